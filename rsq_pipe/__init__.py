@@ -1,0 +1,1 @@
+"""rsq-pipe: declarative pipelines on Redis Streams."""

@@ -1,0 +1,184 @@
+"""Every error rsq-pipe raises, in one hierarchy.
+
+    RsqPipeError                      every class keeps its facts as attributes
+    ├── SpecError                     exit 2, never a traceback
+    │   ├── SpecSyntaxError           the file is not YAML
+    │   └── SpecValidationError       .problems: all mistakes of the file(s) at once
+    ├── CodecError
+    │   ├── EncodeError               a value the serializer cannot write
+    │   └── DecodeError               bytes that are not a record: a dead letter, never the end of a loop
+    ├── StreamError
+    │   ├── ServerUnavailableError *  the server cannot be reached, or went away
+    │   ├── ServerTimeoutError *      the server did not answer in time
+    │   ├── GroupLostError            a consumer group that must exist does not
+    │   ├── StreamFullError           a bounded stream is full of entries somebody still needs
+    │   └── SettleError               a settlement or command the server refused
+    ├── HandlerError                  user code raised
+    │   ├── HandlerTimeoutError       a call ran past its `timeout`
+    │   └── HandlerContractError      wrong number or type of outcomes
+    ├── SourceError                   a source that cannot go on: its file changed under it, say
+    ├── SinkError                     a sink that cannot go on: its disk is full, say
+    ├── ServerStartError              the embedded server cannot be started
+    ├── ReplayError                   a dead letter that cannot be sent back
+    └── DrainTimeoutError             handlers still running when the drain deadline passed
+
+Errors marked * are `retryable`: the same call may succeed later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from rsq_pipe.spec.problem import Problem
+
+
+class RsqPipeError(Exception):
+    """Base of every error raised by rsq-pipe."""
+
+    retryable: ClassVar[bool] = False
+
+
+class SpecError(RsqPipeError):
+    """A pipeline file that cannot be run as it is written."""
+
+
+class SpecSyntaxError(SpecError):
+    """A pipeline file that is not YAML."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class SpecValidationError(SpecError):
+    """Every mistake found in one or more pipeline files, in order of place."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class CodecError(RsqPipeError):
+    """A record that cannot be turned into bytes, or bytes into a record."""
+
+
+class EncodeError(CodecError):
+    """A value the serializer cannot write."""
+
+    def __init__(self, message: str, value: object = None) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+class DecodeError(CodecError):
+    """Bytes that are not a record."""
+
+    def __init__(
+        self, message: str, raw: bytes = b"", *, stream: str = "", entry_id: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.raw = raw
+        self.stream = stream
+        self.entry_id = entry_id
+
+
+class StreamError(RsqPipeError):
+    """The server refused something, or could not be asked."""
+
+
+class ServerUnavailableError(StreamError):
+    """The server cannot be reached; whether the last command was applied is unknown."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, address: str = "") -> None:
+        super().__init__(message)
+        self.address = address
+
+
+class ServerTimeoutError(ServerUnavailableError):
+    """The server did not answer in time; whether the command was applied is unknown."""
+
+
+class GroupLostError(StreamError):
+    """A consumer group, or its stream, that must exist does not."""
+
+    def __init__(self, message: str, *, stream: str = "", group: str = "") -> None:
+        super().__init__(message)
+        self.stream = stream
+        self.group = group
+
+
+class StreamFullError(StreamError):
+    """A bounded stream that is full of entries some group has not acknowledged."""
+
+    def __init__(self, message: str, *, stream: str = "", bound: int = 0) -> None:
+        super().__init__(message)
+        self.stream = stream
+        self.bound = bound
+
+
+class SettleError(StreamError):
+    """A command the server refused for good: wrong type of key, no permission, bad script."""
+
+    def __init__(self, message: str, *, reply: str = "") -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class HandlerError(RsqPipeError):
+    """User code that raised; the cause is the exception it raised."""
+
+    def __init__(self, message: str, *, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class HandlerTimeoutError(HandlerError):
+    """A handler call that ran past the stage's `timeout`."""
+
+    def __init__(self, message: str, *, stage: str = "", timeout: float = 0.0) -> None:
+        super().__init__(message, stage=stage)
+        self.timeout = timeout
+
+
+class HandlerContractError(HandlerError):
+    """A handler that returned something that is not an outcome, or too many or too few of them."""
+
+
+class SourceError(RsqPipeError):
+    """A source that cannot go on without risking a loss or a second reading."""
+
+    def __init__(self, message: str, *, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class SinkError(RsqPipeError):
+    """A sink that cannot go on without risking a loss or a duplicate."""
+
+    def __init__(self, message: str, *, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class ServerStartError(RsqPipeError):
+    """The embedded server cannot be started."""
+
+
+class ReplayError(RsqPipeError):
+    """A dead letter that cannot be sent back to its stage."""
+
+    def __init__(self, message: str, *, dead_letter: str = "") -> None:
+        super().__init__(message)
+        self.dead_letter = dead_letter
+
+
+class DrainTimeoutError(RsqPipeError):
+    """Handlers that were still running when the drain deadline passed."""
+
+    def __init__(self, message: str, *, in_flight: int = 0) -> None:
+        super().__init__(message)
+        self.in_flight = in_flight

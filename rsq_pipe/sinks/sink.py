@@ -1,0 +1,70 @@
+"""Sink: where records leave a pipeline; each sink is one file beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
+
+from rsq_pipe.streams.message import StreamMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    State what became of one batch.
+
+    Args:
+        position: The sink's position after it, stored in the same step that acknowledges the batch;
+            empty for a sink without positions.
+        failures: Index in the batch -> why this record could not be written. Such a record left no trace.
+    """
+
+    position: str = ""
+    failures: Mapping[int, Exception] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """
+    Write batches somewhere outside. Called from one thread at a time; may block.
+
+    The runner's order is: `open(position stored)`, then per batch `write`, then one atomic step that
+    stores the new position and acknowledges the batch; where that step is refused, `open` again.
+
+    guarantee: What a reader of the target sees of each record.
+    exclusive: Whether there may be one writer at a time; the runner then holds a lease around open..close.
+    target: What the sink writes to, as a user would name it; sinks with one target share one lease.
+    """
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]
+    exclusive: ClassVar[bool]
+    target: str
+
+    def open(self, position: str | None, *, fresh: bool = False) -> str:
+        """
+        Become the writer: undo whatever stands behind `position`, so that no uncommitted line remains.
+
+        Args:
+            position: What was stored with the last acknowledged batch; None if nothing ever was.
+            fresh: The user asked to start over: what stands in the target is replaced.
+
+        Returns:
+            The position writing goes on from; the runner stores it before the first batch if it is another.
+
+        Raises:
+            SinkError: The target cannot be written, or holds what this pipeline did not write.
+        """
+        ...
+
+    def write(self, batch: Sequence[StreamMessage]) -> Written:
+        """
+        Write one batch and make it durable; nothing of it counts until its position is stored.
+
+        Raises:
+            SinkError: The target cannot be written: nothing of the batch counts.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the target."""
+        ...

@@ -1,0 +1,127 @@
+"""The graph: a pipeline's stages and streams, resolved; what the runner runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+VerbName = Literal["source", "call", "map", "filter", "route", "sink", "pass"]
+OnError = Literal["dlq", "drop", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRef:
+    """
+    Name a stream that a stage reads or writes.
+
+    Args:
+        name: `validate`, `route.large` or `validate:dlq` in the pipeline's own keys; else the whole key.
+        external: Whether `name` is the whole key of a stream that lives outside the pipeline.
+    """
+
+    name: str
+    external: bool = False
+
+    def key(self, pipeline: str) -> str:
+        """Spell the Redis key; all keys of one pipeline share a hash tag, so one slot."""
+        return self.name if self.external else f"{{{pipeline}}}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Say how often and when a failed record is handled again; durations in seconds."""
+
+    attempts: int
+    first: float
+    max: float
+    jitter: float
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """
+    Describe one resolved stage.
+
+    Args:
+        name: The stage's stream, group, span, metric and DLQ name.
+        verb: What it does; `pass` hands records on unchanged (stream source, stream sink).
+        options: The verb's own settings: the validated connector options of a source or sink, the
+            handler of a call, the expressions of a map, filter or route.
+        values: The `with:` mapping for handlers.
+        inputs: The streams it reads, each through the group named after the stage.
+        outputs: Port -> stream; the one output has the empty port; a sink has none.
+        batch_size: Records in one handler call, at most.
+        batch_wait: Seconds to wait for a batch to fill.
+        timeout: Seconds one handler call may take.
+        workers: Batches handled at once in one process.
+        concurrency: Calls in flight at once within a batch of an async per-record handler.
+    """
+
+    name: str
+    verb: VerbName
+    options: Any
+    values: Mapping[str, Any]
+    inputs: tuple[StreamRef, ...]
+    outputs: Mapping[str, StreamRef]
+    batch_size: int
+    batch_wait: float
+    timeout: float
+    retry: RetryPolicy
+    on_error: OnError
+    workers: int = 1
+    concurrency: int = 1
+
+    @property
+    def dlq(self) -> StreamRef:
+        """The stage's dead letters."""
+        return StreamRef(f"{self.name}:dlq")
+
+    @property
+    def again(self) -> StreamRef:
+        """Records whose next attempt is due, and replayed ones; read beside the inputs."""
+        return StreamRef(f"{self.name}:again")
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """
+    Describe a whole pipeline.
+
+    Args:
+        pipeline: Its name: the hash tag of all its keys.
+        stages: In topological order: a stage stands behind all it reads.
+        root: The project root: relative paths and handler modules are found from here.
+        redis_url: Empty for the embedded server.
+        max_backlog: Entries a stream may hold for its slowest group before its writers pause.
+        keep: Seconds acknowledged entries are kept.
+        reclaim_idle: Seconds without a sign of life after which a consumer's entries are taken over.
+        spec_hash: Changes when the spec changes in what it does.
+    """
+
+    pipeline: str
+    stages: tuple[Stage, ...]
+    root: Path
+    path: Path
+    redis_url: str = ""
+    description: str = ""
+    max_backlog: int = 10_000
+    keep: float = 0.0
+    reclaim_idle: float = 5.0
+    drain_timeout: float = 10.0
+    spec_hash: str = ""
+    serializer: Literal["json", "msgpack"] = "json"
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def stage(self, name: str) -> Stage:
+        """Find a stage by name; KeyError if there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def readers(self, ref: StreamRef) -> tuple[Stage, ...]:
+        """List the stages that read a stream."""
+        return tuple(stage for stage in self.stages if ref in stage.inputs)

@@ -1,0 +1,1 @@
+"""The stream library: producers, consumers and settlement on Redis Streams; alone imports redis."""

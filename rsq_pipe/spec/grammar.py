@@ -1,0 +1,113 @@
+"""Grammar: which Python an expression may be written in."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import NoReturn
+
+from evalidate import EvalModel, SafeAST, ValidationException
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.functions import FUNCTIONS
+from rsq_pipe.spec.suggestion import suggest
+
+MAX_FORMAT_WIDTH = 99
+
+# The whole record, for fields that may be missing (`'region' in record`, `get(record, 'region', '-')`)
+# and for fields whose names are not Python names (`record['unit price']`).
+WHOLE_RECORD = "record"
+
+MODEL = EvalModel(
+    nodes=[
+        *(
+            "Expression",
+            "Constant",
+            "Name",
+            "Load",
+            "Store",
+            "Call",
+            "keyword",
+            "IfExp",
+            "Subscript",
+            "Slice",
+        ),
+        *("Compare", "Eq", "NotEq", "Gt", "GtE", "Lt", "LtE", "In", "NotIn", "Is", "IsNot"),
+        *("BinOp", "Add", "Sub", "Mult", "Div", "FloorDiv", "Mod", "Pow"),
+        *("UnaryOp", "USub", "UAdd", "Not", "BoolOp", "And", "Or"),
+        *("List", "Tuple", "Dict", "Set", "JoinedStr", "FormattedValue"),
+        *("ListComp", "SetComp", "DictComp", "GeneratorExp", "comprehension"),
+    ],
+    allowed_functions=list(FUNCTIONS),
+)
+
+_REFUSED = {
+    "Attribute": ("attributes (`.{attr}`) are not allowed", "use a subscript, x['{attr}'], or a function"),
+    "Lambda": ("`lambda` is not allowed", "use a comprehension"),
+    "NamedExpr": ("`:=` is not allowed", "write the value twice, or in a map stage of its own"),
+    "Starred": ("`*` before a value is not allowed", "name the items"),
+    "Await": ("`await` is not allowed", "use a call stage"),
+    "Yield": ("`yield` is not allowed", "use a call stage"),
+    "Call": ("only functions are called, by their names", "use a call stage"),
+    "MatMult": ("`@` is not allowed", "use a call stage"),
+}
+
+
+class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
+    """evalidate's check, with the column and the way out in the message, and the rules it lacks."""
+
+    def __init__(self, model: EvalModel) -> None:
+        super().__init__(model)
+        self.column = 1
+
+    def generic_visit(self, node: ast.AST) -> None:
+        self.column = getattr(node, "col_offset", self.column - 1) + 1
+        if isinstance(node, ast.Name):
+            self._check_name(node)
+        elif isinstance(node, ast.Constant):
+            self._check_constant(node)
+        elif isinstance(node, ast.Call):
+            self._check_call(node)
+        elif isinstance(node, ast.FormattedValue):
+            self._check_format(node)
+        elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            raise self._error("a loop variable must be a name", "expressions do not change the record")
+        try:
+            super().generic_visit(node)
+        except ValidationException as exc:
+            self._refuse(node, exc)
+
+    def _refuse(self, node: ast.AST, exc: ValidationException) -> NoReturn:
+        name = type(node).__name__
+        what, fix = _REFUSED.get(name, (f"{name} is not allowed in an expression", "use a call stage"))
+        attr = getattr(node, "attr", "")
+        raise self._error(what.format(attr=attr), fix.format(attr=attr)) from exc
+
+    def _error(self, what: str, fix: str) -> ExpressionError:
+        return ExpressionError(f"{what} at column {self.column}; {fix}", column=self.column)
+
+    def _check_name(self, node: ast.Name) -> None:
+        if node.id.startswith("__"):
+            raise self._error(f"names like {node.id!r} are not allowed", f"use record[{node.id!r}]")
+        if isinstance(node.ctx, ast.Store) and node.id == WHOLE_RECORD:
+            raise self._error("'record' stands for the whole record", "give the loop variable another name")
+
+    def _check_constant(self, node: ast.Constant) -> None:
+        if not isinstance(node.value, str | int | float | bool | None):
+            raise self._error(f"{node.value!r} is not a value a record can hold", "use text or a number")
+
+    def _check_call(self, node: ast.Call) -> None:
+        if not isinstance(node.func, ast.Name):
+            return  # evalidate refuses it, whatever stands there
+        if node.func.id not in FUNCTIONS:
+            fix = suggest(node.func.id, FUNCTIONS, otherwise="use a call stage for what no function does")
+            raise self._error(f"there is no function {node.func.id!r}", fix)
+        if any(keyword.arg is None for keyword in node.keywords):
+            raise self._error("`**` before a value is not allowed", "name the values")
+
+    def _check_format(self, node: ast.FormattedValue) -> None:
+        spec = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
+        for part in spec:
+            text = part.value if isinstance(part, ast.Constant) else None
+            if not isinstance(text, str) or any(int(n) > MAX_FORMAT_WIDTH for n in re.findall(r"\d+", text)):
+                raise self._error("a format must be plain text", f"with widths up to {MAX_FORMAT_WIDTH}")

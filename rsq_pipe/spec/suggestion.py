@@ -1,0 +1,29 @@
+"""Suggestion: the name a user most likely meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def near(word: str, choices: Iterable[str]) -> str | None:
+    """Find the choice that looks most like a word, or None."""
+    matches = get_close_matches(word.lower(), {choice.lower(): choice for choice in choices}, n=1, cutoff=0.6)
+    return next((choice for choice in choices if matches and choice.lower() == matches[0]), None)
+
+
+def suggest(word: str, choices: Iterable[str], *, otherwise: str = "") -> str:
+    """Say "did you mean" for a near miss, else list the choices (or say `otherwise`)."""
+    known = list(choices)
+    match = near(word, known)
+    if match:
+        return f"did you mean {match!r}?"
+    if otherwise:
+        return otherwise
+    return f"use {one_of(known)}" if known else ""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Join names for a sentence: `a, b or c`."""
+    known = list(names)
+    return known[0] if len(known) == 1 else f"{', '.join(known[:-1])} or {known[-1]}"

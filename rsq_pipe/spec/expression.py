@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import CodeType
-from typing import Any
+from typing import Any, TypeAlias
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
 from rsq_pipe.spec.functions import FUNCTIONS, TooLargeError, modulo, power, times
@@ -16,6 +16,8 @@ from rsq_pipe.spec.grammar import MODEL, WHOLE_RECORD, Grammar
 MAX_LENGTH = 4_000
 
 _GUARDS = {ast.Mult: ("__times", times), ast.Pow: ("__power", power), ast.Mod: ("__modulo", modulo)}
+
+_Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def _parse(text: str) -> ast.Expression:
         column = (exc.offset or 1) + indent
         raise ExpressionError(f"not an expression: {exc.msg} at column {column}", column=column) from exc
     except (ValueError, RecursionError, MemoryError) as exc:
-        raise ExpressionError(f"not an expression: {exc or 'nested too deeply'}") from exc
+        raise ExpressionError(f"not an expression: {exc}") from exc
     for node in ast.walk(tree):
         if indent and isinstance(node, ast.expr):
             node.col_offset += indent
@@ -117,7 +119,19 @@ class _Compiler(ast.NodeTransformer):
             return _fold(node, guarded, node.left.value, node.right.value)
         return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], []), node)
 
-    def _visit_comprehension(self, node: Any) -> ast.expr:
+    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def _visit_comprehension(self, node: _Comprehension) -> ast.expr:
         names: set[str] = set()
         self._loop_names.append(names)
         for generator in node.generators:
@@ -128,9 +142,7 @@ class _Compiler(ast.NodeTransformer):
             if hasattr(node, part):
                 setattr(node, part, self.visit(getattr(node, part)))
         self._loop_names.pop()
-        return node  # type: ignore[no-any-return]
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_comprehension
+        return node
 
 
 def _is_float(node: ast.expr) -> bool:
@@ -176,11 +188,12 @@ def _assemble(text: str, body: ast.expr, names: frozenset[str]) -> Expression:
     """Put the body into a function, so that a record's value costs one call and no dict of globals."""
     module = ast.parse(_SHELL)
     function = module.body[0]
-    assert isinstance(function, ast.FunctionDef) and isinstance(function.body[0], ast.Try)
+    assert isinstance(function, ast.FunctionDef)
+    assert isinstance(function.body[0], ast.Try)
     function.body[0].body = [ast.Return(body)]
     scope = {**_GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, names)}
     try:
-        exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)
+        exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     except (RecursionError, MemoryError) as exc:
         raise ExpressionError("the expression is nested too deeply") from exc
     evaluate = scope["evaluate"]

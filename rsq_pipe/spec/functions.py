@@ -126,7 +126,7 @@ def datetime(value: str | dt.date) -> dt.datetime:
     elif isinstance(value, dt.datetime):
         moment = value
     elif isinstance(value, dt.date):
-        moment = dt.datetime(value.year, value.month, value.day)
+        moment = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
     else:
         raise TypeError(f"{type(value).__name__} is not a date or ISO 8601 text")
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
@@ -199,9 +199,9 @@ def _check_repeat(items: Any, count: Any) -> None:
 
 def power(base: Any, exponent: Any) -> Any:
     """Raise to a power; refuse whole numbers beyond 4,096 bits."""
-    if isinstance(base, int) and isinstance(exponent, int):
-        if abs(base) > 1 and base.bit_length() * abs(exponent) > MAX_POWER_BITS:
-            raise TooLargeError(f"`**` may give whole numbers of at most {MAX_POWER_BITS:,} bits")
+    whole = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
+    if whole and base.bit_length() * abs(exponent) > MAX_POWER_BITS:
+        raise TooLargeError(f"`**` may give whole numbers of at most {MAX_POWER_BITS:,} bits")
     return base**exponent
 
 

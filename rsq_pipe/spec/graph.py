@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.sampling import Sampling
+
 VerbName = Literal["source", "call", "map", "filter", "route", "sink", "pass"]
 OnError = Literal["dlq", "drop", "stop"]
 
@@ -41,6 +44,53 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectorRef:
+    """
+    Name a source's or sink's connector, with its settings.
+
+    Args:
+        kind: Which of the two it is.
+        type: Its name in the registry: the file in `rsq_pipe/sources` or `rsq_pipe/sinks`.
+        options: An instance of the connector's `Options`.
+    """
+
+    kind: Literal["source", "sink"]
+    type: str
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRef:
+    """Name a handler: `text` is `module:function` as the user wrote it."""
+
+    module: str
+    function: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCase:
+    """Name a port, and when records go there; `otherwise` has no expression and stands last."""
+
+    to: str
+    when: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """
+    Say what is traced.
+
+    Args:
+        sample: Which records, decided where they enter.
+        ui: Where traces are looked at, for links in messages; empty if unknown.
+    """
+
+    sample: Sampling = Sampling("rate", 10.0)
+    ui: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """
     Describe one resolved stage.
@@ -48,8 +98,9 @@ class Stage:
     Args:
         name: The stage's stream, group, span, metric and DLQ name.
         verb: What it does; `pass` hands records on unchanged (stream source, stream sink).
-        options: The verb's own settings: the validated connector options of a source or sink, the
-            handler of a call, the expressions of a map, filter or route.
+        options: The verb's own settings. source, sink: ConnectorRef; call: HandlerRef; map: field ->
+            Expression, or None to remove the field; filter: Expression; route: tuple of RouteCase;
+            pass: None.
         values: The `with:` mapping for handlers.
         inputs: The streams it reads, each through the group named after the stage.
         outputs: Port -> stream; the one output has the empty port; a sink has none.
@@ -98,7 +149,10 @@ class Graph:
         max_backlog: Entries a stream may hold for its slowest group before its writers pause.
         keep: Seconds acknowledged entries are kept.
         reclaim_idle: Seconds without a sign of life after which a consumer's entries are taken over.
-        spec_hash: Changes when the spec changes in what it does.
+        drain_timeout: Seconds a stop may take.
+        spec_hash: Changes when the spec changes in what it does; tuning and descriptions leave it as it is.
+        serializer: How records are written into entries.
+        secrets: Values of `${secret:NAME}`, for whoever must keep them out of logs and messages.
     """
 
     pipeline: str
@@ -114,6 +168,7 @@ class Graph:
     spec_hash: str = ""
     serializer: Literal["json", "msgpack"] = "json"
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     def stage(self, name: str) -> Stage:
         """Find a stage by name; KeyError if there is none."""

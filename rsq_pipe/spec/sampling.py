@@ -39,6 +39,4 @@ def parse_sampling(text: str) -> Sampling:
         return Sampling("share", float(share[1]) / 100)
     if "/" in text:
         return Sampling("rate", parse_rate(text))
-    raise ValueError(
-        f"{text!r} is not a sampling; write a rate such as 10/s, a share such as 5%, all or none"
-    )
+    raise ValueError(f"{text!r} is not a sampling; write a rate (10/s), a share (5%), all or none")

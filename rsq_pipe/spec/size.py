@@ -24,6 +24,4 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", text.strip())
     if match and match[2] in UNITS:
         return int(float(match[1]) * UNITS[match[2]])
-    raise ValueError(
-        f"{text!r} is not a size; write a number and B, KiB, MiB, GiB, kB, MB or GB, such as 1MiB"
-    )
+    raise ValueError(f"{text!r} is not a size; write a number and B, KiB, MiB, GiB, kB, MB or GB: 1MiB")

@@ -22,13 +22,15 @@ class StreamMessage:
         delivery_count: How often Redis has handed this entry to a consumer, from 1.
         headers: What rides beside the payload: `traceparent`, `rid`, ...
         stream: The key of the stream the entry stands in.
+        raw: The record's bytes as they stand in the entry: what a dead letter and a retry carry on.
     """
 
     id: str
     data: Any
     delivery_count: int = 1
-    headers: Mapping[str, str] = field(default=NO_HEADERS)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     stream: str = ""
+    raw: bytes = field(default=b"", repr=False)
 
     @property
     def rid(self) -> str:

@@ -1,0 +1,101 @@
+"""Channel: commands to whichever server holds their key, errors translated, nothing sent twice unasked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import AskError, MovedError, NoScriptError
+
+from rsq_pipe.errors import StreamError
+from rsq_pipe.streams.endpoint import Endpoint
+from rsq_pipe.streams.link import Command, Link, checked
+from rsq_pipe.streams.pool import LinkPool
+from rsq_pipe.streams.script import Script
+
+_MOVES = 5  # how often a command follows its key to another node of a cluster before it gives up
+
+
+class Channel:
+    """
+    Send commands to an endpoint over pooled links; safe to use from several event loops.
+
+    Args:
+        endpoint: The server or cluster.
+        bound: Commands under way at once, per event loop.
+        patience: Seconds a further command waits for its turn.
+        timeout: Seconds one command may take.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, bound: int, patience: float, timeout: float) -> None:
+        self.endpoint = endpoint
+        self.address = endpoint.address
+        self.timeout = timeout
+        self._bound = bound
+        self._patience = patience
+        self._pools: dict[asyncio.AbstractEventLoop, LinkPool] = {}
+
+    async def execute(self, *command: str | bytes | int | float, key: str, timeout: float | None = None) -> Any:
+        """
+        Send one command to the server that holds `key` and return its raw reply.
+
+        Raises:
+            StreamError: Translated from the server's or the connection's.
+
+        Cancellation: closes the connection it was sent on; the command may have been applied.
+        """
+        (reply,) = await self.exchange([command], key=key, timeout=timeout)
+        return checked(reply, self.address)
+
+    async def exchange(
+        self, commands: Sequence[Command], *, key: str, timeout: float | None = None
+    ) -> list[Any]:
+        """Send commands in one write to the server that holds `key`; error replies are items, not raised."""
+        pool = self._pool()
+        replies: list[Any] = []
+        for _ in range(_MOVES):
+            async with pool.link(key) as link:
+                try:
+                    replies = await link.exchange(commands, timeout=timeout or self.timeout)
+                except StreamError:
+                    await pool.topology.forget()
+                    raise
+            if not any(isinstance(reply, MovedError | AskError) for reply in replies):
+                break
+            # Nobody applied a moved key's commands: the keys of one call are all in one slot.
+            await pool.topology.forget()
+        return replies
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        """Run a script on the server that holds `keys[0]`."""
+        return await self.evaluate(script.command(keys, args), script, key=keys[0])
+
+    async def evaluate(self, command: Command, script: Script, *, key: str) -> Any:
+        """Send a script's packed call, after its source where the server has never seen it."""
+        (reply,) = await self.exchange([command], key=key)
+        if isinstance(reply, NoScriptError):
+            _, reply = await self.exchange([script.load, command], key=key)
+        return checked(reply, self.address)
+
+    async def link(self, key: str) -> Link:
+        """Make a link of one's own to the server that holds `key`, for blocking reads; the caller closes it."""
+        topology = self._pool().topology
+        return topology.link(await topology.place(key))
+
+    async def moved(self) -> None:
+        """Look for the keys anew before the next command: a link of one's own failed, or was told MOVED."""
+        await self._pool().topology.forget()
+
+    async def close(self) -> None:
+        """Let go of the running loop's links; idempotent."""
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.leave()
+
+    def _pool(self) -> LinkPool:
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = LinkPool.join(self.endpoint, bound=self._bound, patience=self._patience)
+        return pool

@@ -1,0 +1,82 @@
+"""Raw entries: a server's reply taken apart, payload undecoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rsq_pipe.streams.message import NO_HEADERS
+
+DATA = b"data"
+"""The field that holds the record; every other field is a header."""
+
+
+class RawEntry(NamedTuple):
+    """
+    Hold one entry as it stands in its stream.
+
+    Args:
+        stream: The stream's key.
+        id: The entry id.
+        fields: Names and values in turn, as bytes.
+        deliveries: How often it has been handed out, this time included.
+    """
+
+    stream: str
+    id: str
+    fields: Sequence[bytes]
+    deliveries: int = 1
+
+    @property
+    def data(self) -> bytes:
+        """The record's bytes; empty where the entry has no `data` field."""
+        fields = self.fields
+        if len(fields) and fields[0] == DATA:
+            return fields[1]
+        for name, value in zip(fields[::2], fields[1::2], strict=True):
+            if name == DATA:
+                return value
+        return b""
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is a `data` field at all."""
+        return DATA in self.fields[::2]
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Every field but `data`; bytes that are not UTF-8 become backslash escapes, never an error."""
+        fields = self.fields
+        if len(fields) == 2 and fields[0] == DATA:
+            return NO_HEADERS
+        return {
+            name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
+            for name, value in zip(fields[::2], fields[1::2], strict=True)
+            if name != DATA
+        }
+
+
+def read_reply(reply: Any) -> list[RawEntry]:
+    """Take an XREADGROUP or XREAD reply apart; None is no entries. Deleted entries are left out."""
+    if not reply:
+        return []
+    found: list[RawEntry] = []
+    for key, entries in reply:
+        stream = key.decode()
+        found += [RawEntry(stream, entry_id.decode(), fields) for entry_id, fields in entries if fields]
+    return found
+
+
+def range_reply(stream: str, reply: Any) -> Iterator[RawEntry]:
+    """Take an XRANGE or XCLAIM reply apart."""
+    for item in reply or ():
+        if item and item[1]:
+            yield RawEntry(stream, item[0].decode(), item[1])
+
+
+def fields_of(data: bytes, headers: Mapping[str, str]) -> list[str | bytes]:
+    """Spell an entry's fields: `data` first, then the headers."""
+    fields: list[str | bytes] = ["data", data]
+    for pair in headers.items():
+        fields += pair
+    return fields

@@ -1,0 +1,71 @@
+"""The one edge where exceptions of redis-py and the socket become ours."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis import exceptions as vendor
+
+from rsq_pipe.errors import (
+    GroupLostError,
+    ServerTimeoutError,
+    ServerUnavailableError,
+    SettleError,
+    StreamError,
+    StreamFullError,
+)
+
+# Replies of a server that is there but cannot serve now; the command was not applied.
+_NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "NOREPLICAS", "UNBLOCKED")
+
+
+def translate(exc: BaseException, address: str) -> StreamError:
+    """
+    Find our error for a vendor's.
+
+    Args:
+        exc: Anything redis-py or the event loop raised while talking to the server.
+        address: The server as the user named it, without credentials.
+
+    Returns:
+        An error of our hierarchy, to be raised `from exc`.
+    """
+    text = str(exc) or type(exc).__name__
+    match exc:
+        case vendor.AuthenticationError() | vendor.AuthorizationError() | vendor.ExternalAuthProviderError():
+            return SettleError(f"server {address} refused the login: {text}; check user and password", reply=text)
+        case vendor.AuthenticationWrongNumberOfArgsError():
+            return SettleError(f"server {address} refused the login: {text}; check user and password", reply=text)
+        case vendor.TimeoutError() | asyncio.TimeoutError():
+            return ServerTimeoutError(f"server {address} did not answer in time", address=address)
+        case vendor.MaxConnectionsError():
+            return ServerUnavailableError(f"server {address}: no connection is free: {text}", address=address)
+        case vendor.ConnectionError() | vendor.InvalidResponse() | vendor.ClusterError() | OSError():
+            return ServerUnavailableError(f"server {address} is not reachable: {text}", address=address)
+        case vendor.RedisClusterException():
+            return ServerUnavailableError(f"cluster {address} is not reachable: {text}", address=address)
+        case vendor.ResponseError():
+            return refusal(text, address)
+        case _:
+            return SettleError(f"server {address}: {text}", reply=text)
+
+
+def refusal(reply: str, address: str) -> StreamError:
+    """Find our error for an error reply of the server."""
+    code = reply.split(" ", 1)[0].lstrip("-")
+    if "NOGROUP" in reply:
+        return GroupLostError(
+            f"server {address} no longer has the stream or consumer group: {reply}; "
+            "was it flushed, or the group destroyed?"
+        )
+    if "STREAMFULL" in reply:
+        return StreamFullError("the stream is full of entries that some group has not acknowledged")
+    if code in _NOT_NOW:
+        return ServerUnavailableError(f"server {address} cannot serve now: {reply}", address=address)
+    if "OOM" in reply:
+        return StreamFullError(f"server {address} is out of memory (maxmemory): {reply}")
+    if "WRONGTYPE" in reply:
+        return SettleError(f"a key of this pipeline is in use for something else: {reply}", reply=reply)
+    if "NOPERM" in reply:
+        return SettleError(f"this user may not do that on server {address}: {reply}", reply=reply)
+    return SettleError(f"server {address} refused a command: {reply}", reply=reply)

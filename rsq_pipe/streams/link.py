@@ -1,0 +1,103 @@
+"""Link: one connection that sends several commands in one write and reads their raw replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import hiredis
+from redis.asyncio.connection import Connection
+from redis.exceptions import ResponseError
+
+from rsq_pipe.errors import StreamError
+from rsq_pipe.streams.faults import translate
+
+Command: TypeAlias = Sequence[str | bytes | int | float]
+
+
+class Link:
+    """
+    Speak to one server over one connection. Not for use by two tasks at once.
+
+    redis-py provides connecting, TLS, login and hiredis; commands are packed here, in C, because its
+    asyncio packer is Python and costs more than the server does.
+    """
+
+    def __init__(self, connection: Connection, address: str) -> None:
+        self._connection = connection
+        self.address = address
+
+    async def exchange(self, commands: Sequence[Command], *, timeout: float | None) -> list[Any]:
+        """
+        Send commands in one write and read their replies, bytes undecoded.
+
+        Args:
+            commands: What to send, in order.
+            timeout: Seconds the whole exchange may take; None to wait for ever.
+
+        Returns:
+            One reply per command; an error reply is an item of type ResponseError, not raised.
+
+        Raises:
+            ServerUnavailableError, ServerTimeoutError: Which commands were applied is unknown.
+
+        Cancellation: closes the connection, since its replies no longer match its commands.
+        """
+        connection = self._connection
+        try:
+            async with asyncio.timeout(timeout):
+                await connection.send_packed_command([hiredis.pack_command(tuple(c)) for c in commands])
+                return [await self._reply(connection) for _ in commands]
+        except BaseException as exc:
+            await self.close()
+            if isinstance(exc, Exception) and not isinstance(exc, StreamError):
+                raise translate(exc, self.address) from exc
+            raise
+
+    async def open(self, *, timeout: float | None = None) -> None:
+        """Connect and log in now, rather than with the first command."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connection.connect()
+        except BaseException as exc:
+            await self.close()
+            if isinstance(exc, Exception):
+                raise translate(exc, self.address) from exc
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is up, as far as this side knows."""
+        return bool(self._connection.is_connected)
+
+    async def is_quiet(self) -> bool:
+        """Tell whether the connection is up and has nothing to read: fit to be used again."""
+        if not self._connection.is_connected:
+            return False
+        try:
+            return not await self._connection.can_read()
+        except Exception:  # any trouble with an idle connection means the same: open another
+            await self.close()
+            return False
+
+    async def close(self) -> None:
+        """Close the connection at once; idempotent."""
+        try:
+            await self._connection.disconnect(nowait=True)
+        except Exception:  # redis-py raises when closing takes too long; there is nothing left to save
+            return
+
+    @staticmethod
+    async def _reply(connection: Connection) -> Any:
+        try:
+            return await connection.read_response(disable_decoding=True)
+        except ResponseError as exc:
+            return exc
+
+
+def checked(reply: Any, address: str) -> Any:
+    """Return a reply, or raise it if it is an error."""
+    if isinstance(reply, ResponseError):
+        raise translate(reply, address) from reply
+    return reply

@@ -1,0 +1,108 @@
+"""LinkPool: the idle links of one endpoint in one event loop, shared by its clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from rsq_pipe.errors import ServerUnavailableError
+from rsq_pipe.streams.endpoint import Endpoint
+from rsq_pipe.streams.link import Link
+from rsq_pipe.streams.topology import Topology
+
+_Identity = tuple[Any, ...]
+
+
+class LinkPool:
+    """
+    Lend links; at most `bound` at once.
+
+    Pools are found by everything that distinguishes two connections (address, user, credential, TLS,
+    database, timeouts) and by event loop: a socket belongs to the loop that opened it.
+    """
+
+    _pools: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Identity, LinkPool]]] = (
+        WeakKeyDictionary()
+    )
+
+    def __init__(self, endpoint: Endpoint, *, bound: int, patience: float) -> None:
+        self.topology = Topology(endpoint)
+        self._address = endpoint.address
+        self._idle: dict[str, list[Link]] = defaultdict(list)
+        self._free = asyncio.Semaphore(bound)
+        self._patience = patience
+        self._users = 0
+
+    @classmethod
+    def join(cls, endpoint: Endpoint, *, bound: int, patience: float) -> LinkPool:
+        """Find or make the running loop's pool for an endpoint, and count one more user."""
+        pools = cls._pools.setdefault(asyncio.get_running_loop(), {})
+        identity = (*endpoint.identity, bound, patience)
+        pool = pools.setdefault(identity, cls(endpoint, bound=bound, patience=patience))
+        pool._users += 1
+        return pool
+
+    async def leave(self) -> None:
+        """Count one user less; the last one closes the links."""
+        self._users -= 1
+        if self._users > 0:
+            return
+        pools = self._pools.get(asyncio.get_running_loop(), {})
+        for identity in [identity for identity, pool in pools.items() if pool is self]:
+            del pools[identity]
+        await self.close()
+
+    @classmethod
+    async def close_all(cls) -> None:
+        """Close every pool of the running loop."""
+        for pool in cls._pools.pop(asyncio.get_running_loop(), {}).values():
+            await pool.close()
+
+    async def close(self) -> None:
+        """Close idle links and the topology's; lent ones close when they come back."""
+        self._users = 0
+        idle, self._idle = self._idle, defaultdict(list)
+        for link in (link for links in idle.values() for link in links):
+            await link.close()
+        await self.topology.forget()
+
+    @asynccontextmanager
+    async def link(self, key: str) -> AsyncIterator[Link]:
+        """
+        Lend a link to the server that holds a key.
+
+        Raises:
+            ServerUnavailableError: None came free within the pool's patience.
+        """
+        try:
+            await asyncio.wait_for(self._free.acquire(), self._patience)
+        except TimeoutError as exc:
+            raise ServerUnavailableError(
+                f"server {self._address}: no connection came free within {self._patience:g}s; "
+                "raise max_connections",
+                address=self._address,
+            ) from exc
+        try:
+            place = await self.topology.place(key)
+            link = await self._take(place)
+            try:
+                yield link
+            finally:
+                if link.is_open and self._users > 0:
+                    self._idle[place].append(link)
+                else:
+                    await link.close()
+        finally:
+            self._free.release()
+
+    async def _take(self, place: str) -> Link:
+        idle = self._idle[place]
+        while idle:
+            link = idle.pop()
+            if await link.is_quiet():
+                return link
+        return self.topology.link(place)

@@ -1,0 +1,51 @@
+"""Script: a Lua file beside this one, sent by its hash and loaded where the server lacks it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from rsq_pipe.streams.link import Command
+
+_INCLUDE = re.compile(r"^--#include (\S+)$", re.MULTILINE)
+
+
+class Script:
+    """
+    Name one script of scripts/.
+
+    Args:
+        name: The file's name without its ending.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = _INCLUDE.sub(lambda match: _read(match[1]), _read(f"{name}.lua"))
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def command(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Command:
+        """Spell the call by hash; the server answers NOSCRIPT where it has never seen the source."""
+        return ["EVALSHA", self.sha, len(keys), *keys, *args]
+
+    @property
+    def load(self) -> Command:
+        """Spell the command that teaches a server the source."""
+        return ["SCRIPT", "LOAD", self.source]
+
+
+@cache
+def _read(file: str) -> str:
+    return (files("rsq_pipe.streams") / "scripts" / file).read_text(encoding="utf-8")
+
+
+SETTLE = Script("settle")
+PUSH = Script("push")
+TRIM = Script("trim")
+PROMOTE = Script("promote")
+REDELIVER = Script("redeliver")
+KEEP_ALIVE = Script("keep_alive")
+HAND_BACK = Script("hand_back")
+FORGET = Script("forget")

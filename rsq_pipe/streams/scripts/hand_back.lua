@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- Let go of a consumer's entries: make them look long idle, so that the next reclaim takes them at once.
+-- A consumer that holds nothing is removed.
+--
+-- KEYS  stream
+-- ARGV  group, consumer, idle milliseconds to set
+--
+-- Returns how many entries were handed back.
+
+local handed, start = 0, '-'
+while true do
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], start, '+', 500, ARGV[2])
+  for _, entry in ipairs(pending) do
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', ARGV[3], 'JUSTID')
+    start = '(' .. entry[1]
+  end
+  handed = handed + #pending
+  if #pending < 500 then
+    break
+  end
+end
+if handed == 0 then
+  redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+end
+return handed

@@ -1,0 +1,159 @@
+"""Serializers: a record to the bytes of an entry's `data` field, and back."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any, NoReturn, Protocol, runtime_checkable
+
+import msgpack
+import msgspec
+
+from rsq_pipe.errors import DecodeError, EncodeError
+
+
+@runtime_checkable
+class Serializer(Protocol):
+    """Turn a record into bytes and bytes into a record."""
+
+    def encode(self, data: Any) -> bytes:
+        """Encode a record; EncodeError where it cannot be."""
+        ...
+
+    def decode(self, raw: bytes) -> Any:
+        """Decode bytes; DecodeError where they are not a record."""
+        ...
+
+
+class JsonSerializer:
+    """
+    Read and write JSON objects.
+
+    Args:
+        strict: Also refuse objects that name a key twice. Costs a count per record; the runner turns it
+            off between stages of its own, whose bytes it wrote itself.
+    """
+
+    def __init__(self, *, strict: bool = True) -> None:
+        self.strict = strict
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(dict[str, Any])
+
+    def encode(self, data: Any) -> bytes:
+        """Encode a dict as UTF-8 JSON; NaN and infinities are refused, since JSON has none."""
+        if type(data) is not dict:
+            raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
+        try:
+            raw = self._encoder.encode(data)
+        except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+            raise EncodeError(f"the record cannot be written as JSON: {exc}", data) from exc
+        # msgspec writes NaN as null, which would change the record in silence.
+        if b"null" in raw and (path := _not_a_number(data)):
+            raise EncodeError(f"the record cannot be written as JSON: {path} is not a finite number", data)
+        return raw
+
+    def decode(self, raw: bytes) -> dict[str, Any]:
+        """Decode one JSON object."""
+        try:
+            record: dict[str, Any] = self._decoder.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise DecodeError(f"the data is not a JSON object: {exc}", raw) from exc
+        if self.strict and raw.count(b'":') != _keys(record):
+            _refuse_duplicates(raw)
+        return record
+
+
+class MsgpackSerializer:
+    """Read and write records as msgpack; the wire form of producers that use the `msgpack` package."""
+
+    def encode(self, data: Any) -> bytes:
+        """Encode a dict as msgpack."""
+        if type(data) is not dict:
+            raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
+        try:
+            packed: bytes = msgpack.packb(data, use_bin_type=True, datetime=False)
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise EncodeError(f"the record cannot be written as msgpack: {exc}", data) from exc
+        return packed
+
+    def decode(self, raw: bytes) -> dict[str, Any]:
+        """Decode one msgpack map."""
+        try:
+            record = msgpack.unpackb(raw, raw=False, strict_map_key=False)
+        except Exception as exc:  # the unpacker raises ValueError, its own types and UnicodeDecodeError
+            raise DecodeError(f"the data is not msgpack: {exc}", raw) from exc
+        if type(record) is not dict:
+            raise DecodeError(f"the data is a msgpack {type(record).__name__}, not a map", raw)
+        return record
+
+
+class PickleSerializer:
+    """
+    Read and write records with pickle, which runs whatever code the bytes ask for.
+
+    Args:
+        trust_server: Must be True: whoever can write to the stream can run code in this process.
+    """
+
+    def __init__(self, *, trust_server: bool = False) -> None:
+        if not trust_server:
+            raise ValueError(
+                "PickleSerializer runs code from the stream; pass trust_server=True if only you can write "
+                "to it, or use JsonSerializer"
+            )
+
+    def encode(self, data: Any) -> bytes:
+        """Encode anything picklable."""
+        try:
+            return pickle.dumps(data, protocol=pickle.HIGHEST_PROTOCOL)
+        except Exception as exc:  # pickling calls user code, which may raise anything
+            raise EncodeError(f"the record cannot be pickled: {exc}", data) from exc
+
+    def decode(self, raw: bytes) -> Any:
+        """Decode a pickle."""
+        try:
+            return pickle.loads(raw)
+        except Exception as exc:  # unpickling calls user code, which may raise anything
+            raise DecodeError(f"the data is not a pickle: {exc}", raw) from exc
+
+
+def _keys(value: Any) -> int:
+    """Count the keys of all objects in a decoded document."""
+    if type(value) is dict:
+        total = len(value)
+        for item in value.values():
+            if type(item) is dict or type(item) is list:
+                total += _keys(item)
+        return total
+    return sum(_keys(item) for item in value if type(item) is dict or type(item) is list)
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    """Raise DecodeError if an object names a key twice; the count that led here also errs on text with `":`."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) != len(items):
+            names = [name for name, _ in items]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DecodeError(f"the data names the key {twice!r} twice", raw)
+        return found
+
+    json.loads(raw, object_pairs_hook=pairs, parse_constant=_constant)
+
+
+def _constant(name: str) -> NoReturn:
+    raise DecodeError(f"the data holds {name}, which JSON does not have")
+
+
+def _not_a_number(value: Any, path: str = "") -> str:
+    """Name the place of the first NaN or infinity, or return an empty string."""
+    if isinstance(value, float):
+        return path if value != value or value in (float("inf"), float("-inf")) else ""
+    if isinstance(value, dict):
+        places = (_not_a_number(item, f"{path}.{key}".lstrip(".")) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        places = (_not_a_number(item, f"{path}[{index}]") for index, item in enumerate(value))
+    else:
+        return ""
+    return next((place for place in places if place), "")

@@ -1,0 +1,157 @@
+"""Settlement: what becomes of each entry of a batch, decided before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgpack
+
+MAX_ENTRIES = 1_000
+"""How many input entries one settlement may hold: the server serves nobody else while it settles."""
+
+
+class Entry(NamedTuple):
+    """
+    Name one delivery of one input entry.
+
+    Args:
+        stream: The stream's key.
+        id: The entry id.
+        deliveries: Redis's delivery count when the entry was handed out; 0 to accept any.
+    """
+
+    stream: str
+    id: str
+    deliveries: int = 0
+
+
+class Output(NamedTuple):
+    """
+    Hold one entry to write.
+
+    Args:
+        stream: The key of the stream to append to.
+        fields: Names and values in turn: `data`, its bytes, then headers.
+    """
+
+    stream: str
+    fields: Sequence[str | bytes]
+
+
+class RetryAt(NamedTuple):
+    """
+    Hold one record to be handled again.
+
+    Args:
+        key: The key of the retry set.
+        delay: Milliseconds from now, by the server's clock.
+        fields: As of an Output.
+        origin: The entry it came from; two records may be equal, two origins are not.
+    """
+
+    key: str
+    delay: int
+    fields: Sequence[str | bytes]
+    origin: str
+
+    @property
+    def member(self) -> bytes:
+        """The set's member: msgpack, since Redis's Lua reads it."""
+        member: bytes = msgpack.packb([self.origin, *self.fields], use_bin_type=False)
+        return member
+
+
+@dataclass(slots=True)
+class Part:
+    """
+    Settle some entries as one: all that they became is written and they are acknowledged, or nothing is.
+
+    Args:
+        entries: The inputs; all of them must still be this consumer's.
+        outputs: Records for streams below.
+        retries: Records to be handled again later.
+        dead: Dead letters.
+        dropped: Records that end here, counted.
+    """
+
+    entries: Sequence[Entry] = ()
+    outputs: Sequence[Output] = ()
+    retries: Sequence[RetryAt] = ()
+    dead: Sequence[Output] = ()
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """
+    Move a stored position in the same step, if it still is what is expected.
+
+    Args:
+        key: The hash's key.
+        field: The hash's field.
+        expected: The value that must be stored; empty for none.
+        new: The value to store.
+    """
+
+    key: str
+    field: str
+    expected: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """
+    Count what was settled, in the same step, in fields `<prefix>in|out|dropped|retried|dead` of a hash.
+
+    Args:
+        key: The hash's key.
+        prefix: What the fields' names begin with.
+    """
+
+    key: str
+    prefix: str
+
+
+@dataclass(slots=True)
+class Settlement:
+    """
+    State the end of one batch.
+
+    Args:
+        parts: What is settled together; an entry stands in one part only.
+        position: A position to move with it; the settlement is then all or nothing.
+        counters: Where to count.
+    """
+
+    parts: list[Part] = field(default_factory=list)
+    position: Position | None = None
+    counters: Counters | None = None
+
+    @classmethod
+    def ack(cls, entries: Iterable[Entry]) -> Settlement:
+        """Acknowledge entries and write nothing."""
+        return cls([Part((entry,)) for entry in entries])
+
+    @property
+    def size(self) -> int:
+        """How many input entries it settles."""
+        return sum(len(part.entries) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """
+    State what a settlement did.
+
+    Args:
+        committed: The parts that were written and acknowledged.
+        fenced: The parts of which nothing was written: already settled, or taken over by another consumer.
+        refused: The stored position, where it was neither the expected nor the new one; nothing was written.
+    """
+
+    committed: Sequence[Part]
+    fenced: Sequence[Part] = ()
+    refused: str | None = None

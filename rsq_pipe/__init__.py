@@ -1,1 +1,142 @@
-"""rsq-pipe: declarative pipelines on Redis Streams."""
+"""
+rsq-pipe: declarative pipelines on Redis Streams.
+
+Every public name is importable from here and loaded when it is first asked for, so that
+`rsq-pipe --help` and a handler module pay for nothing they do not use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rsq_pipe.version import __version__
+
+if TYPE_CHECKING:
+    from rsq_pipe.errors import (
+        CodecError,
+        DecodeError,
+        DrainTimeoutError,
+        EncodeError,
+        GroupLostError,
+        HandlerContractError,
+        HandlerError,
+        HandlerTimeoutError,
+        ReplayError,
+        RsqPipeError,
+        ServerStartError,
+        ServerTimeoutError,
+        ServerUnavailableError,
+        SettleError,
+        SinkError,
+        SourceError,
+        SpecError,
+        SpecSyntaxError,
+        SpecValidationError,
+        StreamError,
+        StreamFullError,
+    )
+    from rsq_pipe.stages.batch_handler import batch_handler
+    from rsq_pipe.stages.context import Context
+    from rsq_pipe.stages.outcome import Drop, Emit, Reject, Retry
+    from rsq_pipe.streams.client import StreamClient
+    from rsq_pipe.streams.config import ConsumerConfig
+    from rsq_pipe.streams.consumer import StreamConsumer
+    from rsq_pipe.streams.group import ConsumerGroup
+    from rsq_pipe.streams.message import StreamMessage
+    from rsq_pipe.streams.metrics import ConsumerMetrics, ProducerMetrics
+    from rsq_pipe.streams.producer import StreamProducer
+    from rsq_pipe.streams.retry import DLQHandler, RetryHandler
+    from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, PickleSerializer, Serializer
+    from rsq_pipe.streams.settlement import Output, Part, Settlement
+    from rsq_pipe.streams.stats import ConsumerInfo, PendingEntry, StreamStats
+
+_HOMES = {
+    "rsq_pipe.errors": (
+        "CodecError DecodeError DrainTimeoutError EncodeError GroupLostError HandlerContractError "
+        "HandlerError HandlerTimeoutError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
+        "ServerUnavailableError SettleError SinkError SourceError SpecError SpecSyntaxError "
+        "SpecValidationError StreamError StreamFullError"
+    ),
+    "rsq_pipe.stages.batch_handler": "batch_handler",
+    "rsq_pipe.stages.context": "Context",
+    "rsq_pipe.stages.outcome": "Drop Emit Reject Retry",
+    "rsq_pipe.streams.client": "StreamClient",
+    "rsq_pipe.streams.config": "ConsumerConfig",
+    "rsq_pipe.streams.consumer": "StreamConsumer",
+    "rsq_pipe.streams.group": "ConsumerGroup",
+    "rsq_pipe.streams.message": "StreamMessage",
+    "rsq_pipe.streams.metrics": "ConsumerMetrics ProducerMetrics",
+    "rsq_pipe.streams.producer": "StreamProducer",
+    "rsq_pipe.streams.retry": "DLQHandler RetryHandler",
+    "rsq_pipe.streams.serializers": "JsonSerializer MsgpackSerializer PickleSerializer Serializer",
+    "rsq_pipe.streams.settlement": "Output Part Settlement",
+    "rsq_pipe.streams.stats": "ConsumerInfo PendingEntry StreamStats",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "CodecError",
+    "ConsumerConfig",
+    "ConsumerGroup",
+    "ConsumerInfo",
+    "ConsumerMetrics",
+    "Context",
+    "DLQHandler",
+    "DecodeError",
+    "DrainTimeoutError",
+    "Drop",
+    "Emit",
+    "EncodeError",
+    "GroupLostError",
+    "HandlerContractError",
+    "HandlerError",
+    "HandlerTimeoutError",
+    "JsonSerializer",
+    "MsgpackSerializer",
+    "Output",
+    "Part",
+    "PendingEntry",
+    "PickleSerializer",
+    "ProducerMetrics",
+    "Reject",
+    "ReplayError",
+    "Retry",
+    "RetryHandler",
+    "RsqPipeError",
+    "Serializer",
+    "ServerStartError",
+    "ServerTimeoutError",
+    "ServerUnavailableError",
+    "SettleError",
+    "Settlement",
+    "SinkError",
+    "SourceError",
+    "SpecError",
+    "SpecSyntaxError",
+    "SpecValidationError",
+    "StreamClient",
+    "StreamConsumer",
+    "StreamError",
+    "StreamFullError",
+    "StreamMessage",
+    "StreamProducer",
+    "StreamStats",
+    "__version__",
+    "batch_handler",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  importing this package stays next to nothing
+
+    value: object = getattr(import_module(module), name)
+    # The next access finds it without coming here.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

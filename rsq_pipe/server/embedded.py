@@ -1,0 +1,147 @@
+"""EmbeddedServer: the server a pipeline gets when it names none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rsq_pipe.errors import ServerStartError
+from rsq_pipe.server.binary import find_binary
+from rsq_pipe.server.file_lock import FileLock
+from rsq_pipe.server.home import Home, unwritable
+from rsq_pipe.server.ping import ping
+
+# Seconds without any sign of life after which a server that starts, or one that stops, is given up.
+START_PATIENCE = 15.0
+STOP_PATIENCE = 45.0
+# Seconds between two looks.
+GLANCE = 0.002
+
+
+class EmbeddedServer:
+    """
+    Hold one use of a directory's server. While any process holds one, the server runs.
+
+    Made by `acquire`. Not shared between processes: each acquires its own.
+    """
+
+    def __init__(self, home: Home, users: FileLock) -> None:
+        self._home = home
+        self._users = users
+
+    @property
+    def url(self) -> str:
+        """The server's address, `unix:///...`."""
+        return f"unix://{self._home.socket}"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self._home.log
+
+    def release(self) -> None:
+        """Stop using the server; it ends with its last user. Doing it twice is harmless."""
+        self._users.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
+    """
+    Use the embedded server of a directory, starting it if nobody does yet.
+
+    Blocks for about 50 ms, longer while an earlier server stops or a large append-only file is read.
+    Safe to call from many processes at once: they get one server.
+
+    Args:
+        root: The directory; the server keeps its data in `.rsq` under it.
+        binary: The server program; None to look for one.
+
+    Returns:
+        The use of a server that answers.
+
+    Raises:
+        ServerStartError: No server program, no place for its data, or the server did not start.
+    """
+    home = Home(root)
+    home.make()
+    users = _join(home)
+    try:
+        _wait_for_server(home, binary)
+    except BaseException:
+        users.close()
+        raise
+    return EmbeddedServer(home, users)
+
+
+def _join(home: Home) -> FileLock:
+    """Become a user; while the keeper holds the lock alone it is stopping the server, so wait."""
+    try:
+        users = FileLock(home.users_lock)
+    except OSError as exc:
+        raise unwritable(home, exc) from exc
+    deadline = time.monotonic() + STOP_PATIENCE
+    while not users.try_shared():
+        if time.monotonic() > deadline:
+            users.close()
+            raise ServerStartError(
+                f"the earlier embedded server of {home.root} has been stopping for {STOP_PATIENCE:.0f} s. "
+                f"See {home.log}; end the process named in {home.pid}, and run again."
+            )
+        time.sleep(GLANCE)
+    return users
+
+
+def _wait_for_server(home: Home, binary: Path | None) -> None:
+    started = False
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        lock = FileLock(home.keeper_lock)
+        try:
+            # Also where a server answers: it may have lost its keeper, and then nobody would stop it.
+            if lock.try_exclusive():
+                if started and (reason := home.keeper_log.read_text(errors="replace").strip()):
+                    raise ServerStartError(reason)
+                _start_keeper(home, binary or find_binary(), lock)
+                started = True
+        finally:
+            lock.close()
+        reply = ping(home.socket)
+        if reply == b"+PONG":
+            return
+        if reply:  # "-LOADING": it reads its data, however long that takes
+            deadline = time.monotonic() + START_PATIENCE
+        if time.monotonic() > deadline:
+            raise ServerStartError(
+                f"the embedded server of {home.root} has not answered on {home.socket} for "
+                f"{START_PATIENCE:.0f} s. See {home.log}; end the process named in {home.pid}, and run again."
+            )
+        time.sleep(GLANCE)
+
+
+def _start_keeper(home: Home, binary: Path, lock: FileLock) -> None:
+    """Start a keeper that inherits the lock just taken, so that at no moment two can be started."""
+    # -P: a module of the user's must not take the place of one of the standard library.
+    command = [sys.executable, "-P", "-m", "rsq_pipe.server.keeper"]
+    with home.keeper_log.open("wb") as log:
+        subprocess.run(
+            [*command, str(home.root), str(binary), str(lock.fd)],
+            cwd=home.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Its own session: Ctrl-C in the terminal reaches the pipeline, which drains, not the server.
+            start_new_session=True,
+            pass_fds=(lock.fd,),
+            check=False,
+        )

@@ -1,0 +1,54 @@
+"""FileLock: a lock that the kernel gives back when its holder ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class FileLock:
+    """
+    Hold or try flock(2) on one file.
+
+    The lock belongs to the open file, not to the process: a child that inherits `fd` holds it too,
+    and it is free when the last holder has closed the file or died.
+
+    Args:
+        path: Made if missing; never deleted, or two processes could lock two files of one name.
+
+    Raises:
+        OSError: The file cannot be opened for writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def try_shared(self) -> bool:
+        """Take it beside other sharers; False where somebody holds it alone. Does not wait."""
+        return self._try(fcntl.LOCK_SH)
+
+    def try_exclusive(self) -> bool:
+        """Take it alone; False where anybody holds it. Does not wait."""
+        return self._try(fcntl.LOCK_EX)
+
+    def in_place(self) -> bool:
+        """Say whether the path still leads to this file: false when its folder was deleted or replaced."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Let go; doing it twice is harmless."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _try(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self.fd, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

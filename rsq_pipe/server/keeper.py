@@ -1,0 +1,102 @@
+"""
+Keeper: the small process that looks after the embedded server while anybody uses it.
+
+Three file locks say who is there, and the kernel frees each when its holder ends, even by SIGKILL:
+
+    users.lock    shared by every user; the keeper gets it alone when the last user is gone
+    keeper.lock   held by the keeper: there is one, or whoever needs the server starts one
+    server.lock   held by the server process: there is one, and it may outlive its keeper
+
+It imports as little as it can: users wait for it to start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rsq_pipe.errors import ServerStartError
+from rsq_pipe.server.file_lock import FileLock
+from rsq_pipe.server.home import Home
+from rsq_pipe.server.process import ServerProcess
+
+# Seconds between two looks at users and server; a server that died is back about this much later.
+TICK = 0.05
+LONGEST_RESTART_DELAY = 5.0
+
+
+def keep(home: Home, binary: Path, keeper_lock: int) -> None:
+    """
+    Run the home's server until its last user is gone.
+
+    Args:
+        home: The server's files.
+        binary: The server program, where none is running yet.
+        keeper_lock: The file descriptor of the keeper's lock, taken by whoever started this process.
+
+    Raises:
+        ServerStartError: The server did not start.
+    """
+    users = FileLock(home.users_lock)
+    server = ServerProcess(home, binary)
+    server.start()
+    while not users.try_exclusive():
+        if not server.alive():
+            _revive(server, users)
+        time.sleep(TICK)
+    if users.in_place():
+        server.stop()
+    else:
+        # The folder was deleted, data and all. A clean end would delete the socket, which may by now
+        # be that of another server at the same path.
+        server.kill()
+    # First this, then (with the end of the process) users.lock: whoever then gets in as a user must
+    # find that there is no keeper, or would wait for a server that nobody starts.
+    os.close(keeper_lock)
+
+
+def _revive(server: ServerProcess, users: FileLock) -> None:
+    """Start a server that died, again and again while it has users: their work waits for it."""
+    delay = TICK
+    while not users.try_exclusive():
+        try:
+            server.start()
+        except ServerStartError as exc:
+            _say(str(exc))
+            time.sleep(delay)
+            delay = min(2 * delay, LONGEST_RESTART_DELAY)
+        else:
+            _say("the server had died; it runs again")
+            return
+
+
+def _say(line: str) -> None:
+    print(time.strftime("%Y-%m-%dT%H:%M:%S"), line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _stay(_number: int, _frame: object) -> None:
+    """Ignore a signal. Unlike SIG_IGN this is not inherited by the server."""
+
+
+def main(root: str, binary: str, keeper_lock: str) -> int:
+    """Keep the server of `root`, in the background; where that fails, standard error says why."""
+    # The user waits for this process and must not have to wait for it again when the keeper ends.
+    if os.fork():
+        return 0
+    # A service manager that stops a whole process group means the users; they still need the server to
+    # settle what they hold. The keeper ends when they have.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stay)
+    try:
+        keep(Home(Path(root)), Path(binary), int(keeper_lock))
+    except ServerStartError as exc:
+        print(exc, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

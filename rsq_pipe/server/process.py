@@ -1,0 +1,139 @@
+"""ServerProcess: the one server process of a home, started here or found running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from rsq_pipe.errors import ServerStartError
+from rsq_pipe.server.file_lock import FileLock
+from rsq_pipe.server.home import Home
+from rsq_pipe.server.ping import ping
+
+LOG_LINES_SHOWN = 10
+# Seconds a server may take to flush its append-only file and end, before it is killed.
+STOP_PATIENCE = 30.0
+# Seconds between two looks at a server that starts or ends.
+GLANCE = 0.002
+
+
+class ServerProcess:
+    """
+    Run the server of one home.
+
+    The process inherits `server.lock` and holds it as long as it lives, so whether a server runs is
+    answered by the kernel: it cannot be wrong as a pid file or a socket left behind can, and two
+    servers can never write one append-only file.
+
+    Args:
+        home: Its files.
+        binary: The server program.
+    """
+
+    def __init__(self, home: Home, binary: Path) -> None:
+        self._home = home
+        self._binary = binary
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def alive(self) -> bool:
+        """Say whether the home's server runs, whoever started it."""
+        if self._child is not None:
+            self._child.poll()  # a child that ended stays a zombie until it is asked for
+        lock = FileLock(self._home.server_lock)
+        try:
+            return not lock.try_exclusive()
+        finally:
+            lock.close()
+
+    def start(self) -> None:
+        """
+        Start the server unless it runs, and wait until it answers.
+
+        Raises:
+            ServerStartError: It ended instead; the message shows the end of its log.
+        """
+        lock = FileLock(self._home.server_lock)
+        try:
+            if not lock.try_exclusive():
+                return
+            if self._home.log.exists():
+                self._home.log.replace(self._home.previous_log)
+            self._child = subprocess.Popen(
+                self._command(),
+                cwd=self._home.data,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=(lock.fd,),
+            )
+        finally:
+            lock.close()
+        self._wait_for_an_answer(self._child)
+
+    def stop(self) -> None:
+        """End the server in good order: what it accepted is on disk when this returns."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # a stopped process would act on the first only when it goes on
+        deadline = time.monotonic() + STOP_PATIENCE
+        while self.alive():
+            if time.monotonic() > deadline:
+                self.kill()
+                deadline += STOP_PATIENCE
+            time.sleep(GLANCE)
+        self._home.socket.unlink(missing_ok=True)
+        self._home.pid.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """End the server at once."""
+        self._signal(signal.SIGKILL)
+
+    def _wait_for_an_answer(self, child: subprocess.Popen[bytes]) -> None:
+        while not ping(self._home.socket):
+            if (code := child.poll()) is not None:
+                raise ServerStartError(
+                    f"the embedded server {self._binary} ended with exit code {code} as it started. "
+                    f"The end of its log, {self._home.log}:\n{self._last_words()}\n"
+                    "Remove the cause, or name a running server with --redis URL."
+                )
+            time.sleep(GLANCE)
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._home.log.read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return "  (it wrote none)"
+        return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the server, and nobody else: while it lives, the pid in its file is its own."""
+        if not self.alive():
+            return
+        try:
+            os.kill(int(self._home.pid.read_text()), number)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            # It is starting and has not written its file yet, or has just ended.
+            if self._child is not None:
+                self._child.send_signal(number)
+
+    def _command(self) -> list[str]:
+        home = self._home
+        settings = {
+            "port": "0",
+            "unixsocket": str(home.socket),
+            "unixsocketperm": "700",
+            "dir": str(home.data),
+            "logfile": str(home.log),
+            "pidfile": str(home.pid),
+            "daemonize": "no",
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            # Refusing writes is an error that is seen; evicting keys would lose records silently.
+            "maxmemory-policy": "noeviction",
+        }
+        return [
+            str(self._binary),
+            *(part for name, value in settings.items() for part in (f"--{name}", value)),
+        ]

@@ -4,7 +4,8 @@
     ├── SpecError                     exit 2, never a traceback
     │   ├── SpecSyntaxError           the file is not YAML
     │   ├── SpecValidationError       .problems: all mistakes of the file(s) at once
-    │   └── ExpressionError           .column: text that is not an allowed expression
+    │   ├── ExpressionError           .column: text that is not an allowed expression
+    │   └── HandlerNotFoundError      .fix: a handler that cannot be imported, or not be called as one
     ├── CodecError
     │   ├── EncodeError               a value the serializer cannot write
     │   └── DecodeError               bytes that are not a record: a dead letter, never the end of a loop
@@ -17,6 +18,7 @@
     ├── HandlerError                  user code raised
     │   ├── HandlerTimeoutError       a call ran past its `timeout`
     │   ├── HandlerContractError      wrong number or type of outcomes
+    │   ├── RecordInvalidError        .fields: the record is not what the handler's annotation asks for
     │   └── MissingFieldError         .field: an expression asks for a field the record does not have
     ├── SourceError                   a source that cannot go on: its file changed under it, say
     ├── SinkError                     a sink that cannot go on: its disk is full, say
@@ -29,7 +31,7 @@ Errors marked * are `retryable`: the same call may succeed later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -68,6 +70,15 @@ class ExpressionError(SpecError):
     def __init__(self, message: str, *, column: int = 1) -> None:
         super().__init__(message)
         self.column = column
+
+
+class HandlerNotFoundError(SpecError):
+    """A handler that cannot be imported, or cannot be called as a handler is; `fix` says what to do."""
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(f"{what}; {fix}" if fix else what)
+        self.what = what
+        self.fix = fix
 
 
 class CodecError(RsqPipeError):
@@ -156,6 +167,14 @@ class HandlerTimeoutError(HandlerError):
 
 class HandlerContractError(HandlerError):
     """A handler that returned something that is not an outcome, or too many or too few of them."""
+
+
+class RecordInvalidError(HandlerError):
+    """A record that is not what the handler's annotation asks for; `fields` says what is wrong with each."""
+
+    def __init__(self, message: str, *, stage: str = "", fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, stage=stage)
+        self.fields = dict(fields or {})
 
 
 class MissingFieldError(HandlerError):

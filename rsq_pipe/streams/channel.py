@@ -36,7 +36,7 @@ class Channel:
         self._patience = patience
         self._pools: dict[asyncio.AbstractEventLoop, LinkPool] = {}
 
-    async def execute(self, *command: str | bytes | int | float, key: str, timeout: float | None = None) -> Any:
+    async def execute(self, *command: str | bytes | float, key: str, timeout: float | None = None) -> Any:
         """
         Send one command to the server that holds `key` and return its raw reply.
 
@@ -97,5 +97,7 @@ class Channel:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = self._pools[loop] = LinkPool.join(self.endpoint, bound=self._bound, patience=self._patience)
+            pool = self._pools[loop] = LinkPool.join(
+                self.endpoint, bound=self._bound, patience=self._patience
+            )
         return pool

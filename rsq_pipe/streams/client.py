@@ -16,9 +16,16 @@ from rsq_pipe.streams.entry import RawEntry, fields_of, range_reply, read_reply
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
 from rsq_pipe.streams.pool import LinkPool
-from rsq_pipe.streams.script import REDELIVER, SETTLE
+from rsq_pipe.streams.script import REDELIVER
 from rsq_pipe.streams.settlement import Counters, Output, Part, Position, Settled, Settlement
-from rsq_pipe.streams.stats import ConsumerInfo, GroupInfo, PendingEntry, consumer_info, group_info, pending_entry
+from rsq_pipe.streams.stats import (
+    ConsumerInfo,
+    GroupInfo,
+    PendingEntry,
+    consumer_info,
+    group_info,
+    pending_entry,
+)
 from rsq_pipe.streams.uninterrupted import uninterrupted
 
 COMMAND_TIMEOUT = 10.0
@@ -128,9 +135,7 @@ class StreamClient:
 
     # Streams
 
-    async def push(
-        self, stream: str, data: str | bytes, headers: Mapping[str, str] = NO_HEADERS
-    ) -> str:
+    async def push(self, stream: str, data: str | bytes, headers: Mapping[str, str] = NO_HEADERS) -> str:
         """
         Append one encoded record and return its entry id.
 
@@ -335,7 +340,9 @@ class StreamClient:
         if not settlement.parts and settlement.position is None:
             return Settled(())
         command = wire.pack(settlement, group, consumer)
-        reply = await uninterrupted(self.channel.evaluate(command, SETTLE, key=str(command[3])))
+        reply = await uninterrupted(
+            self.channel.evaluate(command, wire.script(settlement), key=str(command[3]))
+        )
         return wire.unpack(reply, settlement)
 
     async def ingest(

@@ -23,7 +23,7 @@ class Endpoint:
     """
 
     settings: Mapping[str, Any] = field(repr=False)
-    connection: type[Connection] | type[UnixDomainSocketConnection] = Connection
+    connection: type[Connection | UnixDomainSocketConnection] = Connection
     nodes: tuple[tuple[str, int], ...] = ()
 
     @classmethod

@@ -33,9 +33,13 @@ def translate(exc: BaseException, address: str) -> StreamError:
     text = str(exc) or type(exc).__name__
     match exc:
         case vendor.AuthenticationError() | vendor.AuthorizationError() | vendor.ExternalAuthProviderError():
-            return SettleError(f"server {address} refused the login: {text}; check user and password", reply=text)
+            return SettleError(
+                f"server {address} refused the login: {text}; check user and password", reply=text
+            )
         case vendor.AuthenticationWrongNumberOfArgsError():
-            return SettleError(f"server {address} refused the login: {text}; check user and password", reply=text)
+            return SettleError(
+                f"server {address} refused the login: {text}; check user and password", reply=text
+            )
         case vendor.TimeoutError() | asyncio.TimeoutError():
             return ServerTimeoutError(f"server {address} did not answer in time", address=address)
         case vendor.MaxConnectionsError():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import hiredis
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 
-from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.faults import translate
 
 Command: TypeAlias = Sequence[str | bytes | int | float]
@@ -44,27 +44,24 @@ class Link:
 
         Cancellation: closes the connection, since its replies no longer match its commands.
         """
-        connection = self._connection
-        try:
-            async with asyncio.timeout(timeout):
-                await connection.send_packed_command([hiredis.pack_command(tuple(c)) for c in commands])
-                return [await self._reply(connection) for _ in commands]
-        except BaseException as exc:
-            await self.close()
-            if isinstance(exc, Exception) and not isinstance(exc, StreamError):
-                raise translate(exc, self.address) from exc
-            raise
+        async with self._whole(timeout):
+            await self._send(commands)
+            return [await self._reply() for _ in commands]
+
+    async def send(self, commands: Sequence[Command], *, timeout: float | None) -> None:
+        """Send commands in one write; as many `receive` calls must follow. Errors as of `exchange`."""
+        async with self._whole(timeout):
+            await self._send(commands)
+
+    async def receive(self, *, timeout: float | None) -> Any:
+        """Read the reply to the earliest command that has none yet. Errors as of `exchange`."""
+        async with self._whole(timeout):
+            return await self._reply()
 
     async def open(self, *, timeout: float | None = None) -> None:
         """Connect and log in now, rather than with the first command."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._connection.connect()
-        except BaseException as exc:
-            await self.close()
-            if isinstance(exc, Exception):
-                raise translate(exc, self.address) from exc
-            raise
+        async with self._whole(timeout):
+            await self._connection.connect()
 
     @property
     def is_open(self) -> bool:
@@ -88,10 +85,24 @@ class Link:
         except Exception:  # redis-py raises when closing takes too long; there is nothing left to save
             return
 
-    @staticmethod
-    async def _reply(connection: Connection) -> Any:
+    @asynccontextmanager
+    async def _whole(self, timeout: float | None) -> AsyncIterator[None]:
+        """Close the connection where what stands inside does not end well: its replies would be misread."""
         try:
-            return await connection.read_response(disable_decoding=True)
+            async with asyncio.timeout(timeout):
+                yield
+        except BaseException as exc:
+            await self.close()
+            if isinstance(exc, Exception):
+                raise translate(exc, self.address) from exc
+            raise
+
+    async def _send(self, commands: Sequence[Command]) -> None:
+        await self._connection.send_packed_command([hiredis.pack_command(tuple(c)) for c in commands])
+
+    async def _reply(self) -> Any:
+        try:
+            return await self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
             return exc
 

@@ -19,11 +19,14 @@ class Script:
 
     Args:
         name: The file's name without its ending.
+        allow_oom: False takes the file's leave to write on a server at maxmemory away.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, allow_oom: bool = True) -> None:
         self.name = name
         self.source = _INCLUDE.sub(lambda match: _read(match[1]), _read(f"{name}.lua"))
+        if not allow_oom:
+            self.source = self.source.replace(" flags=allow-oom", "", 1)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def command(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Command:
@@ -42,6 +45,8 @@ def _read(file: str) -> str:
 
 
 SETTLE = Script("settle")
+# What enters a pipeline must wait while the server is full; what drains it must not.
+INGEST = Script("settle", allow_oom=False)
 PUSH = Script("push")
 TRIM = Script("trim")
 PROMOTE = Script("promote")

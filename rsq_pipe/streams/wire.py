@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from rsq_pipe.streams.link import Command
-from rsq_pipe.streams.script import SETTLE
+from rsq_pipe.streams.script import INGEST, SETTLE, Script
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Part, Settled, Settlement
+
+
+def script(settlement: Settlement) -> Script:
+    """Choose the script: what removes entries may write to a full server, what only adds may not."""
+    return SETTLE if any(part.entries for part in settlement.parts) else INGEST
 
 
 def pack(settlement: Settlement, group: str, consumer: str) -> Command:
@@ -70,7 +75,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
     for stream, ids in bounds.items():
         low, high = min(ids), max(ids)
         head += (keys[stream], f"{low[0]}-{low[1]}", f"{high[0]}-{high[1]}", len(ids))
-    return SETTLE.command(list(keys), head + body)
+    return script(settlement).command(list(keys), head + body)
 
 
 def unpack(reply: Any, settlement: Settlement) -> Settled:

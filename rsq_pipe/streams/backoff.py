@@ -1,0 +1,45 @@
+"""Backoff: growing pauses between attempts, and one log line for a whole outage."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+FIRST = 0.1
+"""Seconds of the first pause."""
+
+LONGEST = 5.0
+"""Seconds of the longest pause."""
+
+log = logging.getLogger("rsq_pipe.streams")
+
+
+class Backoff:
+    """
+    Wait between attempts of one thing that fails.
+
+    Args:
+        what: What fails, for the log.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._pause = 0.0
+        self._since = 0.0
+
+    async def wait(self, exc: BaseException, stopping: asyncio.Event) -> None:
+        """Wait, twice as long as before, or until `stopping` is set; the first failure is logged."""
+        if not self._pause:
+            self._since = time.monotonic()
+            log.warning("%s: %s; trying again", self._what, exc)
+        self._pause = min(LONGEST, self._pause * 2 or FIRST)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), self._pause)
+
+    def reset(self) -> None:
+        """State that it worked; a recovery is logged."""
+        if self._pause:
+            log.warning("%s: works again after %.1fs", self._what, time.monotonic() - self._since)
+            self._pause = 0.0

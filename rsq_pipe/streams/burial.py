@@ -1,0 +1,73 @@
+"""Burial: what is done with an entry that failed for good."""
+
+from __future__ import annotations
+
+import logging
+
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.dead_letter import dead_letter
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.retry import DLQHandler
+from rsq_pipe.streams.settlement import Entry, Part
+
+log = logging.getLogger("rsq_pipe.streams")
+
+
+class Burial:
+    """
+    Dead-letter entries of one consumer.
+
+    Args:
+        client: The server.
+        config: The consumer's settings; `dlq_stream` is written in the step that acknowledges.
+        dlq_handler: The user's function, called first.
+    """
+
+    def __init__(self, client: StreamClient, config: ConsumerConfig, dlq_handler: DLQHandler | None) -> None:
+        self._target = client.key(config.dlq_stream) if config.dlq_stream else None
+        self._group = config.group
+        self._most = config.max_deliveries
+        self._dlq_handler = dlq_handler
+
+    def exhausted(self, entry: RawEntry) -> str:
+        """Explain the reason `max_deliveries`."""
+        return (
+            f"handed out {entry.deliveries - 1} times and never finished: "
+            "its handler failed, hung or took its worker down each time"
+        )
+
+    async def part(self, entry: RawEntry, reason: str, error: BaseException | str) -> Part | None:
+        """
+        Make the part of a settlement that dead-letters an entry.
+
+        Returns:
+            None where the entry has to stay pending: the user's function raised, or there is neither a
+            function nor a stream to take it. That is logged; an entry is never acknowledged into nothing.
+        """
+        where = f"{entry.stream}/{entry.id}"
+        if self._dlq_handler is None and self._target is None:
+            log.error("%s cannot be dead-lettered (%s): set dlq_stream or dlq_handler", where, reason)
+            return None
+        if self._dlq_handler is not None:
+            raw = entry.data
+            message = StreamMessage(entry.id, raw, entry.deliveries, entry.headers, entry.stream, raw)
+            try:
+                await self._dlq_handler(message, reason)
+            except Exception:  # user code; the entry stays pending, so nothing is lost
+                log.exception("dlq_handler failed on %s; the entry stays pending", where)
+                return None
+        dead = []
+        if self._target is not None:
+            dead = [
+                dead_letter(
+                    self._target,
+                    entry,
+                    reason=reason,
+                    stage=self._group,
+                    error=error,
+                    attempts=min(entry.deliveries, self._most),
+                )
+            ]
+        return Part([Entry(entry.stream, entry.id, entry.deliveries)], dead=dead)

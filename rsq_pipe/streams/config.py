@@ -1,0 +1,73 @@
+"""ConsumerConfig: every setting of a StreamConsumer."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass, field
+
+from rsq_pipe.streams.settlement import MAX_ENTRIES
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerConfig:
+    """
+    Configure a consumer; durations in milliseconds.
+
+    Args:
+        group: The consumer group.
+        worker_name: The consumer's name, unique per process start; made from group, host and process if left out.
+        dlq_stream: Where records that failed for good are written, in the step that acknowledges them.
+        dlq_group: A group to create on `dlq_stream`, so that nothing in it is missed.
+        batch_size: Records in one handler call, at most.
+        block_ms: How long a read waits for a first record; 0 returns at once.
+        min_idle_claim_ms: Without a sign of life for this long, a consumer's entries are taken over. Entries
+            in a handler's hand are kept alive three times as often, so handlers may take longer.
+        max_deliveries: How often an entry is handed out before it is dead-lettered instead.
+        max_stream_size: Trim acknowledged entries while the stream holds more; None to leave trimming to others.
+        max_claim_passes: Calls of XAUTOCLAIM in one turn of the reclaim, of at most 100 entries each; None for 1.
+        batch_wait_ms: How long a batch that is not full waits to be.
+        start_id: Where a new group begins: "0" for the start of the stream, "$" for what comes from now on.
+        halt_on_fault: Whether `run` raises on errors that time does not mend (a lost group, a wrong type
+            of key), rather than logging them and going on; a lost group is then not recreated.
+    """
+
+    group: str
+    worker_name: str = ""
+    dlq_stream: str | None = None
+    dlq_group: str | None = None
+    batch_size: int = 100
+    block_ms: int = 5_000
+    min_idle_claim_ms: int = 10_000
+    max_deliveries: int = 3
+    max_stream_size: int | None = None
+    max_claim_passes: int | None = None
+    batch_wait_ms: int = 0
+    start_id: str = "0"
+    halt_on_fault: bool = False
+    heartbeat_ms: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= MAX_ENTRIES:
+            raise ValueError(f"batch_size is {self.batch_size}; it must be from 1 to {MAX_ENTRIES}")
+        for name in ("block_ms", "batch_wait_ms"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("min_idle_claim_ms", "max_deliveries"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.worker_name:
+            object.__setattr__(self, "worker_name", unique_name(self.group))
+        object.__setattr__(self, "heartbeat_ms", max(1, self.min_idle_claim_ms // 3))
+
+
+def unique_name(group: str) -> str:
+    """
+    Make a consumer name that no other process, and no other start of this one, has.
+
+    Process ids repeat across containers that share a host name, so a random suffix stands behind them.
+    """
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())
+    return f"{group}_{host}_{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,0 +1,362 @@
+"""StreamConsumer: reads a group's entries in batches, has them handled, and settles them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar, TypeAlias
+from weakref import WeakSet
+
+from rsq_pipe.errors import DecodeError, GroupLostError, StreamError
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.burial import Burial
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.membership import Membership
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
+from rsq_pipe.streams.reader import Reader
+from rsq_pipe.streams.reclaim import Reclaim
+from rsq_pipe.streams.retry import DLQHandler
+from rsq_pipe.streams.serializers import JsonSerializer, Serializer
+from rsq_pipe.streams.settlement import Counters, Entry, Settled, Settlement
+
+log = logging.getLogger("rsq_pipe.streams")
+
+Handler: TypeAlias = Callable[[list[StreamMessage]], Awaitable["Settlement | Sequence[str] | None"]]
+ErrorHook: TypeAlias = Callable[[BaseException], object]
+
+
+class StreamConsumer:
+    """
+    Consume one or several streams through a consumer group.
+
+    The handler gets a batch and returns the ids it finished, or a Settlement that says what became of each
+    entry. Entries it does not name stay pending and come back, one at a time, when they have been idle for
+    `min_idle_claim_ms`; so do the entries of consumers that died. After `max_deliveries` an entry is
+    dead-lettered.
+
+    Args:
+        client: The server.
+        stream: The stream's name, or several names; the first is read first.
+        config: Everything else; see ConsumerConfig.
+        handler: Called with one batch at a time.
+        dlq_handler: Called with a message and a reason before it is dead-lettered; if it raises, the entry
+            stays pending.
+        serializer: How records are decoded; what it cannot decode is dead-lettered as `decode_error`.
+        error_hook: Called with what a handler, a read or a settlement raised; may be async.
+        counters: Where to count what is settled, in the step that settles it.
+    """
+
+    _live: ClassVar[WeakSet[StreamConsumer]] = WeakSet()
+
+    def __init__(
+        self,
+        client: StreamClient,
+        stream: str | Sequence[str],
+        config: ConsumerConfig,
+        handler: Handler,
+        dlq_handler: DLQHandler | None = None,
+        serializer: Serializer | None = None,
+        error_hook: ErrorHook | None = None,
+        *,
+        counters: Counters | None = None,
+    ) -> None:
+        self.client = client
+        self.streams = (stream,) if isinstance(stream, str) else tuple(stream)
+        self.config = config
+        self._handler = handler
+        self._serializer: Serializer = JsonSerializer() if serializer is None else serializer
+        self._error_hook = error_hook
+        self._counters = counters
+        group, name = config.group, config.worker_name
+        keys = [client.key(one) for one in self.streams]
+        self._membership = Membership(client, self.streams, config)
+        self._reader = Reader(client.channel, keys, group, name)
+        self._holding = Holding(client.channel, group, name)
+        self._reclaim = Reclaim(client, self.streams, config, self._holding)
+        self._burial = Burial(client, config, dlq_handler)
+        self._tally = ConsumerTally()
+        self._stopping = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._handling = (
+            asyncio.Lock()
+        )  # one batch at a time, although reclaimed entries come beside new ones
+        StreamConsumer._live.add(self)
+
+    # Life
+
+    async def run(self) -> None:
+        """
+        Consume until `stop` is called.
+
+        Raises:
+            StreamError: Only with `halt_on_fault`, and only what time does not mend.
+
+        Delivery: at least once to the handler; once to the streams a Settlement writes to.
+        Cancellation: lets the handler be cancelled and a settlement end, then hands back what is pending.
+        """
+        beside = [
+            asyncio.ensure_future(self._beat()),
+            asyncio.ensure_future(self._end_blocked_read_on_stop()),
+        ]
+        lanes = [asyncio.ensure_future(self._read_on()), asyncio.ensure_future(self._reclaim_on())]
+        try:
+            done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
+            for lane in done:
+                lane.result()
+        finally:
+            self._stopping.set()
+            for task in (*lanes, *beside):
+                task.cancel()
+            await asyncio.wait([*lanes, *beside])
+            await self._leave()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, settle it, hand back the rest and return from `run`; idempotent."""
+        self._stopping.set()
+
+    def pause(self) -> None:
+        """Take no new batch until `resume`; what is in hand goes on."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        """Take new batches again."""
+        self._open.set()
+
+    async def run_once(self) -> None:
+        """
+        Reclaim what is due, then read and handle one batch.
+
+        Raises:
+            StreamError: From the server.
+        """
+        await self._membership.ensure()
+        for entry in await self._reclaim.tick():
+            await self._handle_again(entry)
+        self._membership.remember(batch := await self._read_batch())
+        await self._handle_new(batch)
+        await self._membership.trim()
+
+    def metrics(self) -> ConsumerMetrics:
+        """Return what was consumed and how fast; asks no server."""
+        return self._tally.metrics()
+
+    @classmethod
+    def all_metrics(cls) -> list[ConsumerMetrics]:
+        """Return the metrics of every live consumer of this process."""
+        return [consumer.metrics() for consumer in cls._live]
+
+    # Lanes: new entries; entries to be handled again, beside the hot path
+
+    async def _read_on(self) -> None:
+        backoff = Backoff(self.config.group)
+        while not self._stopping.is_set():
+            try:
+                await self._membership.ensure()
+                batch = await self._read_batch()
+                self._membership.remember(batch)
+                await self._handle_new(batch)
+                backoff.reset()
+            except Exception as exc:  # the loop lives on: what was read is pending and comes back
+                await self._survive(exc, backoff)
+            if not self._open.is_set():
+                await _first(self._open.wait(), self._stopping.wait())
+
+    async def _reclaim_on(self) -> None:
+        backoff = Backoff(f"{self.config.group} (reclaim)")
+        pause = self.config.min_idle_claim_ms / 2000
+        while not self._stopping.is_set():
+            try:
+                await self._membership.ensure()
+                if self._reader.may_have_lost_a_reply:
+                    await self._reclaim.find_lost()
+                due = await self._reclaim.tick()
+                while due and not self._stopping.is_set():
+                    await self._handle_again(due.pop(0))
+                self._reclaim.let_go(due)
+                await self._membership.trim()
+                backoff.reset()
+            except Exception as exc:  # as above
+                await self._survive(exc, backoff)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.heartbeat_ms / 1000)
+            # A server that is away is noticed by the lanes; the beat only has to try again.
+            with contextlib.suppress(StreamError):
+                await self._holding.keep_alive()
+
+    async def _end_blocked_read_on_stop(self) -> None:
+        await self._stopping.wait()
+        await self._reader.interrupt()
+
+    async def _leave(self) -> None:
+        await self._reader.close()
+        # Where the server is away the entries come back by themselves, when they have been idle long enough.
+        with contextlib.suppress(StreamError):
+            await self._membership.leave()
+
+    # Batches
+
+    async def _read_batch(self) -> list[RawEntry]:
+        size, wait = self.config.batch_size, self.config.batch_wait_ms / 1000
+        batch = await self._reader.read(size, self.config.block_ms)
+        self._hold(batch)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        while batch and len(batch) < size and not self._stopping.is_set():
+            left = int((deadline - loop.time()) * 1000)
+            if left <= 0:
+                break
+            more = await self._reader.read(size - len(batch), left)
+            self._hold(more)
+            batch += more
+        return batch
+
+    async def _handle_new(self, entries: list[RawEntry]) -> None:
+        # COUNT holds per stream, so a read of several streams may bring more than one batch.
+        size = self.config.batch_size
+        self._tally.received(len(entries))
+        for start in range(0, len(entries), size):
+            batch = entries[start : start + size]
+            async with self._handling:
+                await self._handle(batch)
+
+    async def _handle_again(self, entry: Entry) -> None:
+        """Handle one entry alone, so that one which kills its worker takes no neighbour with it."""
+        async with self._handling:
+            if self._stopping.is_set():
+                self._reclaim.let_go([entry])
+                return
+            stream, entry_id, _ = entry
+            raw = await self._reclaim.redeliver(entry)
+            if raw is None:
+                self._reclaim.let_go([entry])
+                return
+            self._tally.received(1)
+            if raw.deliveries > self.config.max_deliveries:
+                try:
+                    await self._bury(raw, "max_deliveries", self._burial.exhausted(raw))
+                finally:
+                    self._holding.let_go(stream, [entry_id])
+                return
+            await self._handle([raw])
+
+    async def _handle(self, entries: Sequence[RawEntry]) -> None:
+        try:
+            messages = await self._decode(entries)
+            if not messages:
+                return
+            try:
+                wish = await self._handler(messages)
+            except Exception as exc:  # user code; its entries stay pending and come back one at a time
+                self._tally.errors += 1
+                log.exception("handler of group %s failed on %d messages", self.config.group, len(messages))
+                await self._report(exc)
+                return
+            settlement = self._settlement(messages, wish)
+            if settlement is not None:
+                await self._settle(settlement)
+        finally:
+            for entry in entries:
+                self._holding.let_go(entry.stream, [entry.id])
+
+    async def _decode(self, entries: Sequence[RawEntry]) -> list[StreamMessage]:
+        messages: list[StreamMessage] = []
+        decode = self._serializer.decode
+        for entry in entries:
+            raw = entry.data
+            try:
+                record = decode(raw)
+            except DecodeError as exc:
+                await self._bury(entry, "decode_error", exc)
+                continue
+            messages.append(
+                StreamMessage(entry.id, record, entry.deliveries, entry.headers, entry.stream, raw)
+            )
+        return messages
+
+    def _settlement(
+        self, messages: list[StreamMessage], wish: Settlement | Sequence[str] | None
+    ) -> Settlement | None:
+        if isinstance(wish, Settlement):
+            return wish
+        group = self.config.group
+        if wish is None:
+            log.warning("handler of group %s returned None: nothing is acknowledged", group)
+            return None
+        named = set(wish)
+        known = [message for message in messages if message.id in named]
+        if len(known) < len(named):
+            log.warning("handler of group %s returned ids it was not given; they are ignored", group)
+        return Settlement.ack(Entry(m.stream, m.id, m.delivery_count) for m in known) if known else None
+
+    async def _bury(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
+        part = await self._burial.part(entry, reason, error)
+        if part is not None:
+            await self._settle(Settlement([part]))
+
+    async def _settle(self, settlement: Settlement) -> Settled:
+        if settlement.counters is None:
+            settlement.counters = self._counters
+        backoff = Backoff(self.config.group)
+        while True:
+            try:
+                settled = await self.client.settle(
+                    settlement, group=self.config.group, consumer=self.config.worker_name
+                )
+                break
+            except StreamError as exc:
+                # Settling again adds nothing, so it is tried until the server is back, or the consumer stops.
+                if not exc.retryable or self._stopping.is_set():
+                    raise
+                await self._survive(exc, backoff)
+        self._tally.settled(
+            acked=sum(len(part.entries) for part in settled.committed),
+            fenced=sum(len(part.entries) for part in settled.fenced),
+            dead=sum(len(part.dead) for part in settled.committed),
+        )
+        return settled
+
+    def _hold(self, batch: Sequence[RawEntry]) -> None:
+        for entry in batch:
+            self._holding.take(entry.stream, [entry.id])
+
+    # Trouble
+
+    async def _survive(self, exc: Exception, backoff: Backoff) -> None:
+        self._tally.errors += 1
+        await self._report(exc)
+        if isinstance(exc, GroupLostError) and not self.config.halt_on_fault:
+            self._membership.lost()
+        elif self.config.halt_on_fault and not getattr(exc, "retryable", False):
+            raise exc
+        await backoff.wait(exc, self._stopping)
+
+    async def _report(self, exc: BaseException) -> None:
+        if self._error_hook is None:
+            return
+        try:
+            answer = self._error_hook(exc)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:  # a hook that fails must not end the loop it watches
+            log.exception("error_hook of group %s failed", self.config.group)
+
+
+async def _first(*waits: Any) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

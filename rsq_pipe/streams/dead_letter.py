@@ -1,0 +1,77 @@
+"""Dead letters: a failed record's original bytes and headers, and why it failed."""
+
+from __future__ import annotations
+
+import time
+import traceback
+
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.settlement import Output
+
+PREFIX = "dlq-"
+"""What the names of a dead letter's own headers begin with."""
+
+MAX_TRACEBACK = 4_096
+"""Characters of a traceback that are kept; its end, where the cause stands."""
+
+MAX_ERROR = 1_024
+"""Characters of an error message that are kept."""
+
+
+def dead_letter(
+    target: str,
+    failed: StreamMessage | RawEntry,
+    *,
+    reason: str,
+    stage: str,
+    error: BaseException | str = "",
+    attempts: int = 0,
+) -> Output:
+    """
+    Make the dead letter of a record.
+
+    Args:
+        target: The key of the dead-letter stream.
+        failed: The record; its bytes and headers are kept as they came.
+        reason: A word for the cause: `decode_error`, `max_deliveries`, `handler_error` ...
+        stage: The stage, or group, that failed it.
+        error: What was raised, or a sentence.
+        attempts: How many handler calls failed.
+    """
+    if isinstance(failed, RawEntry):
+        fields: list[str | bytes] = list(failed.fields)
+    else:
+        fields = ["data", failed.raw]
+        for pair in failed.headers.items():
+            fields += pair
+    why = explain(reason, error)
+    why |= {
+        "dlq-stage": stage,
+        "dlq-attempts": str(attempts),
+        "dlq-entry": f"{failed.stream}/{failed.id}",
+        "dlq-at": f"{time.time():.3f}",
+    }
+    # A dead letter that fails again in a stage that reads the DLQ says why it failed there.
+    kept = [
+        item
+        for name, value in zip(fields[::2], fields[1::2], strict=True)
+        if (name.decode(errors="replace") if isinstance(name, bytes) else name) not in why
+        for item in (name, value)
+    ]
+    for pair in why.items():
+        kept += pair
+    return Output(target, kept)
+
+
+def explain(reason: str, error: BaseException | str) -> dict[str, str]:
+    """Spell the headers that say why."""
+    if isinstance(error, str):
+        return {"dlq-reason": reason, "dlq-error": error[:MAX_ERROR], "dlq-traceback": ""}
+    lines = "".join(traceback.format_exception(error))
+    message = f"{type(error).__name__}: {error}"
+    return {
+        "dlq-reason": reason,
+        "dlq-error": message[:MAX_ERROR],
+        "dlq-traceback": lines[-MAX_TRACEBACK:],
+    }

@@ -1,0 +1,98 @@
+"""What a consumer and a producer have counted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rsq_pipe.streams.rates import RateWindow
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerMetrics:
+    """
+    Count a StreamConsumer's work since it was made; rates are per second over the last minute.
+
+    Args:
+        total_read: Entries received, redeliveries included.
+        total_acked: Entries the server said it acknowledged or settled for this consumer.
+        total_dlq: Entries dead-lettered.
+        total_errors: Handler calls, reads and settlements that failed.
+        total_fenced: Entries whose settlement was refused: another consumer had taken them over.
+    """
+
+    total_read: int
+    total_acked: int
+    total_dlq: int
+    total_errors: int
+    total_fenced: int
+    tps_in: float
+    tps_out: float
+    tps_total: float
+    avg_tps: float
+    uptime_secs: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerMetrics:
+    """Count a StreamProducer's work since it was made; rates are per second over the last minute."""
+
+    total_pushed: int
+    tps: float
+    avg_tps: float
+    uptime_secs: float
+
+
+class ConsumerTally:
+    """Count as a consumer works."""
+
+    def __init__(self) -> None:
+        self.read = self.acked = self.dead = self.errors = self.fenced = 0
+        self._in, self._out, self._since = RateWindow(), RateWindow(), time.monotonic()
+
+    def received(self, amount: int) -> None:
+        """Count entries received."""
+        self.read += amount
+        self._in.add(amount)
+
+    def settled(self, acked: int, fenced: int, dead: int) -> None:
+        """Count what a settlement did."""
+        self.acked += acked
+        self.fenced += fenced
+        self.dead += dead
+        self._out.add(acked)
+
+    def metrics(self) -> ConsumerMetrics:
+        """Take a snapshot."""
+        uptime = time.monotonic() - self._since
+        tps_in, tps_out = self._in.per_second, self._out.per_second
+        return ConsumerMetrics(
+            total_read=self.read,
+            total_acked=self.acked,
+            total_dlq=self.dead,
+            total_errors=self.errors,
+            total_fenced=self.fenced,
+            tps_in=tps_in,
+            tps_out=tps_out,
+            tps_total=tps_in + tps_out,
+            avg_tps=self.acked / uptime if uptime > 0 else 0.0,
+            uptime_secs=uptime,
+        )
+
+
+class ProducerTally:
+    """Count as a producer works."""
+
+    def __init__(self) -> None:
+        self._pushed, self._rate, self._since = 0, RateWindow(), time.monotonic()
+
+    def pushed(self, amount: int) -> None:
+        """Count entries stored."""
+        self._pushed += amount
+        self._rate.add(amount)
+
+    def metrics(self) -> ProducerMetrics:
+        """Take a snapshot."""
+        uptime = time.monotonic() - self._since
+        average = self._pushed / uptime if uptime > 0 else 0.0
+        return ProducerMetrics(self._pushed, self._rate.per_second, average, uptime)

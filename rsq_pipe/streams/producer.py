@@ -1,0 +1,162 @@
+"""StreamProducer: pushes records onto a stream, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+from weakref import WeakSet
+
+from rsq_pipe.errors import EncodeError, ServerUnavailableError
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import fields_of
+from rsq_pipe.streams.message import NO_HEADERS
+from rsq_pipe.streams.metrics import ProducerMetrics, ProducerTally
+from rsq_pipe.streams.script import PUSH
+from rsq_pipe.streams.serializers import JsonSerializer, Serializer
+from rsq_pipe.streams.settlement import Output
+from rsq_pipe.streams.uninterrupted import uninterrupted
+
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+"""Bytes one encoded record may have."""
+
+RETRIES = 3
+"""How often a push whose reply was lost is sent again; it is stored once however often it is sent."""
+
+RECEIPT_SECONDS = 300
+_BACKOFF = 0.1  # seconds before the first repetition; doubled each time
+
+
+class StreamProducer:
+    """
+    Push records onto a stream.
+
+    Args:
+        client: The server.
+        stream: The stream's name.
+        group: A consumer group that `ensure_group` creates.
+        max_len: Entries the stream may hold. Room is made by trimming what every group has acknowledged;
+            where that is not enough a push raises StreamFullError. Nothing a group needs is ever trimmed.
+        serializer: How records are encoded.
+        max_record_bytes: Bytes one encoded record may have.
+    """
+
+    _live: ClassVar[WeakSet[StreamProducer]] = WeakSet()
+
+    def __init__(
+        self,
+        client: StreamClient,
+        stream: str,
+        group: str | None = None,
+        max_len: int | None = None,
+        serializer: Serializer | None = None,
+        *,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+    ) -> None:
+        self.client = client
+        self.stream = stream
+        self.key = client.key(stream)
+        self.group = group
+        self.max_len = max_len
+        self.serializer: Serializer = JsonSerializer() if serializer is None else serializer
+        self.max_record_bytes = max_record_bytes
+        self._name = secrets.token_hex(8)
+        self._pushes = 0
+        self._lanes: list[int] = []
+        self._lane_count = 0
+        self._tally = ProducerTally()
+        StreamProducer._live.add(self)
+
+    async def push(self, data: dict[str, Any], headers: Mapping[str, str] = NO_HEADERS) -> str:
+        """
+        Push one record and return its entry id.
+
+        Raises:
+            EncodeError: The record cannot be encoded, or is larger than `max_record_bytes`.
+            StreamFullError: The stream holds `max_len` entries that some group needs.
+            ServerUnavailableError: The server stayed away; whether the record was stored is unknown.
+
+        Delivery: stored once, although a lost reply makes it be sent again.
+        Cancellation: the push goes on to its end.
+        Redis: EVALSHA push.lua.
+        """
+        return (await self.push_many([data], [headers]))[0]
+
+    async def push_many(
+        self, data: Sequence[dict[str, Any]], headers: Sequence[Mapping[str, str]] = ()
+    ) -> list[str]:
+        """Push records in one step, all or none, and return their entry ids; as `push`."""
+        if not data:
+            return []
+        outputs = [
+            self.entry(record, headers[index] if index < len(headers) else NO_HEADERS)
+            for index, record in enumerate(data)
+        ]
+        ids = await uninterrupted(self._push(outputs))
+        self._tally.pushed(len(ids))
+        return ids
+
+    def entry(self, record: Any, headers: Mapping[str, str] = NO_HEADERS) -> Output:
+        """
+        Encode a record as an entry to ride in a Settlement, so that it is written in the step that
+        acknowledges what it was made from.
+
+        Raises:
+            EncodeError: As of `push`.
+        """
+        raw = self.serializer.encode(record)
+        if len(raw) > self.max_record_bytes:
+            raise EncodeError(
+                f"the record is {len(raw)} bytes encoded; max_record_bytes is {self.max_record_bytes}", record
+            )
+        return Output(self.key, fields_of(raw, headers))
+
+    async def ensure_group(self, group: str | None = None) -> None:
+        """Create the consumer group and the stream, unless they are there."""
+        name = group or self.group
+        if name is None:
+            raise ValueError("no group: name one here or when making the producer")
+        await self.client.create_group(self.stream, name)
+
+    async def _push(self, outputs: Sequence[Output]) -> list[str]:
+        # A receipt per push would fill the server and a receipt per producer would be overwritten by the next
+        # push; a lane is held for as long as its receipt matters, so there are as many as pushes at once.
+        lane = self._lanes.pop() if self._lanes else self._new_lane()
+        self._pushes += 1
+        token = str(self._pushes)
+        args: list[str | bytes | int] = [token, RECEIPT_SECONDS, self.max_len or 0]
+        for output in outputs:
+            args += (len(output.fields), *output.fields)
+        try:
+            ids = await self._send(lane, args)
+            return [entry_id.decode() for entry_id in ids]
+        finally:
+            self._lanes.append(lane)
+
+    async def _send(self, lane: int, args: Sequence[str | bytes | int]) -> list[bytes]:
+        keys = [self.key, self._receipt(lane)]
+        for attempt in range(RETRIES):
+            try:
+                return cast(list[bytes], await self.client.channel.run(PUSH, keys, args))
+            except ServerUnavailableError:
+                await asyncio.sleep(_BACKOFF * 2**attempt)
+        return cast(list[bytes], await self.client.channel.run(PUSH, keys, args))
+
+    def _new_lane(self) -> int:
+        self._lane_count += 1
+        return self._lane_count
+
+    def _receipt(self, lane: int) -> str:
+        tagged = "{" in self.key and "}" in self.key[self.key.index("{") :]
+        slot = self.key if tagged else f"{{{self.key}}}"  # the stream's slot, also in a cluster
+        return f"{slot}:receipt:{self._name}:{lane}"
+
+    def metrics(self) -> ProducerMetrics:
+        """Return what was pushed and how fast; asks no server."""
+        return self._tally.metrics()
+
+    @classmethod
+    def all_metrics(cls) -> list[ProducerMetrics]:
+        """Return the metrics of every live producer of this process."""
+        return [producer.metrics() for producer in cls._live]

@@ -1,0 +1,86 @@
+"""Reclaim: takes over the entries of consumers that show no sign of life, a bounded number a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rsq_pipe.streams.claim import START
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.settlement import Entry
+
+PASS = 100
+"""Entries one XAUTOCLAIM call may take over."""
+
+
+class Reclaim:
+    """
+    Find entries to be handled again.
+
+    Taking over does not count as a delivery; handing out to the handler does, one entry at a time. So a
+    worker that dies again and again condemns the entry it had in hand, and none of those that waited.
+
+    Args:
+        client: The server.
+        streams: Names of the streams to look at.
+        config: The consumer's settings.
+        holding: Where what waits for the handler is kept alive.
+    """
+
+    def __init__(
+        self, client: StreamClient, streams: Sequence[str], config: ConsumerConfig, holding: Holding
+    ) -> None:
+        self._client = client
+        self._names = {client.key(name): name for name in streams}
+        self._cursors = dict.fromkeys(self._names, START)
+        self._config = config
+        self._holding = holding
+        self._lost: list[Entry] = []
+
+    async def tick(self) -> list[Entry]:
+        """
+        Take over what is due, in a bounded number of calls; the next tick goes on where this one ended.
+
+        Returns:
+            Entries now this consumer's and held, to be handed out one at a time by `redeliver`.
+        """
+        config = self._config
+        due, self._lost = self._lost, []
+        for key, name in self._names.items():
+            for _ in range(config.max_claim_passes or 1):
+                claim = await self._client.claim(
+                    name, config.group, config.worker_name, config.min_idle_claim_ms, PASS, self._cursors[key]
+                )
+                due += self._hold(key, claim.ids)
+                self._cursors[key] = claim.cursor
+                if claim.cursor == START:
+                    break
+        return due
+
+    async def find_lost(self) -> None:
+        """Find entries that were delivered to this consumer in a reply that never arrived."""
+        config = self._config
+        for key, name in self._names.items():
+            pending = await self._client.pending_range(
+                name, config.group, count=config.batch_size, consumer=config.worker_name
+            )
+            self._lost += self._hold(key, [entry.id for entry in pending])
+
+    async def redeliver(self, entry: Entry) -> RawEntry | None:
+        """Hand one entry out again and count the delivery; None if it is no longer this consumer's."""
+        config = self._config
+        name = self._names[entry.stream]
+        return await self._client.redeliver(name, config.group, config.worker_name, entry.id)
+
+    def let_go(self, entries: Iterable[Entry]) -> None:
+        """State that entries are no longer in hand."""
+        for stream, entry_id, _ in entries:
+            self._holding.let_go(stream, [entry_id])
+
+    def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
+        # Its own long-running entries look idle too, if the heartbeat came late: they are in hand already.
+        fresh = [entry_id for entry_id in ids if (key, entry_id) not in self._holding]
+        self._holding.take(key, fresh)
+        return [Entry(key, entry_id) for entry_id in fresh]

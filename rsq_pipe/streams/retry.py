@@ -1,0 +1,114 @@
+"""RetryHandler: sweeps a group's pending list for entries that were handed out too often."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from rsq_pipe.errors import DecodeError
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.config import unique_name
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.serializers import JsonSerializer, Serializer
+from rsq_pipe.streams.settlement import Entry, Settlement
+
+log = logging.getLogger("rsq_pipe.streams")
+
+DLQHandler: TypeAlias = Callable[[StreamMessage, str], Awaitable[None]]
+"""Called with a message and the reason it failed for good; raising keeps the entry pending."""
+
+
+class RetryHandler:
+    """
+    Route entries that exceeded their deliveries to a handler, then acknowledge them.
+
+    StreamConsumer does this by itself; use this one to sweep a group whose consumers are something else.
+
+    Args:
+        client: The server.
+        stream, group: Where to look.
+        dlq_handler: Called once per such entry.
+        max_deliveries: Deliveries an entry may have.
+        batch_size: Entries looked at in one call.
+        serializer: How records are decoded; what it cannot decode is handed over as bytes.
+        min_idle_ms: An entry touched within this many milliseconds may still be running and is left alone.
+    """
+
+    def __init__(
+        self,
+        client: StreamClient,
+        stream: str,
+        group: str,
+        dlq_handler: DLQHandler,
+        max_deliveries: int = 3,
+        batch_size: int = 100,
+        serializer: Serializer | None = None,
+        *,
+        min_idle_ms: int = 10_000,
+    ) -> None:
+        self._client = client
+        self._stream = stream
+        self._group = group
+        self._dlq_handler = dlq_handler
+        self._max_deliveries = max_deliveries
+        self._batch_size = batch_size
+        self._serializer: Serializer = JsonSerializer() if serializer is None else serializer
+        self._min_idle_ms = min_idle_ms
+        self._name = unique_name(group)
+
+    async def handle_poison_pills(self) -> int:
+        """
+        Route every entry with more deliveries than allowed, and acknowledge those the handler took.
+
+        Returns:
+            How many were acknowledged.
+
+        Delivery: of several sweepers only the one that owns an entry calls the handler for it.
+        Redis: XPENDING with IDLE, in pages to the end of the list; XCLAIM; settle.lua.
+        """
+        buried, start = 0, "-"
+        while True:
+            page = await self._client.pending_range(
+                self._stream, self._group, start, count=self._batch_size, min_idle_ms=self._min_idle_ms
+            )
+            for entry in page:
+                if entry.delivery_count >= self._max_deliveries and await self._take(entry.id):
+                    buried += await self._bury(entry.id)
+            if len(page) < self._batch_size:
+                return buried
+            start = f"({page[-1].id}"
+
+    async def send_to_dlq(self, msg: StreamMessage, reason: str) -> None:
+        """Hand one message to the handler; what it raises is logged, and the entry stays pending."""
+        await self._routed(msg, reason)
+
+    async def _take(self, entry_id: str) -> bool:
+        key = self._client.key(self._stream)
+        command = ["XCLAIM", key, self._group, self._name, self._min_idle_ms, entry_id, "JUSTID"]
+        return bool(await self._client.channel.execute(*command, key=key))
+
+    async def _bury(self, entry_id: str) -> int:
+        entry = await self._client.redeliver(self._stream, self._group, self._name, entry_id)
+        if entry is None:
+            return 0
+        raw = entry.data
+        try:
+            data = self._serializer.decode(raw)
+        except DecodeError:
+            data = raw
+        # The sweep's own delivery is not one of the handler's.
+        message = StreamMessage(entry.id, data, entry.deliveries - 1, entry.headers, entry.stream, raw)
+        if not await self._routed(message, "max_deliveries"):
+            return 0
+        settlement = Settlement.ack([Entry(entry.stream, entry.id, entry.deliveries)])
+        settled = await self._client.settle(settlement, group=self._group, consumer=self._name)
+        return len(settled.committed)
+
+    async def _routed(self, message: StreamMessage, reason: str) -> bool:
+        try:
+            await self._dlq_handler(message, reason)
+        except Exception:  # user code; the entry stays pending, so nothing is lost
+            log.exception("dlq_handler failed on %s/%s; the entry stays pending", message.stream, message.id)
+            return False
+        return True

@@ -33,6 +33,13 @@ class FileLock:
         """Take it alone; False where anybody holds it. Does not wait."""
         return self._try(fcntl.LOCK_EX)
 
+    def held(self) -> bool:
+        """Say whether anybody else holds it, alone or shared; takes it for a moment where nobody does."""
+        if not self.try_exclusive():
+            return True
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        return False
+
     def in_place(self) -> bool:
         """Say whether the path still leads to this file: false when its folder was deleted or replaced."""
         try:

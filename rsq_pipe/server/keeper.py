@@ -40,11 +40,12 @@ def keep(home: Home, binary: Path, keeper_lock: int) -> None:
     Raises:
         ServerStartError: The server did not start.
     """
+    os.write(keeper_lock, f"{os.getpid()}\n".encode())  # for whoever wants to know; the lock is what counts
     users = FileLock(home.users_lock)
     server = ServerProcess(home, binary)
     server.start()
     while not users.try_exclusive():
-        if not server.alive():
+        if not server.alive() and users.in_place():
             _revive(server, users)
         time.sleep(TICK)
     if users.in_place():

@@ -36,17 +36,16 @@ class ServerProcess:
     def __init__(self, home: Home, binary: Path) -> None:
         self._home = home
         self._binary = binary
+        # Open once: should the folder be replaced, this still asks after the server that was started in it.
+        self._probe = FileLock(home.server_lock)
         self._child: subprocess.Popen[bytes] | None = None
+        self._pid = 0
 
     def alive(self) -> bool:
         """Say whether the home's server runs, whoever started it."""
         if self._child is not None:
             self._child.poll()  # a child that ended stays a zombie until it is asked for
-        lock = FileLock(self._home.server_lock)
-        try:
-            return not lock.try_exclusive()
-        finally:
-            lock.close()
+        return self._probe.held()
 
     def start(self) -> None:
         """
@@ -58,7 +57,9 @@ class ServerProcess:
         lock = FileLock(self._home.server_lock)
         try:
             if not lock.try_exclusive():
+                self._pid = self._found_pid()
                 return
+            self._tidy()  # or the pid of an earlier server could be taken for that of this one
             if self._home.log.exists():
                 self._home.log.replace(self._home.previous_log)
             self._child = subprocess.Popen(
@@ -70,6 +71,7 @@ class ServerProcess:
             )
         finally:
             lock.close()
+        self._pid = self._child.pid
         self._wait_for_an_answer(self._child)
 
     def stop(self) -> None:
@@ -82,16 +84,18 @@ class ServerProcess:
                 self.kill()
                 deadline += STOP_PATIENCE
             time.sleep(GLANCE)
-        self._home.socket.unlink(missing_ok=True)
-        self._home.pid.unlink(missing_ok=True)
+        self._tidy()
 
     def kill(self) -> None:
         """End the server at once."""
         self._signal(signal.SIGKILL)
+        if self._child is not None:
+            self._child.wait()
 
     def _wait_for_an_answer(self, child: subprocess.Popen[bytes]) -> None:
         while not ping(self._home.socket):
             if (code := child.poll()) is not None:
+                self._tidy()
                 raise ServerStartError(
                     f"the embedded server {self._binary} ended with exit code {code} as it started. "
                     f"The end of its log, {self._home.log}:\n{self._last_words()}\n"
@@ -106,16 +110,24 @@ class ServerProcess:
             return "  (it wrote none)"
         return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:])
 
+    def _found_pid(self) -> int:
+        """Read the pid of a server found running, which it writes early as it starts."""
+        while self.alive():
+            try:
+                return int(self._home.pid.read_text())
+            except (FileNotFoundError, ValueError):
+                time.sleep(GLANCE)
+        return 0
+
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the server, and nobody else: while it lives, the pid in its file is its own."""
-        if not self.alive():
-            return
-        try:
-            os.kill(int(self._home.pid.read_text()), number)
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            # It is starting and has not written its file yet, or has just ended.
-            if self._child is not None:
-                self._child.send_signal(number)
+        """Signal the server and nobody else: while it holds its lock, no other process has its pid."""
+        if self._pid and self.alive():
+            os.kill(self._pid, number)
+
+    def _tidy(self) -> None:
+        """Remove what a server that was killed leaves behind."""
+        self._home.socket.unlink(missing_ok=True)
+        self._home.pid.unlink(missing_ok=True)
 
     def _command(self) -> list[str]:
         home = self._home

@@ -1,0 +1,307 @@
+"""The embedded server runs exactly as long as somebody uses it, whoever is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from rsq_pipe.errors import ServerStartError
+from rsq_pipe.server.embedded import acquire
+from rsq_pipe.server.file_lock import FileLock
+from rsq_pipe.server.home import Home
+from rsq_pipe.server.ping import ping
+from tests.integration.server.embedded_user import EmbeddedUser
+from tests.support.server import binaries
+from tests.support.signals import eventually
+
+BINARIES = binaries()
+Join = Callable[[], EmbeddedUser]
+
+
+@pytest.fixture(params=BINARIES)
+def binary(request: pytest.FixtureRequest) -> Path:
+    return BINARIES[request.param]
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="rsq-"))
+    yield folder
+    assert_nothing_is_left(Home(folder))
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def home(root: Path) -> Home:
+    return Home(root)
+
+
+@pytest.fixture
+def join(root: Path, binary: Path) -> Iterator[Join]:
+    with ExitStack() as users:
+        yield lambda: users.enter_context(EmbeddedUser(root, binary))
+
+
+def assert_nothing_is_left(home: Home) -> None:
+    if home.folder.is_dir():
+        eventually(lambda: not held(home.keeper_lock), what="the keeper ended")
+    assert not held(home.server_lock)
+    assert not home.socket.exists()
+    assert not home.pid.exists()
+
+
+def held(path: Path) -> bool:
+    """Whether a process holds the lock: the keeper and the server hold theirs as long as they live."""
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        return lock.held()
+    finally:
+        lock.close()
+
+
+def pid_in(path: Path) -> int:
+    """The process named in a file, waiting for the file to be written."""
+    return int(eventually(lambda: path.exists() and path.read_text().strip(), what=f"a pid in {path}"))
+
+
+def put(url: str, key: str, value: str) -> None:
+    with Redis.from_url(url) as client:
+        client.set(key, value)
+
+
+def get(url: str, key: str) -> str:
+    with Redis.from_url(url, decode_responses=True) as client:
+        return str(client.get(key))
+
+
+def test_it_starts_answers_and_ends_with_its_user(root: Path, binary: Path, home: Home) -> None:
+    started = time.perf_counter()
+    with acquire(root, binary=binary) as server:
+        print(f"start-up of {binary.name}: {1000 * (time.perf_counter() - started):.0f} ms")
+        assert server.url == f"unix://{home.socket}"
+        put(server.url, "greeting", "hello")
+        assert get(server.url, "greeting") == "hello"
+
+    eventually(lambda: not home.socket.exists(), what="the socket is gone")
+
+
+def test_data_survives_from_one_run_to_the_next(root: Path, binary: Path, home: Home) -> None:
+    with acquire(root, binary=binary) as server:
+        put(server.url, "kept", "yes")
+    eventually(lambda: not held(home.server_lock), what="the server ended")
+
+    with acquire(root, binary=binary) as server:
+        assert get(server.url, "kept") == "yes"
+
+
+def test_a_second_user_adopts_the_running_server(join: Join, home: Home) -> None:
+    first, second = join(), join()
+    assert first.url == second.url
+    pid = pid_in(home.pid)
+
+    first.leave()
+
+    put(second.url, "still", "here")
+    assert pid_in(home.pid) == pid
+
+
+def test_two_spellings_of_a_directory_are_one_server(root: Path, binary: Path) -> None:
+    with acquire(root, binary=binary) as one, acquire(root / ".." / root.name, binary=binary) as other:
+        assert one.url == other.url
+
+
+def test_it_ends_when_its_last_user_is_killed(join: Join, home: Home) -> None:
+    first, second = join(), join()
+    assert first.url == second.url
+
+    first.kill()
+    assert ping(home.socket) == b"+PONG"
+    second.kill()
+
+    eventually(lambda: not held(home.server_lock), what="the server ended")
+
+
+def test_the_last_write_of_a_killed_user_is_kept(join: Join, home: Home) -> None:
+    user = join()
+    put(user.url, "last", "words")
+    user.kill()
+    eventually(lambda: not held(home.server_lock), what="the server ended")
+
+    assert get(join().url, "last") == "words"
+
+
+def test_eight_users_at_the_same_moment_get_one_server(join: Join, home: Home) -> None:
+    users = [join() for _ in range(8)]
+
+    assert {user.url for user in users} == {f"unix://{home.socket}"}
+    assert home.log.read_text().count("Ready to accept connections") == 1
+    assert not home.previous_log.exists()
+
+
+def test_starts_and_stops_in_quick_succession_always_end_with_a_server(join: Join, home: Home) -> None:
+    for _ in range(10):
+        user = join()
+        assert user.url == f"unix://{home.socket}"
+        assert ping(home.socket) == b"+PONG"
+        user.leave()
+
+
+def test_a_user_that_comes_while_the_server_stops_waits_for_a_new_one(
+    root: Path, binary: Path, home: Home
+) -> None:
+    home.make()
+    stopping = FileLock(home.users_lock)
+    assert stopping.try_exclusive()  # as the keeper does when it begins to stop the server
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(acquire, root, binary=binary)
+        with pytest.raises(TimeoutError):
+            coming.result(timeout=0.3)
+
+        stopping.close()
+
+        with coming.result(timeout=10.0) as server:
+            assert ping(home.socket) == b"+PONG", server.log.read_text()
+
+
+def test_an_orphan_server_is_adopted_and_gets_a_new_keeper(join: Join, home: Home) -> None:
+    first = join()
+    assert first.url
+    server = pid_in(home.pid)
+    os.kill(pid_in(home.keeper_lock), signal.SIGKILL)
+    eventually(lambda: not held(home.keeper_lock), what="the keeper is gone")
+
+    second = join()
+
+    assert second.url == first.url
+    assert pid_in(home.pid) == server
+    first.kill()
+    second.kill()
+    eventually(lambda: not held(home.server_lock), what="the new keeper stopped the server")
+
+
+def test_stale_files_of_a_crashed_machine_are_in_nobodys_way(join: Join, home: Home) -> None:
+    home.make()
+    home.pid.write_text(f"{os.getpid()}\n")  # by now another process has that pid
+    home.socket.touch()
+    home.keeper_lock.write_text("1\n")
+
+    assert join().url == f"unix://{home.socket}"
+    assert pid_in(home.pid) != os.getpid()
+
+
+def test_a_server_killed_in_use_comes_back_with_its_data(join: Join, home: Home) -> None:
+    user = join()
+    put(user.url, "kept", "yes")
+    killed = pid_in(home.pid)
+
+    os.kill(killed, signal.SIGKILL)
+
+    eventually(lambda: pid_in(home.pid) != killed and ping(home.socket) == b"+PONG", what="a new server")
+    assert get(user.url, "kept") == "yes"
+
+
+def test_an_adopted_server_killed_in_use_comes_back(join: Join, home: Home) -> None:
+    user = join()
+    put(user.url, "kept", "yes")
+    os.kill(pid_in(home.keeper_lock), signal.SIGKILL)
+    eventually(lambda: not held(home.keeper_lock), what="the keeper is gone")
+    assert join().url == user.url
+    killed = pid_in(home.pid)
+
+    os.kill(killed, signal.SIGKILL)
+
+    eventually(lambda: pid_in(home.pid) != killed and ping(home.socket) == b"+PONG", what="a new server")
+    assert get(user.url, "kept") == "yes"
+
+
+def test_signals_to_the_users_terminal_do_not_reach_the_server(join: Join, home: Home) -> None:
+    user = join()
+    assert user.url
+
+    assert os.getsid(pid_in(home.pid)) != os.getsid(user.process.pid)
+    assert os.getsid(pid_in(home.keeper_lock)) != os.getsid(user.process.pid)
+
+
+def test_a_service_manager_that_stops_every_process_leaves_users_a_server(join: Join, home: Home) -> None:
+    user = join()
+    put(user.url, "kept", "yes")
+    keeper, server = pid_in(home.keeper_lock), pid_in(home.pid)
+
+    os.kill(keeper, signal.SIGTERM)
+    os.kill(server, signal.SIGTERM)
+
+    eventually(
+        lambda: home.pid.exists() and pid_in(home.pid) != server and ping(home.socket) == b"+PONG",
+        what="a new server",
+    )
+    assert get(user.url, "kept") == "yes"
+    assert pid_in(home.keeper_lock) == keeper
+
+
+def test_a_directory_with_a_long_path_has_a_short_socket(root: Path, binary: Path) -> None:
+    deep = root / ("d" * 120)
+    deep.mkdir()
+    with acquire(deep, binary=binary) as server, acquire(deep, binary=binary) as again:
+        assert len(server.url) < 100
+        assert server.url == again.url
+        put(server.url, "kept", "yes")
+
+    eventually(lambda: not held(Home(deep).server_lock), what="the server ended")
+    assert_nothing_is_left(Home(deep))
+
+
+def test_deleting_the_folder_of_a_running_server_does_not_harm_the_next(root: Path, binary: Path) -> None:
+    first = acquire(root, binary=binary)
+    old = Home(root)
+    lost_keeper, lost_server = pid_in(old.keeper_lock), pid_in(old.pid)
+    shutil.rmtree(old.folder)
+
+    with acquire(root, binary=binary) as second:
+        first.release()
+        eventually(lambda: not exists(lost_keeper) and not exists(lost_server), what="the first server ended")
+
+        put(second.url, "safe", "yes")
+        assert get(second.url, "safe") == "yes"
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_directory_that_cannot_be_written_is_an_error_that_names_it(root: Path, binary: Path) -> None:
+    (root / ".rsq").write_text("a file, where a folder must be")
+
+    with pytest.raises(ServerStartError, match=rf"{root}/\.rsq.*--redis URL"):
+        acquire(root, binary=binary)
+    (root / ".rsq").unlink()
+
+
+def test_a_server_that_cannot_start_shows_the_end_of_its_log(root: Path, binary: Path, home: Home) -> None:
+    home.make()
+    broken = home.data / "appendonlydir"
+    broken.mkdir()
+    (broken / "appendonly.aof.manifest").write_text("not a manifest\n")
+
+    with pytest.raises(ServerStartError, match=r"(?is)ended with exit code 1.*manifest.*--redis URL"):
+        acquire(root, binary=binary)
+
+
+def test_a_program_that_is_no_server_is_an_error(root: Path, binary: Path) -> None:
+    with pytest.raises(ServerStartError, match="ended with exit code"):
+        acquire(root, binary=Path(shutil.which("false") or "/bin/false"))

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
         DecodeError,
         DrainTimeoutError,
         EncodeError,
+        ExpressionError,
         GroupLostError,
         HandlerContractError,
         HandlerError,
+        HandlerNotFoundError,
         HandlerTimeoutError,
+        MissingFieldError,
+        RecordInvalidError,
         ReplayError,
         RsqPipeError,
         ServerStartError,
@@ -52,8 +56,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "rsq_pipe.errors": (
-        "CodecError DecodeError DrainTimeoutError EncodeError GroupLostError HandlerContractError "
-        "HandlerError HandlerTimeoutError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
+        "CodecError DecodeError DrainTimeoutError EncodeError ExpressionError GroupLostError "
+        "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError MissingFieldError "
+        "RecordInvalidError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
         "ServerUnavailableError SettleError SinkError SourceError SpecError SpecSyntaxError "
         "SpecValidationError StreamError StreamFullError"
     ),
@@ -87,17 +92,21 @@ __all__ = [
     "Drop",
     "Emit",
     "EncodeError",
+    "ExpressionError",
     "GroupLostError",
     "HandlerContractError",
     "HandlerError",
+    "HandlerNotFoundError",
     "HandlerTimeoutError",
     "JsonSerializer",
+    "MissingFieldError",
     "MsgpackSerializer",
     "Output",
     "Part",
     "PendingEntry",
     "PickleSerializer",
     "ProducerMetrics",
+    "RecordInvalidError",
     "Reject",
     "ReplayError",
     "Retry",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
-import socket
 from dataclasses import dataclass, field
 
 from rsq_pipe.streams.settlement import MAX_ENTRIES
+from rsq_pipe.streams.worker import worker_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +56,5 @@ class ConsumerConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not self.worker_name:
-            object.__setattr__(self, "worker_name", unique_name(self.group))
+            object.__setattr__(self, "worker_name", worker_name(self.group))
         object.__setattr__(self, "heartbeat_ms", max(1, self.min_idle_claim_ms // 3))
-
-
-def unique_name(group: str) -> str:
-    """
-    Make a consumer name that no other process, and no other start of this one, has.
-
-    Process ids repeat across containers that share a host name, so a random suffix stands behind them.
-    """
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())
-    return f"{group}_{host}_{os.getpid()}-{secrets.token_hex(4)}"

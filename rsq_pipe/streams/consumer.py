@@ -30,6 +30,7 @@ log = logging.getLogger("rsq_pipe.streams")
 
 Handler: TypeAlias = Callable[[list[StreamMessage]], Awaitable["Settlement | Sequence[str] | None"]]
 ErrorHook: TypeAlias = Callable[[BaseException], object]
+SettledHook: TypeAlias = Callable[[Settlement, Settled], None]
 
 
 class StreamConsumer:
@@ -51,6 +52,7 @@ class StreamConsumer:
         serializer: How records are decoded; what it cannot decode is dead-lettered as `decode_error`.
         error_hook: Called with what a handler, a read or a settlement raised; may be async.
         counters: Where to count what is settled, in the step that settles it.
+        on_settled: Called with every settlement and what became of it.
     """
 
     _live: ClassVar[WeakSet[StreamConsumer]] = WeakSet()
@@ -66,6 +68,7 @@ class StreamConsumer:
         error_hook: ErrorHook | None = None,
         *,
         counters: Counters | None = None,
+        on_settled: SettledHook | None = None,
     ) -> None:
         self.client = client
         self.streams = (stream,) if isinstance(stream, str) else tuple(stream)
@@ -74,6 +77,7 @@ class StreamConsumer:
         self._serializer: Serializer = JsonSerializer() if serializer is None else serializer
         self._error_hook = error_hook
         self._counters = counters
+        self._on_settled = on_settled
         group, name = config.group, config.worker_name
         keys = [client.key(one) for one in self.streams]
         self._membership = Membership(client, self.streams, config)
@@ -325,6 +329,8 @@ class StreamConsumer:
             fenced=sum(len(part.entries) for part in settled.fenced),
             dead=sum(len(part.dead) for part in settled.committed),
         )
+        if self._on_settled is not None:
+            self._on_settled(settlement, settled)
         return settled
 
     def _hold(self, batch: Sequence[RawEntry]) -> None:

@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.config import unique_name
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.streams.settlement import Entry, Settlement
+from rsq_pipe.streams.worker import worker_name
 
 log = logging.getLogger("rsq_pipe.streams")
 
@@ -55,7 +55,7 @@ class RetryHandler:
         self._batch_size = batch_size
         self._serializer: Serializer = JsonSerializer() if serializer is None else serializer
         self._min_idle_ms = min_idle_ms
-        self._name = unique_name(group)
+        self._name = worker_name(group)
 
     async def handle_poison_pills(self) -> int:
         """

@@ -74,6 +74,7 @@ class Part:
         retries: Records to be handled again later.
         dead: Dead letters.
         dropped: Records that end here, counted.
+        delivered: Records that left the pipeline through a sink, counted as output.
     """
 
     entries: Sequence[Entry] = ()
@@ -81,6 +82,7 @@ class Part:
     retries: Sequence[RetryAt] = ()
     dead: Sequence[Output] = ()
     dropped: int = 0
+    delivered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
                 found = bounds[stream] = []
             found.append((int(ms), int(seq)))
             extend((place(stream), entry_id, deliveries))
-        extend((part.dropped, len(part.outputs) + len(part.retries) + len(part.dead)))
+        extend((part.dropped, part.delivered, len(part.outputs) + len(part.retries) + len(part.dead)))
         for stream, fields in part.outputs:
             extend(("o", target(stream, "stream"), len(fields)))
             extend(fields)

@@ -9,7 +9,7 @@
 --       targets:  how many, then (place, type) each
 --       inputs:   how many streams, then (place, lowest id, highest id, how many ids) each
 --       parts:    until the end: how many entries, (place, id, delivery count) each,
---                 dropped records, how many writes, then each write:
+--                 dropped records, records that left through a sink, how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
 --                   r place delay member a retry, due in `delay` milliseconds
 --
@@ -76,7 +76,7 @@ while at < last do
       part.whole = false
     end
   end
-  part.dropped = count()
+  part.dropped, part.delivered = count(), count()
   part.writes = count()
   part.at = at
   for _ = 1, part.writes do
@@ -130,6 +130,7 @@ for _, part in ipairs(parts) do
       end
     end
     tally.dropped = tally.dropped + part.dropped
+    tally.out = tally.out + part.delivered
     for _, entry in ipairs(part.entries) do
       local ids = acks[entry[1]]
       if not ids then

@@ -1,0 +1,52 @@
+"""Lease: something one process at a time may do, with a token that fences those who lost it."""
+
+from __future__ import annotations
+
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import LEASE
+from rsq_pipe.streams.worker import is_gone, worker_name
+
+
+class Lease:
+    """
+    Hold a lease while it is renewed.
+
+    A holder that is paused loses the lease without noticing. What must not happen then has to carry
+    `epoch`, which grows with every new holder, into the step that would do it.
+
+    Args:
+        client: The server.
+        key: The lease's key; the epoch stands beside it, in the same slot.
+        seconds: How long the lease lasts without being renewed.
+    """
+
+    def __init__(self, client: StreamClient, key: str, seconds: float) -> None:
+        self._channel = client.channel
+        self._keys = [key, f"{key}:epoch"]
+        self._name = worker_name("lease")
+        self._milliseconds = max(1, int(seconds * 1000))
+        self.seconds = seconds
+        self.epoch = 0
+        self.holder = ""
+
+    async def take(self) -> bool:
+        """
+        Take or renew the lease; False if another process holds it, whose name is then `holder`.
+
+        A lease whose holder is a process of this machine that does not exist any more is taken at once.
+
+        Redis: lease.lua.
+        """
+        epoch, holder = await self._channel.run(LEASE, self._keys, [self._name, self._milliseconds])
+        self.holder = holder.decode()
+        if not epoch and is_gone(self.holder):
+            await self._channel.run(LEASE, self._keys, [self.holder, 0])
+            epoch, holder = await self._channel.run(LEASE, self._keys, [self._name, self._milliseconds])
+            self.holder = holder.decode()
+        self.epoch = epoch
+        return bool(epoch)
+
+    async def drop(self) -> None:
+        """Let the next process have it; does nothing if another holds it already."""
+        self.epoch = 0
+        await self._channel.run(LEASE, self._keys, [self._name, 0])

@@ -1,0 +1,1 @@
+"""The spec: pipeline files, read, checked and resolved into a graph."""

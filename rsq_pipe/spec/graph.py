@@ -86,7 +86,7 @@ class Telemetry:
         ui: Where traces are looked at, for links in messages; empty if unknown.
     """
 
-    sample: Sampling = Sampling("rate", 10.0)
+    sample: Sampling = field(default_factory=lambda: Sampling("rate", 10.0))
     ui: str = ""
 
 

@@ -1,0 +1,122 @@
+"""Loader: from a pipeline file to its graph, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
+from rsq_pipe.spec.document import Document, Path_, read_document
+from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
+from rsq_pipe.spec.handlers import check_handler
+from rsq_pipe.spec.models import Pipeline
+from rsq_pipe.spec.problem import Problem
+from rsq_pipe.spec.resolution import resolve
+from rsq_pipe.spec.root import project_root
+from rsq_pipe.spec.validation import describe, validate
+from rsq_pipe.spec.verbs import Draft, draft
+from rsq_pipe.spec.wiring import report_unread, wire
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """
+    Hold what a check found.
+
+    Args:
+        graph: The graph; None if there are errors.
+        problems: Errors and warnings, in order of place.
+    """
+
+    graph: Graph | None
+    problems: tuple[Problem, ...]
+
+
+def load(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Graph:
+    """
+    Read a pipeline file.
+
+    Args:
+        path: The file.
+        environ: Where `${VAR}` is looked up.
+        root: The project root; None to find it from the file.
+
+    Raises:
+        SpecSyntaxError: The file cannot be read, or is not YAML.
+        SpecValidationError: All other mistakes, at once.
+    """
+    document = read_document(path, environ)
+    checked = _check(document, path, root)
+    if checked.graph is None:
+        raise SpecValidationError([problem for problem in checked.problems if problem.severity == "error"])
+    return checked.graph
+
+
+def check(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Checked:
+    """Read a pipeline file, and return its mistakes and warnings rather than raise them."""
+    try:
+        return _check(read_document(path, environ), path, root)
+    except SpecSyntaxError as exc:
+        return Checked(None, (exc.problem,))
+
+
+def _check(document: Document, path: Path, root: Path | None) -> Checked:
+    root = (root or project_root(path)).resolve()
+    value = document.value
+    if not isinstance(value, dict):
+        document.report(
+            (), f"a pipeline file holds a mapping, not {describe(value)}", "start with `version: 1`"
+        )
+        return Checked(None, tuple(document.problems))
+    pipeline = validate(document, Pipeline, value, ())
+    drafts = _drafts(document, value.get("stages"))
+    wiring = wire(document, str(value.get("pipeline")), drafts)
+    for stage in drafts.values():
+        _check_handler(document, stage, root)
+        _check_files(document, stage, root)
+    if document.failed(()) or pipeline is None:
+        return Checked(None, tuple(document.problems))
+    report_unread(document, drafts, wiring)
+    graph = resolve(document, pipeline, drafts, wiring, path=path, root=root)
+    return Checked(None if document.failed(()) else graph, tuple(document.problems))
+
+
+def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
+    if not isinstance(stages, dict):
+        return {}  # reported with the other settings of the pipeline
+    if not stages:
+        document.report(("stages",), "the pipeline has no stages", "begin with a `source`")
+    return {name: draft(document, name, value) for name, value in stages.items()}
+
+
+def _check_handler(document: Document, stage: Draft, root: Path) -> None:
+    if not isinstance(stage.options, HandlerRef):
+        return
+    path: Path_ = (*stage.path, "call")
+    try:
+        printed = check_handler(stage.options, root)
+    except HandlerNotFoundError as exc:
+        document.report(path, f"stage {stage.name!r} cannot call its handler: {exc.what}", exc.fix)
+        return
+    if printed:
+        what = f"module {stage.options.module!r} prints when it is imported: {printed.strip()[:40]!r}"
+        document.report(path, what, "print in the handler, or log", severity="warning")
+
+
+def _check_files(document: Document, stage: Draft, root: Path) -> None:
+    """Warn of files that are not there: they may come before the pipeline is run, so it is no error."""
+    options = stage.options
+    if stage.verb != "source" or not isinstance(options, ConnectorRef):
+        return
+    paths = getattr(options.options, "path", ())
+    for pattern in (paths,) if isinstance(paths, str) else paths:
+        # Not Path.glob, which refuses absolute patterns.
+        if pattern != "-" and not glob(str(root / pattern), recursive=True):  # noqa: PTH207
+            what = f"no file matches {pattern!r}" if has_magic(pattern) else f"there is no file {pattern!r}"
+            document.report(
+                (*stage.path, "source", "path"), what, f"paths start at {root.name}/", severity="warning"
+            )

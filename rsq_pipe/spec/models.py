@@ -1,0 +1,253 @@
+"""Models: every setting of a pipeline file, with its type, its default and what it does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from rsq_pipe.spec.fields import HANDLER_PATTERN, NAME_PATTERN, Count, Duration, Name, Sample
+from rsq_pipe.spec.sampling import parse_sampling
+
+_STREAM = {
+    "type": "object",
+    "properties": {"stream": {"type": "string", "minLength": 1, "description": "The stream's whole key."}},
+    "required": ["stream"],
+    "additionalProperties": False,
+}
+_READ = {"type": "string", "pattern": r"^[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)?$"}
+_INPUT = {"anyOf": [_READ, _STREAM]}
+_EXPRESSION: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+
+Input = Annotated[
+    Any, WithJsonSchema({"anyOf": [*_INPUT["anyOf"], {"type": "array", "items": _INPUT, "minItems": 1}]})
+]
+Output = Annotated[Any, WithJsonSchema(_STREAM)]
+Expressions = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+            "minProperties": 1,
+        }
+    ),
+]
+Condition = Annotated[Any, WithJsonSchema(_EXPRESSION)]
+
+
+class Settings(BaseModel):
+    """A group of settings; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+class Redis(Settings):
+    """Where the pipeline's streams live."""
+
+    url: str = Field(
+        default="", description="`redis://`, `rediss://` or `unix://`; empty for the embedded server."
+    )
+
+
+class Batch(Settings):
+    """What one handler call gets."""
+
+    size: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=200, description="Records in one batch, at most."
+    )
+    wait: Duration = Field(default=0.05, description="How long to wait for a batch to fill.")
+
+
+class Backoff(Settings):
+    """How long a failed record waits: `first`, doubled with each attempt, up to `max`."""
+
+    first: Duration = Field(default=0.2, description="Wait before the second attempt.")
+    max: Duration = Field(default=30.0, description="Longest wait.")
+    jitter: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.2, description="Share of each wait that is random."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Backoff:
+        if self.first > self.max:
+            raise ValueError("`first` is longer than `max`; make `max` the longest wait")
+        return self
+
+
+class Retry(Settings):
+    """How often, and when, a failed record is handled again."""
+
+    attempts: Count = Field(
+        default=3, description="Handler calls a record may fail before it becomes a dead letter."
+    )
+    backoff: Backoff = Field(default=Backoff(), description="How long it waits between them.")
+    deliveries: Count = Field(
+        default=5,
+        description="How often an entry may be handed out before it counts as one that kills its worker.",
+    )
+
+
+class Reclaim(Settings):
+    """When a worker's entries are taken over."""
+
+    idle: Duration = Field(default=5.0, description="Time without a sign of life after which they are.")
+
+
+class Telemetry(Settings):
+    """What is traced."""
+
+    sample: Sample = Field(
+        default=parse_sampling("10/s"),
+        description="Which records are traced: a rate, a share, `all` or `none`.",
+        json_schema_extra={"default": "10/s"},
+    )
+    ui: str = Field(default="", description="Where traces are looked at, for links in messages.")
+
+
+class Tuning(Settings):
+    """How a stage works; given under `defaults` for all stages, or on one stage."""
+
+    batch: Batch = Field(
+        default=Batch(), description="What one handler call gets, and how long to wait for it to fill."
+    )
+    timeout: Duration = Field(default=30.0, description="How long one handler call may take.")
+    retry: Retry = Field(
+        default=Retry(), description="How often, and when, a failed record is handled again."
+    )
+    on_error: Literal["dlq", "drop", "stop"] = Field(
+        default="dlq",
+        description="What becomes of a record out of attempts: a dead letter, nothing, or the end.",
+    )
+    workers: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="Batches handled at once in a process."
+    )
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=1, description="Calls of an async handler in flight at once within a batch."
+    )
+
+
+class StageSettings(Tuning):
+    """What every stage may hold."""
+
+    description: str = Field(default="", description="What the stage is for.")
+
+
+class ReadingStage(StageSettings):
+    """What every stage with an input may hold."""
+
+    from_: Input = Field(
+        default=None,
+        alias="from",
+        description="The stage, port or stream to read, or a list; left out: the stage above.",
+    )
+
+
+class SourceStage(StageSettings):
+    """Where records enter."""
+
+    source: dict[str, Any] = Field(description="The connector's `type` and its settings.")
+    to: Output = Field(
+        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    )
+
+
+class CallStage(ReadingStage):
+    """Call a Python function."""
+
+    call: Annotated[str, WithJsonSchema({"type": "string", "pattern": HANDLER_PATTERN})] = Field(
+        description="The handler, `module:function`, found from the project root."
+    )
+    with_: dict[str, Any] = Field(
+        default={}, alias="with", description="Values for the handler: `ctx.values`."
+    )
+    ports: list[Name] = Field(
+        default=[], description="Ports the handler sends records to, beside its one output."
+    )
+    to: Output = Field(
+        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    )
+
+
+class MapStage(ReadingStage):
+    """Add, replace and remove fields."""
+
+    map: Expressions = Field(
+        description="Field -> expression over the record as it came in; null removes the field."
+    )
+    to: Output = Field(
+        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    )
+
+
+class FilterStage(ReadingStage):
+    """Keep the records for which an expression holds; drop and count the others."""
+
+    filter: Condition = Field(description="The expression.")
+    to: Output = Field(
+        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    )
+
+
+class Case(Settings):
+    """One case of a route."""
+
+    to: Name = Field(description="The port.")
+    when: Condition = Field(default=None, description="The expression that sends a record there.")
+    otherwise: Literal[True] | None = Field(
+        default=None, description="`true`: whatever no other case took; stands last."
+    )
+
+
+class RouteStage(ReadingStage):
+    """Send each record to the first port whose expression holds."""
+
+    route: Annotated[list[Case], Field(min_length=1)] = Field(
+        description="The cases, in order; the last is `otherwise`."
+    )
+
+
+class SinkStage(ReadingStage):
+    """Where records leave."""
+
+    sink: dict[str, Any] = Field(description="The connector's `type` and its settings.")
+
+
+STAGES: dict[str, type[StageSettings]] = {
+    "source": SourceStage,
+    "call": CallStage,
+    "map": MapStage,
+    "filter": FilterStage,
+    "route": RouteStage,
+    "sink": SinkStage,
+}
+
+
+class Pipeline(Settings):
+    """A pipeline file."""
+
+    version: Literal[1] = Field(description="The version of this format: 1.", examples=[1])
+    pipeline: Name = Field(
+        description="The pipeline's name: the hash tag of all its keys.", examples=["orders"]
+    )
+    description: str = Field(default="", description="What the pipeline is for.")
+    redis: Redis = Field(default=Redis(), description="Where the pipeline's streams live.")
+    defaults: Tuning = Field(
+        default=Tuning(), description="Settings for all stages; a stage may say otherwise."
+    )
+    max_backlog: Count = Field(
+        default=10_000, description="Entries a stream may hold for its slowest reader before writers pause."
+    )
+    keep: Duration = Field(default=0.0, description="How long acknowledged entries are kept, for replay.")
+    reclaim: Reclaim = Field(default=Reclaim(), description="When a worker's entries are taken over.")
+    drain_timeout: Duration = Field(
+        default=10.0, description="How long a stop may take to finish what is in hand."
+    )
+    serializer: Literal["json", "msgpack"] = Field(
+        default="json", description="How records are written into entries."
+    )
+    telemetry: Telemetry = Field(default=Telemetry(), description="What is traced.")
+    stages: dict[str, Any] = Field(
+        description="Name -> stage, in reading order.",
+        examples=[f"a mapping of names ({NAME_PATTERN}) to stages"],
+    )

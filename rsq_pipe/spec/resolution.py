@@ -1,0 +1,101 @@
+"""Resolution: from checked settings to the graph that the runner runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from rsq_pipe.spec.document import Document
+from rsq_pipe.spec.graph import ConnectorRef, Graph, RetryPolicy, Stage, Telemetry, VerbName
+from rsq_pipe.spec.models import Pipeline, Tuning
+from rsq_pipe.spec.validation import validate
+from rsq_pipe.spec.verbs import Draft
+from rsq_pipe.spec.wiring import Wiring
+
+
+def resolve(
+    document: Document,
+    pipeline: Pipeline,
+    drafts: Mapping[str, Draft],
+    wiring: Wiring,
+    *,
+    path: Path,
+    root: Path,
+) -> Graph:
+    """Make the graph of a file; the one mistake left to report is a stage at odds with the defaults."""
+    stages = tuple(_stage(document, drafts[name], wiring) for name in wiring.order)
+    return Graph(
+        pipeline=pipeline.pipeline,
+        stages=stages,
+        root=root,
+        path=path,
+        redis_url=pipeline.redis.url,
+        description=pipeline.description,
+        max_backlog=pipeline.max_backlog,
+        keep=pipeline.keep,
+        reclaim_idle=pipeline.reclaim.idle,
+        drain_timeout=pipeline.drain_timeout,
+        spec_hash=_spec_hash(document, pipeline, wiring),
+        serializer=pipeline.serializer,
+        secrets=document.secrets,
+        telemetry=Telemetry(pipeline.telemetry.sample, pipeline.telemetry.ui),
+    )
+
+
+def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
+    tuning = _tuning(document, draft)
+    passes = isinstance(draft.options, ConnectorRef) and draft.options.type == "stream"
+    return Stage(
+        name=draft.name,
+        verb="pass" if passes else cast(VerbName, draft.verb),
+        options=None if passes else draft.options,
+        values=getattr(draft.settings, "with_", {}),
+        inputs=wiring.inputs[draft.name],
+        outputs=wiring.outputs[draft.name],
+        batch_size=tuning.batch.size,
+        batch_wait=tuning.batch.wait,
+        timeout=tuning.timeout,
+        retry=_retry(tuning),
+        on_error=tuning.on_error,
+        workers=tuning.workers,
+        concurrency=tuning.concurrency,
+    )
+
+
+def _retry(tuning: Tuning) -> RetryPolicy:
+    retry, backoff = tuning.retry, tuning.retry.backoff
+    return RetryPolicy(retry.attempts, backoff.first, backoff.max, backoff.jitter, retry.deliveries)
+
+
+def _tuning(document: Document, draft: Draft) -> Tuning:
+    """Lay a stage's own settings over the pipeline's defaults; groups are merged key by key."""
+    spec = document.value
+    own = {key: value for key, value in spec["stages"][draft.name].items() if key in Tuning.model_fields}
+    # Each was valid by itself; together they may still contradict each other.
+    merged = validate(document, Tuning, _merge(spec.get("defaults", {}), own), draft.path)
+    return merged or Tuning()
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        kept = merged.get(key)
+        merged[key] = _merge(kept, value) if isinstance(kept, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _spec_hash(document: Document, pipeline: Pipeline, wiring: Wiring) -> str:
+    """Sum up what the pipeline does with a record: verbs, their settings, and who reads whom; no secrets."""
+    ignored = {"description", "from", *Tuning.model_fields}
+    stages = {
+        name: {key: value for key, value in document.value["stages"][name].items() if key not in ignored}
+        for name in sorted(wiring.order)
+    }
+    inputs = {name: [(ref.name, ref.external) for ref in refs] for name, refs in wiring.inputs.items()}
+    text = json.dumps([pipeline.pipeline, pipeline.serializer, stages, inputs], sort_keys=True)
+    for secret in filter(None, document.secrets):
+        text = text.replace(json.dumps(secret)[1:-1], "[secret]")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,23 @@
+"""Root: the folder that a pipeline's relative paths and handlers are found from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MARKERS = ("pyproject.toml", ".git", ".rsq")
+
+
+def project_root(spec: Path) -> Path:
+    """
+    Find a pipeline file's project root.
+
+    Returns:
+        The nearest folder above the file that holds a marker; else the current folder if it holds the
+        file, directly or further down; else the file's own folder.
+    """
+    spec = spec.resolve()
+    for folder in spec.parents:
+        if any((folder / marker).exists() for marker in MARKERS):
+            return folder
+    here = Path.cwd()
+    return here if spec.is_relative_to(here) else spec.parent

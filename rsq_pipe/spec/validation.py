@@ -1,0 +1,202 @@
+"""Validation: check a part of a document against a model, and say what is wrong in our own words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from rsq_pipe.spec.document import Document, Path_, retype
+from rsq_pipe.spec.suggestion import suggest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_SCALARS = ("int_type", "float_type", "bool_type", "string_type")
+_WANTED = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "none": "null",
+    "path": "a path",
+    "date": "a date",
+    "url": "a URL",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+}
+_BOUNDS |= {
+    "less_than_equal": ("le", "at most"),
+    "too_short": ("min_length", "at least"),
+    "too_long": ("max_length", "at most"),
+}
+
+
+def validate(
+    document: Document, model: type[Model], value: object, path: Path_, *, elsewhere: Iterable[str] = ()
+) -> Model | None:
+    """
+    Make a model of a value, or report what is wrong with it.
+
+    Args:
+        path: Where the value stands in the document.
+        elsewhere: Keys that are known, but belong to other models: named as such, not as unknown.
+
+    Returns:
+        The model; None if anything was reported.
+    """
+    made, errors = _parse(model, value)
+    if any([_retype(document, value, path, error) for error in errors]):
+        made, errors = _parse(model, value)
+    for error in errors:
+        _Explainer(document, model, path, frozenset(elsewhere)).report(error)
+    return made
+
+
+def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorDetails]]:
+    """
+    Parse leniently, except that text never becomes a number or a truth value, nor one of these text.
+
+    As JSON, since only there does strict take text for a path or a date. It still refuses what a connector's
+    own validators return, so its other errors count only where lenient parsing agrees.
+    """
+    text = json.dumps(value)
+    try:
+        return model.model_validate_json(text, strict=True), []
+    except ValidationError as exc:
+        strict = [error for error in exc.errors(include_url=False) if error["type"] in _SCALARS]
+    try:
+        made = model.model_validate_json(text)
+        return (None if strict else made), strict
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False)
+        known = {error["loc"] for error in errors}
+        return None, [*errors, *(error for error in strict if error["loc"] not in known)]
+
+
+def _retype(document: Document, value: object, path: Path_, error: ErrorDetails) -> bool:
+    """Read a quoted variable as a number or truth value, where one is wanted."""
+    wanted = error["type"].partition("_")[0]
+    *parents, last = error["loc"] or ("",)
+    if wanted not in ("int", "float", "bool") or (*path, *error["loc"]) not in document.replaced:
+        return False
+    holder: Any = value
+    for part in parents:
+        holder = holder[part]
+    before, holder[last] = holder[last], retype(holder[last])
+    return type(before) is not type(holder[last])
+
+
+class _Explainer:
+    def __init__(
+        self, document: Document, model: type[BaseModel], path: Path_, elsewhere: frozenset[str]
+    ) -> None:
+        self._document = document
+        self._model = model
+        self._path = path
+        self._elsewhere = elsewhere
+
+    def report(self, error: ErrorDetails) -> None:
+        kind, context = error["type"], error.get("ctx", {})
+        path = self._document_path(error["loc"])
+        if kind == "extra_forbidden":
+            self._report_unknown(path, error["loc"])
+        elif kind == "missing":
+            self._report_missing(path, error["loc"])
+        elif kind in ("value_error", "assertion_error"):
+            what, _, fix = str(context["error"]).partition("; ")
+            self._document.report(path, what, fix)
+        else:
+            self._document.report(path, *_words(kind, context, error["input"]))
+
+    def _document_path(self, loc: tuple[int | str, ...]) -> Path_:
+        """Leave out what is not in the file, such as pydantic's names for a union's members."""
+        path = self._path
+        for part in loc:
+            if (*path, part) in self._document.values:
+                path = (*path, part)
+        return path
+
+    def _report_unknown(self, path: Path_, loc: tuple[int | str, ...]) -> None:
+        key = str(loc[-1])
+        keys = list(_fields(self._model, loc[:-1]))
+        if key in self._elsewhere:
+            self._document.report(path, f"key {key!r} does not belong here", "remove it", key=True)
+        elif key == "<<":
+            self._document.report(
+                path, "`<<` merges nothing in YAML 1.2", "use `defaults`, or repeat the keys", key=True
+            )
+        else:
+            self._document.report(path, f"unknown key {key!r}", suggest(key, keys), key=True)
+
+    def _report_missing(self, path: Path_, loc: tuple[int | str, ...]) -> None:
+        key = str(loc[-1])
+        field = _fields(self._model, loc[:-1]).get(key)
+        example = (getattr(field, "examples", None) or ["..."])[0]
+        self._document.report((*path, key), f"{key!r} is missing", f"add `{key}: {example}`")
+
+
+def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any]:
+    """Find the fields, by the names used in a file, of the model at a place inside another."""
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        inner = _model_in(fields[part].annotation) if part in fields else None
+        if inner:
+            fields = _fields(inner, ())
+    return fields
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)
+
+
+def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]:
+    if kind in ("literal_error", "enum"):
+        choices = context["expected"].replace(" or ", ", ").split(", ")
+        names = [choice.strip("'") for choice in choices]
+        return f"{value!r} is not allowed here", suggest(str(value), names)
+    if kind.removeprefix("string_") in _BOUNDS:
+        bound, words = _BOUNDS[kind.removeprefix("string_")]
+        unit = " characters" if kind.startswith("string_") else " items" if "length" in bound else ""
+        return f"must be {words} {context[bound]:,}{unit}", f"not {describe(value)}"
+    wanted = _WANTED.get(kind.partition("_")[0])
+    if wanted:
+        return f"must be {wanted}, not {describe(value)}", _unquote(value, wanted)
+    if kind == "string_pattern_mismatch":
+        return f"{value!r} does not match {context['pattern']}", "change it"
+    return f"{describe(value)} is not allowed here", "see the reference page of the spec"
+
+
+def _unquote(value: object, wanted: str) -> str:
+    if isinstance(value, str) and wanted in ("a whole number", "a number", "true or false"):
+        return "remove the quotes" if not isinstance(retype(value), str) else f"write {wanted}"
+    if wanted == "text" and isinstance(value, bool | int | float):
+        return f'write "{json.dumps(value)}" in quotes'
+    return "change it"
+
+
+def describe(value: object) -> str:
+    """Name a value as a user sees it in the file."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return f"the text {value!r}" if isinstance(value, str) else f"the number {value}"

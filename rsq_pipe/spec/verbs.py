@@ -1,0 +1,221 @@
+"""Verbs: from what a file says of one stage to what the stage does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.registry import Kind, connector, types
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.fields import check_name
+from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
+from rsq_pipe.spec.handlers import parse_handler
+from rsq_pipe.spec.models import STAGES, StageSettings
+from rsq_pipe.spec.suggestion import near, one_of, suggest
+from rsq_pipe.spec.validation import describe, validate
+
+ERRORS = "errors"  # the port of a stage's dead letters
+RESERVED = {
+    "meta": "the pipeline's own key",
+    **dict.fromkeys(("dlq", "retry", "again"), "a part of every stage"),
+}
+
+_ERRORS_TAKEN = "the port 'errors' is reserved for dead letters"
+
+Options = ConnectorRef | HandlerRef | Expression | dict[str, Expression | None] | tuple[RouteCase, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """
+    Hold one stage before it is joined to others.
+
+    Args:
+        name: The stage's name.
+        verb: What it does; None where that cannot be told, and its mistakes are reported.
+        settings: Its validated settings; None where they are wrong.
+        options: What Stage.options will hold; None where it is wrong.
+        ports: The names of its outputs: "" is the one output.
+    """
+
+    name: str
+    verb: VerbName | None
+    settings: StageSettings | None
+    options: Options | None
+    ports: tuple[str, ...]
+
+    @property
+    def path(self) -> Path_:
+        """Where the stage stands in the file."""
+        return ("stages", self.name)
+
+
+def draft(document: Document, name: str, value: object) -> Draft:
+    """Read one stage, reporting every mistake in it."""
+    path = ("stages", name)
+    _check_stage_name(document, name, path)
+    verb = _pick_verb(document, value, path)
+    if verb is None or not isinstance(value, dict):
+        return Draft(name, None, None, None, ())
+    elsewhere = {alias for model in STAGES.values() for alias in _keys(model)}
+    settings = validate(document, STAGES[verb], value, path, elsewhere=elsewhere)
+    options = _options(document, verb, value.get(verb), (*path, verb))
+    return Draft(name, verb, settings, options, _ports(document, (*path, "ports"), verb, value))
+
+
+def _keys(model: type[StageSettings]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _check_stage_name(document: Document, name: str, path: Path_) -> None:
+    if name in RESERVED:
+        document.report(
+            path, f"the name {name!r} is reserved for {RESERVED[name]}", "choose another", key=True
+        )
+        return
+    try:
+        check_name(name)
+    except ValueError as exc:
+        what, _, fix = str(exc).partition("; ")
+        document.report(path, what, fix, key=True)
+
+
+def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | None:
+    if not isinstance(value, dict):
+        document.report(
+            path, f"a stage must be a mapping, not {describe(value)}", f"give it {one_of(STAGES)}"
+        )
+        return None
+    verbs = [key for key in value if key in STAGES]
+    if len(verbs) == 1:
+        return cast(VerbName, verbs[0])
+    if verbs:
+        document.report(
+            (*path, verbs[1]),
+            f"stage {path[-1]!r} has {len(verbs)} verbs, {' and '.join(verbs)}",
+            "keep one",
+            key=True,
+        )
+        return None
+    # A near miss is the one mistake; that the stage then has no verb is its consequence.
+    misspelt = {key: near(key, STAGES) for key in value}
+    known = {alias for model in STAGES.values() for alias in _keys(model)}
+    for key, verb in misspelt.items():
+        if verb and key not in known:
+            document.report((*path, key), f"unknown key {key!r}", f"did you mean {verb!r}?", key=True)
+            return None
+    document.report(path, f"stage {path[-1]!r} has no verb", f"give it {one_of(STAGES)}", key=True)
+    return None
+
+
+def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Options | None:
+    match verb:
+        case "source" | "sink":
+            return _connector(document, verb, value, path)
+        case "call":
+            return _handler(document, value, path)
+        case "map":
+            return _expressions(document, value, path)
+        case "filter":
+            return _expression(document, value, path)
+        case _:
+            return _cases(document, value, path)
+
+
+def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> ConnectorRef | None:
+    if not isinstance(value, dict):
+        return None
+    name = value.get("type")
+    if not isinstance(name, str):
+        what = "'type' is missing" if name is None else f"must be text, not {describe(name)}"
+        document.report((*path, "type"), what, f"use {one_of(types(kind))}")
+        return None
+    try:
+        found = connector(kind, name)
+    except LookupError as exc:
+        document.report((*path, "type"), str(exc), suggest(name, types(kind)))
+        return None
+    settings = {key: item for key, item in value.items() if key != "type"}
+    options = validate(document, found.options, settings, path)
+    return ConnectorRef(kind, name, options) if options is not None else None
+
+
+def _handler(document: Document, value: Any, path: Path_) -> HandlerRef | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        return parse_handler(value)
+    except ValueError as exc:
+        what, _, fix = str(exc).partition("; ")
+        document.report(path, what, fix)
+        return None
+
+
+def _expressions(document: Document, value: Any, path: Path_) -> dict[str, Expression | None] | None:
+    if not isinstance(value, dict):
+        return None
+    if not value:
+        document.report(path, "the map has no fields", "write `field: expression`")
+    compiled: dict[str, Expression | None] = {}
+    for name, text in value.items():
+        inside = (*path, name)
+        compiled[name] = (
+            None if text is None and not document.failed(inside) else _expression(document, text, inside)
+        )
+    return compiled
+
+
+def _expression(document: Document, value: Any, path: Path_) -> Expression | None:
+    if value is None or isinstance(value, dict | list):
+        document.report(path, f"must be an expression, not {describe(value)}", "write it as text, in quotes")
+        return None
+    text = value if isinstance(value, str) else repr(value)
+    try:
+        return compile_expression(text)
+    except ExpressionError as exc:
+        what, _, fix = str(exc).partition("; ")
+        document.report(path, what, fix)
+        return None
+
+
+def _cases(document: Document, value: Any, path: Path_) -> tuple[RouteCase, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(case, dict) for case in value):
+        return None
+    cases: list[RouteCase] = []
+    for index, case in enumerate(value):
+        inside = (*path, index)
+        if ("when" in case) == ("otherwise" in case):
+            document.report(inside, "a case has either `when` or `otherwise`", "write `when: expression`")
+        elif "otherwise" in case and index < len(value) - 1:
+            document.report(
+                inside, "`otherwise` takes every record; the cases below are never reached", "put it last"
+            )
+        when = _expression(document, case["when"], (*inside, "when")) if "when" in case else None
+        if case.get("to") == ERRORS:
+            document.report((*inside, "to"), _ERRORS_TAKEN, "choose another name")
+        cases.append(RouteCase(str(case.get("to")), when))
+    if value and not any("otherwise" in case for case in value):
+        document.report(
+            path, "the route has no `otherwise`", "end it with `- {to: PORT, otherwise: true}`", key=True
+        )
+    return tuple(cases)
+
+
+def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any]) -> tuple[str, ...]:
+    """List a stage's outputs even if the rest of it is wrong: other stages may be right to read them."""
+    if verb == "sink":
+        return ()
+    if verb == "route":
+        cases = value["route"] if isinstance(value["route"], list) else []
+        names = [case.get("to") for case in cases if isinstance(case, dict)]
+        return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+    ports = value.get("ports", []) if verb == "call" else []
+    named = [port for port in ports if isinstance(port, str)] if isinstance(ports, list) else []
+    for index, port in enumerate(named):
+        if port == ERRORS:
+            document.report((*path, index), _ERRORS_TAKEN, "choose another name")
+        elif port in named[:index]:
+            document.report((*path, index), f"port {port!r} stands there twice", "remove one")
+    return ("", *dict.fromkeys(named))

@@ -1,0 +1,217 @@
+"""Wiring: which stage reads which stream, and in which order the stages stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.graph import ConnectorRef, StreamRef
+from rsq_pipe.spec.suggestion import one_of, suggest
+from rsq_pipe.spec.validation import describe
+from rsq_pipe.spec.verbs import ERRORS, Draft
+
+
+@dataclass(slots=True)
+class Wiring:
+    """
+    Hold how the stages are joined.
+
+    Args:
+        inputs: Stage -> the streams it reads.
+        outputs: Stage -> port -> stream.
+        order: The stages' names; each stands behind all it reads.
+    """
+
+    inputs: dict[str, tuple[StreamRef, ...]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, StreamRef]] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+
+
+def wire(document: Document, pipeline: str, drafts: Mapping[str, Draft]) -> Wiring:
+    """Join the stages, reporting what cannot be joined."""
+    joiner = _Joiner(document, pipeline, drafts)
+    wiring = Wiring()
+    above: Draft | None = None
+    for name, draft in drafts.items():
+        wiring.outputs[name] = joiner.outputs(draft)
+        wiring.inputs[name] = joiner.inputs(draft, above)
+        above = draft
+    wiring.order = _order(document, drafts, wiring)
+    return wiring
+
+
+def report_unread(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> None:
+    """Warn of outputs and ports that no stage reads."""
+    read = {ref for refs in wiring.inputs.values() for ref in refs}
+    for name, outputs in wiring.outputs.items():
+        for port, ref in outputs.items():
+            if ref.external or ref in read:
+                continue
+            what = (
+                f"nobody reads port {name}.{port}" if port else f"nobody reads the output of stage {name!r}"
+            )
+            fix = f"add a stage with `from: {ref.name}`, or publish it"
+            document.report(drafts[name].path, what, fix, key=True, severity="warning")
+
+
+class _Joiner:
+    def __init__(self, document: Document, pipeline: str, drafts: Mapping[str, Draft]) -> None:
+        self._document = document
+        self._own_keys = f"{{{pipeline}}}:"
+        self._drafts = drafts
+
+    def outputs(self, draft: Draft) -> dict[str, StreamRef]:
+        stream = _stream_connector(draft)
+        if draft.verb == "sink" and stream is not None:
+            return {"": self._external(stream, (*draft.path, "sink", "stream"))}
+        refs = {port: StreamRef(f"{draft.name}.{port}" if port else draft.name) for port in draft.ports}
+        published = self._raw(draft).get("to")
+        if published is not None and "" in refs:
+            ref = self._published(published, (*draft.path, "to"))
+            refs[""] = ref or refs[""]
+        return refs
+
+    def inputs(self, draft: Draft, above: Draft | None) -> tuple[StreamRef, ...]:
+        if draft.verb == "source":
+            stream = _stream_connector(draft)
+            return () if stream is None else (self._external(stream, (*draft.path, "source", "stream")),)
+        if draft.verb is None:
+            return ()
+        value = self._raw(draft).get("from")
+        path: Path_ = (*draft.path, "from")
+        if self._document.failed(path):
+            return ()
+        if value is None:
+            return self._input_above(draft, above)
+        places = (
+            [((*path, index), item) for index, item in enumerate(value)]
+            if isinstance(value, list)
+            else [(path, value)]
+        )
+        if not places:
+            self._document.report(path, "the list names nothing to read", "name a stage, or remove `from`")
+        return self._distinct([(place, self._input(draft, item, place)) for place, item in places])
+
+    def _distinct(self, found: list[tuple[Path_, StreamRef | None]]) -> tuple[StreamRef, ...]:
+        refs: list[StreamRef] = []
+        for path, ref in found:
+            if ref is None:
+                continue
+            if ref in refs:
+                self._document.report(path, f"{ref.name!r} is read twice", "remove one")
+            else:
+                refs.append(ref)
+        return tuple(refs)
+
+    def _input_above(self, draft: Draft, above: Draft | None) -> tuple[StreamRef, ...]:
+        if above is None:
+            what = f"stage {draft.name!r} is the first and has nothing to read"
+            self._document.report(
+                draft.path, what, "begin with a `source`, or say `from: {stream: NAME}`", key=True
+            )
+            return ()
+        ref = self._output_of(above, draft.path, f"the stage above, {above.name!r},", key=True)
+        return () if ref is None else (ref,)
+
+    def _input(self, draft: Draft, value: object, path: Path_) -> StreamRef | None:
+        if isinstance(value, dict):
+            return self._published(value, path)
+        if not isinstance(value, str):
+            what = f"must name a stage, a port or a stream, not {describe(value)}"
+            self._document.report(path, what, "write `from: STAGE` or `from: {stream: NAME}`")
+            return None
+        name, dot, port = value.partition(".")
+        stage = self._drafts.get(name)
+        if stage is None:
+            others = [other for other in self._drafts if other != draft.name]
+            self._document.report(path, f"there is no stage {name!r}", suggest(name, others))
+            return None
+        if not dot:
+            return self._output_of(stage, path, f"stage {name!r}")
+        return self._port_of(stage, port, path)
+
+    def _output_of(self, stage: Draft, path: Path_, who: str, *, key: bool = False) -> StreamRef | None:
+        if stage.verb is None:
+            return None
+        if "" in stage.ports:
+            return self.outputs(stage)[""]
+        if stage.verb == "sink":
+            self._document.report(
+                path, f"{who} is a sink and has no output", "say `from:` another stage", key=key
+            )
+        elif stage.ports:
+            ports = one_of(f"{stage.name}.{port}" for port in stage.ports)
+            self._document.report(
+                path, f"{who} is a route and has only ports", f"say `from:` {ports}", key=key
+            )
+        return None
+
+    def _port_of(self, stage: Draft, port: str, path: Path_) -> StreamRef | None:
+        if port == ERRORS:
+            return StreamRef(f"{stage.name}:dlq")
+        if stage.verb is None:
+            return None
+        if port in stage.ports and port:
+            return self.outputs(stage)[port]
+        known = [*filter(None, stage.ports), ERRORS]
+        hint = suggest(port, known, otherwise=f"it has {one_of(f'{stage.name}.{name}' for name in known)}")
+        self._document.report(path, f"stage {stage.name!r} has no port {port!r}", hint)
+        return None
+
+    def _published(self, value: object, path: Path_) -> StreamRef | None:
+        name = value.get("stream") if isinstance(value, dict) and len(value) == 1 else None
+        if isinstance(name, str) and name:
+            return self._external(name, (*path, "stream"))
+        if not self._document.failed(path):
+            self._document.report(path, "must be `{stream: NAME}`", "name the stream's whole key")
+        return None
+
+    def _external(self, name: str, path: Path_) -> StreamRef:
+        if name.startswith(self._own_keys):
+            what = f"{name!r} is a key of this pipeline itself"
+            self._document.report(path, what, "name the stage instead, or another stream")
+        return StreamRef(name, external=True)
+
+    def _raw(self, draft: Draft) -> Mapping[str, object]:
+        stage = self._document.value["stages"][draft.name]
+        return stage if isinstance(stage, dict) else {}
+
+
+def _stream_connector(draft: Draft) -> str | None:
+    options = draft.options
+    if isinstance(options, ConnectorRef) and options.type == "stream":
+        return str(options.options.stream)
+    return None
+
+
+def _order(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> tuple[str, ...]:
+    """Sort the stages, keeping the file's order where it is free; report circles."""
+    writers: dict[StreamRef, list[str]] = {StreamRef(f"{name}:dlq"): [name] for name in drafts}
+    for name, outputs in wiring.outputs.items():
+        for ref in outputs.values():
+            writers.setdefault(ref, []).append(name)
+    order: list[str] = []
+    for name in drafts:
+        for circle in _visit(name, wiring, writers, order, []):
+            what = f"the stages go in a circle: {' -> '.join(circle)}"
+            path = (*drafts[circle[0]].path, "from")
+            document.report(path, what, "let one of them read another stage", key=True)
+    return tuple(order)
+
+
+def _visit(
+    name: str, wiring: Wiring, writers: Mapping[StreamRef, list[str]], order: list[str], above: list[str]
+) -> Iterator[list[str]]:
+    """Put a stage behind all it reads; yield the circles found on the way, in the direction records flow."""
+    if name in order:
+        return
+    if name in above:
+        yield [name, *reversed(above[above.index(name) :])]
+        return
+    above.append(name)
+    for ref in wiring.inputs[name]:
+        for writer in writers.get(ref, ()):
+            yield from _visit(writer, wiring, writers, order, above)
+    above.pop()
+    order.append(name)

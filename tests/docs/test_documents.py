@@ -1,0 +1,39 @@
+"""The documents hold together: links lead somewhere, and the commands they name exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = ("http://", "https://", "mailto:", "#")
+
+pytestmark = pytest.mark.docs
+
+
+def documents() -> list[Path]:
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
+    inside = [link.partition("#")[0] for link in links if not link.startswith(OUTSIDE)]
+
+    assert [link for link in inside if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_make_targets_that_are_named_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^\s*\$? ?)make ([a-z-]+)", document.read_text(), re.MULTILINE))
+
+    assert named <= targets
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = [int(path.name[:4]) for path in sorted(ROOT.glob("docs/adr/[0-9]*.md"))]
+
+    assert numbers == list(range(1, len(numbers) + 1))

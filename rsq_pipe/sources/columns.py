@@ -1,0 +1,79 @@
+"""Columns: a csv file's header, and what each field below it is read as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rsq_pipe.sources.field_types import PARSERS, FieldType
+from rsq_pipe.spec.suggestion import suggest
+
+
+class Columns:
+    """
+    Turn rows into records.
+
+    Args:
+        header: The column names.
+        types: Column -> type; a column that is not named here holds text.
+        null_tokens: Fields that mean "no value".
+        keep_empty: Whether an empty field of a text column stays an empty string.
+
+    Raises:
+        ValueError: The header, or `types`, cannot be meant.
+    """
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        types: Mapping[str, FieldType],
+        null_tokens: Sequence[str],
+        *,
+        keep_empty: bool,
+    ) -> None:
+        _check(header, types)
+        null, null_or_empty = frozenset(null_tokens), frozenset([*null_tokens, ""])
+        self._types = types
+        self._columns: list[tuple[str, Callable[[str], Any] | None, frozenset[str]]] = []
+        for name in header:
+            parse = PARSERS[types.get(name, "str")]
+            self._columns.append((name, parse, null if keep_empty and parse is None else null_or_empty))
+
+    def record(self, row: Sequence[str]) -> dict[str, Any]:
+        """
+        Make the record of a row.
+
+        Raises:
+            ValueError: The row has too many or too few fields, or a field is not of its type.
+        """
+        if len(row) != len(self._columns):
+            raise ValueError(f"{len(row)} fields where the header has {len(self._columns)}")
+        record: dict[str, Any] = {}
+        for (name, parse, null), text in zip(self._columns, row, strict=True):
+            if text in null:
+                record[name] = None
+            elif parse is None:
+                record[name] = text
+            else:
+                try:
+                    record[name] = parse(text)
+                except ValueError:
+                    raise ValueError(
+                        f"column {name!r}: {text[:80]!r} is not of type {self._types[name]}"
+                    ) from None
+        return record
+
+
+def _check(header: Sequence[str], types: Mapping[str, FieldType]) -> None:
+    if not header:
+        raise ValueError("the file does not begin with a header line")
+    if "" in header:
+        raise ValueError(f"column {header.index('') + 1} of the header has no name")
+    for name in header:
+        if header.count(name) > 1:
+            raise ValueError(f"the header names column {name!r} twice")
+    for name in types:
+        if name not in header:
+            raise ValueError(
+                f"`types` names a column {name!r} that the header has not; {suggest(name, header)}"
+            )

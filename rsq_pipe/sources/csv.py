@@ -1,0 +1,151 @@
+"""Source `csv`: one record a row, under a header, from files or standard input."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsq_pipe.errors import SourceError
+from rsq_pipe.sources.broken import broken, overlong, rest_of_line
+from rsq_pipe.sources.chunking import chunked
+from rsq_pipe.sources.columns import Columns
+from rsq_pipe.sources.field_types import FieldType
+from rsq_pipe.sources.files import Files
+from rsq_pipe.sources.line_reader import LineReader
+from rsq_pipe.sources.settings import ChunkBytes, MaxLine, Paths
+from rsq_pipe.sources.source import Arrival, Chunk
+
+
+class Options(BaseModel):
+    """Settings of the `csv` source: RFC 4180 with a header line, in UTF-8."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Paths
+    types: dict[str, FieldType] = Field(
+        default={},
+        description="Column -> type. A column that is not named here holds text. Dates (ISO 8601) and "
+        "decimals are checked and stay text. A field that is not of its type makes its record a dead letter.",
+    )
+    na: tuple[str, ...] = Field(default=(), description="Fields that mean null, in every column: `[NA]`.")
+    empty: Literal["keep"] | None = Field(
+        default=None,
+        description="What an empty field is: null, or with `keep` an empty string in text columns.",
+    )
+    delimiter: str = Field(
+        default=",", pattern=r'^[^"\r\n]$', description="The character between two fields."
+    )
+    max_line: MaxLine = Field(default="1MiB", validate_default=True)
+    chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
+
+
+def connect(options: Options, *, stage: str, root: Path) -> CsvSource:
+    """Make the source of a stage; nothing is opened yet."""
+    return CsvSource(options, stage=stage, root=root)
+
+
+class CsvSource:
+    """Yield the rows of csv files; a row that does not fit the header becomes a broken arrival."""
+
+    finite: ClassVar[bool] = True
+
+    def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        self._files = Files(options.path, root=root, stage=stage, max_line=options.max_line)
+        self._columns_of_stdin: Columns | None = None
+        self.resumable = not self._files.from_stdin
+        # The parser's own bound is one for the whole process, and lower than max_line.
+        csv.field_size_limit(max(csv.field_size_limit(), options.max_line))
+
+    def shards(self) -> Sequence[str]:
+        """Name the files, sorted."""
+        return self._files.shards()
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        """Yield the rows behind `position`."""
+        with self._files.opened(shard) as reader:
+            columns = self._columns_of_stdin or self._read_header(reader)
+            if self._files.from_stdin:
+                self._columns_of_stdin = columns
+            if position:
+                reader.resume(position)
+            arrivals = _arrivals(shard, reader, columns, self._options.delimiter)
+            yield from chunked(arrivals, reader, size, self._options.chunk_bytes)
+
+    def _read_header(self, reader: LineReader) -> Columns:
+        options = self._options
+        try:
+            header = next(csv.reader(_Lines(reader), delimiter=options.delimiter, strict=True), [])
+            return Columns(header, options.types, options.na, keep_empty=options.empty == "keep")
+        except (csv.Error, ValueError) as exc:
+            raise SourceError(f"{reader.name}:1: {exc}", stage=self._stage) from exc
+
+
+class _TooLongError(ValueError):
+    """A row that goes on past max_line: mostly a quote that is not closed."""
+
+
+class _Lines:
+    """Hand lines to the csv parser, and remember those of the row at hand. The parser never reads ahead."""
+
+    def __init__(self, reader: LineReader) -> None:
+        self.of_row: list[bytes] = []
+        self._reader = reader
+        self._begin = reader.offset
+
+    def begin_row(self) -> None:
+        self.of_row = []
+        self._begin = self._reader.offset
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._reader.readline()
+        if not line:
+            raise StopIteration
+        self.of_row.append(line)
+        if self._reader.offset - self._begin > self._reader.max_line + 1:
+            raise _TooLongError(
+                f"the row goes on past max_line ({self._reader.max_line} bytes): an open quote?"
+            )
+        return line.decode()
+
+
+def _arrivals(shard: str, reader: LineReader, columns: Columns, delimiter: str) -> Iterator[Arrival]:
+    yield from rest_of_line(shard, reader)
+    lines = _Lines(reader)
+    # strict: a quote that is never closed is an error, and not a field that holds the rest of the file.
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        lines.begin_row()
+        number = reader.line + 1
+        try:
+            row = next(rows)
+            if row:
+                yield Arrival(f"{shard}:{number}", columns.record(row))
+        except StopIteration:
+            return
+        except (csv.Error, UnicodeDecodeError, _TooLongError) as exc:
+            yield _unreadable(shard, reader, number, lines.of_row, exc)
+        except ValueError as exc:
+            yield broken(shard, reader, number, b"".join(lines.of_row), str(exc))
+
+
+def _unreadable(shard: str, reader: LineReader, number: int, lines: list[bytes], error: Exception) -> Arrival:
+    """
+    Make the arrival of lines that are not a row, and go on behind the first of them.
+
+    Where a quote opens in a line and the parser fails further on, only that line is certainly wrong: the
+    others are put back and may be rows of their own.
+    """
+    if reader.overlong:
+        return overlong(shard, reader, number, b"".join(lines))
+    reader.put_back(lines[1:])
+    why = str(error).partition(" - ")[0]
+    return broken(shard, reader, number, lines[0], why)

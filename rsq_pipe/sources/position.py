@@ -1,0 +1,47 @@
+"""Position: how far a file has been read, and what it began with."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """
+    Name a place in a file so that another process can go on from it.
+
+    Args:
+        offset: Bytes read; for a .gz file, bytes after unpacking.
+        line: Lines read.
+        crc: CRC-32 of the file's first min(offset, 4096) bytes: another file under the same name is noticed.
+    """
+
+    offset: int
+    line: int
+    crc: int
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """
+        Read what `str(position)` wrote.
+
+        Raises:
+            ValueError: The text is not a position.
+        """
+        offset, line, crc = text.split(":")
+        return cls(int(offset), int(line), int(crc, 16))
+
+    def __str__(self) -> str:
+        return f"{self.offset}:{self.line}:{self.crc:08x}"
+
+    def fits(self, head: bytes) -> bool:
+        """Tell whether a file that begins with `head` is the one this position was taken in."""
+        return len(head) >= min(self.offset, HEAD_BYTES) and fingerprint(head, self.offset) == self.crc
+
+
+def fingerprint(head: bytes, offset: int) -> int:
+    """Sum up the beginning of a file, of which `offset` bytes have been read."""
+    return zlib.crc32(head[: min(offset, HEAD_BYTES)])

@@ -1,0 +1,16 @@
+"""Stages: what a handler sees and returns, and the verbs."""
+
+from rsq_pipe.stages.batch_handler import batch_handler
+from rsq_pipe.stages.context import BatchContext, Context, StageContext
+from rsq_pipe.stages.outcome import Drop, Emit, Reject, Retry
+
+__all__ = [
+    "BatchContext",
+    "Context",
+    "Drop",
+    "Emit",
+    "Reject",
+    "Retry",
+    "StageContext",
+    "batch_handler",
+]

@@ -11,7 +11,9 @@ from rsq_pipe.streams.message import StreamMessage
 
 class Verb(Protocol):
     """
-    Turn batches of messages into outcomes. One instance serves one stage worker: it is never called twice at once.
+    Turn batches of messages into outcomes.
+
+    One instance serves one stage worker: it is never called twice at once.
 
     A verb never raises for what a record contains: that is a `Failure` in the record's place.
     """

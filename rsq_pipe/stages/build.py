@@ -1,0 +1,59 @@
+"""Building a stage's verb from its description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_never
+
+from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.stages.batch_call import BatchCall
+from rsq_pipe.stages.call import Call
+from rsq_pipe.stages.filter import Filter
+from rsq_pipe.stages.handler import resolve
+from rsq_pipe.stages.map import Map
+from rsq_pipe.stages.passing import Pass
+from rsq_pipe.stages.route import Route
+from rsq_pipe.stages.stage_handler import StageHandler
+from rsq_pipe.stages.verb import Verb
+
+
+def build(stage: Stage, *, root: Path, pipeline: str) -> Verb:
+    """
+    Build a verb for one worker of a stage; every worker gets one of its own.
+
+    Args:
+        stage: A stage that is neither a source nor a sink.
+        root: The project root, from which handlers are imported.
+        pipeline: The pipeline's name.
+
+    Raises:
+        ImportError: The handler's module cannot be imported.
+        HandlerContractError: The function named cannot be a handler.
+    """
+    match stage.verb:
+        case "call":
+            return _call(stage, root, pipeline)
+        case "map":
+            return Map(stage.name, stage.options)
+        case "filter":
+            return Filter(stage.name, stage.options)
+        case "route":
+            return Route(stage.name, stage.options)
+        case "pass":
+            return Pass()
+        case "source" | "sink":
+            raise ValueError(f"stage {stage.name!r} is a {stage.verb}; that is a connector and has no verb")
+        case _:
+            assert_never(stage.verb)
+
+
+def _call(stage: Stage, root: Path, pipeline: str) -> Verb:
+    try:
+        handler = resolve(stage.options.module, stage.options.function, root)
+    except HandlerContractError as exc:
+        raise HandlerContractError(f"stage {stage.name!r} calls {exc}", stage=stage.name) from exc
+    except ImportError as exc:
+        raise ImportError(f"stage {stage.name!r}: {exc}", name=exc.name) from exc
+    at = StageHandler(stage, handler, root=root, pipeline=pipeline)
+    return BatchCall(at) if handler.batch else Call(at)

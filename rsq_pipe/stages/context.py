@@ -1,0 +1,157 @@
+"""Context: what a handler may know and keep besides its record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from rsq_pipe.stages.resources import Resources
+from rsq_pipe.stages.values import Values
+from rsq_pipe.streams.message import StreamMessage
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+R = TypeVar("R")
+
+
+class StageContext:
+    """
+    Say where a handler runs; the same for all records of a stage worker.
+
+    Args:
+        stage: The stage's name.
+        pipeline: The pipeline's name.
+        values: What stands under `with:`.
+        root: The project root, from which relative paths count.
+        resources: What the stage's handler has opened.
+    """
+
+    __slots__ = ("_resources", "pipeline", "root", "stage", "values")
+
+    def __init__(self, stage: str, pipeline: str, values: Values, root: Path, resources: Resources) -> None:
+        self.stage = stage
+        self.pipeline = pipeline
+        self.values = values
+        self.root = root
+        self._resources = resources
+
+    @property
+    def logger(self) -> FilteringBoundLogger:
+        """A structlog logger that names pipeline and stage."""
+        # Here: it costs 80 ms, and `validate` imports this module and logs nothing.
+        import structlog  # noqa: PLC0415
+
+        logger: FilteringBoundLogger = structlog.get_logger().bind(**self._facts())
+        return logger
+
+    @overload
+    def resource(self, factory: Callable[[StageContext], AbstractContextManager[R]]) -> R: ...
+    @overload
+    def resource(self, factory: Callable[[], AbstractContextManager[R]]) -> R: ...
+    @overload
+    def resource(self, factory: Callable[[StageContext], R]) -> R: ...
+    @overload
+    def resource(self, factory: Callable[[], R]) -> R: ...
+    def resource(self, factory: Callable[..., Any]) -> Any:
+        """
+        Open something once per stage worker and process, and use it for every record.
+
+        Args:
+            factory: Called the first time, with this stage's context if it takes a parameter. A context
+                manager is entered. After a timeout the next call, in another thread, gets the same
+                resource.
+
+        Returns:
+            What the factory made. It is closed when the stage ends, the last one first.
+        """
+        return self._resources.get(factory, self._view())
+
+    @overload
+    async def async_resource(
+        self, factory: Callable[[StageContext], AbstractAsyncContextManager[R]]
+    ) -> R: ...
+    @overload
+    async def async_resource(self, factory: Callable[[], AbstractAsyncContextManager[R]]) -> R: ...
+    @overload
+    async def async_resource(self, factory: Callable[[StageContext], Awaitable[R]]) -> R: ...
+    @overload
+    async def async_resource(self, factory: Callable[[], Awaitable[R]]) -> R: ...
+    async def async_resource(self, factory: Callable[..., Any]) -> Any:
+        """Do as `resource` does for a factory that must be awaited, or makes an async context manager."""
+        return await self._resources.get_async(factory, self._view())
+
+    def _facts(self) -> dict[str, str]:
+        return {"pipeline": self.pipeline, "stage": self.stage}
+
+    def _view(self) -> StageContext:
+        return self
+
+
+class _CallContext(StageContext):
+    """What one call's contexts share: they are views of their stage's."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: StageContext) -> None:
+        super().__init__(of.stage, of.pipeline, of.values, of.root, of._resources)
+        self._of = of
+
+    def _view(self) -> StageContext:
+        return self._of
+
+
+class Context(_CallContext):
+    """What a per-record handler gets as `ctx`: its stage's context, and what is known of the record."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, of: StageContext, message: StreamMessage) -> None:
+        super().__init__(of)
+        self._message = message
+
+    @property
+    def rid(self) -> str:
+        """The record id, the same in every attempt and replay: deduplicate effects outside by it."""
+        return self._message.rid
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._message.attempts + 1
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The record's headers; `Emit(headers=...)` adds to them."""
+        return MappingProxyType(dict(self._message.headers))
+
+    def _facts(self) -> dict[str, str]:
+        return {**super()._facts(), "rid": self.rid}
+
+
+class BatchContext(_CallContext):
+    """What a batch handler gets as `ctx`: its stage's context, and what is known of each record, in order."""
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, of: StageContext, messages: Sequence[StreamMessage]) -> None:
+        super().__init__(of)
+        self._messages = messages
+
+    @property
+    def rids(self) -> tuple[str, ...]:
+        """The record ids."""
+        return tuple(message.rid for message in self._messages)
+
+    @property
+    def attempts(self) -> tuple[int, ...]:
+        """Which attempt this is for each record, from 1."""
+        return tuple(message.attempts + 1 for message in self._messages)
+
+    @property
+    def headers(self) -> tuple[Mapping[str, str], ...]:
+        """The headers of each record."""
+        return tuple(MappingProxyType(dict(message.headers)) for message in self._messages)

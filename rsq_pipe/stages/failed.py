@@ -1,0 +1,45 @@
+"""Failures: what was raised, made into an outcome."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rsq_pipe.errors import HandlerContractError, HandlerError, MissingFieldError, RecordInvalidError
+from rsq_pipe.stages.outcome import Failure
+
+_OURS = str(Path(__file__).parent)
+
+
+def failure(error: BaseException) -> Failure:
+    """
+    Make an exception into the record's outcome.
+
+    The traceback is cut down to where user code begins: nobody who reads a dead letter looks for a
+    mistake in our frames, and frames keep everything alive that they refer to.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_OURS):
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
+    return Failure(error, retryable=not isinstance(error, HandlerContractError | RecordInvalidError))
+
+
+def expression_failure(error: Exception, stage: str, place: str) -> Failure:
+    """
+    Fail a record for which an expression raised: at once, as the same record can only fail the same way.
+
+    Args:
+        error: What it raised.
+        stage: The stage's name.
+        place: Which expression: `map.total`.
+    """
+    if isinstance(error, MissingFieldError):
+        named: HandlerError = MissingFieldError(f"stage {stage!r}: {place}: {error}", field=error.field)
+        named.stage = stage
+    else:
+        what = f"{type(error).__name__}: {error}"
+        named = HandlerError(f"stage {stage!r}: {place}: {what}", stage=stage)
+    named.__cause__ = error.with_traceback(
+        None
+    )  # its frames are a compiled expression's, and hold the record
+    return Failure(named, retryable=False)

@@ -1,0 +1,74 @@
+"""The project: where handler modules are imported from."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+
+# Modules that came from a project root, by name. Two projects validated or tested in one process may
+# both have a `handlers.py`; Python itself would give the second one the first one's module.
+_origins: dict[str, Path] = {}
+_lock = RLock()
+
+
+def import_from(root: Path, module: str) -> ModuleType:
+    """
+    Import a module as if Python had been started in `root`.
+
+    Raises:
+        ImportError: There is no such module, or it raised while it was imported; the cause says what.
+    """
+    root = root.resolve()
+    with _lock:
+        _put_first(root)
+        _forget_shadowed(root)
+        before = set(sys.modules)
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as exc:
+            if exc.name and (module == exc.name or module.startswith(f"{exc.name}.")):
+                raise ModuleNotFoundError(
+                    f"there is no module {module!r} in {root} or among the installed packages", name=exc.name
+                ) from exc
+            raise ImportError(f"module {module!r} cannot be imported: {exc}", name=module) from exc
+        except SyntaxError as exc:
+            place = f"{exc.filename}:{exc.lineno}"
+            raise ImportError(f"module {module!r} is not Python: {place}: {exc.msg}", name=module) from exc
+        # A module may raise anything, SystemExit included, and none of it may end `validate`.
+        except BaseException as exc:
+            if isinstance(exc, KeyboardInterrupt):
+                raise
+            raise ImportError(
+                f"module {module!r} raised while it was imported: {type(exc).__name__}: {exc}", name=module
+            ) from exc
+        finally:
+            _origins.update({name: root for name in set(sys.modules) - before if _stands_in(name, root)})
+
+
+def _put_first(root: Path) -> None:
+    path = str(root)
+    if sys.path[:1] != [path]:
+        sys.path[:] = [path, *(entry for entry in sys.path if entry != path)]
+    importlib.invalidate_caches()
+
+
+def _forget_shadowed(root: Path) -> None:
+    """Drop what came from another project's root and this root has under the same name."""
+    for name, origin in list(_origins.items()):
+        top = name.partition(".")[0]
+        if origin != root and not _stands_in(name, root) and _has(root, top):
+            sys.modules.pop(name, None)
+            del _origins[name]
+
+
+def _has(root: Path, top: str) -> bool:
+    return (root / top).is_dir() or (root / f"{top}.py").is_file()
+
+
+def _stands_in(name: str, root: Path) -> bool:
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    return file is not None and Path(file).resolve().is_relative_to(root)

@@ -1,0 +1,41 @@
+"""TypedDicts that pydantic accepts."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NotRequired, Required, get_args, get_origin
+
+import typing_extensions
+
+
+def for_pydantic(annotation: Any) -> Any:
+    """
+    Rebuild the TypedDicts of `typing` as those of `typing_extensions`, wherever they stand in the annotation.
+
+    Before Python 3.12 pydantic refuses the former; a user should not have to know.
+    """
+    if sys.version_info >= (3, 12):
+        return annotation
+    if type(annotation).__module__ == "typing" and typing.is_typeddict(annotation):
+        hints = typing.get_type_hints(annotation, include_extras=True)
+        fields = {name: _required(annotation, name, hint) for name, hint in hints.items()}
+        return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
+    arguments = get_args(annotation)
+    if not arguments or get_origin(annotation) in (Annotated, Literal, Callable):
+        return annotation
+    rebuilt = tuple(for_pydantic(argument) for argument in arguments)
+    if rebuilt == arguments:
+        return annotation
+    origin = get_origin(annotation)
+    return typing.Union[rebuilt] if origin is types.UnionType else origin[rebuilt]  # noqa: UP007
+
+
+def _required(typed_dict: Any, name: str, hint: Any) -> Any:
+    """Say of each field whether it may be left out: a subclass may mix fields of both kinds."""
+    if get_origin(hint) in (Required, NotRequired):
+        return get_origin(hint)[for_pydantic(get_args(hint)[0])]
+    mark: Any = Required if name in typed_dict.__required_keys__ else NotRequired
+    return mark[for_pydantic(hint)]

@@ -33,4 +33,4 @@ def format_duration(seconds: float) -> str:
         count = round(seconds / factor, 9)
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:g}s"  # 0s, and what is shorter than a millisecond

@@ -190,11 +190,15 @@ class FilterStage(ReadingStage):
 
 
 class Case(Settings):
-    """One case of a route."""
+    """One case of a route: a port, and either `when` or `otherwise`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["when"]}, {"required": ["otherwise"]}]},
+    )
 
     to: Name = Field(description="The port.")
     when: Condition = Field(default=None, description="The expression that sends a record there.")
-    otherwise: Literal[True] | None = Field(
+    otherwise: Annotated[Literal[True] | None, WithJsonSchema({"const": True})] = Field(
         default=None, description="`true`: whatever no other case took; stands last."
     )
 

@@ -25,3 +25,11 @@ def parse_size(text: str) -> int:
     if match and match[2] in UNITS:
         return int(float(match[1]) * UNITS[match[2]])
     raise ValueError(f"{text!r} is not a size; write a number and B, KiB, MiB, GiB, kB, MB or GB: 1MiB")
+
+
+def format_size(count: int) -> str:
+    """Spell bytes in the largest binary unit that needs no fraction."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count and count % UNITS[unit] == 0:
+            return f"{count // UNITS[unit]}{unit}"
+    return f"{count}B"

@@ -56,7 +56,8 @@ def validate(
         The model; None if anything was reported.
     """
     made, errors = _parse(model, value)
-    if any([_retype(document, value, path, error) for error in errors]):
+    retyped = [_retype(document, value, path, error) for error in errors]
+    if any(retyped):
         made, errors = _parse(model, value)
     for error in errors:
         _Explainer(document, model, path, frozenset(elsewhere)).report(error)

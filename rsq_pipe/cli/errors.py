@@ -1,0 +1,49 @@
+"""Errors on the command line: what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from rsq_pipe.errors import (
+    RsqPipeError,
+    ServerStartError,
+    ServerUnavailableError,
+    SpecError,
+    SpecValidationError,
+)
+
+DONE = 0
+FAILED = 1
+WRONG_SPEC = 2
+NO_SERVER = 3
+DEAD_LETTERS = 4
+OUR_FAULT = 70
+
+
+def exit_code(error: RsqPipeError) -> int:
+    """Choose the exit code for an error: 2 spec, 3 server not reachable, 1 everything else."""
+    if isinstance(error, SpecError):
+        return WRONG_SPEC
+    if isinstance(error, ServerUnavailableError | ServerStartError):
+        return NO_SERVER
+    return FAILED
+
+
+def report(error: RsqPipeError) -> None:
+    """Print what happened, without a traceback; problems of a spec already begin with their place."""
+    prefix = "" if isinstance(error, SpecError) else "rsq-pipe: "
+    sys.stderr.write(f"{prefix}{error}\n")
+    if isinstance(error, SpecValidationError):
+        count = len(error.problems)
+        sys.stderr.write(f"rsq-pipe: {count} {'mistake' if count == 1 else 'mistakes'}; nothing was run\n")
+
+
+def report_fault(error: Exception, *, debug: bool) -> int:
+    """Own up to an error that is nobody's mistake but ours."""
+    sys.stderr.write(f"rsq-pipe: this is a fault of rsq-pipe: {type(error).__name__}: {error}\n")
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    else:
+        sys.stderr.write("Run it again with RSQ_DEBUG=1 for the traceback, and please report that.\n")
+    return OUR_FAULT

@@ -1,0 +1,96 @@
+"""The command line: finds the command, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+from click.exceptions import Exit
+from rich_click.rich_context import RichContext
+
+from rsq_pipe.cli.errors import exit_code, report, report_fault
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.version import __version__
+
+# Name -> (module, what `--help` says). A command's module is imported when the command is called, and
+# not for `--help`: that must be quick, and must work where what another command needs does not.
+COMMANDS = {
+    "run": ("rsq_pipe.cli.run", "Run a pipeline."),
+    "validate": ("rsq_pipe.cli.validate", "Check pipeline files without running them."),
+    "schema": ("rsq_pipe.cli.schema", "Print the JSON Schema of pipeline files."),
+}
+DEBUG = "RSQ_DEBUG"
+
+
+class LazyGroup(click.RichGroup):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        return LazyCommand(cmd_name, *COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}; {suggest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+class LazyCommand(click.RichCommand):
+    """A name and a summary in a list of commands; becomes the command itself when it is called."""
+
+    def __init__(self, name: str, module: str, summary: str) -> None:
+        super().__init__(name=name, help=summary)
+        self._module = module
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> RichContext:
+        command: click.RichCommand = import_module(self._module).command
+        context = command.make_context(info_name, args, parent, **extra)
+        assert isinstance(context, RichContext)
+        return context
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rsq-pipe", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help=f"Show tracebacks of faults in rsq-pipe itself; also {DEBUG}=1.")
+def cli(debug: bool) -> None:
+    """Declarative pipelines on Redis Streams: nothing lost, nothing duplicated, every failure replayable."""
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+def main() -> None:
+    """Run the command line, and exit with its code."""
+    try:
+        code = cli(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as exc:
+        exc.show()
+        code = exc.exit_code
+    except Exit as exc:
+        code = exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        code = _close_broken_pipe()
+    except RsqPipeError as exc:
+        report(exc)
+        code = exit_code(exc)
+    except Exception as exc:  # noqa: BLE001  whatever it is, it is our fault and not the user's
+        code = report_fault(exc, debug=os.environ.get(DEBUG, "") not in ("", "0"))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _close_broken_pipe() -> int:
+    """Let Python's own flush at exit go nowhere: the reader, `head` say, has all it wanted."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

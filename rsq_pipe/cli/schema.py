@@ -1,0 +1,38 @@
+"""`rsq-pipe schema`: what editors complete pipeline files from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from rsq_pipe.spec.reference import reference_page
+from rsq_pipe.spec.schema import schema_text
+
+
+@click.command("schema")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to a file.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "markdown"]),
+    default="json",
+    show_default=True,
+    help="The JSON Schema, or the reference page of all settings.",
+)
+def command(output: Path | None, form: str) -> None:
+    """
+    Print the JSON Schema of pipeline files.
+
+    Editors complete and check a file that begins with
+    `# yaml-language-server: $schema=pipeline.schema.json`.
+    """
+    text = schema_text() if form == "json" else reference_page()
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise click.FileError(str(output), hint=exc.strerror) from exc

@@ -1,0 +1,153 @@
+"""Reference: the page that lists every setting of a pipeline file, made from the schema and the functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from inspect import getdoc, getmodule
+from typing import Any
+
+from rsq_pipe.registry import types
+from rsq_pipe.spec.functions import FUNCTIONS, MAX_ITEMS
+from rsq_pipe.spec.models import STAGES
+from rsq_pipe.spec.schema import pipeline_schema
+
+_HEAD = """\
+# The pipeline file
+
+<!-- Generated: rsq-pipe schema --format markdown --output docs/reference/spec.md -->
+
+A pipeline file is YAML 1.2: `no` and `on` are text, and a key may stand only once. `rsq-pipe validate FILE`
+prints every mistake in it; `rsq-pipe schema` prints its JSON Schema, for editors.
+
+Durations carry a unit (`200ms`, `30s`, `5m`, `1h`, `7d`); so do sizes (`64KiB`, `1MiB`) and rates (`500/s`).
+Names of pipelines, stages and ports are small letters, digits, `-` and `_`, a letter first.
+"""
+_VARIABLES = """\
+## Variables
+
+| written | stands for |
+|---|---|
+| `${NAME}` | the environment variable; it must be set |
+| `${NAME:-default}` | the same, or the default where it is not set or empty |
+| `${secret:NAME}` | the variable `NAME`, else the file named by `NAME_FILE`, else `/run/secrets/NAME` |
+| `$${` | a plain `${` |
+
+They are replaced once, in values only, after the YAML is read: a value can never become structure. Where the
+value was written without quotes, the result is read as a number or truth value if it looks like one.
+Secrets are never printed.
+"""
+_INPUTS = """\
+## What a stage reads
+
+| `from:` | reads |
+|---|---|
+| left out | the stage above |
+| `validate` | the output of a stage |
+| `route.large` | one port of a stage |
+| `validate.errors` | the dead letters of a stage |
+| `{stream: NAME}` | a stream that something else writes |
+| `[small, route.large]` | several of these |
+"""
+_EXPRESSIONS = f"""\
+## Expressions
+
+A checked subset of Python: arithmetic, comparison, `and` `or` `not`, `in`, `a if b else c`, subscripts and
+slices, lists, dicts and sets, comprehensions, f-strings, and the functions below. No attributes, imports or
+lambdas.
+
+A name is a field of the record; a field that is not there is an error of that record. `record` is the whole
+record: `'region' in record`, `get(record, 'region', '-')`, `record['unit price']`. No value may grow beyond
+{MAX_ITEMS:,} items.
+
+| function | does |
+|---|---|
+"""
+
+
+def reference_page() -> str:
+    """Write the page as it is committed."""
+    schema = pipeline_schema()
+    definitions = schema["$defs"]
+    groups = ("Redis", "Tuning", "Batch", "Retry", "Backoff", "Reclaim", "Telemetry")
+    parts = [_HEAD, _section("## At the top", schema)]
+    parts += [
+        _section(f"### `{name.lower() if name != 'Tuning' else 'defaults'}`", definitions[name])
+        for name in groups
+    ]
+    parts.append("## Stages\n\nA stage has one of these verbs, and any key of `defaults`.\n")
+    parts += [_stage(verb, definitions) for verb in STAGES]
+    parts.append(_section("#### A case of a route", definitions["Case"]))
+    parts += [_INPUTS, "## Sources\n", *_connectors("source", definitions)]
+    parts += ["## Sinks\n", *_connectors("sink", definitions), _VARIABLES, _EXPRESSIONS + _functions()]
+    return "\n".join(parts)
+
+
+def _stage(verb: str, definitions: Mapping[str, Any]) -> str:
+    schema = definitions[STAGES[verb].__name__]
+    shared = {*definitions["Tuning"]["properties"], "description"}
+    own = {name: field for name, field in schema["properties"].items() if name not in shared}
+    return _section(f"### `{verb}`", {**schema, "properties": own})
+
+
+def _connectors(kind: Any, definitions: Mapping[str, Any]) -> Iterator[str]:
+    for name in types(kind):
+        schema = definitions[f"{name.title().replace('_', '')}{kind.title()}"]
+        fields = {key: field for key, field in schema["properties"].items() if key != "type"}
+        yield _section(f"### {kind} `{name}`", {**schema, "properties": fields})
+
+
+def _section(title: str, schema: Mapping[str, Any]) -> str:
+    required = schema.get("required", ())
+    rows = [_row(name, field, required=name in required) for name, field in schema["properties"].items()]
+    table = (
+        ["| key | value | default | what it is |", "|---|---|---|---|", *rows] if rows else ["No settings."]
+    )
+    return "\n".join([title, "", schema.get("description", "").replace("\n", " "), "", *table, ""])
+
+
+def _row(name: str, field: Mapping[str, Any], *, required: bool) -> str:
+    default = field.get("default")
+    shown = "required" if required else f"`{json.dumps(default)}`" if default not in (None, "") else ""
+    what = field.get("description", "").replace("|", "\\|").replace("\n", " ")
+    return f"| `{name}` | {_kind(field)} | {shown} | {what} |"
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    """Name the kind of value a field holds."""
+    choices = [choice for choice in field.get("anyOf", ()) if choice != {"$ref": "#/$defs/Variable"}]
+    if choices:
+        return " or ".join(dict.fromkeys(map(_kind, choices)))
+    if "$ref" in field:
+        return "a group"
+    if "enum" in field:
+        return ", ".join(f"`{choice}`" for choice in field["enum"])
+    if "const" in field:
+        return f"`{json.dumps(field['const'])}`"
+    kind = field.get("type", "object")
+    if isinstance(kind, list):
+        return "an expression"
+    if kind == "string" and field.get("examples"):
+        return f"text: `{field['examples'][0]}`"
+    return _KINDS[str(kind)]
+
+
+_KINDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "`true` or `false`",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "null",
+}
+
+
+def _functions() -> str:
+    rows = []
+    for name, function in FUNCTIONS.items():
+        module = getmodule(function)
+        ours = module is not None and module.__name__.startswith("rsq_pipe")
+        doc = (getdoc(function) or "").partition("\n")[0] if ours else "As in Python."
+        rows.append(f"| `{name}` | {doc} |")
+    return "\n".join(rows) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -133,6 +134,7 @@ def _start_keeper(home: Home, binary: Path, lock: FileLock) -> None:
     """Start a keeper that inherits the lock just taken, so that at no moment two can be started."""
     # -P: a module of the user's must not take the place of one of the standard library.
     command = [sys.executable, "-P", "-m", "rsq_pipe.server.keeper"]
+    os.truncate(lock.fd, 0)  # the pid of an earlier keeper, by now perhaps that of somebody else
     with home.keeper_log.open("wb") as log:
         subprocess.run(
             [*command, str(home.root), str(binary), str(lock.fd)],

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -224,6 +226,37 @@ def test_an_adopted_server_killed_in_use_comes_back(join: Join, home: Home) -> N
 
     eventually(lambda: pid_in(home.pid) != killed and ping(home.socket) == b"+PONG", what="a new server")
     assert get(user.url, "kept") == "yes"
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whoever_is_killed_at_any_moment_the_next_user_finds_its_data(
+    join: Join, home: Home, seed: int
+) -> None:
+    chance = random.Random(seed)
+    put(join().url, "kept", "yes")
+
+    for _ in range(12):
+        user = join()
+        with suppress(subprocess.TimeoutExpired):
+            user.process.wait(timeout=chance.uniform(0.0, 0.25))
+        match chance.choice(["user", "server", "keeper"]):
+            case "user":
+                user.kill()
+            case "server":
+                kill_if_there(home.pid, home.server_lock)
+            case "keeper":
+                kill_if_there(home.keeper_lock, home.keeper_lock)
+
+    assert get(join().url, "kept") == "yes"
+
+
+def kill_if_there(path: Path, lock: Path) -> None:
+    """Kill the process named in a file, where the file is written and its process holds the lock."""
+    with suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        pid = int(path.read_text())
+        if held(lock):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_signals_to_the_users_terminal_do_not_reach_the_server(join: Join, home: Home) -> None:

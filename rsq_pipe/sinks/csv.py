@@ -1,0 +1,110 @@
+"""Sink `csv`: one row a record, under a header, in a file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from rsq_pipe.errors import EncodeError, SinkError
+from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.sinks.rows import Extra, Missing, Rows
+from rsq_pipe.sinks.settings import FileOptions
+from rsq_pipe.sinks.sink import Written
+from rsq_pipe.streams.message import StreamMessage
+
+_HEADER_BYTES = 1 << 20
+
+
+class Options(FileOptions):
+    """Settings of the `csv` sink: RFC 4180 with a header line, in UTF-8, lines ended by a newline."""
+
+    fields: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The columns, in order. Left out: the fields of the first record.",
+    )
+    extra: Extra = Field(
+        default="error",
+        description="What a record is that has a field without a column: a failure, or written without it.",
+    )
+    missing: Missing = Field(
+        default="error",
+        description="What a record is that lacks a column's field: a failure, or written with an empty one.",
+    )
+
+
+def connect(options: Options, *, stage: str, root: Path) -> CsvSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    return CsvSink(options, stage=stage, root=root)
+
+
+class CsvSink:
+    """Append records to a csv file, each once."""
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        self._file = FileTarget(options, stage=stage, root=root)
+        self._fields = options.fields
+        self.target = self._file.name
+
+    def open(self, position: str | None, *, fresh: bool = False) -> str:
+        """Lock the file, cut off what stands behind `position`, and read its header."""
+        self._file.open(position, fresh=fresh)
+        self._fields = self._header() if self._file.length else self._options.fields
+        return self._file.position()
+
+    def write(self, batch: Sequence[StreamMessage]) -> Written:
+        """Append one row per record, under a header if they are the first."""
+        fields = self._fields or _fields_of_first(batch)
+        rows = Rows(fields, extra=self._options.extra, missing=self._options.missing)
+        if fields and not self._file.length:
+            rows.add_header()
+        failures: dict[int, Exception] = {}
+        for index, message in enumerate(batch):
+            try:
+                rows.add(message.data)
+            except EncodeError as exc:
+                failures[index] = exc
+        if len(failures) < len(batch):
+            self._file.append(rows.data())
+            self._fields = fields
+        return Written(self._file.position(), failures)
+
+    def close(self) -> None:
+        """Unlock the file."""
+        self._file.close()
+
+    def _header(self) -> tuple[str, ...]:
+        """Read the columns of a file that is written already; they stay."""
+        text = self._file.read_head(_HEADER_BYTES).decode(errors="replace")
+        header = tuple(next(csv.reader(text.splitlines(keepends=True))))
+        if self._options.fields not in (None, header):
+            self._file.close()
+            message = (
+                f"stage {self._stage!r}: file {self.target} has the columns {', '.join(header)}, "
+                "not those of `fields`; move it away, or use --fresh to write it again"
+            )
+            raise SinkError(message, stage=self._stage)
+        return header
+
+
+def _fields_of_first(batch: Sequence[StreamMessage]) -> tuple[str, ...]:
+    """Take the fields of the first record that can be written; one that cannot leaves no trace."""
+    for message in batch:
+        fields = tuple(message.data) if isinstance(message.data, dict) else ()
+        trial = Rows(fields)
+        try:
+            trial.add_header()
+            trial.add(message.data)
+        except EncodeError:
+            continue
+        return fields
+    return ()

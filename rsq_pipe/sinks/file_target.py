@@ -1,0 +1,155 @@
+"""FileTarget: a file of which only the committed part counts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import structlog
+
+from rsq_pipe.errors import SinkError
+from rsq_pipe.sinks.mark import HEAD_BYTES, Mark
+from rsq_pipe.sinks.owned_file import NotOwnedError, OwnedFile
+from rsq_pipe.sinks.settings import FileOptions
+
+log = structlog.get_logger()
+
+
+class FileTarget:
+    """
+    Append to a file so that each batch stands in it whole and once.
+
+    The caller stores `position()` in the step that acknowledges a batch. Whatever stands behind the stored
+    position belongs to a batch that will come again, and `open` cuts it off.
+    """
+
+    def __init__(self, options: FileOptions, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        # A link is followed once, here: a take-over replaces the file it leads to, not the link.
+        self._path = Path(os.path.realpath(root / options.path))
+        shown = Path(os.path.normpath(root / options.path))
+        self.name = str(shown.relative_to(root)) if shown.is_relative_to(root) else str(shown)
+        self._file: OwnedFile | None = None
+        self._head = b""
+        self.length = 0
+
+    def open(self, position: str | None, *, fresh: bool) -> None:
+        """Become the only writer, and cut off what stands behind `position`."""
+        self.close()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._own(position, fresh=fresh)
+        except NotOwnedError as exc:
+            raise self._error("another writer took it at this moment") from exc
+        except OSError as exc:
+            raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
+
+    def append(self, data: bytes) -> None:
+        """
+        Add bytes behind the committed part, all or none, and make them durable.
+
+        Raises:
+            SinkError: They could not be written, or the file is not under its name any more.
+        """
+        file = self._opened
+        try:
+            file.check_owned()
+            file.write(data, self.length)
+            if self._options.fsync:
+                file.sync()
+            # Once more: were the file moved away or taken over meanwhile, its reader would miss this batch.
+            file.check_owned()
+        except (OSError, NotOwnedError) as exc:
+            # What cannot be undone now is undone by the next open().
+            with contextlib.suppress(OSError):
+                file.truncate(self.length)
+            if isinstance(exc, NotOwnedError):
+                raise self._error("it was moved away, or another writer has taken it over") from exc
+            raise self._error(f"it cannot be written: {exc.strerror}; nothing of the batch was kept") from exc
+        self.length += len(data)
+        if len(self._head) < HEAD_BYTES:
+            self._head = (self._head + data)[:HEAD_BYTES]
+
+    def position(self) -> str:
+        """Spell the place behind the last batch."""
+        return str(Mark.of(self.length, self._head))
+
+    def read_head(self, size: int) -> bytes:
+        """Read the first bytes of the committed part."""
+        return self._opened.read(min(size, self.length))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def _opened(self) -> OwnedFile:
+        if self._file is None:
+            raise self._error("it is not open")
+        return self._file
+
+    def _own(self, position: str | None, *, fresh: bool) -> OwnedFile:
+        file = OwnedFile(self._path)
+        try:
+            locked = file.lock()
+            self.length = self._committed(file, position, fresh=fresh)
+            if locked:
+                file.check_owned()
+                file.remove_leftovers()
+                file.truncate(self.length)
+            else:
+                log.warning("taking a file over from a writer that lost its lease", file=self.name)
+                file.take_over(self.length)
+            if file.is_new:
+                file.sync_name()
+            self._end_last_line(file)
+            self._head = file.read(min(HEAD_BYTES, self.length))
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
+        """Decide how many of the file's bytes stay."""
+        if fresh:
+            return 0
+        if position is None:
+            return self._kept_of_foreign(file.size)
+        try:
+            mark = Mark.parse(position)
+        except ValueError as exc:
+            raise self._error(f"{position!r} is not a stored position; use --fresh to start over") from exc
+        size = file.size
+        if size == 0 and mark.length > 0:
+            log.warning("file is gone, a new one begins", file=self.name, stage=self._stage)
+            return 0
+        if size < mark.length or Mark.of(mark.length, file.read(HEAD_BYTES)) != mark:
+            raise self._error(
+                f"it is not the file this pipeline wrote {mark.length} bytes to: it has {size} bytes now, or "
+                "begins differently; put that file back, move this one away, or use --fresh to start over"
+            )
+        return mark.length
+
+    def _kept_of_foreign(self, size: int) -> int:
+        """Decide what stays of a file that this pipeline has never written."""
+        if size == 0 or self._options.exists == "replace":
+            return 0
+        if self._options.exists == "append":
+            return size
+        raise self._error(
+            "it exists and was not written by this pipeline; move it away, set `exists: append`, "
+            "or run with --fresh to replace it"
+        )
+
+    def _end_last_line(self, file: OwnedFile) -> None:
+        """Begin on a line of our own, where we append to somebody's file without a last newline."""
+        if self.length > 0 and file.read(1, self.length - 1) != b"\n":
+            file.write(b"\n", self.length)
+            self.length += 1
+
+    def _error(self, why: str) -> SinkError:
+        return SinkError(f"stage {self._stage!r}: file {self.name}: {why}", stage=self._stage)

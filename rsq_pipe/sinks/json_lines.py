@@ -1,0 +1,38 @@
+"""json_lines: a batch of records as lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from rsq_pipe.errors import EncodeError
+from rsq_pipe.streams.message import StreamMessage
+
+_encoder = msgspec.json.Encoder()
+# TypeError: JSON has no such value. ValueError: text that is not Unicode (a lone surrogate).
+_CANNOT = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+
+
+def json_lines(batch: Sequence[StreamMessage]) -> tuple[bytes, dict[int, Exception]]:
+    """
+    Write each record as one line of JSON.
+
+    Returns:
+        The lines, and for each record that cannot be written, its index and why.
+    """
+    try:
+        return _encoder.encode_lines([message.data for message in batch]), {}
+    except _CANNOT:
+        return _one_by_one(batch)
+
+
+def _one_by_one(batch: Sequence[StreamMessage]) -> tuple[bytes, dict[int, Exception]]:
+    lines: list[bytes] = []
+    failures: dict[int, Exception] = {}
+    for index, message in enumerate(batch):
+        try:
+            lines.append(_encoder.encode(message.data) + b"\n")
+        except _CANNOT as exc:
+            failures[index] = EncodeError(f"the record cannot be written as JSON: {exc}", message.data)
+    return b"".join(lines), failures

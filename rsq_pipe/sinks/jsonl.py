@@ -1,0 +1,49 @@
+"""Sink `jsonl`: one JSON object a line, in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.sinks.json_lines import json_lines
+from rsq_pipe.sinks.settings import FileOptions
+from rsq_pipe.sinks.sink import Written
+from rsq_pipe.streams.message import StreamMessage
+
+
+class Options(FileOptions):
+    """Settings of the `jsonl` sink: one JSON object a line, in UTF-8."""
+
+
+def connect(options: Options, *, stage: str, root: Path) -> JsonlSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    return JsonlSink(options, stage=stage, root=root)
+
+
+class JsonlSink:
+    """Append records to a JSON Lines file, each once."""
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._file = FileTarget(options, stage=stage, root=root)
+        self.target = self._file.name
+
+    def open(self, position: str | None, *, fresh: bool = False) -> str:
+        """Lock the file, and cut off what stands behind `position`."""
+        self._file.open(position, fresh=fresh)
+        return self._file.position()
+
+    def write(self, batch: Sequence[StreamMessage]) -> Written:
+        """Append one line per record."""
+        lines, failures = json_lines(batch)
+        if lines:
+            self._file.append(lines)
+        return Written(self._file.position(), failures)
+
+    def close(self) -> None:
+        """Unlock the file."""
+        self._file.close()

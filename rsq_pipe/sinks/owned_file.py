@@ -1,0 +1,131 @@
+"""OwnedFile: a file under a name, locked for one writer, taken over from a writer that does not let go."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+_BLOCK = 1 << 20
+
+
+class NotOwnedError(Exception):
+    """The file under the name is another one now: moved away, deleted, or taken over by another writer."""
+
+
+class OwnedFile:
+    """
+    Hold the one descriptor that may write the file at `path`. All methods raise OSError as the system does.
+
+    The lock (flock) lives as long as the descriptor, so a writer that dies loses it with its process. One
+    that is paused keeps it, and may wake up at any moment in the middle of a write: see `take_over`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and not path.is_file():
+            raise OSError("it is a folder" if path.is_dir() else "it is not a regular file")
+        self.path = path
+        self.is_new = not path.exists()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return os.fstat(self._fd).st_size
+
+    def read(self, size: int, offset: int = 0) -> bytes:
+        """Read up to `size` bytes."""
+        return os.pread(self._fd, size, offset)
+
+    def lock(self) -> bool:
+        """Become the writer, unless another descriptor is."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def check_owned(self) -> None:
+        """
+        Check that the name still leads to this file.
+
+        Raises:
+            NotOwnedError: It does not; what is written here, nobody finds.
+        """
+        mine = os.fstat(self._fd)
+        try:
+            there = self.path.stat()
+        except FileNotFoundError:
+            raise NotOwnedError from None
+        if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
+            raise NotOwnedError
+
+    def take_over(self, length: int) -> None:
+        """
+        Put a locked copy of the first `length` bytes in the file's place, and own that.
+
+        The present holder of the lock keeps its descriptor, which now leads to a file without a name: what it
+        writes when it wakes up lands there, and not in the file. Waiting for its lock could last for ever;
+        writing beside it would mix both writers' bytes.
+        """
+        fd, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".takeover", dir=self.path.parent)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
+            for offset in range(0, length, _BLOCK):
+                _write_all(fd, self.read(min(_BLOCK, length - offset), offset), offset)
+            os.fsync(fd)
+            # A third writer may have been faster, while this one was paused.
+            self.check_owned()
+            Path(name).replace(self.path)
+        except BaseException:
+            os.close(fd)
+            Path(name).unlink(missing_ok=True)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+        self.sync_name()
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Write all of `data`, or raise."""
+        _write_all(self._fd, data, offset)
+
+    def truncate(self, length: int) -> None:
+        """Cut off what stands behind `length`."""
+        os.ftruncate(self._fd, length)
+
+    def sync(self) -> None:
+        """Wait until the disk has it."""
+        os.fsync(self._fd)
+
+    def sync_name(self) -> None:
+        """Wait until the disk has the file's name, too."""
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def remove_leftovers(self) -> None:
+        """Delete the copies of writers that were killed while taking over; a lock shows those that live."""
+        for path in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.takeover"):
+            with contextlib.suppress(FileNotFoundError):
+                leftover = OwnedFile(path)
+                if leftover.lock():
+                    path.unlink(missing_ok=True)
+                leftover.close()
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        os.close(self._fd)
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written

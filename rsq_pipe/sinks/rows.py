@@ -1,0 +1,92 @@
+"""Rows: records as rows of csv."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import msgspec
+
+from rsq_pipe.errors import EncodeError
+
+Extra = Literal["error", "ignore"]
+Missing = Literal["error", "empty"]
+
+
+class Rows:
+    """
+    Gather the rows of one batch; a record that cannot be a row leaves no trace.
+
+    Args:
+        fields: The columns.
+        extra: Whether a field without a column is an error.
+        missing: Whether a column without a field is an error.
+    """
+
+    def __init__(self, fields: Sequence[str], extra: Extra = "error", missing: Missing = "error") -> None:
+        self._fields = fields
+        self._names = frozenset(fields)
+        self._extra = extra
+        self._missing = missing
+        self._rows: list[bytes] = []
+        # The writer calls `write` once a row. It quotes the characters of its line end: with \r\n a lone \r
+        # in a field is quoted too, as readers want it; the \r of the line end itself is taken off again.
+        self._writer = csv.writer(SimpleNamespace(write=self._add_text), lineterminator="\r\n")
+
+    def add_header(self) -> None:
+        """
+        Add the columns' names.
+
+        Raises:
+            EncodeError: They are no text.
+        """
+        self._write(self._fields, self._fields)
+
+    def add(self, record: Any) -> None:
+        """
+        Add a record.
+
+        Raises:
+            EncodeError: It is no record, has other fields, or holds what csv cannot hold.
+        """
+        if not isinstance(record, dict) or not self._fields:
+            raise EncodeError("a row needs a record with at least one field", record)
+        if record.keys() != self._names:
+            self._check_fields(record)
+        self._write([record.get(name) for name in self._fields], record)
+
+    def data(self) -> bytes:
+        """Join all rows added."""
+        return b"".join(self._rows)
+
+    def _write(self, values: Sequence[object], record: object) -> None:
+        try:
+            self._writer.writerow([_text(value) for value in values])
+        except (csv.Error, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+            raise EncodeError(f"the record cannot be written as csv: {exc}", record) from exc
+
+    def _add_text(self, text: str) -> None:
+        self._rows.append(text[:-2].encode() + b"\n")
+
+    def _check_fields(self, record: dict[str, Any]) -> None:
+        extra = [name for name in record if name not in self._names]
+        missing = [name for name in self._fields if name not in record]
+        if extra and self._extra == "error":
+            raise EncodeError(f"no column for {', '.join(map(repr, extra))}; see `extra`", record)
+        if missing and self._missing == "error":
+            raise EncodeError(f"no field {', '.join(map(repr, missing))}; see `missing`", record)
+
+
+def _text(value: object) -> object:
+    """Spell a value as the `csv` source reads it; null is empty, nested values are JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return value
+    text = msgspec.json.encode(value).decode()
+    # Dates and their like are JSON strings: written without JSON's quotes.
+    return msgspec.json.decode(text) if text.startswith('"') else text

@@ -1,0 +1,59 @@
+"""Sink `stdout`: one JSON object a line, to standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from rsq_pipe.errors import SinkError
+from rsq_pipe.sinks.json_lines import json_lines
+from rsq_pipe.sinks.sink import Written
+from rsq_pipe.streams.message import StreamMessage
+
+
+class Options(BaseModel):
+    """Settings of the `stdout` sink: it has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def connect(options: Options, *, stage: str, root: Path) -> StdoutSink:  # noqa: ARG001  every connector's signature
+    """Make the sink of a stage."""
+    return StdoutSink(stage)
+
+
+class StdoutSink:
+    """Print records; one that was printed just before a crash is printed again."""
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "at-least-once"
+    exclusive: ClassVar[bool] = False
+    target: str = "stdout"
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    def open(self, position: str | None, *, fresh: bool = False) -> str:  # noqa: ARG002  nothing can be undone
+        """Begin; standard output has no positions."""
+        return ""
+
+    def write(self, batch: Sequence[StreamMessage]) -> Written:
+        """Print one line per record."""
+        lines, failures = json_lines(batch)
+        sys.stdout.flush()
+        # Past Python's buffer: what stays in it when its reader is gone fails again when the process ends.
+        view = memoryview(lines)
+        try:
+            while view:
+                view = view[os.write(sys.stdout.fileno(), view) :]
+        except OSError as exc:
+            message = f"stage {self._stage!r}: standard output cannot be written: {exc.strerror}"
+            raise SinkError(message, stage=self._stage) from exc
+        return Written(failures=failures)
+
+    def close(self) -> None:
+        """Leave standard output open for others."""

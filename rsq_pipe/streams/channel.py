@@ -79,7 +79,7 @@ class Channel:
         return checked(reply, self.address)
 
     async def link(self, key: str) -> Link:
-        """Make a link of one's own to the server that holds `key`, for blocking reads; the caller closes it."""
+        """Make a link of one's own to `key`'s server, for blocking reads; the caller closes it."""
         topology = self._pool().topology
         return topology.link(await topology.place(key))
 

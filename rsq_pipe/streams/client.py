@@ -190,9 +190,12 @@ class StreamClient:
         Redis: XREADGROUP.
         """
         key = self.key(stream)
-        block = ["BLOCK", block_ms] if block_ms > 0 else []
-        command = ["XREADGROUP", "GROUP", group, consumer, "COUNT", count, *block, "STREAMS", key, ">"]
-        reply = await self.channel.execute(*command, key=key, timeout=self.channel.timeout + block_ms / 1000)
+        block: Command = ["BLOCK", block_ms] if block_ms > 0 else []
+        reply = await self.channel.execute(
+            *("XREADGROUP", "GROUP", group, consumer, "COUNT", count, *block, "STREAMS", key, ">"),
+            key=key,
+            timeout=self.channel.timeout + block_ms / 1000,
+        )
         return [_undecoded(entry) for entry in read_reply(reply)]
 
     async def ack(self, stream: str, group: str, ids: Sequence[str]) -> int:
@@ -245,8 +248,10 @@ class StreamClient:
         Redis: XAUTOCLAIM ... JUSTID; the replies of 6.2 and of 7 are understood.
         """
         key = self.key(stream)
-        command = ["XAUTOCLAIM", key, group, consumer, min_idle_ms, cursor, "COUNT", count, "JUSTID"]
-        return claim_reply(await self.channel.execute(*command, key=key))
+        reply = await self.channel.execute(
+            "XAUTOCLAIM", key, group, consumer, min_idle_ms, cursor, "COUNT", count, "JUSTID", key=key
+        )
+        return claim_reply(reply)
 
     async def redeliver(self, stream: str, group: str, consumer: str, entry_id: str) -> RawEntry | None:
         """
@@ -275,7 +280,7 @@ class StreamClient:
     ) -> list[PendingEntry]:
         """List delivered, unacknowledged entries; XPENDING."""
         key = self.key(stream)
-        idle = ["IDLE", min_idle_ms] if min_idle_ms else []
+        idle: Command = ["IDLE", min_idle_ms] if min_idle_ms else []
         owner = [consumer] if consumer is not None else []
         reply = await self.channel.execute("XPENDING", key, group, *idle, start, end, count, *owner, key=key)
         return [pending_entry(item) for item in reply]

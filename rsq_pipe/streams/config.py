@@ -15,7 +15,8 @@ class ConsumerConfig:
 
     Args:
         group: The consumer group.
-        worker_name: The consumer's name, unique per process start; made from group, host and process if left out.
+        worker_name: The consumer's name, unique per process start; made from group, host and process if
+            left out.
         dlq_stream: Where records that failed for good are written, in the step that acknowledges them.
         dlq_group: A group to create on `dlq_stream`, so that nothing in it is missed.
         batch_size: Records in one handler call, at most.
@@ -23,8 +24,10 @@ class ConsumerConfig:
         min_idle_claim_ms: Without a sign of life for this long, a consumer's entries are taken over. Entries
             in a handler's hand are kept alive three times as often, so handlers may take longer.
         max_deliveries: How often an entry is handed out before it is dead-lettered instead.
-        max_stream_size: Trim acknowledged entries while the stream holds more; None to leave trimming to others.
-        max_claim_passes: Calls of XAUTOCLAIM in one turn of the reclaim, of at most 100 entries each; None for 1.
+        max_stream_size: Trim acknowledged entries while the stream holds more; None to leave trimming to
+            others.
+        max_claim_passes: Calls of XAUTOCLAIM in one turn of the reclaim, of at most 100 entries each; None
+            for 1.
         batch_wait_ms: How long a batch that is not full waits to be.
         start_id: Where a new group begins: "0" for the start of the stream, "$" for what comes from now on.
         halt_on_fault: Whether `run` raises on errors that time does not mend (a lost group, a wrong type

@@ -89,9 +89,8 @@ class StreamConsumer:
         self._stopping = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
-        self._handling = (
-            asyncio.Lock()
-        )  # one batch at a time, although reclaimed entries come beside new ones
+        # One batch at a time, although reclaimed entries come beside new ones.
+        self._handling = asyncio.Lock()
         StreamConsumer._live.add(self)
 
     # Life
@@ -168,7 +167,7 @@ class StreamConsumer:
                 self._membership.remember(batch)
                 await self._handle_new(batch)
                 backoff.reset()
-            except Exception as exc:  # the loop lives on: what was read is pending and comes back
+            except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
                 await self._survive(exc, backoff)
             if not self._open.is_set():
                 await _first(self._open.wait(), self._stopping.wait())
@@ -187,7 +186,7 @@ class StreamConsumer:
                 self._reclaim.let_go(due)
                 await self._membership.trim()
                 backoff.reset()
-            except Exception as exc:  # as above
+            except Exception as exc:  # noqa: BLE001  as above
                 await self._survive(exc, backoff)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -312,18 +311,7 @@ class StreamConsumer:
     async def _settle(self, settlement: Settlement) -> Settled:
         if settlement.counters is None:
             settlement.counters = self._counters
-        backoff = Backoff(self.config.group)
-        while True:
-            try:
-                settled = await self.client.settle(
-                    settlement, group=self.config.group, consumer=self.config.worker_name
-                )
-                break
-            except StreamError as exc:
-                # Settling again adds nothing, so it is tried until the server is back, or the consumer stops.
-                if not exc.retryable or self._stopping.is_set():
-                    raise
-                await self._survive(exc, backoff)
+        settled = await self._settled(settlement)
         self._tally.settled(
             acked=sum(len(part.entries) for part in settled.committed),
             fenced=sum(len(part.entries) for part in settled.fenced),
@@ -332,6 +320,19 @@ class StreamConsumer:
         if self._on_settled is not None:
             self._on_settled(settlement, settled)
         return settled
+
+    async def _settled(self, settlement: Settlement) -> Settled:
+        backoff = Backoff(self.config.group)
+        while True:
+            try:
+                return await self.client.settle(
+                    settlement, group=self.config.group, consumer=self.config.worker_name
+                )
+            except StreamError as exc:
+                # Settling again adds nothing, so it is tried until the server is back, or the consumer stops.
+                if not exc.retryable or self._stopping.is_set():
+                    raise
+                await self._survive(exc, backoff)
 
     def _hold(self, batch: Sequence[RawEntry]) -> None:
         for entry in batch:

@@ -93,7 +93,7 @@ class ConsumerGroup:
         elif stats.lag > max_lag:
             issues.append(f"the lag is {stats.lag} entries; the bound is {max_lag}")
         issues += [
-            f"consumer {consumer.name} holds {consumer.pending} entries and has been idle {consumer.idle_ms}ms"
+            f"consumer {consumer.name} holds {consumer.pending} entries and is idle for {consumer.idle_ms}ms"
             for consumer in stats.consumers
             if consumer.pending and consumer.idle_ms > max_idle_ms
         ]

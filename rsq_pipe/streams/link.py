@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import hiredis
-from redis.asyncio.connection import Connection
+from redis.asyncio.connection import Connection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 
 from rsq_pipe.streams.faults import translate
 
-Command: TypeAlias = Sequence[str | bytes | int | float]
+Command: TypeAlias = Sequence[str | bytes | float]
 
 
 class Link:
@@ -24,7 +24,7 @@ class Link:
     asyncio packer is Python and costs more than the server does.
     """
 
-    def __init__(self, connection: Connection, address: str) -> None:
+    def __init__(self, connection: Connection | UnixDomainSocketConnection, address: str) -> None:
         self._connection = connection
         self.address = address
 
@@ -61,7 +61,7 @@ class Link:
     async def open(self, *, timeout: float | None = None) -> None:
         """Connect and log in now, rather than with the first command."""
         async with self._whole(timeout):
-            await self._connection.connect()
+            await self._connection.connect()  # type: ignore[no-untyped-call]
 
     @property
     def is_open(self) -> bool:
@@ -74,7 +74,7 @@ class Link:
             return False
         try:
             return not await self._connection.can_read()
-        except Exception:  # any trouble with an idle connection means the same: open another
+        except Exception:  # noqa: BLE001  any trouble with an idle connection means the same: open another
             await self.close()
             return False
 
@@ -82,7 +82,7 @@ class Link:
         """Close the connection at once; idempotent."""
         try:
             await self._connection.disconnect(nowait=True)
-        except Exception:  # redis-py raises when closing takes too long; there is nothing left to save
+        except Exception:  # noqa: BLE001  redis-py raises when closing takes too long; nothing is left to save
             return
 
     @asynccontextmanager
@@ -98,13 +98,18 @@ class Link:
             raise
 
     async def _send(self, commands: Sequence[Command]) -> None:
-        await self._connection.send_packed_command([hiredis.pack_command(tuple(c)) for c in commands])
+        await self._connection.send_packed_command(_packed(commands))
 
     async def _reply(self) -> Any:
         try:
             return await self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
             return exc
+
+
+def _packed(commands: Sequence[Command]) -> list[bytes]:
+    # hiredis declares a tuple of one item and takes any number.
+    return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
 
 def checked(reply: Any, address: str) -> Any:

@@ -85,6 +85,6 @@ class Membership:
         """Hand back what is pending for this consumer, or remove its name where nothing is."""
         config = self._config
         for stream in self._streams:
-            args = [config.group, config.worker_name, _HANDED_BACK_IDLE_MS]
+            args: list[str | bytes | int] = [config.group, config.worker_name, _HANDED_BACK_IDLE_MS]
             with contextlib.suppress(GroupLostError):
                 await self._client.channel.run(HAND_BACK, [self._client.key(stream)], args)

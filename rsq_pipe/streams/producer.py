@@ -99,8 +99,9 @@ class StreamProducer:
 
     def entry(self, record: Any, headers: Mapping[str, str] = NO_HEADERS) -> Output:
         """
-        Encode a record as an entry to ride in a Settlement, so that it is written in the step that
-        acknowledges what it was made from.
+        Encode a record as an entry to ride in a Settlement.
+
+        It is then written in the step that acknowledges what it was made from.
 
         Raises:
             EncodeError: As of `push`.

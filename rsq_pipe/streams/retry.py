@@ -85,8 +85,12 @@ class RetryHandler:
 
     async def _take(self, entry_id: str) -> bool:
         key = self._client.key(self._stream)
-        command = ["XCLAIM", key, self._group, self._name, self._min_idle_ms, entry_id, "JUSTID"]
-        return bool(await self._client.channel.execute(*command, key=key))
+        who = (self._group, self._name)
+        return bool(
+            await self._client.channel.execute(
+                "XCLAIM", key, *who, self._min_idle_ms, entry_id, "JUSTID", key=key
+            )
+        )
 
     async def _bury(self, entry_id: str) -> int:
         entry = await self._client.redeliver(self._stream, self._group, self._name, entry_id)

@@ -19,63 +19,89 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
     Spell the EVALSHA command for a settlement.
 
     Raises:
-        ValueError: An entry stands in two parts, or there are more than MAX_ENTRIES.
+        ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
+            kinds of value, or sending the settlement again would write it again.
     """
-    keys: dict[str, int] = {}
-    targets: dict[int, str] = {}
-    bounds: dict[str, list[tuple[int, int]]] = {}
-    body: list[str | bytes | int] = []
-    add = body.append
-    extend = body.extend
-
-    def place(key: str) -> int:
-        found = keys.get(key)
-        if found is None:
-            found = keys[key] = len(keys) + 1
-        return found
-
-    def target(key: str, kind: str) -> int:
-        found = keys.get(key)
-        if found is None or found not in targets:
-            found = place(key)
-            targets[found] = kind
-        return found
-
+    sheet = _Sheet()
     for part in settlement.parts:
-        add(len(part.entries))
+        sheet.add(part)
+    sheet.check()
+    head = _head(settlement, group, consumer, sheet)
+    return script(settlement).command(list(sheet.keys), head + sheet.body)
+
+
+class _Sheet:
+    """Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, int] = {}
+        self.kinds: dict[str, str] = {}
+        self.ids: dict[str, list[tuple[int, int]]] = {}
+        self.body: list[str | bytes | int] = []
+
+    def add(self, part: Part) -> None:
+        body, ids = self.body, self.ids
+        body.append(len(part.entries))
         for stream, entry_id, deliveries in part.entries:
             ms, _, seq = entry_id.partition("-")
-            found = bounds.get(stream)
-            if found is None:
-                found = bounds[stream] = []
-            found.append((int(ms), int(seq)))
-            extend((place(stream), entry_id, deliveries))
-        extend((part.dropped, part.delivered, len(part.outputs) + len(part.retries) + len(part.dead)))
+            if stream not in ids:
+                ids[stream] = []
+            ids[stream].append((int(ms), int(seq)))
+            body += (self.place(stream), entry_id, deliveries)
+        body += (part.dropped, part.delivered, len(part.outputs) + len(part.retries) + len(part.dead))
         for stream, fields in part.outputs:
-            extend(("o", target(stream, "stream"), len(fields)))
-            extend(fields)
+            body += ("o", self.target(stream, "stream"), len(fields))
+            body += fields
         for retry in part.retries:
-            extend(("r", target(retry.key, "zset"), retry.delay, retry.member))
+            body += ("r", self.target(retry.key, "zset"), retry.delay, retry.member)
         for stream, fields in part.dead:
-            extend(("d", target(stream, "stream"), len(fields)))
-            extend(fields)
+            body += ("d", self.target(stream, "stream"), len(fields))
+            body += fields
 
-    _check(bounds)
+    def place(self, key: str) -> int:
+        """Number a key."""
+        found = self.keys.get(key)
+        if found is None:
+            found = self.keys[key] = len(self.keys) + 1
+        return found
+
+    def target(self, key: str, kind: str) -> int:
+        """Number a key that is written to; the server checks its type before it writes anything."""
+        if self.kinds.get(key) != kind:
+            if key in self.kinds:
+                raise ValueError(f"a settlement writes a {self.kinds[key]} and a {kind} to the key {key!r}")
+            self.kinds[key] = kind
+        return self.place(key)
+
+    def check(self) -> None:
+        """Refuse what the script cannot tell apart or would take too long over."""
+        total = sum(len(ids) for ids in self.ids.values())
+        if total > MAX_ENTRIES:
+            raise ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
+        for stream, ids in self.ids.items():
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"an entry of {stream!r} stands twice in a settlement; give it one part")
+
+
+def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> list[str | bytes | int]:
     counters, position = settlement.counters, settlement.position
     head: list[str | bytes | int] = [group, consumer]
-    head += [target(counters.key, "hash"), counters.prefix] if counters else [0, ""]
+    head += [sheet.target(counters.key, "hash"), counters.prefix] if counters else [0, ""]
     if position:
-        head += [target(position.key, "hash"), position.field, position.expected, position.new]
+        if position.new == position.expected and sheet.kinds and not sheet.ids:
+            # Nothing would tell the script that it has been here before.
+            raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
+        head += [sheet.target(position.key, "hash"), position.field, position.expected, position.new]
     else:
         head += [0, "", "", ""]
-    head.append(len(targets))
-    for index, kind in targets.items():
-        head += (index, kind)
-    head.append(len(bounds))
-    for stream, ids in bounds.items():
+    head.append(len(sheet.kinds))
+    for key, kind in sheet.kinds.items():
+        head += (sheet.keys[key], kind)
+    head.append(len(sheet.ids))
+    for stream, ids in sheet.ids.items():
         low, high = min(ids), max(ids)
-        head += (keys[stream], f"{low[0]}-{low[1]}", f"{high[0]}-{high[1]}", len(ids))
-    return script(settlement).command(list(keys), head + body)
+        head += (sheet.keys[stream], f"{low[0]}-{low[1]}", f"{high[0]}-{high[1]}", len(ids))
+    return head
 
 
 def unpack(reply: Any, settlement: Settlement) -> Settled:
@@ -88,20 +114,11 @@ def unpack(reply: Any, settlement: Settlement) -> Settled:
         return Settled((), settlement.parts, refused=stored)
     if len(reply) == 1:
         return Settled(settlement.parts)
-    lost = set(reply[1:])
     if settlement.position is not None:
         return Settled((), settlement.parts)
+    lost = set(reply[1:])
     committed: list[Part] = []
     fenced: list[Part] = []
     for index, part in enumerate(settlement.parts):
         (fenced if index in lost else committed).append(part)
     return Settled(committed, fenced)
-
-
-def _check(bounds: dict[str, list[tuple[int, int]]]) -> None:
-    total = sum(len(ids) for ids in bounds.values())
-    if total > MAX_ENTRIES:
-        raise ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
-    for stream, ids in bounds.items():
-        if len(set(ids)) != len(ids):
-            raise ValueError(f"a settlement names an entry of {stream!r} twice; an entry stands in one part")

@@ -19,10 +19,8 @@ def for_pydantic(annotation: Any) -> Any:
     """
     if sys.version_info >= (3, 12):
         return annotation
-    if type(annotation).__module__ == "typing" and typing.is_typeddict(annotation):
-        hints = typing.get_type_hints(annotation, include_extras=True)
-        fields = {name: _required(annotation, name, hint) for name, hint in hints.items()}
-        return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
+    if typing_extensions.is_typeddict(annotation):
+        return _rebuilt(annotation)
     arguments = get_args(annotation)
     if not arguments or get_origin(annotation) in (Annotated, Literal, Callable):
         return annotation
@@ -31,6 +29,15 @@ def for_pydantic(annotation: Any) -> Any:
         return annotation
     origin = get_origin(annotation)
     return typing.Union[rebuilt] if origin is types.UnionType else origin[rebuilt]  # noqa: UP007
+
+
+def _rebuilt(annotation: Any) -> Any:
+    hints = typing_extensions.get_type_hints(annotation, include_extras=True)
+    fields = {name: _required(annotation, name, hint) for name, hint in hints.items()}
+    rebuilt: Any = typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
+    if hasattr(annotation, "__pydantic_config__"):
+        rebuilt.__pydantic_config__ = annotation.__pydantic_config__
+    return rebuilt
 
 
 def _required(typed_dict: Any, name: str, hint: Any) -> Any:

@@ -69,8 +69,10 @@ def _parse(text: str) -> ast.Expression:
     try:
         tree = ast.parse(text.strip(), "<expression>", "eval")
     except SyntaxError as exc:
-        column = (exc.offset or 1) + indent
-        raise ExpressionError(f"not an expression: {exc.msg} at column {column}", column=column) from exc
+        # Python gives no offset where the text ends too early.
+        column = (exc.offset or len(text.strip()) + 1) + indent
+        fix = "; compare with `==`" if text[column - 1 : column] == "=" else ""
+        raise ExpressionError(f"not an expression: {exc.msg} at column {column}{fix}", column=column) from exc
     except (ValueError, RecursionError, MemoryError) as exc:
         raise ExpressionError(f"not an expression: {exc}") from exc
     for node in ast.walk(tree):

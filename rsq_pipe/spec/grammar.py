@@ -48,7 +48,7 @@ _REFUSED = {
     "Starred": ("`*` before a value is not allowed", "name the items"),
     "Await": ("`await` is not allowed", "use a call stage"),
     "Yield": ("`yield` is not allowed", "use a call stage"),
-    "Call": ("only functions are called, by their names", "use a call stage"),
+    "Call": ("this cannot be called", "call a function by its name"),
     "MatMult": ("`@` is not allowed", "use a call stage"),
 }
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
-from rsq_pipe.spec.document import Document, Path_, read_document
+from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_handler
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.problem import Problem
+from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import project_root
 from rsq_pipe.spec.validation import describe, validate

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rsq_pipe.spec.fields import HANDLER_PATTERN, NAME_PATTERN, Count, Duration, Name, Sample
+from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Name, Sample
 from rsq_pipe.spec.sampling import parse_sampling
 
 _STREAM = {
@@ -253,5 +253,4 @@ class Pipeline(Settings):
     telemetry: Telemetry = Field(default=Telemetry(), description="What is traced.")
     stages: dict[str, Any] = Field(
         description="Name -> stage, in reading order.",
-        examples=[f"a mapping of names ({NAME_PATTERN}) to stages"],
     )

@@ -47,7 +47,6 @@ def pipeline_schema() -> dict[str, Any]:
         },
         "additionalProperties": {"oneOf": stages},
     }
-    pipeline["properties"]["stages"].pop("examples", None)
     whole = _polish({**pipeline, "$defs": dict(sorted(definitions.items()))})
     whole["$defs"]["Variable"] = _VARIABLE
     return {"$schema": DIALECT, **whole}

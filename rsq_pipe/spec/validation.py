@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from rsq_pipe.spec.document import Document, Path_, retype
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.reading import retype
+from rsq_pipe.spec.suggestion import near, one_of, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,14 +45,19 @@ _BOUNDS |= {
 
 
 def validate(
-    document: Document, model: type[Model], value: object, path: Path_, *, elsewhere: Iterable[str] = ()
+    document: Document,
+    model: type[Model],
+    value: object,
+    path: Path_,
+    *,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> Model | None:
     """
     Make a model of a value, or report what is wrong with it.
 
     Args:
         path: Where the value stands in the document.
-        elsewhere: Keys that are known, but belong to other models: named as such, not as unknown.
+        elsewhere: Keys that belong to other models -> what they belong to.
 
     Returns:
         The model; None if anything was reported.
@@ -59,8 +66,11 @@ def validate(
     retyped = [_retype(document, value, path, error) for error in errors]
     if any(retyped):
         made, errors = _parse(model, value)
+    explainer = _Explainer(document, model, path, elsewhere)
+    misspelt = {target for error in errors if (target := explainer.target(error))}
     for error in errors:
-        _Explainer(document, model, path, frozenset(elsewhere)).report(error)
+        if error["type"] != "missing" or error["loc"] not in misspelt:
+            explainer.report(error)
     return made
 
 
@@ -94,20 +104,30 @@ def _retype(document: Document, value: object, path: Path_, error: ErrorDetails)
     holder: Any = value
     for part in parents:
         holder = holder[part]
-    before, holder[last] = holder[last], retype(holder[last])
+    before = holder[last]
+    holder[last] = retype(before) if isinstance(before, str) else before
     return type(before) is not type(holder[last])
 
 
 class _Explainer:
     def __init__(
-        self, document: Document, model: type[BaseModel], path: Path_, elsewhere: frozenset[str]
+        self, document: Document, model: type[BaseModel], path: Path_, elsewhere: Mapping[str, str]
     ) -> None:
         self._document = document
         self._model = model
         self._path = path
         self._elsewhere = elsewhere
 
+    def target(self, error: ErrorDetails) -> tuple[int | str, ...] | None:
+        """Find what an unknown key was meant to be: that this is missing then is no second mistake."""
+        *parents, key = error["loc"] or ("",)
+        if error["type"] != "extra_forbidden":
+            return None
+        match = near(str(key), _fields(self._model, tuple(parents)))
+        return (*parents, match) if match else None
+
     def report(self, error: ErrorDetails) -> None:
+        """Add one of pydantic's errors to the document's problems."""
         kind, context = error["type"], error.get("ctx", {})
         path = self._document_path(error["loc"])
         if kind == "extra_forbidden":
@@ -118,7 +138,9 @@ class _Explainer:
             what, _, fix = str(context["error"]).partition("; ")
             self._document.report(path, what, fix)
         else:
-            self._document.report(path, *_words(kind, context, error["input"]))
+            what, fix = _words(kind, context, error["input"])
+            group = _fields(self._model, error["loc"]) if kind.startswith("model_") else {}
+            self._document.report(path, what, f"it holds {one_of(group)}" if group else fix)
 
     def _document_path(self, loc: tuple[int | str, ...]) -> Path_:
         """Leave out what is not in the file, such as pydantic's names for a union's members."""
@@ -132,7 +154,9 @@ class _Explainer:
         key = str(loc[-1])
         keys = list(_fields(self._model, loc[:-1]))
         if key in self._elsewhere:
-            self._document.report(path, f"key {key!r} does not belong here", "remove it", key=True)
+            self._document.report(
+                path, f"key {key!r} belongs to {self._elsewhere[key]}", "remove it", key=True
+            )
         elif key == "<<":
             self._document.report(
                 path, "`<<` merges nothing in YAML 1.2", "use `defaults`, or repeat the keys", key=True
@@ -173,21 +197,21 @@ def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]
     if kind.removeprefix("string_") in _BOUNDS:
         bound, words = _BOUNDS[kind.removeprefix("string_")]
         unit = " characters" if kind.startswith("string_") else " items" if "length" in bound else ""
-        return f"must be {words} {context[bound]:,}{unit}", f"not {describe(value)}"
+        return f"must be {words} {context[bound]:,}{unit}, not {describe(value)}", ""
     wanted = _WANTED.get(kind.partition("_")[0])
     if wanted:
         return f"must be {wanted}, not {describe(value)}", _unquote(value, wanted)
     if kind == "string_pattern_mismatch":
-        return f"{value!r} does not match {context['pattern']}", "change it"
+        return f"{value!r} does not match {context['pattern']}", ""
     return f"{describe(value)} is not allowed here", "see the reference page of the spec"
 
 
 def _unquote(value: object, wanted: str) -> str:
     if isinstance(value, str) and wanted in ("a whole number", "a number", "true or false"):
-        return "remove the quotes" if not isinstance(retype(value), str) else f"write {wanted}"
+        return "remove the quotes" if not isinstance(retype(value), str) else ""
     if wanted == "text" and isinstance(value, bool | int | float):
         return f'write "{json.dumps(value)}" in quotes'
-    return "change it"
+    return {"a list": "write [a, b]", "a mapping": "write {key: value}"}.get(wanted, "")
 
 
 def describe(value: object) -> str:

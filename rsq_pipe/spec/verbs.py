@@ -59,14 +59,22 @@ def draft(document: Document, name: str, value: object) -> Draft:
     verb = _pick_verb(document, value, path)
     if verb is None or not isinstance(value, dict):
         return Draft(name, None, None, None, ())
-    elsewhere = {alias for model in STAGES.values() for alias in _keys(model)}
-    settings = validate(document, STAGES[verb], value, path, elsewhere=elsewhere)
+    settings = validate(document, STAGES[verb], value, path, elsewhere=_owners())
     options = _options(document, verb, value.get(verb), (*path, verb))
     return Draft(name, verb, settings, options, _ports(document, (*path, "ports"), verb, value))
 
 
 def _keys(model: type[StageSettings]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _owners() -> dict[str, str]:
+    """Say of each key which stages may hold it."""
+    verbs: dict[str, list[str]] = {}
+    for verb, model in STAGES.items():
+        for key in _keys(model):
+            verbs.setdefault(key, []).append(verb)
+    return {key: f"{one_of(names)} stages" for key, names in verbs.items()}
 
 
 def _check_stage_name(document: Document, name: str, path: Path_) -> None:
@@ -92,12 +100,10 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
     if len(verbs) == 1:
         return cast(VerbName, verbs[0])
     if verbs:
-        document.report(
-            (*path, verbs[1]),
-            f"stage {path[-1]!r} has {len(verbs)} verbs, {' and '.join(verbs)}",
-            "keep one",
-            key=True,
-        )
+        what = f"stage {path[-1]!r} has {len(verbs)} verbs, {' and '.join(verbs)}"
+        document.report((*path, verbs[1]), what, "keep one", key=True)
+        for verb in verbs:
+            _options(document, cast(VerbName, verb), value[verb], (*path, verb))
         return None
     # A near miss is the one mistake; that the stage then has no verb is its consequence.
     misspelt = {key: near(key, STAGES) for key in value}
@@ -129,8 +135,15 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
         return None
     name = value.get("type")
     if not isinstance(name, str):
+        misspelt = next((key for key in value if near(key, ["type"])), "type")
         what = "'type' is missing" if name is None else f"must be text, not {describe(name)}"
-        document.report((*path, "type"), what, f"use {one_of(types(kind))}")
+        if misspelt != "type":
+            what = f"unknown key {misspelt!r}"
+        document.report(
+            (*path, misspelt),
+            what,
+            "did you mean 'type'?" if misspelt != "type" else f"use {one_of(types(kind))}",
+        )
         return None
     try:
         found = connector(kind, name)

@@ -76,9 +76,9 @@ class _Joiner:
         if draft.verb == "source":
             stream = _stream_connector(draft)
             return () if stream is None else (self._external(stream, (*draft.path, "source", "stream")),)
-        if draft.verb is None:
-            return ()
         value = self._raw(draft).get("from")
+        if draft.verb is None and value is None:
+            return ()
         path: Path_ = (*draft.path, "from")
         if self._document.failed(path):
             return ()
@@ -195,6 +195,8 @@ def _order(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> t
     for name in drafts:
         for circle in _visit(name, wiring, writers, order, []):
             what = f"the stages go in a circle: {' -> '.join(circle)}"
+            if len(circle) == 2:
+                what = f"stage {circle[0]!r} reads itself"
             path = (*drafts[circle[0]].path, "from")
             document.report(path, what, "let one of them read another stage", key=True)
     return tuple(order)

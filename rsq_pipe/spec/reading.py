@@ -1,0 +1,197 @@
+"""Reading: from the text of a pipeline file to its values, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yamlcore import CCoreLoader
+
+from rsq_pipe.errors import SpecSyntaxError
+from rsq_pipe.spec.document import Document, Path_, Place, spell
+from rsq_pipe.spec.problem import Problem
+from rsq_pipe.spec.variables import Variables
+
+MAX_BYTES = 2**20
+MAX_VALUES = 20_000  # with aliases expanded: ten lines of nested aliases can stand for billions of values
+MAX_DEPTH = 50
+
+_FIXES = {
+    "tab": "indent with spaces",
+    "mapping values are not allowed": "check the indentation, or quote the text if the colon belongs to it",
+    "undefined alias": "define it with & above",
+    "another document": "keep one pipeline in one file",
+    "cannot start any token": "quote the text",
+}
+
+
+def read_document(path: Path, environ: Mapping[str, str]) -> Document:
+    """
+    Read a pipeline file, by the rules of YAML 1.2.
+
+    Raises:
+        SpecSyntaxError: It cannot be read, or is not YAML.
+    """
+    file = str(path)
+    text = _read_text(path)
+    loader = CCoreLoader(text)
+    try:
+        node = loader.get_single_node()
+    except yaml.YAMLError as exc:
+        raise _syntax_error(file, text, exc) from exc
+    finally:
+        loader.dispose()
+    return _Builder(file, loader, Variables(environ)).build(node)
+
+
+def _read_text(path: Path) -> str:
+    def problem(what: str, fix: str) -> SpecSyntaxError:
+        return SpecSyntaxError(Problem(str(path), 1, 1, "", what, fix))
+
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as exc:
+        raise problem("there is no such file", "check the name") from exc
+    except OSError as exc:
+        raise problem(f"the file cannot be read: {exc.strerror}", "check its permissions") from exc
+    if len(raw) > MAX_BYTES:
+        raise problem(
+            f"the file is larger than {MAX_BYTES:,} bytes", "a pipeline file names stages, not data"
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise problem(f"the file is not UTF-8: byte {exc.start}", "save it as UTF-8") from exc
+
+
+def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:
+    mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    what = getattr(exc, "problem", None) or getattr(exc, "reason", None) or "it cannot be read"
+    if _at(text, line, column) == "\t":
+        what = "found a tab where only spaces can indent"
+    what = what.removeprefix("but ")
+    fix = next(
+        (fix for word, fix in _FIXES.items() if word in what), "check indentation, brackets and quotes"
+    )
+    return SpecSyntaxError(Problem(file, line, column, "", f"not YAML: {what}", fix))
+
+
+def _at(text: str, line: int, column: int) -> str:
+    lines = text.split("\n")
+    return lines[line - 1][column - 1 : column] if line <= len(lines) else ""
+
+
+class _Builder:
+    """Turn YAML nodes into values, remembering where each came from."""
+
+    def __init__(self, file: str, loader: CCoreLoader, variables: Variables) -> None:
+        self._loader = loader
+        self._variables = variables
+        self._count = 0
+        self._open: list[yaml.Node] = []
+        self.document = Document(file)
+
+    def build(self, node: yaml.Node | None) -> Document:
+        document = self.document
+        if node is None:
+            document.report((), "the file is empty", "start with `version: 1`")
+            return document
+        document.value = self._value(node, ())
+        document.secrets = tuple(dict.fromkeys(self._variables.secrets))
+        return document
+
+    def _value(self, node: yaml.Node, path: Path_) -> Any:
+        self.document.values[path] = place = _place(node)
+        self._count += 1
+        self._check_bounds(node, path, place)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        self._open.append(node)
+        value = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._list(node, path)
+        self._open.pop()
+        return value
+
+    def _check_bounds(self, node: yaml.Node, path: Path_, place: Place) -> None:
+        if self._count > MAX_VALUES:
+            what = f"the file expands to more than {MAX_VALUES:,} values"
+        elif any(node is known for known in self._open):
+            what = "the alias stands within what it names"
+        elif len(self._open) > MAX_DEPTH:
+            what = f"the file is deeper than {MAX_DEPTH} levels"
+        else:
+            return
+        raise SpecSyntaxError(Problem(self.document.file, *place, spell(path[:1]), what, "write it out"))
+
+    def _list(self, node: yaml.Node, path: Path_) -> list[Any]:
+        return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+
+    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            key_path = (*path, key)
+            if key in mapping:
+                line = self.document.keys[key_path].line
+                self._report_key(
+                    key_node, key_path, f"key {key!r} stands on line {line} already", "keep one of them"
+                )
+                continue
+            self.document.keys[key_path] = _place(key_node)
+            if not key_node.tag.endswith(":str"):
+                self._report_key(key_node, key_path, f"key {key!r} is not text", f'write "{key}"')
+            mapping[key] = self._value(value_node, key_path)
+        return mapping
+
+    def _report_key(self, node: yaml.Node, path: Path_, what: str, fix: str) -> None:
+        self.document.report(path, what, fix, at=_place(node))
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path_) -> Any:
+        tag = node.tag
+        if not tag.startswith(_TAGS) or tag.rpartition(":")[2] not in _SCALARS:
+            self.document.report(path, f"tag {tag.replace(_TAGS, '!!')!r} is not known", "remove it")
+            return None
+        if "${" in node.value:
+            return self._replaced(node, path)
+        return self._construct(node, path)
+
+    def _replaced(self, node: yaml.ScalarNode, path: Path_) -> Any:
+        text, mistakes = self._variables.replace(node.value)
+        self.document.replaced.add(path)
+        if mistakes:
+            whats, _, fixes = zip(*(mistake.partition("; ") for mistake in mistakes), strict=True)
+            self.document.report(path, ", and ".join(whats), fixes[0])
+            return None
+        plain = node.style in (None, "")
+        tag = self._loader.resolve(yaml.ScalarNode, text, (plain, not plain))
+        return self._construct(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark), path)
+
+    def _construct(self, node: yaml.ScalarNode, path: Path_) -> Any:
+        try:
+            return self._loader.construct_object(node)
+        except (ValueError, yaml.YAMLError):
+            self.document.report(path, "the value cannot be read", "quote it if it is text")
+            return None
+
+
+_TAGS = "tag:yaml.org,2002:"
+_SCALARS = ("str", "int", "float", "bool", "null")
+
+
+def _place(node: yaml.Node) -> Place:
+    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def retype(text: str) -> Any:
+    """Read a text as YAML would read it without quotes: `"200"` as the number 200."""
+    loader = CCoreLoader("")
+    try:
+        return loader.construct_object(
+            yaml.ScalarNode(loader.resolve(yaml.ScalarNode, text, (True, False)), text)
+        )
+    except (ValueError, yaml.YAMLError):
+        return text
+    finally:
+        loader.dispose()

@@ -34,7 +34,8 @@ def for_pydantic(annotation: Any) -> Any:
 def _rebuilt(annotation: Any) -> Any:
     hints = typing_extensions.get_type_hints(annotation, include_extras=True)
     fields = {name: _required(annotation, name, hint) for name, hint in hints.items()}
-    rebuilt: Any = typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
+    make: Any = typing_extensions.TypedDict  # type checkers know it with literals only
+    rebuilt = make(annotation.__name__, fields)
     if hasattr(annotation, "__pydantic_config__"):
         rebuilt.__pydantic_config__ = annotation.__pydantic_config__
     return rebuilt

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+
 from tests.support.signals import wait_until
 
 

@@ -157,7 +157,10 @@ async def test_a_coroutine_that_a_sync_function_returns_is_a_contract_error() ->
     async def inner(record: dict[str, Any]) -> dict[str, Any]:
         return record
 
-    [failed] = await outcomes(lambda record: inner(record), {})
+    def handler(record: dict[str, Any]) -> Any:
+        return inner(record)
+
+    [failed] = await outcomes(handler, {})
 
     assert isinstance(failed.error, HandlerContractError)
     assert "async def" in str(failed.error)

@@ -85,7 +85,7 @@ def test_a_record_validated_as_a_typed_dict_is_made_encodable() -> None:
         ([{}, None], "a NoneType"),
         ([Drop()], "a Drop"),
         (Failure(ValueError()), "a Failure"),
-        ((record for record in [{}]), "a generator"),
+        ((n for n in [1]), "a generator"),
         (Emit(record=3), "an int"),  # type: ignore[arg-type]
         (Model, "a ModelMetaclass"),
         (RootModel[list[int]]([1]), "a RootModel"),

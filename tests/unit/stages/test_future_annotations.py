@@ -54,7 +54,7 @@ async def test_annotations_that_are_strings_at_run_time_are_honoured(handler: An
 
 def test_an_annotation_that_means_nothing_at_run_time_is_refused_with_the_fix() -> None:
     with pytest.raises(
-        HandlerContractError, match="'Decimal' means nothing at run time.*not under TYPE_CHECKING"
+        HandlerContractError, match=r"'Decimal' means nothing at run time.*not under TYPE_CHECKING"
     ):
         describe(unresolvable)
 

@@ -23,6 +23,7 @@
     ├── SourceError                   a source that cannot go on: its file changed under it, say
     ├── SinkError                     a sink that cannot go on: its disk is full, say
     ├── ServerStartError              the embedded server cannot be started
+    ├── PipelineBusyError             something that needs the pipeline to stand still, while it runs
     ├── ReplayError                   a dead letter that cannot be sent back
     └── DrainTimeoutError             handlers still running when the drain deadline passed
 
@@ -203,6 +204,14 @@ class SinkError(RsqPipeError):
 
 class ServerStartError(RsqPipeError):
     """The embedded server cannot be started."""
+
+
+class PipelineBusyError(RsqPipeError):
+    """Something that needs the pipeline to stand still, while others run it; `runs` names them."""
+
+    def __init__(self, message: str, *, runs: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.runs = tuple(runs)
 
 
 class ReplayError(RsqPipeError):

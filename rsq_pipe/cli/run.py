@@ -1,0 +1,188 @@
+"""`rsq-pipe run`: run a pipeline until it is done, or until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console
+
+from rsq_pipe.cli.duration_type import DURATION
+from rsq_pipe.cli.errors import DEAD_LETTERS, DONE
+from rsq_pipe.cli.progress import is_lively, show
+from rsq_pipe.cli.table import summary_table
+from rsq_pipe.runtime.runner import Runner
+from rsq_pipe.runtime.summary import Summary
+from rsq_pipe.runtime.supervisor import SUPERVISED, Supervisor
+from rsq_pipe.server.embedded import acquire
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
+
+FORCED = 130
+
+
+@click.command("run")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.option(
+    "--redis",
+    "url",
+    metavar="URL",
+    envvar="RSQ_PIPE_REDIS",
+    help="The server, instead of the spec's. Without either, an embedded one keeps its data under .rsq/. "
+    "Also RSQ_PIPE_REDIS.",
+)
+@click.option(
+    "--stage", "stages", multiple=True, metavar="NAME", help="Run only this stage; may be given again."
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Run the pipeline in this many processes, and start those anew that die.",
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Start over: forget positions, streams and dead letters, and replace what the sinks wrote.",
+)
+@click.option(
+    "--drain-timeout",
+    type=DURATION,
+    metavar="DURATION",
+    help="How long a stop may take, instead of the spec's.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="auto",
+    show_default=True,
+    help="Log lines for people (console) or machines (json); auto asks whether this is a terminal.",
+)
+@click.pass_context
+def command(  # noqa: PLR0917  one parameter an option
+    ctx: click.Context,
+    spec: Path,
+    url: str | None,
+    stages: tuple[str, ...],
+    processes: int,
+    fresh: bool,
+    drain_timeout: float | None,
+    log_format: LogFormat,
+) -> None:
+    """
+    Run a pipeline.
+
+    Ends by itself when every source has ended and everything is drained: exit code 0, or 4 if dead letters
+    appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in hand.
+    """
+    set_up(log_format)
+    graph = load(spec)
+    names = _known(graph, stages)
+    with ExitStack() as stack:
+        address = url or graph.redis_url or stack.enter_context(acquire(graph.root)).url
+        if processes > 1:
+            options = _options(stages, drain_timeout, log_format)
+            work = _supervise(graph, address, processes, options, fresh=fresh)
+        else:
+            work = _run(graph, address, names, fresh=fresh, drain_timeout=drain_timeout)
+        summary = asyncio.run(work)
+    if SUPERVISED not in os.environ:
+        _report(graph, summary)
+    ctx.exit(DEAD_LETTERS if summary.dead else DONE)
+
+
+async def _run(
+    graph: Graph, address: str, names: Sequence[str] | None, *, fresh: bool, drain_timeout: float | None
+) -> Summary:
+    async with _client(address) as client:
+        runner = Runner(graph, client, stages=names, fresh=fresh, drain_timeout=drain_timeout)
+        lively = is_lively() and SUPERVISED not in os.environ
+        beside = asyncio.ensure_future(show(runner, lively=lively))
+        try:
+            return await _until_told(runner.stop, runner.run)
+        finally:
+            beside.cancel()
+            await asyncio.wait([beside])
+
+
+async def _supervise(
+    graph: Graph, address: str, processes: int, options: Sequence[str], *, fresh: bool
+) -> Summary:
+    async with _client(address) as client:
+        supervisor = Supervisor(graph, client, address, processes=processes, options=options, fresh=fresh)
+        return await _until_told(supervisor.stop, supervisor.run)
+
+
+async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
+    """Run; the first signal stops, the second ends the process there and then."""
+    loop = asyncio.get_running_loop()
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if told:
+            # What is in hand stays pending and comes back; nothing is half written.
+            os._exit(FORCED)
+        told = True
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, tell)
+    try:
+        return await run()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _client(address: str) -> StreamClient:
+    try:
+        return StreamClient.from_url(address, client_name="rsq-pipe")
+    except ValueError as exc:
+        raise click.UsageError(f"the server's URL: {exc}") from exc
+
+
+def _known(graph: Graph, stages: Sequence[str]) -> list[str] | None:
+    names = [stage.name for stage in graph.stages]
+    for stage in stages:
+        if stage not in names:
+            raise click.UsageError(
+                f"pipeline {graph.pipeline!r} has no stage {stage!r}; {suggest(stage, names)}"
+            )
+    return list(dict.fromkeys(stages)) or None
+
+
+def _options(stages: Sequence[str], drain_timeout: float | None, log_format: LogFormat) -> list[str]:
+    options = [word for stage in stages for word in ("--stage", stage)]
+    if drain_timeout is not None:
+        options += ["--drain-timeout", f"{drain_timeout:g}s"]
+    return [*options, "--log-format", log_format]
+
+
+def _report(graph: Graph, summary: Summary) -> None:
+    console = Console(stderr=True)
+    if summary.finished and summary.nothing_new:
+        console.print(
+            f"{graph.pipeline}: nothing new; all sources were read to their end before. "
+            "Use --fresh to start over.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    else:
+        console.print(summary_table(summary))
+        end = "done" if summary.finished else "stopped"
+        console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s", highlight=False)
+    if summary.dead_letters:
+        console.print(
+            f"{graph.pipeline}: {summary.dead_letters:,} dead letters in all, {summary.dead:,} of this run",
+            highlight=False,
+        )

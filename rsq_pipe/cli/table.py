@@ -1,0 +1,53 @@
+"""The tables of `run`: what every stage did, while it runs and at the end."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from rsq_pipe.runtime.summary import StageSummary, Summary
+from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.spec.graph import Graph
+
+_COLUMNS = ("in", "out", "dropped", "retried", "dead")
+
+
+def summary_table(summary: Summary) -> Table:
+    """Draw what a run did."""
+    table = _table((*_COLUMNS, "records/s"))
+    for name, stage in summary.stages.items():
+        rate = stage.received / summary.seconds if summary.seconds else 0.0
+        table.add_row(name, *_numbers(stage), f"{rate:,.0f}")
+    return table
+
+
+def progress_table(graph: Graph, summary: Summary, state: PipelineState | None) -> Table:
+    """Draw what a run has done so far, and what every stage still has before it."""
+    table = _table((*_COLUMNS, "waiting"))
+    for name, stage in summary.stages.items():
+        waiting = ""
+        if state is not None and graph.stage(name).verb != "source":
+            waiting = f"{state.stages[name].backlog:,}"
+        table.add_row(name, *_numbers(stage), waiting)
+    return table
+
+
+def _table(columns: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _numbers(stage: StageSummary) -> list[Text]:
+    values = (stage.received, stage.emitted, stage.dropped, stage.retried, stage.dead)
+    return [
+        Text(f"{value:,}", style=_style(name, value)) for name, value in zip(_COLUMNS, values, strict=True)
+    ]
+
+
+def _style(column: str, value: int) -> str:
+    if not value:
+        return "dim"
+    return {"dead": "bold red", "retried": "yellow"}.get(column, "")

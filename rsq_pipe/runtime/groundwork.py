@@ -1,0 +1,102 @@
+"""Groundwork: what must stand in Redis before a stage reads, and what `--fresh` takes away."""
+
+from __future__ import annotations
+
+import contextlib
+
+from rsq_pipe.errors import SettleError
+from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.runtime.survey import lost
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import HAND_BACK
+from rsq_pipe.streams.worker import is_gone
+
+_IDLE_MS = 24 * 60 * 60 * 1000  # what entries of a consumer that is gone are made to show
+_SCAN = 1_000
+
+
+async def lay(client: StreamClient, graph: Graph) -> None:
+    """
+    Make every group of the pipeline, before any source produces.
+
+    A group made later would miss what has been trimmed by then.
+
+    Raises:
+        GroupLostError: A group was made by an earlier run and is not there any more.
+        SettleError: A key of the pipeline holds something else.
+    """
+    keys = Keyspace(graph.pipeline)
+    # The marks are read before the groups: a group another run makes in between has no mark yet.
+    marks = await marked(client, keys)
+    for stream, names in groups(graph).items():
+        there = {info.name for info in await client.group_info(stream)}
+        for name in names:
+            mark = f"group:{name}:{stream}"
+            if name in there:
+                continue
+            if mark in marks:
+                raise lost(stream, name)
+            await client.create_group(stream, name)
+            await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
+    await client.channel.execute("HSET", keys.meta, "spec", graph.spec_hash, key=keys.meta)
+
+
+async def clear(client: StreamClient, graph: Graph) -> int:
+    """
+    Delete everything of the pipeline: streams, dead letters, positions, counters.
+
+    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them anew.
+
+    Returns:
+        How many keys were deleted.
+    """
+    keys = Keyspace(graph.pipeline)
+    for stream, names in groups(graph).items():
+        if stream.startswith(f"{{{graph.pipeline}}}:"):
+            continue
+        for name in names:
+            with contextlib.suppress(SettleError):  # there is no such stream
+                await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
+    cursor, deleted = b"0", 0
+    while True:
+        cursor, found = await client.channel.execute(
+            "SCAN", cursor, "MATCH", keys.pattern, "COUNT", _SCAN, key=keys.meta
+        )
+        if found:
+            deleted += int(await client.channel.execute("UNLINK", *found, key=keys.meta))
+        if cursor == b"0":
+            break
+    for stage in graph.stages:
+        if stage.verb == "sink":
+            await client.channel.execute("HSET", keys.meta, replacing(stage), "1", key=keys.meta)
+    return deleted
+
+
+def replacing(stage: Stage) -> str:
+    """Name the field that says a sink may replace what it finds, once: whichever process opens it."""
+    return f"replace:{stage.name}"
+
+
+async def inherit(client: StreamClient, graph: Graph) -> int:
+    """
+    Free the entries of consumers whose process, on this machine, does not exist any more.
+
+    Others wait until they have been idle for `reclaim: idle`; of these it is known at once.
+
+    Returns:
+        How many entries the next reclaim will take over.
+    """
+    freed = 0
+    for stream, names in groups(graph).items():
+        for name in names:
+            for consumer in await client.consumer_info(stream, name):
+                if is_gone(consumer.name):
+                    freed += await client.channel.run(HAND_BACK, [stream], [name, consumer.name, _IDLE_MS])
+    return freed
+
+
+async def marked(client: StreamClient, keys: Keyspace) -> set[str]:
+    """List the groups that earlier runs made."""
+    fields = await client.channel.execute("HKEYS", keys.meta, key=keys.meta)
+    return {field.decode() for field in fields}

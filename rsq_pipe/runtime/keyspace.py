@@ -1,0 +1,64 @@
+"""Keyspace: the Redis keys of one pipeline, all in one slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """Spell a pipeline's keys; its name in braces is the hash tag that puts them into one slot."""
+
+    pipeline: str
+
+    @property
+    def meta(self) -> str:
+        """The hash of what must survive: spec hash, positions, counters, groups made."""
+        return f"{{{self.pipeline}}}:meta"
+
+    @property
+    def pattern(self) -> str:
+        """What SCAN matches to find every key of the pipeline."""
+        return f"{{{self.pipeline}}}:*"
+
+    def stream(self, ref: StreamRef) -> str:
+        """A stream a stage reads or writes."""
+        return ref.key(self.pipeline)
+
+    def dlq(self, stage: Stage) -> str:
+        """The stage's dead letters."""
+        return stage.dlq.key(self.pipeline)
+
+    def again(self, stage: Stage) -> str:
+        """The stage's own stream: retries that are due, and replays."""
+        return stage.again.key(self.pipeline)
+
+    def retry(self, stage: Stage) -> str:
+        """The sorted set of records that wait for their next attempt."""
+        return f"{{{self.pipeline}}}:{stage.name}:retry"
+
+    def lease(self, stage: Stage, target: str) -> str:
+        """The lease of the one process that may pump this source, or write this sink's target."""
+        return f"{{{self.pipeline}}}:{stage.name}:lease:{target}"
+
+    def presence(self, run: str) -> str:
+        """The sign of life of one running process."""
+        return f"{{{self.pipeline}}}:run:{run}"
+
+    def inputs(self, stage: Stage) -> tuple[str, ...]:
+        """Everything a stage reads; its own stream in front, so that retries do not wait behind the rest."""
+        if stage.verb == "source":
+            return ()
+        return (self.again(stage), *(self.stream(ref) for ref in stage.inputs))
+
+
+def groups(graph: Graph) -> dict[str, list[str]]:
+    """List the groups of every stream the pipeline reads: stream key -> stage names."""
+    keys = Keyspace(graph.pipeline)
+    found: dict[str, list[str]] = {}
+    for stage in graph.stages:
+        for key in keys.inputs(stage):
+            found.setdefault(key, []).append(stage.name)
+    return found

@@ -1,0 +1,83 @@
+"""Prefetch: a blocking iterator read ahead by a thread that the process's end does not wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+DEPTH = 4
+"""Items read ahead."""
+
+_END = object()
+
+
+class Prefetch(Generic[T]):
+    """
+    Iterate a blocking iterator from the event loop.
+
+    The thread is a daemon: one that waits for a line on standard input must not hold up a stop.
+
+    Args:
+        items: Read by the thread alone.
+    """
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._loop = asyncio.get_running_loop()
+        self._ready: deque[object] = deque()
+        self._arrived = asyncio.Event()
+        self._room = threading.Semaphore(DEPTH)
+        self._closed = False
+        threading.Thread(target=self._read, name="rsq-pipe source", daemon=True).start()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._iterate()
+
+    def close(self) -> None:
+        """Tell the thread to end with the item it is at."""
+        self._closed = True
+        self._room.release()
+
+    async def _iterate(self) -> AsyncIterator[T]:
+        while True:
+            while not self._ready:
+                self._arrived.clear()
+                await self._arrived.wait()
+            item = self._ready.popleft()
+            self._room.release()
+            if item is _END:
+                return
+            if isinstance(item, _Raised):
+                raise item.error
+            yield item  # type: ignore[misc]  # only T is put in beside the two above
+
+    def _read(self) -> None:
+        try:
+            for item in self._items:
+                self._room.acquire()
+                if self._closed:
+                    return
+                self._put(item)
+            self._put(_END)
+        except Exception as exc:  # noqa: BLE001  raised again where the items are awaited
+            self._put(_Raised(exc))
+
+    def _put(self, item: object) -> None:
+        def arrive() -> None:
+            self._ready.append(item)
+            self._arrived.set()
+
+        try:
+            self._loop.call_soon_threadsafe(arrive)
+        except RuntimeError:  # the loop has ended: nobody waits any more
+            self._closed = True
+
+
+class _Raised:
+    def __init__(self, error: Exception) -> None:
+        self.error = error

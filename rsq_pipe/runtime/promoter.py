@@ -1,0 +1,62 @@
+"""Promoter: sends the retries of one stage back to it when they are due."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rsq_pipe.errors import StreamError
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import PROMOTE
+
+AT_ONCE = 500
+"""Records one call moves."""
+
+LONGEST_PAUSE = 0.5
+"""Seconds between two looks: another process may have put in a record that is due sooner."""
+
+
+class Promoter:
+    """
+    Move due records from a stage's retry set to its `again` stream. Several promoters share the work.
+
+    Args:
+        client: The server.
+        graph, stage: Whose retries.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
+        keys = Keyspace(graph.pipeline)
+        self._channel = client.channel
+        self._keys = [keys.retry(stage), keys.again(stage)]
+        self._name = f"{stage.name} (retry)"
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """
+        Promote until `stopping` is set.
+
+        Delivery: a record moves in one step; it is in the set or in the stream, never in both.
+        Redis: promote.lua.
+        """
+        backoff = Backoff(self._name)
+        while not stopping.is_set():
+            try:
+                moved, due_in = await self._channel.run(PROMOTE, self._keys, [AT_ONCE])
+            except StreamError as exc:
+                if not exc.retryable:
+                    raise
+                await backoff.wait(exc, stopping)
+                continue
+            backoff.reset()
+            if moved < AT_ONCE:
+                pause = LONGEST_PAUSE if due_in < 0 else min(LONGEST_PAUSE, due_in / 1000)
+                await _pause(stopping, pause)
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return

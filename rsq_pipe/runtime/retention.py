@@ -1,0 +1,54 @@
+"""Retention: trims what every group of a stream has acknowledged, and nothing else."""
+
+from __future__ import annotations
+
+from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import TRIM
+
+PERIOD = 1.0
+"""Seconds between two trims."""
+
+
+class Retention:
+    """
+    Trim the pipeline's own streams. Streams from outside belong to whoever made them, and dead letters stay.
+
+    Args:
+        client: The server.
+        graph: The pipeline; `keep` holds acknowledged entries longer.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph) -> None:
+        keys = Keyspace(graph.pipeline)
+        kept = {keys.dlq(stage) for stage in graph.stages}
+        own = f"{{{graph.pipeline}}}:"
+        self._channel = client.channel
+        self._keep = round(graph.keep * 1000)
+        self._readers = {
+            stream: names
+            for stream, names in groups(graph).items()
+            if stream.startswith(own) and stream not in kept
+        }
+
+    async def trim(self, *, exactly: bool = False) -> int:
+        """
+        Trim once.
+
+        Args:
+            exactly: To the entry; else by whole nodes, which costs the server next to nothing.
+
+        Returns:
+            How many entries were removed.
+
+        Redis: trim.lua, which computes the bound and trims in one step, and does nothing where a group
+        that should be there is missing.
+        """
+        how = "=" if exactly else "~"
+        return sum(
+            [
+                await self._channel.run(TRIM, [stream], [self._keep, how, *names])
+                for stream, names in self._readers.items()
+            ]
+        )

@@ -1,0 +1,238 @@
+"""Runner: runs a pipeline's stages in this process, from groundwork to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from rsq_pipe.errors import DrainTimeoutError, StreamError
+from rsq_pipe.runtime import groundwork
+from rsq_pipe.runtime.gate import Gate
+from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
+from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.runtime.promoter import Promoter
+from rsq_pipe.runtime.retention import PERIOD as RETENTION_PERIOD
+from rsq_pipe.runtime.retention import Retention
+from rsq_pipe.runtime.sink_writer import SinkWriter
+from rsq_pipe.runtime.source_pump import SourcePump
+from rsq_pipe.runtime.stage_worker import StageWorker
+from rsq_pipe.runtime.summary import Summary, summarize
+from rsq_pipe.runtime.survey import PipelineState, survey
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.client import StreamClient
+
+SURVEY_PERIOD = 0.1
+"""Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
+
+
+class Role(Protocol):
+    """What the runner keeps running: a stage worker, a source pump, a sink writer."""
+
+    gate: Gate
+
+    async def run(self) -> None:
+        """Work until `stop`, or to the end."""
+        ...
+
+    def stop(self) -> None:
+        """Finish what is in hand and return from `run`."""
+        ...
+
+
+class Runner:
+    """
+    Run some or all stages of a pipeline.
+
+    Args:
+        graph: The pipeline.
+        client: The server.
+        stages: Names of the stages to run here; None for all.
+        fresh: Start over: delete what the pipeline has in Redis, and replace what its sinks wrote.
+        drain_timeout: Seconds a stop may take; None for the spec's.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        client: StreamClient,
+        *,
+        stages: Sequence[str] | None = None,
+        fresh: bool = False,
+        drain_timeout: float | None = None,
+    ) -> None:
+        self.graph = graph
+        self.state: PipelineState | None = None
+        """What the pipeline held at the last look."""
+        self.before: dict[str, int] = {}
+        """The counters the run began with."""
+        self._client = client
+        self._names = [stage.name for stage in graph.stages] if stages is None else list(stages)
+        self._fresh = fresh
+        self._drain_timeout = graph.drain_timeout if drain_timeout is None else drain_timeout
+        self._roles: list[tuple[Stage, Role]] = []
+        self._presence = Presence(client, graph.pipeline)
+        self._stopping = asyncio.Event()
+        self._fault: BaseException | None = None
+        self._finished = False
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
+
+    async def run(self) -> Summary:
+        """
+        Run until all sources have ended and everything is drained, or until `stop`.
+
+        Raises:
+            ServerUnavailableError: The server cannot be reached at the start. Later it is waited for.
+            SourceError, SinkError, HandlerError, GroupLostError: A stage cannot go on; the others drained.
+            DrainTimeoutError: Handlers ran on past the drain's deadline; their entries were handed back.
+
+        Delivery: each record is committed once per stage; what was in hand is handed back.
+        Cancellation: as `stop`, without waiting for what is in hand.
+        """
+        began = time.monotonic()
+        await self._prepare()
+        try:
+            await self._work()
+        finally:
+            with contextlib.suppress(StreamError):
+                await self._presence.end()
+        with contextlib.suppress(StreamError):
+            await Retention(self._client, self.graph).trim(exactly=True)
+        if self._fault is not None:
+            raise self._fault
+        return await self._summary(time.monotonic() - began)
+
+    def stop(self) -> None:
+        """Stop reading, finish what is in hand, settle it, hand back the rest; idempotent."""
+        self._stopping.set()
+
+    async def _prepare(self) -> None:
+        if self._fresh:
+            await self._presence.refuse_others()
+            await groundwork.clear(self._client, self.graph)
+        await self._presence.show()
+        await groundwork.lay(self._client, self.graph)
+        freed = await groundwork.inherit(self._client, self.graph)
+        if freed:
+            self._log.info("took over what a killed process had in hand", records=freed)
+        self.state = await survey(self._client, self.graph)
+        self.before = dict(self.state.counters)
+        self._roles = list(self._cast())
+
+    def _cast(self) -> Iterator[tuple[Stage, Role]]:
+        for name in self._names:
+            stage = self.graph.stage(name)
+            match stage.verb:
+                case "source":
+                    yield stage, SourcePump(self._client, self.graph, stage)
+                case "sink":
+                    yield stage, SinkWriter(self._client, self.graph, stage, self._halt)
+                case _:
+                    for _ in range(stage.workers):
+                        yield stage, StageWorker(self._client, self.graph, stage, self._halt)
+
+    async def _work(self) -> None:
+        roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
+        beside = [
+            self._start(Promoter(self._client, self.graph, stage).run(self._stopping))
+            for stage in {stage.name: stage for stage, _ in self._roles if stage.verb != "source"}.values()
+        ]
+        beside.append(self._start(self._every(SURVEY_PERIOD, self._look)))
+        beside.append(self._start(self._every(RETENTION_PERIOD, Retention(self._client, self.graph).trim)))
+        beside.append(self._start(self._every(PRESENCE_PERIOD, self._presence.show)))
+        try:
+            await self._stopping.wait()
+            for _, role in self._roles:
+                role.stop()
+            await self._drain(roles)
+        finally:
+            for task in (*roles, *beside):
+                task.cancel()
+            await asyncio.wait([*roles, *beside])
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._halt(exc)
+
+    def _halt(self, exc: BaseException) -> None:
+        """End the run because of an error, the first one given."""
+        self._fault = self._fault or exc
+        self._stopping.set()
+
+    async def _drain(self, roles: Sequence[asyncio.Task[None]]) -> None:
+        _, late = await asyncio.wait(roles, timeout=self._drain_timeout)
+        if late:
+            self._halt(
+                DrainTimeoutError(
+                    f"{len(late)} stage workers were still busy {self._drain_timeout:g}s after the stop; "
+                    "what they had in hand goes to another worker, or to the next run",
+                    in_flight=len(late),
+                )
+            )
+
+    async def _lasting(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a role again and again through outages of the server."""
+        backoff = Backoff(name)
+        while True:
+            try:
+                return await run()
+            except StreamError as exc:
+                if not exc.retryable or self._stopping.is_set():
+                    raise
+                await backoff.wait(exc, self._stopping)
+
+    async def _every(self, seconds: float, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        while not self._stopping.is_set():
+            try:
+                await act()
+            except StreamError as exc:
+                if not exc.retryable:
+                    raise
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _look(self) -> None:
+        # Asked before the survey: a source that ends after it may have brought records the survey missed.
+        exhausted = self._ends_by_itself and self._exhausted
+        state = self.state = await survey(self._client, self.graph)
+        for stage, role in self._roles:
+            role.gate.set(full=state.fullest_below(self.graph, stage.name) >= self.graph.max_backlog)
+        if exhausted and state.drained:
+            self._finished = True
+            self._stopping.set()
+
+    @property
+    def _ends_by_itself(self) -> bool:
+        """Whether every record comes from a source that this run pumps and that can end."""
+        own = {ref for stage in self.graph.stages for ref in stage.outputs.values()}
+        outside = any(ref.external and ref not in own for stage in self.graph.stages for ref in stage.inputs)
+        sources = {stage.name for stage in self.graph.stages if stage.verb == "source"}
+        return not outside and sources <= set(self._names)
+
+    @property
+    def _exhausted(self) -> bool:
+        return all(role.exhausted for _, role in self._roles if isinstance(role, SourcePump))
+
+    async def _summary(self, seconds: float) -> Summary:
+        state = self.state
+        with contextlib.suppress(StreamError):
+            state = await survey(self._client, self.graph)
+        assert state is not None
+        return summarize(
+            self.graph,
+            self.before,
+            state.counters,
+            seconds=seconds,
+            finished=self._finished,
+            dead_letters=sum(stage.dead for stage in state.stages.values()),
+        )

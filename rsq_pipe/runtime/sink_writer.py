@@ -1,0 +1,155 @@
+"""SinkWriter: writes a sink stage's records outside, and its position with their acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from rsq_pipe.errors import SinkError
+from rsq_pipe.registry import connector
+from rsq_pipe.runtime.gate import Gate
+from rsq_pipe.runtime.groundwork import replacing
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.stage_worker import consumer, serializer
+from rsq_pipe.runtime.tenure import SECONDS, Tenure
+from rsq_pipe.runtime.verdict import Judge
+from rsq_pipe.sinks.sink import Sink
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.stages.outcome import Failure
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.consumer import StreamConsumer
+from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.settlement import Entry, Part, Position, Settled, Settlement
+
+
+class SinkWriter:
+    """
+    Write one sink stage. Where the target takes one writer, one process writes and the others stand by.
+
+    The stored position is `epoch|position`: a writer that was paused, lost its lease and wakes up holds an
+    old epoch, so its settlement is refused, whatever it managed to write meanwhile.
+
+    Args:
+        client: The server.
+        graph: The pipeline.
+        stage: The sink stage.
+        halt: Called with the error that must end the run.
+    """
+
+    def __init__(
+        self,
+        client: StreamClient,
+        graph: Graph,
+        stage: Stage,
+        halt: Callable[[BaseException], None],
+    ) -> None:
+        ref: ConnectorRef = stage.options
+        connect = connector("sink", ref.type).connect
+        if connect is None:
+            raise LookupError(f"sink {ref.type!r} cannot be connected to")
+        self._sink: Sink = connect(ref.options, stage=stage.name, root=graph.root)
+        self._client = client
+        self._graph = graph
+        self._stage = stage
+        self._halt = halt
+        self._keys = Keyspace(graph.pipeline)
+        self._field = f"position:{stage.name}:{self._sink.target}"
+        self._judge = Judge(graph, stage, serializer(graph))
+        self._stored = ""
+        self._must_open = True
+        self._epoch = 0
+        self._consumer: StreamConsumer | None = None
+        self._stopping = asyncio.Event()
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        self.gate = Gate()
+
+    async def run(self) -> None:
+        """
+        Write until `stop`.
+
+        Raises:
+            SinkError: The target cannot be written; what was acknowledged stands in it.
+
+        Delivery: as the sink says: a file holds each record once, also after a kill at any moment.
+        Cancellation: a batch that is written and not settled is undone by whoever opens the sink next.
+        """
+        if not self._sink.exclusive:
+            await self._write_on(0)
+            return
+        lease = Lease(self._client, self._keys.lease(self._stage, self._sink.target), SECONDS)
+        await Tenure(lease, f"sink {self._stage.name}", self._stopping).hold(self._write_on)
+
+    def stop(self) -> None:
+        """Finish the batch in hand, settle it, and return from `run`."""
+        self._stopping.set()
+        if self._consumer is not None:
+            self._consumer.stop()
+
+    async def _write_on(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._must_open = True
+        await self._open()
+        self._consumer = consumer(self._client, self._graph, self._stage, self._handle, self._settled)
+        if self._stopping.is_set():
+            self._consumer.stop()
+        try:
+            await self._consumer.run()
+        finally:
+            self._consumer = None
+            await asyncio.to_thread(self._sink.close)
+
+    async def _open(self) -> None:
+        """Undo what an earlier writer left uncommitted, and put this one's epoch into the stored position."""
+        channel, meta, mark = self._client.channel, self._keys.meta, replacing(self._stage)
+        while self._must_open:
+            reply, fresh = await channel.execute("HMGET", meta, self._field, mark, key=meta)
+            stored = reply.decode() if reply else ""
+            position = stored.partition("|")[2] if stored else None
+            opened = await asyncio.to_thread(
+                self._sink.open, position, fresh=bool(fresh) and position is None
+            )
+            own = f"{self._epoch}|{opened}"
+            settled = await self._client.ingest(Position(meta, self._field, stored, own), ())
+            if settled.refused is None:
+                self._stored, self._must_open = own, False
+                await channel.execute("HDEL", meta, mark, key=meta)
+
+    async def _handle(self, messages: list[StreamMessage]) -> Settlement:
+        if self._must_open:
+            await self._open()
+        try:
+            written = await asyncio.to_thread(self._sink.write, messages)
+        except SinkError as exc:
+            self._must_open = True
+            self._halt(exc)
+            return Settlement()
+        failed = [messages[index] for index in written.failures]
+        part = Part([Entry(m.stream, m.id, m.delivery_count) for m in messages])
+        part.delivered = len(messages) - len(failed)
+        if failed:
+            errors = [Failure(error, retryable=False) for error in written.failures.values()]
+            verdict = self._judge.decide(failed, errors)
+            part.dead = [letter for one in verdict.settlement.parts for letter in one.dead]
+            part.dropped = sum(one.dropped for one in verdict.settlement.parts)
+            first = next(iter(written.failures.values()))
+            self._log.warning("records that cannot be written", records=len(failed), first_error=str(first))
+            if verdict.halt is not None:
+                self._must_open = True
+                self._halt(verdict.halt)
+                return Settlement()
+        if not self._sink.exclusive:
+            return Settlement([part])
+        new = f"{self._epoch}|{written.position}"
+        return Settlement([part], Position(self._keys.meta, self._field, self._stored, new))
+
+    def _settled(self, settlement: Settlement, settled: Settled) -> None:
+        if settlement.position is None or not settlement.parts:
+            return
+        if settled.committed:
+            self._stored = settlement.position.new
+        else:
+            # Lines of a batch that was not committed stand in the target: opening it again takes them away.
+            self._must_open = True

@@ -1,0 +1,172 @@
+"""SourcePump: moves a source's records into the pipeline, and its position with them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+
+import structlog
+
+from rsq_pipe.errors import EncodeError, StreamError, StreamFullError
+from rsq_pipe.registry import connector
+from rsq_pipe.runtime.gate import Gate
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.prefetch import Prefetch
+from rsq_pipe.runtime.stage_worker import serializer
+from rsq_pipe.runtime.tenure import SECONDS, Tenure
+from rsq_pipe.sources.source import Arrival, Chunk, Source
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.dead_letter import dead_letter
+from rsq_pipe.streams.entry import RawEntry, fields_of
+from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.settlement import Counters, Output, Position, Settled
+
+
+class SourcePump:
+    """
+    Pump one source stage. Of several processes one pumps; the others stand by.
+
+    Args:
+        client: The server.
+        graph: The pipeline.
+        stage: The source stage.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
+        ref: ConnectorRef = stage.options
+        connect = connector("source", ref.type).connect
+        if connect is None:
+            raise LookupError(f"source {ref.type!r} cannot be connected to")
+        self._source: Source = connect(ref.options, stage=stage.name, root=graph.root)
+        self._client = client
+        self._graph = graph
+        self._stage = stage
+        self._keys = Keyspace(graph.pipeline)
+        self._serializer = serializer(graph)
+        self._target = self._keys.stream(stage.outputs[""])
+        self._stopping = asyncio.Event()
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        # What standard input holds is new with every process, so its record ids must be, too.
+        self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
+        self._raw_is_json = graph.serializer == "json"
+        self.gate = Gate()
+        self.exhausted = False
+        """Whether everything the source had is in the pipeline."""
+
+    async def run(self) -> None:
+        """
+        Pump until the source ends, or `stop`.
+
+        Raises:
+            SourceError: The source cannot go on; what it gave so far is in the pipeline.
+
+        Delivery: each record enters once; the position moves in the step that stores the records.
+        Cancellation: between two chunks; nothing is half stored.
+        """
+        lease = Lease(self._client, self._keys.lease(self._stage, "source"), SECONDS)
+        await Tenure(lease, f"source {self._stage.name}", self._stopping).hold(self._pump)
+
+    def stop(self) -> None:
+        """Store the chunk in hand and return from `run`."""
+        self._stopping.set()
+
+    async def _pump(self, _: int) -> None:
+        for shard in await asyncio.to_thread(self._source.shards):
+            while not self._stopping.is_set() and not await self._pump_shard(shard):
+                pass
+        self.exhausted = not self._stopping.is_set()
+
+    async def _pump_shard(self, shard: str) -> bool:
+        """Pump one shard from its stored position; False if another process moved that meanwhile."""
+        field = f"position:{self._name}:{shard}"
+        position = await self._stored(field)
+        chunks = Prefetch(self._source.read(shard, position, self._stage.batch_size))
+        try:
+            async for chunk in chunks:
+                if not await self._passed():
+                    return True
+                settled = await self._ingest(
+                    chunk, Position(self._keys.meta, field, position, chunk.position)
+                )
+                if settled is None:
+                    return True
+                if settled.refused is not None:
+                    return False
+                position = chunk.position
+            return True
+        finally:
+            chunks.close()
+            if not self._source.resumable:
+                await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
+
+    async def _stored(self, field: str) -> str:
+        backoff = Backoff(f"source {self._stage.name}")
+        while True:
+            try:
+                reply = await self._client.channel.execute(
+                    "HGET", self._keys.meta, field, key=self._keys.meta
+                )
+            except StreamError as exc:
+                if not exc.retryable:
+                    raise
+                await backoff.wait(exc, self._stopping)
+            else:
+                return reply.decode() if reply else ""
+
+    async def _passed(self) -> bool:
+        """Wait for room below; False where the pump is to stop."""
+        if not self.gate.is_open:
+            waits = [asyncio.ensure_future(self.gate.passed()), asyncio.ensure_future(self._stopping.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        return not self._stopping.is_set()
+
+    async def _ingest(self, chunk: Chunk, position: Position) -> Settled | None:
+        """Store a chunk; None where the pump was stopped while the server was away."""
+        outputs, dead = self._entries(chunk.arrivals)
+        counters = Counters(self._keys.meta, f"{self._stage.name}:")
+        backoff = Backoff(f"source {self._stage.name}")
+        while True:
+            try:
+                return await self._client.ingest(position, outputs, dead=dead, counters=counters)
+            except (StreamFullError, StreamError) as exc:
+                # A server out of memory is backpressure: what drains it may write on, what fills it waits.
+                if not exc.retryable and not isinstance(exc, StreamFullError):
+                    raise
+                if self._stopping.is_set():
+                    return None
+                await backoff.wait(exc, self._stopping)
+
+    def _entries(self, arrivals: Sequence[Arrival]) -> tuple[list[Output], list[Output]]:
+        outputs: list[Output] = []
+        dead: list[Output] = []
+        for arrival in arrivals:
+            headers = {"rid": f"{self._name}:{arrival.offset}", **dict(arrival.headers)}
+            if arrival.data is None:
+                dead.append(self._dead(arrival.raw, headers, arrival, arrival.error))
+                continue
+            try:
+                raw = arrival.raw
+                data = raw if raw and self._raw_is_json else self._serializer.encode(arrival.data)
+            except EncodeError as exc:
+                dead.append(self._dead(arrival.raw or repr(arrival.data).encode(), headers, arrival, exc))
+                continue
+            outputs.append(Output(self._target, fields_of(data, headers)))
+        return outputs, dead
+
+    def _dead(
+        self, raw: bytes, headers: dict[str, str], arrival: Arrival, error: BaseException | str
+    ) -> Output:
+        fields = [item.encode() if isinstance(item, str) else item for item in fields_of(raw, headers)]
+        failed = RawEntry(self._stage.name, arrival.offset, fields)
+        self._log.warning("dead-lettered a record that cannot be read", rid=headers["rid"], error=str(error))
+        target = self._keys.dlq(self._stage)
+        return dead_letter(
+            target, failed, reason="decode_error", stage=self._stage.name, error=error, attempts=1
+        )

@@ -1,0 +1,115 @@
+"""StageWorker: one consumer of one stage, whose handler asks a verb and judges its outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from rsq_pipe.runtime.gate import Gate
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.verdict import Judge
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.stages.build import build
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.consumer import Handler, SettledHook, StreamConsumer
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
+from rsq_pipe.streams.settlement import Counters, Settlement
+
+BLOCK_MS = 2_000
+"""Milliseconds one read waits; a stop does not wait for it."""
+
+
+class StageWorker:
+    """
+    Run a stage's verb on the batches of one consumer.
+
+    Args:
+        client: The server.
+        graph: The pipeline.
+        stage: The stage; not a source or a sink.
+        halt: Called with the error that must end the run, where `on_error: stop` says so.
+    """
+
+    def __init__(
+        self, client: StreamClient, graph: Graph, stage: Stage, halt: Callable[[BaseException], None]
+    ) -> None:
+        self._stage = stage
+        self._halt = halt
+        self._verb = build(stage, root=graph.root, pipeline=graph.pipeline)
+        self._judge = Judge(graph, stage, serializer(graph))
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        self.consumer = consumer(client, graph, stage, self._handle)
+        self.gate = Gate(self.consumer.pause, self.consumer.resume)
+
+    async def run(self) -> None:
+        """
+        Work until `stop`.
+
+        Raises:
+            StreamError: What time does not mend: a lost group, a key of the wrong type.
+
+        Cancellation: what the verb is doing is abandoned and its entries are handed back.
+        """
+        await self._verb.open()
+        try:
+            await self.consumer.run()
+        finally:
+            await self._verb.close()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, settle it, and return from `run`."""
+        self.consumer.stop()
+
+    async def _handle(self, messages: list[StreamMessage]) -> Settlement:
+        outcomes = await self._verb.process(messages)
+        verdict = self._judge.decide(messages, outcomes)
+        if verdict.failures:
+            self._tell(verdict.failures)
+        if verdict.halt is not None:
+            self._halt(verdict.halt)
+        return verdict.settlement
+
+    def _tell(self, failures: Sequence[BaseException | str]) -> None:
+        first = failures[0]
+        error = first if isinstance(first, str) else f"{type(first).__name__}: {first}"
+        what = {"dlq": "dead-lettered", "drop": "dropped", "stop": "stopped at"}[self._stage.on_error]
+        self._log.warning(f"{what} failed records", records=len(failures), first_error=error)
+
+
+def consumer(
+    client: StreamClient,
+    graph: Graph,
+    stage: Stage,
+    handler: Handler,
+    on_settled: SettledHook | None = None,
+) -> StreamConsumer:
+    """Make a stage's consumer: its inputs, its own `again` stream first, and its dead letters."""
+    keys = Keyspace(graph.pipeline)
+    # What this pipeline wrote itself has no key twice; what comes from outside may.
+    strict = any(ref.external for ref in stage.inputs)
+    return StreamConsumer(
+        client,
+        keys.inputs(stage),
+        ConsumerConfig(
+            group=stage.name,
+            dlq_stream=keys.dlq(stage),
+            batch_size=stage.batch_size,
+            batch_wait_ms=round(stage.batch_wait * 1000),
+            block_ms=BLOCK_MS,
+            min_idle_claim_ms=round(graph.reclaim_idle * 1000),
+            max_deliveries=stage.retry.deliveries,
+            halt_on_fault=True,
+        ),
+        handler,
+        serializer=serializer(graph, strict=strict),
+        counters=Counters(keys.meta, f"{stage.name}:"),
+        on_settled=on_settled,
+    )
+
+
+def serializer(graph: Graph, *, strict: bool = False) -> Serializer:
+    """Make the pipeline's serializer."""
+    return MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer(strict=strict)

@@ -1,0 +1,136 @@
+"""Survey: what a pipeline holds at one moment, read in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rsq_pipe.errors import GroupLostError
+from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.snapshot import Snapshot, take
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """
+    Describe one stage at one moment.
+
+    Args:
+        lag: Entries of its inputs not yet delivered to it; None where the server cannot tell.
+        pending: Entries delivered and not settled.
+        retry: Records waiting for their next attempt.
+        dead: Dead letters.
+        idle: Whether there is nothing undelivered, pending or waiting.
+    """
+
+    lag: int | None
+    pending: int
+    retry: int
+    dead: int
+    idle: bool
+
+    @property
+    def backlog(self) -> int:
+        """What the stage still has to do; undelivered entries the server cannot count are left out."""
+        return (self.lag or 0) + self.pending + self.retry
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineState:
+    """
+    Describe a pipeline at one moment.
+
+    Args:
+        stages: By name.
+        backlog: Entries of a stream that its slowest group still needs, by stream key.
+        counters: `<stage>:in|out|dropped|retried|dead`, since the pipeline's first run.
+    """
+
+    stages: Mapping[str, StageState]
+    backlog: Mapping[str, int]
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def drained(self) -> bool:
+        """Whether no stage has anything to do."""
+        return all(state.idle for state in self.stages.values())
+
+    def fullest_below(self, graph: Graph, stage: str) -> int:
+        """The largest backlog among the streams a stage writes to."""
+        keys = Keyspace(graph.pipeline)
+        outputs = graph.stage(stage).outputs.values()
+        return max((self.backlog.get(keys.stream(ref), 0) for ref in outputs), default=0)
+
+
+async def survey(client: StreamClient, graph: Graph) -> PipelineState:
+    """
+    Ask the server what a pipeline holds.
+
+    Raises:
+        GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
+
+    Redis: XINFO GROUPS, ZCARD, XLEN and HGETALL in one MULTI; all keys in one slot.
+    """
+    keys = Keyspace(graph.pipeline)
+    readers = groups(graph)
+    shot = await take(
+        client,
+        streams=list(readers),
+        sets=[keys.retry(stage) for stage in graph.stages],
+        lengths=[keys.dlq(stage) for stage in graph.stages],
+        table=keys.meta,
+    )
+    for stream, names in readers.items():
+        for name in names:
+            if name not in shot.groups[stream]:
+                raise lost(stream, name)
+    stages = {stage.name: _state(graph, stage.name, shot) for stage in graph.stages}
+    backlog = {
+        stream: max(shot.needs(stream, name) + _waiting(keys, graph, stages, stream, name) for name in names)
+        for stream, names in readers.items()
+    }
+    return PipelineState(stages, backlog, _counters(shot.table))
+
+
+def lost(stream: str, group: str) -> GroupLostError:
+    """Make the error for a group that is gone."""
+    return GroupLostError(
+        f"stage {group!r} lost its place: stream {stream!r} has no group {group!r} any more, so it was "
+        "flushed or the group destroyed. Nothing is read until you decide: run with --fresh to start "
+        f"over, or `redis-cli XGROUP CREATE '{stream}' {group} ID` with the last id you know to be done "
+        "($ skips all there is, 0 repeats it)",
+        stream=stream,
+        group=group,
+    )
+
+
+def _state(graph: Graph, name: str, shot: Snapshot) -> StageState:
+    keys = Keyspace(graph.pipeline)
+    stage = graph.stage(name)
+    inputs = keys.inputs(stage)
+    lags = [shot.groups[key][name].lag for key in inputs]
+    pending = sum(shot.groups[key][name].pending for key in inputs)
+    retry = shot.sets[keys.retry(stage)]
+    undelivered = any(shot.undelivered(key, name) for key in inputs)
+    return StageState(
+        lag=None if None in lags else sum(lag for lag in lags if lag),
+        pending=pending,
+        retry=retry,
+        dead=shot.lengths[keys.dlq(stage)],
+        idle=not undelivered and not pending and not retry,
+    )
+
+
+def _waiting(keys: Keyspace, graph: Graph, stages: Mapping[str, StageState], stream: str, name: str) -> int:
+    """Count a stage's retries towards the streams it reads, so that one which fails fills up too."""
+    return 0 if stream == keys.again(graph.stage(name)) else stages[name].retry
+
+
+def _counters(table: Mapping[str, str]) -> dict[str, int]:
+    return {
+        name: int(value)
+        for name, value in table.items()
+        if name.endswith((":in", ":out", ":dropped", ":retried", ":dead")) and value.isdigit()
+    }

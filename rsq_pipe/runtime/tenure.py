@@ -1,0 +1,100 @@
+"""Tenure: doing something for as long as a lease is held, and standing by until it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from rsq_pipe.errors import StreamError
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.lease import Lease
+
+SECONDS = 10.0
+"""How long a lease outlives the last sign of life of its holder."""
+
+_STAND_BY = 0.5  # seconds between attempts to take a lease another process holds
+
+
+class Tenure:
+    """
+    Hold a lease around a piece of work.
+
+    Args:
+        lease: What is held; renewed four times as often as it must be.
+        what: What it is for, for the log.
+        stopping: Ends the standing by, and is the work's to watch.
+    """
+
+    def __init__(self, lease: Lease, what: str, stopping: asyncio.Event) -> None:
+        self._lease = lease
+        self._what = what
+        self._stopping = stopping
+        self._log = structlog.get_logger("rsq_pipe")
+
+    async def hold(self, work: Callable[[int], Awaitable[None]]) -> None:
+        """
+        Take the lease, call `work(epoch)` and drop the lease; stand by first while another process has it.
+
+        Where the lease is lost in the middle, the work is cancelled and the standing by begins again.
+        Returns when the work has returned, or when `stopping` is set before it began.
+        """
+        while await self._taken():
+            epoch = self._lease.epoch
+            task = asyncio.ensure_future(work(epoch))
+            try:
+                held = await self._renew_beside(task, epoch)
+            finally:
+                if not task.done():
+                    task.cancel()
+                    await asyncio.wait([task])
+            if held:
+                task.result()
+                await self._drop()
+                return
+            self._log.warning(f"{self._what}: another process took over")
+
+    async def _taken(self) -> bool:
+        backoff, told = Backoff(self._what), False
+        while not self._stopping.is_set():
+            try:
+                if await self._lease.take():
+                    return True
+            except StreamError as exc:
+                if not exc.retryable:
+                    raise
+                await backoff.wait(exc, self._stopping)
+                continue
+            if not told:
+                told = True
+                self._log.info(f"{self._what}: another process does this; standing by")
+            await _wait(self._stopping, _STAND_BY)
+        return False
+
+    async def _renew_beside(self, task: asyncio.Future[None], epoch: int) -> bool:
+        """Renew until the task is done; False if the lease went to another."""
+        while True:
+            done, _ = await asyncio.wait([task], timeout=self._lease.seconds / 4)
+            if done:
+                return True
+            try:
+                if not await self._lease.take() or self._lease.epoch != epoch:
+                    return False
+            except StreamError as exc:
+                # While the server is away nobody else can take the lease either.
+                if not exc.retryable:
+                    raise
+
+    async def _drop(self) -> None:
+        try:
+            await self._lease.drop()
+        except StreamError:
+            return  # it lapses by itself
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,212 @@
+"""Verdict: what becomes of a batch, decided from its outcomes alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rsq_pipe.errors import (
+    EncodeError,
+    HandlerContractError,
+    HandlerError,
+    HandlerTimeoutError,
+    MissingFieldError,
+    RecordInvalidError,
+)
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.schedule import delay
+from rsq_pipe.spec.duration import parse_duration
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
+from rsq_pipe.streams.dead_letter import PREFIX, dead_letter
+from rsq_pipe.streams.entry import fields_of
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.streams.settlement import Entry, Output, Part, RetryAt, Settlement
+
+ATTEMPTS = "attempts"
+"""The header that counts a record's failed attempts in the stage it is in."""
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (HandlerTimeoutError, "timeout"),
+    (HandlerContractError, "contract"),
+    (RecordInvalidError, "invalid_record"),
+    (MissingFieldError, "expression_error"),
+    (EncodeError, "not_encodable"),
+)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """
+    Hold the decision on one batch.
+
+    Args:
+        settlement: What is to be settled.
+        failures: What failed for good, for the log: one line a batch, not one a record.
+        halt: Why the stage has to stop, where `on_error: stop` says so; the record stays pending.
+    """
+
+    settlement: Settlement
+    failures: list[BaseException | str] = field(default_factory=list)
+    halt: BaseException | None = None
+
+
+class Judge:
+    """
+    Decide for one stage.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage whose outcomes are judged.
+        serializer: How records are encoded for the streams below.
+        draw: Where the jitter of retries comes from.
+    """
+
+    def __init__(
+        self, graph: Graph, stage: Stage, serializer: Serializer, draw: random.Random | None = None
+    ) -> None:
+        keys = Keyspace(graph.pipeline)
+        self._stage = stage
+        self._serializer = serializer
+        self._ports = {port: keys.stream(ref) for port, ref in stage.outputs.items()}
+        self._dlq, self._retry = keys.dlq(stage), keys.retry(stage)
+        self._draw = draw or random.Random()  # noqa: S311 (jitter is no secret)
+
+    def decide(self, messages: Sequence[StreamMessage], outcomes: Sequence[Outcome]) -> Verdict:
+        """
+        Turn outcomes into a settlement, one part an entry, so that each stands or falls alone.
+
+        Args:
+            messages: The batch.
+            outcomes: One per message, in the same order.
+        """
+        verdict = Verdict(Settlement())
+        add = verdict.settlement.parts.append
+        encode, only = self._serializer.encode, self._ports.get("")
+        for message, outcome in zip(messages, outcomes, strict=True):
+            entry = Entry(message.stream, message.id, message.delivery_count)
+            # Nearly every record of nearly every stage takes this branch.
+            if type(outcome) is dict and only is not None:
+                try:
+                    fields = fields_of(encode(outcome), onward(message))
+                except EncodeError as exc:
+                    self._fail(verdict, entry, message, exc, final=True)
+                else:
+                    add(Part((entry,), (Output(only, fields),)))
+            elif outcome is None or isinstance(outcome, Drop):
+                add(Part((entry,), dropped=1))
+            else:
+                self._rarer(verdict, entry, message, outcome)
+        return verdict
+
+    def _rarer(self, verdict: Verdict, entry: Entry, message: StreamMessage, outcome: Outcome) -> None:
+        match outcome:
+            case Failure():
+                self._fail(verdict, entry, message, outcome.error, final=not outcome.retryable)
+            case Retry():
+                self._again(verdict, entry, message, outcome)
+            case Reject():
+                verdict.failures.append(outcome.reason)
+                dead = self.dead_letter(message, "rejected", outcome.reason, message.attempts + 1)
+                verdict.settlement.parts.append(Part((entry,), dead=(dead,)))
+            case _:
+                try:
+                    outputs = self._outputs(message, outcome)
+                except (EncodeError, HandlerContractError) as exc:
+                    self._fail(verdict, entry, message, exc, final=True)
+                else:
+                    # A list without records is how a handler says "nothing comes of this one".
+                    verdict.settlement.parts.append(Part((entry,), outputs, dropped=0 if outputs else 1))
+
+    def _outputs(self, message: StreamMessage, outcome: Any) -> Sequence[Output]:
+        if not isinstance(outcome, list | tuple):
+            return (self._output(message, outcome, ""),)
+        return [self._output(message, child, f".{index}") for index, child in enumerate(outcome)]
+
+    def _output(self, message: StreamMessage, wish: dict[str, Any] | Emit, child: str) -> Output:
+        emit = wish if isinstance(wish, Emit) else Emit(wish)
+        key = self._ports.get(emit.to)
+        if key is None:
+            ports = ", ".join(repr(port) for port in self._ports if port) or "none"
+            port = f"port {emit.to!r}" if emit.to else "an output without a port"
+            raise HandlerContractError(
+                f"stage {self._stage.name!r} emitted to {port}, which it does not have; its ports: {ports}",
+                stage=self._stage.name,
+            )
+        headers = dict(onward(message))
+        headers["rid"] += child
+        headers |= emit.headers or {}
+        return Output(key, fields_of(self._serializer.encode(emit.record), headers))
+
+    def _again(self, verdict: Verdict, entry: Entry, message: StreamMessage, wish: Retry) -> None:
+        why = HandlerError(wish.reason or "the handler asked for a retry", stage=self._stage.name)
+        try:
+            after = parse_duration(wish.after) if isinstance(wish.after, str) else wish.after
+        except ValueError as exc:
+            self._fail(verdict, entry, message, exc, final=True)
+            return
+        self._fail(verdict, entry, message, why, pause=None if after is None else round(after * 1000))
+
+    def _fail(
+        self,
+        verdict: Verdict,
+        entry: Entry,
+        message: StreamMessage,
+        error: BaseException,
+        *,
+        final: bool = False,
+        pause: int | None = None,
+    ) -> None:
+        attempts = message.attempts + 1
+        policy = self._stage.retry
+        add = verdict.settlement.parts.append
+        if not final and attempts < policy.attempts:
+            due = delay(policy, attempts, self._draw) if pause is None else pause
+            headers = {**identified(message), ATTEMPTS: str(attempts)}
+            origin = f"{message.stream}/{message.id}"
+            add(Part((entry,), retries=(RetryAt(self._retry, due, fields_of(message.raw, headers), origin),)))
+            return
+        verdict.failures.append(error)
+        if self._stage.on_error == "stop":
+            verdict.halt = verdict.halt or error
+        elif self._stage.on_error == "drop":
+            add(Part((entry,), dropped=1))
+        else:
+            add(Part((entry,), dead=(self.dead_letter(message, reason_of(error), error, attempts),)))
+
+    def dead_letter(
+        self, message: StreamMessage, reason: str, error: BaseException | str, attempts: int
+    ) -> Output:
+        """Make the stage's dead letter of a message."""
+        failed = replace(message, headers=identified(message))
+        return dead_letter(
+            self._dlq, failed, reason=reason, stage=self._stage.name, error=error, attempts=attempts
+        )
+
+
+def reason_of(error: BaseException) -> str:
+    """Name the cause of a failure in a word."""
+    return next((word for kind, word in _REASONS if isinstance(error, kind)), "handler_error")
+
+
+def identified(message: StreamMessage) -> Mapping[str, str]:
+    """Return a message's headers with its record id; one that comes from outside without gets one here."""
+    headers = message.headers
+    if "rid" in headers:
+        return headers
+    return {**headers, "rid": f"{message.stream}:{message.id}"}
+
+
+def onward(message: StreamMessage) -> Mapping[str, str]:
+    """Return the headers that go on: all but this stage's attempts and those of an old dead letter."""
+    headers = message.headers
+    if "rid" in headers and ATTEMPTS not in headers and "dlq-reason" not in headers:
+        return headers
+    return {
+        name: value
+        for name, value in identified(message).items()
+        if name != ATTEMPTS and not name.startswith(PREFIX)
+    }

@@ -1,0 +1,96 @@
+"""Snapshot: groups, sets and lengths of several keys at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.link import Command, checked
+from rsq_pipe.streams.stats import GroupInfo, group_info
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    Hold what was there.
+
+    Args:
+        groups: Stream -> group name -> group; a stream that does not exist has none.
+        newest: Stream -> id of its newest entry; absent where the server's lag says enough.
+        sets: Sorted set -> members.
+        lengths: Stream -> entries.
+        table: The hash's fields.
+    """
+
+    groups: Mapping[str, Mapping[str, GroupInfo]]
+    newest: Mapping[str, str]
+    sets: Mapping[str, int]
+    lengths: Mapping[str, int]
+    table: Mapping[str, str]
+
+    def undelivered(self, stream: str, group: str) -> bool:
+        """Whether a group has entries before it, also where the server cannot count them."""
+        info = self.groups[stream][group]
+        if info.lag is not None:
+            return info.lag > 0
+        newest = self.newest.get(stream)
+        return newest is not None and _number(newest) > _number(info.last_delivered_id)
+
+    def needs(self, stream: str, group: str) -> int:
+        """Entries a group has not finished, as far as the server can count."""
+        info = self.groups[stream][group]
+        return (info.lag or 0) + info.pending
+
+
+async def take(
+    client: StreamClient, *, streams: Sequence[str], sets: Sequence[str], lengths: Sequence[str], table: str
+) -> Snapshot:
+    """
+    Take a snapshot of keys that are all in one slot.
+
+    Redis: MULTI of XINFO GROUPS, XREVRANGE, ZCARD, XLEN and HGETALL.
+    """
+    commands: list[Command] = [["XINFO", "GROUPS", key] for key in streams]
+    commands += [["ZCARD", key] for key in sets]
+    commands += [["XLEN", key] for key in lengths]
+    commands.append(["HGETALL", table])
+    replies = await _transaction(client, commands, key=table)
+    found = [_groups(reply) for reply in replies[: len(streams)]]
+    groups = dict(zip(streams, found, strict=True))
+    at = len(streams)
+    members = dict(zip(sets, replies[at : at + len(sets)], strict=True))
+    at += len(sets)
+    entries = dict(zip(lengths, replies[at : at + len(lengths)], strict=True))
+    flat = replies[-1]
+    fields = {n.decode(): v.decode() for n, v in zip(flat[::2], flat[1::2], strict=True)}
+    unsure = [key for key, group in groups.items() if any(info.lag is None for info in group.values())]
+    return Snapshot(groups, await _newest(client, unsure, key=table), members, entries, fields)
+
+
+async def _transaction(client: StreamClient, commands: Sequence[Command], *, key: str) -> list[Any]:
+    replies = await client.channel.exchange([["MULTI"], *commands, ["EXEC"]], key=key)
+    result: list[Any] = checked(replies[-1], client.channel.address)
+    return result
+
+
+async def _newest(client: StreamClient, streams: Sequence[str], *, key: str) -> dict[str, str]:
+    if not streams:
+        return {}
+    commands: list[Command] = [["XREVRANGE", stream, "+", "-", "COUNT", 1] for stream in streams]
+    replies = await _transaction(client, commands, key=key)
+    return {stream: reply[0][0].decode() for stream, reply in zip(streams, replies, strict=True) if reply}
+
+
+def _groups(reply: Any) -> dict[str, GroupInfo]:
+    if isinstance(reply, ResponseError):  # there is no such stream
+        return {}
+    return {info.name: info for info in map(group_info, reply)}
+
+
+def _number(entry_id: str) -> tuple[int, int]:
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)

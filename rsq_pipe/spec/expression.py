@@ -54,6 +54,13 @@ def compile_expression(text: str) -> Expression:
     """
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"the expression is longer than {MAX_LENGTH:,} characters; use a call stage")
+    try:
+        return _compile(text)
+    except (RecursionError, MemoryError) as exc:
+        raise ExpressionError("the expression is nested too deeply; use a call stage") from exc
+
+
+def _compile(text: str) -> Expression:
     tree = _parse(text)
     Grammar(MODEL).visit(tree)
     if isinstance(tree.body, ast.GeneratorExp):
@@ -73,7 +80,7 @@ def _parse(text: str) -> ast.Expression:
         column = (exc.offset or len(text.strip()) + 1) + indent
         fix = "; compare with `==`" if text[column - 1 : column] == "=" else ""
         raise ExpressionError(f"not an expression: {exc.msg} at column {column}{fix}", column=column) from exc
-    except (ValueError, RecursionError, MemoryError) as exc:
+    except ValueError as exc:
         raise ExpressionError(f"not an expression: {exc}") from exc
     for node in ast.walk(tree):
         if indent and isinstance(node, ast.expr):
@@ -194,10 +201,7 @@ def _assemble(text: str, body: ast.expr, names: frozenset[str]) -> Expression:
     assert isinstance(function.body[0], ast.Try)
     function.body[0].body = [ast.Return(body)]
     scope = {**_GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, names)}
-    try:
-        exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
-    except (RecursionError, MemoryError) as exc:
-        raise ExpressionError("the expression is nested too deeply") from exc
+    exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     evaluate = scope["evaluate"]
     return Expression(text, names, evaluate.__code__, evaluate)
 

@@ -113,7 +113,7 @@ def listed_enumerate(items: Iterable[Any], start: int = 0) -> list[tuple[int, An
 
 
 def date(value: str | dt.date) -> dt.date:
-    """Read a date from ISO 8601 text; dates compare, and are written as ISO text."""
+    """Read a date from ISO 8601 text, to compare it; `str(date(x))` is text again."""
     if isinstance(value, dt.datetime):
         return value.date()
     return value if isinstance(value, dt.date) else datetime(value).date()
@@ -200,7 +200,7 @@ def _check_repeat(items: Any, count: Any) -> None:
 def power(base: Any, exponent: Any) -> Any:
     """Raise to a power; refuse whole numbers beyond 4,096 bits."""
     whole = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
-    if whole and base.bit_length() * abs(exponent) > MAX_POWER_BITS:
+    if whole and (base.bit_length() - 1) * abs(exponent) > MAX_POWER_BITS:
         raise TooLargeError(f"`**` may give whole numbers of at most {MAX_POWER_BITS:,} bits")
     return base**exponent
 

@@ -70,6 +70,8 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             self._check_call(node)
         elif isinstance(node, ast.FormattedValue):
             self._check_format(node)
+        elif isinstance(node, ast.Dict) and None in node.keys:
+            raise self._error("`**` before a value is not allowed", "name the values")
         elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
             raise self._error("a loop variable must be a name", "expressions do not change the record")
         try:

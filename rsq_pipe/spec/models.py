@@ -207,7 +207,8 @@ class RouteStage(ReadingStage):
     """Send each record to the first port whose expression holds."""
 
     route: Annotated[list[Case], Field(min_length=1)] = Field(
-        description="The cases, in order; the last is `otherwise`."
+        description="The cases, in order; the last is `otherwise`.",
+        json_schema_extra={"contains": {"required": ["otherwise"]}},
     )
 
 

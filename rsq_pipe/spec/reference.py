@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from inspect import getdoc, getmodule
+from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
 from rsq_pipe.registry import types
@@ -119,7 +119,9 @@ def _kind(field: Mapping[str, Any]) -> str:
     if choices:
         return " or ".join(dict.fromkeys(map(_kind, choices)))
     if "$ref" in field:
-        return "a group"
+        return f"group `{field['$ref'].rpartition('/')[2].lower()}`, see below".replace(
+            "`tuning`", "`defaults`"
+        )
     if "enum" in field:
         return ", ".join(f"`{choice}`" for choice in field["enum"])
     if "const" in field:
@@ -144,10 +146,13 @@ _KINDS = {
 
 
 def _functions() -> str:
-    rows = []
-    for name, function in FUNCTIONS.items():
-        module = getmodule(function)
-        ours = module is not None and module.__name__.startswith("rsq_pipe")
-        doc = (getdoc(function) or "").partition("\n")[0] if ours else "As in Python."
-        rows.append(f"| `{name}` | {doc} |")
-    return "\n".join(rows) + "\n"
+    ours = {
+        name: function
+        for name, function in FUNCTIONS.items()
+        if not isbuiltin(function) and not isclass(function)
+    }
+    pythons = " ".join(f"`{name}`" for name in FUNCTIONS if name not in ours)
+    rows = [
+        f"| `{name}` | {(getdoc(function) or '').partition(chr(10))[0]} |" for name, function in ours.items()
+    ]
+    return "\n".join([f"| {pythons} | as in Python |", *rows]) + "\n"

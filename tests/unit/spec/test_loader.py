@@ -1,0 +1,282 @@
+"""What a right pipeline file becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, RouteCase, StreamRef
+from rsq_pipe.spec.loader import check, load
+
+ORDERS = """
+version: 1
+pipeline: orders
+redis: {url: "${RSQ_REDIS_URL:-}"}
+defaults:
+  batch: {size: 100, wait: 20ms}
+  retry: {attempts: 4, backoff: {max: 10s}}
+stages:
+  read:
+    source: {type: jsonl, path: data/*.jsonl}
+  check:
+    filter: total > 0
+  enrich:
+    call: handlers:enrich
+    with: {rate: 0.2}
+    ports: [odd]
+    workers: 2
+    retry: {backoff: {first: 1s}}
+  price:
+    from: [enrich, enrich.odd]
+    map: {total: price * 2, price: null, fixed: 3}
+  route:
+    route:
+      - {to: large, when: total >= 1000}
+      - {to: small, otherwise: true}
+  large:
+    from: route.large
+    sink: {type: stream, stream: large-orders}
+  small:
+    from: [route.small, check.errors, {stream: late}]
+    filter: total
+    to: {stream: small-orders}
+"""
+ENRICH = "def enrich(order, ctx):\n    return order\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "handlers.py").write_text(ENRICH)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.jsonl").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def graph(project: Path) -> Graph:
+    return load(write(project, ORDERS), environ={})
+
+
+def write(folder: Path, text: str, name: str = "spec.yaml") -> Path:
+    spec = folder / name
+    spec.write_text(text)
+    return spec
+
+
+def short(stages: str, *, head: str = "") -> str:
+    return (
+        f"version: 1\npipeline: p\n{head}stages:\n  read: {{source: {{type: stream, stream: in}}}}\n{stages}"
+    )
+
+
+def test_stages_stand_behind_what_they_read(graph: Graph) -> None:
+    assert [stage.name for stage in graph.stages] == [
+        "read",
+        "check",
+        "enrich",
+        "price",
+        "route",
+        "large",
+        "small",
+    ]
+
+
+def test_a_stage_that_is_written_above_its_input_is_sorted_below_it(tmp_path: Path) -> None:
+    text = short("  late: {from: early, filter: a, to: {stream: x}}\n  early: {from: read, filter: a}\n")
+
+    graph = load(write(tmp_path, text))
+
+    assert [stage.name for stage in graph.stages] == ["read", "early", "late"]
+
+
+def test_a_stage_without_from_reads_the_one_above(graph: Graph) -> None:
+    assert graph.stage("check").inputs == (StreamRef("read"),)
+    assert graph.stage("route").inputs == (StreamRef("price"),)
+
+
+def test_inputs_may_be_ports_dead_letters_and_foreign_streams(graph: Graph) -> None:
+    assert graph.stage("price").inputs == (StreamRef("enrich"), StreamRef("enrich.odd"))
+    assert graph.stage("small").inputs == (
+        StreamRef("route.small"),
+        StreamRef("check:dlq"),
+        StreamRef("late", external=True),
+    )
+
+
+def test_outputs_have_a_stream_per_port(graph: Graph) -> None:
+    assert graph.stage("enrich").outputs == {"": StreamRef("enrich"), "odd": StreamRef("enrich.odd")}
+    assert graph.stage("route").outputs == {
+        "large": StreamRef("route.large"),
+        "small": StreamRef("route.small"),
+    }
+    assert graph.stage("small").outputs == {"": StreamRef("small-orders", external=True)}
+
+
+def test_a_published_output_is_read_under_its_own_name(tmp_path: Path) -> None:
+    text = short("  a: {filter: x, to: {stream: shared}}\n  b: {sink: {type: stream, stream: out}}\n")
+
+    graph = load(write(tmp_path, text))
+
+    assert graph.stage("b").inputs == (StreamRef("shared", external=True),)
+
+
+def test_stream_connectors_pass_records_between_streams(tmp_path: Path) -> None:
+    graph = load(write(tmp_path, short("  out: {sink: {type: stream, stream: out}}\n")))
+
+    read, out = graph.stages
+    assert (read.verb, read.inputs, read.outputs) == (
+        "pass",
+        (StreamRef("in", external=True),),
+        {"": StreamRef("read")},
+    )
+    assert (out.verb, out.inputs, out.outputs) == (
+        "pass",
+        (StreamRef("read"),),
+        {"": StreamRef("out", external=True)},
+    )
+
+
+def test_options_hold_what_each_verb_needs(graph: Graph) -> None:
+    read, price, route = (graph.stage(name).options for name in ("read", "price", "route"))
+
+    assert isinstance(read, ConnectorRef)
+    assert (read.kind, read.type, read.options.path) == ("source", "jsonl", ("data/*.jsonl",))
+    assert graph.stage("enrich").options == HandlerRef("handlers", "enrich", "handlers:enrich")
+    assert graph.stage("enrich").values == {"rate": 0.2}
+    assert {field: expression and expression.text for field, expression in price.items()} == {
+        "total": "price * 2",
+        "price": None,
+        "fixed": "3",
+    }
+    assert graph.stage("check").options.evaluate({"total": 1}) is True
+    assert route[0].when.evaluate({"total": 1000}) is True
+    assert route[1] == RouteCase("small", None)
+
+
+def test_a_stage_lays_its_settings_over_the_defaults_key_by_key(graph: Graph) -> None:
+    enrich, price = graph.stage("enrich"), graph.stage("price")
+
+    assert (enrich.batch_size, enrich.batch_wait, enrich.workers) == (100, 0.02, 2)
+    assert (enrich.retry.attempts, enrich.retry.first, enrich.retry.max) == (4, 1.0, 10.0)
+    assert (price.retry.attempts, price.retry.first, price.workers) == (4, 0.2, 1)
+
+
+def test_what_is_not_said_has_the_documented_default(tmp_path: Path) -> None:
+    graph = load(write(tmp_path, short("  a: {filter: x, to: {stream: y}}\n")))
+    stage = graph.stage("a")
+
+    assert (graph.max_backlog, graph.keep, graph.reclaim_idle, graph.drain_timeout) == (10_000, 0, 5, 10)
+    assert (graph.serializer, graph.redis_url, graph.telemetry.sample.value) == ("json", "", 10)
+    assert (stage.batch_size, stage.batch_wait, stage.timeout, stage.on_error) == (200, 0.05, 30, "dlq")
+    assert (stage.retry.attempts, stage.retry.first, stage.retry.max) == (3, 0.2, 30)
+    assert (stage.retry.jitter, stage.retry.deliveries, stage.concurrency) == (0.2, 5, 1)
+
+
+def test_variables_are_replaced_once_and_never_become_structure(tmp_path: Path) -> None:
+    text = short(
+        "  a:\n    filter: x\n    workers: ${WORKERS}\n    batch: {size: '${SIZE:-7}'}\n"
+        "    to: {stream: '${NAME}'}\n",
+        head="description: ${TEXT} and $${PLAIN}\n",
+    )
+    environ = {"WORKERS": "3", "NAME": "{a: ${SIZE}}", "TEXT": "'quoted"}
+
+    graph = load(write(tmp_path, text), environ=environ)
+    stage = graph.stage("a")
+
+    assert graph.description == "'quoted and ${PLAIN}"
+    assert (stage.workers, stage.batch_size) == (3, 7)
+    assert stage.outputs == {"": StreamRef("{a: ${SIZE}}", external=True)}
+
+
+@pytest.mark.parametrize("value", ["", "default"])
+def test_a_default_stands_in_for_an_empty_variable(tmp_path: Path, value: str) -> None:
+    text = short("  a: {filter: x, to: {stream: y}}\n", head="description: ${V:-default}\n")
+
+    assert load(write(tmp_path, text), environ={"V": value}).description == "default"
+
+
+def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from-a-file\n")
+    text = short(
+        "  a: {filter: x, to: {stream: y}}\n",
+        head="redis: {url: 'redis://${secret:USER_NAME}:${secret:PASSWORD}@host'}\n",
+    )
+    environ = {"USER_NAME": "me-myself", "PASSWORD_FILE": str(tmp_path / "password")}
+
+    graph = load(write(tmp_path, text), environ=environ)
+
+    assert graph.redis_url == "redis://me-myself:from-a-file@host"
+    assert graph.secrets == ("me-myself", "from-a-file")
+    assert "from-a-file" not in repr(graph.secrets[0:0]) + repr(graph).replace(graph.redis_url, "")
+
+
+def test_a_secret_is_never_part_of_a_message(tmp_path: Path) -> None:
+    text = short("  a: {filter: '${secret:S}', timeout: '${secret:S}', from: '${secret:S}'}\n")
+
+    problems = check(write(tmp_path, text), environ={"S": "hunter2"}).problems
+
+    assert len(problems) == 2
+    assert "hunter2" not in "".join(map(str, problems))
+    assert "[secret]" in "".join(map(str, problems))
+
+
+def test_aliases_share_values(tmp_path: Path) -> None:
+    text = short("  a: {filter: x, batch: &b {size: 9}}\n  c: {filter: x, batch: *b, to: {stream: y}}\n")
+
+    graph = load(write(tmp_path, text))
+
+    assert [graph.stage(name).batch_size for name in ("a", "c")] == [9, 9]
+
+
+@pytest.mark.parametrize("marker", ["pyproject.toml", ".git", ".rsq"])
+def test_the_root_is_the_nearest_folder_above_with_a_marker(tmp_path: Path, marker: str) -> None:
+    (tmp_path / marker).mkdir()
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+
+    assert load(write(folder, short("  out: {sink: {type: stream, stream: out}}\n"))).root == tmp_path
+
+
+def test_without_a_marker_the_root_is_the_current_folder_or_the_files_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, elsewhere = tmp_path / "inner", tmp_path / "elsewhere"
+    inner.mkdir()
+    elsewhere.mkdir()
+    spec = write(inner, short("  out: {sink: {type: stream, stream: out}}\n"))
+
+    monkeypatch.chdir(tmp_path)
+    assert load(spec).root == tmp_path
+    monkeypatch.chdir(elsewhere)
+    assert load(spec).root == inner
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        (ORDERS.replace("workers: 2", "workers: 3").replace("size: 100", "size: 50"), True),
+        (ORDERS.replace("version: 1", "version: 1\ndescription: x"), True),
+        (ORDERS.replace("  check:\n", "  check:\n    from: read\n"), True),
+        (ORDERS.replace("total > 0", "total > 1"), False),
+        (ORDERS.replace("rate: 0.2", "rate: 0.3"), False),
+        (ORDERS.replace("from: [enrich, enrich.odd]", "from: [enrich.odd, enrich]"), False),
+    ],
+    ids=["tuning", "description", "from spelled out", "expression", "values", "inputs"],
+)
+def test_the_spec_hash_changes_with_what_the_pipeline_does(
+    project: Path, graph: Graph, changed: str, same: bool
+) -> None:
+    other = load(write(project, changed, "other.yaml"), environ={})
+
+    assert (other.spec_hash == graph.spec_hash) is same
+
+
+def test_files_that_are_not_there_are_a_warning(project: Path) -> None:
+    (project / "data" / "a.jsonl").unlink()
+
+    checked = check(write(project, ORDERS), environ={})
+
+    assert checked.graph is not None
+    assert [problem.what for problem in checked.problems] == ["no file matches 'data/*.jsonl'"]

@@ -1,0 +1,128 @@
+"""The JSON Schema and the reference page are those committed, and the schema agrees with the loader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from yamlcore import CCoreLoader
+
+from rsq_pipe.spec.reference import reference_page
+from rsq_pipe.spec.schema import pipeline_schema, schema_text
+
+ROOT = Path(__file__).parents[3]
+WRONG = Path(__file__).parent / "wrong"
+SPECS = sorted([*ROOT.glob("pipelines/*.yaml"), *ROOT.glob("examples/**/*.yaml")])
+# What only the loader can see: names of other stages, code, the environment, order, sums of settings.
+BEYOND_SCHEMA = {
+    "bad_expressions",
+    "bad_handlers",
+    "bad_ports",
+    "cycle",
+    "cycle_through_a_stream",
+    "cycle_through_dead_letters",
+    "defaults_and_stage_disagree",
+    "duplicate_key",
+    "duplicate_stage",
+    "nothing_to_read",
+    "own_key_as_stream",
+    "read_twice",
+    "reading_a_sink",
+    "reads_itself",
+    "route_without_port",
+    "unknown_from",
+    "unknown_port",
+    "unread_outputs",
+    "unset_variables",
+}
+NOT_YAML = {
+    "alias_bomb",
+    "colon_in_text",
+    "empty",
+    "recursive_alias",
+    "tab",
+    "two_documents",
+    "unclosed_bracket",
+    "undefined_alias",
+    "unknown_tag",
+}
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    schema = pipeline_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def parse(spec: Path) -> Any:
+    return yaml.load(spec.read_text(), CCoreLoader)
+
+
+def test_the_committed_schema_is_the_one_the_models_give() -> None:
+    assert (ROOT / "docs/schema/pipeline.schema.json").read_text() == schema_text(), (
+        "run: rsq-pipe schema --output ..."
+    )
+
+
+def test_the_committed_reference_page_is_the_one_the_models_give() -> None:
+    assert (ROOT / "docs/reference/spec.md").read_text() == reference_page(), (
+        "run: rsq-pipe schema --format markdown"
+    )
+
+
+def test_every_setting_is_described() -> None:
+    schema = pipeline_schema()
+    groups = {"Pipeline": schema, **schema["$defs"]}
+
+    silent = [
+        f"{name}.{key}"
+        for name, group in groups.items()
+        for key, field in group.get("properties", {}).items()
+        if key != "type" and "description" not in field and "$ref" not in field
+    ]
+
+    assert silent == []
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: str(spec.relative_to(ROOT)))
+def test_the_schema_accepts_the_pipelines_we_ship(
+    validator: jsonschema.Draft202012Validator, spec: Path
+) -> None:
+    validator.validate(parse(spec))
+
+
+@pytest.mark.parametrize(
+    "name", sorted({spec.stem for spec in WRONG.glob("*.yaml")} - BEYOND_SCHEMA - NOT_YAML)
+)
+def test_the_schema_refuses_what_the_loader_refuses(
+    validator: jsonschema.Draft202012Validator, name: str
+) -> None:
+    assert not validator.is_valid(parse(WRONG / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        BEYOND_SCHEMA - {"bad_expressions", "bad_handlers", "bad_ports", "duplicate_key", "duplicate_stage"}
+    ),
+)
+def test_the_schema_leaves_to_the_loader_what_only_that_can_see(
+    validator: jsonschema.Draft202012Validator, name: str
+) -> None:
+    validator.validate(parse(WRONG / f"{name}.yaml"))
+
+
+def test_the_schema_lets_variables_stand_for_values(validator: jsonschema.Draft202012Validator) -> None:
+    validator.validate(
+        {
+            "version": 1,
+            "pipeline": "${NAME}",
+            "max_backlog": "${BACKLOG:-500}",
+            "keep": "${KEEP}",
+            "stages": {"read": {"source": {"type": "jsonl", "path": "${FILE}"}, "workers": "${WORKERS}"}},
+        }
+    )

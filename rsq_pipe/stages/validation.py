@@ -27,12 +27,16 @@ def validator(annotation: Any, stage: str) -> Callable[[Any], Any]:
         HandlerContractError: pydantic cannot build a schema for the annotation.
     """
     try:
-        validate = TypeAdapter(for_pydantic(annotation)).validate_python
+        adapter: TypeAdapter[Any] = TypeAdapter(for_pydantic(annotation))
+        # A model that names a class which does not exist is put off until its first record otherwise.
+        adapter.rebuild(raise_errors=True)
     except (PydanticUserError, NameError, RecursionError) as exc:
         reason = str(exc).partition("\n")[0]
         raise HandlerContractError(
             f"stage {stage!r}: records cannot be validated as {spell(annotation)}: {reason}", stage=stage
         ) from exc
+
+    validate = adapter.validate_python
 
     def checked(record: Any) -> Any:
         try:

@@ -41,6 +41,13 @@ def per_batch(orders: list[Order]) -> list[dict[str, Any]]:
 def unresolvable(price: Decimal) -> None: ...
 
 
+class Incomplete(BaseModel):
+    price: Decimal
+
+
+def incomplete(order: Incomplete) -> None: ...
+
+
 def unresolvable_return(order: Order) -> Decimal: ...  # type: ignore[empty-body]
 
 
@@ -61,3 +68,10 @@ def test_an_annotation_that_means_nothing_at_run_time_is_refused_with_the_fix() 
 
 def test_only_the_records_annotation_is_evaluated() -> None:
     assert describe(unresolvable_return).annotation is Order
+
+
+async def test_a_model_that_names_what_does_not_exist_at_run_time_is_refused_before_the_first_record() -> (
+    None
+):
+    with pytest.raises(HandlerContractError, match=r"cannot be validated as Incomplete: .*Decimal"):
+        await outcomes(incomplete)

@@ -41,7 +41,7 @@ class Order(BaseModel, extra="forbid"):
 
 
 def validate(order: Order) -> dict[str, Any]:
-    """Let valid orders pass. The annotation is the check: another record never gets here, it is a dead letter."""
+    """Let valid orders pass. The annotation is the check: what is not an Order becomes a dead letter."""
     return order.model_dump(mode="json")
 
 

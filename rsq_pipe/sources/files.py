@@ -11,11 +11,12 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from rsq_pipe.errors import SourceError
 from rsq_pipe.sources.line_reader import BLOCK_BYTES, LineReader
 from rsq_pipe.sources.position import HEAD_BYTES
+from rsq_pipe.sources.unpacked import Unpacked
 
 STDIN = "stdin"
 _BOM = b"\xef\xbb\xbf"
@@ -127,10 +128,7 @@ def _fixed_part(pattern: str) -> Path:
 def _open_file(path: Path) -> io.BufferedReader:
     if path.exists() and not path.is_file():
         raise OSError("it is not a regular file; write '-' to read standard input")
-    if path.suffix != ".gz":
-        return io.BufferedReader(io.FileIO(path), BLOCK_BYTES)
-    # BufferedReader wants readinto() and seek() only, which a GzipFile has. Its readline runs in C.
-    return io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(path)), BLOCK_BYTES)
+    return io.BufferedReader(Unpacked(path) if path.suffix == ".gz" else io.FileIO(path), BLOCK_BYTES)
 
 
 def _head(file: io.BufferedReader) -> bytes:

@@ -1,0 +1,158 @@
+"""The csv source: rows, types, nulls, and what becomes of rows that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from rsq_pipe.errors import SourceError
+from rsq_pipe.sources.source import Arrival
+
+Write = Callable[[str, bytes], Path]
+Arrivals = Callable[..., list[Arrival]]
+
+
+def test_row_becomes_a_record_of_text_under_the_header(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b'\xef\xbb\xbfid,"na""me"\r\n1,"Smith, J."\r\n\r\n2,"two\nlines"\r\n3,\xc3\xa9')
+
+    assert arrivals("csv", path="x.csv") == [
+        Arrival("x.csv:2", {"id": "1", 'na"me': "Smith, J."}),
+        Arrival("x.csv:4", {"id": "2", 'na"me': "two\nlines"}),
+        Arrival("x.csv:6", {"id": "3", 'na"me': "é"}),
+    ]
+
+
+def test_types_are_applied_and_na_and_empty_fields_are_null(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"i,f,b,s,d,t,m\n-7,1e3,Yes,NA,2013-01-31,2013-01-31T10:00:00Z,1.10\nNA,,,,,,\n")
+    types = {"i": "int", "f": "float", "b": "bool", "d": "date", "t": "datetime", "m": "decimal"}
+
+    first, second = arrivals("csv", path="x.csv", types=types, na=["NA"])
+
+    assert first.data == {
+        "i": -7,
+        "f": 1000.0,
+        "b": True,
+        "s": None,
+        "d": "2013-01-31",
+        "t": "2013-01-31T10:00:00Z",
+        "m": "1.10",
+    }
+    assert second.data == dict.fromkeys("ifbsdtm")
+
+
+def test_empty_text_can_be_kept_while_empty_numbers_are_null(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"name,age\n,\n")
+
+    [arrival] = arrivals("csv", path="x.csv", types={"age": "int"}, empty="keep")
+
+    assert arrival.data == {"name": "", "age": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("int", "1_000"),
+        ("int", "1.5"),
+        ("float", "nan"),
+        ("float", "inf"),
+        ("float", "1_0"),
+        ("bool", "maybe"),
+        ("date", "31.01.2013"),
+        ("datetime", "noon"),
+        ("decimal", "NaN"),
+        ("decimal", "ten"),
+    ],
+)
+def test_field_that_is_not_of_its_type_breaks_its_row_only(
+    write: Write, arrivals: Arrivals, kind: str, text: str
+) -> None:
+    write("in/x.csv", f"a,v\n1,\n2,{text}\n3,\n".encode())
+
+    before, broken, after = arrivals("csv", path="in/x.csv", types={"v": kind})
+
+    assert broken.error == f"in/x.csv:3: column 'v': {text!r} is not of type {kind}"
+    assert (broken.offset, broken.data, broken.raw) == ("x.csv:3", None, f"2,{text}".encode())
+    assert (before.data, after.data) == ({"a": "1", "v": None}, {"a": "3", "v": None})
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (b"1", "1 fields where the header has 2"),
+        (b"1,2,3", "3 fields where the header has 2"),
+        (b"1,\xff", "utf-8"),
+        (b'1,"a"b', "expected after"),
+        (b"1,a\rb", "new-line character"),
+    ],
+)
+def test_row_that_cannot_be_read_arrives_broken(
+    write: Write, arrivals: Arrivals, row: bytes, why: str
+) -> None:
+    write("x.csv", b"a,b\n" + row + b"\n3,4\n")
+
+    broken, after = arrivals("csv", path="x.csv")
+
+    assert why in broken.error
+    assert broken.raw == row
+    assert after == Arrival("x.csv:3", {"a": "3", "b": "4"})
+
+
+@pytest.mark.parametrize("limit", ["1MiB", "20B"])
+def test_quote_that_is_never_closed_costs_its_line_and_not_the_rest_of_the_file(
+    write: Write, arrivals: Arrivals, limit: str
+) -> None:
+    write("x.csv", b'a,b\n1,"open\n' + b"".join(b"%d,x\n" % n for n in range(2, 9)))
+
+    broken, *rows = arrivals("csv", path="x.csv", max_line=limit)
+
+    assert (broken.offset, broken.raw) == ("x.csv:2", b'1,"open')
+    assert [(row.offset, row.data) for row in rows] == [
+        (f"x.csv:{n + 1}", {"a": str(n), "b": "x"}) for n in range(2, 9)
+    ]
+
+
+def test_overlong_line_arrives_capped_and_reading_goes_on_behind_it(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"a,b\n1," + b"x" * 3_000_000 + b"\n3,4\n")
+
+    broken, after = arrivals("csv", path="x.csv", max_line="100KiB")
+
+    assert broken.raw == b"1," + b"x" * (64 * 1024 - 2)
+    assert "max_line" in broken.error
+    assert after == Arrival("x.csv:3", {"a": "3", "b": "4"})
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        (b"", "does not begin with a header line"),
+        (b"a,b,a", "names column 'a' twice"),
+        (b"a,,b", "column 2 of the header has no name"),
+        (b'a,"b', "unexpected end"),
+        (b"a,size", "did you mean 'size'"),
+    ],
+)
+def test_header_that_cannot_be_meant_ends_the_source(
+    write: Write, arrivals: Arrivals, header: bytes, why: str
+) -> None:
+    write("x.csv", header)
+
+    with pytest.raises(SourceError, match=r"^x\.csv:1: ") as caught:
+        arrivals("csv", path="x.csv", types={"sizes": "int"} if b"size" in header else {})
+
+    assert why in str(caught.value)
+
+
+def test_fields_may_be_parted_by_another_character(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"a;b\n1,5;2\n")
+
+    assert [arrival.data for arrival in arrivals("csv", path="x.csv", delimiter=";")] == [
+        {"a": "1,5", "b": "2"}
+    ]
+
+
+def test_unknown_option_is_refused(arrivals: Arrivals) -> None:
+    with pytest.raises(ValidationError, match="delimeter"):
+        arrivals("csv", path="x.csv", delimeter=";")

@@ -48,7 +48,7 @@ def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users
             `rsq_pipe.sources` or `rsq_pipe.sinks` that names such a module.
 
     Raises:
-        LookupError: There is none of this type.
+        LookupError: There is none of this type, or an installed one cannot be imported.
     """
     module = _builtin(kind, type) or _installed(kind, type)
     options = getattr(module, "Options", None)
@@ -89,6 +89,9 @@ def _builtin(kind: Kind, name: str) -> ModuleType | None:
 
 def _installed(kind: Kind, name: str) -> ModuleType | None:
     for point in entry_points(group=_package(kind), name=name):
-        loaded: ModuleType = point.load()
+        try:
+            loaded: ModuleType = point.load()
+        except Exception as exc:
+            raise LookupError(f"{kind} type {name!r} is installed, but fails when imported: {exc}") from exc
         return loaded
     return None

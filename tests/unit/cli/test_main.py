@@ -1,0 +1,73 @@
+"""The command line's frame: errors to messages and exit codes, commands imported when called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+
+from rsq_pipe import errors
+from rsq_pipe.cli.errors import exit_code, report, report_fault
+from rsq_pipe.cli.main import COMMANDS
+from rsq_pipe.spec.problem import Problem
+
+PROBLEM = Problem("orders.yaml", 3, 7, "stages.read", "it has no verb", "give it one")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.SpecSyntaxError(PROBLEM), 2),
+        (errors.SpecValidationError([PROBLEM]), 2),
+        (errors.HandlerNotFoundError("there is no module 'a'"), 2),
+        (errors.ServerUnavailableError("cannot reach localhost:6379"), 3),
+        (errors.ServerTimeoutError("no answer"), 3),
+        (errors.ServerStartError("no binary"), 3),
+        (errors.SinkError("disk full"), 1),
+        (errors.GroupLostError("the group is gone"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_has_an_exit_code(error: errors.RsqPipeError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_the_problems_of_a_spec_begin_with_their_place(capsys: pytest.CaptureFixture[str]) -> None:
+    report(errors.SpecValidationError([PROBLEM]))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "orders.yaml:3:7: stages.read: it has no verb; give it one",
+        "rsq-pipe: 1 mistake; nothing was run",
+    ]
+
+
+def test_other_errors_begin_with_our_name(capsys: pytest.CaptureFixture[str]) -> None:
+    report(errors.SinkError("out/large.jsonl: disk full"))
+
+    assert capsys.readouterr().err == "rsq-pipe: out/large.jsonl: disk full\n"
+
+
+def test_a_fault_of_ours_shows_its_traceback_only_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = report_fault(ValueError("x"), debug=False), capsys.readouterr().err
+    loud = report_fault(ValueError("x"), debug=True), capsys.readouterr().err
+
+    assert quiet[0] == loud[0] == 70
+    assert "fault of rsq-pipe: ValueError: x" in quiet[1]
+    assert "RSQ_DEBUG=1" in quiet[1]
+    assert "ValueError: x\n" in loud[1].splitlines(keepends=True)[-1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_command_says_itself(name: str) -> None:
+    module, summary = COMMANDS[name]
+
+    assert find_spec(module) is not None
+    help_text = import_module(module).command.help
+    assert help_text.strip().splitlines()[0] == summary
+
+
+def test_a_problem_is_one_line() -> None:
+    problem = Problem("a.yaml", 1, 2, "", "two\nlines", "", "warning")
+
+    assert str(problem) == "a.yaml:1:2: warning: two lines"

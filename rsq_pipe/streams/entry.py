@@ -47,8 +47,14 @@ class RawEntry(NamedTuple):
     def headers(self) -> Mapping[str, str]:
         """Every field but `data`; bytes that are not UTF-8 become backslash escapes, never an error."""
         fields = self.fields
-        if len(fields) == 2 and fields[0] == DATA:
-            return NO_HEADERS
+        if fields[0] == DATA and len(fields) <= 4:
+            # Nearly every entry: the record and its id, or the record alone.
+            if len(fields) == 2:
+                return NO_HEADERS
+            try:
+                return {fields[2].decode(): fields[3].decode()}
+            except UnicodeDecodeError:
+                pass
         return {
             name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
             for name, value in zip(fields[::2], fields[1::2], strict=True)

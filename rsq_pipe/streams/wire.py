@@ -36,21 +36,22 @@ class _Sheet:
     def __init__(self) -> None:
         self.keys: dict[str, int] = {}
         self.kinds: dict[str, str] = {}
-        self.ids: dict[str, list[tuple[int, int]]] = {}
+        self.ids: dict[str, list[str]] = {}
         self.body: list[str | bytes | int] = []
 
     def add(self, part: Part) -> None:
-        body, ids = self.body, self.ids
+        body = self.body
         body.append(len(part.entries))
         for stream, entry_id, deliveries in part.entries:
-            ms, _, seq = entry_id.partition("-")
-            if stream not in ids:
-                ids[stream] = []
-            ids[stream].append((int(ms), int(seq)))
-            body += (self.place(stream), entry_id, deliveries)
+            ids = self.ids.get(stream)
+            if ids is None:
+                ids = self.ids[stream] = []
+            ids.append(entry_id)
+            body += (self.keys.get(stream) or self.place(stream), entry_id, deliveries)
         body += (part.dropped, part.delivered, len(part.outputs) + len(part.retries) + len(part.dead))
         for stream, fields in part.outputs:
-            body += ("o", self.target(stream, "stream"), len(fields))
+            place = self.keys[stream] if self.kinds.get(stream) == "stream" else self.target(stream, "stream")
+            body += ("o", place, len(fields))
             body += fields
         for retry in part.retries:
             body += ("r", self.target(retry.key, "zset"), retry.delay, retry.member)
@@ -99,8 +100,7 @@ def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> l
         head += (sheet.keys[key], kind)
     head.append(len(sheet.ids))
     for stream, ids in sheet.ids.items():
-        low, high = min(ids), max(ids)
-        head += (sheet.keys[stream], f"{low[0]}-{low[1]}", f"{high[0]}-{high[1]}", len(ids))
+        head += (sheet.keys[stream], len(ids))
     return head
 
 

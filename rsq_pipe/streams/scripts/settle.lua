@@ -7,7 +7,7 @@
 --       counters: place of a hash or 0, name prefix
 --       position: place of a hash or 0, field, expected value, new value
 --       targets:  how many, then (place, type) each
---       inputs:   how many streams, then (place, lowest id, highest id, how many ids) each
+--       inputs:   how many streams, then (place, how many ids) each
 --       parts:    until the end: how many entries, (place, id, delivery count) each,
 --                 dropped records, records that left through a sink, how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
@@ -36,6 +36,16 @@ for _ = 1, count() do
   end
 end
 
+-- A counter that is no number would stop the script after its writes and before its acknowledgements.
+if counters > 0 then
+  local names = {prefix .. 'in', prefix .. 'out', prefix .. 'dropped', prefix .. 'retried', prefix .. 'dead'}
+  for i, value in ipairs(redis.call('HMGET', KEYS[counters], unpack(names))) do
+    if value and not value:match('^%-?%d+$') then
+      return redis.error_reply('WRONGTYPE ' .. KEYS[counters] .. ' counts in ' .. names[i] .. ' what is no number')
+    end
+  end
+end
+
 if position > 0 then
   local stored = redis.call('HGET', KEYS[position], field) or ''
   if stored ~= expected then
@@ -43,12 +53,13 @@ if position > 0 then
   end
 end
 
--- Owner and delivery count of the batch's entries, in one call a stream. Other entries of this consumer may
--- stand between them; where the reply is full and lacks an entry, that one is asked for alone.
+-- Owner and delivery count of the batch's entries. A consumer holds little beside its batch, so as many of
+-- its pending entries as the batch has are nearly always the batch. Where the reply is full and lacks an
+-- entry, that one is asked for alone.
 local owned, full = {}, {}
 for _ = 1, count() do
-  local place, low, high, n = count(), take(), take(), count()
-  local pending = redis.call('XPENDING', KEYS[place], group, low, high, n, consumer)
+  local place, n = count(), count()
+  local pending = redis.call('XPENDING', KEYS[place], group, '-', '+', n, consumer)
   local counts = {}
   for i = 1, #pending do
     counts[pending[i][1]] = pending[i][4]
@@ -85,7 +96,11 @@ while at < last do
       at = at + 3
     else
       at = at + 1
-      at = at + count()
+      local n = count()
+      if n < 2 or n % 2 == 1 then
+        return redis.error_reply('WRONGFIELDS an output has ' .. n .. ' names and values; they come in pairs')
+      end
+      at = at + n
     end
   end
   parts[#parts + 1] = part

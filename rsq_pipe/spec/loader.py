@@ -22,6 +22,8 @@ from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import Draft, draft
 from rsq_pipe.spec.wiring import report_unread, wire
 
+MAX_STAGES = 300  # each is a consumer group with connections of its own
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -91,6 +93,11 @@ def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
         return {}  # reported with the other settings of the pipeline
     if not stages:
         document.report(("stages",), "the pipeline has no stages", "begin with a `source`")
+    if len(stages) > MAX_STAGES:
+        document.report(
+            ("stages",), f"the pipeline has more than {MAX_STAGES} stages", "make it several pipelines"
+        )
+        return {}
     return {name: draft(document, name, value) for name, value in stages.items()}
 
 

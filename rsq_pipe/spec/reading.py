@@ -38,6 +38,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
     text = _read_text(path)
     loader = CCoreLoader(text)
     try:
+        _check_depth(file, text)
         node = loader.get_single_node()
     except yaml.YAMLError as exc:
         raise _syntax_error(file, text, exc) from exc
@@ -77,6 +78,18 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:
         (fix for word, fix in _FIXES.items() if word in what), "check indentation, brackets and quotes"
     )
     return SpecSyntaxError(Problem(file, line, column, "", f"not YAML: {what}", fix))
+
+
+def _check_depth(file: str, text: str) -> None:
+    """Refuse deep nesting before nodes are made: the C library makes them by recursion, and would crash."""
+    depth = 0
+    for event in yaml.parse(text, Loader=CCoreLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            mark = event.start_mark
+            assert mark is not None
+            what = f"the file is deeper than {MAX_DEPTH} levels"
+            raise SpecSyntaxError(Problem(file, mark.line + 1, mark.column + 1, "", what, "write it flatter"))
 
 
 def _at(text: str, line: int, column: int) -> str:
@@ -119,8 +132,6 @@ class _Builder:
             what = f"the file expands to more than {MAX_VALUES:,} values"
         elif any(node is known for known in self._open):
             what = "the alias stands within what it names"
-        elif len(self._open) > MAX_DEPTH:
-            what = f"the file is deeper than {MAX_DEPTH} levels"
         else:
             return
         raise SpecSyntaxError(Problem(self.document.file, *place, spell(path[:1]), what, "write it out"))

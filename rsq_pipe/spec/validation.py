@@ -21,6 +21,7 @@ _WANTED = {
     "string": "text",
     "int": "a whole number",
     "float": "a number",
+    "finite": "a finite number",
     "bool": "true or false",
     "dict": "a mapping",
     "model": "a mapping",
@@ -192,18 +193,24 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]:
     if kind in ("literal_error", "enum"):
         choices = context["expected"].replace(" or ", ", ").split(", ")
-        names = [choice.strip("'") for choice in choices]
-        return f"{value!r} is not allowed here", suggest(str(value), names)
+        names = [{"True": "true", "False": "false"}.get(choice, choice.strip("'")) for choice in choices]
+        shown = json.dumps(value) if isinstance(value, bool) else repr(value)
+        return f"{shown} is not allowed here", suggest(str(value), names)
     if kind.removeprefix("string_") in _BOUNDS:
         bound, words = _BOUNDS[kind.removeprefix("string_")]
-        unit = " characters" if kind.startswith("string_") else " items" if "length" in bound else ""
-        return f"must be {words} {context[bound]:,}{unit}, not {describe(value)}", ""
+        if "length" not in bound:
+            return f"must be {words} {context[bound]:,}, not {describe(value)}", ""
+        return f"must have {words} {context[bound]:,} {_units(value, context[bound])}", ""
     wanted = _WANTED.get(kind.partition("_")[0])
     if wanted:
         return f"must be {wanted}, not {describe(value)}", _unquote(value, wanted)
     if kind == "string_pattern_mismatch":
         return f"{value!r} does not match {context['pattern']}", ""
     return f"{describe(value)} is not allowed here", "see the reference page of the spec"
+
+
+def _units(value: object, count: int) -> str:
+    return f"{'character' if isinstance(value, str) else 'item'}{'' if count == 1 else 's'}"
 
 
 def _unquote(value: object, wanted: str) -> str:

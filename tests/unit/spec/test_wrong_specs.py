@@ -70,7 +70,7 @@ def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     [
         (b"version: \xff\n", "the file is not UTF-8: byte 9"),
         (b"#" * (2**20 + 1), "the file is larger than 1,048,576 bytes"),
-        (b"a: [" * 400, "not YAML: "),
+        (b"[" * 500_000, "the file is deeper than 50 levels"),
         (b"version: \x00\n", "not YAML: "),
     ],
     ids=["not UTF-8", "too large", "too deep", "control character"],

@@ -7,9 +7,11 @@ import logging
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.dead_letter import dead_letter
+from rsq_pipe.streams.decoding import decoded, undecoded
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.retry import DLQHandler
+from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Entry, Part
 
 log = logging.getLogger("rsq_pipe.streams")
@@ -22,10 +24,18 @@ class Burial:
     Args:
         client: The server.
         config: The consumer's settings; `dlq_stream` is written in the step that acknowledges.
+        serializer: How records are decoded for the user's function; what it cannot decode stays bytes.
         dlq_handler: The user's function, called first.
     """
 
-    def __init__(self, client: StreamClient, config: ConsumerConfig, dlq_handler: DLQHandler | None) -> None:
+    def __init__(
+        self,
+        client: StreamClient,
+        config: ConsumerConfig,
+        serializer: Serializer,
+        dlq_handler: DLQHandler | None,
+    ) -> None:
+        self._serializer = serializer
         self._target = client.key(config.dlq_stream) if config.dlq_stream else None
         self._group = config.group
         self._most = config.max_deliveries
@@ -51,10 +61,8 @@ class Burial:
             log.error("%s cannot be dead-lettered (%s): set dlq_stream or dlq_handler", where, reason)
             return None
         if self._dlq_handler is not None:
-            raw = entry.data
-            message = StreamMessage(entry.id, raw, entry.deliveries, entry.headers, entry.stream, raw)
             try:
-                await self._dlq_handler(message, reason)
+                await self._dlq_handler(self._message(entry), reason)
             except Exception:  # user code; the entry stays pending, so nothing is lost
                 log.exception("dlq_handler failed on %s; the entry stays pending", where)
                 return None
@@ -71,3 +79,11 @@ class Burial:
                 )
             ]
         return Part([Entry(entry.stream, entry.id, entry.deliveries)], dead=dead)
+
+    def _message(self, entry: RawEntry) -> StreamMessage:
+        # The delivery that found the entry exhausted reached no handler.
+        entry = entry._replace(deliveries=min(entry.deliveries, self._most))
+        try:
+            return decoded(entry, self._serializer)
+        except Exception:  # noqa: BLE001  it may be what cannot be decoded that is dead-lettered
+            return undecoded(entry)

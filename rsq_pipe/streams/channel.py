@@ -35,6 +35,7 @@ class Channel:
         self._bound = bound
         self._patience = patience
         self._pools: dict[asyncio.AbstractEventLoop, LinkPool] = {}
+        self._own: set[Link] = set()
 
     async def execute(self, *command: str | bytes | float, key: str, timeout: float | None = None) -> Any:
         """
@@ -52,20 +53,26 @@ class Channel:
         self, commands: Sequence[Command], *, key: str, timeout: float | None = None
     ) -> list[Any]:
         """Send commands in one write to the server that holds `key`; error replies are items, not raised."""
-        pool = self._pool()
-        replies: list[Any] = []
+        replies: list[Any] = [None] * len(commands)
+        todo = list(range(len(commands)))
         for _ in range(_MOVES):
-            async with pool.link(key) as link:
-                try:
-                    replies = await link.exchange(commands, timeout=timeout or self.timeout)
-                except StreamError:
-                    await pool.topology.forget()
-                    raise
-            if not any(isinstance(reply, MovedError | AskError) for reply in replies):
+            answers = await self._once([commands[index] for index in todo], key, timeout or self.timeout)
+            for index, answer in zip(todo, answers, strict=True):
+                replies[index] = answer
+            # A key may move between two commands of one write: only those that were refused go again.
+            todo = [index for index in todo if isinstance(replies[index], MovedError | AskError)]
+            if not todo:
                 break
-            # Nobody applied a moved key's commands: the keys of one call are all in one slot.
-            await pool.topology.forget()
+            await self.moved()
         return replies
+
+    async def _once(self, commands: Sequence[Command], key: str, timeout: float) -> list[Any]:
+        async with self._pool().link(key) as link:
+            try:
+                return await link.exchange(commands, timeout=timeout)
+            except StreamError:
+                await self.moved()
+                raise
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Run a script on the server that holds `keys[0]`."""
@@ -79,9 +86,16 @@ class Channel:
         return checked(reply, self.address)
 
     async def link(self, key: str) -> Link:
-        """Make a link of one's own to `key`'s server, for blocking reads; the caller closes it."""
-        topology = self._pool().topology
-        return topology.link(await topology.place(key))
+        """Make a link of one's own to `key`'s server, for blocking reads; `release` it."""
+        pool = self._pool()
+        link = pool.topology.link(await pool.topology.place(key))
+        self._own.add(link)
+        return link
+
+    async def release(self, link: Link) -> None:
+        """Close a link of one's own; `close` does it for those that were forgotten."""
+        self._own.discard(link)
+        await link.close()
 
     async def moved(self) -> None:
         """Look for the keys anew before the next command: a link of one's own failed, or was told MOVED."""
@@ -89,6 +103,9 @@ class Channel:
 
     async def close(self) -> None:
         """Let go of the running loop's links; idempotent."""
+        own, self._own = self._own, set()
+        for link in own:
+            await link.close()
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.leave()
@@ -96,7 +113,8 @@ class Channel:
     def _pool(self) -> LinkPool:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
-        if pool is None:
+        if pool is None or pool.is_closed:
+            self._pools = {loop: pool for loop, pool in self._pools.items() if not loop.is_closed()}
             pool = self._pools[loop] = LinkPool.join(
                 self.endpoint, bound=self._bound, patience=self._patience
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from redis.asyncio.connection import Connection, SSLConnection
@@ -11,6 +12,7 @@ from rsq_pipe.errors import GroupLostError, SettleError
 from rsq_pipe.streams import wire
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.claim import START, Claim, claim_reply
+from rsq_pipe.streams.decoding import undecoded
 from rsq_pipe.streams.endpoint import Endpoint
 from rsq_pipe.streams.entry import RawEntry, fields_of, range_reply, read_reply
 from rsq_pipe.streams.link import Command, checked
@@ -38,8 +40,7 @@ class StreamClient:
     """
     Talk to one server or cluster.
 
-    Connections are opened when needed, shared by clients of the same endpoint and event loop, and
-    closed with the last of these clients.
+    Connections are opened when needed, shared by clients of one endpoint and event loop, closed with the last.
 
     Args:
         host, port, db, username, password, ssl: Where the server is and how to log in.
@@ -68,8 +69,8 @@ class StreamClient:
         **settings: Any,
     ) -> None:
         settings |= {"host": host, "port": port, "db": db, "username": username, "password": password}
-        settings |= {"client_name": client_name, "socket_connect_timeout": socket_connect_timeout}
-        settings |= {"socket_keepalive": socket_keepalive}
+        settings |= {"client_name": client_name, "socket_keepalive": socket_keepalive}
+        settings |= {"socket_connect_timeout": socket_connect_timeout}
         self._set_up(
             Endpoint(settings, SSLConnection if ssl else Connection),
             prefix=prefix,
@@ -84,11 +85,15 @@ class StreamClient:
         Make a client from a URL: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, `rediss+cluster://`.
 
         Raises:
-            ValueError: The URL is malformed.
+            ValueError: The URL is malformed, or a setting is not known.
         """
         own = {name: settings.pop(name) for name in _OWN if name in settings}
         settings.setdefault("socket_connect_timeout", 5)
-        return cls._of(Endpoint.from_url(url, **settings), **own)
+        endpoint = Endpoint.from_url(url, **settings)
+        # What the URL's query says of the client, not of a connection.
+        settings = dict(endpoint.settings)
+        own |= {name: settings.pop(name) for name in _OWN if name in settings}
+        return cls._of(replace(endpoint, settings=settings), **own)
 
     @classmethod
     def from_cluster(
@@ -121,6 +126,10 @@ class StreamClient:
         pool_timeout: float = 5,
         socket_timeout: float | None = None,
     ) -> None:
+        try:
+            endpoint.connection(**endpoint.settings)
+        except TypeError as exc:
+            raise ValueError(f"not a setting of a connection: {exc}") from exc
         self.prefix = prefix
         self.channel = Channel(
             endpoint,
@@ -196,7 +205,7 @@ class StreamClient:
             key=key,
             timeout=self.channel.timeout + block_ms / 1000,
         )
-        return [_undecoded(entry) for entry in read_reply(reply)]
+        return [undecoded(entry) for entry in read_reply(reply)]
 
     async def ack(self, stream: str, group: str, ids: Sequence[str]) -> int:
         """Acknowledge entries; return how many were pending. XACK asks nobody who owns them: see `settle`."""
@@ -232,7 +241,7 @@ class StreamClient:
             for entry_id in claim.ids:
                 entry = await self.redeliver(stream, group, consumer, entry_id)
                 if entry is not None:
-                    found.append(_undecoded(entry))
+                    found.append(undecoded(entry))
             passes += 1
             if claim.cursor in (START, cursor):  # the end, or a server whose cursor does not move
                 break
@@ -290,7 +299,7 @@ class StreamClient:
         key = self.key(stream)
         replies = await self.channel.exchange([["XRANGE", key, i, i] for i in ids], key=key)
         address = self.channel.address
-        return [_undecoded(entry) for reply in replies for entry in range_reply(key, checked(reply, address))]
+        return [undecoded(entry) for reply in replies for entry in range_reply(key, checked(reply, address))]
 
     async def stream_len(self, stream: str) -> int:
         """Count a stream's entries; 0 if there is no such stream."""
@@ -327,8 +336,7 @@ class StreamClient:
 
         Args:
             settlement: What becomes of each entry of one batch; at most 1,000 entries, all keys in one slot.
-            group: The consumer group of every input.
-            consumer: Who holds the inputs; entries that are no longer its own are fenced.
+            group, consumer: Who holds the inputs; entries that are no longer its own are fenced.
 
         Returns:
             The parts committed and those fenced (already settled, or taken over by another consumer).
@@ -364,8 +372,7 @@ class StreamClient:
         Returns:
             `.refused` holds the stored position where it is neither the expected nor the new one.
 
-        Raises:
-            ServerUnavailableError: Whether it was applied is unknown. Calling again is safe.
+        Raises: As of `settle`.
 
         Delivery: what lies between two positions enters once.
         Cancellation: runs to the end.
@@ -391,8 +398,3 @@ class StreamClient:
 
 
 _OWN = ("prefix", "max_connections", "pool_timeout", "socket_timeout")
-
-
-def _undecoded(entry: RawEntry) -> StreamMessage:
-    raw = entry.data
-    return StreamMessage(entry.id, raw, entry.deliveries, entry.headers, entry.stream, raw)

@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import inspect
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakSet
 
-from rsq_pipe.errors import DecodeError, GroupLostError, StreamError
+from rsq_pipe.errors import GroupLostError, StreamError
+from rsq_pipe.streams.acknowledgement import acknowledgement
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.burial import Burial
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.holding import Holding
 from rsq_pipe.streams.membership import Membership
@@ -25,6 +28,12 @@ from rsq_pipe.streams.reclaim import Reclaim
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.streams.settlement import Counters, Entry, Settled, Settlement
+
+_LEAVE = 2.0
+"""Seconds that handing back may take when a consumer ends; what it could not hand back is reclaimed later."""
+
+_UNBLOCKED_PAUSE = 0.05
+"""Seconds between two reads of an empty stream where `block_ms` is 0."""
 
 log = logging.getLogger("rsq_pipe.streams")
 
@@ -84,9 +93,10 @@ class StreamConsumer:
         self._reader = Reader(client.channel, keys, group, name)
         self._holding = Holding(client.channel, group, name)
         self._reclaim = Reclaim(client, self.streams, config, self._holding)
-        self._burial = Burial(client, config, dlq_handler)
+        self._burial = Burial(client, config, self._serializer, dlq_handler)
         self._tally = ConsumerTally()
         self._stopping = asyncio.Event()
+        self._due = asyncio.Event()  # there may be something to reclaim before the next turn
         self._open = asyncio.Event()
         self._open.set()
         # One batch at a time, although reclaimed entries come beside new ones.
@@ -111,11 +121,12 @@ class StreamConsumer:
         ]
         lanes = [asyncio.ensure_future(self._read_on()), asyncio.ensure_future(self._reclaim_on())]
         try:
-            done, _ = await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
-            for lane in done:
-                lane.result()
+            await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
+            self.stop()
+            # Where one lane failed the other still ends its batch.
+            await asyncio.gather(*lanes)
         finally:
-            self._stopping.set()
+            self.stop()
             for task in (*lanes, *beside):
                 task.cancel()
             await asyncio.wait([*lanes, *beside])
@@ -124,9 +135,10 @@ class StreamConsumer:
     def stop(self) -> None:
         """Finish the batch in hand, settle it, hand back the rest and return from `run`; idempotent."""
         self._stopping.set()
+        self._due.set()
 
     def pause(self) -> None:
-        """Take no new batch until `resume`; what is in hand goes on."""
+        """Begin no read until `resume`; what is in hand, or what a read under way brings, is handled."""
         self._open.clear()
 
     def resume(self) -> None:
@@ -140,12 +152,15 @@ class StreamConsumer:
         Raises:
             StreamError: From the server.
         """
-        await self._membership.ensure()
-        for entry in await self._reclaim.tick():
-            await self._handle_again(entry)
-        self._membership.remember(batch := await self._read_batch())
-        await self._handle_new(batch)
-        await self._membership.trim()
+        beat = asyncio.ensure_future(self._beat())
+        try:
+            await self._membership.ensure()
+            await self._handle_due(await self._reclaim.tick())
+            await self._handle_new(await self._read_batch())
+            await self._membership.tend()
+        finally:
+            beat.cancel()
+            await asyncio.wait([beat])
 
     def metrics(self) -> ConsumerMetrics:
         """Return what was consumed and how fast; asks no server."""
@@ -162,15 +177,17 @@ class StreamConsumer:
         backoff = Backoff(self.config.group)
         while not self._stopping.is_set():
             try:
+                if not self._open.is_set():
+                    await _first(self._open.wait(), self._stopping.wait())
+                    continue
                 await self._membership.ensure()
                 batch = await self._read_batch()
-                self._membership.remember(batch)
                 await self._handle_new(batch)
                 backoff.reset()
+                if not batch and not self.config.block_ms:
+                    await _until(self._stopping, _UNBLOCKED_PAUSE)
             except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
                 await self._survive(exc, backoff)
-            if not self._open.is_set():
-                await _first(self._open.wait(), self._stopping.wait())
 
     async def _reclaim_on(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")
@@ -178,25 +195,22 @@ class StreamConsumer:
         while not self._stopping.is_set():
             try:
                 await self._membership.ensure()
-                if self._reader.may_have_lost_a_reply:
-                    await self._reclaim.find_lost()
-                due = await self._reclaim.tick()
-                while due and not self._stopping.is_set():
-                    await self._handle_again(due.pop(0))
-                self._reclaim.let_go(due)
-                await self._membership.trim()
+                self._due.clear()
+                await self._handle_due(await self._reclaim.tick())
+                await self._membership.tend()
                 backoff.reset()
             except Exception as exc:  # noqa: BLE001  as above
                 await self._survive(exc, backoff)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+            if not self._stopping.is_set():
+                await _until(self._due, pause)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.config.heartbeat_ms / 1000)
-            # A server that is away is noticed by the lanes; the beat only has to try again.
-            with contextlib.suppress(StreamError):
+            try:
                 await self._holding.keep_alive()
+            except StreamError:  # the lanes notice and report it; the beat only has to try again
+                log.debug("group %s: no heartbeat", self.config.group, exc_info=True)
 
     async def _end_blocked_read_on_stop(self) -> None:
         await self._stopping.wait()
@@ -205,13 +219,18 @@ class StreamConsumer:
     async def _leave(self) -> None:
         await self._reader.close()
         # Where the server is away the entries come back by themselves, when they have been idle long enough.
-        with contextlib.suppress(StreamError):
-            await self._membership.leave()
+        with contextlib.suppress(StreamError, TimeoutError):
+            async with asyncio.timeout(_LEAVE):
+                await self._membership.leave()
 
     # Batches
 
     async def _read_batch(self) -> list[RawEntry]:
         size, wait = self.config.batch_size, self.config.batch_wait_ms / 1000
+        if self._reader.may_have_lost_a_reply:
+            if await self._reclaim.find_lost(self._reader.received):
+                self._due.set()
+            self._reader.may_have_lost_a_reply = False
         batch = await self._reader.read(size, self.config.block_ms)
         self._hold(batch)
         loop = asyncio.get_running_loop()
@@ -220,7 +239,10 @@ class StreamConsumer:
             left = int((deadline - loop.time()) * 1000)
             if left <= 0:
                 break
-            more = await self._reader.read(size - len(batch), left)
+            try:
+                more = await self._reader.read(size - len(batch), left)
+            except StreamError:  # the next read meets it too, with nothing in hand
+                break
             self._hold(more)
             batch += more
         return batch
@@ -229,29 +251,35 @@ class StreamConsumer:
         # COUNT holds per stream, so a read of several streams may bring more than one batch.
         size = self.config.batch_size
         self._tally.received(len(entries))
-        for start in range(0, len(entries), size):
-            batch = entries[start : start + size]
-            async with self._handling:
-                await self._handle(batch)
+        rest = entries
+        try:
+            while rest:
+                batch, rest = rest[:size], rest[size:]
+                async with self._handling:
+                    await self._handle(batch)
+                self._membership.remember(batch)
+        finally:
+            self._let_go(rest)
+
+    async def _handle_due(self, due: list[Entry]) -> None:
+        """Handle entries one at a time, so that one which kills its worker takes no neighbour with it."""
+        waiting = deque(due)
+        try:
+            while waiting and not self._stopping.is_set():
+                async with self._handling:
+                    await self._handle_again(waiting[0])
+                self._reclaim.let_go([waiting.popleft()])
+        finally:
+            self._reclaim.let_go(waiting)
 
     async def _handle_again(self, entry: Entry) -> None:
-        """Handle one entry alone, so that one which kills its worker takes no neighbour with it."""
-        async with self._handling:
-            if self._stopping.is_set():
-                self._reclaim.let_go([entry])
-                return
-            stream, entry_id, _ = entry
-            raw = await self._reclaim.redeliver(entry)
-            if raw is None:
-                self._reclaim.let_go([entry])
-                return
-            self._tally.received(1)
-            if raw.deliveries > self.config.max_deliveries:
-                try:
-                    await self._bury(raw, "max_deliveries", self._burial.exhausted(raw))
-                finally:
-                    self._holding.let_go(stream, [entry_id])
-                return
+        raw = None if self._stopping.is_set() else await self._reclaim.redeliver(entry)
+        if raw is None:
+            return
+        self._tally.received(1)
+        if raw.deliveries > self.config.max_deliveries and await self._decode([raw]):
+            await self._bury(raw, "max_deliveries", self._burial.exhausted(raw))
+        elif raw.deliveries <= self.config.max_deliveries:
             await self._handle([raw])
 
     async def _handle(self, entries: Sequence[RawEntry]) -> None:
@@ -260,48 +288,25 @@ class StreamConsumer:
             if not messages:
                 return
             try:
-                wish = await self._handler(messages)
+                settlement = acknowledgement(messages, await self._handler(messages), self.config.group)
             except Exception as exc:  # user code; its entries stay pending and come back one at a time
                 self._tally.errors += 1
                 log.exception("handler of group %s failed on %d messages", self.config.group, len(messages))
                 await self._report(exc)
                 return
-            settlement = self._settlement(messages, wish)
             if settlement is not None:
                 await self._settle(settlement)
         finally:
-            for entry in entries:
-                self._holding.let_go(entry.stream, [entry.id])
+            self._let_go(entries)
 
     async def _decode(self, entries: Sequence[RawEntry]) -> list[StreamMessage]:
         messages: list[StreamMessage] = []
-        decode = self._serializer.decode
         for entry in entries:
-            raw = entry.data
             try:
-                record = decode(raw)
-            except DecodeError as exc:
+                messages.append(decoded(entry, self._serializer))
+            except Exception as exc:  # noqa: BLE001  a user's serializer may raise anything
                 await self._bury(entry, "decode_error", exc)
-                continue
-            messages.append(
-                StreamMessage(entry.id, record, entry.deliveries, entry.headers, entry.stream, raw)
-            )
         return messages
-
-    def _settlement(
-        self, messages: list[StreamMessage], wish: Settlement | Sequence[str] | None
-    ) -> Settlement | None:
-        if isinstance(wish, Settlement):
-            return wish
-        group = self.config.group
-        if wish is None:
-            log.warning("handler of group %s returned None: nothing is acknowledged", group)
-            return None
-        named = set(wish)
-        known = [message for message in messages if message.id in named]
-        if len(known) < len(named):
-            log.warning("handler of group %s returned ids it was not given; they are ignored", group)
-        return Settlement.ack(Entry(m.stream, m.id, m.delivery_count) for m in known) if known else None
 
     async def _bury(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
         part = await self._burial.part(entry, reason, error)
@@ -338,6 +343,10 @@ class StreamConsumer:
         for entry in batch:
             self._holding.take(entry.stream, [entry.id])
 
+    def _let_go(self, batch: Sequence[RawEntry]) -> None:
+        for entry in batch:
+            self._holding.let_go(entry.stream, [entry.id])
+
     # Trouble
 
     async def _survive(self, exc: Exception, backoff: Backoff) -> None:
@@ -358,6 +367,11 @@ class StreamConsumer:
                 await answer
         except Exception:  # a hook that fails must not end the loop it watches
             log.exception("error_hook of group %s failed", self.config.group)
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 async def _first(*waits: Any) -> None:

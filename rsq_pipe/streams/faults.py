@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from redis import exceptions as vendor
 
@@ -16,7 +17,10 @@ from rsq_pipe.errors import (
 )
 
 # Replies of a server that is there but cannot serve now; the command was not applied.
-_NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "NOREPLICAS", "UNBLOCKED")
+_NOT_NOW = (
+    *("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "NOREPLICAS", "UNBLOCKED"),
+    *("ASK", "MOVED", "MISCONF"),
+)
 
 
 def translate(exc: BaseException, address: str) -> StreamError:
@@ -49,7 +53,9 @@ def translate(exc: BaseException, address: str) -> StreamError:
         case vendor.RedisClusterException():
             return ServerUnavailableError(f"cluster {address} is not reachable: {text}", address=address)
         case vendor.ResponseError():
-            return refusal(text, address)
+            # redis-py takes the code off the replies it has a class for.
+            code = getattr(exc, "status_code", None)
+            return refusal(f"{code} {text}" if code and not text.startswith(code) else text, address)
         case _:
             return SettleError(f"server {address}: {text}", reply=text)
 
@@ -58,12 +64,9 @@ def refusal(reply: str, address: str) -> StreamError:
     """Find our error for an error reply of the server."""
     code = reply.split(" ", 1)[0].lstrip("-")
     if "NOGROUP" in reply:
-        return GroupLostError(
-            f"server {address} no longer has the stream or consumer group: {reply}; "
-            "was it flushed, or the group destroyed?"
-        )
-    if "STREAMFULL" in reply:
-        return StreamFullError("the stream is full of entries that some group has not acknowledged")
+        return _group_lost(reply, address)
+    if code == "STREAMFULL":
+        return _stream_full(reply)
     if code in _NOT_NOW:
         return ServerUnavailableError(f"server {address} cannot serve now: {reply}", address=address)
     if "OOM" in reply:
@@ -73,3 +76,24 @@ def refusal(reply: str, address: str) -> StreamError:
     if "NOPERM" in reply:
         return SettleError(f"this user may not do that on server {address}: {reply}", reply=reply)
     return SettleError(f"server {address} refused a command: {reply}", reply=reply)
+
+
+def _group_lost(reply: str, address: str) -> GroupLostError:
+    # "No such key 'K' or consumer group 'G' ...": the words around the names differ between servers.
+    names = re.search(r"key '?(.+?)'? or consumer group '([^']*)'", reply)
+    return GroupLostError(
+        f"server {address} no longer has the stream or consumer group: {reply}; "
+        "was it flushed, or the group destroyed?",
+        stream=names[1] if names else "",
+        group=names[2] if names else "",
+    )
+
+
+def _stream_full(reply: str) -> StreamFullError:
+    _, bound, stream = reply.split(" ", 2)
+    return StreamFullError(
+        f"stream {stream!r} holds {bound} entries that some group has not acknowledged; "
+        "let its consumers catch up, or raise max_len",
+        stream=stream,
+        bound=int(bound),
+    )

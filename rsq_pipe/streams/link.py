@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import hiredis
 from redis.asyncio.connection import Connection, UnixDomainSocketConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from rsq_pipe.streams.faults import translate
 
@@ -44,14 +44,16 @@ class Link:
 
         Cancellation: closes the connection, since its replies no longer match its commands.
         """
+        packed = _packed(commands)
         async with self._whole(timeout):
-            await self._send(commands)
+            await self._connection.send_packed_command(packed)
             return [await self._reply() for _ in commands]
 
     async def send(self, commands: Sequence[Command], *, timeout: float | None) -> None:
         """Send commands in one write; as many `receive` calls must follow. Errors as of `exchange`."""
+        packed = _packed(commands)
         async with self._whole(timeout):
-            await self._send(commands)
+            await self._connection.send_packed_command(packed)
 
     async def receive(self, *, timeout: float | None) -> Any:
         """Read the reply to the earliest command that has none yet. Errors as of `exchange`."""
@@ -93,12 +95,9 @@ class Link:
                 yield
         except BaseException as exc:
             await self.close()
-            if isinstance(exc, Exception):
+            if isinstance(exc, RedisError | OSError | EOFError):  # TimeoutError is an OSError
                 raise translate(exc, self.address) from exc
             raise
-
-    async def _send(self, commands: Sequence[Command]) -> None:
-        await self._connection.send_packed_command(_packed(commands))
 
     async def _reply(self) -> Any:
         try:

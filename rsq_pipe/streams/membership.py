@@ -14,6 +14,9 @@ from rsq_pipe.streams.script import FORGET, HAND_BACK, TRIM
 _GONE_AFTER = 60
 """How many reclaim periods a consumer that holds nothing may be silent before its name is removed."""
 
+_FORGET_EVERY = 60
+"""Turns of the reclaim between two looks for such names."""
+
 _HANDED_BACK_IDLE_MS = 24 * 60 * 60 * 1000
 """The idle time that entries handed back show, so that every reclaim takes them at once."""
 
@@ -34,6 +37,7 @@ class Membership:
         self._config = config
         self._last_id: dict[str, str] = {}
         self._ensured = False
+        self._turns = 0
 
     async def ensure(self) -> None:
         """Create the groups that are not there; asks the server once, and again after `lost`."""
@@ -54,13 +58,25 @@ class Membership:
         self._ensured = True
 
     def remember(self, batch: Sequence[RawEntry]) -> None:
-        """Note how far this consumer has read."""
+        """
+        Note how far this consumer has come.
+
+        Called when a batch has been handled, not when it is read: where its settlement found the group
+        gone, nothing of it was written, and the group made anew has to deliver it again.
+        """
         for entry in batch:
             self._last_id[entry.stream] = entry.id
 
     def lost(self) -> None:
         """State that a group is gone: `ensure` creates it again where this consumer left off."""
         self._ensured = False
+
+    async def tend(self) -> None:
+        """Keep the streams in order, once a turn of the reclaim: trim, and now and then forget the gone."""
+        await self.trim()
+        if self._turns % _FORGET_EVERY == 0:
+            await self.forget_the_gone()
+        self._turns += 1
 
     async def trim(self) -> None:
         """Trim what every group acknowledged, while a stream holds more than `max_stream_size`."""

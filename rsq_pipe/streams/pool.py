@@ -40,14 +40,24 @@ class LinkPool:
     @classmethod
     def join(cls, endpoint: Endpoint, *, bound: int, patience: float) -> LinkPool:
         """Find or make the running loop's pool for an endpoint, and count one more user."""
+        # A pool's sockets hold its loop, so a closed loop would never go away by itself.
+        for loop in [loop for loop in cls._pools if loop.is_closed()]:
+            del cls._pools[loop]
         pools = cls._pools.setdefault(asyncio.get_running_loop(), {})
         identity = (*endpoint.identity, bound, patience)
         pool = pools.setdefault(identity, cls(endpoint, bound=bound, patience=patience))
         pool._users += 1
         return pool
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it keeps no links any more: its last user left, or `close_all` was called."""
+        return self._users <= 0
+
     async def leave(self) -> None:
         """Count one user less; the last one closes the links."""
+        if self.is_closed:
+            return
         self._users -= 1
         if self._users > 0:
             return
@@ -79,7 +89,9 @@ class LinkPool:
             ServerUnavailableError: None came free within the pool's patience.
         """
         try:
-            await asyncio.wait_for(self._free.acquire(), self._patience)
+            # Not wait_for: in Python 3.11 it may swallow a cancellation, or lose what it acquired.
+            async with asyncio.timeout(self._patience if self._free.locked() else None):
+                await self._free.acquire()
         except TimeoutError as exc:
             raise ServerUnavailableError(
                 f"server {self._address}: no connection came free within {self._patience:g}s; "
@@ -92,7 +104,7 @@ class LinkPool:
             try:
                 yield link
             finally:
-                if link.is_open and self._users > 0:
+                if link.is_open and not self.is_closed:
                     self._idle[place].append(link)
                 else:
                     await link.close()

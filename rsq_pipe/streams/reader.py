@@ -12,8 +12,8 @@ from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.entry import RawEntry, read_reply
 from rsq_pipe.streams.link import Command, Link, checked
 
-_NUDGE = 0.02  # seconds between attempts to end a blocked read
-_NUDGES = 3  # attempts before its connection is closed instead
+_PATIENCE = 0.06  # seconds a blocked read is asked to end before its connection is closed instead
+_NUDGE = 0.01  # seconds between two such attempts, and that one may take
 
 
 class Reader:
@@ -33,6 +33,9 @@ class Reader:
         self._link: Link | None = None
         self._client_id = 0
         self._blocked = False
+        self._interrupted = False
+        self.received: dict[str, str] = {}
+        """The id of the last entry that arrived, by stream."""
         self.may_have_lost_a_reply = False
         """Whether entries may have been delivered that never arrived: they are pending for this consumer."""
 
@@ -43,6 +46,9 @@ class Reader:
         Args:
             block_ms: Milliseconds to wait for the first one; 0 returns at once.
 
+        Returns:
+            The entries; none once `interrupt` was called.
+
         Raises:
             GroupLostError: A stream's group is gone.
             ServerUnavailableError: See `may_have_lost_a_reply`.
@@ -50,16 +56,28 @@ class Reader:
         Cancellation: closes the connection and may lose the reply; use `interrupt`.
         Redis: XREADGROUP.
         """
-        link = await self._open()
-        await link.send([self._command(count, block_ms)], timeout=self._channel.timeout)
-        return await self._entries(link, block_ms)
+        try:
+            link = await self._open()
+            if self._interrupted:
+                return []
+            entries = await self._entries(link, count, block_ms)
+        except ServerUnavailableError:
+            if self._interrupted:  # by closing the connection; what it carried is handed back
+                return []
+            await self._channel.moved()
+            raise
+        for entry in entries:
+            self.received[entry.stream] = entry.id
+        return entries
 
     async def interrupt(self) -> None:
-        """End a blocked read within a tenth of a second, without losing what it may be about to return."""
-        for _ in range(_NUDGES):
-            if not self._blocked:
-                return
+        """End a blocked read within a tenth of a second and let no other begin."""
+        self._interrupted = True
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _PATIENCE
+        while self._blocked and clock() < deadline:
             try:
+                # Unlike a closed connection it cannot lose a reply that is on its way.
                 await self._channel.execute(
                     "CLIENT", "UNBLOCK", self._client_id, key=self._streams[0], timeout=_NUDGE
                 )
@@ -73,10 +91,11 @@ class Reader:
         """Close the connection."""
         link, self._link = self._link, None
         if link is not None:
-            await link.close()
+            await self._channel.release(link)
 
     async def _open(self) -> Link:
         if self._link is None or not self._link.is_open:
+            await self.close()
             link = await self._channel.link(self._streams[0])
             await link.open(timeout=self._channel.timeout)
             (reply,) = await link.exchange([["CLIENT", "ID"]], timeout=self._channel.timeout)
@@ -90,16 +109,17 @@ class Reader:
         news = [">"] * len(self._streams)
         return ["XREADGROUP", "GROUP", *self._who, "COUNT", count, *block, "STREAMS", *self._streams, *news]
 
-    async def _entries(self, link: Link, block_ms: int) -> list[RawEntry]:
-        self.may_have_lost_a_reply = True
+    async def _entries(self, link: Link, count: int, block_ms: int) -> list[RawEntry]:
+        # Before the command is sent: an interruption must find a read that is about to block.
         self._blocked = block_ms > 0
+        self.may_have_lost_a_reply = True
         try:
+            await link.send([self._command(count, block_ms)], timeout=self._channel.timeout)
             reply = await link.receive(timeout=self._channel.timeout + block_ms / 1000)
         finally:
             self._blocked = False
         self.may_have_lost_a_reply = False
         if isinstance(reply, MovedError | AskError):
-            await self._channel.moved()
             await self.close()
             raise ServerUnavailableError(f"the streams moved to another node: {reply}", address=link.address)
         return read_reply(checked(reply, link.address))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
@@ -37,7 +37,7 @@ class Reclaim:
         self._cursors = dict.fromkeys(self._names, START)
         self._config = config
         self._holding = holding
-        self._lost: list[Entry] = []
+        self._due: list[Entry] = []
 
     async def tick(self) -> list[Entry]:
         """
@@ -47,26 +47,42 @@ class Reclaim:
             Entries now this consumer's and held, to be handed out one at a time by `redeliver`.
         """
         config = self._config
-        due, self._lost = self._lost, []
         for key, name in self._names.items():
             for _ in range(config.max_claim_passes or 1):
                 claim = await self._client.claim(
                     name, config.group, config.worker_name, config.min_idle_claim_ms, PASS, self._cursors[key]
                 )
-                due += self._hold(key, claim.ids)
+                # Not in a variable: what was taken over must not be forgotten if the next call fails.
+                self._due += self._hold(key, claim.ids)
                 self._cursors[key] = claim.cursor
                 if claim.cursor == START:
                     break
+        due, self._due = self._due, []
         return due
 
-    async def find_lost(self) -> None:
-        """Find entries that were delivered to this consumer in a reply that never arrived."""
-        config = self._config
+    async def find_lost(self, received: Mapping[str, str]) -> int:
+        """
+        Find entries that were delivered to this consumer in a reply that never arrived; `tick` returns them.
+
+        Args:
+            received: By stream, the last entry that did arrive: what was lost stands behind it.
+
+        Returns:
+            How many there are.
+        """
+        config, found = self._config, 0
         for key, name in self._names.items():
             pending = await self._client.pending_range(
-                name, config.group, count=config.batch_size, consumer=config.worker_name
+                name,
+                config.group,
+                f"({received[key]}" if key in received else "-",
+                count=config.batch_size,
+                consumer=config.worker_name,
             )
-            self._lost += self._hold(key, [entry.id for entry in pending])
+            lost = self._hold(key, [entry.id for entry in pending])
+            self._due += lost
+            found += len(lost)
+        return found
 
     async def redeliver(self, entry: Entry) -> RawEntry | None:
         """Hand one entry out again and count the delivery; None if it is no longer this consumer's."""

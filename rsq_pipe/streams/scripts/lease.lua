@@ -16,6 +16,6 @@ if ARGV[2] == '0' then
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if holder then
-  return {tonumber(redis.call('GET', KEYS[2])), ''}
+  return {tonumber(redis.call('GET', KEYS[2]) or redis.call('INCR', KEYS[2])), ''}
 end
 return {redis.call('INCR', KEYS[2]), ''}

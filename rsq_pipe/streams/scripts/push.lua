@@ -32,7 +32,7 @@ if bound > 0 and redis.call('XLEN', KEYS[1]) + #starts > bound then
     redis.call('XTRIM', KEYS[1], 'MINID', '=', lowest)
   end
   if redis.call('XLEN', KEYS[1]) + #starts > bound then
-    return redis.error_reply('STREAMFULL ' .. KEYS[1])
+    return redis.error_reply('STREAMFULL ' .. ARGV[3] .. ' ' .. KEYS[1])
   end
 end
 

@@ -1,0 +1,29 @@
+"""Decoding: an entry's bytes to a message."""
+
+from __future__ import annotations
+
+from rsq_pipe.errors import DecodeError
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.serializers import Serializer
+
+
+def undecoded(entry: RawEntry) -> StreamMessage:
+    """Make a message whose `data` is the entry's bytes."""
+    raw = entry.data
+    return StreamMessage(entry.id, raw, entry.deliveries, entry.headers, entry.stream, raw)
+
+
+def decoded(entry: RawEntry, serializer: Serializer) -> StreamMessage:
+    """
+    Decode an entry.
+
+    Raises:
+        DecodeError: It has no data, or not a record; a serializer of the user's own may raise anything.
+    """
+    raw = entry.data
+    if not raw and not entry.has_data:
+        raise DecodeError(
+            f"entry {entry.stream}/{entry.id} has no field 'data'", stream=entry.stream, entry_id=entry.id
+        )
+    return StreamMessage(entry.id, serializer.decode(raw), entry.deliveries, entry.headers, entry.stream, raw)

@@ -1,0 +1,263 @@
+"""A settlement is written whole or not at all, once, and only by whoever holds its entries."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rsq_pipe.errors import GroupLostError, ServerUnavailableError, SettleError
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.producer import StreamProducer
+from rsq_pipe.streams.settlement import Counters, Entry, Output, Part, Position, RetryAt, Settlement
+from tests.support.consumers import GROUP, copied, numbers_in, pending
+from tests.support.proxy import Proxy
+from tests.support.server import StreamServer
+
+
+@pytest.fixture
+async def batch(client: StreamClient, producer: StreamProducer, stream: str) -> list[StreamMessage]:
+    """Ten entries that consumer `a` holds."""
+    await producer.push_many([{"n": n} for n in range(10)])
+    return await client.read(stream, GROUP, "a", count=10)
+
+
+async def test_what_entries_became_appears_in_the_step_that_removes_them(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
+) -> None:
+    entries = [Entry(m.stream, m.id, m.delivery_count) for m in batch]
+    retry = RetryAt(f"{{{name}}}:retry", 50, ["data", batch[8].raw], "o.8")
+    parts = [copied(m, output) for m in batch[:7]]
+    parts += [Part((entries[7],), dropped=1), Part((entries[8],), retries=[retry])]
+    parts += [Part((entries[9],), dead=[Output(f"{output}:dlq", ["data", batch[9].raw])])]
+    counters = Counters(f"{{{name}}}:meta", "s.")
+
+    settled = await client.settle(Settlement(parts, counters=counters), group=GROUP, consumer="a")
+
+    assert (list(settled.committed), settled.fenced) == (parts, ())
+    assert await numbers_in(client, output) == list(range(7))
+    assert await numbers_in(client, f"{output}:dlq") == [9]
+    assert await pending(client, stream) == 0
+    flat = await client.channel.execute("HGETALL", counters.key, key=counters.key)
+    counts = dict(zip(flat[::2], flat[1::2], strict=True))
+    assert counts == {b"s.in": b"10", b"s.out": b"7", b"s.dropped": b"1", b"s.retried": b"1", b"s.dead": b"1"}
+
+
+async def test_the_same_settlement_sent_twice_adds_nothing(
+    client: StreamClient, batch: list[StreamMessage], output: str
+) -> None:
+    settlement = Settlement([copied(m, output) for m in batch])
+    await client.settle(settlement, group=GROUP, consumer="a")
+
+    again = await client.settle(settlement, group=GROUP, consumer="a")
+
+    assert (list(again.committed), list(again.fenced)) == ([], settlement.parts)
+    assert await numbers_in(client, output) == list(range(10))
+
+
+async def test_a_stale_worker_whose_entries_were_reclaimed_commits_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
+) -> None:
+    taken = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=4)
+
+    stale = await client.settle(Settlement([copied(m, output) for m in batch]), group=GROUP, consumer="a")
+
+    assert [part.entries[0].id for part in stale.fenced] == [message.id for message in taken]
+    assert await numbers_in(client, output) == [4, 5, 6, 7, 8, 9]
+    await client.settle(Settlement([copied(m, output) for m in taken]), group=GROUP, consumer="b")
+    assert sorted(await numbers_in(client, output)) == list(range(10))
+
+
+async def test_a_delivery_before_the_present_one_commits_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
+) -> None:
+    await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=10)
+    (again, *_) = await client.autoclaim(stream, GROUP, "a", min_idle_ms=0, count=10)
+
+    stale = await client.settle(Settlement([copied(batch[0], output)]), group=GROUP, consumer="a")
+
+    assert (again.delivery_count, len(stale.fenced)) == (3, 1)
+    assert await client.stream_len(output) == 0
+
+
+@pytest.mark.parametrize("kind", ["stream", "retry", "counters"])
+async def test_a_target_of_the_wrong_type_writes_nothing_and_acknowledges_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str, kind: str
+) -> None:
+    wrong = f"{{{name}}}:wrong"
+    await client.channel.execute("SET", wrong, "text", key=wrong)
+    entry = Entry(batch[0].stream, batch[0].id, 1)
+    parts = {
+        "stream": Part((entry,), [Output(wrong, ["data", b"{}"])]),
+        "retry": Part((entry,), retries=[RetryAt(wrong, 1, ["data", b"{}"], "o")]),
+        "counters": copied(batch[0], output),
+    }
+    settlement = Settlement([copied(batch[1], output), parts[kind]])
+    settlement.counters = Counters(wrong, "") if kind == "counters" else None
+
+    with pytest.raises(SettleError, match=r"WRONGTYPE .*:wrong holds a string"):
+        await client.settle(settlement, group=GROUP, consumer="a")
+
+    assert await client.stream_len(output) == 0
+    assert await pending(client, stream) == 10
+
+
+@pytest.mark.parametrize("fields", [[], ["data"], ["data", b"{}", "rid"]])
+async def test_an_output_that_is_not_pairs_writes_nothing_and_acknowledges_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, fields: list[str | bytes]
+) -> None:
+    broken = Part((Entry(batch[1].stream, batch[1].id, 1),), [Output(output, fields)])
+
+    with pytest.raises(SettleError, match="pairs"):
+        await client.settle(Settlement([copied(batch[0], output), broken]), group=GROUP, consumer="a")
+
+    assert (await client.stream_len(output), await pending(client, stream)) == (0, 10)
+
+
+async def test_a_counter_that_is_no_number_writes_nothing_and_acknowledges_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
+) -> None:
+    counters = Counters(f"{{{name}}}:meta", "s.")
+    await client.channel.execute("HSET", counters.key, "s.out", "many", key=counters.key)
+
+    settlement = Settlement([copied(batch[0], output)], counters=counters)
+    with pytest.raises(SettleError, match=r"s\.out"):
+        await client.settle(settlement, group=GROUP, consumer="a")
+
+    assert (await client.stream_len(output), await pending(client, stream)) == (0, 10)
+
+
+async def test_a_many_to_one_output_with_one_lost_input_is_not_written(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
+) -> None:
+    await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=1)
+    together = Part([Entry(m.stream, m.id, 1) for m in batch], [Output(output, ["data", b'{"n":45}'])])
+
+    settled = await client.settle(Settlement([together]), group=GROUP, consumer="a")
+
+    assert list(settled.fenced) == [together]
+    assert (await client.stream_len(output), await pending(client, stream)) == (0, 10)
+
+
+async def test_inputs_of_two_streams_are_settled_in_one_step(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
+) -> None:
+    other = f"{{{name}}}:again"
+    await client.create_group(other, GROUP)
+    await client.push(other, '{"n":10}')
+    (more,) = await client.read(other, GROUP, "a")
+
+    await client.settle(Settlement([copied(m, output) for m in (*batch, more)]), group=GROUP, consumer="a")
+
+    assert await numbers_in(client, output) == list(range(11))
+    assert await pending(client, stream) + await pending(client, other) == 0
+
+
+async def test_entries_between_which_others_stand_are_found(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
+) -> None:
+    ends = Settlement([copied(batch[0], output), copied(batch[9], output)])
+
+    settled = await client.settle(ends, group=GROUP, consumer="a")
+
+    assert (len(settled.committed), await pending(client, stream)) == (2, 8)
+
+
+async def test_a_settlement_whose_reply_is_lost_neither_loses_nor_doubles(
+    client: StreamClient, through_proxy: StreamClient, proxy: Proxy, batch: list[StreamMessage], output: str
+) -> None:
+    settlement = Settlement([copied(m, output) for m in batch])
+    await through_proxy.settle(Settlement([copied(batch[0], output)]), group=GROUP, consumer="a")
+    proxy.drop_reply_to(b"EVALSHA")
+
+    with pytest.raises(ServerUnavailableError):
+        await through_proxy.settle(settlement, group=GROUP, consumer="a")
+    await through_proxy.settle(settlement, group=GROUP, consumer="a")
+
+    assert await numbers_in(client, output) == list(range(10))
+
+
+async def test_a_cancelled_settlement_runs_to_its_end(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
+) -> None:
+    settling = asyncio.create_task(
+        client.settle(Settlement([copied(m, output) for m in batch]), group=GROUP, consumer="a")
+    )
+    await asyncio.sleep(0)
+    settling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await settling
+
+    assert (await numbers_in(client, output), await pending(client, stream)) == (list(range(10)), 0)
+
+
+async def test_a_settlement_for_a_group_that_is_gone_writes_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
+) -> None:
+    await client.channel.execute("XGROUP", "DESTROY", stream, GROUP, key=stream)
+
+    with pytest.raises(GroupLostError):
+        await client.settle(Settlement([copied(m, output) for m in batch]), group=GROUP, consumer="a")
+
+    assert await client.stream_len(output) == 0
+
+
+async def test_a_server_that_forgot_its_scripts_is_taught_them_again(
+    own_server: StreamServer, name: str
+) -> None:
+    async with StreamClient.from_url(own_server.url) as client:
+        producer = StreamProducer(client, name)
+        await producer.push({"n": 1})
+        await client.channel.execute("SCRIPT", "FLUSH", key=name)
+
+        await producer.push({"n": 2})
+
+        assert await numbers_in(client, name) == [1, 2]
+
+
+# Ingest: the twin for sources
+
+
+@pytest.fixture
+def position(name: str) -> Position:
+    return Position(f"{{{name}}}:meta", "orders.jsonl", "", "100")
+
+
+async def test_records_and_position_are_stored_in_one_step_once(
+    client: StreamClient, position: Position, output: str
+) -> None:
+    outputs = [Output(output, ["data", b'{"n":%d}' % n]) for n in range(5)]
+    await client.ingest(position, outputs)
+
+    again = await client.ingest(position, outputs)
+
+    assert (again.refused, len(again.committed)) == (None, 1)
+    assert await numbers_in(client, output) == list(range(5))
+
+
+async def test_an_ingest_from_a_position_that_moved_is_refused_with_where_it_stands(
+    client: StreamClient, position: Position, output: str
+) -> None:
+    await client.ingest(position, [Output(output, ["data", b'{"n":0}'])])
+    beside = Position(position.key, position.field, "", "70")
+
+    late = await client.ingest(beside, [Output(output, ["data", b'{"n":0}'])])
+
+    assert (late.refused, late.committed) == ("100", ())
+    assert await client.stream_len(output) == 1
+
+
+async def test_an_ingest_whose_reply_is_lost_neither_loses_nor_doubles(
+    client: StreamClient, through_proxy: StreamClient, proxy: Proxy, position: Position, output: str
+) -> None:
+    outputs = [Output(output, ["data", b'{"n":%d}' % n]) for n in range(5)]
+    await through_proxy.ingest(Position(position.key, "other", "", "1"), [])
+    proxy.drop_reply_to(b"EVALSHA")
+
+    with pytest.raises(ServerUnavailableError):
+        await through_proxy.ingest(position, outputs)
+    again = await through_proxy.ingest(position, outputs)
+
+    assert again.refused is None
+    assert await numbers_in(client, output) == list(range(5))

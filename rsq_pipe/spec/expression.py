@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,8 +55,15 @@ def compile_expression(text: str) -> Expression:
     """
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"the expression is longer than {MAX_LENGTH:,} characters; use a call stage")
+    if "#" in text and "\n" in text.strip():
+        raise ExpressionError("a `#` cannot stand in an expression of several lines; write it on one line")
     try:
-        return _compile(text)
+        with warnings.catch_warnings():
+            # Python warns of what can only be a mistake, such as `country is 'France'`.
+            warnings.simplefilter("error")
+            return _compile(text)
+    except SyntaxError as exc:
+        raise ExpressionError(f"not an expression: {exc.msg}", column=exc.offset or 1) from exc
     except (RecursionError, MemoryError) as exc:
         raise ExpressionError("the expression is nested too deeply; use a call stage") from exc
 
@@ -74,7 +82,7 @@ def _parse(text: str) -> ast.Expression:
     # Leading space is an "unexpected indent" to Python; its width is given back to the column.
     indent = len(text) - len(text.lstrip())
     try:
-        tree = ast.parse(text.strip(), "<expression>", "eval")
+        tree = ast.parse(text.strip().replace("\n", " "), "<expression>", "eval")
     except SyntaxError as exc:
         # Python gives no offset where the text ends too early.
         column = (exc.offset or len(text.strip()) + 1) + indent

@@ -159,7 +159,7 @@ class Graph:
     stages: tuple[Stage, ...]
     root: Path
     path: Path
-    redis_url: str = ""
+    redis_url: str = field(default="", repr=False)  # it may hold a password
     description: str = ""
     max_backlog: int = 10_000
     keep: float = 0.0

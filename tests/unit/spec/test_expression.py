@@ -50,11 +50,11 @@ ORDER: dict[str, Any] = {
         ("f'{country}: {rate:.2f} {id!r:>3}'", "France: 0.50   7"),
         ("'ab' * 3", "ababab"),
         (" id ", 7),
-        ("id\n+ 1", 8),
+        ("id\n  + 1\n", 8),
     ],
 )
 def test_an_expression_gives_its_value(text: str, value: object) -> None:
-    assert compile_expression(text.replace("\n", "")).evaluate(ORDER) == value
+    assert compile_expression(text).evaluate(ORDER) == value
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,9 @@ def test_a_record_is_not_changed() -> None:
         ("a for a in b", 3, "not an expression"),
         ("(a for a in b)", 1, "put it in [ ]"),
         ("a if b", 1, "not an expression"),
+        ("a is 'x'", 1, '"is" with a literal'),
+        ("a # one\n+ b", 1, "on one line"),
+        ("'\\d' + a", 1, "invalid escape sequence"),
     ],
 )
 def test_a_wrong_expression_is_answered_with_the_column(text: str, column: int, words: str) -> None:

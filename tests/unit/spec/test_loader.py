@@ -209,7 +209,7 @@ def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
 
     assert graph.redis_url == "redis://me-myself:from-a-file@host"
     assert graph.secrets == ("me-myself", "from-a-file")
-    assert "from-a-file" not in repr(graph.secrets[0:0]) + repr(graph).replace(graph.redis_url, "")
+    assert "from-a-file" not in repr(graph)
 
 
 def test_a_secret_is_never_part_of_a_message(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ class ThreadLane:
             if finished.done():
                 return
             if left > 0:
-                timers[:] = [loop.call_later(left, watch)]
+                timers[:] = [loop.call_later(min(left, self._timeout), watch)]
             else:
                 run.kept = run.results[:count]
                 finished.set_result(False)
@@ -163,7 +163,7 @@ class _Run:
         self.items = items
         self.results: list[Any] = []
         self.kept: list[Any] = []
-        self.since = monotonic()
+        self.since = float("inf")  # a thread that a busy machine has not started yet is not late
         self.abandoned = False
 
     def work(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import threading
+import time
 import traceback
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from rsq_pipe.errors import HandlerContractError, HandlerError
 from rsq_pipe.stages.context import Context
 from rsq_pipe.stages.outcome import Drop, Emit, Failure, Reject, Retry
+from rsq_pipe.stages.task_lane import YIELD_EVERY
 from tests.unit.stages.given import calling, numbered, outcomes, stage
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id")
@@ -151,6 +153,20 @@ async def test_an_async_handler_that_cancels_itself_fails_its_record_alone() -> 
 
     assert (first, third) == ({"n": 0}, {"n": 2})
     assert isinstance(second.error, HandlerError)
+
+
+async def test_a_cancellation_that_strikes_between_two_calls_costs_no_record() -> None:
+    async def handler(record: dict[str, Any]) -> dict[str, Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        until = time.monotonic() + 2 * YIELD_EVERY
+        while time.monotonic() < until:
+            pass
+        if record["n"] == 1:
+            task.cancel()  # strikes where the task waits next, and that is after this call
+        return record
+
+    assert await outcomes(handler, {"n": 0}, {"n": 1}, {"n": 2}) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
 async def test_a_coroutine_that_a_sync_function_returns_is_a_contract_error() -> None:

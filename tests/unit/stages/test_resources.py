@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -203,22 +203,23 @@ async def test_a_resource_that_cannot_be_closed_is_logged_and_the_others_are_clo
 
 def test_two_threads_that_ask_at_once_get_one_resource() -> None:
     resources, view = Resources("price"), object()
-    at_once, made = threading.Barrier(8), []
+    both_inside = threading.Barrier(2)
+    made: list[object] = []
 
     def factory() -> object:
-        made.append(1)
-        return object()
+        with suppress(threading.BrokenBarrierError):
+            both_inside.wait(0.2)  # opens only if both threads are let into the factory
+        made.append(object())
+        return made[-1]
 
-    def ask(found: list[object]) -> None:
-        at_once.wait(5)
-        found.append(resources.get(factory, view))
+    def ask() -> None:
+        resources.get(factory, view)
 
-    found: list[object] = []
-    threads = [threading.Thread(target=ask, args=(found,)) for _ in range(8)]
+    threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(5)
 
     assert len(made) == 1
-    assert len({id(resource) for resource in found}) == 1
+    assert resources.get(factory, view) is made[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from pathlib import Path
 
 import structlog
@@ -14,6 +16,10 @@ from rsq_pipe.sinks.owned_file import NotOwnedError, OwnedFile
 from rsq_pipe.sinks.settings import FileOptions
 
 log = structlog.get_logger()
+
+# An opening that takes longer was paused in between: the lease may be another's by now, and what stands
+# behind our position committed, so that it must not be cut off. Seconds; well below the lease's own.
+_PAUSED = 3.0
 
 
 class FileTarget:
@@ -32,19 +38,24 @@ class FileTarget:
         shown = Path(os.path.normpath(root / options.path))
         self.name = str(shown.relative_to(root)) if shown.is_relative_to(root) else str(shown)
         self._file: OwnedFile | None = None
+        # A caller that is cancelled may close while its write still runs in a thread; a descriptor closed in
+        # the middle of a write could be another file's a moment later.
+        self._busy = threading.Lock()
         self._head = b""
         self.length = 0
 
     def open(self, position: str | None, *, fresh: bool) -> None:
         """Become the only writer, and cut off what stands behind `position`."""
         self.close()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._own(position, fresh=fresh)
-        except NotOwnedError as exc:
-            raise self._error("another writer took it at this moment") from exc
-        except OSError as exc:
-            raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
+        began = time.monotonic()
+        with self._busy:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._own(position, began, fresh=fresh)
+            except NotOwnedError as exc:
+                raise self._error("another writer took it at this moment") from exc
+            except OSError as exc:
+                raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
 
     def append(self, data: bytes) -> None:
         """
@@ -53,7 +64,31 @@ class FileTarget:
         Raises:
             SinkError: They could not be written, or the file is not under its name any more.
         """
-        file = self._opened
+        with self._busy:
+            self._append(self._opened, data)
+
+    def position(self) -> str:
+        """Spell the place behind the last batch."""
+        return str(Mark.of(self.length, self._head))
+
+    def read_head(self, size: int) -> bytes:
+        """Read the first bytes of the committed part."""
+        return self._opened.read(min(size, self.length))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._busy:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    @property
+    def _opened(self) -> OwnedFile:
+        if self._file is None:
+            raise self._error("it is not open")
+        return self._file
+
+    def _append(self, file: OwnedFile, data: bytes) -> None:
         try:
             file.check_owned()
             file.write(data, self.length)
@@ -72,34 +107,16 @@ class FileTarget:
         if len(self._head) < HEAD_BYTES:
             self._head = (self._head + data)[:HEAD_BYTES]
 
-    def position(self) -> str:
-        """Spell the place behind the last batch."""
-        return str(Mark.of(self.length, self._head))
-
-    def read_head(self, size: int) -> bytes:
-        """Read the first bytes of the committed part."""
-        return self._opened.read(min(size, self.length))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    @property
-    def _opened(self) -> OwnedFile:
-        if self._file is None:
-            raise self._error("it is not open")
-        return self._file
-
-    def _own(self, position: str | None, *, fresh: bool) -> OwnedFile:
+    def _own(self, position: str | None, began: float, *, fresh: bool) -> OwnedFile:
         file = OwnedFile(self._path)
         try:
             locked = file.lock()
             self.length = self._committed(file, position, fresh=fresh)
             if locked:
-                file.check_owned()
                 file.remove_leftovers()
+            self._check_awake(began)
+            file.check_owned()
+            if locked:
                 file.truncate(self.length)
             else:
                 log.warning("taking a file over from a writer that lost its lease", file=self.name)
@@ -112,6 +129,10 @@ class FileTarget:
             file.close()
             raise
         return file
+
+    def _check_awake(self, began: float) -> None:
+        if time.monotonic() - began > _PAUSED:
+            raise self._error("this process was paused while it opened it; run it again")
 
     def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
         """Decide how many of the file's bytes stay."""

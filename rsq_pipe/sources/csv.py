@@ -94,7 +94,7 @@ class _Lines:
     """Hand lines to the csv parser, and remember those of the row at hand. The parser never reads ahead."""
 
     def __init__(self, reader: LineReader) -> None:
-        self.of_row: list[bytes] = []
+        self.of_row: list[tuple[bytes, int, bool]] = []
         self._reader = reader
         self._begin = reader.offset
 
@@ -109,8 +109,8 @@ class _Lines:
         line = self._reader.readline()
         if not line:
             raise StopIteration
-        self.of_row.append(line)
-        if self._reader.offset - self._begin > self._reader.max_line + 1:
+        self.of_row.append((line, self._reader.size, self._reader.overlong))
+        if self._reader.overlong or self._reader.offset - self._begin > self._reader.max_line + 1:
             raise _TooLongError(
                 f"the row goes on past max_line ({self._reader.max_line} bytes): an open quote?"
             )
@@ -132,20 +132,22 @@ def _arrivals(shard: str, reader: LineReader, columns: Columns, delimiter: str) 
         except StopIteration:
             return
         except (csv.Error, UnicodeDecodeError, _TooLongError) as exc:
-            yield _unreadable(shard, reader, number, lines.of_row, exc)
+            yield _unreadable(shard, reader, lines.of_row, exc)
         except ValueError as exc:
-            yield broken(shard, reader, number, b"".join(lines.of_row), str(exc))
+            yield broken(shard, reader, number, b"".join(line for line, _, _ in lines.of_row), str(exc))
 
 
-def _unreadable(shard: str, reader: LineReader, number: int, lines: list[bytes], error: Exception) -> Arrival:
+def _unreadable(
+    shard: str, reader: LineReader, lines: list[tuple[bytes, int, bool]], error: Exception
+) -> Arrival:
     """
     Make the arrival of lines that are not a row, and go on behind the first of them.
 
     Where a quote opens in a line and the parser fails further on, only that line is certainly wrong: the
     others are put back and may be rows of their own.
     """
-    if reader.overlong:
-        return overlong(shard, reader, number, b"".join(lines))
     reader.put_back(lines[1:])
-    why = str(error).partition(" - ")[0]
-    return broken(shard, reader, number, lines[0], why)
+    line, _, is_overlong = lines[0]
+    if is_overlong:
+        return overlong(shard, reader, reader.line, line)
+    return broken(shard, reader, reader.line, line, str(error).partition(" - ")[0])

@@ -28,7 +28,8 @@ class LineReader:
     Attributes:
         offset: Bytes read so far.
         line: Lines read so far; after `readline`, the number of that line, from 1.
-        overlong: Whether the last line was longer than `max_line`.
+        size: Bytes of the last line in the file.
+        overlong: Whether these were more than `max_line`, and only the first were kept.
         inside_line: Whether `resume` led into a line: the file had ended there without a newline.
     """
 
@@ -45,13 +46,14 @@ class LineReader:
         self.name = name
         self.offset = offset
         self.line = 0
+        self.size = 0
         self.overlong = False
         self.inside_line = False
         self._file = file
         self._stage = stage
         self.max_line = max_line
         self._head = head
-        self._put_back: deque[bytes] = deque()
+        self._put_back: deque[tuple[bytes, int, bool]] = deque()
         self._ended = False
 
     def readline(self) -> bytes:
@@ -62,20 +64,20 @@ class LineReader:
             SourceError: The file cannot be read any further: a damaged .gz, say.
         """
         if self._put_back:
-            line = self._put_back.popleft()
+            line, self.size, self.overlong = self._put_back.popleft()
         elif self._ended:
             return b""
         else:
             line = self._next_line()
         if line:
-            self.offset += len(line)
+            self.offset += self.size
             self.line += 1
         return line
 
-    def put_back(self, lines: list[bytes]) -> None:
-        """Put back lines just read, in their order; they are read again next."""
+    def put_back(self, lines: list[tuple[bytes, int, bool]]) -> None:
+        """Put back the lines just read, each with its `size` and `overlong`, to be read again next."""
         self._put_back.extendleft(reversed(lines))
-        self.offset -= sum(map(len, lines))
+        self.offset -= sum(size for _, size, _ in lines)
         self.line -= len(lines)
 
     def position(self, offset: int, line: int) -> str:
@@ -118,12 +120,12 @@ class LineReader:
 
     def _next_line(self) -> bytes:
         try:
-            line = self._file.readline(self.max_line + 1)
-            end = line
-            self.overlong = len(line) > self.max_line and line[-1] != _NEWLINE
+            line = end = self._file.readline(self.max_line + 1)
+            self.size = len(line)
+            self.overlong = self.size > self.max_line and line[-1] != _NEWLINE
             while self.overlong and end and end[-1] != _NEWLINE:
                 end = self._file.readline(BLOCK_BYTES)
-                self.offset += len(end)
+                self.size += len(end)
         except (OSError, EOFError, zlib.error) as exc:
             message = f"file {self.name} cannot be read past line {self.line}: {exc}"
             raise SourceError(message, stage=self._stage) from exc

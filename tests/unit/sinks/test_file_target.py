@@ -245,3 +245,15 @@ def test_target_is_named_from_the_project_root_however_it_is_written(tmp_path: P
     }
 
     assert targets == {"out/x.jsonl"}
+
+
+def test_opening_that_was_paused_cuts_nothing_off(
+    path: Path, committed: str, sink: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text('{"id":1}\n{"id":2}\n')  # the second line: another writer's, during the pause
+    monkeypatch.setattr("rsq_pipe.sinks.file_target._PAUSED", 0.0)
+
+    with pytest.raises(SinkError, match="was paused while it opened it"):
+        sink("jsonl", path="x.jsonl").open(committed)
+
+    assert path.read_text() == '{"id":1}\n{"id":2}\n'

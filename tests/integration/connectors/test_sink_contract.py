@@ -1,0 +1,102 @@
+"""What every file sink guarantees: each record once, whoever is killed, paused or taken over, and when."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsq_pipe.registry import connector, types
+
+FILE_SINKS = ["csv", "jsonl"]
+TOTAL = 200
+WRITER = "tests.integration.connectors.writer"
+
+
+class Writer:
+    """A process that writes records through a sink; see writer.py."""
+
+    def __init__(self, kind: str, root: Path, signal_name: str = "SIGKILL", call: int = 0) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", WRITER, kind, str(root), str(TOTAL), signal_name, str(call)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stopped(self) -> bool:
+        """Wait until it pauses itself (True) or ends (False)."""
+        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            return True
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        return False
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> tuple[int, str]:
+        """Wait until it ends; its exit code and what it said."""
+        out, err = self._process.communicate(timeout=30)
+        return self._process.returncode, err or out
+
+
+def ids(kind: str, root: Path) -> list[int]:
+    """List the records in the file; a half line or a second header fails here."""
+    path = root / f"out/x.{kind}"
+    if kind == "jsonl":
+        return [json.loads(line)["id"] for line in path.read_text().splitlines()]
+    with path.open(newline="") as file:
+        return [int(row["id"]) for row in csv.DictReader(file, strict=True)]
+
+
+def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_tested_here(
+    tmp_path: Path,
+) -> None:
+    stated: dict[str, str] = {}
+    for kind in types("sink"):
+        found = connector("sink", kind)
+        if found.connect is not None:
+            options: dict[str, Any] = {"path": "x"} if "path" in found.options.model_fields else {}
+            sink = found.connect(found.options(**options), stage="out", root=tmp_path)
+            stated[kind] = sink.guarantee
+            assert sink.exclusive == (sink.guarantee == "exactly-once")
+
+    assert stated == {**dict.fromkeys(FILE_SINKS, "exactly-once"), "stdout": "at-least-once"}
+
+
+@pytest.mark.parametrize("kind", FILE_SINKS)
+def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
+    tmp_path: Path, kind: str
+) -> None:
+    rng = random.Random(f"kill {kind}")
+    codes = [Writer(kind, tmp_path, "SIGKILL", rng.randint(1, 600)).end()[0] for _ in range(12)]
+    Writer(kind, tmp_path).end()
+
+    assert codes.count(-signal.SIGKILL) >= 6
+    assert ids(kind, tmp_path) == list(range(TOTAL))
+
+
+@pytest.mark.parametrize("call", [3, 40, 70, 95, 120, 150, 185, 220, 260, 300])
+def test_paused_writer_that_wakes_up_after_another_took_over_writes_nothing_more(
+    tmp_path: Path, call: int
+) -> None:
+    paused = Writer("jsonl", tmp_path, "SIGSTOP", call)
+    assert paused.stopped()
+
+    code, said = Writer("jsonl", tmp_path).end()
+    assert (code, ids("jsonl", tmp_path)) == (0, list(range(TOTAL))), said
+
+    paused.resume()
+    code, said = paused.end()
+    assert code == 1, "the paused writer went on as if nothing had happened"
+    assert said.startswith(("lost", "refused: "))
+    assert ids("jsonl", tmp_path) == list(range(TOTAL))

@@ -1,0 +1,119 @@
+"""A process that writes records 0..n-1 through a sink and commits positions, as the runner does.
+
+It can kill or pause itself at the n-th function call inside the sink: between any two steps, at a point that
+a seed chooses. What it commits stands in one file, replaced in one step; a commit is refused unless this
+process opened the sink last, as an expired lease would have it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rsq_pipe.errors import SinkError
+from rsq_pipe.registry import connector
+from rsq_pipe.streams.message import StreamMessage
+
+
+class Store:
+    """The position, the number of records committed, and the token of the last opener."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / "store.json"
+        self._lock = root / "store.lock"
+
+    def load(self) -> dict[str, Any]:
+        try:
+            loaded: dict[str, Any] = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {"position": None, "count": 0, "token": 0}
+        return loaded
+
+    def take(self) -> dict[str, Any]:
+        """Become the owner."""
+        with self._locked():
+            state = self.load()
+            state["token"] += 1
+            self._save(state)
+        return state
+
+    def commit(self, state: dict[str, Any]) -> bool:
+        """Store a state, unless somebody else is the owner by now."""
+        with self._locked():
+            if self.load()["token"] != state["token"]:
+                return False
+            self._save(state)
+        return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _save(self, state: dict[str, Any]) -> None:
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(state))
+        new.replace(self._path)
+
+
+class Strike:
+    """Send this process a signal at the n-th call inside the sink."""
+
+    def __init__(self, kind: signal.Signals, call: int) -> None:
+        self._kind = kind
+        self._left = call
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        sys.setprofile(self._count)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _count(self, frame: FrameType, event: str, arg: object) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), self._kind)
+
+
+def main(kind: str, root: Path, total: int, signal_name: str, call: int) -> None:
+    strike = Strike(signal.Signals[signal_name], call)
+    rng = random.Random(call)
+    store = Store(root)
+    found = connector("sink", kind)
+    assert found.connect is not None
+    sink = found.connect(found.options(path=f"out/x.{kind}"), stage="out", root=root)
+    state = store.take()
+    with strike.armed():
+        state["position"] = sink.open(state["position"])
+    if not store.commit(state):
+        sys.exit("lost")
+    while state["count"] < total:
+        end = min(total, state["count"] + rng.randint(1, 20))
+        batch = [
+            StreamMessage(f"1-{n}", {"id": n, "pad": "x" * (n % 50)}) for n in range(state["count"], end)
+        ]
+        with strike.armed():
+            written = sink.write(batch)
+        state |= {"position": written.position, "count": end}
+        if not store.commit(state):
+            sys.exit("lost")
+    sink.close()
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
+    except SinkError as exc:
+        sys.exit(f"refused: {exc}")

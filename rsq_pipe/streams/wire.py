@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rsq_pipe.streams.link import Command
@@ -51,12 +52,12 @@ class _Sheet:
         body += (part.dropped, part.delivered, len(part.outputs) + len(part.retries) + len(part.dead))
         for stream, fields in part.outputs:
             place = self.keys[stream] if self.kinds.get(stream) == "stream" else self.target(stream, "stream")
-            body += ("o", place, len(fields))
+            body += ("o", place, _paired(fields))
             body += fields
         for retry in part.retries:
             body += ("r", self.target(retry.key, "zset"), retry.delay, retry.member)
         for stream, fields in part.dead:
-            body += ("d", self.target(stream, "stream"), len(fields))
+            body += ("d", self.target(stream, "stream"), _paired(fields))
             body += fields
 
     def place(self, key: str) -> int:
@@ -82,6 +83,14 @@ class _Sheet:
         for stream, ids in self.ids.items():
             if len(set(ids)) != len(ids):
                 raise ValueError(f"an entry of {stream!r} stands twice in a settlement; give it one part")
+
+
+def _paired(fields: Sequence[str | bytes]) -> int:
+    """Count names and values: one that stands alone would stop the script in the middle of its writes."""
+    size = len(fields)
+    if size < 2 or size % 2:
+        raise ValueError(f"an output has {size} names and values; they come in pairs")
+    return size
 
 
 def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> list[str | bytes | int]:

@@ -58,8 +58,8 @@ end
 -- entry, that one is asked for alone.
 local owned, full = {}, {}
 for _ = 1, count() do
-  local place, n = count(), count()
-  local pending = redis.call('XPENDING', KEYS[place], group, '-', '+', n, consumer)
+  local place, n = take(), count()
+  local pending = redis.call('XPENDING', KEYS[place + 0], group, '-', '+', n, consumer)
   local counts = {}
   for i = 1, #pending do
     counts[pending[i][1]] = pending[i][4]
@@ -70,48 +70,10 @@ end
 local function holds(place, id, deliveries)
   local found = owned[place][id]
   if not found and full[place] then
-    local pending = redis.call('XPENDING', KEYS[place], group, id, id, 1, consumer)
+    local pending = redis.call('XPENDING', KEYS[place + 0], group, id, id, 1, consumer)
     found = pending[1] and pending[1][4]
   end
-  return found and (deliveries == 0 or found == deliveries)
-end
-
-local parts, fenced, last = {}, {}, #ARGV
-while at < last do
-  local part = {entries = {}, whole = true}
-  local n = count()
-  for i = 1, n do
-    local place, id, deliveries = count(), take(), count()
-    part.entries[i] = {place, id}
-    if part.whole and not holds(place, id, deliveries) then
-      part.whole = false
-    end
-  end
-  part.dropped, part.delivered = count(), count()
-  part.writes = count()
-  part.at = at
-  for _ = 1, part.writes do
-    local kind = take()
-    if kind == 'r' then
-      at = at + 3
-    else
-      at = at + 1
-      local n = count()
-      if n < 2 or n % 2 == 1 then
-        return redis.error_reply('WRONGFIELDS an output has ' .. n .. ' names and values; they come in pairs')
-      end
-      at = at + n
-    end
-  end
-  parts[#parts + 1] = part
-  if not part.whole then
-    fenced[#fenced + 1] = #parts - 1
-  end
-end
-
--- A position stands for all of its batch: it may only move if nothing was taken over meanwhile.
-if position > 0 and #fenced > 0 then
-  return {1, unpack(fenced)}
+  return found and (deliveries == '0' or found == deliveries + 0)
 end
 
 local now
@@ -120,48 +82,74 @@ local function due(delay)
     local time = redis.call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
   end
-  return now + delay
+  return string.format('%.0f', now + delay)
 end
 
-local acks, tally = {}, {['in'] = 0, out = 0, dropped = 0, retried = 0, dead = 0}
-for _, part in ipairs(parts) do
-  if part.whole then
-    at = part.at
-    for _ = 1, part.writes do
-      local kind, key = take(), KEYS[count()]
-      if kind == 'r' then
-        local delay, member = count(), take()
-        redis.call('ZADD', key, string.format('%.0f', due(delay)), member)
-        tally.retried = tally.retried + 1
-      else
-        local n = count()
-        redis.call('XADD', key, '*', unpack(ARGV, at + 1, at + n))
-        at = at + n
-        if kind == 'o' then
-          tally.out = tally.out + 1
+local acks, dropped, delivered = {}, 0, 0
+local written = {o = 0, r = 0, d = 0}
+local settled, first, last = 0, at, #ARGV
+
+-- Go through the parts; write those that are whole, or only find those that are not. Arguments are taken by
+-- place here and not by take(): this loop is most of what a settlement costs.
+local function walk(write)
+  local at, part, fenced = first, 0, {}
+  while at < last do
+    local n = tonumber(ARGV[at + 1])
+    local entries, whole = at + 2, true
+    at = at + 1 + 3 * n
+    for i = entries, at, 3 do
+      whole = whole and holds(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+    end
+    if not whole then
+      fenced[#fenced + 1] = part
+    end
+    local writing = whole and write
+    if writing then
+      settled = settled + n
+      dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 2]
+      for i = entries, at, 3 do
+        local ids = acks[ARGV[i]]
+        if not ids then
+          ids = {}
+          acks[ARGV[i]] = ids
+        end
+        ids[#ids + 1] = ARGV[i + 1]
+      end
+    end
+    local writes = tonumber(ARGV[at + 3])
+    at = at + 3
+    for _ = 1, writes do
+      local kind, key, size = ARGV[at + 1], KEYS[ARGV[at + 2] + 0], tonumber(ARGV[at + 3])
+      at = at + 3
+      if writing then
+        written[kind] = written[kind] + 1
+        if kind == 'r' then
+          redis.call('ZADD', key, due(size), ARGV[at + 1])
         else
-          tally.dead = tally.dead + 1
+          redis.call('XADD', key, '*', unpack(ARGV, at + 1, at + size))
         end
       end
+      at = at + (kind == 'r' and 1 or size)
     end
-    tally.dropped = tally.dropped + part.dropped
-    tally.out = tally.out + part.delivered
-    for _, entry in ipairs(part.entries) do
-      local ids = acks[entry[1]]
-      if not ids then
-        ids = {}
-        acks[entry[1]] = ids
-      end
-      ids[#ids + 1] = entry[2]
-    end
-    tally['in'] = tally['in'] + #part.entries
+    part = part + 1
+  end
+  return fenced
+end
+
+if position > 0 then
+  -- A position stands for all of its batch: it may only move if nothing was taken over meanwhile.
+  local fenced = walk(false)
+  if #fenced > 0 then
+    return {1, unpack(fenced)}
   end
 end
+local fenced = walk(true)
 
 if position > 0 then
   redis.call('HSET', KEYS[position], field, new)
 end
 if counters > 0 then
+  local tally = {['in'] = settled, out = written.o + delivered, dropped = dropped, retried = written.r, dead = written.d}
   for name, amount in pairs(tally) do
     if amount > 0 then
       redis.call('HINCRBY', KEYS[counters], prefix .. name, amount)
@@ -170,6 +158,6 @@ if counters > 0 then
 end
 -- Last: an entry leaves its stream's pending list only when all that it became is written.
 for place, ids in pairs(acks) do
-  redis.call('XACK', KEYS[place], group, unpack(ids))
+  redis.call('XACK', KEYS[place + 0], group, unpack(ids))
 end
 return {1, unpack(fenced)}

@@ -109,7 +109,7 @@ async def test_an_output_that_is_not_pairs_writes_nothing_and_acknowledges_nothi
 ) -> None:
     broken = Part((Entry(batch[1].stream, batch[1].id, 1),), [Output(output, fields)])
 
-    with pytest.raises(SettleError, match="pairs"):
+    with pytest.raises(ValueError, match="pairs"):
         await client.settle(Settlement([copied(batch[0], output), broken]), group=GROUP, consumer="a")
 
     assert (await client.stream_len(output), await pending(client, stream)) == (0, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -87,6 +88,7 @@ def command(  # noqa: PLR0917  one parameter an option
     set_up(log_format)
     graph = load(spec)
     names = _known(graph, stages)
+    _calm_the_collector()
     with ExitStack() as stack:
         address = url or graph.redis_url or stack.enter_context(acquire(graph.root)).url
         if processes > 1:
@@ -142,6 +144,17 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _calm_the_collector() -> None:
+    """
+    Have Python look for garbage in cycles less often.
+
+    A batch is thousands of live objects without cycles, and Python's default goes through them every 700
+    allocations: that was 45% of the CPU time of 100,000 records through three stages (8.7s, then 4.8s).
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _client(address: str) -> StreamClient:

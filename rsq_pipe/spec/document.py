@@ -27,14 +27,14 @@ class Document:
         value: Mappings, lists and scalars, variables replaced.
         values: Path -> where the value starts.
         keys: Path -> where its key starts.
-        replaced: The paths of scalars that held a variable.
+        replaced: Path of a scalar that held a variable -> its text, before it was read as a number or such.
     """
 
     file: str
     value: Any = None
     values: dict[Path_, Place] = field(default_factory=dict)
     keys: dict[Path_, Place] = field(default_factory=dict)
-    replaced: set[Path_] = field(default_factory=set)
+    replaced: dict[Path_, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     _problems: dict[Path_, Problem] = field(default_factory=dict)
     _warnings: list[Problem] = field(default_factory=list)

@@ -170,12 +170,13 @@ class _Builder:
 
     def _replaced(self, node: yaml.ScalarNode, path: Path_) -> Any:
         text, mistakes = self._variables.replace(node.value)
-        self.document.replaced.add(path)
+        self.document.replaced[path] = text
         if mistakes:
             whats, _, fixes = zip(*(mistake.partition("; ") for mistake in mistakes), strict=True)
             self.document.report(path, ", and ".join(whats), fixes[0])
             return None
-        plain = node.style in (None, "")
+        # A variable that is set to nothing is an empty text, not a null: null removes fields from records.
+        plain = node.style in (None, "") and text != ""
         tag = self._loader.resolve(yaml.ScalarNode, text, (plain, not plain))
         return self._construct(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark), path)
 

@@ -97,16 +97,16 @@ def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorD
 
 
 def _retype(document: Document, value: object, path: Path_, error: ErrorDetails) -> bool:
-    """Read a quoted variable as a number or truth value, where one is wanted."""
-    wanted = error["type"].partition("_")[0]
-    *parents, last = error["loc"] or ("",)
-    if wanted not in ("int", "float", "bool") or (*path, *error["loc"]) not in document.replaced:
+    """Read a variable's text as what its place wants: a number in quotes, or text that looks like one."""
+    text = document.replaced.get((*path, *error["loc"]))
+    if error["type"] not in _SCALARS or text is None:
         return False
+    *parents, last = error["loc"]
     holder: Any = value
     for part in parents:
         holder = holder[part]
     before = holder[last]
-    holder[last] = retype(before) if isinstance(before, str) else before
+    holder[last] = text if error["type"] == "string_type" else retype(text)
     return type(before) is not type(holder[last])
 
 

@@ -190,6 +190,18 @@ def test_variables_are_replaced_once_and_never_become_structure(tmp_path: Path) 
     assert stage.outputs == {"": StreamRef("{a: ${SIZE}}", external=True)}
 
 
+def test_a_variable_is_read_as_what_its_place_wants(tmp_path: Path) -> None:
+    text = short(
+        "  a:\n    filter: x\n    description: ${SEVEN}\n    batch: {size: '${SEVEN}'}\n"
+        "    to: {stream: y}\n",
+        head="description: ${SEVEN}\nredis:\n  url: ${NOTHING:-}\n",
+    )
+
+    graph = load(write(tmp_path, text), environ={"SEVEN": "7"})
+
+    assert (graph.description, graph.redis_url, graph.stage("a").batch_size) == ("7", "", 7)
+
+
 @pytest.mark.parametrize("value", ["", "default"])
 def test_a_default_stands_in_for_an_empty_variable(tmp_path: Path, value: str) -> None:
     text = short("  a: {filter: x, to: {stream: y}}\n", head="description: ${V:-default}\n")

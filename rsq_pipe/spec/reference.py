@@ -34,8 +34,9 @@ _VARIABLES = """\
 | `$${` | a plain `${` |
 
 They are replaced once, in values only, after the YAML is read: a value can never become structure. A setting
-reads its variable as what it wants, a number say, with or without quotes; under `with:`, which takes anything,
-a value written without quotes is a number or truth value if it looks like one. Secrets are never printed.
+reads its variable as what it wants, a number say, with or without quotes; under `with:`, which takes
+anything, a value written without quotes is a number or truth value if it looks like one. Secrets are never
+printed.
 """
 _INPUTS = """\
 ## What a stage reads

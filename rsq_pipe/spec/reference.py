@@ -8,7 +8,7 @@ from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
 from rsq_pipe.registry import types
-from rsq_pipe.spec.functions import FUNCTIONS, MAX_ITEMS
+from rsq_pipe.spec.functions import FUNCTIONS, MAX_ITEMS, MAX_POWER_BITS
 from rsq_pipe.spec.models import STAGES
 from rsq_pipe.spec.schema import pipeline_schema
 
@@ -58,8 +58,11 @@ slices, lists, dicts and sets, comprehensions, f-strings, and the functions belo
 lambdas.
 
 A name is a field of the record; a field that is not there is an error of that record. `record` is the whole
-record: `'region' in record`, `get(record, 'region', '-')`, `record['unit price']`. No value may grow beyond
-{MAX_ITEMS:,} items.
+record: `'region' in record`, `get(record, 'region', '-')`, `record['unit price']`.
+
+`*`, `range`, `join` and `replace` build at most {MAX_ITEMS:,} items, and `**` whole numbers of at most
+{MAX_POWER_BITS:,} bits, whatever a record holds. Comprehensions have no bound of their own: an expression is
+trusted not to loop for long, as a handler is.
 
 | function | does |
 |---|---|

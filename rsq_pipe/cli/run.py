@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,9 +15,10 @@ import rich_click as click
 from rich.console import Console
 
 from rsq_pipe.cli.duration_type import DURATION
-from rsq_pipe.cli.errors import DEAD_LETTERS, DONE
+from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.progress import is_lively, show
 from rsq_pipe.cli.table import summary_table
+from rsq_pipe.errors import DrainTimeoutError
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.summary import Summary
 from rsq_pipe.runtime.supervisor import SUPERVISED, Supervisor
@@ -139,11 +141,29 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, tell)
+    if SUPERVISED in os.environ:
+        _watch(int(os.environ[SUPERVISED]), tell)
     try:
         return await run()
+    except DrainTimeoutError as exc:
+        # Python would wait for what hangs before it ends.
+        report(exc)
+        sys.stdout.flush()
+        os._exit(FAILED)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _watch(pipe: int, tell: Callable[[], None]) -> None:
+    """Take the end of the supervisor, which closes its side of the pipe, for a signal to stop."""
+    loop = asyncio.get_running_loop()
+
+    def closed() -> None:
+        loop.remove_reader(pipe)
+        tell()
+
+    loop.add_reader(pipe, closed)
 
 
 def _calm_the_collector() -> None:

@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 class Gate:
     """
-    Be open or closed.
+    Be open while there is room below.
+
+    How much room there is, is looked at now and then. A fast writer could overfill its stream between two
+    looks, so what it writes is taken off at once.
 
     Args:
         on_close, on_open: Called at each change, for a consumer that is paused and resumed.
@@ -17,6 +20,7 @@ class Gate:
     def __init__(
         self, on_close: Callable[[], None] | None = None, on_open: Callable[[], None] | None = None
     ) -> None:
+        self._room: float = float("inf")
         self._open = asyncio.Event()
         self._open.set()
         self._on_close = on_close
@@ -27,17 +31,28 @@ class Gate:
         """Whether new work may be taken."""
         return self._open.is_set()
 
-    def set(self, *, full: bool) -> None:
-        """Close where a stream below is full, open where none is."""
-        if full and self.is_open:
-            self._open.clear()
-            if self._on_close:
-                self._on_close()
-        elif not full and not self.is_open:
-            self._open.set()
-            if self._on_open:
-                self._on_open()
+    def grant(self, room: float) -> None:
+        """State how many entries may be written until the next look; opens or closes."""
+        self._room = room
+        self._turn(is_open=room > 0)
+
+    def spend(self, entries: int) -> None:
+        """State that entries were written; closes where that was all the room there was."""
+        self._room -= entries
+        if self._room <= 0:
+            self._turn(is_open=False)
 
     async def passed(self) -> None:
         """Wait until it is open."""
         await self._open.wait()
+
+    def _turn(self, *, is_open: bool) -> None:
+        if is_open == self.is_open:
+            return
+        if is_open:
+            self._open.set()
+        else:
+            self._open.clear()
+        tell = self._on_open if is_open else self._on_close
+        if tell:
+            tell()

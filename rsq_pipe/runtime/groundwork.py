@@ -33,13 +33,19 @@ async def lay(client: StreamClient, graph: Graph) -> None:
         there = {info.name for info in await client.group_info(stream)}
         for name in names:
             mark = f"group:{name}:{stream}"
-            if name in there:
-                continue
-            if mark in marks:
-                raise lost(stream, name)
-            await client.create_group(stream, name)
-            await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
-    await client.channel.execute("HSET", keys.meta, "spec", graph.spec_hash, key=keys.meta)
+            if name not in there:
+                if mark in marks:
+                    raise lost(stream, name)
+                await client.create_group(stream, name)
+            if mark not in marks:
+                await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
+    await _note_spec(client, keys, graph.spec_hash)
+
+
+async def _note_spec(client: StreamClient, keys: Keyspace, spec_hash: str) -> None:
+    # Only where it changed: a server that is full refuses to write, and a run is what empties it.
+    if await client.channel.execute("HGET", keys.meta, "spec", key=keys.meta) != spec_hash.encode():
+        await client.channel.execute("HSET", keys.meta, "spec", spec_hash, key=keys.meta)
 
 
 async def clear(client: StreamClient, graph: Graph) -> int:

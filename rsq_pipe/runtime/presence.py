@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rsq_pipe.errors import PipelineBusyError
+import contextlib
+
+from rsq_pipe.errors import PipelineBusyError, StreamFullError
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.worker import is_gone, worker_name
@@ -32,7 +34,9 @@ class Presence:
     async def show(self) -> None:
         """Give a sign of life."""
         key = self._keys.presence(self.name)
-        await self._client.channel.execute("SET", key, "1", "EX", SECONDS, key=key)
+        # A full server takes none, and that must not keep a run from emptying it.
+        with contextlib.suppress(StreamFullError):
+            await self._client.channel.execute("SET", key, "1", "EX", SECONDS, key=key)
 
     async def others(self) -> list[str]:
         """Name the other processes that run the pipeline; of this machine's, only those that still exist."""

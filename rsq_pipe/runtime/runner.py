@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from rsq_pipe.errors import DrainTimeoutError, StreamError
+from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.runtime import groundwork
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
@@ -22,13 +23,24 @@ from rsq_pipe.runtime.sink_writer import SinkWriter
 from rsq_pipe.runtime.source_pump import SourcePump
 from rsq_pipe.runtime.stage_worker import StageWorker
 from rsq_pipe.runtime.summary import Summary, summarize
-from rsq_pipe.runtime.survey import PipelineState, survey
+from rsq_pipe.runtime.survey import PipelineState, lost, survey
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 
 SURVEY_PERIOD = 0.1
 """Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
+
+EAGER_PERIOD = 0.02
+"""The same while a stage waits for room below."""
+
+_FORCED = 1.0
+"""Seconds that work which was cut off gets to hand back what it holds."""
+
+_FAREWELL = 0.5
+"""Seconds for what is only tidy, once the run is over: a server that is away must not hold up the end."""
+
+T = TypeVar("T")
 
 
 class Role(Protocol):
@@ -95,16 +107,14 @@ class Runner:
         Cancellation: as `stop`, without waiting for what is in hand.
         """
         began = time.monotonic()
-        await self._prepare()
         try:
+            await self._prepare()
             await self._work()
         finally:
-            with contextlib.suppress(StreamError):
-                await self._presence.end()
-        with contextlib.suppress(StreamError):
-            await Retention(self._client, self.graph).trim(exactly=True)
+            await _briefly(self._presence.end())
         if self._fault is not None:
             raise self._fault
+        await _briefly(Retention(self._client, self.graph).trim(exactly=True))
         return await self._summary(time.monotonic() - began)
 
     def stop(self) -> None:
@@ -112,10 +122,12 @@ class Runner:
         self._stopping.set()
 
     async def _prepare(self) -> None:
+        # Shown before others are looked for: of two that start over at once, neither may miss the other.
+        await self._presence.show()
         if self._fresh:
             await self._presence.refuse_others()
             await groundwork.clear(self._client, self.graph)
-        await self._presence.show()
+            await self._presence.show()
         await groundwork.lay(self._client, self.graph)
         freed = await groundwork.inherit(self._client, self.graph)
         if freed:
@@ -123,6 +135,7 @@ class Runner:
         self.state = await survey(self._client, self.graph)
         self.before = dict(self.state.counters)
         self._roles = list(self._cast())
+        self._grant(self.state)
 
     def _cast(self) -> Iterator[tuple[Stage, Role]]:
         for name in self._names:
@@ -142,9 +155,11 @@ class Runner:
             self._start(Promoter(self._client, self.graph, stage).run(self._stopping))
             for stage in {stage.name: stage for stage, _ in self._roles if stage.verb != "source"}.values()
         ]
-        beside.append(self._start(self._every(SURVEY_PERIOD, self._look)))
-        beside.append(self._start(self._every(RETENTION_PERIOD, Retention(self._client, self.graph).trim)))
-        beside.append(self._start(self._every(PRESENCE_PERIOD, self._presence.show)))
+        beside.append(self._start(self._every(lambda: self._survey_period, self._look)))
+        beside.append(
+            self._start(self._every(lambda: RETENTION_PERIOD, Retention(self._client, self.graph).trim))
+        )
+        beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
         try:
             await self._stopping.wait()
             for _, role in self._roles:
@@ -153,7 +168,7 @@ class Runner:
         finally:
             for task in (*roles, *beside):
                 task.cancel()
-            await asyncio.wait([*roles, *beside])
+            await asyncio.wait([*roles, *beside], timeout=_FORCED)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
@@ -166,6 +181,9 @@ class Runner:
 
     def _halt(self, exc: BaseException) -> None:
         """End the run because of an error, the first one given."""
+        if isinstance(exc, GroupLostError) and exc.stream and exc.group:
+            # Whoever noticed it first, the user reads what can be done about it.
+            exc = lost(exc.stream, exc.group)
         self._fault = self._fault or exc
         self._stopping.set()
 
@@ -185,31 +203,44 @@ class Runner:
         backoff = Backoff(name)
         while True:
             try:
-                return await run()
+                await run()
+                return
             except StreamError as exc:
-                if not exc.retryable or self._stopping.is_set():
+                if not exc.retryable:
                     raise
+                if self._stopping.is_set():
+                    self._log.warning("stopped while the server was away", stage=name, error=str(exc))
+                    return
                 await backoff.wait(exc, self._stopping)
 
-    async def _every(self, seconds: float, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def _every(self, seconds: Callable[[], float], act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         while not self._stopping.is_set():
             try:
                 await act()
             except StreamError as exc:
-                if not exc.retryable:
+                if not exc.retryable and not isinstance(exc, StreamFullError):
                     raise
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), seconds)
+                await asyncio.wait_for(self._stopping.wait(), seconds())
 
     async def _look(self) -> None:
         # Asked before the survey: a source that ends after it may have brought records the survey missed.
         exhausted = self._ends_by_itself and self._exhausted
         state = self.state = await survey(self._client, self.graph)
-        for stage, role in self._roles:
-            role.gate.set(full=state.fullest_below(self.graph, stage.name) >= self.graph.max_backlog)
+        self._grant(state)
         if exhausted and state.drained:
             self._finished = True
             self._stopping.set()
+
+    def _grant(self, state: PipelineState) -> None:
+        writers = Counter(stage.name for stage, _ in self._roles)
+        for stage, role in self._roles:
+            room = self.graph.max_backlog - state.fullest_below(self.graph, stage.name)
+            role.gate.grant(room / writers[stage.name])
+
+    @property
+    def _survey_period(self) -> float:
+        return SURVEY_PERIOD if all(role.gate.is_open for _, role in self._roles) else EAGER_PERIOD
 
     @property
     def _ends_by_itself(self) -> bool:
@@ -224,9 +255,7 @@ class Runner:
         return all(role.exhausted for _, role in self._roles if isinstance(role, SourcePump))
 
     async def _summary(self, seconds: float) -> Summary:
-        state = self.state
-        with contextlib.suppress(StreamError):
-            state = await survey(self._client, self.graph)
+        state = await _briefly(survey(self._client, self.graph)) or self.state
         assert state is not None
         return summarize(
             self.graph,
@@ -236,3 +265,11 @@ class Runner:
             finished=self._finished,
             dead_letters=sum(stage.dead for stage in state.stages.values()),
         )
+
+
+async def _briefly(work: Coroutine[Any, Any, T]) -> T | None:
+    """Do what can be left undone."""
+    with contextlib.suppress(StreamError, TimeoutError):
+        async with asyncio.timeout(_FAREWELL):
+            return await work
+    return None

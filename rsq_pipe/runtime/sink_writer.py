@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import structlog
 
-from rsq_pipe.errors import SinkError
+from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.registry import connector
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.groundwork import replacing
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.stage_worker import consumer, serializer
-from rsq_pipe.runtime.tenure import SECONDS, Tenure
+from rsq_pipe.runtime.tenure import SECONDS, Superseded, Tenure
 from rsq_pipe.runtime.verdict import Judge
-from rsq_pipe.sinks.sink import Sink
+from rsq_pipe.sinks.sink import Sink, Written
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.stages.outcome import Failure
 from rsq_pipe.streams.client import StreamClient
@@ -23,6 +24,9 @@ from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Entry, Part, Position, Settled, Settlement
+from rsq_pipe.streams.uninterrupted import uninterrupted
+
+T = TypeVar("T")
 
 
 class SinkWriter:
@@ -61,6 +65,8 @@ class SinkWriter:
         self._stored = ""
         self._must_open = True
         self._epoch = 0
+        self._superseded = False
+        self._lease: Lease | None = None
         self._consumer: StreamConsumer | None = None
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
@@ -79,8 +85,8 @@ class SinkWriter:
         if not self._sink.exclusive:
             await self._write_on(0)
             return
-        lease = Lease(self._client, self._keys.lease(self._stage, self._sink.target), SECONDS)
-        await Tenure(lease, f"sink {self._stage.name}", self._stopping).hold(self._write_on)
+        self._lease = Lease(self._client, self._keys.lease(self._stage, self._sink.target), SECONDS)
+        await Tenure(self._lease, f"sink {self._stage.name}", self._stopping).hold(self._write_on)
 
     def stop(self) -> None:
         """Finish the batch in hand, settle it, and return from `run`."""
@@ -91,6 +97,7 @@ class SinkWriter:
     async def _write_on(self, epoch: int) -> None:
         self._epoch = epoch
         self._must_open = True
+        self._superseded = False
         await self._open()
         self._consumer = consumer(self._client, self._graph, self._stage, self._handle, self._settled)
         if self._stopping.is_set():
@@ -99,7 +106,9 @@ class SinkWriter:
             await self._consumer.run()
         finally:
             self._consumer = None
-            await asyncio.to_thread(self._sink.close)
+            await self._on_sink(self._sink.close)
+        if self._superseded:
+            raise Superseded
 
     async def _open(self) -> None:
         """Undo what an earlier writer left uncommitted, and put this one's epoch into the stored position."""
@@ -107,10 +116,11 @@ class SinkWriter:
         while self._must_open:
             reply, fresh = await channel.execute("HMGET", meta, self._field, mark, key=meta)
             stored = reply.decode() if reply else ""
-            position = stored.partition("|")[2] if stored else None
-            opened = await asyncio.to_thread(
-                self._sink.open, position, fresh=bool(fresh) and position is None
-            )
+            epoch, _, place = stored.partition("|")
+            if stored and int(epoch) > self._epoch:  # opening would take the target from its present writer
+                raise Superseded
+            position = place if stored else None
+            opened = await self._on_sink(self._sink.open, position, fresh=bool(fresh) and position is None)
             own = f"{self._epoch}|{opened}"
             settled = await self._client.ingest(Position(meta, self._field, stored, own), ())
             if settled.refused is None:
@@ -118,13 +128,13 @@ class SinkWriter:
                 await channel.execute("HDEL", meta, mark, key=meta)
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
-        if self._must_open:
-            await self._open()
         try:
-            written = await asyncio.to_thread(self._sink.write, messages)
-        except SinkError as exc:
+            if self._must_open:
+                await self._open()
+            written: Written = await self._on_sink(self._sink.write, messages)
+        except (SinkError, Superseded) as exc:
             self._must_open = True
-            self._halt(exc)
+            await self._give_up(exc)
             return Settlement()
         failed = [messages[index] for index in written.failures]
         part = Part([Entry(m.stream, m.id, m.delivery_count) for m in messages])
@@ -144,6 +154,27 @@ class SinkWriter:
             return Settlement([part])
         new = f"{self._epoch}|{written.position}"
         return Settlement([part], Position(self._keys.meta, self._field, self._stored, new))
+
+    async def _give_up(self, exc: Exception) -> None:
+        """End the tenure where another process has taken the target over; else the run."""
+        if isinstance(exc, Superseded) or not await self._is_writer():
+            self._superseded = True
+            if self._consumer is not None:
+                self._consumer.stop()
+        else:
+            self._halt(exc)
+
+    async def _is_writer(self) -> bool:
+        if self._lease is None:
+            return True
+        try:
+            return await self._lease.take() and self._lease.epoch == self._epoch
+        except StreamError:
+            return True
+
+    async def _on_sink(self, call: Callable[..., T], *args: Any, **settings: Any) -> T:
+        """Call the sink in a thread, to the end: a second thread must not close what the first one writes."""
+        return await uninterrupted(asyncio.to_thread(call, *args, **settings))
 
     def _settled(self, settlement: Settlement, settled: Settled) -> None:
         if settlement.position is None or not settlement.parts:

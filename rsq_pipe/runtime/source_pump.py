@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Sequence
 
@@ -66,6 +67,10 @@ class SourcePump:
         Delivery: each record enters once; the position moves in the step that stores the records.
         Cancellation: between two chunks; nothing is half stored.
         """
+        if not self._source.resumable:
+            # Every process has a standard input of its own; nobody else could go on with it.
+            await self._pump(0)
+            return
         lease = Lease(self._client, self._keys.lease(self._stage, "source"), SECONDS)
         await Tenure(lease, f"source {self._stage.name}", self._stopping).hold(self._pump)
 
@@ -96,11 +101,13 @@ class SourcePump:
                 if settled.refused is not None:
                     return False
                 position = chunk.position
+                self.gate.spend(len(chunk.arrivals))
             return True
         finally:
             chunks.close()
             if not self._source.resumable:
-                await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
+                with contextlib.suppress(StreamError):  # a field too many in the hash; nobody reads it again
+                    await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
 
     async def _stored(self, field: str) -> str:
         backoff = Backoff(f"source {self._stage.name}")
@@ -110,7 +117,7 @@ class SourcePump:
                     "HGET", self._keys.meta, field, key=self._keys.meta
                 )
             except StreamError as exc:
-                if not exc.retryable:
+                if not exc.retryable or self._stopping.is_set():
                     raise
                 await backoff.wait(exc, self._stopping)
             else:
@@ -135,7 +142,7 @@ class SourcePump:
         while True:
             try:
                 return await self._client.ingest(position, outputs, dead=dead, counters=counters)
-            except (StreamFullError, StreamError) as exc:
+            except StreamError as exc:
                 # A server out of memory is backpressure: what drains it may write on, what fills it waits.
                 if not exc.retryable and not isinstance(exc, StreamFullError):
                     raise

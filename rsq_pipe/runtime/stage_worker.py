@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from rsq_pipe.errors import HandlerError
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.verdict import Judge
@@ -16,10 +17,14 @@ from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import Handler, SettledHook, StreamConsumer
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
-from rsq_pipe.streams.settlement import Counters, Settlement
+from rsq_pipe.streams.settlement import Counters, Settled, Settlement
 
 BLOCK_MS = 2_000
 """Milliseconds one read waits; a stop does not wait for it."""
+
+
+_FOR_EVER = 2**31
+"""Deliveries of a record where `on_error: stop`: each run hands it out once more, and none may condemn it."""
 
 
 class StageWorker:
@@ -41,7 +46,7 @@ class StageWorker:
         self._verb = build(stage, root=graph.root, pipeline=graph.pipeline)
         self._judge = Judge(graph, stage, serializer(graph))
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self.consumer = consumer(client, graph, stage, self._handle)
+        self.consumer = consumer(client, graph, stage, self._handle, self._settled)
         self.gate = Gate(self.consumer.pause, self.consumer.resume)
 
     async def run(self) -> None:
@@ -64,13 +69,20 @@ class StageWorker:
         self.consumer.stop()
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
-        outcomes = await self._verb.process(messages)
+        try:
+            outcomes = await self._verb.process(messages)
+        except HandlerError as exc:  # not of a record: the stage cannot go on, and no record is to blame
+            self._halt(exc)
+            return Settlement()
         verdict = self._judge.decide(messages, outcomes)
         if verdict.failures:
             self._tell(verdict.failures)
         if verdict.halt is not None:
             self._halt(verdict.halt)
         return verdict.settlement
+
+    def _settled(self, _: Settlement, settled: Settled) -> None:
+        self.gate.spend(sum(len(part.outputs) for part in settled.committed))
 
     def _tell(self, failures: Sequence[BaseException | str]) -> None:
         first = failures[0]
@@ -100,7 +112,7 @@ def consumer(
             batch_wait_ms=round(stage.batch_wait * 1000),
             block_ms=BLOCK_MS,
             min_idle_claim_ms=round(graph.reclaim_idle * 1000),
-            max_deliveries=stage.retry.deliveries,
+            max_deliveries=_FOR_EVER if stage.on_error == "stop" else stage.retry.deliveries,
             halt_on_fault=True,
         ),
         handler,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -21,18 +22,19 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 
 SUPERVISED = "RSQ_PIPE_SUPERVISED"
-"""Set in the environment of the processes: their supervisor prints the summary."""
+"""Set in the environment of the processes, to the pipe they watch; their supervisor prints the summary."""
 
 _DONE = (0, 4)  # finished, with or without dead letters
-_OUR_FAULT = 70
+_ANEW = (3, 70)  # no server at its start: this one has had one, so it comes back; a fault of ours
 
 
 class Supervisor:
     """
     Keep processes running.
 
-    One that is killed, or fails by a fault of ours, is started anew; its entries go to the others
-    meanwhile. One that ends because a stage cannot go on ends the others too.
+    One that is killed, finds no server, or fails by a fault of ours, is started anew; its entries go to the
+    others meanwhile. One that ends because a stage cannot go on ends the others too. All of them hold the
+    end of a pipe whose other end is here: where this process is gone, also by SIGKILL, they drain and end.
 
     Args:
         graph: The pipeline.
@@ -57,7 +59,7 @@ class Supervisor:
         self._client = client
         self._processes = processes
         self._command = [sys.executable, "-m", "rsq_pipe", "run", str(graph.path), *options]
-        self._environ = {**os.environ, SUPERVISED: "1", "RSQ_PIPE_REDIS": address}
+        self._address = address
         self._fresh = fresh
         self._stopping = asyncio.Event()
         self._running: set[asyncio.subprocess.Process] = set()
@@ -77,7 +79,12 @@ class Supervisor:
             await groundwork.clear(self._client, self._graph)
         await groundwork.lay(self._client, self._graph)
         before = (await survey(self._client, self._graph)).counters
-        await asyncio.gather(*(self._keep(number) for number in range(self._processes)))
+        watched, held = os.pipe()
+        try:
+            await asyncio.gather(*(self._keep(number, watched) for number in range(self._processes)))
+        finally:
+            os.close(watched)
+            os.close(held)
         failed = [code for code in self._codes if code not in _DONE]
         if failed:
             raise RsqPipeError(f"a process of pipeline {self._graph.pipeline!r} ended with code {failed[0]}")
@@ -93,23 +100,23 @@ class Supervisor:
 
     def stop(self) -> None:
         """Tell every process to drain; idempotent."""
+        if self._stopping.is_set():
+            return  # a second signal would force them
         self._stopping.set()
         for process in self._running:
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
+            _tell(process)
 
-    async def _keep(self, number: int) -> None:
+    async def _keep(self, number: int, watched: int) -> None:
         backoff = Backoff(f"process {number}")
         while not self._stopping.is_set():
-            # A session of its own: a Ctrl-C in the terminal reaches the supervisor, which tells them once.
-            process = await asyncio.create_subprocess_exec(
-                *self._command, env=self._environ, start_new_session=True
-            )
+            process = await self._start(number, watched)
             self._running.add(process)
+            if self._stopping.is_set():  # while it was being started, when nobody could tell it
+                _tell(process)
             began = time.monotonic()
             code = await self._ended(process)
             self._running.discard(process)
-            if code >= 0 and code != _OUR_FAULT:
+            if code >= 0 and code not in _ANEW:
                 self._codes.append(code)
                 if code not in _DONE:
                     self.stop()
@@ -119,6 +126,17 @@ class Supervisor:
             self._log.warning("a process died and is started anew", number=number, code=code)
             await backoff.wait(RuntimeError(f"exit code {code}"), self._stopping)
 
+    async def _start(self, number: int, watched: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            env={**os.environ, SUPERVISED: str(watched), "RSQ_PIPE_REDIS": self._address},
+            # Two readers of one standard input would tear its lines apart.
+            stdin=None if number == 0 else asyncio.subprocess.DEVNULL,
+            pass_fds=(watched,),
+            # A session of its own: a Ctrl-C in the terminal reaches the supervisor, which tells them once.
+            start_new_session=True,
+        )
+
     async def _ended(self, process: asyncio.subprocess.Process) -> int:
         try:
             return await process.wait()
@@ -126,3 +144,8 @@ class Supervisor:
             process.kill()
             await process.wait()
             raise
+
+
+def _tell(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)

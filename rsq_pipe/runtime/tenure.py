@@ -17,6 +17,10 @@ SECONDS = 10.0
 _STAND_BY = 0.5  # seconds between attempts to take a lease another process holds
 
 
+class Superseded(Exception):  # noqa: N818  not an error: the work goes on, elsewhere
+    """Raised by a work that finds another process at it: the lease was lost while this one was paused."""
+
+
 class Tenure:
     """
     Hold a lease around a piece of work.
@@ -37,8 +41,9 @@ class Tenure:
         """
         Take the lease, call `work(epoch)` and drop the lease; stand by first while another process has it.
 
-        Where the lease is lost in the middle, the work is cancelled and the standing by begins again.
-        Returns when the work has returned, or when `stopping` is set before it began.
+        Where the lease is lost in the middle, the work is cancelled (or finds out first, and raises
+        Superseded), and the standing by begins again. Returns when the work has returned, or when `stopping`
+        is set before it began.
         """
         while await self._taken():
             epoch = self._lease.epoch
@@ -49,9 +54,10 @@ class Tenure:
                 if not task.done():
                     task.cancel()
                     await asyncio.wait([task])
-            if held:
-                task.result()
+            if held and not isinstance(task.exception(), Superseded):
+                # Also where the work failed: another process may be able to do it.
                 await self._drop()
+                task.result()
                 return
             self._log.warning(f"{self._what}: another process took over")
 

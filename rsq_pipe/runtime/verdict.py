@@ -171,11 +171,22 @@ class Judge:
             return
         verdict.failures.append(error)
         if self._stage.on_error == "stop":
-            verdict.halt = verdict.halt or error
+            verdict.halt = verdict.halt or self._halt(message, error)
         elif self._stage.on_error == "drop":
             add(Part((entry,), dropped=1))
         else:
             add(Part((entry,), dead=(self.dead_letter(message, reason_of(error), error, attempts),)))
+
+    def _halt(self, message: StreamMessage, error: BaseException) -> HandlerError:
+        why = f"{type(error).__name__}: {error}"
+        halt = HandlerError(
+            f"stage {self._stage.name!r} stopped at record {identified(message)['rid']!r} "
+            f"(entry {message.id} of {message.stream}): {why}. It stays pending: mend the handler or what it "
+            "needs, and run again",
+            stage=self._stage.name,
+        )
+        halt.__cause__ = error
+        return halt
 
     def dead_letter(
         self, message: StreamMessage, reason: str, error: BaseException | str, attempts: int

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from redis.asyncio.connection import Connection, SSLConnection
 
-from rsq_pipe.errors import GroupLostError, SettleError
+from rsq_pipe.errors import GroupLostError, SettleError, StreamFullError
 from rsq_pipe.streams import wire
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.claim import START, Claim, claim_reply
@@ -40,7 +40,7 @@ class StreamClient:
     """
     Talk to one server or cluster.
 
-    Connections are opened when needed, shared by clients of one endpoint and event loop, closed with the last.
+    Connections are opened when needed and shared by clients of one endpoint and event loop.
 
     Args:
         host, port, db, username, password, ssl: Where the server is and how to log in.
@@ -176,6 +176,11 @@ class StreamClient:
             await self.channel.execute("XGROUP", "CREATE", key, group, start_id, "MKSTREAM", key=key)
         except SettleError as exc:
             if "BUSYGROUP" in exc.reply:
+                return False
+            raise
+        except StreamFullError:
+            # A full server refuses before it looks whether there is anything to do.
+            if any(info.name == group for info in await self.group_info(stream)):
                 return False
             raise
         return True

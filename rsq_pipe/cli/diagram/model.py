@@ -1,0 +1,112 @@
+"""Diagram: a pipeline as nodes and edges, for whatever draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, Stage, StreamRef
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """
+    Draw one stage, or one stream from outside.
+
+    Args:
+        name: The stage's name, or the stream's key.
+        kind: Which of the two it is.
+        verb: What the stage does; empty for a stream.
+        detail: More of it: the handler, the path, the fields.
+    """
+
+    name: str
+    kind: Literal["stage", "stream"]
+    verb: str = ""
+    detail: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it does, in a line."""
+        return " ".join(filter(None, (self.verb or self.kind, self.detail)))
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Join two nodes by name; `port` is empty for a stage's one output, `errors` for its dead letters."""
+
+    source: str
+    target: str
+    port: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """Hold a pipeline's nodes, each behind all it is fed by, and its edges."""
+
+    pipeline: str
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def into(self, name: str) -> list[Edge]:
+        """List the edges that lead to a node."""
+        return [edge for edge in self.edges if edge.target == name]
+
+    def out_of(self, name: str) -> list[Edge]:
+        """List the edges that leave a node."""
+        return [edge for edge in self.edges if edge.source == name]
+
+    def document(self, live: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Give the keys of `--json`, which stay as they are from one release to the next."""
+        return {
+            "pipeline": self.pipeline,
+            "nodes": [{**asdict(node), "live": live.get(node.name)} for node in self.nodes],
+            "edges": [asdict(edge) for edge in self.edges],
+        }
+
+
+def diagram(graph: Graph) -> Diagram:
+    """Turn a graph into nodes and edges."""
+    edges = tuple(_edges(graph))
+    stages = {stage.name for stage in graph.stages}
+    fed_by = {edge.source for edge in edges} - stages
+    feeds = {edge.target for edge in edges} - stages
+    nodes = (
+        *(Node(name, "stream") for name in dict.fromkeys(edge.source for edge in edges) if name in fed_by),
+        *(Node(stage.name, "stage", stage.verb, _detail(stage)) for stage in graph.stages),
+        *(Node(name, "stream") for name in dict.fromkeys(edge.target for edge in edges) if name in feeds),
+    )
+    return Diagram(graph.pipeline, nodes, edges)
+
+
+def _edges(graph: Graph) -> Iterator[Edge]:
+    writers: dict[StreamRef, list[tuple[str, str]]] = {}
+    for stage in graph.stages:
+        for port, ref in stage.outputs.items():
+            writers.setdefault(ref, []).append((stage.name, port))
+        writers.setdefault(stage.dlq, []).append((stage.name, "errors"))
+    for stage in graph.stages:
+        for ref in stage.inputs:
+            for name, port in writers.get(ref, [(ref.name, "")]):
+                yield Edge(name, stage.name, port, ref.key(graph.pipeline))
+    for stage in graph.stages:
+        for port, ref in stage.outputs.items():
+            if ref.external and not graph.readers(ref):
+                yield Edge(stage.name, ref.name, port, ref.name)
+
+
+def _detail(stage: Stage) -> str:
+    match stage.options:
+        case ConnectorRef() as connector:
+            # Only what says where: other options may hold secrets.
+            place: Any = getattr(connector.options, "path", "") or getattr(connector.options, "stream", "")
+            places = [place] if isinstance(place, str) else list(place)
+            return " ".join([connector.type, *places])
+        case HandlerRef() as handler:
+            return handler.text
+        case dict() as fields:
+            return ", ".join(fields)
+        case _:
+            return getattr(stage.options, "text", "")

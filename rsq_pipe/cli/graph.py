@@ -1,0 +1,81 @@
+"""`rsq-pipe graph`: a drawing of a pipeline."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from rsq_pipe.cli.diagram import dot, mermaid, text
+from rsq_pipe.cli.diagram.model import diagram
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+if TYPE_CHECKING:
+    from rsq_pipe.ops.status import PipelineStatus, StageStatus
+
+DRAWINGS = {"text": text.draw, "mermaid": mermaid.draw, "dot": dot.draw}
+
+
+@click.command("graph")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(DRAWINGS)),
+    default="text",
+    show_default=True,
+    help="For the terminal, for Markdown, or for Graphviz.",
+)
+@click.option("--live", is_flag=True, help="Add what waits at each stage; asks the server.")
+@click.option(
+    "--redis",
+    "url",
+    metavar="URL",
+    envvar="RSQ_PIPE_REDIS",
+    help="The server that `--live` asks, instead of the spec's. Also RSQ_PIPE_REDIS.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print nodes and edges as JSON.")
+def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -> None:
+    """
+    Draw a pipeline.
+
+    One line a stage: what it does, and the port it reads where that is not the one output. `●` is a stage,
+    `◇` a stream from outside. Needs a server for `--live` only.
+    """
+    graph = load(spec)
+    status = _status(graph, url) if live else None
+    stages = status.stages if status else ()
+    drawn = diagram(graph)
+    if as_json:
+        sys.stdout.write(json.dumps(drawn.document({stage.name: _live(stage) for stage in stages}), indent=2))
+        sys.stdout.write("\n")
+        return
+    sys.stdout.write(DRAWINGS[form](drawn, {stage.name: _note(stage) for stage in stages}))
+
+
+def _status(graph: Graph, url: str | None) -> PipelineStatus:
+    # Imported for --live only: a drawing is made where there is no redis, and at once.
+    from rsq_pipe.cli.status import status_of  # noqa: PLC0415
+
+    return status_of(graph, url)
+
+
+def _live(stage: StageStatus) -> Mapping[str, Any]:
+    return {name: getattr(stage, name) for name in ("state", "lag", "pending", "retry", "dead")}
+
+
+def _note(stage: StageStatus) -> str:
+    numbers = {"waiting": stage.lag, "pending": stage.pending, "retrying": stage.retry, "dead": stage.dead}
+    if stage.state == "lost":
+        return "lost its place"
+    said = [
+        f"{'unknown' if number is None else f'{number:,}'} {name}"
+        for name, number in numbers.items()
+        if number != 0
+    ]
+    return ", ".join(said) or "idle"

@@ -1,0 +1,44 @@
+"""Server address: `--redis`, the spec, or the embedded server; and a client for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rich_click as click
+
+from rsq_pipe.server.embedded import acquire
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+redis_option = click.option(
+    "--redis",
+    "url",
+    metavar="URL",
+    envvar="RSQ_PIPE_REDIS",
+    help="The server, instead of the spec's. Without either, the embedded one with its data under .rsq/. "
+    "Also RSQ_PIPE_REDIS.",
+)
+
+
+@contextmanager
+def server_address(graph: Graph, url: str | None) -> Iterator[str]:
+    """
+    Find a pipeline's server; the embedded one is started where nobody uses it, and ends with the command.
+
+    Raises:
+        ServerStartError: The embedded server cannot be started.
+    """
+    if url or graph.redis_url:
+        yield url or graph.redis_url
+        return
+    with acquire(graph.root) as server:
+        yield server.url
+
+
+def connect(address: str) -> StreamClient:
+    """Make a client; a URL that is none is the user's mistake."""
+    try:
+        return StreamClient.from_url(address, client_name="rsq-pipe")
+    except ValueError as exc:
+        raise click.UsageError(f"the server's URL: {exc}") from exc

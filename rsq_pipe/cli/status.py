@@ -1,0 +1,197 @@
+"""`rsq-pipe status`: how a pipeline is doing; with bounds, a probe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from rsq_pipe.cli.duration_type import DURATION
+from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.cli.status_table import status_table
+from rsq_pipe.errors import ServerUnavailableError
+from rsq_pipe.ops.bounds import Bounds, Breach
+from rsq_pipe.ops.status import PipelineStatus, look, never_ran
+from rsq_pipe.server.home import Home
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+BETWEEN = 0.5
+"""Seconds between the two looks that a rate is made of, where something runs."""
+
+WIDE = 160
+"""Columns where there is no terminal: a log or a pipe cuts nothing off."""
+
+
+@click.command("status")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@redis_option
+@click.option("--stage", "stages", type=STAGE, multiple=True, help="Only this stage; may be given again.")
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option(
+    "--every",
+    type=DURATION,
+    default="2s",
+    show_default=True,
+    help="How often `--watch` looks.",
+    metavar="DURATION",
+)
+@click.option(
+    "--max-lag", type=click.IntRange(0), metavar="N", help="Entries a stage may have before it, undelivered."
+)
+@click.option(
+    "--max-oldest",
+    type=DURATION,
+    metavar="DURATION",
+    help="How long ago the oldest entry a stage has not settled may have been written.",
+)
+@click.option("--max-dlq", type=click.IntRange(0), metavar="N", help="Dead letters a stage may have.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, one a line with `--watch`.")
+@click.pass_context
+def command(  # noqa: PLR0917  one parameter an option
+    ctx: click.Context,
+    spec: Path,
+    url: str | None,
+    stages: tuple[str, ...],
+    watch: bool,
+    every: float,
+    max_lag: int | None,
+    max_oldest: float | None,
+    max_dlq: int | None,
+    as_json: bool,
+) -> None:
+    """
+    Show how a pipeline is doing.
+
+    Per stage: entries not yet delivered (lag), delivered and not settled (pending), the age of the oldest of
+    both, records waiting for their next attempt, dead letters, consumers at work and gone, records a second.
+    Creates nothing. Exit code 1 if a bound is passed or a stage lost its place in a stream, 3 if the server
+    is not reachable: fit for a probe.
+    """
+    graph = load(spec)
+    known(graph, stages)
+    show = Shown(Bounds(max_lag, max_oldest, max_dlq), stages, as_json=as_json)
+    if watch:
+        with server_address(graph, url) as address:
+            asyncio.run(_watch(address, graph, show, every))
+    else:
+        show.once(status_of(graph, url, rates=True))
+    ctx.exit(FAILED if show.passed else DONE)
+
+
+def status_of(graph: Graph, url: str | None, *, rates: bool = False) -> PipelineStatus:
+    """
+    Look once; where rates are asked for and something runs, twice, half a second apart.
+
+    Raises:
+        ServerUnavailableError, ServerStartError: There is no server to ask.
+    """
+    if not url and not graph.redis_url and not Home(graph.root).data.exists():
+        return never_ran(graph)  # and no server is started to learn that
+    with server_address(graph, url) as address:
+        return asyncio.run(_look(address, graph, rates=rates))
+
+
+async def _look(address: str, graph: Graph, *, rates: bool) -> PipelineStatus:
+    async with connect(address) as client:
+        status = await look(client, graph)
+        if not rates or not status.runs:
+            return status
+        await asyncio.sleep(BETWEEN)
+        return (await look(client, graph)).since(status)
+
+
+async def _watch(address: str, graph: Graph, show: Shown, every: float) -> None:
+    """Look until told to end; a server that is away meanwhile is said to be, and looked for again."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    async with connect(address) as client:
+        before = await look(client, graph)
+        with show.frames() as frame:
+            frame(before)
+            while not await _told(ended, every):
+                try:
+                    status = await look(client, graph)
+                except ServerUnavailableError as exc:
+                    frame(exc)
+                else:
+                    frame(status.since(before))
+                    before = status
+
+
+async def _told(ended: asyncio.Event, within: float) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(ended.wait(), within)
+    return ended.is_set()
+
+
+class Shown:
+    """
+    Print statuses, and remember whether the last one passed a bound.
+
+    Args:
+        bounds: What is tolerated.
+        stages: Which to show; none for all.
+        as_json: For machines.
+    """
+
+    def __init__(self, bounds: Bounds, stages: tuple[str, ...], *, as_json: bool) -> None:
+        self._bounds = bounds
+        self._stages = stages
+        self._as_json = as_json
+        self._console = Console(width=None if sys.stdout.isatty() else WIDE)
+        self.passed = False
+
+    def once(self, status: PipelineStatus) -> None:
+        """Print one status."""
+        if self._as_json:
+            sys.stdout.write(json.dumps(self._document(status), indent=2) + "\n")
+        else:
+            self._console.print(self._table(status))
+
+    @contextmanager
+    def frames(self) -> Iterator[Callable[[PipelineStatus | Exception], None]]:
+        """Give what prints one status after the other: in place on a terminal, else one below the other."""
+        if self._as_json:
+            yield self._line
+        elif not sys.stdout.isatty():
+            yield lambda seen: self._console.print(self._drawn(seen))
+        else:
+            with Live(console=self._console, auto_refresh=False) as live:
+                yield lambda seen: live.update(self._drawn(seen), refresh=True)
+
+    def _line(self, seen: PipelineStatus | Exception) -> None:
+        document = {"error": str(seen)} if isinstance(seen, Exception) else self._document(seen)
+        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
+
+    def _drawn(self, seen: PipelineStatus | Exception) -> RenderableType:
+        return Text(str(seen), style="bold red") if isinstance(seen, Exception) else self._table(seen)
+
+    def _table(self, status: PipelineStatus) -> RenderableType:
+        status = status.only(self._stages)
+        return status_table(status, self._judge(status))
+
+    def _document(self, status: PipelineStatus) -> dict[str, Any]:
+        status = status.only(self._stages)
+        return {**status.document(), "breaches": [asdict(breach) for breach in self._judge(status)]}
+
+    def _judge(self, status: PipelineStatus) -> tuple[Breach, ...]:
+        breaches = self._bounds.breaches(status)
+        self.passed = bool(breaches)
+        return breaches

@@ -1,0 +1,83 @@
+"""The table of `status`: one line a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rsq_pipe.ops.bounds import Breach
+from rsq_pipe.ops.status import PipelineStatus, StageStatus
+
+_COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+
+
+def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> RenderableType:
+    """Draw a pipeline's status, and the bounds that are passed below it."""
+    if not status.ran:
+        where = f" on {status.server}" if status.server else ": its embedded server was never started"
+        head: list[RenderableType] = [Text(f"{status.pipeline}: never ran{where}")]
+    else:
+        head = [Text(_headline(status)), _stages(status)]
+    return Group(*head, *(Text(f"! {breach.text}", style="bold red") for breach in breaches))
+
+
+def _headline(status: PipelineStatus) -> str:
+    count = len(status.runs)
+    runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
+    drained = ", drained" if status.drained else ""
+    changed = "; the file is another than the one that ran last" if status.changed else ""
+    return f"{status.pipeline} on {status.server}: {runs}{drained}{changed}"
+
+
+def _stages(status: PipelineStatus) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    for stage in status.stages:
+        table.add_row(stage.name, *_cells(stage))
+    return table
+
+
+def _cells(stage: StageStatus) -> list[Text]:
+    rate = "-" if stage.rate is None else f"{stage.rate:,.0f}"
+    done = Text(f"{stage.done:,}")
+    if stage.verb == "source" and stage.state == "ok":  # it reads no stream, so nothing of it can wait
+        return [*(Text("") for _ in range(4)), _number(stage.dead, "bold red"), Text(""), Text(rate), done]
+    lag = "unknown" if stage.lag is None else f"{stage.lag:,}"
+    return [
+        Text(stage.state, style="bold red") if stage.state == "lost" else Text(lag),
+        _number(stage.pending),
+        Text("" if stage.oldest_seconds is None else age(stage.oldest_seconds)),
+        _number(stage.retry, "yellow"),
+        _number(stage.dead, "bold red"),
+        _consumers(stage),
+        Text(rate),
+        done,
+    ]
+
+
+def _consumers(stage: StageStatus) -> Text:
+    text = Text(str(stage.alive))
+    if stage.gone:
+        text.append(f" +{stage.gone} gone", style="yellow")
+    return text
+
+
+def _number(value: int, style: str = "") -> Text:
+    return Text(f"{value:,}", style=style if value else "dim")
+
+
+def age(seconds: float) -> str:
+    """Spell an age in its two largest units, `2h 5m`."""
+    left = round(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])

@@ -1,0 +1,76 @@
+"""Bounds: what a stage may hold before a probe says that something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.spec.duration import format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """
+    Name a bound that is passed, or a stage that cannot go on.
+
+    Args:
+        bound: `max-lag`, `max-oldest`, `max-dlq`, or `lost`.
+        stage: Where.
+        seen: Entries, or seconds; None where the server cannot tell.
+        limit: The bound; None for `lost`.
+        text: The sentence for people.
+    """
+
+    bound: str
+    stage: str
+    seen: float | None
+    limit: float | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """
+    State what each stage may hold; None for no bound.
+
+    Args:
+        lag: Entries not yet delivered.
+        oldest: Seconds since its oldest unsettled entry was written.
+        dlq: Dead letters.
+    """
+
+    lag: int | None = None
+    oldest: float | None = None
+    dlq: int | None = None
+
+    def breaches(self, status: PipelineStatus) -> tuple[Breach, ...]:
+        """List what is passed; a stage that lost its place is listed whatever the bounds are."""
+        return tuple(breach for stage in status.stages for breach in self._of(stage))
+
+    def _of(self, stage: StageStatus) -> Iterator[Breach]:
+        name = stage.name
+        if stage.state == "lost":
+            yield Breach(
+                *("lost", name, None, None),
+                f"stage {name!r} lost its place: a consumer group it had is gone; `run` says what to do",
+            )
+        # Where the server cannot count, the most there can be is compared: a probe must not pass by luck.
+        most = stage.lag_at_most if stage.lag is None else stage.lag
+        if self.lag is not None and stage.state != "lost" and most > self.lag:
+            lag = f"{stage.lag:,}" if stage.lag is not None else f"unknown, at most {most:,}"
+            yield Breach(
+                *("max-lag", name, stage.lag, self.lag),
+                f"stage {name!r}: lag is {lag}; --max-lag is {self.lag:,}",
+            )
+        if self.oldest is not None and (stage.oldest_seconds or 0) > self.oldest:
+            yield Breach(
+                *("max-oldest", name, stage.oldest_seconds, self.oldest),
+                f"stage {name!r}: its oldest entry waits since {stage.oldest_seconds:,.0f}s; "
+                f"--max-oldest is {format_duration(self.oldest)}",
+            )
+        if self.dlq is not None and stage.dead > self.dlq:
+            yield Breach(
+                *("max-dlq", name, stage.dead, self.dlq),
+                f"stage {name!r}: {stage.dead:,} dead letters; --max-dlq is {self.dlq:,}",
+            )

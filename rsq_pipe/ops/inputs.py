@@ -1,0 +1,88 @@
+"""Inputs: who works on a stage's inputs, and how old the oldest of what waits there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.link import Command, checked
+from rsq_pipe.streams.stats import ConsumerInfo, consumer_info
+from rsq_pipe.streams.worker import is_gone
+
+_EARLIEST = 1_000_000_000_000
+"""Milliseconds; ids below this (the year 2001) were set by hand and tell no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputState:
+    """
+    Describe one input of a stage.
+
+    Args:
+        consumers: Everyone the group knows.
+        oldest_pending: When its oldest delivered, unsettled entry was written, in milliseconds of the
+            server's clock; None if there is none, or its id tells no time.
+        oldest_undelivered: The same of the first entry nobody has been given yet.
+    """
+
+    consumers: tuple[ConsumerInfo, ...]
+    oldest_pending: int | None
+    oldest_undelivered: int | None
+
+
+async def look_at(client: StreamClient, stream: str, group: str, last_delivered: str) -> InputState:
+    """
+    Look at one input.
+
+    A group that goes meanwhile is an input without anything.
+
+    Redis: XINFO CONSUMERS, XPENDING and XRANGE, of one entry each; nothing is written.
+    """
+    commands: list[Command] = [
+        ["XINFO", "CONSUMERS", stream, group],
+        ["XPENDING", stream, group, "-", "+", 1],
+        ["XRANGE", stream, f"({last_delivered}", "+", "COUNT", 1],
+    ]
+    consumers, pending, undelivered = (
+        [] if isinstance(reply, Exception) else reply
+        for reply in await client.channel.exchange(commands, key=stream)
+    )
+    return InputState(tuple(map(consumer_info, consumers)), _written(pending), _written(undelivered))
+
+
+async def server_time(client: StreamClient, key: str) -> float:
+    """Ask for the server's clock, in seconds since 1970; entry ids are of this clock, not of ours."""
+    (reply,) = await client.channel.exchange([["TIME"]], key=key)
+    seconds, micros = checked(reply, client.channel.address)
+    return int(seconds) + int(micros) / 1e6
+
+
+def is_alive(consumer: ConsumerInfo, runs: Sequence[str], patience: float) -> bool:
+    """
+    Judge whether somebody still works under a consumer's name.
+
+    Silence alone does not tell: a stage that waits for the stream below it to drain does not read.
+
+    Args:
+        consumer: Whom.
+        runs: Names of the processes that have shown a sign of life.
+        patience: Seconds of silence after which others take its entries over.
+    """
+    if is_gone(consumer.name):
+        return False
+    return consumer.idle_ms < patience * 1000 or _process(consumer.name) in map(_process, runs)
+
+
+def _process(name: str) -> tuple[str, ...]:
+    """Take the host and the process id out of a worker's name."""
+    host, _, number = name.rpartition("_")
+    return (host.rpartition("_")[2], number.partition("-")[0])
+
+
+def _written(entries: Sequence[Any]) -> int | None:
+    if not entries:
+        return None
+    when = int(entries[0][0].partition(b"-")[0])
+    return when if when >= _EARLIEST else None

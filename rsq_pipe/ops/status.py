@@ -1,0 +1,226 @@
+"""Status: how a pipeline is doing, read without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from rsq_pipe.ops.inputs import InputState, is_alive, look_at, server_time
+from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.snapshot import Snapshot, take
+
+State = Literal["ok", "new", "lost"]
+COUNTERS = ("in", "out", "dropped", "retried", "dead")
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """
+    Describe one stage at one moment.
+
+    Args:
+        name: The stage.
+        verb: What it does.
+        state: `new` before its first run, `lost` if its place in an input is gone, else `ok`.
+        lag: Entries not yet delivered to it; None where the server cannot tell.
+        lag_at_most: What the lag cannot exceed, where it is not known.
+        pending: Entries delivered and not settled.
+        oldest_seconds: Age of the oldest entry it has not settled, since that was written.
+        oldest_pending_seconds: Age of the oldest of those that were delivered.
+        retry: Records waiting for their next attempt.
+        dead: Dead letters in its queue.
+        alive: Consumers that work.
+        gone: Consumers whose process is gone, or silent for longer than `reclaim: idle`.
+        counters: Records `in`, `out`, `dropped`, `retried`, `dead`, since the pipeline's first run.
+        rate: Records settled a second, between this look and the one before; None for a first look.
+    """
+
+    name: str
+    verb: str
+    state: State
+    lag: int | None
+    lag_at_most: int
+    pending: int
+    oldest_seconds: float | None
+    oldest_pending_seconds: float | None
+    retry: int
+    dead: int
+    alive: int
+    gone: int
+    counters: Mapping[str, int]
+    rate: float | None = None
+
+    @property
+    def done(self) -> int:
+        """Records it has finished; a source settles none, so those it brought."""
+        own = ("out", "dead") if self.verb == "source" else ("in",)
+        return sum(self.counters[name] for name in own)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStatus:
+    """
+    Describe a pipeline at one moment.
+
+    Args:
+        pipeline: Its name.
+        server: The server's address, without credentials; empty if there is none to ask.
+        at: The server's clock, seconds since 1970.
+        ran: Whether it has ever run there.
+        changed: Whether the file is another than the one that ran last.
+        runs: Processes that run it now.
+        stages: In the pipeline's order.
+    """
+
+    pipeline: str
+    server: str
+    at: float
+    ran: bool
+    changed: bool
+    runs: tuple[str, ...]
+    stages: tuple[StageStatus, ...]
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing waits anywhere; dead letters wait for nobody."""
+        return all(
+            stage.lag == stage.pending == stage.retry == 0 and stage.state != "lost" for stage in self.stages
+        )
+
+    def since(self, before: PipelineStatus) -> PipelineStatus:
+        """Add the rates since an earlier look."""
+        seconds = self.at - before.at
+        if seconds <= 0:
+            return self
+        earlier = {stage.name: stage.done for stage in before.stages}
+        stages = (
+            # Never below zero: a `--fresh` in between has set the counters back.
+            replace(stage, rate=max(0.0, (stage.done - earlier.get(stage.name, 0)) / seconds))
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages))
+
+    def only(self, names: Sequence[str]) -> PipelineStatus:
+        """Leave out all but some stages; none named leaves all."""
+        chosen = tuple(stage for stage in self.stages if not names or stage.name in names)
+        return replace(self, stages=chosen)
+
+    def document(self) -> dict[str, Any]:
+        """Give the keys of `--json`, which stay as they are from one release to the next."""
+        return {**asdict(self), "drained": self.drained}
+
+
+async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
+    """
+    Ask the server how a pipeline is doing.
+
+    Returns:
+        All stages, also of a pipeline that never ran: nothing is created by looking.
+
+    Raises:
+        ServerUnavailableError: The server cannot be reached.
+
+    Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group; SCAN.
+    """
+    keys = Keyspace(graph.pipeline)
+    readers = groups(graph)
+    shot = await take(
+        client,
+        streams=list(readers),
+        sets=[keys.retry(stage) for stage in graph.stages],
+        lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
+        table=keys.meta,
+    )
+    now = await server_time(client, keys.meta)
+    runs = await Presence(client, graph.pipeline).others()
+    stages = []
+    for stage in graph.stages:
+        inputs = [
+            await look_at(client, key, stage.name, shot.groups[key][stage.name].last_delivered_id)
+            for key in keys.inputs(stage)
+            if stage.name in shot.groups[key]
+        ]
+        stages.append(_stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now))
+    return PipelineStatus(
+        pipeline=graph.pipeline,
+        server=client.channel.address,
+        at=now,
+        ran="spec" in shot.table,
+        changed=shot.table.get("spec", graph.spec_hash) != graph.spec_hash,
+        runs=tuple(runs),
+        stages=tuple(stages),
+    )
+
+
+def never_ran(graph: Graph) -> PipelineStatus:
+    """Describe a pipeline whose server has never been started."""
+    stages = (
+        StageStatus(
+            stage.name, stage.verb, "new", 0, 0, 0, None, None, 0, 0, 0, 0, dict.fromkeys(COUNTERS, 0)
+        )
+        for stage in graph.stages
+    )
+    return PipelineStatus(graph.pipeline, "", 0.0, ran=False, changed=False, runs=(), stages=tuple(stages))
+
+
+def _stage(
+    graph: Graph,
+    stage: Stage,
+    *,
+    shot: Snapshot,
+    inputs: Sequence[InputState],
+    runs: Sequence[str],
+    now: float,
+) -> StageStatus:
+    keys = Keyspace(graph.pipeline)
+    lags = [_lag(shot, key, stage.name) for key in keys.inputs(stage)]
+    # One worker reads several inputs under one name, and is alive if it is on any of them.
+    alive: dict[str, bool] = {}
+    for consumer in (consumer for state in inputs for consumer in state.consumers):
+        alive[consumer.name] = alive.get(consumer.name, False) or is_alive(consumer, runs, graph.reclaim_idle)
+    pending_since = [state.oldest_pending for state in inputs]
+    return StageStatus(
+        name=stage.name,
+        verb=stage.verb,
+        state=_state(keys, stage, shot),
+        lag=None if None in lags else sum(lag for lag in lags if lag),
+        lag_at_most=sum(
+            shot.lengths[key] if lag is None else lag
+            for key, lag in zip(keys.inputs(stage), lags, strict=True)
+        ),
+        pending=sum(
+            shot.groups[key][stage.name].pending
+            for key in keys.inputs(stage)
+            if stage.name in shot.groups[key]
+        ),
+        oldest_seconds=_age([*pending_since, *(state.oldest_undelivered for state in inputs)], now),
+        oldest_pending_seconds=_age(pending_since, now),
+        retry=shot.sets[keys.retry(stage)],
+        dead=shot.lengths[keys.dlq(stage)],
+        alive=sum(alive.values()),
+        gone=len(alive) - sum(alive.values()),
+        counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTERS},
+    )
+
+
+def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:
+    missing = [key for key in keys.inputs(stage) if stage.name not in shot.groups[key]]
+    if any(f"group:{stage.name}:{key}" in shot.table for key in missing):
+        return "lost"
+    return "new" if missing or "spec" not in shot.table else "ok"
+
+
+def _lag(shot: Snapshot, key: str, group: str) -> int | None:
+    """Count what waits before a group; one that is not there yet will begin at the beginning."""
+    if group not in shot.groups[key]:
+        return None if f"group:{group}:{key}" in shot.table else shot.lengths[key]
+    return shot.groups[key][group].lag if shot.undelivered(key, group) else 0
+
+
+def _age(written: Sequence[int | None], now: float) -> float | None:
+    found = [when for when in written if when is not None]
+    return max(0.0, now - min(found) / 1000) if found else None

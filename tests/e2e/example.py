@@ -1,0 +1,43 @@
+"""A copy of the examples in a folder of its own, run as a user would run them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).parent / "rsq-pipe"
+
+
+class Example:
+    """
+    Hold a project folder with copies of `pipelines/` and `examples/`, and no server but the embedded one.
+
+    Args:
+        root: An empty folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("pipelines", "examples"):
+            shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `rsq-pipe run ...` here to its end."""
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("RSQ_")}
+        return subprocess.run(
+            [COMMAND, "run", *arguments],
+            cwd=self.root,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+
+    def outputs(self, folder: str) -> dict[str, bytes]:
+        """Read all files below a folder, by name; hidden ones too, for none may be left there."""
+        return {path.name: path.read_bytes() for path in sorted((self.root / folder).iterdir())}

@@ -174,12 +174,8 @@ class StreamClient:
         key = self.key(stream)
         try:
             await self.channel.execute("XGROUP", "CREATE", key, group, start_id, "MKSTREAM", key=key)
-        except SettleError as exc:
-            if "BUSYGROUP" in exc.reply:
-                return False
-            raise
-        except StreamFullError:
-            # A full server refuses before it looks whether there is anything to do.
+        except (SettleError, StreamFullError):
+            # The group is there, or a full server refused before it looked.
             if any(info.name == group for info in await self.group_info(stream)):
                 return False
             raise

@@ -124,7 +124,9 @@ class StreamConsumer:
             await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
             self.stop()
             # Where one lane failed the other still ends its batch.
-            await asyncio.gather(*lanes)
+            await asyncio.wait(lanes)
+            for lane in lanes:
+                lane.result()
         finally:
             self.stop()
             for task in (*lanes, *beside):

@@ -117,4 +117,5 @@ class LinkPool:
             link = idle.pop()
             if await link.is_quiet():
                 return link
+            await link.close()
         return self.topology.link(place)

@@ -6,13 +6,17 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 INTERVAL = 0.01
 
 
+@overload
+async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = ..., what: str = ...) -> T: ...
+@overload
+async def wait_until(predicate: Callable[[], T], timeout: float = ..., what: str = ...) -> T: ...
 async def wait_until(
     predicate: Callable[[], Awaitable[T] | T], timeout: float = 5.0, what: str = "what the test waits for"
 ) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -190,9 +191,9 @@ async def test_a_block_of_zero_returns_at_once_and_does_not_spin(
     before = await _commands(client)
 
     async with running(consume(handler, block_ms=0, min_idle_claim_ms=10_000)):
-        await wait_until(lambda: _commands_after(client, before + 4))
+        await wait_until(partial(_commands_after, client, before + 4))
         since = asyncio.get_running_loop().time()
-        await wait_until(lambda: _commands_after(client, before + 8))
+        await wait_until(partial(_commands_after, client, before + 8))
         assert asyncio.get_running_loop().time() - since > 0.1
         await producer.push({"n": 1})
         await wait_until(lambda: handler.messages)

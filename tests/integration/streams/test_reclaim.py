@@ -1,0 +1,168 @@
+"""Entries of consumers that died are taken over, a bounded number at a time, with true delivery counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.producer import StreamProducer
+from tests.integration.streams.conftest import Consume
+from tests.support.consumers import GROUP, Recorder, pending, running
+from tests.support.signals import wait_until
+
+
+@pytest.fixture
+async def abandoned(client: StreamClient, producer: StreamProducer, stream: str) -> list[str]:
+    """Ids of 250 entries that a consumer `dead` was given and left."""
+    ids = await producer.push_many([{"n": n} for n in range(250)])
+    await client.read(stream, GROUP, "dead", count=1_000)
+    return ids
+
+
+async def test_what_a_dead_consumer_left_is_handled_one_entry_at_a_time(
+    client: StreamClient, abandoned: list[str], stream: str, consume: Consume
+) -> None:
+    handler = Recorder()
+
+    async with running(consume(handler, min_idle_claim_ms=50)):
+        await wait_until(lambda: len(handler.messages) == 250)
+
+    assert (handler.numbers, set(handler.batches)) == (list(range(250)), {1})
+    assert {message.delivery_count for message in handler.messages} == {2}
+    assert await pending(client, stream) == 0
+
+
+async def test_one_turn_takes_over_a_bounded_number_of_entries(
+    client: StreamClient, abandoned: list[str], stream: str, consume: Consume
+) -> None:
+    consumer = consume(Recorder(), min_idle_claim_ms=1)
+    await wait_until(lambda: client.pending_range(stream, GROUP, min_idle_ms=5))
+
+    turns = [len(await consumer._reclaim.tick()) for _ in range(3)]
+
+    assert turns == [100, 100, 50]
+
+
+async def test_new_entries_and_reclaimed_ones_take_turns(
+    client: StreamClient, abandoned: list[str], producer: StreamProducer, consume: Consume
+) -> None:
+    await wait_until(lambda: client.pending_range(producer.stream, GROUP, min_idle_ms=50))
+    await producer.push_many([{"n": -1} for _ in range(50)])
+    handler = Recorder()
+
+    async with running(consume(handler, batch_size=1, min_idle_claim_ms=50)):
+        await wait_until(lambda: len(handler.messages) == 300)
+
+    assert {-1, 0, 1} < set(handler.numbers[:20])
+
+
+async def test_entries_deleted_from_the_stream_are_forgotten_not_handed_out(
+    client: StreamClient, abandoned: list[str], stream: str, consume: Consume
+) -> None:
+    await client.channel.execute("XDEL", stream, *abandoned[:200], key=stream)
+    handler = Recorder()
+
+    async with running(consume(handler, min_idle_claim_ms=50)):
+        await wait_until(lambda: len(handler.messages) == 50)
+        await wait_until(lambda: _none_pending(client, stream))
+
+    assert handler.numbers == list(range(200, 250))
+
+
+async def _none_pending(client: StreamClient, stream: str) -> bool:
+    return await pending(client, stream) == 0
+
+
+async def test_autoclaim_returns_no_more_than_it_was_asked_for_and_counts_deliveries(
+    client: StreamClient, abandoned: list[str], stream: str
+) -> None:
+    await client.channel.execute("XDEL", stream, abandoned[1], key=stream)
+
+    first = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=3)
+    again = await client.autoclaim(stream, GROUP, "c", min_idle_ms=0, count=3)
+
+    assert [message.id for message in first] == [abandoned[0], *abandoned[2:4]]
+    assert [message.delivery_count for message in (*first, *again)] == [2, 2, 2, 3, 3, 3]
+    assert len(await client.autoclaim(stream, GROUP, "d", min_idle_ms=0, count=1_000)) == 249
+    assert await client.autoclaim(stream, GROUP, "e", min_idle_ms=60_000, count=10) == []
+
+
+async def test_autoclaim_looks_no_further_than_its_passes(
+    client: StreamClient, abandoned: list[str], stream: str
+) -> None:
+    await client.channel.execute("XDEL", stream, *abandoned[:100], key=stream)
+
+    found = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=10, max_passes=1)
+
+    assert found == []
+
+
+async def test_a_heartbeat_steals_nothing_back(
+    client: StreamClient, abandoned: list[str], stream: str
+) -> None:
+    holding = Holding(client.channel, GROUP, "dead")
+    holding.take(stream, abandoned)
+    taken = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=10)
+
+    await holding.keep_alive()
+
+    held = await client.pending_range(stream, GROUP, count=1_000, consumer="b")
+    assert [entry.id for entry in held] == [message.id for message in taken]
+    alive = await client.pending_range(stream, GROUP, count=1_000, consumer="dead")
+    assert {entry.delivery_count for entry in alive} == {1}
+
+
+async def test_a_redelivery_of_what_another_took_over_hands_out_nothing(
+    client: StreamClient, abandoned: list[str], stream: str
+) -> None:
+    await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=1)
+
+    assert await client.redeliver(stream, GROUP, "dead", abandoned[0]) is None
+
+    (entry,) = await client.pending_range(stream, GROUP, count=1)
+    assert (entry.consumer, entry.delivery_count) == ("b", 2)
+
+
+async def test_names_of_consumers_that_are_gone_are_removed_only_when_they_hold_nothing(
+    client: StreamClient, abandoned: list[str], stream: str, consume: Consume
+) -> None:
+    await client.channel.execute("XGROUP", "CREATECONSUMER", stream, GROUP, "idle", key=stream)
+    consumer = consume(Recorder(), min_idle_claim_ms=1)
+    await wait_until(lambda: _idle_names(client, stream, 100))
+
+    assert await consumer._membership.forget_the_gone() == ["idle"]
+
+    assert [info.name for info in await client.consumer_info(stream, GROUP)] == ["dead"]
+
+
+async def _idle_names(client: StreamClient, stream: str, milliseconds: int) -> bool:
+    return all(info.idle_ms > milliseconds for info in await client.consumer_info(stream, GROUP))
+
+
+async def test_a_running_consumer_removes_such_names_by_itself(
+    client: StreamClient, stream: str, consume: Consume
+) -> None:
+    await client.channel.execute("XGROUP", "CREATECONSUMER", stream, GROUP, "idle", key=stream)
+    await wait_until(lambda: _idle_names(client, stream, 100))
+    consumer = consume(Recorder(), min_idle_claim_ms=1)
+
+    async with running(consumer):
+        await wait_until(lambda: consumer._membership._turns)
+
+    assert await client.consumer_info(stream, GROUP) == []
+
+
+async def test_a_stream_beyond_its_size_loses_only_what_was_acknowledged(
+    client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
+) -> None:
+    await client.create_group(stream, "other")
+    await producer.push_many([{"n": n} for n in range(100)])
+    await client.read(stream, "other", "slow", count=40)
+    ids = [entry.id for entry in await client.pending_range(stream, "other")]
+    await client.ack(stream, "other", ids[:30])
+    consumer = consume(Recorder(), max_stream_size=10)
+
+    await consumer.run_once()
+
+    assert await client.stream_len(stream) == 70

@@ -174,8 +174,7 @@ class StreamClient:
         key = self.key(stream)
         try:
             await self.channel.execute("XGROUP", "CREATE", key, group, start_id, "MKSTREAM", key=key)
-        except (SettleError, StreamFullError):
-            # The group is there, or a full server refused before it looked.
+        except (SettleError, StreamFullError):  # it is there, or a full server refused before it looked
             if any(info.name == group for info in await self.group_info(stream)):
                 return False
             raise

@@ -39,5 +39,6 @@ class StreamMessage:
 
     @property
     def attempts(self) -> int:
-        """How many handler calls have failed for this record so far."""
-        return int(self.headers.get("attempts", 0))
+        """How many handler calls have failed for this record so far; 0 where the header is no such number."""
+        text = self.headers.get("attempts", "")
+        return int(text) if text.isdecimal() and len(text) < 10 else 0

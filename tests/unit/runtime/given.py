@@ -1,0 +1,48 @@
+"""What the tests of the runtime are given: stages and pipelines, made without a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.spec.graph import Graph, RetryPolicy, Stage, StreamRef
+from rsq_pipe.streams.message import StreamMessage
+
+POLICY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.0, deliveries=5)
+
+
+def stage(name: str = "price", *, verb: Any = "call", ports: tuple[str, ...] = (), **changes: Any) -> Stage:
+    outputs = {port: StreamRef(f"{name}.{port}" if port else name) for port in ("", *ports)}
+    plain = Stage(
+        name=name,
+        verb=verb,
+        options=None,
+        values={},
+        inputs=(StreamRef("read"),),
+        outputs=outputs,
+        batch_size=200,
+        batch_wait=0.05,
+        timeout=30.0,
+        retry=POLICY,
+        on_error="dlq",
+    )
+    return replace(plain, **changes)
+
+
+def source(name: str = "read") -> Stage:
+    return stage(name, verb="source", inputs=())
+
+
+def sink(name: str = "out", *inputs: StreamRef) -> Stage:
+    return stage(name, verb="sink", inputs=inputs or (StreamRef("price"),), outputs={})
+
+
+def graph(*stages: Stage) -> Graph:
+    return Graph(pipeline="orders", stages=stages, root=Path(), path=Path("orders.yaml"))
+
+
+def message(number: int = 1, *, raw: bytes = b'{"n":1}', **headers: str) -> StreamMessage:
+    """The record read:NUMBER, as the second delivery of entry NUMBER-0."""
+    given = {"rid": f"read:{number}"} | headers
+    return StreamMessage(f"{number}-0", {"n": 1}, 2, given, "{orders}:read", raw)

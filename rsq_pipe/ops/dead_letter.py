@@ -1,0 +1,152 @@
+"""DeadLetter: one failed record as its queue holds it, and why it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from rsq_pipe.runtime.verdict import ATTEMPTS
+from rsq_pipe.streams.dead_letter import PREFIX
+from rsq_pipe.streams.entry import DATA, RawEntry
+
+REPLAY_LINK = "replay-link"
+"""The header of a replayed record that holds the `traceparent` it failed with, for a span link."""
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_ERROR_TYPE = re.compile(r"([A-Za-z_]\w*): (.*)", re.DOTALL)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """
+    Hold one dead letter. Whoever wrote it may have left out any header; each then reads as empty.
+
+    Args:
+        stage: The stage whose queue it stands in: the one that failed it.
+        entry: Its entry, bytes untouched.
+    """
+
+    stage: str
+    entry: RawEntry
+
+    @property
+    def id(self) -> str:
+        """The entry id in the queue."""
+        return self.entry.id
+
+    @property
+    def name(self) -> str:
+        """What names it on the command line: `stage/id`."""
+        return f"{self.stage}/{self.entry.id}"
+
+    @property
+    def raw(self) -> bytes:
+        """The record's bytes."""
+        return self.entry.data
+
+    @cached_property
+    def _all(self) -> Mapping[str, str]:
+        return self.entry.headers
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The record's own headers, without those that say why it failed."""
+        return {name: value for name, value in self._all.items() if not _of_failure(name)}
+
+    @property
+    def reason(self) -> str:
+        """A word for the cause."""
+        return self._why("reason")
+
+    @property
+    def error(self) -> str:
+        """What was raised, as `Type: message`, or a sentence."""
+        return self._why("error")
+
+    @property
+    def error_type(self) -> str:
+        """The class of what was raised; empty where a sentence says what was wrong."""
+        match = _ERROR_TYPE.fullmatch(self.error) if self.traceback else None
+        return match[1] if match else ""
+
+    @property
+    def message(self) -> str:
+        """The error without its type."""
+        return self.error.removeprefix(f"{self.error_type}: ") if self.error_type else self.error
+
+    @property
+    def traceback(self) -> str:
+        """The end of the traceback; empty where nothing was raised."""
+        return self._why("traceback")
+
+    @property
+    def attempts(self) -> int:
+        """How many handler calls failed."""
+        text = self._why("attempts")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+    @property
+    def failed_entry(self) -> str:
+        """The entry that failed, `stream/id`; for a source `stage/offset`."""
+        return self._why("entry")
+
+    @property
+    def at(self) -> datetime:
+        """When it failed; where nobody wrote that down, when it was written."""
+        with contextlib.suppress(ValueError, OverflowError):
+            return _EPOCH + timedelta(seconds=float(self._why("at")))
+        with contextlib.suppress(OverflowError):
+            return _EPOCH + timedelta(milliseconds=int(self.id.partition("-")[0]))
+        return _EPOCH
+
+    @property
+    def rid(self) -> str:
+        """The record id; one that came from outside without an id has that of its entry."""
+        return self._all.get("rid") or self.failed_entry.replace("/", ":") or f"{self.entry.stream}:{self.id}"
+
+    @property
+    def trace_id(self) -> str:
+        """The trace it belongs to; empty if none."""
+        match = _TRACEPARENT.fullmatch(self._all.get("traceparent", ""))
+        return match[1] if match else ""
+
+    def revived(self, data: bytes | None = None) -> list[str | bytes]:
+        """
+        Spell the entry that goes back to the stage: as the record first came there.
+
+        Args:
+            data: Mended bytes; None for its own.
+
+        Returns:
+            Names and values in turn, without attempts and reasons; empty if nothing is left.
+        """
+        fields: list[str | bytes] = []
+        names: set[bytes] = set()
+        for name, value in _pairs(self.entry.fields):
+            if name != REPLAY_LINK.encode() and not _of_failure(name.decode(errors="replace")):
+                names.add(name)
+                fields += (name, data if data is not None and name == DATA else value)
+        if data is not None and DATA not in names:
+            fields = ["data", data, *fields]
+        if fields and b"rid" not in names:
+            fields += ("rid", self.rid)
+        if self.trace_id:
+            fields += (REPLAY_LINK, self._all["traceparent"])
+        return fields
+
+    def _why(self, name: str) -> str:
+        return self._all.get(PREFIX + name, "")
+
+
+def _of_failure(header: str) -> bool:
+    """Tell the headers that a failure added: a replay leaves them behind."""
+    return header == ATTEMPTS or header.startswith(PREFIX)
+
+
+def _pairs(fields: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(fields[::2], fields[1::2], strict=True))

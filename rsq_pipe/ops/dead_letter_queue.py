@@ -1,0 +1,114 @@
+"""DeadLetterQueue: one stage's dead letters, and where they can go back to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from rsq_pipe.errors import ReplayError
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams.client import StreamClient
+
+_COUNTED = re.compile(rb"([a-z][a-z0-9_-]*):dead")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterQueue:
+    """
+    Describe one queue at one moment.
+
+    Args:
+        pipeline: The pipeline's name.
+        stage: The stage's name.
+        key: The stream of its dead letters.
+        newest: The id of its last dead letter; empty if there is none. What comes later is not meant: a
+            replay would otherwise chase the records that it makes fail again.
+        target: The stream that a replay writes to: the stage's own, or what a source writes to.
+        groups: Who must read the target.
+        is_source: Whether the stage is a source: nothing enters it again, so a mended record goes past it.
+        obstacle: Why nothing can be replayed at all; empty if it can.
+    """
+
+    pipeline: str
+    stage: str
+    key: str
+    newest: str = ""
+    target: str = ""
+    groups: tuple[str, ...] = ()
+    is_source: bool = False
+    obstacle: str = ""
+
+    @property
+    def table(self) -> str:
+        """The hash that counts what was replayed and purged."""
+        return Keyspace(self.pipeline).meta
+
+
+async def find_queues(
+    client: StreamClient, pipeline: str, graph: Graph | None, stages: Collection[str] = ()
+) -> list[DeadLetterQueue]:
+    """
+    List the queues of a pipeline, also those of stages its spec does not have any more.
+
+    Args:
+        client: The server.
+        pipeline: Its name.
+        graph: Its spec, where there is one at hand.
+        stages: Whose queues; empty for all.
+
+    Raises:
+        ReplayError: The pipeline has never run on this server, or has no such stage.
+
+    Redis: HKEYS, then XREVRANGE COUNT 1 and XINFO GROUPS per stage.
+    """
+    meta = Keyspace(pipeline).meta
+    fields: list[bytes] = await client.channel.execute("HKEYS", meta, key=meta)
+    if not fields:
+        raise ReplayError(
+            f"pipeline {pipeline!r} has never run on server {client.channel.address}, so it has no dead "
+            "letters there; is it another server, or another name?"
+        )
+    own = [stage.name for stage in graph.stages] if graph else []
+    # Whatever writes a dead letter counts it in the same step, so the counters name every queue there is.
+    counted = sorted(match[1].decode() for field in fields if (match := _COUNTED.fullmatch(field)))
+    names = list(dict.fromkeys([*own, *counted]))
+    for stage in stages:
+        if stage not in names:
+            raise ReplayError(f"pipeline {pipeline!r} has no stage {stage!r}; {suggest(stage, names)}")
+    names = [name for name in names if not stages or name in stages]
+    return [await _described(client, pipeline, graph, name) for name in names]
+
+
+async def _described(client: StreamClient, pipeline: str, graph: Graph | None, name: str) -> DeadLetterQueue:
+    key = f"{{{pipeline}}}:{name}:dlq"
+    last = await client.channel.execute("XREVRANGE", key, "+", "-", "COUNT", 1, key=key)
+    bare = DeadLetterQueue(pipeline, name, key, last[0][0].decode() if last else "")
+    target, readers, is_source = _way_back(pipeline, graph, name)
+    if not target:
+        obstacle = "the pipeline's file has no such stage, so nobody would read them; export or purge them"
+        return replace(bare, obstacle=obstacle)
+    groups = {info.name for info in await client.group_info(target)}
+    obstacle = ""
+    if graph is None and not groups:
+        obstacle = "whether this is a source cannot be told; name the pipeline by its file, not its name"
+    elif not groups.issuperset(readers):
+        missing = ", ".join(sorted(set(readers) - groups))
+        obstacle = f"stream {target!r} is not read by {missing}; run the pipeline once, then replay"
+    return replace(bare, target=target, groups=readers, is_source=is_source, obstacle=obstacle)
+
+
+def _way_back(pipeline: str, graph: Graph | None, name: str) -> tuple[str, tuple[str, ...], bool]:
+    """Find the stream that dead letters go back to, who must read it, and whether that is past a source."""
+    again = f"{{{pipeline}}}:{name}:again"
+    if graph is None:
+        return again, (name,), False
+    stage = next((stage for stage in graph.stages if stage.name == name), None)
+    if stage is None:
+        return "", (), False
+    if stage.verb != "source":
+        return again, (name,), False
+    output = stage.outputs[""]
+    return output.key(pipeline), tuple(reader.name for reader in graph.readers(output)), True

@@ -1,0 +1,92 @@
+"""Mending: what is changed in a dead letter's payload before it goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsq_pipe.errors import EncodeError, ReplayError
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.payload import Payloads
+from rsq_pipe.ops.portrait import Edit
+from rsq_pipe.ops.selection import LetterName
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """
+    Hold the changes of one replay; nothing by default.
+
+    Args:
+        edits: New payloads by dead letter.
+        fields: Top-level fields to set in every payload, after the edits.
+    """
+
+    edits: Mapping[tuple[str, str], Edit] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, edits: Sequence[Edit], fields: Mapping[str, Any]) -> Mending:
+        """
+        Collect edits and fields.
+
+        Raises:
+            ValueError: Two lines mend one dead letter.
+        """
+        found: dict[tuple[str, str], Edit] = {}
+        for edit in edits:
+            key = (edit.name.stage, edit.name.id)
+            if key in found:
+                raise ValueError(
+                    f"{edit.place}: the same dead letter as in {found[key].place}; keep one line"
+                )
+            found[key] = edit
+        return cls(found, fields)
+
+    @property
+    def names(self) -> tuple[LetterName, ...]:
+        """The dead letters that the edits are of."""
+        return tuple(edit.name for edit in self.edits.values())
+
+    def mended(self, letter: DeadLetter, payloads: Payloads, *, must_be_record: bool) -> bytes | None:
+        """
+        Give a dead letter's new bytes.
+
+        Args:
+            letter: The dead letter.
+            payloads: How payloads are read and written.
+            must_be_record: Whether the result has to be a record: what goes past a source.
+
+        Returns:
+            None where nothing is changed.
+
+        Raises:
+            ReplayError: It cannot be changed so, or what comes out is no record and has to be one.
+        """
+        edit = self.edits.get((letter.stage, letter.id)) or self.edits.get(("", letter.id))
+        try:
+            data = self._changed(letter, edit, payloads)
+        except (EncodeError, ValueError) as exc:
+            raise ReplayError(f"{letter.name}: {exc}", dead_letter=letter.name) from exc
+        if must_be_record and payloads.decode(letter.raw if data is None else data) is None:
+            raise ReplayError(
+                f"{letter.name}: nothing enters a source again, so this goes past it, so it must be "
+                "a record: export it, put a `payload` into its line, and replay with --edit",
+                dead_letter=letter.name,
+            )
+        return data
+
+    def _changed(self, letter: DeadLetter, edit: Edit | None, payloads: Payloads) -> bytes | None:
+        if not self.fields:
+            if edit is None or edit.payload is None:
+                return edit.raw if edit else None
+            # What the file leaves as it was goes back byte for byte.
+            data, old = payloads.encode(edit.payload, letter.raw), payloads.decode(letter.raw)
+            return None if old is not None and data == payloads.encode(old, letter.raw) else data
+        record = edit.payload if edit else None
+        if record is None:
+            record = payloads.decode(edit.raw if edit and edit.raw is not None else letter.raw)
+        if record is None:
+            raise ValueError("its bytes are not a record, so --set has nothing to set a field in; use --edit")
+        return payloads.encode({**record, **self.fields}, letter.raw)

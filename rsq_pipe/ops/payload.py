@@ -1,0 +1,78 @@
+"""Payload: a dead letter's bytes as a record, and a record as bytes. Never unpickles."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from rsq_pipe.errors import DecodeError
+from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
+
+Format = Literal["json", "msgpack"]
+
+_SERIALIZERS: dict[Format, Serializer] = {"json": JsonSerializer(), "msgpack": MsgpackSerializer()}
+
+
+class Payloads:
+    """
+    Read and write the records of one pipeline.
+
+    Args:
+        form: How the pipeline writes records; None to go by the bytes.
+    """
+
+    def __init__(self, form: Format | None) -> None:
+        self._form = form
+
+    def decode(self, raw: bytes) -> dict[str, Any] | None:
+        """Decode a record; None where the bytes are none."""
+        found = self._read(raw)
+        return found[1] if found else None
+
+    def encode(self, record: dict[str, Any], like: bytes) -> bytes:
+        """
+        Encode a record.
+
+        Args:
+            record: What to write.
+            like: The bytes it takes the place of.
+
+        Raises:
+            EncodeError: It holds what cannot be written.
+            ValueError: Neither the pipeline's format is known nor that of the old bytes.
+        """
+        found = self._read(like)
+        form = self._form or (found[0] if found else None)
+        if form is None:
+            raise ValueError(
+                "how the pipeline writes records is not known; name the pipeline by its file, not its name"
+            )
+        return _SERIALIZERS[form].encode(record)
+
+    def _read(self, raw: bytes) -> tuple[Format, dict[str, Any]] | None:
+        forms: tuple[Format, ...] = (self._form,) if self._form else ("json", "msgpack")
+        for form in forms:
+            try:
+                return form, _SERIALIZERS[form].decode(raw)
+            except DecodeError:
+                continue
+        return None
+
+
+def as_json(record: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a record that JSON holds without loss, else None: msgpack has bytes, and keys of any type."""
+    try:
+        if record is None or not _holds(record):
+            return None
+        json.dumps(record, allow_nan=False)
+    except (ValueError, RecursionError):  # NaN, or a number with more digits than Python prints
+        return None
+    return record
+
+
+def _holds(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(type(key) is str and _holds(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_holds, value))
+    return value is None or isinstance(value, str | int | float)

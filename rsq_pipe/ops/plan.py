@@ -1,0 +1,43 @@
+"""Plan: what a replay or a purge would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rsq_pipe.ops.failure_groups import FailureGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """
+    Tell of dead letters that cannot be replayed as they are.
+
+    Args:
+        stage: Their stage.
+        count: How many.
+        why: Why the first of them cannot.
+    """
+
+    stage: str
+    count: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    State what a replay or a purge would do.
+
+    Args:
+        groups: What would go, by stage and error.
+        left: What would stay.
+    """
+
+    groups: Sequence[FailureGroup]
+    left: Sequence[Left] = ()
+
+    @property
+    def count(self) -> int:
+        """How many dead letters would go."""
+        return sum(group.count for group in self.groups)

@@ -20,8 +20,12 @@ from rsq_pipe.version import __version__
 # not for `--help`: that must be quick, and must work where what another command needs does not.
 COMMANDS = {
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
+    "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing; with bounds, a probe."),
+    "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
+    "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),
     "validate": ("rsq_pipe.cli.validate", "Check pipeline files without running them."),
     "schema": ("rsq_pipe.cli.schema", "Print the JSON Schema of pipeline files."),
+    "completion": ("rsq_pipe.cli.completion", "Print a script that completes commands in the shell."),
 }
 DEBUG = "RSQ_DEBUG"
 
@@ -38,7 +42,9 @@ class LazyGroup(click.RichGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        # Not while the shell completes a line: it would print the error between the user's keys.
+        named = args and not args[0].startswith("-") and not ctx.resilient_parsing
+        if named and args[0] not in COMMANDS:
             ctx.fail(f"there is no command {args[0]!r}; {suggest(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 

@@ -1,0 +1,78 @@
+"""`rsq-pipe doctor`: what a server is like, which guarantees follow, and how to mend what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.ops.doctor.checkup import examine
+from rsq_pipe.ops.doctor.finding import LEVELS, Finding
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+_STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
+WIDE = 110
+"""Columns where there is no terminal."""
+
+
+@click.command("doctor")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="[SPEC]", required=False)
+@redis_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: bool) -> None:
+    """
+    Check a server for what a pipeline needs of it.
+
+    Version and known defects, persistence, memory, the user's rights, scripts, replicas, cluster, clock,
+    latency. Each finding says what was seen, what holds because of it, and how to mend it. Changes nothing.
+    Exit code 1 if there is a problem, 3 if the server is not reachable.
+    """
+    graph = load(spec) if spec else None
+    with ExitStack() as stack:
+        if graph is not None:
+            address = stack.enter_context(server_address(graph, url))
+        elif url:
+            address = url
+        else:
+            raise click.UsageError("name a pipeline file, or a server with --redis URL")
+        server, findings = asyncio.run(_examined(address, graph))
+    if as_json:
+        document = {"server": server, "findings": [asdict(finding) for finding in findings]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        _show(server, findings)
+    ctx.exit(FAILED if any(finding.level == "problem" for finding in findings) else DONE)
+
+
+async def _examined(address: str, graph: Graph | None) -> tuple[str, list[Finding]]:
+    async with connect(address) as client:
+        return client.channel.address, await examine(client, graph)
+
+
+def _show(server: str, findings: Sequence[Finding]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    console.print(Text(server))
+    for finding in findings:
+        console.print()
+        console.print(
+            Text.assemble((f"{finding.level:8}", _STYLES[finding.level]), f"{finding.check}: {finding.seen}")
+        )
+        console.print(Padding(Text(finding.guarantee, style="dim"), (0, 0, 0, 8)))
+        if finding.mend:
+            console.print(Padding(Text(f"-> {finding.mend}", style="bold"), (0, 0, 0, 8)))
+    counts = {level: sum(finding.level == level for finding in findings) for level in reversed(LEVELS)}
+    console.print()
+    console.print(", ".join(f"{count} {level}" for level, count in counts.items() if count))

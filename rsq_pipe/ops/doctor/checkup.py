@@ -1,0 +1,40 @@
+"""Checkup: everything the doctor looks at, in order."""
+
+from __future__ import annotations
+
+from rsq_pipe.ops.doctor.facts import gather
+from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.memory import judge_memory
+from rsq_pipe.ops.doctor.persistence import judge_persistence
+from rsq_pipe.ops.doctor.replication import judge_replication
+from rsq_pipe.ops.doctor.rights import judge_rights, probe
+from rsq_pipe.ops.doctor.scripts import judge_scripts
+from rsq_pipe.ops.doctor.timing import judge_timing
+from rsq_pipe.ops.doctor.version import judge_version
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+NOBODYS = "{rsq-pipe}:doctor"
+"""The key tried where no pipeline is named; nothing is ever written to it."""
+
+
+async def examine(client: StreamClient, graph: Graph | None = None) -> list[Finding]:
+    """
+    Examine a server, for one pipeline or for any.
+
+    Changes nothing, except that the server remembers one more script until it restarts.
+
+    Raises:
+        ServerUnavailableError: It cannot be reached.
+    """
+    key = f"{{{graph.pipeline}}}:doctor" if graph else NOBODYS
+    facts = await gather(client, key)
+    return [
+        *judge_version(facts),
+        *judge_persistence(facts),
+        *judge_memory(facts, graph),
+        *judge_rights(await probe(client, key), facts.user),
+        *await judge_scripts(client, key),
+        *judge_replication(facts),
+        *judge_timing(facts),
+    ]

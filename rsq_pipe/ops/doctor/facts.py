@@ -1,0 +1,106 @@
+"""Facts: all the doctor reads from a server, before anything is judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rsq_pipe.errors import SettleError, StreamError
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.link import checked
+
+_SETTINGS = (
+    *("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"),
+    *("min-replicas-to-write", "min-replicas-max-lag", "maxclients"),
+)
+_ROUNDS = 25
+"""How often the clock is asked: enough for a median that one hiccup does not move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """
+    Hold what a server says of itself.
+
+    Args:
+        address: Where it is, without credentials.
+        is_cluster_client: Whether it was asked as a cluster: `redis+cluster://`.
+        user: Whom it takes us for; empty if it does not say.
+        info: INFO, name -> value; empty where we may not ask.
+        settings: CONFIG GET, name -> value; without those we may not ask for.
+        skew: Seconds its clock is ahead of ours.
+        round_trips: Seconds each of several short commands took, in ascending order.
+    """
+
+    address: str
+    is_cluster_client: bool
+    user: str
+    info: Mapping[str, str]
+    settings: Mapping[str, str]
+    skew: float
+    round_trips: Sequence[float]
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Read a number of INFO."""
+        value = self.info.get(name, "")
+        return int(value) if value.lstrip("-").isdigit() else default
+
+    def setting(self, name: str, otherwise: str = "") -> str:
+        """Read a setting, from CONFIG GET or, where that is refused, from INFO."""
+        return self.settings.get(name) or self.info.get(name.replace("-", "_"), otherwise)
+
+
+async def gather(client: StreamClient, key: str) -> Facts:
+    """
+    Ask the server that holds a key.
+
+    Raises:
+        ServerUnavailableError: It cannot be reached.
+
+    Redis: INFO, CONFIG GET, ACL WHOAMI, TIME; what is refused is left out.
+    """
+    channel = client.channel
+    replies = await channel.exchange(
+        [["INFO"], ["ACL", "WHOAMI"], *(["CONFIG", "GET", name] for name in _SETTINGS)], key=key
+    )
+    info, user, *settings = (None if refused(reply, channel.address) else reply for reply in replies)
+    skew, round_trips = await _clock(client, key)
+    return Facts(
+        address=channel.address,
+        is_cluster_client=channel.endpoint.is_cluster,
+        user=user.decode() if user else "",
+        info=_lines(info or b""),
+        settings={pair[0].decode(): pair[1].decode() for pair in settings if pair},
+        skew=skew,
+        round_trips=round_trips,
+    )
+
+
+def refused(reply: Any, address: str) -> str:
+    """Say why the server refused a command, in its words; empty if it did not."""
+    try:
+        checked(reply, address)
+    except (
+        StreamError
+    ) as exc:  # also what may pass: a server that is full, or loading, is what we are here for
+        return exc.reply if isinstance(exc, SettleError) else str(exc)
+    return ""
+
+
+async def _clock(client: StreamClient, key: str) -> tuple[float, list[float]]:
+    """Compare the clocks by the quickest of several round trips: half of it is the error there can be."""
+    measured = []
+    for _ in range(_ROUNDS):
+        began, sent = time.perf_counter(), time.time()
+        seconds, micros = await client.channel.execute("TIME", key=key)
+        took = time.perf_counter() - began
+        measured.append((took, int(seconds) + int(micros) / 1e6 - (sent + took / 2)))
+    measured.sort()
+    return measured[0][1], [took for took, _ in measured]
+
+
+def _lines(info: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
+    return {name: value.strip() for name, colon, value in lines if colon}

@@ -1,0 +1,147 @@
+"""Rights: whether the user may do all that a pipeline does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rsq_pipe.ops.doctor.facts import refused
+from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.link import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """
+    Name a group of commands and what fails without them.
+
+    Args:
+        effect: What does not work.
+        commands: Each with arguments that would change nothing if it were run, which it is not; KEY stands
+            for a key of the pipeline.
+    """
+
+    effect: str
+    commands: tuple[str, ...]
+
+
+# Scripts run with the rights of their caller, so what stands in settle.lua and its kin is here too.
+NEEDS = (
+    Need(
+        "nothing can be settled: no stage runs",
+        (
+            *("MULTI", "EVALSHA 0 1 KEY", "SCRIPT|LOAD probe", "TIME", "TYPE KEY", "EXISTS KEY", "XLEN KEY"),
+            *("XADD KEY NOMKSTREAM * probe 1", "XACK KEY probe 0-1", "XPENDING KEY probe"),
+            *("HSET KEY probe", "HINCRBY KEY probe none", "HGET KEY probe", "HMGET KEY probe"),
+        ),
+    ),
+    Need(
+        "stages cannot read",
+        (
+            *("XGROUP|CREATE KEY probe 0", "XREADGROUP GROUP probe probe STREAMS KEY >", "XRANGE KEY - +"),
+            *("XINFO|GROUPS KEY", "XINFO|CONSUMERS KEY probe", "XREVRANGE KEY + -", "ZCARD KEY"),
+            *("HGETALL KEY", "HKEYS KEY", "HDEL KEY probe", "CLIENT|ID", "CLIENT|UNBLOCK 0"),
+        ),
+    ),
+    Need(
+        "entries of a worker that died are never taken over",
+        (
+            *("XAUTOCLAIM KEY probe probe 1 0", "XCLAIM KEY probe probe 1 0-1"),
+            "XGROUP|DELCONSUMER KEY probe probe",
+        ),
+    ),
+    Need(
+        "failed records cannot wait for their next attempt",
+        ("ZADD KEY none probe", "ZREM KEY probe", "ZRANGE KEY 0 0", "ZRANGEBYSCORE KEY 0 0"),
+    ),
+    Need("acknowledged entries are never trimmed, and streams grow", ("XTRIM KEY MINID 0",)),
+    Need(
+        "processes cannot see one another, nor share sources and sinks",
+        ("SET KEY probe EX none", "GET KEY", "INCR KEY", "DEL KEY", "SCAN 0"),
+    ),
+    Need(
+        "`run --fresh` and `dlq` cannot remove anything",
+        ("UNLINK KEY", "XDEL KEY 0-1", "XGROUP|DESTROY KEY probe"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """
+    Hold what the user may not do.
+
+    Args:
+        commands: Command as ACL SETUSER spells it -> the server's words.
+        key: The key that was tried.
+        key_refused: Whether the user may not touch the key, whatever the command.
+    """
+
+    commands: dict[str, str]
+    key: str
+    key_refused: bool = False
+
+
+async def probe(client: StreamClient, key: str) -> Rights:
+    """
+    Try every command without running any.
+
+    Rights are checked when a command is queued in a transaction; the transaction is discarded.
+
+    Redis: MULTI, each command, DISCARD.
+    """
+    channel = client.channel
+    # MULTI alone first: were it refused, what follows in the same write would be run.
+    opened, _ = await channel.exchange([["MULTI"], ["DISCARD"]], key=key)
+    if said := refused(opened, channel.address):
+        return Rights({"multi": said}, key)
+    names = [words.split()[0] for need in NEEDS for words in need.commands if words != "MULTI"]
+    calls = [_call(words, key) for need in NEEDS for words in need.commands if words != "MULTI"]
+    _, *replies, _ = await channel.exchange([["MULTI"], *calls, ["DISCARD"]], key=key)
+    denied: dict[str, str] = {}
+    key_refused = False
+    for name, reply in zip(names, replies, strict=True):
+        said = refused(reply, channel.address)
+        if "access a key" in said or "access one of the keys" in said:
+            key_refused = True
+        elif "NOPERM" in said or "unknown command" in said:
+            denied[name.lower()] = said
+    return Rights(denied, key, key_refused)
+
+
+def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
+    """Judge what the user may do."""
+    name = user or "USER"
+    if rights.key_refused:
+        pattern = f"{rights.key.partition(':')[0]}:*"
+        yield Finding(
+            *("rights", "problem", f"user {name!r} may not use the key {rights.key!r}"),
+            "every key of a pipeline begins with its name in braces; without them nothing runs",
+            f"ACL SETUSER {name} ~{pattern}",
+        )
+    for need in NEEDS:
+        missing = [command for command in _names(need) if command in rights.commands]
+        if missing:
+            yield Finding(
+                *("rights", "problem", f"user {name!r} may not run {', '.join(map(_shown, missing))}"),
+                need.effect,
+                f"ACL SETUSER {name} {' '.join(f'+{command}' for command in missing)}",
+            )
+    if not rights.commands and not rights.key_refused:
+        count = sum(len(need.commands) for need in NEEDS)
+        yield Finding(
+            "rights", "ok", f"user {name!r} may run all {count} commands", "every feature can be used"
+        )
+
+
+def _call(words: str, key: str) -> Command:
+    return [key if word == "KEY" else word for part in words.split() for word in part.split("|")]
+
+
+def _names(need: Need) -> list[str]:
+    return [words.split()[0].lower() for words in need.commands]
+
+
+def _shown(command: str) -> str:
+    return command.upper().replace("|", " ")

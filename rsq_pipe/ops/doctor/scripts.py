@@ -1,0 +1,36 @@
+"""Scripts: whether Lua runs here as settle.lua needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rsq_pipe.ops.doctor.facts import refused
+from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.streams.client import StreamClient
+
+# It has the flags of settle.lua, and asks the time: it writes nothing.
+_HARMLESS = "#!lua flags=allow-oom\nreturn redis.call('TIME')\n"
+
+
+async def judge_scripts(client: StreamClient, key: str) -> Iterator[Finding]:
+    """
+    Load and run a script that changes nothing.
+
+    Redis: SCRIPT LOAD, EVALSHA.
+    """
+    channel = client.channel
+    (loaded,) = await channel.exchange([["SCRIPT", "LOAD", _HARMLESS]], key=key)
+    said = refused(loaded, channel.address)
+    if not said:
+        (ran,) = await channel.exchange([["EVALSHA", loaded, 1, key]], key=key)
+        said = refused(ran, channel.address)
+    if not said:
+        what = (
+            "a batch is settled in one step: outputs, retries, dead letters and acknowledgements, or nothing"
+        )
+        return iter([Finding("scripts", "ok", "a script with flags was loaded and run", what)])
+    mend = (
+        "ACL SETUSER USER +evalsha +script|load" if "NOPERM" in said else "use a server that runs Lua scripts"
+    )
+    what = "without scripts nothing can be settled: no stage runs"
+    return iter([Finding("scripts", "problem", f"a harmless script was refused: {said}", what, mend)])

@@ -70,9 +70,9 @@ def _show(server: str, findings: Sequence[Finding]) -> None:
         console.print(
             Text.assemble((f"{finding.level:8}", _STYLES[finding.level]), f"{finding.check}: {finding.seen}")
         )
-        console.print(Padding(Text(finding.guarantee, style="dim"), (0, 0, 0, 8)))
+        console.print(Padding(Text(finding.guarantee, style="dim"), (0, 0, 0, 8), expand=False))
         if finding.mend:
-            console.print(Padding(Text(f"-> {finding.mend}", style="bold"), (0, 0, 0, 8)))
+            console.print(Padding(Text(f"-> {finding.mend}", style="bold"), (0, 0, 0, 8), expand=False))
     counts = {level: sum(finding.level == level for finding in findings) for level in reversed(LEVELS)}
     console.print()
     console.print(", ".join(f"{count} {level}" for level, count in counts.items() if count))

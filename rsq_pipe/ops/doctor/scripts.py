@@ -29,8 +29,10 @@ async def judge_scripts(client: StreamClient, key: str) -> Iterator[Finding]:
             "a batch is settled in one step: outputs, retries, dead letters and acknowledgements, or nothing"
         )
         return iter([Finding("scripts", "ok", "a script with flags was loaded and run", what)])
-    mend = (
-        "ACL SETUSER USER +evalsha +script|load" if "NOPERM" in said else "use a server that runs Lua scripts"
-    )
+    mend = ""
+    if "NOPERM" in said:
+        mend = "ACL SETUSER USER +evalsha +script|load"
+    elif "unknown command" in said:
+        mend = "use a server that runs Lua scripts"
     what = "without scripts nothing can be settled: no stage runs"
     return iter([Finding("scripts", "problem", f"a harmless script was refused: {said}", what, mend)])

@@ -1,0 +1,63 @@
+"""What the `dlq` commands print for people: tables of failures, and remarks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rsq_pipe.cli.printable import printable
+from rsq_pipe.ops.failure_groups import FailureGroup
+from rsq_pipe.ops.selection import Sieve
+
+WIDE = 200
+"""Columns where there is no terminal: a log or a pipe cuts nothing off."""
+
+
+def console() -> Console:
+    """Make a console on standard output."""
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False)
+
+
+def failures_table(groups: Iterable[FailureGroup]) -> Table:
+    """Draw groups, one a row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("reason", no_wrap=True)
+    table.add_column("error", overflow="fold")
+    table.add_column("first", no_wrap=True)
+    table.add_column("last", no_wrap=True)
+    table.add_column("example", no_wrap=True)
+    for group in groups:
+        error = f"{group.error_type}: {group.message}" if group.error_type else group.message
+        cells = (group.stage, f"{group.count:,}", group.reason or "-", error or "-")
+        times = (moment(group.first), moment(group.last))
+        table.add_row(*(Text(printable(cell)) for cell in (*cells, *times, group.example)))
+    return table
+
+
+def moment(when: datetime) -> str:
+    """Spell a moment in UTC, to the second."""
+    return f"{when:%Y-%m-%d %H:%M:%S}Z"
+
+
+def remark(text: str) -> None:
+    """Tell people something that is not the command's output."""
+    click.echo(printable(text), err=True)
+
+
+def tell_passed_over(sieve: Sieve) -> None:
+    """Tell of dead letters that `--where` could not be asked of, so that a misspelt field is found."""
+    if sieve.passed_over:
+        remark(f"{letters(sieve.passed_over)} passed over, since --where has no value: {sieve.why}")
+
+
+def letters(count: int) -> str:
+    """Count dead letters in words."""
+    return f"{count:,} dead letter{'' if count == 1 else 's'}"

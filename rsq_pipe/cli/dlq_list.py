@@ -1,0 +1,58 @@
+"""`rsq-pipe dlq list`: dead letters by stage and error."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import rich_click as click
+
+from rsq_pipe.cli.dlq_console import console, failures_table, letters, tell_passed_over
+from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
+from rsq_pipe.cli.printable import json_line
+from rsq_pipe.ops.failure_groups import FailureGroup, FailureGroups
+from rsq_pipe.telemetry.redaction import redact
+
+
+@click.command("list")
+@dlq_options
+def command(request: DlqRequest) -> None:
+    """
+    Group dead letters by stage and error, with one example each.
+
+    PIPELINE is its file, or its name together with --redis. Numbers and ids in messages are shown as #.
+    """
+    with request.server() as address:
+        groups = asyncio.run(_grouped(request, address))
+    if request.as_json:
+        for group in groups:
+            sys.stdout.write(json_line(_document(group)))
+    elif groups.total:
+        screen = console()
+        screen.print(failures_table(groups))
+        screen.print(f"\n{letters(groups.total)}; `rsq-pipe dlq show` prints one by its example's name")
+    else:
+        console().print(f"{request.pipeline}: no dead letters")
+
+
+async def _grouped(request: DlqRequest, address: str) -> FailureGroups:
+    groups = FailureGroups()
+    async with request.letters(address) as found:
+        async for page in found.pages():
+            for letter in page.letters:
+                groups.add(letter)
+    tell_passed_over(found.sieve)
+    return groups
+
+
+def _document(group: FailureGroup) -> dict[str, object]:
+    return {
+        "stage": group.stage,
+        "reason": group.reason,
+        "error_type": group.error_type,
+        "message": redact(group.message),
+        "count": group.count,
+        "first": group.first.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "last": group.last.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "example": group.example,
+    }

@@ -1,0 +1,155 @@
+"""`rsq-pipe dlq replay`: dead letters back to the stage that failed them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from rsq_pipe.cli.dlq_confirm import INTERRUPTED, carried_out, confirm, refuse_to_guess, show_plan
+from rsq_pipe.cli.dlq_console import console, letters, remark, tell_passed_over
+from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
+from rsq_pipe.cli.dlq_types import FieldType, RateType
+from rsq_pipe.cli.printable import json_line
+from rsq_pipe.ops.mending import Mending
+from rsq_pipe.ops.plan import Plan
+from rsq_pipe.ops.portrait import Edit, read_edit
+from rsq_pipe.ops.progress import Progress
+from rsq_pipe.ops.replay import plan_replay, replay
+from rsq_pipe.streams.removal import Removed
+
+
+@click.command("replay")
+@dlq_options
+@click.option(
+    "--set",
+    "fields",
+    type=FieldType(),
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Set a top-level field of every payload, to JSON or else to text; may be given again.",
+)
+@click.option(
+    "--edit",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Replay exactly the dead letters in this file, with its payloads: what `dlq export` wrote.",
+)
+@click.option("--rate", type=RateType(), metavar="RATE", help="At most so many, such as 100/s.")
+@click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def command(  # noqa: PLR0917  one parameter an option
+    ctx: click.Context,
+    request: DlqRequest,
+    fields: tuple[tuple[str, Any], ...],
+    edit: Path | None,
+    rate: float | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """
+    Send dead letters back to exactly the stage that failed them.
+
+    Each keeps its record id and headers, and starts with no attempts. Moving is atomic: interrupted, and
+    called again, it loses and doubles nothing. Nothing enters a source again: what a source could not read
+    needs --edit, and then goes to the stages behind it.
+    """
+    refuse_to_guess("replay", yes=yes, dry_run=dry_run)
+    mending = _mending(edit, fields)
+    if edit:
+        if request.selection.names:
+            raise click.UsageError("--edit names the dead letters itself; leave --id out")
+        request = request.only(names=mending.names)
+    with request.server() as address:
+        progress = Progress()
+        code = asyncio.run(_replay(request, address, mending, progress, rate=rate, dry_run=dry_run, yes=yes))
+    ctx.exit(code)
+
+
+async def _replay(
+    request: DlqRequest,
+    address: str,
+    mending: Mending,
+    progress: Progress,
+    *,
+    rate: float | None,
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    async with request.letters(address) as found:
+        plan = await plan_replay(found, mending)
+        tell_passed_over(found.sieve)
+        show_plan(plan, as_json=request.as_json)
+        if not dry_run and plan.count:
+            if not yes:
+                confirm(f"Replay {letters(plan.count)}?")
+            try:
+                await carried_out(replay(found, mending, progress, rate=rate), progress, plan.count)
+            finally:
+                _report(request, plan, progress)
+        elif request.as_json:
+            _report(request, plan, progress)
+        else:
+            console().print(f"{request.pipeline}: {letters(plan.count)} would be replayed; nothing was done")
+    return INTERRUPTED if progress.stopping.is_set() else 0
+
+
+def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
+    if request.as_json:
+        for document in _documents(plan, progress):
+            sys.stdout.write(json_line(document))
+        return
+    total = progress.total
+    stages = ", ".join(f"{stage} {done.removed:,}" for stage, done in progress.stages.items() if done.removed)
+    console().print(
+        f"{request.pipeline}: {letters(total.removed)} replayed{f' ({stages})' if stages else ''}; "
+        "a running pipeline handles them now, else the next run does"
+    )
+    if total.held:
+        remark(f"{letters(total.held)} left: a stage that reads them as its input has them in hand")
+    if total.gone:
+        remark(f"{letters(total.gone)} were taken by somebody else meanwhile")
+    if progress.stopping.is_set():
+        remark("stopped before the end; the same command goes on")
+
+
+def _documents(plan: Plan, progress: Progress) -> Iterator[dict[str, object]]:
+    planned = Counter[str]()
+    for group in plan.groups:
+        planned[group.stage] += group.count
+    left = {one.stage: one for one in plan.left}
+    for stage in dict.fromkeys([*planned, *left]):
+        done = progress.stages.get(stage, Removed())
+        yield {
+            "stage": stage,
+            "planned": planned[stage],
+            "moved": done.removed,
+            "held": done.held,
+            "gone": done.gone,
+            "left": left[stage].count if stage in left else 0,
+            "why": left[stage].why if stage in left else "",
+        }
+
+
+def _mending(path: Path | None, fields: tuple[tuple[str, Any], ...]) -> Mending:
+    """Read the mended export whole before anything is moved: one bad line, and nothing is."""
+    try:
+        return Mending.of(list(_edits(path)) if path else [], dict(fields))
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
+
+
+def _edits(path: Path) -> Iterator[Edit]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield read_edit(line, f"{path}:{number}")
+    except OSError as exc:
+        raise click.FileError(str(path), hint=exc.strerror) from exc

@@ -1,0 +1,145 @@
+"""DlqRequest: which dead letters of which pipeline on which server; what all `dlq` commands take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.stage_name import STAGE
+from rsq_pipe.errors import ReplayError
+from rsq_pipe.ops.dead_letters import DeadLetters, find
+from rsq_pipe.ops.selection import LetterName, Selection
+from rsq_pipe.server.home import Home
+from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.fields import NAME_PATTERN
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+from rsq_pipe.telemetry import redaction
+
+
+@dataclass(frozen=True, slots=True)
+class DlqRequest:
+    """
+    Hold what was asked for.
+
+    Args:
+        pipeline: The pipeline's name.
+        graph: Its spec, where it was named by its file.
+        url: The server, where one was given.
+        selection: Which dead letters.
+        as_json: Whether to print for machines.
+    """
+
+    pipeline: str
+    graph: Graph | None
+    url: str | None
+    selection: Selection
+    as_json: bool
+
+    def only(self, **changes: Any) -> DlqRequest:
+        """Return the request with another selection."""
+        return replace(self, selection=replace(self.selection, **changes))
+
+    @contextmanager
+    def server(self) -> Iterator[str]:
+        """Give the server's address; an embedded one is started or joined."""
+        if self.graph is None:
+            assert self.url, "checked when the request was made"
+            yield self.url
+            return
+        if not self.url and not self.graph.redis_url and not Home(self.graph.root).data.exists():
+            raise ReplayError(
+                f"pipeline {self.pipeline!r} has never run: there is no embedded server's data under "
+                f"{self.graph.root}; did it run on another server? See --redis"
+            )
+        with server_address(self.graph, self.url) as address:
+            yield address
+
+    @asynccontextmanager
+    async def letters(self, address: str) -> AsyncIterator[DeadLetters]:
+        """Find the dead letters meant."""
+        redaction.add_url(address)
+        async with connect(address) as client:
+            yield await find(client, self.pipeline, self.graph, self.selection)
+
+
+def dlq_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument PIPELINE and the options that choose, as one DlqRequest."""
+
+    @wraps(command)
+    def gathered(  # noqa: PLR0917  one parameter an option
+        spec: str,
+        url: str | None,
+        stages: tuple[str, ...],
+        where: Expression | None,
+        since: Since | None,
+        ids: tuple[LetterName, ...],
+        limit: int | None,
+        as_json: bool,
+        **others: Any,
+    ) -> Any:
+        name, graph = _addressed(spec, url)
+        age, moment = since or (None, None)
+        selection = Selection(stages, where, moment, age, ids, "", limit)
+        return command(DlqRequest(name, graph, url, selection, as_json), **others)
+
+    wrapped: Callable[..., Any] = gathered
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+_OPTIONS = (
+    click.argument("spec", metavar="PIPELINE"),
+    redis_option,
+    click.option("--stage", "stages", type=STAGE, multiple=True, help="Of this stage; may be given again."),
+    click.option(
+        "--where",
+        type=WhereType(),
+        metavar="EXPR",
+        help="For which this expression is true. It sees the payload's fields by name, and "
+        "`dlq['reason']`, `headers['rid']`, `payload`. A field that is missing means no.",
+    ),
+    click.option(
+        "--since",
+        type=SinceType(),
+        metavar="WHEN",
+        help="Written since then: 1h, 2026-11-23, 2026-11-23T08:00 (UTC unless it has an offset).",
+    ),
+    click.option(
+        "--id",
+        "ids",
+        type=LetterNameType(),
+        multiple=True,
+        metavar="ID",
+        help="This one, by entry id or stage/id; may be given again.",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(1), metavar="N", help="At most so many, the oldest of a stage first."
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line."),
+)
+
+
+def _addressed(text: str, url: str | None) -> tuple[str, Graph | None]:
+    path = Path(text)
+    if path.is_file() or path.suffix in (".yaml", ".yml") or "/" in text:
+        graph = load(path)
+        redaction.add(graph.secrets)
+        return graph.pipeline, graph
+    if not re.fullmatch(NAME_PATTERN, text):
+        raise click.UsageError(f"{text!r} is neither a pipeline's file nor a pipeline's name")
+    if not url:
+        raise click.UsageError(
+            f"there is no file {text!r}; if it is a pipeline's name, say --redis URL as well"
+        )
+    return text, None

@@ -1,0 +1,110 @@
+"""The values of `dlq`'s options: a dead letter's name, a moment, a condition, a rate, a field to set."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import rich_click as click
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.ops.selection import LetterName, parse_name
+from rsq_pipe.spec.duration import parse_duration
+from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.rate import parse_rate
+
+
+class Since(NamedTuple):
+    """Hold an age in seconds, or a moment in seconds of Unix time."""
+
+    age: float | None = None
+    moment: float | None = None
+
+
+class LetterNameType(click.ParamType[LetterName]):
+    """Read `validate/1700000000000-0` or `1700000000000-0`."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LetterName:
+        """Turn text into a name."""
+        found = value if isinstance(value, LetterName) else parse_name(value)
+        if found is None:
+            fix = "`dlq list` prints them, such as validate/1700000000000-0"
+            self.fail(f"{value!r} is no entry id; {fix}", param, ctx)
+        return found
+
+
+class SinceType(click.ParamType[Since]):
+    """Read an age or a moment."""
+
+    name = "since"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Since:
+        """Turn `1h`, `2026-11-23` or `2026-11-23T08:00` into one of the two; without an offset it is UTC."""
+        if isinstance(value, Since):
+            return value
+        try:
+            return Since(age=parse_duration(value))
+        except ValueError:
+            pass
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            what = "neither a duration such as 1h nor a date and time such as 2026-11-23T08:00"
+            self.fail(f"{value!r} is {what}", param, ctx)
+        return Since(moment=(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+class WhereType(click.ParamType[Expression]):
+    """Compile a condition."""
+
+    name = "expression"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Expression:
+        """Turn text into an expression."""
+        try:
+            return value if isinstance(value, Expression) else compile_expression(value)
+        except ExpressionError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+class RateType(click.ParamType[float]):
+    """Read a rate."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Turn `100/s` into a number a second."""
+        try:
+            rate = value if isinstance(value, float) else parse_rate(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+        if rate <= 0:
+            self.fail("a rate is more than nothing", param, ctx)
+        return rate
+
+
+class FieldType(click.ParamType[tuple[str, Any]]):
+    """Read `field=value`."""
+
+    name = "field=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Turn text into a field's name and its value: JSON where it is JSON, else text."""
+        if isinstance(value, tuple):
+            return value
+        field, equals, text = value.partition("=")
+        if not field or not equals:
+            self.fail(f"{value!r} sets nothing; write field=value, such as country=DE", param, ctx)
+        try:
+            return field, json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            return field, text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

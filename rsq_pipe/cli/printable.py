@@ -1,0 +1,29 @@
+"""Printable: foreign text made harmless to a terminal, and without secrets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rsq_pipe.telemetry.redaction import redact
+
+
+def printable(text: str) -> str:
+    """Mask secrets, and escape what a terminal acts on: control, invisible and direction characters."""
+    return escaped(redact(text))
+
+
+def escaped(text: str) -> str:
+    """Escape what is not printable, line ends excepted; nothing is taken out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else _escape(char) for char in text)
+
+
+def json_line(value: dict[str, Any]) -> str:
+    """Write one object on one line, in ASCII: whatever stands in it, a terminal shows it and does nothing."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f") + "\n"
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode()

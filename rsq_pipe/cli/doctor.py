@@ -58,7 +58,8 @@ def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: boo
 
 
 async def _examined(address: str, graph: Graph | None) -> tuple[str, list[Finding]]:
-    async with connect(address) as client:
+    # Without a name: a user who may not set one could not even be told so.
+    async with connect(address, name=None) as client:
         return client.channel.address, await examine(client, graph)
 
 

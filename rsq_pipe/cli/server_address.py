@@ -36,9 +36,9 @@ def server_address(graph: Graph, url: str | None) -> Iterator[str]:
         yield server.url
 
 
-def connect(address: str) -> StreamClient:
-    """Make a client; a URL that is none is the user's mistake."""
+def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
+    """Make a client, shown as `name` by CLIENT LIST; a URL that is none is the user's mistake."""
     try:
-        return StreamClient.from_url(address, client_name="rsq-pipe")
+        return StreamClient.from_url(address, client_name=name)
     except ValueError as exc:
         raise click.UsageError(f"the server's URL: {exc}") from exc

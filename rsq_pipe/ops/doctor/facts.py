@@ -30,7 +30,7 @@ class Facts:
         user: Whom it takes us for; empty if it does not say.
         info: INFO, name -> value; empty where we may not ask.
         settings: CONFIG GET, name -> value; without those we may not ask for.
-        skew: Seconds its clock is ahead of ours.
+        skew: Seconds its clock is ahead of ours; None where we may not ask.
         round_trips: Seconds each of several short commands took, in ascending order.
     """
 
@@ -39,7 +39,7 @@ class Facts:
     user: str
     info: Mapping[str, str]
     settings: Mapping[str, str]
-    skew: float
+    skew: float | None
     round_trips: Sequence[float]
 
     def number(self, name: str, default: int = 0) -> int:
@@ -89,16 +89,17 @@ def refused(reply: Any, address: str) -> str:
     return ""
 
 
-async def _clock(client: StreamClient, key: str) -> tuple[float, list[float]]:
+async def _clock(client: StreamClient, key: str) -> tuple[float | None, list[float]]:
     """Compare the clocks by the quickest of several round trips: half of it is the error there can be."""
-    measured = []
+    best, skew, round_trips = float("inf"), None, []
     for _ in range(_ROUNDS):
         began, sent = time.perf_counter(), time.time()
-        seconds, micros = await client.channel.execute("TIME", key=key)
+        (reply,) = await client.channel.exchange([["TIME"]], key=key)
         took = time.perf_counter() - began
-        measured.append((took, int(seconds) + int(micros) / 1e6 - (sent + took / 2)))
-    measured.sort()
-    return measured[0][1], [took for took, _ in measured]
+        round_trips.append(took)
+        if took < best and not refused(reply, client.channel.address):
+            best, skew = took, int(reply[0]) + int(reply[1]) / 1e6 - (sent + took / 2)
+    return skew, sorted(round_trips)
 
 
 def _lines(info: bytes) -> dict[str, str]:

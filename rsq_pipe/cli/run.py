@@ -21,13 +21,16 @@ from rsq_pipe.cli.table import summary_table
 from rsq_pipe.errors import DrainTimeoutError
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.summary import Summary
-from rsq_pipe.runtime.supervisor import SUPERVISED, Supervisor
+from rsq_pipe.runtime.supervisor import NUMBER, SUPERVISED, Supervisor
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.telemetry import redaction
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
+from rsq_pipe.telemetry.observe import observe
+from rsq_pipe.telemetry.observer import Observer
 
 FORCED = 130
 
@@ -64,6 +67,27 @@ FORCED = 130
     help="How long a stop may take, instead of the spec's.",
 )
 @click.option(
+    "--trace-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append the traced records' spans to this file, as OTLP JSON; see `rsq-pipe trace`. They go to a "
+    "collector where OTEL_EXPORTER_OTLP_ENDPOINT names one.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Answer /metrics for Prometheus, /livez and /readyz on this port; 0 takes a free one. The second of "
+    "several processes takes the next port, and so on.",
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address to answer on; 0.0.0.0 lets other machines ask.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(FORMATS),
     default="auto",
@@ -79,6 +103,9 @@ def command(  # noqa: PLR0917  one parameter an option
     processes: int,
     fresh: bool,
     drain_timeout: float | None,
+    trace_file: Path | None,
+    metrics_port: int | None,
+    metrics_host: str,
     log_format: LogFormat,
 ) -> None:
     """
@@ -89,15 +116,27 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     set_up(log_format)
     graph = load(spec)
+    redaction.add(graph.secrets)
     names = _known(graph, stages)
     _calm_the_collector()
     with ExitStack() as stack:
         address = url or graph.redis_url or stack.enter_context(acquire(graph.root)).url
+        redaction.add_url(address)
         if processes > 1:
             options = _options(stages, drain_timeout, log_format)
+            options += _watching(trace_file, metrics_port, metrics_host)
             work = _supervise(graph, address, processes, options, fresh=fresh)
         else:
-            work = _run(graph, address, names, fresh=fresh, drain_timeout=drain_timeout)
+            port = None if metrics_port is None else _own_port(metrics_port)
+            observer = stack.enter_context(
+                observe(
+                    graph,
+                    os.environ,
+                    trace_file=trace_file,
+                    address=None if port is None else (metrics_host, port),
+                )
+            )
+            work = _run(graph, address, names, observer, fresh=fresh, drain_timeout=drain_timeout)
         summary = asyncio.run(work)
     if SUPERVISED not in os.environ:
         _report(graph, summary)
@@ -105,10 +144,18 @@ def command(  # noqa: PLR0917  one parameter an option
 
 
 async def _run(
-    graph: Graph, address: str, names: Sequence[str] | None, *, fresh: bool, drain_timeout: float | None
+    graph: Graph,
+    address: str,
+    names: Sequence[str] | None,
+    observer: Observer,
+    *,
+    fresh: bool,
+    drain_timeout: float | None,
 ) -> Summary:
     async with _client(address) as client:
-        runner = Runner(graph, client, stages=names, fresh=fresh, drain_timeout=drain_timeout)
+        runner = Runner(
+            *(graph, client), stages=names, fresh=fresh, drain_timeout=drain_timeout, observer=observer
+        )
         lively = is_lively() and SUPERVISED not in os.environ
         beside = asyncio.ensure_future(show(runner, lively=lively))
         try:
@@ -199,6 +246,18 @@ def _options(stages: Sequence[str], drain_timeout: float | None, log_format: Log
     if drain_timeout is not None:
         options += ["--drain-timeout", f"{drain_timeout:g}s"]
     return [*options, "--log-format", log_format]
+
+
+def _watching(trace_file: Path | None, metrics_port: int | None, metrics_host: str) -> list[str]:
+    options = [] if trace_file is None else ["--trace-file", str(trace_file)]
+    if metrics_port is not None:
+        options += ["--metrics-port", str(metrics_port), "--metrics-host", metrics_host]
+    return options
+
+
+def _own_port(port: int) -> int:
+    """Give each of several processes a port of its own."""
+    return port + int(os.environ.get(NUMBER, "0")) if port else 0
 
 
 def _report(graph: Graph, summary: Summary) -> None:

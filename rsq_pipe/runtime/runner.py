@@ -14,6 +14,9 @@ import structlog
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.runtime import groundwork
 from rsq_pipe.runtime.gate import Gate
+from rsq_pipe.runtime.gauges import PERIOD as GAUGES_PERIOD
+from rsq_pipe.runtime.gauges import measure
+from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.promoter import Promoter
@@ -27,6 +30,7 @@ from rsq_pipe.runtime.survey import PipelineState, lost, survey
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.telemetry.observer import Observer, StageObserver
 
 SURVEY_PERIOD = 0.1
 """Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
@@ -67,6 +71,7 @@ class Runner:
         stages: Names of the stages to run here; None for all.
         fresh: Start over: delete what the pipeline has in Redis, and replace what its sinks wrote.
         drain_timeout: Seconds a stop may take; None for the spec's.
+        observer: Told of what happens; to be closed by whoever made it.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Runner:
         stages: Sequence[str] | None = None,
         fresh: bool = False,
         drain_timeout: float | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.graph = graph
         self.state: PipelineState | None = None
@@ -87,6 +93,7 @@ class Runner:
         self._names = [stage.name for stage in graph.stages] if stages is None else list(stages)
         self._fresh = fresh
         self._drain_timeout = graph.drain_timeout if drain_timeout is None else drain_timeout
+        self._observer = observer or Observer()
         self._roles: list[tuple[Stage, Role]] = []
         self._presence = Presence(client, graph.pipeline)
         self._stopping = asyncio.Event()
@@ -142,12 +149,19 @@ class Runner:
             stage = self.graph.stage(name)
             match stage.verb:
                 case "source":
-                    yield stage, SourcePump(self._client, self.graph, stage)
+                    target = Keyspace(self.graph.pipeline).stream(stage.outputs[""])
+                    watch = self._observer.source(stage, target)
+                    yield stage, SourcePump(self._client, self.graph, stage, watch)
                 case "sink":
-                    yield stage, SinkWriter(self._client, self.graph, stage, self._halt)
+                    yield stage, SinkWriter(*self._around(stage))
                 case _:
                     for _ in range(stage.workers):
-                        yield stage, StageWorker(self._client, self.graph, stage, self._halt)
+                        yield stage, StageWorker(*self._around(stage))
+
+    def _around(
+        self, stage: Stage
+    ) -> tuple[StreamClient, Graph, Stage, Callable[[BaseException], None], StageObserver]:
+        return self._client, self.graph, stage, self._halt, self._observer.stage(stage)
 
     async def _work(self) -> None:
         roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
@@ -160,6 +174,8 @@ class Runner:
             self._start(self._every(lambda: RETENTION_PERIOD, Retention(self._client, self.graph).trim))
         )
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
+        if self._observer.watches:
+            beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
         try:
             await self._stopping.wait()
             for _, role in self._roles:
@@ -226,11 +242,17 @@ class Runner:
     async def _look(self) -> None:
         # Asked before the survey: a source that ends after it may have brought records the survey missed.
         exhausted = self._ends_by_itself and self._exhausted
+        self._observer.turned()
         state = self.state = await survey(self._client, self.graph)
+        self._observer.reached()
         self._grant(state)
         if exhausted and state.drained:
             self._finished = True
             self._stopping.set()
+
+    async def _measure(self) -> None:
+        if self.state is not None:
+            self._observer.look(await measure(self._client, self.graph, self.state))
 
     def _grant(self, state: PipelineState) -> None:
         writers = Counter(stage.name for stage, _ in self._roles)
@@ -257,6 +279,9 @@ class Runner:
     async def _summary(self, seconds: float) -> Summary:
         state = await _briefly(survey(self._client, self.graph)) or self.state
         assert state is not None
+        if self._observer.watches:
+            self.state = state
+            await _briefly(self._measure())
         return summarize(
             self.graph,
             self.before,

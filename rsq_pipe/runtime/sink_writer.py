@@ -25,6 +25,7 @@ from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Entry, Part, Position, Settled, Settlement
 from rsq_pipe.streams.uninterrupted import uninterrupted
+from rsq_pipe.telemetry.observer import StageObserver
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class SinkWriter:
         graph: The pipeline.
         stage: The sink stage.
         halt: Called with the error that must end the run.
+        observer: Told of each batch.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class SinkWriter:
         graph: Graph,
         stage: Stage,
         halt: Callable[[BaseException], None],
+        observer: StageObserver | None = None,
     ) -> None:
         ref: ConnectorRef = stage.options
         connect = connector("sink", ref.type).connect
@@ -61,7 +64,8 @@ class SinkWriter:
         self._halt = halt
         self._keys = Keyspace(graph.pipeline)
         self._field = f"position:{stage.name}:{self._sink.target}"
-        self._judge = Judge(graph, stage, serializer(graph))
+        self._observer = observer or StageObserver()
+        self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._stored = ""
         self._must_open = True
         self._epoch = 0
@@ -106,6 +110,7 @@ class SinkWriter:
             await self._consumer.run()
         finally:
             self._consumer = None
+            self._observer.close()
             await self._on_sink(self._sink.close)
         if self._superseded:
             raise Superseded
@@ -128,6 +133,11 @@ class SinkWriter:
                 await channel.execute("HDEL", meta, mark, key=meta)
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
+        settlement = await self._write(self._observer.begin(messages))
+        self._observer.decided(settlement)
+        return settlement
+
+    async def _write(self, messages: list[StreamMessage]) -> Settlement:
         try:
             if self._must_open:
                 await self._open()
@@ -177,6 +187,7 @@ class SinkWriter:
         return await uninterrupted(asyncio.to_thread(call, *args, **settings))
 
     def _settled(self, settlement: Settlement, settled: Settled) -> None:
+        self._observer.settled(settlement, settled)
         if settlement.position is None or not settlement.parts:
             return
         if settled.committed:

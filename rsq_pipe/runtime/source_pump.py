@@ -24,6 +24,8 @@ from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Counters, Output, Position, Settled
+from rsq_pipe.telemetry.observer import SourceObserver
+from rsq_pipe.telemetry.redaction import redact
 
 
 class SourcePump:
@@ -34,9 +36,12 @@ class SourcePump:
         client: The server.
         graph: The pipeline.
         stage: The source stage.
+        observer: Told of each chunk.
     """
 
-    def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
+    def __init__(
+        self, client: StreamClient, graph: Graph, stage: Stage, observer: SourceObserver | None = None
+    ) -> None:
         ref: ConnectorRef = stage.options
         connect = connector("source", ref.type).connect
         if connect is None:
@@ -52,6 +57,7 @@ class SourcePump:
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         # What standard input holds is new with every process, so its record ids must be, too.
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
+        self._observer = observer or SourceObserver()
         self._raw_is_json = graph.serializer == "json"
         self.gate = Gate()
         self.exhausted = False
@@ -136,7 +142,14 @@ class SourcePump:
 
     async def _ingest(self, chunk: Chunk, position: Position) -> Settled | None:
         """Store a chunk; None where the pump was stopped while the server was away."""
-        outputs, dead = self._entries(chunk.arrivals)
+        outputs, dead = self._observer.enter(*self._entries(chunk.arrivals))
+        settled = await self._stored_once(position, outputs, dead)
+        self._observer.settled(settled)
+        return settled
+
+    async def _stored_once(
+        self, position: Position, outputs: Sequence[Output], dead: Sequence[Output]
+    ) -> Settled | None:
         counters = Counters(self._keys.meta, f"{self._stage.name}:")
         backoff = Backoff(f"source {self._stage.name}")
         while True:
@@ -175,5 +188,10 @@ class SourcePump:
         self._log.warning("dead-lettered a record that cannot be read", rid=headers["rid"], error=str(error))
         target = self._keys.dlq(self._stage)
         return dead_letter(
-            target, failed, reason="decode_error", stage=self._stage.name, error=error, attempts=1
+            *(target, failed),
+            reason="decode_error",
+            stage=self._stage.name,
+            error=error,
+            attempts=1,
+            redact=redact,
         )

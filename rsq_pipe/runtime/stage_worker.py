@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.verdict import Judge
+from rsq_pipe.runtime.verdict import Judge, Verdict
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build
 from rsq_pipe.streams.client import StreamClient
@@ -18,6 +18,8 @@ from rsq_pipe.streams.consumer import Handler, SettledHook, StreamConsumer
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 from rsq_pipe.streams.settlement import Counters, Settled, Settlement
+from rsq_pipe.telemetry.observer import StageObserver
+from rsq_pipe.telemetry.trace_context import names
 
 BLOCK_MS = 2_000
 """Milliseconds one read waits; a stop does not wait for it."""
@@ -36,15 +38,22 @@ class StageWorker:
         graph: The pipeline.
         stage: The stage; not a source or a sink.
         halt: Called with the error that must end the run, where `on_error: stop` says so.
+        observer: Told of each batch.
     """
 
     def __init__(
-        self, client: StreamClient, graph: Graph, stage: Stage, halt: Callable[[BaseException], None]
+        self,
+        client: StreamClient,
+        graph: Graph,
+        stage: Stage,
+        halt: Callable[[BaseException], None],
+        observer: StageObserver | None = None,
     ) -> None:
         self._stage = stage
         self._halt = halt
         self._verb = build(stage, root=graph.root, pipeline=graph.pipeline)
-        self._judge = Judge(graph, stage, serializer(graph))
+        self._observer = observer or StageObserver()
+        self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self.consumer = consumer(client, graph, stage, self._handle, self._settled)
         self.gate = Gate(self.consumer.pause, self.consumer.resume)
@@ -62,6 +71,7 @@ class StageWorker:
         try:
             await self.consumer.run()
         finally:
+            self._observer.close()
             await self._verb.close()
 
     def stop(self) -> None:
@@ -69,6 +79,7 @@ class StageWorker:
         self.consumer.stop()
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
+        messages = self._observer.begin(messages)
         try:
             outcomes = await self._verb.process(messages)
         except HandlerError as exc:  # not of a record: the stage cannot go on, and no record is to blame
@@ -76,19 +87,22 @@ class StageWorker:
             return Settlement()
         verdict = self._judge.decide(messages, outcomes)
         if verdict.failures:
-            self._tell(verdict.failures)
+            self._tell(verdict)
         if verdict.halt is not None:
             self._halt(verdict.halt)
+        self._observer.decided(verdict.settlement)
         return verdict.settlement
 
-    def _settled(self, _: Settlement, settled: Settled) -> None:
+    def _settled(self, settlement: Settlement, settled: Settled) -> None:
+        self._observer.settled(settlement, settled)
         self.gate.spend(sum(len(part.outputs) for part in settled.committed))
 
-    def _tell(self, failures: Sequence[BaseException | str]) -> None:
-        first = failures[0]
+    def _tell(self, verdict: Verdict) -> None:
+        first = verdict.failures[0]
         error = first if isinstance(first, str) else f"{type(first).__name__}: {first}"
         what = {"dlq": "dead-lettered", "drop": "dropped", "stop": "stopped at"}[self._stage.on_error]
-        self._log.warning(f"{what} failed records", records=len(failures), first_error=error)
+        whose = {} if verdict.first is None else names(verdict.first)
+        self._log.warning(f"{what} failed records", records=len(verdict.failures), first_error=error, **whose)
 
 
 def consumer(
@@ -114,6 +128,7 @@ def consumer(
             min_idle_claim_ms=round(graph.reclaim_idle * 1000),
             max_deliveries=_FOR_EVER if stage.on_error == "stop" else stage.retry.deliveries,
             halt_on_fault=True,
+            create_groups=False,  # the groundwork did; made anew here, one that was lost would begin at 0
         ),
         handler,
         serializer=serializer(graph, strict=strict),

@@ -24,6 +24,9 @@ from rsq_pipe.streams.client import StreamClient
 SUPERVISED = "RSQ_PIPE_SUPERVISED"
 """Set in the environment of the processes, to the pipe they watch; their supervisor prints the summary."""
 
+NUMBER = "RSQ_PIPE_NUMBER"
+"""Set likewise, to which of the processes it is, from 0."""
+
 _DONE = (0, 4)  # finished, with or without dead letters
 _ANEW = (3, 70)  # no server at its start: this one has had one, so it comes back; a fault of ours
 
@@ -129,7 +132,12 @@ class Supervisor:
     async def _start(self, number: int, watched: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self._command,
-            env={**os.environ, SUPERVISED: str(watched), "RSQ_PIPE_REDIS": self._address},
+            env={
+                **os.environ,
+                SUPERVISED: str(watched),
+                NUMBER: str(number),
+                "RSQ_PIPE_REDIS": self._address,
+            },
             # Two readers of one standard input would tear its lines apart.
             stdin=None if number == 0 else asyncio.subprocess.DEVNULL,
             pass_fds=(watched,),

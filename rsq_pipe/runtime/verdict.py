@@ -25,6 +25,8 @@ from rsq_pipe.streams.entry import fields_of
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Entry, Output, Part, RetryAt, Settlement
+from rsq_pipe.telemetry.observer import StageObserver
+from rsq_pipe.telemetry.redaction import redact
 
 ATTEMPTS = "attempts"
 """The header that counts a record's failed attempts in the stage it is in."""
@@ -46,11 +48,13 @@ class Verdict:
     Args:
         settlement: What is to be settled.
         failures: What failed for good, for the log: one line a batch, not one a record.
+        first: The first record of these.
         halt: Why the stage has to stop, where `on_error: stop` says so; the record stays pending.
     """
 
     settlement: Settlement
     failures: list[BaseException | str] = field(default_factory=list)
+    first: StreamMessage | None = None
     halt: BaseException | None = None
 
 
@@ -63,10 +67,16 @@ class Judge:
         stage: The stage whose outcomes are judged.
         serializer: How records are encoded for the streams below.
         draw: Where the jitter of retries comes from.
+        observer: Told of each record that fails, and gives it a trace.
     """
 
     def __init__(
-        self, graph: Graph, stage: Stage, serializer: Serializer, draw: random.Random | None = None
+        self,
+        graph: Graph,
+        stage: Stage,
+        serializer: Serializer,
+        draw: random.Random | None = None,
+        observer: StageObserver | None = None,
     ) -> None:
         keys = Keyspace(graph.pipeline)
         self._stage = stage
@@ -74,6 +84,7 @@ class Judge:
         self._ports = {port: keys.stream(ref) for port, ref in stage.outputs.items()}
         self._dlq, self._retry = keys.dlq(stage), keys.retry(stage)
         self._draw = draw or random.Random()  # noqa: S311 (jitter is no secret)
+        self._observer = observer or StageObserver()
 
     def decide(self, messages: Sequence[StreamMessage], outcomes: Sequence[Outcome]) -> Verdict:
         """
@@ -109,7 +120,9 @@ class Judge:
             case Retry():
                 self._again(verdict, entry, message, outcome)
             case Reject():
+                message = self._observer.failing(message, outcome.reason)
                 verdict.failures.append(outcome.reason)
+                verdict.first = verdict.first or message
                 dead = self.dead_letter(message, "rejected", outcome.reason, message.attempts + 1)
                 verdict.settlement.parts.append(Part((entry,), dead=(dead,)))
             case _:
@@ -160,6 +173,7 @@ class Judge:
         final: bool = False,
         pause: int | None = None,
     ) -> None:
+        message = self._observer.failing(message, error)
         attempts = message.attempts + 1
         policy = self._stage.retry
         add = verdict.settlement.parts.append
@@ -170,6 +184,7 @@ class Judge:
             add(Part((entry,), retries=(RetryAt(self._retry, due, fields_of(message.raw, headers), origin),)))
             return
         verdict.failures.append(error)
+        verdict.first = verdict.first or message
         if self._stage.on_error == "stop":
             verdict.halt = verdict.halt or self._halt(message, error)
         elif self._stage.on_error == "drop":
@@ -194,7 +209,12 @@ class Judge:
         """Make the stage's dead letter of a message."""
         failed = replace(message, headers=identified(message))
         return dead_letter(
-            self._dlq, failed, reason=reason, stage=self._stage.name, error=error, attempts=attempts
+            *(self._dlq, failed),
+            reason=reason,
+            stage=self._stage.name,
+            error=error,
+            attempts=attempts,
+            redact=redact,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.message import StreamMessage
@@ -27,6 +28,7 @@ def dead_letter(
     stage: str,
     error: BaseException | str = "",
     attempts: int = 0,
+    redact: Callable[[str], str] = str,
 ) -> Output:
     """
     Make the dead letter of a record.
@@ -38,6 +40,7 @@ def dead_letter(
         stage: The stage, or group, that failed it.
         error: What was raised, or a sentence.
         attempts: How many handler calls failed.
+        redact: Takes secrets out of the error and its traceback.
     """
     if isinstance(failed, RawEntry):
         fields: list[str | bytes] = list(failed.fields)
@@ -45,7 +48,7 @@ def dead_letter(
         fields = ["data", failed.raw]
         for pair in failed.headers.items():
             fields += pair
-    why = explain(reason, error)
+    why = explain(reason, error, redact)
     why |= {
         "dlq-stage": stage,
         "dlq-attempts": str(attempts),
@@ -64,14 +67,15 @@ def dead_letter(
     return Output(target, kept)
 
 
-def explain(reason: str, error: BaseException | str) -> dict[str, str]:
+def explain(reason: str, error: BaseException | str, redact: Callable[[str], str] = str) -> dict[str, str]:
     """Spell the headers that say why."""
+    # Redacted before they are cut: of a secret that is cut in two, no half would be recognized.
     if isinstance(error, str):
-        return {"dlq-reason": reason, "dlq-error": error[:MAX_ERROR], "dlq-traceback": ""}
+        return {"dlq-reason": reason, "dlq-error": redact(error)[:MAX_ERROR], "dlq-traceback": ""}
     lines = "".join(traceback.format_exception(error))
     message = f"{type(error).__name__}: {error}"
     return {
         "dlq-reason": reason,
-        "dlq-error": message[:MAX_ERROR],
-        "dlq-traceback": lines[-MAX_TRACEBACK:],
+        "dlq-error": redact(message)[:MAX_ERROR],
+        "dlq-traceback": redact(lines)[-MAX_TRACEBACK:],
     }

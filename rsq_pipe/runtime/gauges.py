@@ -1,0 +1,57 @@
+"""Gauges: what the survey found, and the age of what is pending, for metrics."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.telemetry.observer import StageGauges
+
+PERIOD = 1.0
+"""Seconds between two measurements."""
+
+
+async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> dict[str, StageGauges]:
+    """
+    Measure every stage of a pipeline.
+
+    Raises:
+        ServerUnavailableError: The server cannot be reached.
+
+    Redis: XPENDING, its summary, for each group; all keys in one slot.
+    """
+    keys = Keyspace(graph.pipeline)
+    inputs = [(stage.name, key) for stage in graph.stages for key in keys.inputs(stage)]
+    replies = await client.channel.exchange([["XPENDING", key, name] for name, key in inputs], key=keys.meta)
+    oldest: dict[str, float] = {}
+    now = time.time()
+    for (name, _), reply in zip(inputs, replies, strict=True):
+        oldest[name] = max(oldest.get(name, 0.0), _age(reply, now))
+    return {
+        stage.name: StageGauges(
+            lag=held.lag,
+            pending=held.pending,
+            retry=held.retry,
+            dead=held.dead,
+            counters=_counters(state, stage.name),
+            oldest_pending=oldest.get(stage.name, 0.0),
+        )
+        for stage in graph.stages
+        for held in (state.stages[stage.name],)
+    }
+
+
+def _age(reply: Any, now: float) -> float:
+    """Tell how long ago the first pending entry was written; a lost group has none, the survey reports it."""
+    if isinstance(reply, Exception) or not reply[0]:
+        return 0.0
+    return max(0.0, now - int(reply[1].partition(b"-")[0]) / 1000)
+
+
+def _counters(state: PipelineState, stage: str) -> dict[str, int]:
+    own = f"{stage}:"
+    return {name.removeprefix(own): count for name, count in state.counters.items() if name.startswith(own)}

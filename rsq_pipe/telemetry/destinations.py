@@ -1,0 +1,69 @@
+"""Destinations: where this process's telemetry goes; read from options and the standard variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsq_pipe.errors import RsqPipeError
+
+HTTP, GRPC = "http/protobuf", "grpc"
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """
+    Say who is told.
+
+    Args:
+        traces: The OTLP protocol spans are sent by; empty for not at all.
+        metrics: The OTLP protocol metrics are sent by; empty for not at all.
+        trace_file: Where spans are written as OTLP JSON.
+        scraped: Whether metrics are kept for somebody who fetches them.
+    """
+
+    traces: str = ""
+    metrics: str = ""
+    trace_file: Path | None = None
+    scraped: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anybody; if not, nothing of OpenTelemetry is imported."""
+        return bool(self.traces or self.metrics or self.trace_file or self.scraped)
+
+
+def destinations(
+    environ: Mapping[str, str], *, trace_file: Path | None = None, scraped: bool = False
+) -> Destinations:
+    """
+    Find out who is to be told.
+
+    Spans and metrics are sent where `OTEL_EXPORTER_OTLP_ENDPOINT`, or the variable of the one signal, names
+    a collector; `OTEL_TRACES_EXPORTER=none` and `OTEL_METRICS_EXPORTER=none` leave one out, and
+    `OTEL_SDK_DISABLED=true` all, the file included.
+
+    Raises:
+        RsqPipeError: A protocol or exporter that does not exist.
+    """
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return Destinations()
+    return Destinations(_protocol(environ, "TRACES"), _protocol(environ, "METRICS"), trace_file, scraped)
+
+
+def _protocol(environ: Mapping[str, str], signal: str) -> str:
+    exporter = environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
+    if exporter == "none":
+        return ""
+    if exporter != "otlp":
+        raise RsqPipeError(f"OTEL_{signal}_EXPORTER={exporter!r} is not supported; write otlp or none")
+    names = (f"OTEL_EXPORTER_OTLP_{signal}", "OTEL_EXPORTER_OTLP")
+    if not any(environ.get(f"{name}_ENDPOINT", "").strip() for name in names):
+        return ""
+    protocol = next((found for name in names if (found := environ.get(f"{name}_PROTOCOL", "").strip())), HTTP)
+    if protocol not in {HTTP, GRPC}:
+        raise RsqPipeError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is not supported; write {HTTP} or {GRPC}"
+        )
+    return protocol

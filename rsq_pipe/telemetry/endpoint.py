@@ -1,0 +1,90 @@
+"""Endpoint: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever supervises the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.telemetry.health import Health
+
+PATIENCE = 5.0
+"""Seconds a client may take to send its request."""
+
+Metrics = Callable[[str], tuple[str, bytes]]
+"""From an `Accept` header to a content type and a body."""
+
+
+class Endpoint:
+    """
+    Answer on a port, from threads of its own: a stuck event loop is what `/livez` must be able to tell.
+
+    Args:
+        host: The address to listen on; anybody who reaches it reads the names and rates of all stages.
+        port: 0 for one that is free.
+        health, metrics: Asked at each request.
+
+    Raises:
+        RsqPipeError: The port is taken, or the address is not of this machine.
+    """
+
+    def __init__(self, host: str, port: int, health: Health, metrics: Metrics) -> None:
+        class Answer(_Request):
+            sources = (health, metrics)
+
+        try:
+            self._server = _Server((host, port), Answer)
+        except OSError as exc:
+            raise RsqPipeError(
+                f"metrics cannot be served on {host}:{port}: {exc.strerror or exc}; "
+                "choose another --metrics-port"
+            ) from exc
+        self.port = self._server.server_port
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        threading.Thread(target=self._server.serve_forever, name="rsq-pipe metrics", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+class _Request(BaseHTTPRequestHandler):
+    sources: ClassVar[tuple[Health, Metrics]]
+    timeout = PATIENCE
+    server_version = "rsq-pipe"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        health, metrics = self.sources
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                kind, body = metrics(self.headers.get("Accept", ""))
+                self._answer(200, kind, body)
+            case "/livez":
+                self._state(well=health.live, trouble="the event loop is stuck")
+            case "/readyz":
+                self._state(well=health.ready, trouble="the server does not answer")
+            case _:
+                self._answer(404, "text/plain", b"there is /metrics, /livez and /readyz\n")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+        """Say nothing: a probe every second is no news."""
+
+    def _state(self, *, well: bool, trouble: str) -> None:
+        self._answer(200 if well else 503, "text/plain", b"ok\n" if well else f"{trouble}\n".encode())
+
+    def _answer(self, code: int, kind: str, body: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)

@@ -1,0 +1,44 @@
+"""Health: whether this process works, and whether it can be given work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+LIVE = 30.0
+"""Seconds after which an event loop that has not turned counts as stuck."""
+
+READY = 5.0
+"""Seconds after which a server that has not answered counts as out of reach."""
+
+
+class Health:
+    """
+    Know the last signs of life. Written by the event loop, read by the endpoint's threads.
+
+    Args:
+        clock: Where the time comes from, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._turned = clock()
+        self._reached: float | None = None
+
+    def turned(self) -> None:
+        """Note that the event loop turns."""
+        self._turned = self._clock()
+
+    def reached(self) -> None:
+        """Note that the groundwork is laid and the server answered."""
+        self._reached = self._clock()
+
+    @property
+    def live(self) -> bool:
+        """Whether the event loop turned lately; if not, only a restart helps."""
+        return self._clock() - self._turned < LIVE
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server answered lately, after the groundwork was laid."""
+        return self.live and self._reached is not None and self._clock() - self._reached < READY

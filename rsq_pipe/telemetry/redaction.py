@@ -1,0 +1,66 @@
+"""Redaction: keeps secrets out of what is printed, logged, traced or written into a dead letter."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+MASK = "***"
+
+SHORTEST = 4
+"""Characters from which on a secret is masked by its value: a shorter one would blot out ordinary text."""
+
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:@/'\"]{0,256}):[^\s@/'\"]{1,1024}@")
+
+
+class Redactor:
+    """Know the secrets of this process and mask them. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on, also where they stand escaped in a URL or in JSON."""
+        with self._lock:
+            self._secrets |= {spelt for secret in secrets for spelt in _spellings(secret)}
+            # The longest first: one secret may be the beginning of another.
+            found = sorted(self._secrets, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, found))) if found else None
+
+    def add_url(self, url: str) -> None:
+        """Mask a URL's password from now on."""
+        try:
+            password = urlsplit(url).password
+        except ValueError:  # it is no URL, and whoever uses it says so
+            return
+        if password:
+            self.add([password, unquote(password)])
+
+    def redact(self, text: str) -> str:
+        """Return a text with every secret, and the password of every URL, masked."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        return _URL.sub(rf"\1:{MASK}@", text) if "://" in text else text
+
+
+_process = Redactor()
+add = _process.add
+add_url = _process.add_url
+redact = _process.redact
+
+
+def _spellings(secret: str) -> set[str]:
+    lines = [secret, secret.strip()]
+    # A traceback or a log shows a secret of several lines line by line: a private key, say.
+    lines += [line.strip() for line in secret.splitlines()]
+    spelt = {
+        form
+        for line in lines
+        for form in (line, quote(line, safe=""), quote_plus(line), json.dumps(line)[1:-1], repr(line)[1:-1])
+    }
+    return {form for form in spelt if len(form) >= SHORTEST}

@@ -1,0 +1,122 @@
+"""Sampler: chooses which of the records that enter are traced; one decision a batch, not one a record."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from rsq_pipe.spec.sampling import Sampling
+from rsq_pipe.telemetry.trace_context import TraceContext
+
+_LAST_64 = (1 << 64) - 1
+
+
+class Sampler:
+    """
+    Choose records.
+
+    Args:
+        sampling: Which.
+        parent_based: Whether a record that comes with a trace context is traced as that says; otherwise by
+            its trace id.
+        draw, clock: Where chance and time (seconds) come from.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        *,
+        parent_based: bool = True,
+        draw: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sampling = sampling
+        self._parent_based = parent_based
+        self._draw = draw or random.Random()  # noqa: S311 (nobody gains by guessing it)
+        self._clock = clock
+        # A full bucket: of a short run the first records are traced.
+        self._most = max(1.0, sampling.value)
+        self._tokens, self._filled = self._most, clock()
+
+    @property
+    def starts_traces(self) -> bool:
+        """Whether any record without a trace gets one; those that fail count."""
+        return self._sampling.mode != "none"
+
+    def choose(self, count: int) -> Sequence[int]:
+        """Choose among `count` records that enter without a trace; return their places, in order."""
+        match self._sampling.mode:
+            case "all":
+                return range(count)
+            case "none":
+                return ()
+            case "rate":
+                return self._at_a_rate(count)
+            case "share":
+                return self._a_share(count)
+
+    def follows(self, context: TraceContext) -> bool:
+        """Decide on a record that comes with a trace context from outside."""
+        if self._parent_based:
+            return context.sampled
+        match self._sampling.mode:
+            case "all" | "rate":
+                return True
+            case "none":
+                return False
+            case "share":
+                return context.trace_id & _LAST_64 < self._sampling.value * (_LAST_64 + 1)
+
+    def _at_a_rate(self, count: int) -> Sequence[int]:
+        now = self._clock()
+        self._tokens = min(self._most, self._tokens + (now - self._filled) * self._sampling.value)
+        self._filled = now
+        granted = min(count, int(self._tokens))
+        if not granted:
+            return ()
+        self._tokens -= granted
+        return sorted(self._draw.sample(range(count), granted))
+
+    def _a_share(self, count: int) -> Sequence[int]:
+        share = self._sampling.value
+        if share >= 1 or share <= 0:
+            return range(count) if share >= 1 else ()
+        # Draws how many records to skip, so that the work is by those chosen and not by those passed over.
+        chosen: list[int] = []
+        at, log_rest = -1, math.log1p(-share)
+        while True:
+            at += 1 + int(math.log(1.0 - self._draw.random()) / log_rest)
+            if at >= count:
+                return chosen
+            chosen.append(at)
+
+
+def sampler(sampling: Sampling, environ: Mapping[str, str]) -> Sampler:
+    """
+    Make the sampler of a pipeline; `OTEL_TRACES_SAMPLER` and its `_ARG` win over the pipeline file.
+
+    See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. A sampler
+    that is none of the six standard ones is left to the file.
+    """
+    name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    parent_based = name.startswith("parentbased_")
+    match name.removeprefix("parentbased_"):
+        case "always_on":
+            return Sampler(Sampling("all", 1.0), parent_based=parent_based)
+        case "always_off":
+            return Sampler(Sampling("none", 0.0), parent_based=parent_based)
+        case "traceidratio":
+            share = _ratio(environ.get("OTEL_TRACES_SAMPLER_ARG", ""))
+            return Sampler(Sampling("share", share), parent_based=parent_based)
+        case _:
+            return Sampler(sampling)
+
+
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 1.0  # as the specification has it for an argument that is missing or invalid
+    return value if 0 <= value <= 1 else 1.0

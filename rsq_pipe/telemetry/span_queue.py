@@ -1,0 +1,124 @@
+"""SpanQueue: finished spans on their way to exporters; bounded, counted, and never waited for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+log = logging.getLogger("rsq_pipe.telemetry")
+
+MAX_QUEUE = 65_536
+"""Spans that wait at most; `OTEL_BSP_MAX_QUEUE_SIZE` says otherwise. About 2 kB each."""
+
+BATCH = 512
+"""Spans one export carries at most; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` says otherwise."""
+
+PAUSE = 1.0
+"""Seconds until spans that do not fill a batch are sent; `OTEL_BSP_SCHEDULE_DELAY` (milliseconds) wins."""
+
+FAREWELL = 2.0
+"""Seconds the end of a process may wait for spans that are still here."""
+
+
+class SpanQueue(SpanProcessor):
+    """
+    Export spans from a thread of its own.
+
+    The SDK's BatchSpanProcessor drops the oldest spans without a count one can read, and its shutdown waits
+    for an exporter that hangs. This one drops the newest, counts them, and leaves when its time is up.
+
+    Args:
+        exporter: Called by the thread alone; may block.
+        limit, batch: Spans, waiting and per export.
+        pause: Seconds.
+    """
+
+    def __init__(
+        self, exporter: SpanExporter, *, limit: int = MAX_QUEUE, batch: int = BATCH, pause: float = PAUSE
+    ) -> None:
+        self._exporter = exporter
+        self._limit, self._batch, self._pause = limit, batch, pause
+        self._spans: deque[ReadableSpan] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._failing = False
+        self.exported = 0
+        self.dropped = 0
+        """Spans that did not reach their exporter: no room, or the exporter failed."""
+        # A daemon: the process's end waits `FAREWELL` for it, and not for as long as a request hangs.
+        self._thread = threading.Thread(target=self._work, name="rsq-pipe spans", daemon=True)
+        self._thread.start()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Do nothing; only finished spans count."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Take a span; one for which there is no room is dropped and counted."""
+        if len(self._spans) >= self._limit or self._closing:
+            self.dropped += 1
+            return
+        self._spans.append(span)
+        if len(self._spans) >= self._batch and not self._wake.is_set():
+            self._wake.set()
+
+    def shutdown(self) -> None:
+        """Export what waits, for `FAREWELL` seconds at most; idempotent."""
+        self.close(FAREWELL)
+
+    def close(self, seconds: float) -> None:
+        """Export what waits, for so many seconds at most; idempotent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wake.set()
+        self._thread.join(seconds)
+        self.dropped += len(self._spans)
+        if self.dropped:
+            log.warning(
+                "%d spans were lost, %d exported: the collector did not take them in time",
+                self.dropped,
+                self.exported,
+            )
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until nothing waits; False if the time is up before."""
+        deadline = time.monotonic() + timeout_millis / 1000
+        self._wake.set()
+        while self._spans and self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(0.01)
+        return not self._spans
+
+    def _work(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._pause)
+            self._wake.clear()
+            self._drain()
+        self._drain()
+        self._exporter.shutdown()
+
+    def _drain(self) -> None:
+        while self._spans:
+            batch = [self._spans.popleft() for _ in range(min(self._batch, len(self._spans)))]
+            if self._delivered(batch):
+                self.exported += len(batch)
+                self._failing = False
+                continue
+            self.dropped += len(batch)
+            if not self._failing:
+                # Once an outage: the exporter has logged why.
+                self._failing = True
+                log.warning("spans cannot be delivered; the pipeline goes on, and counts those it drops")
+
+    def _delivered(self, batch: Sequence[ReadableSpan]) -> bool:
+        try:
+            return self._exporter.export(batch) is SpanExportResult.SUCCESS
+        except Exception:  # an exporter's fault must end neither this thread nor the pipeline
+            log.debug("the span exporter raised", exc_info=True)
+            return False

@@ -1,0 +1,24 @@
+"""Tally: what tracing counts besides spans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _forget(seconds: float, stage: object) -> None:
+    """Measure nothing."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """
+    Count.
+
+    Args:
+        broken: Records that came with a `traceparent` that is not one.
+        latency: Called with the seconds a traced record took from its source to a sink, and the sink's name.
+    """
+
+    broken: int = 0
+    latency: Callable[[float, object], None] = _forget

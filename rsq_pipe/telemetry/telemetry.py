@@ -1,0 +1,222 @@
+"""Telemetry: traces and metrics of one process, by the OpenTelemetry SDK."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.util.types import AnyValue
+
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.settlement import Settled, Settlement
+from rsq_pipe.telemetry.destinations import Destinations
+from rsq_pipe.telemetry.exporters import metric_exporter, span_exporter
+from rsq_pipe.telemetry.health import Health
+from rsq_pipe.telemetry.metrics import Metrics
+from rsq_pipe.telemetry.observer import Observer, SourceObserver, StageGauges, StageObserver
+from rsq_pipe.telemetry.record_span import MAX_ERROR
+from rsq_pipe.telemetry.sampler import sampler
+from rsq_pipe.telemetry.source_spans import SourceSpans
+from rsq_pipe.telemetry.span_queue import BATCH, FAREWELL, MAX_QUEUE, PAUSE, SpanQueue
+from rsq_pipe.telemetry.stage_spans import StageSpans
+from rsq_pipe.telemetry.tally import Tally
+from rsq_pipe.telemetry.trace_file import TraceFile
+from rsq_pipe.version import __version__
+
+MAX_LINKS = 128
+"""Links of a batch's span, unless `OTEL_SPAN_LINK_COUNT_LIMIT` says otherwise; those left out are counted."""
+
+
+class Telemetry(Observer):
+    """
+    Trace and measure one process of a pipeline.
+
+    Nothing is global: a handler may use OpenTelemetry with a set-up of its own. Baggage is neither read nor
+    written, and payloads are never attributes.
+
+    Args:
+        graph: The pipeline; `telemetry.sample` says what is traced where `OTEL_TRACES_SAMPLER` does not.
+        to: Who is told.
+        environ: The `OTEL_*` variables.
+        health: Told of signs of life.
+        readers: Readers of the metrics beside the exporter, such as Prometheus's.
+
+    Raises:
+        RsqPipeError: An exporter's package is not installed.
+        OSError: The trace file cannot be opened.
+    """
+
+    watches = True
+
+    def __init__(
+        self,
+        graph: Graph,
+        to: Destinations,
+        environ: Mapping[str, str],
+        health: Health | None = None,
+        readers: Sequence[MetricReader] = (),
+    ) -> None:
+        super().__init__(health)
+        self._graph = graph
+        self._sampler = sampler(graph.telemetry.sample, environ)
+        self._queues = [_queue(exporter, environ) for exporter in _span_exporters(to)]
+        self._limits = SpanLimits(max_span_attribute_length=MAX_ERROR)
+        resource = _resource(graph.pipeline)
+        # The sampling is done before a span is thought of, so whatever reaches the SDK is wanted.
+        provider = TracerProvider(
+            sampler=ALWAYS_ON, resource=resource, span_limits=self._limits, shutdown_on_exit=False
+        )
+        for queue in self._queues:
+            provider.add_span_processor(queue)
+        self._tracer = provider.get_tracer("rsq_pipe", __version__)
+        self._tally = Tally()
+        if to.metrics:
+            readers = [*readers, PeriodicExportingMetricReader(metric_exporter(to.metrics))]
+        self._meters = MeterProvider(list(readers), resource, shutdown_on_exit=False) if readers else None
+        self._metrics: Metrics | None = None
+        if self._meters is not None:
+            self._metrics = Metrics(
+                self._meters.get_meter("rsq_pipe", __version__),
+                graph.pipeline,
+                lost=lambda: sum(queue.dropped for queue in self._queues),
+                broken=lambda: self._tally.broken,
+            )
+            self._tally.latency = self._metrics.latency
+        self._closed = False
+
+    def stage(self, stage: Stage) -> StageObserver:
+        """Follow a worker of a stage, or the writer of a sink."""
+        own = {ref for other in self._graph.stages for ref in other.outputs.values()}
+        spans = StageSpans(
+            self._tracer,
+            self._sampler,
+            pipeline=self._graph.pipeline,
+            stage=stage.name,
+            again=stage.again.key(self._graph.pipeline),
+            is_entry=any(_is_outside(ref, own) for ref in stage.inputs),
+            max_links=self._limits.max_links or MAX_LINKS,
+            tally=self._tally,
+        )
+        return spans if self._metrics is None else MeasuredStage(spans, self._metrics, stage.name)
+
+    def source(self, stage: Stage, target: str) -> SourceObserver:
+        """Follow the pump of a source."""
+        return SourceSpans(
+            self._tracer, self._sampler, pipeline=self._graph.pipeline, stage=stage.name, target=target
+        )
+
+    def look(self, stages: Mapping[str, StageGauges]) -> None:
+        """Take note of what the pipeline holds, by stage."""
+        if self._metrics is not None:
+            self._metrics.look(stages)
+
+    def close(self) -> None:
+        """Export what waits; two seconds at most for all destinations together. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        ends: list[Callable[[], object]] = [queue.shutdown for queue in self._queues]
+        if self._meters is not None:
+            ends.append(self._meters.shutdown)
+        deadline = time.monotonic() + FAREWELL
+        # Daemons: an exporter that hangs is left behind.
+        threads = [threading.Thread(target=end, daemon=True) for end in ends]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+class MeasuredStage(StageObserver):
+    """
+    Measure a stage worker's batches beside tracing them.
+
+    Args:
+        spans: Told everything.
+        metrics: Told of each batch.
+        stage: Its name.
+    """
+
+    def __init__(self, spans: StageSpans, metrics: Metrics, stage: str) -> None:
+        self._metrics = metrics
+        self._stage = stage
+        self._spans = spans
+        self._size = 0
+        self._began = 0.0
+        self._settlement: Settlement | None = None
+
+    def begin(self, messages: list[StreamMessage]) -> list[StreamMessage]:
+        """Take note of a batch."""
+        self._size, self._began = len(messages), time.monotonic()
+        return self._spans.begin(messages)
+
+    def failing(self, message: StreamMessage, error: BaseException | str) -> StreamMessage:
+        """Take note of a record that failed."""
+        return self._spans.failing(message, error)
+
+    def decided(self, settlement: Settlement) -> None:
+        """Take note of how the batch is to end."""
+        self._settlement = settlement
+        self._spans.decided(settlement)
+
+    def settled(self, settlement: Settlement, settled: Settled) -> None:
+        """Measure the batch, if this is its settlement."""
+        if settlement is self._settlement:
+            self._metrics.batch(self._stage, self._size, time.monotonic() - self._began)
+            self._settlement = None
+        self._spans.settled(settlement, settled)
+
+    def close(self) -> None:
+        """End what is still open."""
+        self._spans.close()
+
+
+def _is_outside(ref: StreamRef, own: set[StreamRef]) -> bool:
+    return ref.external and ref not in own
+
+
+def _span_exporters(to: Destinations) -> list[SpanExporter]:
+    exporters: list[SpanExporter] = []
+    if to.trace_file is not None:
+        exporters.append(TraceFile(to.trace_file))
+    if to.traces:
+        exporters.append(span_exporter(to.traces))
+    return exporters
+
+
+def _queue(exporter: SpanExporter, environ: Mapping[str, str]) -> SpanQueue:
+    return SpanQueue(
+        exporter,
+        limit=_number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", MAX_QUEUE),
+        batch=_number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH),
+        pause=_number(environ, "OTEL_BSP_SCHEDULE_DELAY", round(PAUSE * 1000)) / 1000,
+    )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip()
+    return int(text) if text.isdigit() and int(text) else default
+
+
+def _resource(pipeline: str) -> Resource:
+    """Say who speaks; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win."""
+    own: dict[str, AnyValue] = {
+        "service.name": pipeline,
+        "service.namespace": "rsq-pipe",
+        "service.version": __version__,
+        "service.instance.id": str(uuid.uuid4()),
+        "host.name": socket.gethostname(),
+        "process.pid": os.getpid(),
+    }
+    return Resource.create().merge(Resource(own)).merge(OTELResourceDetector().detect())

@@ -1,0 +1,96 @@
+"""TraceContext: what the headers `traceparent` and `tracestate` say, read with suspicion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rsq_pipe.streams.message import StreamMessage
+
+PARENT = "traceparent"
+STATE = "tracestate"
+
+REPLAYED = "replay-link"
+"""The header in which a replayed record carries the `traceparent` it had when it was dead-lettered."""
+
+MAX_STATE = 512
+"""Characters of a `tracestate` that are passed on: as many as the W3C asks for. A longer one is left out."""
+
+_OURS = "rsq"
+_SAMPLED = 0x01
+_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{0,256})?")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """
+    Name a span of some trace, as https://www.w3.org/TR/trace-context/ has it.
+
+    Args:
+        trace_id, span_id: As numbers, neither 0.
+        sampled: Whether whoever made the span records the trace.
+        state: What vendors add, `key=value` pairs.
+    """
+
+    trace_id: int
+    span_id: int
+    sampled: bool = True
+    state: str = ""
+
+    @property
+    def parent(self) -> str:
+        """Spell the `traceparent`."""
+        return f"00-{self.trace_id:032x}-{self.span_id:016x}-{'01' if self.sampled else '00'}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Spell both headers, `tracestate` only where there is one."""
+        return {PARENT: self.parent, STATE: self.state} if self.state else {PARENT: self.parent}
+
+    @property
+    def entered_at(self) -> int:
+        """Milliseconds since 1970 at which the record entered a pipeline; 0 if nobody noted it."""
+        for member in self.state.split(","):
+            key, _, value = member.strip().partition("=")
+            if key == _OURS and value.isascii() and value.isdigit() and len(value) < 16:
+                return int(value)
+        return 0
+
+    def entering(self, at: int) -> TraceContext:
+        """Note in `tracestate` when the record entered, unless an earlier pipeline did."""
+        if self.entered_at:
+            return self
+        state = f"{_OURS}={at},{self.state}" if self.state else f"{_OURS}={at}"
+        return replace(self, state=state) if len(state) <= MAX_STATE else self
+
+
+def read(headers: Mapping[str, str]) -> TraceContext | None:
+    """Read the trace context of a record; None if it has none, or one that is broken or forged."""
+    context = read_parent(headers.get(PARENT, ""))
+    if context is None or not (state := headers.get(STATE, "")):
+        return context
+    return replace(context, state=state) if _is_sound(state) else context
+
+
+def read_parent(text: str) -> TraceContext | None:
+    """Read one `traceparent`; None if it is not one. Later versions are read as far as this one goes."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        return None
+    version, trace_id, span_id = match[1], int(match[2], 16), int(match[3], 16)
+    known = version != "ff" and not (version == "00" and match[5])
+    if not known or not trace_id or not span_id:
+        return None
+    return TraceContext(trace_id, span_id, bool(int(match[4], 16) & _SAMPLED))
+
+
+def names(message: StreamMessage) -> dict[str, str]:
+    """Name a record in a log line: its id, and its trace where it has one."""
+    context = read(message.headers)
+    own = {"rid": message.rid}
+    return own if context is None else {**own, "trace_id": f"{context.trace_id:032x}"}
+
+
+def _is_sound(state: str) -> bool:
+    return len(state) <= MAX_STATE and state.isascii() and state.isprintable()

@@ -174,7 +174,7 @@ def _not_a_number(value: Any, path: str = "$") -> str:
         return "" if math.isfinite(value) else path
     if isinstance(value, dict):
         places = (_not_a_number(item, f"{path}.{key}") for key, item in value.items())
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         places = (_not_a_number(item, f"{path}[{index}]") for index, item in enumerate(value))
     else:
         return ""

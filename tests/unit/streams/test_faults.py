@@ -1,0 +1,111 @@
+"""Every exception of redis-py and of the socket becomes one of ours."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from redis import exceptions as vendor
+from redis._parsers.base import BaseParser
+
+from rsq_pipe.errors import (
+    GroupLostError,
+    ServerTimeoutError,
+    ServerUnavailableError,
+    SettleError,
+    StreamError,
+    StreamFullError,
+)
+from rsq_pipe.streams.faults import translate
+
+ADDRESS = "db.example:6379"
+KINDS = [
+    kind
+    for _, kind in inspect.getmembers(vendor, inspect.isclass)
+    if issubclass(kind, Exception) and kind.__module__ == vendor.__name__
+]
+
+
+def instance(kind: type[Exception]) -> Exception:
+    if issubclass(kind, vendor.AskError):
+        return kind("7000 127.0.0.1:7001", status_code="MOVED")
+    return kind("what the server said")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_exception_of_redis_is_mapped(kind: type[Exception]) -> None:
+    ours = translate(instance(kind), ADDRESS)
+
+    assert isinstance(ours, StreamError)
+    assert ADDRESS in str(ours)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours"),
+    [
+        (vendor.ConnectionError, ServerUnavailableError),
+        (vendor.BusyLoadingError, ServerUnavailableError),
+        (vendor.MaxConnectionsError, ServerUnavailableError),
+        (vendor.TimeoutError, ServerTimeoutError),
+        (vendor.AuthenticationError, SettleError),
+        (vendor.ClusterDownError, ServerUnavailableError),
+        (vendor.MasterDownError, ServerUnavailableError),
+        (vendor.MovedError, ServerUnavailableError),
+        (vendor.SlotNotCoveredError, ServerUnavailableError),
+        (vendor.InvalidResponse, ServerUnavailableError),
+        (vendor.DataError, SettleError),
+        (TimeoutError, ServerTimeoutError),
+        (ConnectionResetError, ServerUnavailableError),
+        (OSError, ServerUnavailableError),
+    ],
+    ids=lambda kind: f"{kind.__module__}.{kind.__name__}",
+)
+def test_what_time_may_mend_is_retryable_and_nothing_else(
+    kind: type[Exception], ours: type[StreamError]
+) -> None:
+    assert type(translate(instance(kind), ADDRESS)) is ours
+    assert ours.retryable == issubclass(ours, ServerUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("reply", "ours"),
+    [
+        ("NOGROUP No such key 'orders:in' or consumer group 'price' in XREADGROUP", GroupLostError),
+        ("STREAMFULL 1000 orders:in", StreamFullError),
+        ("OOM command not allowed when used memory > 'maxmemory'.", StreamFullError),
+        ("READONLY You can't write against a read only replica.", ServerUnavailableError),
+        ("LOADING Redis is loading the dataset in memory", ServerUnavailableError),
+        ("BUSY Redis is busy running a script.", ServerUnavailableError),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", ServerUnavailableError),
+        ("CLUSTERDOWN The cluster is down", ServerUnavailableError),
+        ("MASTERDOWN Link with MASTER is down", ServerUnavailableError),
+        ("ASK 7000 127.0.0.1:7001", ServerUnavailableError),
+        ("MOVED 7000 127.0.0.1:7001", ServerUnavailableError),
+        ("NOREPLICAS Not enough good replicas to write.", ServerUnavailableError),
+        ("MISCONF Errors writing to the AOF file", ServerUnavailableError),
+        ("UNBLOCKED force unblock from blocking operation", ServerUnavailableError),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", SettleError),
+        ("NOPERM User default has no permissions", SettleError),
+        ("WRONGPASS invalid username-password pair", SettleError),
+        ("NOAUTH Authentication required.", SettleError),
+        ("CROSSSLOT Keys in request don't hash to the same slot", SettleError),
+        ("ERR value is not an integer or out of range", SettleError),
+    ],
+)
+def test_every_reply_is_mapped_as_redis_parses_it(reply: str, ours: type[StreamError]) -> None:
+    assert type(translate(parse(reply), ADDRESS)) is ours
+
+
+def parse(reply: str) -> Exception:
+    parsed: Exception = BaseParser.parse_error(reply)  # type: ignore[no-untyped-call]
+    return parsed
+
+
+def test_errors_carry_their_facts() -> None:
+    lost = translate(vendor.ResponseError("NOGROUP No such key 'a' or consumer group 'g' in XACK"), ADDRESS)
+    full = translate(vendor.ResponseError("STREAMFULL 1000 a stream"), ADDRESS)
+
+    assert isinstance(lost, GroupLostError)
+    assert (lost.stream, lost.group) == ("a", "g")
+    assert isinstance(full, StreamFullError)
+    assert (full.stream, full.bound) == ("a stream", 1000)

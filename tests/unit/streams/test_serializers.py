@@ -1,0 +1,134 @@
+"""Serializers write records exactly, and refuse what is not one."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from rsq_pipe.errors import DecodeError, EncodeError
+from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, PickleSerializer, Serializer
+
+RECORD = {
+    "id": 10248,
+    "name": "Vins et alcools Chevalier",
+    "at": "2020-01-01T00:00:00",
+    "lines": [{"n": 1.5}],
+}
+ALL = [JsonSerializer(), MsgpackSerializer(), PickleSerializer(trust_server=True)]
+
+
+@pytest.mark.parametrize("serializer", ALL, ids=lambda serializer: type(serializer).__name__)
+def test_a_record_survives(serializer: Serializer) -> None:
+    assert isinstance(serializer, Serializer)
+    assert serializer.decode(serializer.encode(RECORD)) == RECORD
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":1e999}',
+        b'{"a":1,"a":2}',
+        b'{"a" :1,"a":2}',
+        b'{"a" : 1, "a" : 2}',
+        b'{"a"\n:1,"a"\t:2}',
+        b'{"a":{"b":1,"b":1}}',
+        b'{"a":[{"b":1},{"c":1,"c":2}]}',
+        b'{"a":"\\":","a":1}',
+        b"[1,2]",
+        b"1",
+        b"null",
+        b"",
+        b"{}{}",
+        b'{"a":"\xff"}',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+)
+def test_json_that_is_not_one_object_with_distinct_keys_is_refused(raw: bytes) -> None:
+    with pytest.raises(DecodeError):
+        JsonSerializer().decode(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a":"\\":\\":"}',
+        b'{ "at" : "12:30 : 45", "b":1 }',
+        b'{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}',
+        b'{"n":123456789012345678901234567890}',
+        b"{}",
+    ],
+)
+def test_json_that_only_looks_as_if_a_key_stood_in_it_twice_is_read(raw: bytes) -> None:
+    assert JsonSerializer().decode(raw) == JsonSerializer(strict=False).decode(raw)
+
+
+@pytest.mark.parametrize(
+    ("record", "place"),
+    [
+        ({"a": float("nan")}, r"\$\.a"),
+        ({"": float("inf")}, r"\$\."),
+        ({"a": [1, {"b": float("-inf")}]}, r"\$\.a\[1\]\.b"),
+        ({"a": (float("nan"),)}, r"\$\.a\[0\]"),
+    ],
+)
+def test_json_refuses_numbers_it_cannot_say_and_names_their_place(record: dict[str, Any], place: str) -> None:
+    with pytest.raises(EncodeError, match=f"{place} is not a finite number"):
+        JsonSerializer().encode(record)
+
+
+def test_json_writes_null_for_none() -> None:
+    assert JsonSerializer().encode({"a": None, "b": 1.5}) == b'{"a":null,"b":1.5}'
+
+
+def cycle() -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    record["self"] = record
+    return record
+
+
+@pytest.mark.parametrize("value", [[1], "text", None, {"a": object()}, {"a": "\ud800"}, cycle()])
+@pytest.mark.parametrize("serializer", [JsonSerializer(), MsgpackSerializer()])
+def test_what_is_not_a_record_cannot_be_written(serializer: Serializer, value: Any) -> None:
+    with pytest.raises(EncodeError):
+        serializer.encode(value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x01",
+        b"\x93\x01\x02\x03",
+        b"\xc1",
+        b"\x80\x80",
+        b"\x81\xa1a",
+        b"\x82\xa1a\x01\xa1a\x02",
+        b"\x81\xa1\xff\x01",
+        b"\x81\x80\x01",
+        b"\x91" * 100_000,
+    ],
+)
+def test_msgpack_that_is_not_one_map_with_distinct_keys_is_refused(raw: bytes) -> None:
+    with pytest.raises(DecodeError):
+        MsgpackSerializer().decode(raw)
+
+
+def test_pickle_is_used_only_by_those_who_say_that_they_trust_the_server() -> None:
+    with pytest.raises(ValueError, match="trust_server=True"):
+        PickleSerializer()
+
+
+@pytest.mark.parametrize("raw", [b"", b"not a pickle", pickle.dumps({})[:-2]])
+def test_a_broken_pickle_is_a_decode_error(raw: bytes) -> None:
+    with pytest.raises(DecodeError):
+        PickleSerializer(trust_server=True).decode(raw)
+
+
+def test_a_function_that_cannot_be_pickled_is_an_encode_error() -> None:
+    with pytest.raises(EncodeError):
+        PickleSerializer(trust_server=True).encode(lambda: None)

@@ -50,16 +50,22 @@ class Tenure:
             task = asyncio.ensure_future(work(epoch))
             try:
                 held = await self._renew_beside(task, epoch)
-            finally:
-                if not task.done():
-                    task.cancel()
-                    await asyncio.wait([task])
+            except BaseException:
+                await self._end(task)
+                await self._drop()
+                raise
+            await self._end(task)
             if held and not isinstance(task.exception(), Superseded):
                 # Also where the work failed: another process may be able to do it.
                 await self._drop()
                 task.result()
                 return
             self._log.warning(f"{self._what}: another process took over")
+
+    async def _end(self, task: asyncio.Future[None]) -> None:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _taken(self) -> bool:
         backoff, told = Backoff(self._what), False

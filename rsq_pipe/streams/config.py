@@ -32,6 +32,8 @@ class ConsumerConfig:
         start_id: Where a new group begins: "0" for the start of the stream, "$" for what comes from now on.
         halt_on_fault: Whether `run` raises on errors that time does not mend (a lost group, a wrong type
             of key), rather than logging them and going on; a lost group is then not recreated.
+        create_groups: Whether to create groups that are not there; False where somebody else does, and one
+            that is missing has been lost.
     """
 
     group: str
@@ -47,6 +49,7 @@ class ConsumerConfig:
     batch_wait_ms: int = 0
     start_id: str = "0"
     halt_on_fault: bool = False
+    create_groups: bool = True
     heartbeat_ms: int = field(init=False)
 
     def __post_init__(self) -> None:

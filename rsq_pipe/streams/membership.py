@@ -41,7 +41,7 @@ class Membership:
 
     async def ensure(self) -> None:
         """Create the groups that are not there; asks the server once, and again after `lost`."""
-        if self._ensured:
+        if self._ensured or not self._config.create_groups:
             return
         config = self._config
         for stream in self._streams:

@@ -109,7 +109,8 @@ def test_a_record_from_outside_is_named_after_its_entry() -> None:
 
 
 def test_the_headers_of_an_old_dead_letter_and_of_failed_attempts_end_here() -> None:
-    old = message(attempts="2", currency="EUR", **{"dlq-reason": "timeout", "dlq-stage": "validate"})
+    old = message(attempts="2", currency="EUR")
+    old.headers = {**old.headers, "dlq-reason": "timeout", "dlq-stage": "validate"}
 
     assert written(part({"n": 1}, on=old).outputs[0])[2] == {"rid": "read:1", "currency": "EUR"}
 

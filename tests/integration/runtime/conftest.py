@@ -1,0 +1,26 @@
+"""A pipeline of its own for every test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.runtime.lab import Lab
+from tests.support.server import StreamServer
+
+
+@pytest.fixture
+async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
+    lab = Lab(tmp_path / "project", name, server.url)
+    yield lab
+    await lab.close()
+
+
+@pytest.fixture
+async def own_lab(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
+    """A pipeline on a server that the test may kill."""
+    lab = Lab(tmp_path / "project", name, own_server.url)
+    yield lab
+    await lab.close()

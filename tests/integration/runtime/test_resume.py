@@ -1,0 +1,190 @@
+"""Runs go on where the last one ended, whatever ended it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rsq_pipe.errors import GroupLostError, PipelineBusyError, SinkError
+from tests.integration.runtime.lab import READ, Lab
+from tests.support.signals import wait_until
+
+OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
+PLAIN = f"{READ}\n{OUT}"
+
+
+async def test_a_finished_pipeline_finds_nothing_new(lab: Lab) -> None:
+    lab.records(range(30))
+    lab.spec(PLAIN)
+    assert not (await lab.run()).nothing_new
+
+    again = await lab.run()
+
+    assert again.finished
+    assert again.nothing_new
+    assert lab.numbers("out/all.jsonl") == list(range(30))
+
+
+async def test_what_was_added_to_a_file_is_read_by_the_next_run(lab: Lab) -> None:
+    lab.records(range(30))
+    lab.spec(PLAIN)
+    await lab.run()
+    lab.records(range(30, 45))
+    lab.records(range(100, 105), "second.jsonl")
+
+    summary = await lab.run()
+
+    assert summary.stages["read"].emitted == 20
+    assert lab.numbers("out/all.jsonl") == [*range(45), *range(100, 105)]
+
+
+async def test_fresh_reads_everything_again_and_replaces_what_sinks_wrote(lab: Lab) -> None:
+    lab.records(range(30))
+    lab.spec(PLAIN)
+    await lab.run()
+
+    summary = await lab.run(fresh=True)
+
+    assert summary.stages["out"].emitted == 30
+    assert lab.numbers("out/all.jsonl") == list(range(30))
+
+
+async def test_fresh_is_refused_while_another_run_is_up(lab: Lab) -> None:
+    lab.records(range(30))
+    lab.spec(PLAIN)
+    blocked = lab.start(stages=["out"])
+    await wait_until(lambda: blocked.runner.state is not None, what="the run is up")
+
+    with pytest.raises(PipelineBusyError):
+        await lab.run(fresh=True)
+
+    await blocked.stop()
+    assert (await lab.run(fresh=True)).finished
+
+
+async def test_a_run_that_could_not_begin_leaves_no_sign_of_life(lab: Lab) -> None:
+    lab.records(range(3))
+    lab.spec(PLAIN)
+    await lab.redis("SET", lab.key("read"), "a string")
+    for _ in range(2):
+        with pytest.raises(Exception, match="in use for something else"):
+            await lab.run()
+    await lab.redis("DEL", lab.key("read"))
+
+    assert (await lab.run(fresh=True)).finished
+
+
+async def test_an_interrupted_read_resumes_exactly(lab: Lab) -> None:
+    lab.records(range(3_000))
+    lab.handlers("""
+        import threading
+
+        reached = threading.Event()
+
+        def count(record):
+            if record["n"] >= 700:
+                reached.set()
+            return record
+    """)
+    lab.spec(
+        f"""
+        {READ}
+        count: {{call: "handlers:count"}}
+        {OUT}
+    """,
+        top="max_backlog: 400",
+    )
+    first = lab.start()
+    await wait_until(lambda: first.runner.state is not None, what="the first run is up")
+    await asyncio.to_thread(lab.module.reached.wait, 10)
+    summary = await first.stop()
+    assert not summary.finished
+    assert 700 <= summary.stages["read"].emitted < 3_000
+
+    rest = await lab.run()
+
+    assert rest.stages["read"].emitted + summary.stages["read"].emitted == 3_000
+    assert lab.numbers("out/all.jsonl") == list(range(3_000))
+
+
+async def test_a_run_cut_off_in_the_middle_loses_and_repeats_nothing(lab: Lab) -> None:
+    lab.records(range(2_000))
+    lab.spec(PLAIN, top="max_backlog: 300")
+    for wanted in (200, 900, 1_500):
+        run = lab.start()
+        await wait_until(lambda: len(lab.lines_so_far()) >= wanted, what=f"{wanted} lines are written")
+        await run.abandon()
+
+    await lab.run()
+
+    assert lab.numbers("out/all.jsonl") == list(range(2_000))
+
+
+async def test_a_group_that_an_earlier_run_made_and_is_gone_is_not_made_anew_in_silence(lab: Lab) -> None:
+    lab.records(range(10))
+    lab.spec(PLAIN)
+    await lab.run()
+    await lab.redis("XGROUP", "DESTROY", lab.key("read"), "out")
+
+    with pytest.raises(GroupLostError, match=r"stage 'out' lost its place.*--fresh.*XGROUP CREATE"):
+        await lab.run()
+
+
+@pytest.mark.parametrize("loss", ["group", "stream"])
+async def test_a_group_lost_in_mid_run_ends_the_run_with_what_can_be_done(lab: Lab, loss: str) -> None:
+    lab.records(range(10))
+    lab.spec(PLAIN)
+    run = lab.start(stages=["out"])
+    await wait_until(lambda: run.runner.state is not None, what="the run is up")
+
+    if loss == "group":
+        await lab.redis("XGROUP", "DESTROY", lab.key("read"), "out")
+    else:
+        await lab.redis("DEL", lab.key("read"))
+
+    with pytest.raises(GroupLostError, match=r"stage 'out' lost its place.*--fresh.*XGROUP CREATE"):
+        await run.ended()
+
+
+async def test_a_target_that_this_pipeline_did_not_write_ends_the_run_and_keeps_the_records(lab: Lab) -> None:
+    lab.records(range(10))
+    lab.spec(PLAIN)
+    (lab.root / "out").mkdir()
+    (lab.root / "out/all.jsonl").write_text("precious\n")
+
+    with pytest.raises(SinkError, match="was not written by this pipeline"):
+        await lab.run()
+    assert (lab.root / "out/all.jsonl").read_text() == "precious\n"
+
+    (lab.root / "out/all.jsonl").unlink()
+    await lab.run()
+    assert lab.numbers("out/all.jsonl") == list(range(10))
+
+
+async def test_a_source_and_a_sink_that_stand_by_take_over(lab: Lab) -> None:
+    lab.records(range(3_000))
+    lab.spec(PLAIN, top="max_backlog: 200")
+    first = lab.start()
+    await wait_until(lambda: len(lab.lines_so_far()) > 100, what="the first run writes")
+    second = lab.start()
+    await wait_until(lambda: second.runner.state is not None, what="the second run stands by")
+
+    assert not (await first.stop()).finished
+    summary = await second.ended()
+
+    assert summary.finished
+    assert lab.numbers("out/all.jsonl") == list(range(3_000))
+
+
+async def test_a_run_that_is_told_to_stop_at_once_stops_and_does_nothing(lab: Lab) -> None:
+    lab.records(range(1_000))
+    lab.spec(PLAIN)
+
+    run = lab.start()
+    run.runner.stop()
+    summary = await run.ended(timeout=3)
+
+    assert not summary.finished
+    assert (await lab.run()).finished
+    assert lab.numbers("out/all.jsonl") == list(range(1_000))

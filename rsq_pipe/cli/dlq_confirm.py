@@ -30,10 +30,9 @@ def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """Print what would go and what would stay; with --json that is for people who are asked, so aside."""
-    screen = Console(stderr=True, highlight=False, markup=False) if as_json else console()
-    if plan.groups:
-        screen.print(failures_table(plan.groups))
+    """Print what would go and what would stay; with --json aside, and only if somebody can be asked."""
+    if plan.groups and (not as_json or sys.stderr.isatty()):
+        console(stderr=as_json).print(failures_table(plan.groups))
     for left in plan.left:
         remark(f"{left.count:,} of stage {left.stage} cannot go: {left.why}")
 

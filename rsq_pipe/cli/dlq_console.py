@@ -19,9 +19,10 @@ WIDE = 200
 """Columns where there is no terminal: a log or a pipe cuts nothing off."""
 
 
-def console() -> Console:
-    """Make a console on standard output."""
-    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, markup=False)
+def console(*, stderr: bool = False) -> Console:
+    """Make a console on standard output, or aside."""
+    lively = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, width=None if lively else WIDE, highlight=False, markup=False)
 
 
 def failures_table(groups: Iterable[FailureGroup]) -> Table:

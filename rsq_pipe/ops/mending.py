@@ -71,8 +71,8 @@ class Mending:
             raise ReplayError(f"{letter.name}: {exc}", dead_letter=letter.name) from exc
         if must_be_record and payloads.decode(letter.raw if data is None else data) is None:
             raise ReplayError(
-                f"{letter.name}: nothing enters a source again, so this goes past it, so it must be "
-                "a record: export it, put a `payload` into its line, and replay with --edit",
+                f"{letter.name}: nothing enters a source again; to go past it this must be a record: "
+                "export it, put a `payload` into its line, and replay with --edit",
                 dead_letter=letter.name,
             )
         return data

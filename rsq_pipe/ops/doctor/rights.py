@@ -127,6 +127,13 @@ def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
             "every key of a pipeline begins with its name in braces; without them nothing runs",
             f"ACL SETUSER {name} ~{pattern}",
         )
+    if "multi" in rights.commands:
+        yield Finding(
+            *("rights", "problem", f"user {name!r} may not run MULTI"),
+            "no pipeline runs; and the other rights could not be tried, since that is done inside MULTI",
+            f"ACL SETUSER {name} +multi +exec +discard, and ask again",
+        )
+        return
     for need in NEEDS:
         missing = [command for command in _names(need) if command in rights.commands]
         if missing:

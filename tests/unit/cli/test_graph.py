@@ -1,0 +1,134 @@
+"""Drawings of a pipeline: every stage once, every stream from where it is written to where it is read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from rsq_pipe.cli.diagram import dot, mermaid, text
+from rsq_pipe.cli.diagram.model import Diagram, diagram
+from rsq_pipe.spec.loader import load
+from tests.support.project import Project
+
+FORKED = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    sort:
+      route: [{to: large, when: "n > 5"}, {to: small, otherwise: true}]
+    big: {from: sort.large, sink: {type: jsonl, path: big.jsonl}}
+    both: {from: [sort.large, sort.small], sink: {type: jsonl, path: both.jsonl}}
+    bad: {from: sort.errors, sink: {type: jsonl, path: bad.jsonl}}
+"""
+OUTSIDE = """
+    take: {from: {stream: orders-in}, map: {m: n}, to: {stream: orders-out}}
+    read: {source: {type: jsonl, path: in.jsonl}}
+    keep: {from: read, sink: {type: stdout}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project", "web")
+
+
+def drawn(project: Project, stages: str) -> Diagram:
+    return diagram(load(project.spec(stages)))
+
+
+def test_a_chain_is_one_lane(project: Project) -> None:
+    chain = drawn(project, 'read: {source: {type: jsonl, path: in.jsonl}}\nadd: {map: {m: "n + 1"}}\n')
+
+    assert text.draw(chain, {"add": "3 waiting"}) == dedent("""\
+        web
+        ●  read  source jsonl in.jsonl
+        ●  add   map m                  3 waiting
+        """)
+
+
+def test_lanes_fork_at_a_route_and_join_at_a_stage_that_reads_several(project: Project) -> None:
+    assert text.draw(drawn(project, FORKED), {}) == dedent("""\
+        web
+        ●        read  source jsonl in.jsonl
+        ●        sort  route
+        ├─┬─┬─╮
+        ● │ │ │  big   sink jsonl big.jsonl (from sort.large)
+          ├─╯ │
+          ●   │  both  sink jsonl both.jsonl (from sort.large, sort.small)
+              ●  bad   sink jsonl bad.jsonl (from sort.errors)
+        """)
+
+
+def test_streams_from_outside_are_drawn_and_no_stage_seems_fed_by_what_ended_above_it(
+    project: Project,
+) -> None:
+    assert text.draw(drawn(project, OUTSIDE), {}) == dedent("""\
+        web
+        ◇    orders-in   stream
+        ●    take        map m
+        │ ●  read        source jsonl in.jsonl
+        │ ●  keep        sink stdout
+        ◇    orders-out  stream
+        """)
+
+
+def test_a_lane_that_passes_others_crosses_them(project: Project) -> None:
+    stages = """
+        a: {source: {type: jsonl, path: a.jsonl}}
+        b: {source: {type: jsonl, path: b.jsonl}}
+        c: {source: {type: jsonl, path: c.jsonl}}
+        ac: {from: [a, c], sink: {type: stdout}}
+        bc: {from: b, sink: {type: jsonl, path: out.jsonl}}
+    """
+
+    assert text.draw(drawn(project, stages), {}).splitlines()[4] == "├─┼─╯"
+
+
+def test_dead_letters_that_are_read_are_an_edge(project: Project) -> None:
+    edges = {(edge.source, edge.target, edge.port) for edge in drawn(project, FORKED).edges}
+
+    assert edges == {
+        ("read", "sort", ""),
+        ("sort", "big", "large"),
+        ("sort", "both", "large"),
+        ("sort", "both", "small"),
+        ("sort", "bad", "errors"),
+    }
+
+
+def test_mermaid_quotes_what_it_would_read_as_its_own(project: Project) -> None:
+    stages = "read: {source: {type: jsonl, path: in.jsonl}}\npick: {filter: 'name == \"a\" and n < 5'}\n"
+
+    lines = mermaid.draw(drawn(project, stages), {"pick": "5 dead"}).splitlines()
+
+    assert lines == [
+        "flowchart TD",
+        '    n0[/"<b>read</b><br/>source jsonl in.jsonl"/]',
+        '    n1["<b>pick</b><br/>filter name == #quot;a#quot; and n #lt; 5<br/>5 dead"]',
+        "    n0 --> n1",
+    ]
+
+
+def test_dot_quotes_names_and_labels(project: Project) -> None:
+    stages = "read: {source: {type: jsonl, path: in.jsonl}}\npick: {filter: 'name == \"a\"'}\n"
+
+    lines = dot.draw(drawn(project, stages), {}).splitlines()
+
+    assert lines[0] == 'digraph "web" {'
+    assert '    "pick" [label="pick\\nfilter name == \\"a\\"" shape=box]' in lines
+    assert '    "read" -> "pick"' in lines
+
+
+def test_a_drawing_needs_neither_redis_nor_opentelemetry(project: Project) -> None:
+    script = (
+        "import sys; from rsq_pipe.cli.graph import command;"
+        f"command([{str(project.spec(FORKED))!r}], standalone_mode=False);"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    *_, loaded = done.stdout.splitlines()
+    assert not {"redis", "hiredis", "opentelemetry"} & set(loaded.split())

@@ -50,11 +50,12 @@ async def test_closing_one_client_leaves_anothers_connections(server: StreamServ
     first, second = StreamClient.from_url(server.url), StreamClient.from_url(server.url)
     await asyncio.gather(first.stream_len(name), second.stream_len(name))
     assert first.channel._pool() is second.channel._pool()
-
-    await first.close()
-    await first.close()
-
     idle = [link for links in second.channel._pool()._idle.values() for link in links]
+
+    await first.close()
+    await first.close()
+
+    assert idle
     assert all(link.is_open for link in idle)
     assert await second.stream_len(name) == 0
     assert await first.stream_len(name) == 0

@@ -74,6 +74,16 @@ async def _none_pending(client: StreamClient, stream: str) -> bool:
     return await pending(client, stream) == 0
 
 
+async def test_an_entry_deleted_after_it_was_taken_over_is_acknowledged_not_handed_out(
+    client: StreamClient, abandoned: list[str], stream: str
+) -> None:
+    await client.channel.execute("XDEL", stream, abandoned[0], key=stream)
+
+    assert await client.redeliver(stream, GROUP, "dead", abandoned[0]) is None
+
+    assert await pending(client, stream) == 249
+
+
 async def test_autoclaim_returns_no_more_than_it_was_asked_for_and_counts_deliveries(
     client: StreamClient, abandoned: list[str], stream: str
 ) -> None:

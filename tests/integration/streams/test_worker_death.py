@@ -1,4 +1,4 @@
-"""Worker processes that are killed lose and double nothing, and only the record that kills them is condemned."""
+"""Killed workers lose and double nothing, and only the record that kills them is condemned."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""A TLS front for a server: the bundled one is built without TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.server import StreamServer
+
+CERTIFICATES = Path(__file__).parent / "certificates"
+AUTHORITY = CERTIFICATES / "ca.pem"
+"""What a client has to trust. The key beside it is public, and good for tests on 127.0.0.1 alone."""
+
+
+@asynccontextmanager
+async def tls_front(server: StreamServer) -> AsyncIterator[int]:
+    """Speak TLS on a port of 127.0.0.1, which the block is given, and pass on to the server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / "localhost.pem")
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        replies, requests = await asyncio.open_unix_connection(str(server.socket))
+        await asyncio.wait(
+            [asyncio.create_task(_pump(reader, requests)), asyncio.create_task(_pump(replies, writer))]
+        )
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(task := asyncio.create_task(serve(reader, writer)))
+        task.add_done_callback(tasks.discard)
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5.0)
+
+
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(65_536):
+            target.write(data)
+            await target.drain()
+    target.close()

@@ -20,7 +20,7 @@ from rsq_pipe.version import __version__
 # not for `--help`: that must be quick, and must work where what another command needs does not.
 COMMANDS = {
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
-    "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing; with bounds, a probe."),
+    "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
     "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, mend them, send them back."),
     "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),

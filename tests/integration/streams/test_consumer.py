@@ -296,6 +296,25 @@ async def test_a_settlement_whose_reply_is_lost_is_sent_again_and_written_once(
     assert {type(error) for error in errors} == {ServerUnavailableError}
 
 
+async def test_a_batch_is_not_handled_again_because_the_server_was_away_when_it_was_to_be_settled(
+    through_proxy: StreamClient, proxy: Proxy, producer: StreamProducer, consume: Consume
+) -> None:
+    errors: list[BaseException] = []
+    slow = Holdup()
+    consumer = consume(slow, through=through_proxy, min_idle_claim_ms=60_000, error_hook=errors.append)
+
+    async with running(consumer):
+        await producer.push({"n": 1})
+        await asyncio.wait_for(slow.started.wait(), 5.0)
+        await proxy.refuse()
+        slow.may_end.set()
+        await wait_until(lambda: errors)
+        await proxy.forward()
+        await wait_until(lambda: consumer.metrics().total_acked == 1)
+
+    assert slow.handled == [1]
+
+
 @pytest.mark.parametrize("handler_takes", ["what it is given", "a part", "nothing", "an error"])
 async def test_nothing_is_held_any_more_when_a_batch_has_ended(
     producer: StreamProducer, consume: Consume, handler_takes: str

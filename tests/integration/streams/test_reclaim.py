@@ -8,7 +8,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.holding import Holding
 from rsq_pipe.streams.producer import StreamProducer
 from tests.integration.streams.conftest import Consume
-from tests.support.consumers import GROUP, Recorder, pending, running
+from tests.support.consumers import GROUP, Recorder, copy_to, pending, running
 from tests.support.signals import wait_until
 
 
@@ -31,6 +31,19 @@ async def test_what_a_dead_consumer_left_is_handled_one_entry_at_a_time(
     assert (handler.numbers, set(handler.batches)) == (list(range(250)), {1})
     assert {message.delivery_count for message in handler.messages} == {2}
     assert await pending(client, stream) == 0
+
+
+async def test_entries_behind_one_whose_settlement_failed_are_let_go(
+    client: StreamClient, abandoned: list[str], stream: str, consume: Consume, name: str
+) -> None:
+    wrong = f"{{{name}}}:wrong"
+    await client.channel.execute("SET", wrong, "text", key=wrong)
+    errors: list[BaseException] = []
+    consumer = consume(copy_to(wrong), min_idle_claim_ms=50, error_hook=errors.append)
+
+    async with running(consumer):
+        await wait_until(lambda: errors)
+        await wait_until(lambda: len(consumer._holding) == 0)
 
 
 async def test_one_turn_takes_over_a_bounded_number_of_entries(

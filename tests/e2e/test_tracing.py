@@ -1,0 +1,387 @@
+"""One sampled record is one trace: seen by a collector in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe import StreamClient
+from tests.e2e.example import Example
+from tests.e2e.traced_project import COMMAND, clean_environ, run, to, traces, ways
+from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
+from tests.support.project import Project
+from tests.support.server import StreamServer
+from tests.support.signals import wait_until
+
+PRODUCER, CONSUMER, ERROR = 4, 5, 2
+
+STRAIGHT = """
+    read:
+      source: {type: jsonl, path: in.jsonl}
+    work:
+      call: handlers:work
+    write:
+      sink: {type: jsonl, path: out.jsonl}
+"""
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[OtlpReceiver]:
+    with OtlpReceiver(tmp_path) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    return Project(tmp_path / "project", name)
+
+
+def finish(
+    project: Project, server: StreamServer, collector: OtlpReceiver, *arguments: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the project to its end, every record traced."""
+    arguments = (str(project.path), "--redis", server.url, *arguments)
+    return run(project.root, "run", *arguments, environ=to(collector.endpoint, **environ))
+
+
+def of_record(collector: OtlpReceiver, rid: str) -> list[ReceivedSpan]:
+    """The spans of one record and its children, in order of time."""
+    return sorted((span for span in collector.spans if span.rid.startswith(rid)), key=lambda span: span.end)
+
+
+def stages(way: list[ReceivedSpan]) -> list[str]:
+    return [span.stage for span in way]
+
+
+def outcomes(way: list[ReceivedSpan]) -> list[str]:
+    return [span.attributes["rsq.outcome"] for span in way]
+
+
+def test_each_order_is_one_trace_from_its_file_to_its_sink(tmp_path: Path, collector: OtlpReceiver) -> None:
+    example = Example(tmp_path / "example")
+
+    done = run(example.root, "run", "pipelines/orders.yaml", environ=to(collector.endpoint))
+
+    assert done.returncode == 0, done.stderr
+    found = traces(collector.spans)
+    assert len(found) == 830
+    ends: Counter[str] = Counter()
+    for trace in found.values():
+        (way,) = ways(trace)
+        *before, sink = stages(way)
+        assert before == ["read", "validate", "enrich", "price", "route"]
+        assert {span.rid for span in way} == {way[0].rid}
+        assert [span.kind for span in way] == [PRODUCER] + [CONSUMER] * 5
+        assert {span.attributes["rsq.outcome"] for span in way} == {"emitted"}
+        assert all(span.attributes["rsq.settled"] for span in way)
+        assert all(one.start <= other.start for one, other in pairwise(way))
+        ends[sink] += 1
+    assert ends == {"large": 395, "small": 414, "unshipped": 21}
+    assert len({trace[0].rid for trace in found.values()}) == 830
+
+
+def test_names_and_attributes_follow_the_messaging_conventions(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("def work(record):\n    return record")
+    project.records(range(3))
+
+    finish(project, server, collector)
+
+    first = next(span for span in collector.spans if span.name == "send read")
+    assert first.attributes["messaging.system"] == "redis"
+    assert first.attributes["messaging.operation.type"] == "send"
+    assert first.attributes["messaging.destination.name"] == f"{{{project.pipeline}}}:read"
+    assert first.resource["service.name"] == project.pipeline
+    work = next(span for span in collector.spans if span.name == "process work" and not span.is_batch)
+    assert work.attributes["messaging.operation.name"] == "process"
+    assert work.attributes["messaging.consumer.group.name"] == "work"
+    assert work.attributes["messaging.message.id"].count("-") == 1
+    assert work.attributes["rsq.attempt"] == work.attributes["rsq.delivery_count"] == 1
+    batch = next(span for span in collector.spans if span.name == "process work" and span.is_batch)
+    assert batch.attributes["messaging.batch.message_count"] == 3
+    creators = {(span.trace, span.id) for span in collector.spans if span.name == "send read"}
+    assert {(link["trace"], link["id"]) for link in batch.links} == creators
+    assert {"trace": batch.trace, "id": batch.id, "rsq.link": "batch"} in work.links
+
+
+def test_no_payload_is_in_any_span(project: Project, server: StreamServer, collector: OtlpReceiver) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("def work(record):\n    return record")
+    project.records(range(3), secret="the-payload-of-a-record")
+
+    finish(project, server, collector)
+
+    assert "the-payload-of-a-record" not in str(collector.spans)
+
+
+def test_nothing_is_dropped_at_a_thousand_records_a_batch(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT, defaults="defaults: {batch: {size: 1000, wait: 20ms}}")
+    project.handlers("def work(record):\n    return record")
+    project.records(range(5_000))
+
+    done = finish(project, server, collector)
+
+    assert done.returncode == 0, done.stderr
+    assert "lost" not in done.stderr
+    found = traces(collector.spans)
+    assert len(found) == 5_000
+    assert all(
+        [span.stage for span in ways(trace)[0]] == ["read", "work", "write"] for trace in found.values()
+    )
+    batch = max(
+        (span for span in collector.spans if span.is_batch),
+        key=lambda span: span.attributes["messaging.batch.message_count"],
+    )
+    assert len(batch.links) == 128
+    left_out = batch.attributes["messaging.batch.message_count"] - 128
+    assert batch.attributes["rsq.links.left_out"] == left_out > 0
+
+
+def test_retries_of_a_record_stand_in_its_trace_one_below_the_other(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("""
+        def work(record, ctx):
+            if record["n"] == 1 and ctx.attempt < 3:
+                raise RuntimeError("not yet")
+            return record
+    """)
+    project.records(range(3))
+
+    done = finish(project, server, collector)
+
+    assert done.returncode == 0, done.stderr
+    (way,) = ways(of_record(collector, "read:in.jsonl:2"))
+    assert stages(way) == ["read", "work", "work", "work", "write"]
+    first, second, third = way[1:4]
+    assert [span.attributes["rsq.attempt"] for span in (first, second, third)] == [1, 2, 3]
+    assert outcomes(way[1:]) == [
+        "retried",
+        "retried",
+        "emitted",
+        "emitted",
+    ]
+    assert first.status == second.status == ERROR
+    assert first.events[0]["exception.message"] == "not yet"
+    assert first.attributes["error.type"] == "RuntimeError"
+
+
+def test_replayed_record_begins_a_trace_that_links_to_the_one_it_died_in(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("""
+        def work(record):
+            if record["n"] == 1 and "mended" not in record:
+                raise RuntimeError("bad")
+            return record
+    """)
+    project.records(range(3))
+    died = finish(project, server, collector)
+    assert died.returncode == 4, died.stderr
+    (old,) = ways(of_record(collector, "read:in.jsonl:2"))
+    assert outcomes(old) == [
+        "emitted",
+        "retried",
+        "retried",
+        "dead-lettered",
+    ]
+
+    at = ("--redis", server.url, "--set", "mended=true", "--yes")
+    replayed = run(project.root, "dlq", "replay", str(project.path), *at)
+    assert replayed.returncode == 0, replayed.stderr
+    done = finish(project, server, collector)
+
+    assert done.returncode == 0, done.stderr
+    assert project.numbers() == [0, 1, 2]
+    new = [span for span in of_record(collector, "read:in.jsonl:2") if span.trace != old[0].trace]
+    (way,) = ways(new)
+    assert stages(way) == ["work", "write"]
+    link = next(link for link in way[0].links if link["rsq.link"] == "replay")
+    assert (link["trace"], link["id"]) == (old[-1].trace, old[-1].id)
+
+
+def test_failing_record_gets_a_trace_though_hardly_any_is_sampled(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("""
+        def work(record):
+            if record["n"] == 77:
+                raise RuntimeError("bad")
+            return record
+    """)
+    project.records(range(100))
+
+    finish(project, server, collector, OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG="0.0")
+
+    assert {span.rid for span in collector.spans if not span.is_batch} == {"read:in.jsonl:78"}
+    (way,) = ways(of_record(collector, "read:in.jsonl:78"))
+    assert outcomes(way) == ["retried", "retried", "dead-lettered"]
+
+
+def test_line_that_cannot_be_read_is_a_trace_of_the_source(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("def work(record):\n    return record")
+    (project.root / "in.jsonl").write_text('{"n": 0}\n{half\n')
+
+    finish(project, server, collector)
+
+    (span,) = [span for span in collector.spans if span.attributes.get("rsq.outcome") == "dead-lettered"]
+    assert (span.stage, span.rid, span.status) == ("read", "read:in.jsonl:2", ERROR)
+
+
+def test_trace_of_a_record_survives_the_death_of_its_worker(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT, top="reclaim: {idle: 1s}")
+    project.handlers("""
+        import os, pathlib, signal
+        def work(record):
+            died = pathlib.Path("died")
+            if record["n"] == 5 and not died.exists():
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return record
+    """)
+    project.records(range(10))
+    killed = finish(project, server, collector, OTEL_BSP_SCHEDULE_DELAY="1")
+    assert killed.returncode == -9
+
+    done = finish(project, server, collector)
+
+    assert done.returncode == 0, done.stderr
+    assert project.numbers() == list(range(10))
+    again = [span for span in collector.spans if span.stage == "work" and not span.is_batch]
+    assert {span.attributes["rsq.outcome"] for span in again} == {"emitted"}
+    # The spans of the killed process itself may be lost with it; what was written carries its context on.
+    written = {span.rid: span for span in collector.spans if span.stage == "write" and not span.is_batch}
+    assert len(written) == 10
+    works = {span.id: span for span in again}
+    assert all(works[span.parent].rid == rid for rid, span in written.items())
+    assert {span.attributes["rsq.delivery_count"] for span in again} == {2}
+
+
+OUTSIDE = """
+    enter:
+      from: {stream: STREAM}
+      call: handlers:work
+    write:
+      sink: {type: jsonl, path: out.jsonl}
+"""
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("header", "continued"),
+    [
+        (f"00-{TRACE}-{PARENT}-01", True),
+        (f"00-{TRACE}-{PARENT}-01-extra", False),
+        (f"00-{'0' * 32}-{PARENT}-01", False),
+        (f"ff-{TRACE}-{PARENT}-01", False),
+        ("00-" + "A" * 100_000, False),
+        ("\r\n\x1b[31m", False),
+    ],
+    ids=["valid", "too-long", "zero-trace", "forbidden-version", "huge", "control-characters"],
+)
+async def test_record_from_outside_continues_its_trace_only_if_its_traceparent_is_sound(
+    project: Project, server: StreamServer, collector: OtlpReceiver, header: str, continued: bool
+) -> None:
+    project.spec(OUTSIDE.replace("STREAM", f"{project.pipeline}-in"))
+    project.handlers("def work(record):\n    return record")
+    async with StreamClient.from_url(server.url) as client:
+        await client.push(f"{project.pipeline}-in", b'{"n": 1}', {"traceparent": header})
+
+    process = begin(project, server, collector)
+    await wait_until(
+        lambda: len(project.lines_so_far("out.jsonl")) == 1, timeout=20, what="the record is written"
+    )
+    process.terminate()
+    await asyncio.to_thread(process.wait, 20)
+
+    enter = next(span for span in collector.spans if span.stage == "enter" and not span.is_batch)
+    assert ((enter.trace, enter.parent) == (TRACE, PARENT)) is continued
+    assert continued or not enter.parent
+
+
+async def test_record_whose_sender_does_not_sample_it_is_not_traced(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(OUTSIDE.replace("STREAM", f"{project.pipeline}-in"))
+    project.handlers("def work(record, ctx):\n    return record | {'parent': ctx.headers['traceparent']}")
+    header = f"00-{TRACE}-{PARENT}-00"
+    async with StreamClient.from_url(server.url) as client:
+        await client.push(f"{project.pipeline}-in", b'{"n": 1}', {"traceparent": header})
+
+    process = begin(project, server, collector, OTEL_TRACES_SAMPLER="parentbased_always_on")
+    await wait_until(
+        lambda: len(project.lines_so_far("out.jsonl")) == 1, timeout=20, what="the record is written"
+    )
+    process.terminate()
+    await asyncio.to_thread(process.wait, 20)
+
+    assert project.lines()[0]["parent"] == header
+    assert collector.spans == []
+
+
+def test_without_a_collector_the_sdk_is_not_loaded_and_no_header_written(
+    project: Project, server: StreamServer
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("""
+        import sys
+        def work(record, ctx):
+            return {"headers": sorted(ctx.headers), "loaded": "opentelemetry.sdk" in sys.modules}
+    """)
+    project.records([1])
+
+    done = run(project.root, "run", str(project.path), "--redis", server.url)
+
+    assert done.returncode == 0, done.stderr
+    assert project.lines() == [{"headers": ["rid"], "loaded": False}]
+
+
+@pytest.mark.parametrize("dead", ["refuses", "hangs"])
+def test_collector_that_takes_nothing_holds_up_neither_the_run_nor_its_end(
+    project: Project, server: StreamServer, tmp_path: Path, dead: str
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("def work(record):\n    return record")
+    project.records(range(2_000))
+    receiver = OtlpReceiver(tmp_path, hang=True)
+    with receiver if dead == "hangs" else nullcontext():
+        began = time.monotonic()
+
+        done = finish(project, server, receiver)
+
+        took = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    assert project.numbers() == list(range(2_000))
+    # One request alone may take 10 s by the standard's default; the end of a process waits 2 s for all.
+    assert took < 8
+    assert "spans were lost" in done.stderr
+
+
+def begin(
+    project: Project, server: StreamServer, collector: OtlpReceiver, **environ: str
+) -> subprocess.Popen[bytes]:
+    """Start a run that ends when it is told to."""
+    variables = clean_environ() | to(collector.endpoint, **environ)
+    return subprocess.Popen(
+        [COMMAND, "run", str(project.path), "--redis", server.url], cwd=project.root, env=variables
+    )

@@ -11,8 +11,10 @@ from rsq_pipe.streams.settlement import MAX_ENTRIES, Part, Settled, Settlement
 
 
 def script(settlement: Settlement) -> Script:
-    """Choose the script: what removes entries may write to a full server, what only adds may not."""
-    return SETTLE if any(part.entries for part in settlement.parts) else INGEST
+    """Choose the script: what only adds entries may not write to a full server, all else may."""
+    parts = settlement.parts
+    adds = any(part.outputs or part.dead or part.retries for part in parts)
+    return INGEST if adds and not any(part.entries for part in parts) else SETTLE
 
 
 def pack(settlement: Settlement, group: str, consumer: str) -> Command:

@@ -16,6 +16,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.project import Project
+from tests.support.signals import wait_until
 
 READ = "read: {source: {type: jsonl, path: '*.jsonl'}}"
 """A source over all .jsonl files of the project's folder; sinks write into folders below."""
@@ -79,6 +80,12 @@ class Lab(Project):
         client = StreamClient.from_url(url or self.url)
         run = Running(Runner(self.graph, client, **settings), client)
         self._runs.append(run)
+        return run
+
+    async def up(self, **settings: Any) -> Running:
+        """Begin a run and wait until its groundwork is laid."""
+        run = self.start(**settings)
+        await wait_until(lambda: run.runner.state is not None or run.task.done(), what="the run is up")
         return run
 
     async def run(self, timeout: float = 20.0, **settings: Any) -> Summary:

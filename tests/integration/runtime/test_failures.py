@@ -222,7 +222,7 @@ async def test_a_record_that_stopped_runs_is_condemned_by_none_of_them_and_goes_
         with pytest.raises(HandlerError, match="seven"):
             await stopping.run()
 
-    stopping.module.mended = True
+    vars(stopping.module)["mended"] = True
     summary = await stopping.run()
 
     assert summary.finished

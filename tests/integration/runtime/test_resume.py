@@ -53,13 +53,12 @@ async def test_fresh_reads_everything_again_and_replaces_what_sinks_wrote(lab: L
 async def test_fresh_is_refused_while_another_run_is_up(lab: Lab) -> None:
     lab.records(range(30))
     lab.spec(PLAIN)
-    blocked = lab.start(stages=["out"])
-    await wait_until(lambda: blocked.runner.state is not None, what="the run is up")
+    other = await lab.up(stages=["out"])
 
     with pytest.raises(PipelineBusyError):
         await lab.run(fresh=True)
 
-    await blocked.stop()
+    await other.stop()
     assert (await lab.run(fresh=True)).finished
 
 
@@ -95,8 +94,7 @@ async def test_an_interrupted_read_resumes_exactly(lab: Lab) -> None:
     """,
         top="max_backlog: 400",
     )
-    first = lab.start()
-    await wait_until(lambda: first.runner.state is not None, what="the first run is up")
+    first = await lab.up()
     await asyncio.to_thread(lab.module.reached.wait, 10)
     summary = await first.stop()
     assert not summary.finished
@@ -113,7 +111,7 @@ async def test_a_run_cut_off_in_the_middle_loses_and_repeats_nothing(lab: Lab) -
     lab.spec(PLAIN, top="max_backlog: 300")
     for wanted in (200, 900, 1_500):
         run = lab.start()
-        await wait_until(lambda: len(lab.lines_so_far()) >= wanted, what=f"{wanted} lines are written")
+        await written(lab, wanted)
         await run.abandon()
 
     await lab.run()
@@ -135,8 +133,7 @@ async def test_a_group_that_an_earlier_run_made_and_is_gone_is_not_made_anew_in_
 async def test_a_group_lost_in_mid_run_ends_the_run_with_what_can_be_done(lab: Lab, loss: str) -> None:
     lab.records(range(10))
     lab.spec(PLAIN)
-    run = lab.start(stages=["out"])
-    await wait_until(lambda: run.runner.state is not None, what="the run is up")
+    run = await lab.up(stages=["out"])
 
     if loss == "group":
         await lab.redis("XGROUP", "DESTROY", lab.key("read"), "out")
@@ -166,9 +163,8 @@ async def test_a_source_and_a_sink_that_stand_by_take_over(lab: Lab) -> None:
     lab.records(range(3_000))
     lab.spec(PLAIN, top="max_backlog: 200")
     first = lab.start()
-    await wait_until(lambda: len(lab.lines_so_far()) > 100, what="the first run writes")
-    second = lab.start()
-    await wait_until(lambda: second.runner.state is not None, what="the second run stands by")
+    await written(lab, 100)
+    second = await lab.up()
 
     assert not (await first.stop()).finished
     summary = await second.ended()
@@ -188,3 +184,7 @@ async def test_a_run_that_is_told_to_stop_at_once_stops_and_does_nothing(lab: La
     assert not summary.finished
     assert (await lab.run()).finished
     assert lab.numbers("out/all.jsonl") == list(range(1_000))
+
+
+async def written(lab: Lab, lines: int) -> None:
+    await wait_until(lambda: len(lab.lines_so_far()) >= lines, what=f"{lines} lines are written")

@@ -1,0 +1,180 @@
+"""Streams stay bounded at any difference of speed, and only what everybody acknowledged is trimmed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.runtime.lab import READ, Lab
+from tests.support.signals import wait_until
+
+BACKLOG, BATCH = 400, 50
+
+
+class Gauge:
+    """Watch how long streams get while something runs."""
+
+    def __init__(self, lab: Lab, *names: str) -> None:
+        self._lab = lab
+        self._names = names
+        self.highest = dict.fromkeys(names, 0)
+
+    async def watch(self, task: asyncio.Future[Any]) -> None:
+        while not task.done():
+            for name in self._names:
+                length = await self._lab.redis("XLEN", self._lab.key(name))
+                self.highest[name] = max(self.highest[name], length)
+            await asyncio.wait([task], timeout=0.01)
+
+
+@pytest.fixture
+def narrow(lab: Lab) -> Lab:
+    """A pipeline whose last stage takes a millisecond a record, a hundred times what the others take."""
+    lab.records(range(4_000), text="x" * 200)
+    lab.handlers("""
+        import time
+
+        def split(record):
+            return [{**record, "half": half} for half in (1, 2)]
+
+        def slow(record):
+            time.sleep(0.0005)
+            return record
+    """)
+    lab.spec(
+        f"""
+        {READ}
+        copy: {{map: {{m: n}}, workers: 2}}
+        slow: {{call: "handlers:slow"}}
+        out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+        """,
+        top=f"max_backlog: {BACKLOG}",
+    )
+    return lab
+
+
+async def test_no_stream_outgrows_its_backlog_by_more_than_a_batch_or_two_a_writer(narrow: Lab) -> None:
+    gauge = Gauge(narrow, "read", "copy", "slow")
+    run = await narrow.up()
+
+    await gauge.watch(run.task)
+
+    await run.ended()
+    assert narrow.numbers("out/all.jsonl") == list(range(4_000))
+    # Beside what is needed, a stream holds what has been acknowledged since the last trim, by whole nodes.
+    trimmed_late = 1_500
+    assert gauge.highest["read"] <= BACKLOG + 2 * BATCH + trimmed_late
+    assert gauge.highest["copy"] <= BACKLOG + 2 * 2 * BATCH + trimmed_late
+
+
+async def test_the_backlog_itself_stays_within_a_batch_or_two_a_writer(narrow: Lab) -> None:
+    run = await narrow.up()
+    backlogs = []
+
+    while not run.task.done():
+        backlogs.append((await narrow.state()).backlog)
+        await asyncio.wait([run.task], timeout=0.005)
+
+    await run.ended()
+    highest = {name: max(backlog[narrow.key(name)] for backlog in backlogs) for name in ("read", "copy")}
+    assert highest["read"] <= BACKLOG + 2 * BATCH
+    assert highest["copy"] <= BACKLOG + 2 * 2 * BATCH
+    assert highest["copy"] > BACKLOG / 2, "the source was not held back, so nothing was tested"
+
+
+async def test_a_stage_that_waits_with_retries_holds_back_what_feeds_it(lab: Lab) -> None:
+    lab.records(range(3_000))
+    lab.handlers("def broken(record):\n    raise RuntimeError('down')")
+    lab.spec(
+        f"""
+        {READ}
+        broken: {{call: "handlers:broken", retry: {{attempts: 9, backoff: {{first: 60s, max: 60s}}}}}}
+        out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+        """,
+        top=f"max_backlog: {BACKLOG}",
+    )
+    run = await lab.up()
+
+    async def waiting() -> bool:
+        return (await lab.state()).stages["broken"].retry >= BACKLOG
+
+    await wait_until(waiting, what="the stage is full of retries")
+    before = await lab.redis("HGET", lab.key("meta"), "read:out")
+    await asyncio.wait([run.task], timeout=0.3)
+
+    assert await lab.redis("HGET", lab.key("meta"), "read:out") == before
+    assert int(before) <= BACKLOG + 2 * BATCH
+    await run.stop()
+
+
+async def test_the_process_and_the_server_stay_small_at_any_difference_of_speed(narrow: Lab) -> None:
+    narrow.records(range(4_000, 20_000), text="x" * 2_000)
+    run = await narrow.up()
+
+    async def reading() -> bool:
+        return len(narrow.lines_so_far()) > 0
+
+    await wait_until(reading, what="records come through")
+    before = _resident()
+    used = []
+    for _ in range(30):
+        used.append(await _used_memory(narrow))
+        await asyncio.wait([run.task], timeout=0.05)
+    await run.stop()
+
+    assert max(used) - min(used) < 16 << 20
+    assert _resident() - before < 48 << 20
+
+
+async def test_what_every_group_acknowledged_is_trimmed(lab: Lab) -> None:
+    lab.records(range(500))
+    lab.spec(f"{READ}\nout: {{sink: {{type: jsonl, path: out/all.jsonl}}}}")
+
+    await lab.run()
+
+    assert await lab.redis("XLEN", lab.key("read")) == 0
+
+
+async def test_what_one_group_still_needs_is_not_trimmed(lab: Lab) -> None:
+    lab.records(range(500))
+    lab.spec(f"""
+        {READ}
+        quick: {{from: read, sink: {{type: jsonl, path: out/quick.jsonl}}}}
+        later: {{from: read, sink: {{type: jsonl, path: out/later.jsonl}}}}
+    """)
+    run = await lab.up(stages=["read", "quick"])
+
+    async def quick_is_done() -> bool:
+        return (await lab.state()).stages["quick"].idle and len(lab.lines_so_far("out/quick.jsonl")) == 500
+
+    await wait_until(quick_is_done, what="one of two groups has read it all")
+    await run.stop()
+    assert await lab.redis("XLEN", lab.key("read")) == 500
+
+    await lab.run()
+    assert lab.numbers("out/later.jsonl") == list(range(500))
+    assert await lab.redis("XLEN", lab.key("read")) == 0
+
+
+async def test_keep_holds_what_was_acknowledged(lab: Lab) -> None:
+    lab.records(range(500))
+    lab.spec(f"{READ}\nout: {{sink: {{type: jsonl, path: out/all.jsonl}}}}", top="keep: 1h")
+
+    await lab.run()
+
+    assert await lab.redis("XLEN", lab.key("read")) == 500
+
+
+async def _used_memory(lab: Lab) -> int:
+    text: bytes = await lab.redis("INFO", "memory")
+    (line,) = [line for line in text.decode().splitlines() if line.startswith("used_memory:")]
+    return int(line.partition(":")[2])
+
+
+def _resident() -> int:
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

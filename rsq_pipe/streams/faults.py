@@ -79,13 +79,13 @@ def refusal(reply: str, address: str) -> StreamError:
 
 
 def _group_lost(reply: str, address: str) -> GroupLostError:
-    # "No such key 'K' or consumer group 'G' ...": the words around the names differ between servers.
-    names = re.search(r"key '?(.+?)'? or consumer group '([^']*)'", reply)
+    # "No such key 'K' or consumer group 'G'", or "No such consumer group 'G' for key name 'K'".
+    key, group = re.search(r"key (?:name )?'(.+?)'", reply), re.search(r"consumer group '(.+?)'", reply)
     return GroupLostError(
         f"server {address} no longer has the stream or consumer group: {reply}; "
         "was it flushed, or the group destroyed?",
-        stream=names[1] if names else "",
-        group=names[2] if names else "",
+        stream=key[1] if key else "",
+        group=group[1] if group else "",
     )
 
 

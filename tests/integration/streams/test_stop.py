@@ -72,6 +72,32 @@ async def test_an_interruption_before_a_read_keeps_it_from_blocking(consume: Con
     assert await asyncio.wait_for(reader.read(10, 30_000), 1.0) == []
 
 
+async def test_stop_ends_a_read_of_a_user_who_may_not_unblock(
+    server: StreamServer, client: StreamClient, stream: str, name: str
+) -> None:
+    rights = ("on", ">secret", "~*", "+@all", "-client")
+    await client.channel.execute("ACL", "SETUSER", name, *rights, key="")
+    async with StreamClient("127.0.0.1", server.port, username=name, password="secret") as limited:
+        consumer = StreamConsumer(limited, stream, settings(block_ms=30_000), Recorder())
+        run = asyncio.create_task(consumer.run())
+        await blocked(consumer)
+
+        consumer.stop()
+
+        await asyncio.wait_for(run, 1.0)
+
+
+async def test_a_paused_consumer_stops(consume: Consume) -> None:
+    consumer = consume(Recorder())
+    consumer.pause()
+    run = asyncio.create_task(consumer.run())
+    await wait_until(lambda: consumer._membership._turns)
+
+    consumer.stop()
+
+    await asyncio.wait_for(run, 1.0)
+
+
 async def test_stop_finishes_and_settles_the_batch_in_hand(
     client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
 ) -> None:

@@ -102,10 +102,22 @@ def parse(reply: str) -> Exception:
 
 
 def test_errors_carry_their_facts() -> None:
-    lost = translate(vendor.ResponseError("NOGROUP No such key 'a' or consumer group 'g' in XACK"), ADDRESS)
     full = translate(vendor.ResponseError("STREAMFULL 1000 a stream"), ADDRESS)
+
+    assert isinstance(full, StreamFullError)
+    assert (full.stream, full.bound) == ("a stream", 1000)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "NOGROUP No such key 'a' or consumer group 'g' in XREADGROUP with GROUP option",
+        "NOGROUP No such key 'a' or consumer group 'g'",
+        "NOGROUP No such consumer group 'g' for key name 'a'",
+    ],
+)
+def test_a_lost_group_is_named_however_the_command_says_it(reply: str) -> None:
+    lost = translate(vendor.ResponseError(reply), ADDRESS)
 
     assert isinstance(lost, GroupLostError)
     assert (lost.stream, lost.group) == ("a", "g")
-    assert isinstance(full, StreamFullError)
-    assert (full.stream, full.bound) == ("a stream", 1000)

@@ -31,7 +31,8 @@ NEEDS = (
     Need(
         "nothing can be settled: no stage runs",
         (
-            *("MULTI", "EVALSHA 0 1 KEY", "SCRIPT|LOAD probe", "TIME", "TYPE KEY", "EXISTS KEY", "XLEN KEY"),
+            *("MULTI", "EXEC", "DISCARD"),
+            *("EVALSHA 0 1 KEY", "SCRIPT|LOAD probe", "TIME", "TYPE KEY", "EXISTS KEY", "XLEN KEY"),
             *("XADD KEY NOMKSTREAM * probe 1", "XACK KEY probe 0-1", "XPENDING KEY probe"),
             *("HSET KEY probe", "HINCRBY KEY probe none", "HGET KEY probe", "HMGET KEY probe"),
         ),
@@ -74,6 +75,9 @@ NEEDS = (
 )
 
 
+_FRAME = ("MULTI", "DISCARD", "EXEC")
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """
@@ -99,21 +103,22 @@ async def probe(client: StreamClient, key: str) -> Rights:
     Redis: MULTI, each command, DISCARD.
     """
     channel = client.channel
-    # MULTI alone first: were it refused, what follows in the same write would be run.
-    opened, _ = await channel.exchange([["MULTI"], ["DISCARD"]], key=key)
-    if said := refused(opened, channel.address):
-        return Rights({"multi": said}, key)
-    names = [words.split()[0] for need in NEEDS for words in need.commands if words != "MULTI"]
-    calls = [_call(words, key) for need in NEEDS for words in need.commands if words != "MULTI"]
+    # Alone first: were MULTI refused, what follows in the same write would be run. The EXEC finds nothing.
+    opened = await channel.exchange([[name] for name in _FRAME], key=key)
+    said = (refused(reply, channel.address) for reply in opened)
+    denied = {name.lower(): words for name, words in zip(_FRAME, said, strict=True) if _is_denial(words)}
+    if "multi" in denied or "discard" in denied:
+        return Rights(denied, key)
+    names = [words.split()[0] for need in NEEDS for words in need.commands if words not in _FRAME]
+    calls = [_call(words, key) for need in NEEDS for words in need.commands if words not in _FRAME]
     _, *replies, _ = await channel.exchange([["MULTI"], *calls, ["DISCARD"]], key=key)
-    denied: dict[str, str] = {}
     key_refused = False
     for name, reply in zip(names, replies, strict=True):
-        said = refused(reply, channel.address)
-        if "access a key" in said or "access one of the keys" in said:
+        words = refused(reply, channel.address)
+        if "access a key" in words:
             key_refused = True
-        elif "NOPERM" in said or "unknown command" in said:
-            denied[name.lower()] = said
+        elif _is_denial(words):
+            denied[name.lower()] = words
     return Rights(denied, key, key_refused)
 
 
@@ -127,9 +132,9 @@ def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
             "every key of a pipeline begins with its name in braces; without them nothing runs",
             f"ACL SETUSER {name} ~{pattern}",
         )
-    if "multi" in rights.commands:
+    if "multi" in rights.commands or "discard" in rights.commands:
         yield Finding(
-            *("rights", "problem", f"user {name!r} may not run MULTI"),
+            *("rights", "problem", f"user {name!r} may not run MULTI and DISCARD"),
             "no pipeline runs; and the other rights could not be tried, since that is done inside MULTI",
             f"ACL SETUSER {name} +multi +exec +discard, and ask again",
         )
@@ -147,6 +152,10 @@ def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
         yield Finding(
             "rights", "ok", f"user {name!r} may run all {count} commands", "every feature can be used"
         )
+
+
+def _is_denial(words: str) -> bool:
+    return "NOPERM" in words or "unknown command" in words
 
 
 def _call(words: str, key: str) -> Command:

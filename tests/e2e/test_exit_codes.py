@@ -1,0 +1,138 @@
+"""One exit code a cause, for all commands: docs/reference/exit-codes.md."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.cli import main as command_line
+from tests.support.command_line import rsq_pipe, start
+from tests.support.project import Project
+from tests.support.server import StreamServer
+from tests.support.signals import eventually
+
+READ = "read: {source: {type: jsonl, path: in.jsonl}}"
+OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
+UNREACHABLE = "redis://127.0.0.1:1"
+
+
+@pytest.fixture
+def project(name: str, tmp_path: Path) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.records(range(4))
+    project.spec(f"{READ}\n{OUT}")
+    return project
+
+
+def run(project: Project, server: StreamServer) -> tuple[int, str]:
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def test_0_a_run_that_is_done(project: Project, server: StreamServer) -> None:
+    assert run(project, server)[0] == 0
+
+
+def test_1_a_stage_that_cannot_go_on(project: Project, server: StreamServer) -> None:
+    project.spec(f'{READ}\nadd: {{map: {{m: "missing"}}, on_error: stop}}\n{OUT}')
+
+    code, said = run(project, server)
+
+    assert code == 1
+    assert "'add'" in said
+
+
+def test_1_a_doctor_who_finds_a_problem(project: Project, server: StreamServer) -> None:
+    done = rsq_pipe("doctor", project.path, "--redis", server.url, cwd=project.root)
+
+    assert done.returncode == 1
+    assert "problem persistence: appendonly no" in done.stdout
+
+
+def test_0_a_doctor_who_finds_none(project: Project, own_server: StreamServer) -> None:
+    done = rsq_pipe("doctor", "--redis", own_server.tcp_url, cwd=project.root)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("no-such-command",),
+        ("status", "--no-such-option"),
+        ("doctor",),
+        ("graph", "no-such-file.yaml"),
+        ("run", "pipeline.yaml", "--stage", "no-such-stage"),
+        ("status", "pipeline.yaml", "--redis", "not-a-url"),
+        ("status", "pipeline.yaml", "--max-oldest", "5 minutes"),
+    ],
+    ids=" ".join,
+)
+def test_2_a_wrong_command_line(project: Project, words: tuple[str, ...]) -> None:
+    done = rsq_pipe(*words, cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "status", "graph", "doctor"])
+def test_2_a_wrong_pipeline_file(project: Project, command: str) -> None:
+    project.spec("read: {source: {type: jsonl}}")
+
+    done = rsq_pipe(command, project.path, cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pipeline.yaml:" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("run",), ("status",), ("graph", "--live"), ("doctor",)], ids=" ".join)
+def test_3_a_server_that_is_not_reachable(project: Project, words: tuple[str, ...]) -> None:
+    done = rsq_pipe(*words, project.path, "--redis", UNREACHABLE, cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "127.0.0.1:1 is not reachable" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_4_dead_letters_that_appeared(project: Project, server: StreamServer) -> None:
+    project.spec(f'{READ}\nadd: {{map: {{m: "1 / n"}}}}\n{OUT}')
+
+    assert run(project, server)[0] == 4
+    assert run(project, server)[0] == 0  # they were there before
+
+
+def test_70_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(command_line.COMMANDS, "faulty", ("tests.e2e.no_such_module", ""))
+    monkeypatch.setattr("sys.argv", ["rsq-pipe", "faulty"])
+
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+
+    assert ended.value.code == 70
+    assert "this is a fault of rsq-pipe: ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_130_a_second_signal_while_a_run_drains(project: Project, server: StreamServer) -> None:
+    project.handlers("""
+        import pathlib, time
+
+        def hang(record: dict) -> dict:
+            pathlib.Path("handling").touch()
+            time.sleep(60)
+            return record
+    """)
+    project.spec(f"{READ}\nhang: {{call: 'handlers:hang'}}\n{OUT}")
+    process = start("run", project.path, "--redis", server.url, "--log-format", "json", cwd=project.root)
+    try:
+        eventually((project.root / "handling").exists, timeout=20, what="a handler is called")
+
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=10) == 130
+    finally:
+        process.kill()
+        process.communicate()

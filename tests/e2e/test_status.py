@@ -1,0 +1,160 @@
+"""`rsq-pipe status` as a process: for people, for machines, as a probe."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import rsq_pipe, start
+from tests.support.project import Project
+from tests.support.server import StreamServer
+
+STAGES = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    odd: {map: {m: "1 / (n % 2)"}}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+
+
+@pytest.fixture
+def project(name: str, tmp_path: Path) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.spec(STAGES)
+    project.records(range(10))
+    return project
+
+
+@pytest.fixture
+def finished(project: Project, server: StreamServer) -> Project:
+    """A pipeline that has run on the server, and left five dead letters."""
+    done = rsq_pipe("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=server.url)
+    assert done.returncode == 4, done.stderr
+    return project
+
+
+@contextmanager
+def watching(project: Project, url: str) -> Iterator[subprocess.Popen[str]]:
+    """Watch as JSON until the test is over."""
+    words = ("status", project.path, "--watch", "--every", "50ms", "--json", "--redis", url)
+    process = start(*words, cwd=project.root)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def seen(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Read what is printed until there is a document of the wanted kind; the test's timeout ends the wait."""
+    assert process.stdout is not None
+    return next(document for line in process.stdout if wanted(document := json.loads(line)))
+
+
+def test_an_embedded_server_that_was_never_started_is_not_started_to_look(project: Project) -> None:
+    done = rsq_pipe("status", project.path, cwd=project.root)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{project.pipeline}: never ran: its embedded server was never started\n"
+    assert list((project.root / ".rsq").iterdir()) == []
+
+
+def test_an_embedded_server_that_has_ended_is_started_to_see_what_is_left(project: Project) -> None:
+    rsq_pipe("run", project.path, cwd=project.root)
+
+    done = rsq_pipe("status", project.path, "--json", cwd=project.root)
+
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert (status["ran"], status["runs"], status["drained"]) == (True, [], True)
+    assert {stage["name"]: stage["dead"] for stage in status["stages"]} == {"read": 0, "odd": 5, "out": 0}
+
+
+def test_the_table_has_a_line_a_stage(finished: Project, server: StreamServer) -> None:
+    done = rsq_pipe("status", finished.path, "--redis", server.url, cwd=finished.root)
+
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{finished.pipeline} on {server.url}: not running, drained"
+    assert [line.split()[0] for line in lines[1:]] == ["stage", "read", "odd", "out"]
+    assert lines[3].split() == ["odd", "0", "0", "0", "5", "0", "-", "10"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "code", "said"),
+    [
+        (["--max-dlq", "5", "--max-lag", "0", "--max-oldest", "1s"], 0, ""),
+        (["--max-dlq", "4"], 1, "! stage 'odd': 5 dead letters; --max-dlq is 4"),
+        (["--max-dlq", "4", "--stage", "out"], 0, ""),
+    ],
+    ids=["holds", "passed", "passed by another stage"],
+)
+def test_a_bound_that_is_passed_is_named_and_the_exit_code(
+    finished: Project, server: StreamServer, bounds: list[str], code: int, said: str
+) -> None:
+    done = rsq_pipe("status", finished.path, "--redis", server.url, *bounds, cwd=finished.root)
+
+    assert done.returncode == code
+    assert said in done.stdout
+    assert done.stdout.count("!") == code
+
+
+def test_a_breach_stands_in_the_json_document(finished: Project, server: StreamServer) -> None:
+    done = rsq_pipe(
+        "status", finished.path, "--json", "--max-dlq", "0", "--redis", server.url, cwd=finished.root
+    )
+
+    assert done.returncode == 1
+    (breach,) = json.loads(done.stdout)["breaches"]
+    assert (breach["bound"], breach["stage"], breach["seen"], breach["limit"]) == ("max-dlq", "odd", 5, 0)
+
+
+def test_a_server_that_is_not_there_is_code_3_without_a_traceback(project: Project) -> None:
+    done = rsq_pipe("status", project.path, "--redis", "redis://127.0.0.1:1", cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("rsq-pipe: server 127.0.0.1:1 is not reachable")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stage_that_does_not_exist_is_the_users_mistake(project: Project) -> None:
+    done = rsq_pipe("status", project.path, "--stage", "ood", cwd=project.root)
+
+    assert done.returncode == 2
+    assert "did you mean 'odd'?" in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_watching_goes_on_through_an_outage_and_ends_with_ctrl_c(
+    project: Project, own_server: StreamServer
+) -> None:
+    rsq_pipe("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=own_server.tcp_url)
+    with watching(project, own_server.tcp_url) as process:
+        seen(process, lambda document: document["ran"])
+
+        own_server.kill()
+        assert "not reachable" in seen(process, lambda document: "error" in document)["error"]
+
+        own_server.start()
+        assert seen(process, lambda document: "error" not in document)["ran"]
+
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_run_under_way_has_a_rate_and_consumers(project: Project, server: StreamServer, name: str) -> None:
+    project.spec(f'odd: {{from: {{stream: {name}-in}}, map: {{m: "n"}}}}\nout: {{sink: {{type: stdout}}}}')
+    run = start("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=server.url)
+    try:
+        with watching(project, server.url) as process:
+            found = seen(process, lambda document: all(stage["alive"] for stage in document["stages"]))
+            assert len(found["runs"]) == 1
+        once = rsq_pipe("status", project.path, "--json", "--redis", server.url, cwd=project.root)
+        assert [stage["rate"] for stage in json.loads(once.stdout)["stages"]] == [0.0, 0.0]
+    finally:
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=20)

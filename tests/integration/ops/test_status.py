@@ -1,0 +1,192 @@
+"""The status of pipelines on real servers: what waits, who works, what is lost; looking changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.ops.bounds import Bounds
+from rsq_pipe.ops.status import PipelineStatus, StageStatus, look
+from rsq_pipe.runtime import groundwork
+from rsq_pipe.streams.worker import worker_name
+from tests.integration.runtime.lab import READ, Lab
+from tests.support.server import StreamServer
+from tests.support.signals import wait_until
+
+PLAIN = f"""
+    {READ}
+    add: {{map: {{m: "n + 1"}}}}
+    out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+"""
+OUTSIDE = """
+    add: {from: {stream: NAME}, map: {m: "n + 1"}}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+
+
+@pytest.fixture
+async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
+    lab = Lab(tmp_path / "project", name, server.url)
+    yield lab
+    await lab.close()
+
+
+@pytest.fixture
+async def waiting(lab: Lab) -> Lab:
+    """A pipeline that has been laid out, with five entries before its stage `add` and nobody at work."""
+    lab.spec(PLAIN)
+    await groundwork.lay(lab.client, lab.graph)
+    for number in range(5):
+        await lab.redis("XADD", lab.key("read"), "*", "data", f'{{"n": {number}}}')
+    return lab
+
+
+async def stage(lab: Lab, name: str) -> StageStatus:
+    status = await look(lab.client, lab.graph)
+    return next(stage for stage in status.stages if stage.name == name)
+
+
+def name_of_the_dead(role: str) -> str:
+    """Make the name of a worker whose process is gone."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host, _, _ = worker_name(role).rpartition("_")
+    return f"{host}_{ended.pid}-00c0ffee"
+
+
+async def keys(lab: Lab) -> dict[bytes, bytes]:
+    """Read every key of the pipeline, with all that is in it."""
+    found = await lab.redis("KEYS", lab.key("*").replace("{", "[{]"))
+    return {key: await lab.redis("DUMP", key) for key in found}
+
+
+async def test_a_pipeline_that_never_ran_says_so_and_looking_creates_nothing(lab: Lab) -> None:
+    lab.spec(PLAIN)
+
+    status = await look(lab.client, lab.graph)
+
+    assert not status.ran
+    assert [stage.state for stage in status.stages] == ["new"] * 3
+    assert await keys(lab) == {}
+
+
+async def test_looking_changes_nothing_of_what_waits(waiting: Lab) -> None:
+    before = await keys(waiting)
+
+    await look(waiting.client, waiting.graph)
+
+    assert await keys(waiting) == before
+    assert len(before) > 1
+
+
+async def test_a_finished_pipeline_is_drained_and_counted(lab: Lab) -> None:
+    lab.records(range(30))
+    lab.spec(PLAIN)
+    await lab.run()
+
+    status = await look(lab.client, lab.graph)
+
+    assert (status.ran, status.changed, status.drained, status.runs) == (True, False, True, ())
+    assert [(stage.name, stage.done, stage.alive) for stage in status.stages] == [
+        ("read", 30, 0),
+        ("add", 30, 0),
+        ("out", 30, 0),
+    ]
+
+
+async def test_what_nobody_was_given_is_lag_and_has_an_age(waiting: Lab) -> None:
+    seen = await stage(waiting, "add")
+
+    assert (seen.lag, seen.pending, seen.alive, seen.gone) == (5, 0, 0, 0)
+    assert seen.oldest_seconds is not None
+    assert 0 <= seen.oldest_seconds < 30
+    assert seen.oldest_pending_seconds is None
+
+
+async def test_what_a_dead_worker_had_in_hand_is_pending_and_the_worker_gone(waiting: Lab) -> None:
+    dead = name_of_the_dead("add")
+    await waiting.redis("XREADGROUP", "GROUP", "add", dead, "COUNT", 3, "STREAMS", waiting.key("read"), ">")
+
+    seen = await stage(waiting, "add")
+
+    assert (seen.lag, seen.pending, seen.alive, seen.gone) == (2, 3, 0, 1)
+    assert seen.oldest_pending_seconds == seen.oldest_seconds
+
+
+async def test_a_running_pipeline_shows_its_process_its_consumers_and_its_rate(lab: Lab) -> None:
+    lab.records(range(30))
+    lab.spec(OUTSIDE.replace("NAME", f"{lab.pipeline}-in"))
+    lab.start()
+
+    async def at_work() -> PipelineStatus | None:
+        status = await look(lab.client, lab.graph)
+        return status if status.runs and all(stage.alive for stage in status.stages) else None
+
+    before = await wait_until(at_work, what="both stages have consumers")
+    for number in range(40):
+        await lab.redis("XADD", f"{lab.pipeline}-in", "*", "data", f'{{"n": {number}}}')
+    await wait_until(lambda: len(lab.lines_so_far()) == 40, what="40 records are written")
+
+    async def counted() -> PipelineStatus | None:
+        status = await look(lab.client, lab.graph)
+        return status if status.drained else None
+
+    after = await wait_until(counted, what="the last batch is settled")
+    assert before is not None
+    assert after is not None
+    after = after.since(before)
+    assert len(after.runs) == 1
+    assert all(stage.rate and stage.rate > 0 for stage in after.stages)
+    assert [stage.done for stage in after.stages] == [40, 40]
+
+
+async def test_dead_letters_are_counted_by_stage_and_pass_their_bound(lab: Lab) -> None:
+    lab.records(range(10))
+    lab.spec(
+        f'{READ}\nodd: {{map: {{m: "1 / (n % 2)"}}}}\nout: {{sink: {{type: jsonl, path: out/all.jsonl}}}}'
+    )
+    await lab.run()
+
+    status = await look(lab.client, lab.graph)
+
+    assert {stage.name: stage.dead for stage in status.stages} == {"read": 0, "odd": 5, "out": 0}
+    (breach,) = Bounds(dlq=4).breaches(status)
+    assert (breach.bound, breach.stage, breach.seen) == ("max-dlq", "odd", 5)
+
+
+async def test_a_lag_the_server_cannot_tell_is_unknown_and_bounded_by_the_stream(waiting: Lab) -> None:
+    key = waiting.key("read")
+    await waiting.redis("XREADGROUP", "GROUP", "add", "one", "COUNT", 1, "STREAMS", key, ">")
+    ids = [entry_id for entry_id, _ in await waiting.entries(key)]
+    await waiting.redis("XDEL", key, ids[3])
+
+    seen = await stage(waiting, "add")
+
+    assert (seen.lag, seen.lag_at_most) == (None, 4)
+    assert [breach.bound for breach in Bounds(lag=3).breaches(await look(waiting.client, waiting.graph))] == [
+        "max-lag"
+    ]
+
+
+async def test_a_destroyed_group_is_lost_and_a_breach_of_its_own(waiting: Lab) -> None:
+    await waiting.redis("XGROUP", "DESTROY", waiting.key("read"), "add")
+
+    status = await look(waiting.client, waiting.graph)
+
+    assert [stage.state for stage in status.stages] == ["ok", "lost", "ok"]
+    assert [(breach.bound, breach.stage) for breach in Bounds().breaches(status)] == [("lost", "add")]
+
+
+async def test_a_stage_added_since_the_last_run_is_new_and_has_all_of_its_stream_before_it(
+    waiting: Lab,
+) -> None:
+    waiting.spec(PLAIN + '    more: {from: read, map: {m: "n"}}\n')
+
+    seen = await stage(waiting, "more")
+
+    assert (seen.state, seen.lag) == ("new", 5)
+    assert (await look(waiting.client, waiting.graph)).changed

@@ -1,0 +1,42 @@
+"""The command line as users call it: a process in a folder, its output and its exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMMAND = Path(sys.executable).parent / "rsq-pipe"
+
+
+def rsq_pipe(
+    *arguments: str | Path, cwd: Path, timeout: float = 50, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `rsq-pipe ...` to its end; the test run's own settings do not reach it."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        cwd=cwd,
+        env=_environ(environ),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def start(*arguments: str | Path, cwd: Path, **environ: str) -> subprocess.Popen[str]:
+    """Start `rsq-pipe ...`, with its output in pipes."""
+    return subprocess.Popen(
+        [COMMAND, *arguments],
+        cwd=cwd,
+        env=_environ(environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _environ(own: dict[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RSQ_", "OTEL_"))}
+    return {**inherited, **own}

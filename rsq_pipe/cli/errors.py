@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 
+from rsq_pipe.cli.printable import printable
 from rsq_pipe.errors import (
     RsqPipeError,
     ServerStartError,
@@ -33,7 +34,7 @@ def exit_code(error: RsqPipeError) -> int:
 def report(error: RsqPipeError) -> None:
     """Print what happened, without a traceback; problems of a spec already begin with their place."""
     prefix = "" if isinstance(error, SpecError) else "rsq-pipe: "
-    sys.stderr.write(f"{prefix}{error}\n")
+    sys.stderr.write(f"{prefix}{printable(str(error))}\n")
     if isinstance(error, SpecValidationError):
         count = len(error.problems)
         sys.stderr.write(f"rsq-pipe: {count} {'mistake' if count == 1 else 'mistakes'}; nothing was run\n")
@@ -41,9 +42,10 @@ def report(error: RsqPipeError) -> None:
 
 def report_fault(error: Exception, *, debug: bool) -> int:
     """Own up to an error that is nobody's mistake but ours."""
-    sys.stderr.write(f"rsq-pipe: this is a fault of rsq-pipe: {type(error).__name__}: {error}\n")
+    what = printable(f"{type(error).__name__}: {error}")
+    sys.stderr.write(f"rsq-pipe: this is a fault of rsq-pipe: {what}\n")
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
     else:
         sys.stderr.write("Run it again with RSQ_DEBUG=1 for the traceback, and please report that.\n")
     return OUR_FAULT

@@ -12,6 +12,7 @@ from click.exceptions import Exit
 from rich_click.rich_context import RichContext
 
 from rsq_pipe.cli.errors import exit_code, report, report_fault
+from rsq_pipe.cli.printable import printable
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.version import __version__
@@ -81,6 +82,8 @@ def main() -> None:
         code = cli(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as exc:
+        # A user may have mistaken a place, and written a URL with its password where it is quoted.
+        exc.message = printable(exc.message)  # type: ignore[misc]  # click says Final, and reads it late
         exc.show()
         code = exc.exit_code
     except Exit as exc:

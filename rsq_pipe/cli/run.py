@@ -17,6 +17,7 @@ from rich.console import Console
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.progress import is_lively, show
+from rsq_pipe.cli.server_address import connect
 from rsq_pipe.cli.table import summary_table
 from rsq_pipe.errors import DrainTimeoutError
 from rsq_pipe.runtime.runner import Runner
@@ -26,8 +27,6 @@ from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.spec.suggestion import suggest
-from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.telemetry import redaction
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
 from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
@@ -116,12 +115,10 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     set_up(log_format)
     graph = load(spec)
-    redaction.add(graph.secrets)
     names = _known(graph, stages)
     _calm_the_collector()
     with ExitStack() as stack:
         address = url or graph.redis_url or stack.enter_context(acquire(graph.root)).url
-        redaction.add_url(address)
         if processes > 1:
             options = _options(stages, drain_timeout, log_format)
             options += _watching(trace_file, metrics_port, metrics_host)
@@ -152,7 +149,7 @@ async def _run(
     fresh: bool,
     drain_timeout: float | None,
 ) -> Summary:
-    async with _client(address) as client:
+    async with connect(address) as client:
         runner = Runner(
             *(graph, client), stages=names, fresh=fresh, drain_timeout=drain_timeout, observer=observer
         )
@@ -168,7 +165,7 @@ async def _run(
 async def _supervise(
     graph: Graph, address: str, processes: int, options: Sequence[str], *, fresh: bool
 ) -> Summary:
-    async with _client(address) as client:
+    async with connect(address) as client:
         supervisor = Supervisor(graph, client, address, processes=processes, options=options, fresh=fresh)
         return await _until_told(supervisor.stop, supervisor.run)
 
@@ -222,13 +219,6 @@ def _calm_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-
-
-def _client(address: str) -> StreamClient:
-    try:
-        return StreamClient.from_url(address, client_name="rsq-pipe")
-    except ValueError as exc:
-        raise click.UsageError(f"the server's URL: {exc}") from exc
 
 
 def _known(graph: Graph, stages: Sequence[str]) -> list[str] | None:

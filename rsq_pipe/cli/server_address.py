@@ -10,6 +10,7 @@ import rich_click as click
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.telemetry import redaction
 
 redis_option = click.option(
     "--redis",
@@ -38,6 +39,7 @@ def server_address(graph: Graph, url: str | None) -> Iterator[str]:
 
 def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
     """Make a client, shown as `name` by CLIENT LIST; a URL that is none is the user's mistake."""
+    redaction.add_url(address)
     try:
         return StreamClient.from_url(address, client_name=name)
     except ValueError as exc:

@@ -13,6 +13,7 @@ from rsq_pipe.errors import SpecSyntaxError
 from rsq_pipe.spec.document import Document, Path_, Place, spell
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.variables import Variables
+from rsq_pipe.telemetry import redaction
 
 MAX_BYTES = 2**20
 MAX_VALUES = 20_000  # with aliases expanded: ten lines of nested aliases can stand for billions of values
@@ -114,6 +115,7 @@ class _Builder:
             return document
         document.value = self._value(node, ())
         document.secrets = tuple(dict.fromkeys(self._variables.secrets))
+        redaction.add(document.secrets)
         return document
 
     def _value(self, node: yaml.Node, path: Path_) -> Any:

@@ -63,4 +63,6 @@ def _spellings(secret: str) -> set[str]:
         for line in lines
         for form in (line, quote(line, safe=""), quote_plus(line), json.dumps(line)[1:-1], repr(line)[1:-1])
     }
+    # Once more: a value's repr inside JSON, say.
+    spelt |= {json.dumps(form)[1:-1] for form in spelt}
     return {form for form in spelt if len(form) >= SHORTEST}

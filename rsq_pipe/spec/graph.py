@@ -61,11 +61,18 @@ class ConnectorRef:
 
 @dataclass(frozen=True, slots=True)
 class HandlerRef:
-    """Name a handler: `text` is `module:function` as the user wrote it."""
+    """
+    Name a handler.
+
+    Args:
+        text: `module:function` as the user wrote it.
+        root: The folder its module is imported from; None for the project root.
+    """
 
     module: str
     function: str
     text: str
+    root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

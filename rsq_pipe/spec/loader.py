@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.resolution import resolve
-from rsq_pipe.spec.root import project_root
+from rsq_pipe.spec.root import handler_root, project_root
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import Draft, draft
 from rsq_pipe.spec.wiring import report_unread, wire
@@ -76,7 +76,9 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
         )
         return Checked(None, tuple(document.problems))
     pipeline = validate(document, Pipeline, value, ())
-    drafts = _drafts(document, value.get("stages"))
+    drafts = {
+        name: _at_home(stage, path, root) for name, stage in _drafts(document, value.get("stages")).items()
+    }
     wiring = wire(document, str(value.get("pipeline")), drafts)
     for stage in drafts.values():
         _check_handler(document, stage, root)
@@ -101,12 +103,20 @@ def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
     return {name: draft(document, name, value) for name, value in stages.items()}
 
 
+def _at_home(stage: Draft, path: Path, root: Path) -> Draft:
+    """Note the folder of a handler that stands beside the pipeline file and not under the root."""
+    if not isinstance(stage.options, HandlerRef):
+        return stage
+    home = handler_root(stage.options.module, path, root)
+    return stage if home == root else replace(stage, options=replace(stage.options, root=home))
+
+
 def _check_handler(document: Document, stage: Draft, root: Path) -> None:
     if not isinstance(stage.options, HandlerRef):
         return
     path: Path_ = (*stage.path, "call")
     try:
-        printed = check_handler(stage.options, root)
+        printed = check_handler(stage.options, stage.options.root or root)
     except HandlerNotFoundError as exc:
         document.report(path, f"stage {stage.name!r} cannot call its handler: {exc.what}", exc.fix)
         return

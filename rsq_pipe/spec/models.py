@@ -156,7 +156,7 @@ class CallStage(ReadingStage):
     """Call a Python function."""
 
     call: Annotated[str, WithJsonSchema({"type": "string", "pattern": HANDLER_PATTERN})] = Field(
-        description="The handler, `module:function`, found from the project root."
+        description="The handler, `module:function`, found from the project root, else beside this file."
     )
     with_: dict[str, Any] = Field(
         default={}, alias="with", description="Values for the handler: `ctx.values`."

@@ -1,4 +1,4 @@
-"""Root: the folder that a pipeline's relative paths and handlers are found from."""
+"""Root: the folders that a pipeline's relative paths and handlers are found from."""
 
 from __future__ import annotations
 
@@ -21,3 +21,19 @@ def project_root(spec: Path) -> Path:
             return folder
     here = Path.cwd()
     return here if spec.is_relative_to(here) else spec.parent
+
+
+def handler_root(module: str, spec: Path, root: Path) -> Path:
+    """
+    Find the folder a handler's module is imported from.
+
+    Returns:
+        The project root; the pipeline file's own folder where the module stands beside the file and not
+        under the root.
+    """
+    top, beside = module.partition(".")[0], spec.resolve().parent
+    return root if not _holds(beside, top) or _holds(root, top) else beside
+
+
+def _holds(folder: Path, module: str) -> bool:
+    return (folder / f"{module}.py").is_file() or (folder / module).is_dir()

@@ -50,7 +50,8 @@ def build(stage: Stage, *, root: Path, pipeline: str) -> Verb:
 
 def _call(stage: Stage, root: Path, pipeline: str) -> Verb:
     try:
-        handler = resolve(stage.options.module, stage.options.function, root)
+        home = stage.options.root or root
+        handler = resolve(stage.options.module, stage.options.function, home)
     except HandlerContractError as exc:
         raise HandlerContractError(f"stage {stage.name!r} calls {exc}", stage=stage.name) from exc
     except ImportError as exc:

@@ -138,6 +138,29 @@ def test_stream_connectors_pass_records_between_streams(tmp_path: Path) -> None:
     )
 
 
+def test_a_handler_beside_the_file_is_found_where_the_root_has_no_such_module(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "greetings.py").write_text("def greet(record): return record\n")
+    spec = tmp_path / "examples" / "hello.yaml"
+    spec.write_text(short("  a: {call: 'greetings:greet', to: {stream: y}}\n"))
+
+    graph = load(spec)
+
+    assert (graph.root, graph.stage("a").options.root) == (tmp_path, tmp_path / "examples")
+
+
+def test_a_handler_under_the_root_goes_before_one_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    for folder in (tmp_path, tmp_path / "examples"):
+        folder.mkdir(exist_ok=True)
+        (folder / "greetings.py").write_text("def greet(record): return record\n")
+    spec = tmp_path / "examples" / "hello.yaml"
+    spec.write_text(short("  a: {call: 'greetings:greet', to: {stream: y}}\n"))
+
+    assert load(spec).stage("a").options.root is None
+
+
 def test_options_hold_what_each_verb_needs(graph: Graph) -> None:
     read, price, route = (graph.stage(name).options for name in ("read", "price", "route"))
 

@@ -16,11 +16,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.doctor.finding import LEVELS, Finding
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
+from rsq_pipe.telemetry.redaction import redact
 
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
 WIDE = 110
@@ -51,7 +53,7 @@ def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: boo
         server, findings = asyncio.run(_examined(address, graph))
     if as_json:
         document = {"server": server, "findings": [asdict(finding) for finding in findings]}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        sys.stdout.write(redact(json.dumps(document, indent=2)) + "\n")
     else:
         _show(server, findings)
     ctx.exit(FAILED if any(finding.level == "problem" for finding in findings) else DONE)
@@ -69,11 +71,15 @@ def _show(server: str, findings: Sequence[Finding]) -> None:
     for finding in findings:
         console.print()
         console.print(
-            Text.assemble((f"{finding.level:8}", _STYLES[finding.level]), f"{finding.check}: {finding.seen}")
+            Text.assemble(
+                (f"{finding.level:8}", _STYLES[finding.level]), printable(f"{finding.check}: {finding.seen}")
+            )
         )
         console.print(Padding(Text(finding.guarantee, style="dim"), (0, 0, 0, 8), expand=False))
         if finding.mend:
-            console.print(Padding(Text(f"-> {finding.mend}", style="bold"), (0, 0, 0, 8), expand=False))
+            console.print(
+                Padding(Text(printable(f"-> {finding.mend}"), style="bold"), (0, 0, 0, 8), expand=False)
+            )
     counts = {level: sum(finding.level == level for finding in findings) for level in reversed(LEVELS)}
     console.print()
     console.print(", ".join(f"{count} {level}" for level, count in counts.items() if count))

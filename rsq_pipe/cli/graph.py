@@ -12,8 +12,10 @@ import rich_click as click
 
 from rsq_pipe.cli.diagram import dot, mermaid, text
 from rsq_pipe.cli.diagram.model import diagram
+from rsq_pipe.cli.printable import printable
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
+from rsq_pipe.telemetry.redaction import redact
 
 if TYPE_CHECKING:
     from rsq_pipe.ops.status import PipelineStatus, StageStatus
@@ -52,10 +54,10 @@ def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -
     stages = status.stages if status else ()
     drawn = diagram(graph)
     if as_json:
-        sys.stdout.write(json.dumps(drawn.document({stage.name: _live(stage) for stage in stages}), indent=2))
-        sys.stdout.write("\n")
+        document = drawn.document({stage.name: _live(stage) for stage in stages})
+        sys.stdout.write(redact(json.dumps(document, indent=2)) + "\n")
         return
-    sys.stdout.write(DRAWINGS[form](drawn, {stage.name: _note(stage) for stage in stages}))
+    sys.stdout.write(printable(DRAWINGS[form](drawn, {stage.name: _note(stage) for stage in stages})))
 
 
 def _status(graph: Graph, url: str | None) -> PipelineStatus:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.status_table import status_table
@@ -176,12 +177,14 @@ class Shown:
                 yield lambda seen: live.update(self._drawn(seen), refresh=True)
 
     def _line(self, seen: PipelineStatus | Exception) -> None:
-        document = {"error": str(seen)} if isinstance(seen, Exception) else self._document(seen)
+        document = {"error": printable(str(seen))} if isinstance(seen, Exception) else self._document(seen)
         sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()
 
     def _drawn(self, seen: PipelineStatus | Exception) -> RenderableType:
-        return Text(str(seen), style="bold red") if isinstance(seen, Exception) else self._table(seen)
+        if isinstance(seen, Exception):
+            return Text(printable(str(seen)), style="bold red")
+        return self._table(seen)
 
     def _table(self, status: PipelineStatus) -> RenderableType:
         status = status.only(self._stages)

@@ -132,3 +132,12 @@ def test_a_drawing_needs_neither_redis_nor_opentelemetry(project: Project) -> No
 
     *_, loaded = done.stdout.splitlines()
     assert not {"redis", "hiredis", "opentelemetry"} & set(loaded.split())
+
+
+def test_a_secret_in_a_path_is_masked(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "canary-in-a-path")
+
+    chain = drawn(project, "read: {source: {type: jsonl, path: '${secret:PLACE}'}}")
+
+    assert "canary" not in text.draw(chain, {}) + str(chain.document({}))
+    assert "source jsonl ***" in text.draw(chain, {})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         HandlerNotFoundError,
         HandlerTimeoutError,
         MissingFieldError,
+        PipelineBusyError,
         RecordInvalidError,
         ReplayError,
         RsqPipeError,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
         StreamFullError,
     )
     from rsq_pipe.stages.batch_handler import batch_handler
-    from rsq_pipe.stages.context import Context
+    from rsq_pipe.stages.context import BatchContext, Context, StageContext
     from rsq_pipe.stages.outcome import Drop, Emit, Reject, Retry
     from rsq_pipe.streams.client import StreamClient
     from rsq_pipe.streams.config import ConsumerConfig
@@ -51,19 +52,19 @@ if TYPE_CHECKING:
     from rsq_pipe.streams.producer import StreamProducer
     from rsq_pipe.streams.retry import DLQHandler, RetryHandler
     from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, PickleSerializer, Serializer
-    from rsq_pipe.streams.settlement import Output, Part, Settlement
+    from rsq_pipe.streams.settlement import Counters, Entry, Output, Part, Position, Settled, Settlement
     from rsq_pipe.streams.stats import ConsumerInfo, PendingEntry, StreamStats
 
 _HOMES = {
     "rsq_pipe.errors": (
         "CodecError DecodeError DrainTimeoutError EncodeError ExpressionError GroupLostError "
         "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError MissingFieldError "
-        "RecordInvalidError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
+        "PipelineBusyError RecordInvalidError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
         "ServerUnavailableError SettleError SinkError SourceError SpecError SpecSyntaxError "
         "SpecValidationError StreamError StreamFullError"
     ),
     "rsq_pipe.stages.batch_handler": "batch_handler",
-    "rsq_pipe.stages.context": "Context",
+    "rsq_pipe.stages.context": "BatchContext Context StageContext",
     "rsq_pipe.stages.outcome": "Drop Emit Reject Retry",
     "rsq_pipe.streams.client": "StreamClient",
     "rsq_pipe.streams.config": "ConsumerConfig",
@@ -74,24 +75,27 @@ _HOMES = {
     "rsq_pipe.streams.producer": "StreamProducer",
     "rsq_pipe.streams.retry": "DLQHandler RetryHandler",
     "rsq_pipe.streams.serializers": "JsonSerializer MsgpackSerializer PickleSerializer Serializer",
-    "rsq_pipe.streams.settlement": "Output Part Settlement",
+    "rsq_pipe.streams.settlement": "Counters Entry Output Part Position Settled Settlement",
     "rsq_pipe.streams.stats": "ConsumerInfo PendingEntry StreamStats",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "BatchContext",
     "CodecError",
     "ConsumerConfig",
     "ConsumerGroup",
     "ConsumerInfo",
     "ConsumerMetrics",
     "Context",
+    "Counters",
     "DLQHandler",
     "DecodeError",
     "DrainTimeoutError",
     "Drop",
     "Emit",
     "EncodeError",
+    "Entry",
     "ExpressionError",
     "GroupLostError",
     "HandlerContractError",
@@ -105,6 +109,8 @@ __all__ = [
     "Part",
     "PendingEntry",
     "PickleSerializer",
+    "PipelineBusyError",
+    "Position",
     "ProducerMetrics",
     "RecordInvalidError",
     "Reject",
@@ -117,12 +123,14 @@ __all__ = [
     "ServerTimeoutError",
     "ServerUnavailableError",
     "SettleError",
+    "Settled",
     "Settlement",
     "SinkError",
     "SourceError",
     "SpecError",
     "SpecSyntaxError",
     "SpecValidationError",
+    "StageContext",
     "StreamClient",
     "StreamConsumer",
     "StreamError",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from rsq_pipe import Reject, batch_handler
-from rsq_pipe.stages.context import BatchContext, StageContext
+from rsq_pipe import BatchContext, Reject, StageContext, batch_handler
 
 
 @batch_handler

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from rsq_pipe import Context, Reject
-from rsq_pipe.stages.context import StageContext
+from rsq_pipe import Context, Reject, StageContext
 
 
 class Line(BaseModel, extra="forbid"):

@@ -1,0 +1,188 @@
+"""What a run says of itself: to Prometheus, to a collector, and to whoever asks whether it lives."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.traced_project import COMMAND, clean_environ, run, to
+from tests.support.otlp_receiver import OtlpReceiver
+from tests.support.project import Project
+from tests.support.server import StreamServer
+from tests.support.signals import eventually
+
+STAGES = """
+    read:
+      source: {type: jsonl, path: in.jsonl}
+    work:
+      call: handlers:work
+    write:
+      sink: {type: jsonl, path: out.jsonl}
+    late:
+      from: {stream: STREAM}
+      filter: "True"
+    end:
+      sink: {type: jsonl, path: late.jsonl}
+"""
+HANDLERS = """
+    def work(record):
+        if record["n"] == 7:
+            raise ValueError("unlucky")
+        return None if record["n"] == 3 else record
+"""
+
+
+class Run:
+    """A run that lasts, and answers on a port."""
+
+    def __init__(self, project: Project, server: StreamServer) -> None:
+        self._process = subprocess.Popen(
+            [COMMAND, "run", project.path, "--redis", server.url, "--metrics-port", "0"],
+            cwd=project.root,
+            env=clean_environ(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._said: list[str] = []
+        Thread(target=self._listen, daemon=True).start()
+        try:
+            self.url = eventually(self._url, timeout=20, what="the run names its address")
+        except AssertionError:
+            self.end()
+            raise AssertionError("".join(self._said)) from None
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def values(self, metric: str) -> dict[tuple[str, ...], float]:
+        """The samples of a metric, by its stage and, where it has one, its outcome."""
+        return {
+            tuple(
+                sample.labels[label] for label in ("rsq_stage", "rsq_outcome") if label in sample.labels
+            ): sample.value
+            for family in text_string_to_metric_families(self.get("/metrics")[1])
+            for sample in family.samples
+            if sample.name == metric
+        }
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        self._said.extend(iter(self._process.stderr.readline, ""))
+
+    def _url(self) -> str:
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/metrics", "".join(self._said))
+        return found[1] if found else ""
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.spec(STAGES.replace("STREAM", f"{name}-in"))
+    project.handlers(HANDLERS)
+    project.records(range(20))
+    return project
+
+
+@pytest.fixture
+def running(project: Project, own_server: StreamServer) -> Iterator[Run]:
+    run = Run(project, own_server)
+    yield run
+    run.end()
+
+
+def test_prometheus_reads_what_became_of_the_records(running: Run) -> None:
+    def is_done() -> bool:
+        records = running.values("rsq_records_total")
+        return records.get(("write", "in")) == 18 and records["work", "dead"] == 1
+
+    eventually(is_done, timeout=20, what="all records have met their end")
+
+    records = running.values("rsq_records_total")
+    assert records["read", "out"] == 20
+    assert records["work", "dropped"] == 1
+    assert records["work", "retried"] == 2
+    assert records["work", "dead"] == 1
+    assert running.values("rsq_stage_dead_letters")["work",] == 1
+    assert running.values("rsq_stage_retry_set")["work",] == 0
+    assert running.values("rsq_stage_lag")["write",] == 0
+    assert running.values("rsq_stage_pending")["write",] == 0
+    assert running.values("rsq_stage_oldest_pending_age_seconds")["write",] == 0
+    assert running.values("messaging_process_duration_seconds_count")["work",] >= 1
+    assert running.values("rsq_batch_size_sum")["work",] == 22
+    assert running.values("rsq_end_to_end_latency_seconds_count")["write",] >= 1
+
+
+def test_run_is_ready_while_its_server_answers_and_lives_on_when_it_does_not(
+    running: Run, own_server: StreamServer
+) -> None:
+    eventually(lambda: running.get("/readyz") == (200, "ok\n"), timeout=20)
+
+    own_server.pause()
+    eventually(lambda: running.get("/readyz")[0] == 503, timeout=30, what="the run is not ready")
+    assert running.get("/livez") == (200, "ok\n")
+    own_server.resume()
+
+    eventually(lambda: running.get("/readyz")[0] == 200, timeout=30, what="the run is ready again")
+
+
+def test_other_paths_are_named_as_not_there(running: Run) -> None:
+    assert running.get("/") == (404, "there is /metrics, /livez and /readyz\n")
+
+
+def test_only_the_one_address_answers_unless_told_otherwise(running: Run) -> None:
+    port = int(running.url.rpartition(":")[2])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_port_that_is_taken_is_said_before_anything_runs(project: Project, server: StreamServer) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        done = run(project.root, "run", str(project.path), "--redis", server.url, "--metrics-port", port)
+
+    assert done.returncode == 1
+    assert f"metrics cannot be served on 127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert project.lines() == []
+
+
+def test_collector_receives_the_metrics_with_the_last_counts(
+    project: Project, server: StreamServer, tmp_path: Path
+) -> None:
+    finite = STAGES[: STAGES.index("    late:")]
+    project.spec(finite)
+    with OtlpReceiver(tmp_path) as collector:
+        done = run(
+            project.root, "run", str(project.path), "--redis", server.url, environ=to(collector.endpoint)
+        )
+        metrics = collector.metrics
+
+    assert done.returncode == 4, done.stderr
+    counts = {(point["rsq.stage"], point["rsq.outcome"]): point["value"] for point in metrics["rsq.records"]}
+    assert counts["write", "in"] == 18
+    assert counts["work", "dead"] == 1
+    assert metrics["messaging.process.duration"]
+    arrived = metrics["rsq.end_to_end.latency"]
+    assert [(point["rsq.stage"], point["value"]) for point in arrived] == [("write", 18)]

@@ -40,6 +40,11 @@ def _append_only(facts: Facts) -> Finding:
                 "hop is one step, so after that every record is still in exactly one place, and the source "
                 "resumes where the server remembers it",
             )
+        case "":
+            return Finding(
+                *("persistence", "note", seen),
+                "what the server accepted survives its crash; how much a power cut takes, it does not say",
+            )
         case _:
             return Finding(
                 *("persistence", "warning", seen),

@@ -63,6 +63,7 @@ def test_each_defect_of_a_version_is_told_with_its_source_and_the_versions_witho
         ({"appendonly": "yes", "appendfsync": "always"}, "ok"),
         ({"appendonly": "yes", "appendfsync": "everysec"}, "ok"),
         ({"appendonly": "yes", "appendfsync": "no"}, "warning"),
+        ({"appendonly": "yes"}, "note"),
         ({"appendonly": "no", "save": "3600 1"}, "warning"),
         ({"appendonly": "no", "save": ""}, "problem"),
         ({}, "note"),

@@ -50,8 +50,11 @@ type: install  ## Check types.
 
 check: lint type test  ## Do all that CI does.
 
-bench: install  ## Measure how long things take to start.
-	$(BIN)/python benchmarks/startup.py
+bench: install  ## Measure starts, and rates beside a peer and connectors; takes a quiet machine.
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.hops
+	$(BIN)/python -m benchmarks.connectors
 
 docs: install  ## Check the documents: links, commands, and every snippet that can be run.
 	$(BIN)/pytest -m docs

@@ -18,8 +18,8 @@ class Need:
 
     Args:
         effect: What does not work.
-        commands: Each with arguments that would change nothing if it were run, which it is not; KEY stands
-            for a key of the pipeline.
+        commands: Each with arguments that would change nothing if it were run, which it is not; as many as
+            it takes at least, for that is checked before the rights. KEY stands for a key of the pipeline.
     """
 
     effect: str
@@ -34,7 +34,7 @@ NEEDS = (
             *("MULTI", "EXEC", "DISCARD"),
             *("EVALSHA 0 1 KEY", "SCRIPT|LOAD probe", "TIME", "TYPE KEY", "EXISTS KEY", "XLEN KEY"),
             *("XADD KEY NOMKSTREAM * probe 1", "XACK KEY probe 0-1", "XPENDING KEY probe"),
-            *("HSET KEY probe", "HINCRBY KEY probe none", "HGET KEY probe", "HMGET KEY probe"),
+            *("HSET KEY probe 1 probe", "HINCRBY KEY probe none", "HGET KEY probe", "HMGET KEY probe"),
         ),
     ),
     Need(

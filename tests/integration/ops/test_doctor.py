@@ -10,6 +10,7 @@ import pytest
 
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.rights import NEEDS, probe
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.project import Project
@@ -110,6 +111,17 @@ async def test_a_user_without_rights_is_told_which_and_what_fails(
         "ACL SETUSER worker +xautoclaim",
     ]
     assert "no stage runs" in found["problem"][0].guarantee
+
+
+async def test_each_command_that_is_refused_is_found(own_server: StreamServer, admin: StreamClient) -> None:
+    rules = ["on", ">pw", "~*", "+multi", "+exec", "+discard"]
+    await admin.channel.execute("ACL", "SETUSER", "worker", *rules, key="x")
+
+    async with StreamClient.from_url(own_server.tcp_url, username="worker", password="pw") as client:
+        rights = await probe(client, "{orders}:doctor")
+
+    asked = {words.split()[0].lower() for need in NEEDS for words in need.commands}
+    assert asked - set(rights.commands) == {"multi", "exec", "discard"}
 
 
 async def test_the_mends_for_a_user_without_rights_make_a_healthy_user(

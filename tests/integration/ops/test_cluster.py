@@ -1,0 +1,58 @@
+"""Status and doctor in a cluster: they ask the node that carries the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.ops.doctor.checkup import examine
+from rsq_pipe.ops.status import look
+from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.client import StreamClient
+from tests.integration.runtime.lab import READ, Lab
+from tests.support.cluster import Cluster
+from tests.support.project import Project
+from tests.support.server import binaries
+
+STAGES = f"{READ}\nout: {{sink: {{type: jsonl, path: out/all.jsonl}}}}"
+
+
+@pytest.fixture(params=binaries())
+async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    async with Cluster(binaries()[request.param]) as running:
+        yield running
+
+
+async def test_pipelines_on_different_nodes_are_looked_at(cluster: Cluster, tmp_path: Path) -> None:
+    # The three tags live on different nodes, or the test would prove less than it says.
+    assert len({await cluster.owner(f"{{{name}}}:meta") for name in "abc"}) > 1
+
+    for name in "abc":
+        lab = Lab(tmp_path / name, name, cluster.url)
+        lab.records(range(7))
+        lab.spec(STAGES)
+        await lab.run()
+        status = await look(lab.client, lab.graph)
+        await lab.close()
+
+        assert (status.ran, status.drained) == (True, True)
+        assert [stage.done for stage in status.stages] == [7, 7]
+
+
+async def test_a_node_addressed_as_a_single_server_is_a_problem_with_the_right_address(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    graph = load(Project(tmp_path / "project", "a").spec(STAGES))
+    owner = await cluster.owner("{a}:meta")
+    wrong = cluster.nodes[(owner + 1) % len(cluster.nodes)]
+
+    async with StreamClient.from_url(cluster.url) as client:
+        asked_well = {finding.check: finding.level for finding in await examine(client, graph)}
+    async with StreamClient.from_url(wrong.tcp_url) as client:
+        asked_badly = {finding.check: finding for finding in await examine(client, graph)}
+
+    assert (asked_well["cluster"], asked_well["scripts"], asked_well["rights"]) == ("ok", "ok", "ok")
+    assert asked_badly["cluster"].level == "problem"
+    assert asked_badly["cluster"].mend == f"--redis redis+cluster://127.0.0.1:{wrong.port}"

@@ -1,0 +1,108 @@
+"""
+Shaken run: `rsq-pipe` as a process of the chaos tests, with short leases and a slow disk.
+
+It can also be without one of its safeties:
+
+    python -m tests.support.shaken_run SABOTAGE run pipeline.yaml --redis URL
+
+The sabotages show that the checker would notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+import time
+from typing import Any
+
+from rsq_pipe.cli.main import main
+from rsq_pipe.runtime import sink_writer, source_pump
+from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import INGEST, SETTLE, Script
+from rsq_pipe.streams.settlement import Settled, Settlement
+
+LEASE = 1.0
+"""Seconds: pauses must outlast a lease, and a test must not take minutes."""
+
+DISK = 0.01
+"""Seconds a file sink takes between writing a batch and settling it: what kills should often hit."""
+
+
+def none() -> None:
+    """The product as it is."""
+
+
+def settle_in_two_steps() -> None:
+    """Write first, acknowledge then: what many do, with any crash in between."""
+    atomic = StreamClient.settle
+
+    async def settle(self: StreamClient, settlement: Settlement, *, group: str, consumer: str) -> Settled:
+        if not group or settlement.position is not None:
+            return await atomic(self, settlement, group=group, consumer=consumer)
+        for part in settlement.parts:
+            for stream, fields in (*part.outputs, *part.dead):
+                await self.channel.execute("XADD", stream, "*", *fields, key=stream)
+            for retry in part.retries:
+                await self.channel.execute("ZADD", retry.key, 0, retry.member, key=retry.key)
+        await asyncio.sleep(0.01)
+        for part in settlement.parts:
+            for entry in part.entries:
+                await self.ack(entry.stream, group, [entry.id])
+        return Settled(settlement.parts)
+
+    StreamClient.settle = settle  # type: ignore[method-assign]
+
+
+def settle_what_others_own() -> None:
+    """Believe that entries are still ours."""
+    head = "local function holds(place, id, deliveries)\n"
+    _edit(SETTLE, head, f"{head}  do return true end\n")
+
+
+def ingest_without_looking_at_the_position() -> None:
+    """Believe that nobody else has read on."""
+    _edit(INGEST, "if stored ~= expected then", "if false then")
+
+
+def append_behind_uncommitted_lines() -> None:
+    """Open a file as it is, without cutting off what was never committed."""
+
+    def committed(self: FileTarget, file: Any, position: str | None, *, fresh: bool) -> int:
+        return int(file.size)
+
+    FileTarget._committed = committed  # type: ignore[method-assign]
+
+
+def _slow_down_the_disk() -> None:
+    append = FileTarget.append
+
+    def slow_append(self: FileTarget, data: bytes) -> None:
+        append(self, data)
+        time.sleep(DISK)
+
+    FileTarget.append = slow_append  # type: ignore[method-assign]
+
+
+def _edit(script: Script, old: str, new: str) -> None:
+    assert old in script.source, f"{script.name}.lua has changed: {old!r} is not in it"
+    script.source = script.source.replace(old, new)
+    script.sha = hashlib.sha1(script.source.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    sabotage = {
+        act.__name__: act
+        for act in (
+            none,
+            settle_in_two_steps,
+            settle_what_others_own,
+            ingest_without_looking_at_the_position,
+            append_behind_uncommitted_lines,
+        )
+    }
+    sabotage[sys.argv.pop(1)]()
+    _slow_down_the_disk()
+    sink_writer.SECONDS = source_pump.SECONDS = LEASE
+    main()

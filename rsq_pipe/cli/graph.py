@@ -80,4 +80,4 @@ def _note(stage: StageStatus) -> str:
         for name, number in numbers.items()
         if number != 0
     ]
-    return ", ".join(said) or "idle"
+    return ", ".join(said) or ("" if stage.verb == "source" else "idle")

@@ -33,6 +33,9 @@ from rsq_pipe.spec.loader import load
 BETWEEN = 0.5
 """Seconds between the two looks that a rate is made of, where something runs."""
 
+BRISKEST = 0.05
+"""Seconds between two looks of `--watch`, at least: a server is not to be kept busy by those who look."""
+
 WIDE = 160
 """Columns where there is no terminal: a log or a pipe cuts nothing off."""
 
@@ -87,7 +90,7 @@ def command(  # noqa: PLR0917  one parameter an option
     show = Shown(Bounds(max_lag, max_oldest, max_dlq), stages, as_json=as_json)
     if watch:
         with server_address(graph, url) as address:
-            asyncio.run(_watch(address, graph, show, every))
+            asyncio.run(_watch(address, graph, show, max(every, BRISKEST)))
     else:
         show.once(status_of(graph, url, rates=True))
     ctx.exit(FAILED if show.passed else DONE)

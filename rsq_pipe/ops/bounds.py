@@ -66,7 +66,7 @@ class Bounds:
         if self.oldest is not None and (stage.oldest_seconds or 0) > self.oldest:
             yield Breach(
                 *("max-oldest", name, stage.oldest_seconds, self.oldest),
-                f"stage {name!r}: its oldest entry waits since {stage.oldest_seconds:,.0f}s; "
+                f"stage {name!r}: its oldest entry has waited {stage.oldest_seconds:,.0f}s; "
                 f"--max-oldest is {format_duration(self.oldest)}",
             )
         if self.dlq is not None and stage.dead > self.dlq:

@@ -7,7 +7,7 @@ from rsq_pipe.ops.doctor.finding import Finding
 from rsq_pipe.ops.doctor.memory import judge_memory
 from rsq_pipe.ops.doctor.persistence import judge_persistence
 from rsq_pipe.ops.doctor.replication import judge_replication
-from rsq_pipe.ops.doctor.rights import judge_rights, probe
+from rsq_pipe.ops.doctor.rights import judge_rights, key_refused, probe
 from rsq_pipe.ops.doctor.scripts import judge_scripts
 from rsq_pipe.ops.doctor.timing import judge_timing
 from rsq_pipe.ops.doctor.version import judge_version
@@ -34,7 +34,15 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
         *judge_persistence(facts),
         *judge_memory(facts, graph),
         *judge_rights(await probe(client, key), facts.user),
+        *[key_refused(name, name, facts.user) for name in await _closed(client, graph)],
         *await judge_scripts(client, key),
         *judge_replication(facts),
         *judge_timing(facts),
     ]
+
+
+async def _closed(client: StreamClient, graph: Graph | None) -> list[str]:
+    """List the streams from outside that the user may not touch."""
+    stages = graph.stages if graph else ()
+    refs = {ref for stage in stages for ref in (*stage.inputs, *stage.outputs.values()) if ref.external}
+    return [name for name in sorted(ref.name for ref in refs) if (await probe(client, name)).key_refused]

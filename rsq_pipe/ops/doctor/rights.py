@@ -112,26 +112,21 @@ async def probe(client: StreamClient, key: str) -> Rights:
     names = [words.split()[0] for need in NEEDS for words in need.commands if words not in _FRAME]
     calls = [_call(words, key) for need in NEEDS for words in need.commands if words not in _FRAME]
     _, *replies, _ = await channel.exchange([["MULTI"], *calls, ["DISCARD"]], key=key)
-    key_refused = False
+    closed = False
     for name, reply in zip(names, replies, strict=True):
         words = refused(reply, channel.address)
         if "access a key" in words:
-            key_refused = True
+            closed = True
         elif _is_denial(words):
             denied[name.lower()] = words
-    return Rights(denied, key, key_refused)
+    return Rights(denied, key, key_refused=closed)
 
 
 def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
     """Judge what the user may do."""
     name = user or "USER"
     if rights.key_refused:
-        pattern = f"{rights.key.partition(':')[0]}:*"
-        yield Finding(
-            *("rights", "problem", f"user {name!r} may not use the key {rights.key!r}"),
-            "every key of a pipeline begins with its name in braces; without them nothing runs",
-            f"ACL SETUSER {name} ~{pattern}",
-        )
+        yield key_refused(rights.key, f"{rights.key.partition(':')[0]}:*", user)
     if "multi" in rights.commands or "discard" in rights.commands:
         yield Finding(
             *("rights", "problem", f"user {name!r} may not run MULTI and DISCARD"),
@@ -152,6 +147,16 @@ def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
         yield Finding(
             "rights", "ok", f"user {name!r} may run all {count} commands", "every feature can be used"
         )
+
+
+def key_refused(key: str, pattern: str, user: str) -> Finding:
+    """Say that the user may not touch a key."""
+    name = user or "USER"
+    return Finding(
+        *("rights", "problem", f"user {name!r} may not use the key {key!r}"),
+        "a stage that reads or writes it cannot run",
+        f"ACL SETUSER {name} ~{pattern}",
+    )
 
 
 def _is_denial(words: str) -> bool:

@@ -147,16 +147,19 @@ async def test_trying_rights_runs_nothing(own_server: StreamServer, admin: Strea
     assert "cmdstat_incr:" not in stats
 
 
-async def test_a_user_kept_from_the_pipelines_keys_is_told_the_pattern(
+async def test_a_user_kept_from_keys_of_the_pipeline_and_from_outside_is_told_the_patterns(
     own_server: StreamServer, admin: StreamClient, tmp_path: Path
 ) -> None:
-    spec = Project(tmp_path / "project", "orders").spec("read: {source: {type: jsonl, path: in.jsonl}}")
+    spec = Project(tmp_path / "project", "orders").spec("read: {from: {stream: orders-in}, map: {m: n}}")
     await admin.channel.execute("ACL", "SETUSER", "worker", "on", ">pw", "~other*", "+@all", key="x")
 
     async with StreamClient.from_url(own_server.tcp_url, username="worker", password="pw") as client:
         problems = [finding for finding in await examine(client, load(spec)) if finding.level == "problem"]
 
-    assert [finding.mend for finding in problems] == ["ACL SETUSER worker ~{orders}:*"]
+    assert [finding.mend for finding in problems] == [
+        "ACL SETUSER worker ~{orders}:*",
+        "ACL SETUSER worker ~orders-in",
+    ]
 
 
 async def test_a_replica_is_a_problem_and_its_primary_lacks_the_bound_on_what_a_failover_loses(

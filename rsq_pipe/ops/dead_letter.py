@@ -68,7 +68,7 @@ class DeadLetter:
         """What was raised, as `Type: message`, or a sentence."""
         return self._why("error")
 
-    @property
+    @cached_property
     def error_type(self) -> str:
         """The class of what was raised; empty where a sentence says what was wrong."""
         match = _ERROR_TYPE.fullmatch(self.error) if self.traceback else None
@@ -95,7 +95,7 @@ class DeadLetter:
         """The entry that failed, `stream/id`; for a source `stage/offset`."""
         return self._why("entry")
 
-    @property
+    @cached_property
     def at(self) -> datetime:
         """When it failed; where nobody wrote that down, when it was written."""
         with contextlib.suppress(ValueError, OverflowError):

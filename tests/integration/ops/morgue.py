@@ -1,0 +1,81 @@
+"""Morgue: a pipeline whose records fail, and its dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters import DeadLetters, find
+from rsq_pipe.ops.mending import Mending
+from rsq_pipe.ops.progress import Progress
+from rsq_pipe.ops.replay import plan_replay, replay
+from rsq_pipe.ops.selection import Selection
+from rsq_pipe.runtime.groundwork import lay
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.dead_letter import dead_letter
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.settlement import Output
+from tests.integration.runtime.lab import Lab
+
+NO_PRICE = ValueError("there is no price")
+
+
+class Morgue(Lab):
+    """Hold a pipeline of three stages: read, price, out. `price` fails records without a price."""
+
+    def shop(self) -> None:
+        """Write the pipeline's files."""
+        self.spec(
+            """
+            read: {source: {type: jsonl, path: '*.jsonl'}}
+            price: {call: 'handlers:price', retry: {attempts: 1}}
+            out: {sink: {type: jsonl, path: out/all.jsonl}}
+            """
+        )
+        self.handlers(
+            """
+            def price(order: dict) -> dict:
+                if order.get("price") is None:
+                    raise ValueError(f"order {order['n']} has no price")
+                return {**order, "total": 2 * order["price"]}
+            """
+        )
+
+    async def bury(self, numbers: Iterable[int], stage: str = "price", **headers: str) -> list[str]:
+        """Write dead letters with the payloads {"n": NUMBER}, without running anything; return their ids."""
+        await lay(self.client, self.graph)
+        await self.redis("HSET", self.key("meta"), f"{stage}:dead", "1")
+        key = self.key(f"{stage}:dlq")
+        outputs = [self._dead(key, stage, number, headers) for number in numbers]
+        commands = [["XADD", key, "*", *output.fields] for output in outputs]
+        return [reply.decode() for reply in await self.client.channel.exchange(commands, key=key)]
+
+    def _dead(self, key: str, stage: str, number: int, headers: dict[str, str]) -> Output:
+        raw = b'{"n":%d}' % number
+        headers = {"rid": f"read:{number}", "attempts": "2"} | headers
+        failed = StreamMessage("1-0", None, headers=headers, stream=self.key("read"), raw=raw)
+        return dead_letter(key, failed, reason="handler_error", stage=stage, error=NO_PRICE, attempts=3)
+
+    async def find(
+        self, *, client: StreamClient | None = None, by_name: bool = False, **selection: Any
+    ) -> DeadLetters:
+        graph = None if by_name else self.graph
+        return await find(client or self.client, self.pipeline, graph, Selection(**selection))
+
+    async def letters(self, **selection: Any) -> list[DeadLetter]:
+        found = await self.find(**selection)
+        return [letter async for page in found.pages() for letter in page.letters]
+
+    async def replay(self, found: DeadLetters | None = None, **fields: Any) -> Progress:
+        """Replay, with fields set in the payloads."""
+        progress = Progress()
+        await replay(found or await self.find(), Mending.of([], fields), progress)
+        return progress
+
+    async def plan(self, **selection: Any) -> Any:
+        return await plan_replay(await self.find(**selection), Mending())
+
+    async def rids(self, name: str) -> Sequence[str]:
+        """Read the record ids in one of the pipeline's streams."""
+        return [fields["rid"] for _, fields in await self.entries(self.key(name))]

@@ -24,6 +24,7 @@ COMMANDS = {
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
     "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, mend them, send them back."),
+    "trace": ("rsq_pipe.cli.trace", "Draw the way of one record through its pipeline."),
     "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),
     "validate": ("rsq_pipe.cli.validate", "Check pipeline files without running them."),
     "schema": ("rsq_pipe.cli.schema", "Print the JSON Schema of pipeline files."),

@@ -1,0 +1,87 @@
+"""`rsq-pipe trace`: draw the way of one record."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console
+
+from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.printable import json_line, printable
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.waterfall import waterfall
+from rsq_pipe.ops.journey.kept import Kept
+from rsq_pipe.ops.journey.step import Journey
+from rsq_pipe.ops.journey.trace_file import read_journey
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+WIDTH = 120
+"""Columns where there is no terminal."""
+
+
+@click.command("trace")
+@click.argument("name", metavar="ID")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="[SPEC]", required=False)
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What `run --trace-file FILE` wrote. Without it, the server is asked for what it still holds.",
+)
+@redis_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(  # noqa: PLR0917  one parameter an option
+    ctx: click.Context, name: str, spec: Path | None, file: Path | None, url: str | None, as_json: bool
+) -> None:
+    """
+    Draw the way of one record through its pipeline.
+
+    One line a stage: how long the record waited, how long the stage had it, the attempt, and the outcome.
+
+    ID is a record id (`read:orders.jsonl:17`), an entry id or a trace id. With --file it is found in a trace
+    file; with SPEC in the pipeline's streams, retries and dead letters. Exit code 1 if it is nowhere.
+    """
+    if (file is None) == (spec is None):
+        raise click.UsageError("name the pipeline's file, or --file FILE that `run --trace-file` wrote")
+    if file is not None:
+        journey, ui = read_journey(file, name), ""
+    else:
+        assert spec is not None
+        graph = load(spec)
+        with server_address(graph, url) as address:
+            journey, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
+    if as_json:
+        click.echo(json_line(journey.document()), nl=False)
+    elif journey.steps:
+        _draw(journey, ui)
+    else:
+        click.echo(printable(f"rsq-pipe: nothing of {name!r} in {_where(file)}"), err=True)
+    ctx.exit(DONE if journey.steps else FAILED)
+
+
+async def _kept(graph: Graph, address: str, name: str) -> Journey:
+    async with connect(address) as client:
+        return await Kept(client, graph).journey(name)
+
+
+def _draw(journey: Journey, ui: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDTH
+    rids = list(dict.fromkeys(step.rid for step in journey.steps))
+    console.print(printable(", ".join(rids)), markup=False)
+    for trace_id in journey.trace_ids:
+        console.print(f"trace {trace_id}" if not ui else f"{ui.rstrip('/')}/trace/{trace_id}", markup=False)
+    console.print()
+    console.print(waterfall(journey))
+
+
+def _where(file: Path | None) -> str:
+    if file is not None:
+        return f"the trace file {str(file)!r}; it holds the records that were sampled, and all that failed"
+    return "what the server still holds; entries all stages are done with go, unless the spec says `keep: 1h`"

@@ -1,0 +1,225 @@
+"""Journeys from Redis alone: what the server still holds of a record."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgpack
+
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.journey.step import Journey, Step, is_family
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.verdict import ATTEMPTS
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import RawEntry, range_reply
+from rsq_pipe.streams.stats import GroupInfo
+from rsq_pipe.telemetry.observer import headers_of
+from rsq_pipe.telemetry.trace_context import read
+
+PAGE = 500
+"""Entries read at once."""
+
+_NUMBER = re.compile(r"\d+-\d+|[0-9a-f]{32}")  # an entry id or a trace id
+
+
+class Kept:
+    """
+    Look for one record in everything a pipeline has on its server.
+
+    What a stage finished is gone from its input as soon as all its readers have, unless the pipeline says
+    `keep:`; so this tells where a record is, and how it came there only as far as entries are kept.
+
+    Args:
+        client: The server.
+        graph: The pipeline.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph) -> None:
+        self._client = client
+        self._graph = graph
+        self._keys = Keyspace(graph.pipeline)
+
+    async def journey(self, name: str) -> Journey:
+        """
+        Find a record's way.
+
+        Args:
+            name: A record id, an entry id or a trace id.
+
+        Raises:
+            ServerUnavailableError: The server cannot be reached.
+
+        Redis: XRANGE and ZSCAN, page by page; nothing is written.
+        """
+        wanted = await self._rids(name)
+        steps: list[Step] = []
+        for stage in self._graph.stages:
+            for key in self._outputs(stage):
+                steps += [step async for step in self._written(stage, key, wanted)]
+            again = self._keys.again(stage)
+            if stage.verb != "source":
+                async for entry in self._found(again, wanted):
+                    steps += await self._reading(stage, entry)
+            steps += [step async for step in self._waiting(stage, wanted)]
+            async for entry in self._found(self._keys.dlq(stage), wanted):
+                steps.append(_dead(DeadLetter(stage.name, entry)))
+        for stage in self._graph.stages:
+            for ref in stage.inputs:
+                if ref.external:
+                    async for entry in self._found(ref.key(self._graph.pipeline), wanted):
+                        steps += await self._reading(stage, entry)
+        return Journey.of(name, dict.fromkeys(steps))
+
+    async def _rids(self, name: str) -> set[str]:
+        """Find the records that an entry id or a trace id names; any other name is a record's own."""
+        found = {name}
+        if not _NUMBER.fullmatch(name):
+            return found
+        for key in self._streams():
+            async for entry in self._entries(key):
+                headers = entry.headers
+                context = read(headers)
+                trace = f"{context.trace_id:032x}" if context else ""
+                if name in (entry.id, trace) or headers.get("dlq-entry", "").endswith(f"/{name}"):
+                    found.add(_rid(entry))
+        return found
+
+    def _streams(self) -> list[str]:
+        found: dict[str, None] = {}
+        for stage in self._graph.stages:
+            found |= dict.fromkeys(self._keys.inputs(stage))
+            found |= dict.fromkeys([*self._outputs(stage), self._keys.dlq(stage)])
+        return list(found)
+
+    def _outputs(self, stage: Stage) -> list[str]:
+        return [self._keys.stream(ref) for ref in stage.outputs.values()]
+
+    async def _written(self, stage: Stage, key: str, wanted: set[str]) -> AsyncIterator[Step]:
+        """Tell of a stage by the entries it wrote, and of its readers by what they did with them."""
+        readers = [other for other in self._graph.stages if key in self._keys.inputs(other)]
+        async for entry in self._found(key, wanted):
+            at, trace_id = _written_at(entry.id), _trace(entry.headers)
+            yield Step(stage.name, _rid(entry), "emitted", ended=at, trace_id=trace_id)
+            for reader in readers:
+                for step in await self._reading(reader, entry):
+                    yield step
+
+    async def _reading(self, stage: Stage, entry: RawEntry) -> list[Step]:
+        """Tell what a stage has not finished."""
+        groups = {info.name: info for info in await self._client.group_info(entry.stream)}
+        group = groups.get(stage.name)
+        if group is None:
+            return []
+        step = Step(
+            stage.name,
+            _rid(entry),
+            "waiting",
+            waited=max(0.0, time.time() - _written_at(entry.id)),
+            attempt=_attempts(entry.headers) + 1,
+            trace_id=_trace(entry.headers),
+        )
+        if _is_before(group, entry.id):
+            return [_later(step, note="not yet delivered", at=_written_at(entry.id))]
+        pending = await self._client.pending_range(entry.stream, stage.name, entry.id, entry.id, 1)
+        if not pending:
+            return []
+        note = f"{pending[0].consumer}, delivery {pending[0].delivery_count}, idle {pending[0].idle_ms:,} ms"
+        return [_later(step, note=note, at=_written_at(entry.id), outcome="in hand")]
+
+    async def _waiting(self, stage: Stage, wanted: set[str]) -> AsyncIterator[Step]:
+        """Tell of the records that wait for their next attempt."""
+        key, cursor = self._keys.retry(stage), b"0"
+        while True:
+            cursor, flat = await self._client.channel.execute("ZSCAN", key, cursor, "COUNT", PAGE, key=key)
+            for member, score in zip(flat[::2], flat[1::2], strict=True):
+                _, *fields = msgpack.unpackb(member, raw=True)
+                headers = headers_of(fields)
+                if any(is_family(headers.get("rid", ""), rid) for rid in wanted):
+                    failed = _attempts(headers)
+                    yield Step(
+                        stage.name,
+                        headers["rid"],
+                        "to be retried",
+                        ended=time.time(),
+                        attempt=failed + 1,
+                        trace_id=_trace(headers),
+                        note=f"due in {float(score) / 1000 - time.time():,.1f}s; {failed} attempts failed",
+                    )
+            if cursor == b"0":
+                return
+
+    async def _found(self, key: str, wanted: set[str]) -> AsyncIterator[RawEntry]:
+        async for entry in self._entries(key):
+            rid = _rid(entry)
+            if any(is_family(rid, one) for one in wanted):
+                yield entry
+
+    async def _entries(self, key: str) -> AsyncIterator[RawEntry]:
+        start = "-"
+        while True:
+            reply = await self._client.channel.execute("XRANGE", key, start, "+", "COUNT", PAGE, key=key)
+            entries: Sequence[RawEntry] = list(range_reply(key, reply))
+            for entry in entries:
+                yield entry
+            if len(reply) < PAGE:
+                return
+            start = f"({entries[-1].id}"
+
+
+def _dead(letter: DeadLetter) -> Step:
+    return Step(
+        letter.stage,
+        letter.rid,
+        "dead-lettered",
+        ended=letter.at.timestamp(),
+        attempt=letter.attempts,
+        error=letter.error,
+        trace_id=letter.trace_id,
+        note=f"rsq-pipe dlq show SPEC {letter.name}",
+    )
+
+
+def _later(step: Step, *, note: str, at: float, outcome: str = "waiting") -> Step:
+    return Step(
+        step.stage,
+        step.rid,
+        outcome,
+        ended=at,
+        waited=step.waited,
+        attempt=step.attempt,
+        trace_id=step.trace_id,
+        note=note,
+    )
+
+
+def _rid(entry: RawEntry) -> str:
+    headers = entry.headers
+    if "dlq-entry" in headers:
+        return DeadLetter("", entry).rid
+    return headers.get("rid") or f"{entry.stream}:{entry.id}"
+
+
+def _trace(headers: Mapping[str, str]) -> str:
+    context = read(headers)
+    return f"{context.trace_id:032x}" if context else ""
+
+
+def _attempts(headers: Mapping[str, str]) -> int:
+    text = headers.get(ATTEMPTS, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _written_at(entry_id: str) -> float:
+    return int(entry_id.partition("-")[0]) / 1000
+
+
+def _is_before(group: GroupInfo, entry_id: str) -> bool:
+    return _number(group.last_delivered_id) < _number(entry_id)
+
+
+def _number(entry_id: str) -> tuple[int, int]:
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq or 0)

@@ -1,0 +1,92 @@
+"""Step: what one stage did with one record, once; a journey is some of them in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    State what is known of one attempt. Times are seconds since 1970.
+
+    Args:
+        stage: Where.
+        rid: The record's id, or that of a child.
+        outcome: `emitted`, `dropped`, `retried`, `dead-lettered`, `unsettled`; or, of what has not ended yet,
+            `waiting`, `in hand`, `to be retried`.
+        began: When the handler was called; None where only the end is known.
+        ended: When it was settled; None where it was not.
+        waited: Seconds the record had waited for it; None if unknown.
+        attempt: Which attempt this was, from 1; 0 if unknown.
+        error: Why it failed.
+        trace_id: The trace it stands in; empty if none.
+        note: What else there is to say: who has it in hand, when it is due.
+    """
+
+    stage: str
+    rid: str
+    outcome: str
+    began: float | None = None
+    ended: float | None = None
+    waited: float | None = None
+    attempt: int = 0
+    error: str = ""
+    trace_id: str = ""
+    note: str = ""
+
+    @property
+    def ran(self) -> float | None:
+        """Seconds from the handler's call to the settlement."""
+        return None if self.began is None or self.ended is None else self.ended - self.began
+
+    @property
+    def at(self) -> float:
+        """Where it stands in time."""
+        return self.began or self.ended or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """
+    Hold the steps of one record, its children included, in order of time.
+
+    Args:
+        name: The id that was asked for.
+        steps: None if nothing is known of the record.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, name: str, steps: Iterable[Step]) -> Journey:
+        """Put steps in order."""
+        return cls(name, tuple(sorted(steps, key=lambda step: step.at)))
+
+    @property
+    def trace_ids(self) -> tuple[str, ...]:
+        """The traces it stands in: one, and another for each replay."""
+        return tuple(dict.fromkeys(step.trace_id for step in self.steps if step.trace_id))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """When it began and ended, as far as that is known."""
+        times = [time for step in self.steps for time in (step.began, step.ended) if time]
+        return (min(times), max(times)) if times else (0.0, 0.0)
+
+    def document(self) -> dict[str, Any]:
+        """Give the keys of `--json`."""
+        steps = [{**asdict(step), "ran": step.ran} for step in self.steps]
+        return {"id": self.name, "trace_ids": list(self.trace_ids), "steps": steps}
+
+
+def is_family(rid: str, other: str) -> bool:
+    """Tell whether two record ids are of one record, or of it and what it was split into."""
+    longer, shorter = (rid, other) if len(rid) >= len(other) else (other, rid)
+    return longer == shorter or (
+        longer.startswith(f"{shorter}.")
+        and all(part.isdigit() for part in longer[len(shorter) + 1 :].split("."))
+    )

@@ -1,0 +1,96 @@
+"""Journeys from a trace file: what `run --trace-file` wrote, or a collector's file exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.ops.journey.step import Journey, Step, is_family
+
+_ERROR = 2
+_NANO = 1e9
+
+
+def read_journey(path: Path, name: str) -> Journey:
+    """
+    Find a record's way in a trace file.
+
+    Args:
+        path: OTLP JSON, a line an export. A last line that is cut off is left out: the file may be written.
+        name: A record id, an entry id or a trace id.
+
+    Raises:
+        RsqPipeError: The file cannot be read, or is something else.
+    """
+    rids = {name}
+    # An entry or a trace names a record; of that record the whole way is wanted, replays included.
+    for span in _spans(path):
+        facts = _facts(span)
+        if name in (facts.get("messaging.message.id"), span.get("traceId")) and "rsq.rid" in facts:
+            rids.add(facts["rsq.rid"])
+    return Journey.of(name, _steps(path, rids))
+
+
+def _steps(path: Path, rids: set[str]) -> Iterator[Step]:
+    for span in _spans(path):
+        facts = _facts(span)
+        rid = facts.get("rsq.rid", "")
+        if rid and any(is_family(rid, wanted) for wanted in rids):
+            yield _step(span, facts, rid)
+
+
+def _step(span: Mapping[str, Any], facts: Mapping[str, Any], rid: str) -> Step:
+    waited = facts.get("rsq.wait_ms")
+    status = span.get("status", {})
+    error = status.get("message", "") if status.get("code") == _ERROR else ""
+    kind = facts.get("error.type", "")
+    return Step(
+        stage=facts.get("rsq.stage", span.get("name", "")),
+        rid=rid,
+        outcome=facts.get("rsq.outcome", ""),
+        began=int(span["startTimeUnixNano"]) / _NANO,
+        ended=int(span["endTimeUnixNano"]) / _NANO,
+        waited=None if waited is None else waited / 1000,
+        attempt=facts.get("rsq.attempt", 1),
+        error=f"{kind}: {error}" if kind and error else error,
+        trace_id=span.get("traceId", ""),
+        note="" if facts.get("rsq.settled", True) else "another worker's outcome counts",
+    )
+
+
+def _spans(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield from _of_line(path, number, line)
+    except OSError as exc:
+        raise RsqPipeError(f"the trace file {str(path)!r} cannot be read: {exc.strerror}") from exc
+
+
+def _of_line(path: Path, number: int, line: bytes) -> list[Mapping[str, Any]]:
+    try:
+        document = msgspec.json.decode(line)
+        if not any(key.startswith("resource") for key in document):
+            raise KeyError("resourceSpans")
+        return [
+            span
+            for group in document.get("resourceSpans", ())
+            for scope in group["scopeSpans"]
+            for span in scope["spans"]
+        ]
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as exc:
+        raise RsqPipeError(f"{path}:{number}: this is no OTLP JSON; name a file of `--trace-file`") from exc
+
+
+def _facts(span: Mapping[str, Any]) -> dict[str, Any]:
+    return {pair["key"]: _value(pair["value"]) for pair in span.get("attributes", ())}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    kind, found = next(iter(value.items()), ("", None))
+    return int(found) if kind == "intValue" and found is not None else found

@@ -1,0 +1,188 @@
+"""`rsq-pipe trace`: the way of one record, from a trace file and from Redis alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.traced_project import COMMAND, TRACE_ALL, clean_environ, run
+from tests.support.project import Project
+from tests.support.server import StreamServer
+from tests.support.signals import eventually
+
+STAGES = """
+    read:
+      source: {type: jsonl, path: in.jsonl}
+    work:
+      call: handlers:work
+    write:
+      sink: {type: jsonl, path: out.jsonl}
+"""
+HANDLERS = """
+    def work(record, ctx):
+        if record["n"] == 1:
+            raise ValueError("unlucky \\x1b[31m number")
+        if record["n"] == 2 and ctx.attempt == 1:
+            raise ConnectionError("come again")
+        return [{"n": 30}, {"n": 31}] if record["n"] == 3 else record
+"""
+COLUMNS = ("stage", "attempt", "outcome")
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.spec(STAGES, top="keep: 1h")
+    project.handlers(HANDLERS)
+    project.records(range(5))
+    return project
+
+
+@pytest.fixture
+def traced(project: Project, server: StreamServer) -> Project:
+    arguments = (str(project.path), "--redis", server.url, "--trace-file", "traces.jsonl")
+    done = run(project.root, "run", *arguments, environ=TRACE_ALL)
+    assert done.returncode == 4, done.stderr
+    return project
+
+
+def from_file(project: Project, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return run(project.root, "trace", name, "--file", "traces.jsonl", *options)
+
+
+def from_redis(
+    project: Project, server: StreamServer, name: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    return run(project.root, "trace", name, str(project.path), "--redis", server.url, *options)
+
+
+def steps(done: subprocess.CompletedProcess[str]) -> list[tuple[Any, ...]]:
+    assert done.returncode == 0, done.stderr
+    return [tuple(step[column] for column in COLUMNS) for step in json.loads(done.stdout)["steps"]]
+
+
+@contextmanager
+def lasting(project: Project, server: StreamServer, *options: str) -> Iterator[None]:
+    """A run that is ended with the block."""
+    command = [str(COMMAND), "run", str(project.path), "--redis", server.url, *options]
+    process = subprocess.Popen(command, cwd=project.root, env=clean_environ())
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def awaited(project: Project, server: StreamServer, outcome: str) -> list[tuple[Any, ...]]:
+    """The steps of the record that is retried once, as soon as one has this outcome."""
+
+    def told() -> list[tuple[Any, ...]]:
+        done = from_redis(project, server, "read:in.jsonl:3", "--json")
+        found = steps(done) if done.returncode == 0 else []
+        return found if any(step[2] == outcome for step in found) else []
+
+    return eventually(told, timeout=20, what=f"a step {outcome!r}")
+
+
+def test_a_file_tells_every_stage_a_record_passed(traced: Project) -> None:
+    done = from_file(traced, "read:in.jsonl:1", "--json")
+
+    assert steps(done) == [("read", 1, "emitted"), ("work", 1, "emitted"), ("write", 1, "emitted")]
+    document = json.loads(done.stdout)
+    assert len(document["trace_ids"]) == 1
+    assert all(step["ran"] > 0 for step in document["steps"])
+
+
+def test_a_file_tells_every_attempt_and_why_it_failed(traced: Project) -> None:
+    done = from_file(traced, "read:in.jsonl:2", "--json")
+
+    assert steps(done) == [
+        ("read", 1, "emitted"),
+        ("work", 1, "retried"),
+        ("work", 2, "retried"),
+        ("work", 3, "dead-lettered"),
+    ]
+    assert json.loads(done.stdout)["steps"][-1]["error"] == "ValueError: unlucky \x1b[31m number"
+
+
+def test_the_waterfall_draws_a_line_a_step_and_harms_no_terminal(traced: Project) -> None:
+    done = from_file(traced, "read:in.jsonl:2")
+
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "read:in.jsonl:2"
+    assert [line.split()[0] for line in lines if "█" in line] == ["read", "work", "work", "work"]
+    assert "unlucky \\x1b[31m number" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_children_of_a_split_record_stand_in_its_way(traced: Project) -> None:
+    done = from_file(traced, "read:in.jsonl:4", "--json")
+
+    assert steps(done) == [("read", 1, "emitted"), ("work", 1, "emitted")] + [("write", 1, "emitted")] * 2
+    child = from_file(traced, "read:in.jsonl:4.1", "--json")
+    assert [step["rid"] for step in json.loads(child.stdout)["steps"]] == [
+        "read:in.jsonl:4",
+        "read:in.jsonl:4",
+        "read:in.jsonl:4.1",
+    ]
+
+
+def test_a_trace_id_and_an_entry_id_name_the_record_too(traced: Project) -> None:
+    whole = json.loads(from_file(traced, "read:in.jsonl:1", "--json").stdout)
+
+    by_trace = from_file(traced, whole["trace_ids"][0], "--json")
+
+    assert json.loads(by_trace.stdout)["steps"] == whole["steps"]
+
+
+def test_redis_alone_tells_where_a_record_went(traced: Project, server: StreamServer) -> None:
+    assert steps(from_redis(traced, server, "read:in.jsonl:1", "--json")) == [
+        ("read", 0, "emitted"),
+        ("work", 0, "emitted"),
+    ]
+    died = from_redis(traced, server, "read:in.jsonl:2", "--json")
+    assert steps(died) == [("read", 0, "emitted"), ("work", 3, "dead-lettered")]
+    assert "unlucky" in json.loads(died.stdout)["steps"][-1]["error"]
+    trace_id = json.loads(died.stdout)["trace_ids"][0]
+    assert steps(from_redis(traced, server, trace_id, "--json")) == steps(died)
+
+
+def test_redis_alone_tells_of_a_record_that_waits_for_its_next_attempt(
+    project: Project, server: StreamServer
+) -> None:
+    patient = "defaults: {batch: {wait: 2ms}, retry: {attempts: 3, backoff: {first: 1h, max: 1h}}}"
+    project.spec(STAGES, defaults=patient, top="keep: 1h")
+    with lasting(project, server):
+        told = awaited(project, server, "to be retried")
+
+    assert ("work", 2, "to be retried") in told
+
+
+def test_redis_alone_tells_of_a_record_nobody_has_been_given_yet(
+    project: Project, server: StreamServer
+) -> None:
+    with lasting(project, server, "--stage", "read"):
+        told = awaited(project, server, "waiting")
+
+    assert told == [("read", 0, "emitted"), ("work", 1, "waiting")]
+
+
+def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: StreamServer) -> None:
+    for done in (from_file(traced, "read:in.jsonl:99"), from_redis(traced, server, "read:in.jsonl:99")):
+        assert done.returncode == 1
+        assert "nothing of 'read:in.jsonl:99'" in done.stderr
+
+
+def test_a_file_that_is_something_else_is_named_with_its_line(traced: Project) -> None:
+    done = run(traced.root, "trace", "x", "--file", "in.jsonl")
+
+    assert done.returncode == 1
+    assert "in.jsonl:1: this is no OTLP JSON" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from rsq_pipe.cli.dlq_console import console, failures_table, remark
+from rsq_pipe.cli.dlq_console import console, failures, remark
 from rsq_pipe.ops.plan import Plan
 from rsq_pipe.ops.progress import Progress
 
@@ -32,7 +32,8 @@ def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """Print what would go and what would stay; with --json aside, and only if somebody can be asked."""
     if plan.groups and (not as_json or sys.stderr.isatty()):
-        console(stderr=as_json).print(failures_table(plan.groups))
+        screen = console(stderr=as_json)
+        screen.print(failures(plan.groups, screen))
     for left in plan.left:
         remark(f"{left.count:,} of stage {left.stage} cannot go: {left.why}")
 

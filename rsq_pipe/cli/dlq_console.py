@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import rich_click as click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.ops.failure_groups import FailureGroup
 from rsq_pipe.ops.selection import Sieve
+
+ROOMY = 150
+"""Columns from which on a group fits on one line."""
 
 WIDE = 200
 """Columns where there is no terminal: a log or a pipe cuts nothing off."""
@@ -25,8 +28,27 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if lively else WIDE, highlight=False, markup=False)
 
 
-def failures_table(groups: Iterable[FailureGroup]) -> Table:
-    """Draw groups, one a row."""
+def failures(groups: Iterable[FailureGroup], screen: Console) -> RenderableType:
+    """Draw groups: one a row where there is room for it, else one a paragraph."""
+    return _table(groups) if screen.width >= ROOMY else _paragraphs(groups)
+
+
+def _paragraphs(groups: Iterable[FailureGroup]) -> Text:
+    text = Text()
+    for group in groups:
+        text.append(printable(group.stage), style="bold")
+        text.append(f"  {group.count:,} x {printable(group.reason or '-')}: {printable(_error(group))}\n")
+        times = f"{moment(group.first)} to {moment(group.last)}"
+        text.append(f"    {times}, example {printable(group.example)}\n", style="dim")
+    text.rstrip()
+    return text
+
+
+def _error(group: FailureGroup) -> str:
+    return f"{group.error_type}: {group.message}" if group.error_type else group.message or "-"
+
+
+def _table(groups: Iterable[FailureGroup]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
     table.add_column("count", justify="right")
@@ -36,8 +58,7 @@ def failures_table(groups: Iterable[FailureGroup]) -> Table:
     table.add_column("last", no_wrap=True)
     table.add_column("example", no_wrap=True)
     for group in groups:
-        error = f"{group.error_type}: {group.message}" if group.error_type else group.message
-        cells = (group.stage, f"{group.count:,}", group.reason or "-", error or "-")
+        cells = (group.stage, f"{group.count:,}", group.reason or "-", _error(group))
         times = (moment(group.first), moment(group.last))
         table.add_row(*(Text(printable(cell)) for cell in (*cells, *times, group.example)))
     return table

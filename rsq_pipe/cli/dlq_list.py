@@ -7,7 +7,7 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, failures_table, letters, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, failures, letters, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.failure_groups import FailureGroup, FailureGroups
@@ -29,7 +29,7 @@ def command(request: DlqRequest) -> None:
             sys.stdout.write(json_line(_document(group)))
     elif groups.total:
         screen = console()
-        screen.print(failures_table(groups))
+        screen.print(failures(groups, screen))
         screen.print(f"\n{letters(groups.total)}; `rsq-pipe dlq show` prints one by its example's name")
     else:
         console().print(f"{request.pipeline}: no dead letters")

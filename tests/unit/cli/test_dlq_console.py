@@ -1,0 +1,28 @@
+"""Failures as people see them, on wide screens and narrow ones."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from rsq_pipe.cli.dlq_console import failures
+from rsq_pipe.ops.failure_groups import FailureGroups
+from tests.unit.ops.letters import failed
+
+
+@pytest.mark.parametrize("width", [40, 80, 110, 200])
+def test_nothing_is_cut_off_however_narrow_the_screen(width: int) -> None:
+    groups = FailureGroups()
+    for at in (0.0, 86_400.0):
+        groups.add(failed("there is no rate for the currency 'GBX' in the table of rates", at=at))
+    screen = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
+
+    screen.print(failures(groups, screen))
+
+    assert isinstance(screen.file, io.StringIO)
+    shown = "".join(screen.file.getvalue().split())
+    parts = ["price", "2", "handler_error", "ValueError:thereisnorateforthecurrency'GBX'inthetableofrates"]
+    for part in (*parts, "1970-01-0100:00:00Z", "1970-01-0200:00:00Z", "price/1700000000000-5"):
+        assert part in shown

@@ -43,7 +43,7 @@ HANDLERS = """
 """
 
 TOP = """
-    max_backlog: 60
+    max_backlog: 120
     reclaim: {idle: 300ms}
     drain_timeout: 3s
 """
@@ -63,7 +63,7 @@ STAGES = """
 """
 LETTERS = ("read:dlq", "split:dlq", "flaky:dlq", "judge:dlq", "sort:dlq", "odd:dlq", "even:dlq")
 PATIENCE = 2.5
-"""Seconds the next act waits for records to come through: a process that has just been started does nothing."""
+"""Seconds the next act waits for records to come through: a process just started does nothing yet."""
 
 SHAKEN_RUN = [sys.executable, "-m", "tests.support.shaken_run"]
 REPOSITORY = Path(__file__).parents[2]

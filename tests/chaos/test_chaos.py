@@ -13,7 +13,7 @@ from tests.support.server import StreamServer, binaries
 
 pytestmark = pytest.mark.chaos
 
-ACTS = int(os.environ.get("CHAOS_ACTS", "12"))
+ACTS = int(os.environ.get("CHAOS_ACTS", "9"))
 """How often a storm strikes; `CHAOS_ACTS=500` for a long night."""
 
 SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "1 2").split()]
@@ -61,7 +61,7 @@ def test_without_one_of_its_safeties_records_are_lost_or_duplicated_and_the_chec
         with Storm(
             tmp_path / str(seed), durable_server, seed=seed, count=900, processes=2, sabotage=sabotage
         ) as storm:
-            storm.rage(10, *acts)
+            storm.rage(8, *acts)
             storm.settle_down()
             account = storm.account()
         if account.lost or account.duplicated:

@@ -62,8 +62,15 @@ def settle_what_others_own() -> None:
 
 
 def ingest_without_looking_at_the_position() -> None:
-    """Believe that nobody else has read on."""
+    """Believe that nobody else has read on, and be slow, so that somebody often has."""
     _edit(INGEST, "if stored ~= expected then", "if false then")
+    ingest = StreamClient.ingest
+
+    async def late_ingest(self: StreamClient, *args: Any, **settings: Any) -> Settled:
+        await asyncio.sleep(0.05)
+        return await ingest(self, *args, **settings)
+
+    StreamClient.ingest = late_ingest  # type: ignore[method-assign]
 
 
 def append_behind_uncommitted_lines() -> None:
@@ -104,5 +111,6 @@ if __name__ == "__main__":
     }
     sabotage[sys.argv.pop(1)]()
     _slow_down_the_disk()
-    sink_writer.SECONDS = source_pump.SECONDS = LEASE
+    for module in (sink_writer, source_pump):
+        vars(module)["SECONDS"] = LEASE
     main()

@@ -1,0 +1,12 @@
+"""The Python of the pipeline beside this file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def greet(person: dict[str, Any]) -> dict[str, Any] | None:
+    """Add a greeting; drop who has no name."""
+    if not person["name"]:
+        return None
+    return {**person, "greeting": f"Hello, {person['name']}!"}

@@ -1,0 +1,92 @@
+"""The numbered examples do what their READMEs say: each one's commands are run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = sorted(ROOT.glob("examples/[0-9][0-9]-*"))
+STDOUT = "stdout.txt"
+
+pytestmark = pytest.mark.docs
+
+
+def commands(folder: Path) -> str | None:
+    """Find the first `sh` block of a README; None where it has none."""
+    found = re.search(r"^```sh\n(.*?)^```", (folder / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    return found[1] if found else None
+
+
+RUN_HERE = [folder.name for folder in FOLDERS if commands(folder)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with the repository's pipelines and examples, and nothing they wrote before."""
+    ignored = shutil.ignore_patterns("__pycache__", ".rsq", "out")
+    for name in ("pipelines", "examples"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    (tmp_path / "pyproject.toml").touch()
+    return tmp_path
+
+
+def a_free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+def shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run commands as a user of this environment would, with no server but the embedded one."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}
+    environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
+    environ["RATES_PORT"] = a_free_port()
+    return subprocess.run(
+        ["sh", "-u", "-c", script],
+        cwd=cwd,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_the_readmes_commands_write_what_is_expected(project: Path, name: str) -> None:
+    example = project / "examples" / name
+
+    done = shell(commands(example) or "", project)
+
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    expected = {path.name: path for path in (example / "expected").iterdir()}
+    if printed := expected.pop(STDOUT, None):
+        assert done.stdout == printed.read_text()
+    out = project / "out" / name
+    found = {path.name for path in out.iterdir()} if out.exists() else set()
+    assert found == set(expected)
+    for file, path in expected.items():
+        # The order of records is no promise where a stage reads two streams, or tries again.
+        assert sorted((out / file).read_text().splitlines()) == sorted(path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_an_example_has_commands_and_says_what_comes_of_them(folder: Path) -> None:
+    assert re.search(r"^```(sh|console)\n", (folder / "README.md").read_text(), re.MULTILINE)
+    assert list((folder / "expected").iterdir())
+
+
+def test_examples_are_numbered_and_listed() -> None:
+    listed = re.findall(r"\]\(([0-9]{2}-[a-z-]+)/README\.md\)", (ROOT / "examples/README.md").read_text())
+
+    assert listed == [folder.name for folder in FOLDERS]
+    assert [name[:2] for name in listed] == [f"{number:02d}" for number in range(1, len(listed) + 1)]

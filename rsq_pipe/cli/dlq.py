@@ -10,7 +10,7 @@ from rsq_pipe.cli import dlq_export, dlq_list, dlq_purge, dlq_replay, dlq_show
 @click.group("dlq", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """
-    Look at dead letters, mend them, send them back, or delete them.
+    Look at dead letters, mend them, send them back.
 
     PIPELINE is a pipeline's file, or its name together with --redis.
     """

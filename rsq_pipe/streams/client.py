@@ -14,10 +14,11 @@ from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.claim import START, Claim, claim_reply
 from rsq_pipe.streams.decoding import undecoded
 from rsq_pipe.streams.endpoint import Endpoint
-from rsq_pipe.streams.entry import RawEntry, fields_of, range_reply, read_reply
+from rsq_pipe.streams.entry import fields_of, range_reply, read_reply
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
 from rsq_pipe.streams.pool import LinkPool
+from rsq_pipe.streams.redelivery import TOGETHER, Redelivery, redelivery_reply
 from rsq_pipe.streams.script import REDELIVER
 from rsq_pipe.streams.settlement import Counters, Output, Part, Position, Settled, Settlement
 from rsq_pipe.streams.stats import (
@@ -232,16 +233,14 @@ class StreamClient:
             max_passes: Passes over the pending list at most; None for as many as find `count`, or the end.
 
         Delivery: counts as one more delivery of each entry.
-        Redis: XAUTOCLAIM ... JUSTID, then one ownership check and XCLAIM an entry.
+        Redis: XAUTOCLAIM ... JUSTID, then redeliver.lua.
         """
         found: list[StreamMessage] = []
         cursor, passes = START, 0
         while len(found) < count and (max_passes is None or passes < max_passes):
             claim = await self.claim(stream, group, consumer, min_idle_ms, count - len(found), cursor)
-            for entry_id in claim.ids:
-                entry = await self.redeliver(stream, group, consumer, entry_id)
-                if entry is not None:
-                    found.append(undecoded(entry))
+            again = await self.redeliver(stream, group, consumer, claim.ids)
+            found += [undecoded(entry) for entry in again.entries]
             passes += 1
             if claim.cursor in (START, cursor):  # the end, or a server whose cursor does not move
                 break
@@ -262,20 +261,20 @@ class StreamClient:
         )
         return claim_reply(reply)
 
-    async def redeliver(self, stream: str, group: str, consumer: str, entry_id: str) -> RawEntry | None:
+    async def redeliver(
+        self, stream: str, group: str, consumer: str, ids: Sequence[str], *, alone_from: int = TOGETHER
+    ) -> Redelivery:
         """
-        Hand out one entry the consumer owns again and count the delivery.
+        Hand out entries the consumer owns again, and count the delivery.
 
-        Returns:
-            The entry; None if another consumer took it over, it was acknowledged, or it was deleted.
+        Args:
+            alone_from: An entry that is handed out for at least this many times is handed out alone.
 
-        Redis: redeliver.lua.
+        Redis: redeliver.lua, which checks the owner first.
         """
         key = self.key(stream)
-        reply = await self.channel.run(REDELIVER, [key], [group, consumer, entry_id])
-        if reply is None or reply[0] == 0:
-            return None
-        return RawEntry(key, entry_id, reply[1:], deliveries=reply[0])
+        reply = await self.channel.run(REDELIVER, [key], [group, consumer, alone_from, *ids])
+        return redelivery_reply(key, reply)
 
     async def pending_range(
         self,

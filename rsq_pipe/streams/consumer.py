@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import itertools
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakSet
@@ -203,7 +203,7 @@ class StreamConsumer:
                 backoff.reset()
             except Exception as exc:  # noqa: BLE001  as above
                 await self._survive(exc, backoff)
-            if not self._stopping.is_set():
+            if not self._stopping.is_set() and not self._reclaim.has_more:
                 await _until(self._due, pause)
 
     async def _beat(self) -> None:
@@ -264,25 +264,35 @@ class StreamConsumer:
             self._let_go(rest)
 
     async def _handle_due(self, due: list[Entry]) -> None:
-        """Handle entries one at a time, so that one which kills its worker takes no neighbour with it."""
-        waiting = deque(due)
+        """Handle entries again, in batches while they may be innocent, alone when they may not."""
+        waiting = due
         try:
-            while waiting and not self._stopping.is_set():
-                async with self._handling:
-                    await self._handle_again(waiting[0])
-                self._reclaim.let_go([waiting.popleft()])
+            # The lock is kept from the first to the last: taking turns with new entries, each of these would
+            # wait for a whole batch, and the oldest records of all would be the last to be done.
+            async with self._handling:
+                while waiting and not self._stopping.is_set():
+                    again = await self._reclaim.redeliver(self._together(waiting))
+                    await self._handle_again(again.entries)
+                    self._reclaim.let_go(waiting[: again.dealt])
+                    waiting = waiting[again.dealt :]
         finally:
             self._reclaim.let_go(waiting)
 
-    async def _handle_again(self, entry: Entry) -> None:
-        raw = None if self._stopping.is_set() else await self._reclaim.redeliver(entry)
-        if raw is None:
-            return
-        self._tally.received(1)
-        if raw.deliveries > self.config.max_deliveries and await self._decode([raw]):
-            await self._bury(raw, "max_deliveries", self._burial.exhausted(raw))
-        elif raw.deliveries <= self.config.max_deliveries:
-            await self._handle([raw])
+    def _together(self, waiting: list[Entry]) -> list[Entry]:
+        """Choose entries that one call may hand out: of one stream, and no more than a batch."""
+        same = itertools.takewhile(lambda entry: entry.stream == waiting[0].stream, waiting)
+        return list(itertools.islice(same, self.config.batch_size))
+
+    async def _handle_again(self, entries: Sequence[RawEntry]) -> None:
+        self._tally.received(len(entries))
+        most = self.config.max_deliveries
+        batch = [entry for entry in entries if entry.deliveries <= most]
+        for entry in entries:
+            # An entry that cannot be decoded is buried for that reason, which is the truer one.
+            if entry.deliveries > most and await self._decode([entry]):
+                await self._bury(entry, "max_deliveries", self._burial.exhausted(entry))
+        if batch:
+            await self._handle(batch)
 
     async def _handle(self, entries: Sequence[RawEntry]) -> None:
         try:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
-from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.redelivery import Redelivery, alone_from
 from rsq_pipe.streams.settlement import Entry
 
 PASS = 100
@@ -19,8 +19,9 @@ class Reclaim:
     """
     Find entries to be handled again.
 
-    Taking over does not count as a delivery; handing out to the handler does, one entry at a time. So a
-    worker that dies again and again condemns the entry it had in hand, and none of those that waited.
+    Taking over does not count as a delivery; handing out to the handler does, and the last two deliveries
+    are made one entry at a time. So a worker that dies again and again condemns the entry it had in hand,
+    and none of those that waited, or stood beside it.
 
     Args:
         client: The server.
@@ -44,7 +45,7 @@ class Reclaim:
         Take over what is due, in a bounded number of calls; the next tick goes on where this one ended.
 
         Returns:
-            Entries now this consumer's and held, to be handed out one at a time by `redeliver`.
+            Entries now this consumer's and held, to be handed out by `redeliver`.
         """
         config = self._config
         for key, name in self._names.items():
@@ -59,6 +60,11 @@ class Reclaim:
                     break
         due, self._due = self._due, []
         return due
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the last tick ended before the end of a pending list."""
+        return any(cursor != START for cursor in self._cursors.values())
 
     async def find_lost(self, received: Mapping[str, str]) -> int:
         """
@@ -84,11 +90,20 @@ class Reclaim:
             found += len(lost)
         return found
 
-    async def redeliver(self, entry: Entry) -> RawEntry | None:
-        """Hand one entry out again and count the delivery; None if it is no longer this consumer's."""
+    async def redeliver(self, entries: Sequence[Entry]) -> Redelivery:
+        """
+        Hand entries of one stream out again, and count the delivery of those that are still this consumer's.
+
+        The first ones are handed out, as many as may be together; one in its last two deliveries is alone.
+        """
         config = self._config
-        name = self._names[entry.stream]
-        return await self._client.redeliver(name, config.group, config.worker_name, entry.id)
+        return await self._client.redeliver(
+            self._names[entries[0].stream],
+            config.group,
+            config.worker_name,
+            [entry.id for entry in entries],
+            alone_from=alone_from(config.max_deliveries),
+        )
 
     def let_go(self, entries: Iterable[Entry]) -> None:
         """State that entries are no longer in hand."""

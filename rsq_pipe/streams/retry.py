@@ -93,9 +93,10 @@ class RetryHandler:
         )
 
     async def _bury(self, entry_id: str) -> int:
-        entry = await self._client.redeliver(self._stream, self._group, self._name, entry_id)
-        if entry is None:
+        again = await self._client.redeliver(self._stream, self._group, self._name, [entry_id])
+        if not again.entries:
             return 0
+        entry = again.entries[0]
         raw = entry.data
         try:
             data = self._serializer.decode(raw)

@@ -1,19 +1,35 @@
 #!lua flags=allow-oom
--- Hand one entry of this consumer to its handler again, counting the delivery, if the entry is still its own.
--- A bare XCLAIM would steal it back from a consumer that took it over in the meantime.
+-- Hand entries to their handler again, counting the delivery of those that are still this consumer's. A bare
+-- XCLAIM would steal them back from a consumer that took them over in the meantime.
 --
 -- KEYS  stream
--- ARGV  group, consumer, id
+-- ARGV  group, consumer, the delivery from which an entry is handed out alone, id...
 --
--- Returns {delivery count, field...}, {0} if the entry was deleted, or nil if it is not this consumer's.
+-- Returns {how many of the ids were dealt with, {id, delivery count, field...}...}; an id that was dealt with
+-- and has no entry was deleted, acknowledged, or is another consumer's.
 
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
-if #pending == 0 then
-  return nil
+local alone_from = tonumber(ARGV[3])
+local found = {0}
+for i = 4, #ARGV do
+  local id = ARGV[i]
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[2])
+  local alone = false
+  if #pending > 0 then
+    local deliveries = pending[1][4] + 1
+    alone = deliveries >= alone_from
+    if alone and #found > 1 then
+      break
+    end
+    local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)
+    if #claimed > 0 and claimed[1] then
+      found[#found + 1] = {id, deliveries, unpack(claimed[1][2])}
+    else
+      redis.call('XACK', KEYS[1], ARGV[1], id)
+    end
+  end
+  found[1] = i - 3
+  if alone then
+    break
+  end
 end
-local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3])
-if #claimed == 0 or not claimed[1] then
-  redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
-  return {0}
-end
-return {pending[1][4] + 1, unpack(claimed[1][2])}
+return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from rsq_pipe.spec.problem import Problem, Severity
+from rsq_pipe.telemetry.redaction import redact
 
 Path_: TypeAlias = tuple[str | int, ...]
 
@@ -85,7 +86,7 @@ class Document:
     def _redact(self, text: str) -> str:
         for secret in filter(None, self.secrets):
             text = text.replace(secret, "[secret]")
-        return text
+        return redact(text)  # knows how else a secret may be spelt: by repr, say
 
 
 def spell(path: Path_) -> str:

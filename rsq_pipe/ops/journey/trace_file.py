@@ -75,14 +75,9 @@ def _spans(path: Path) -> Iterator[Mapping[str, Any]]:
 def _of_line(path: Path, number: int, line: bytes) -> list[Mapping[str, Any]]:
     try:
         document = msgspec.json.decode(line)
-        if not any(key.startswith("resource") for key in document):
-            raise KeyError("resourceSpans")
-        return [
-            span
-            for group in document.get("resourceSpans", ())
-            for scope in group["scopeSpans"]
-            for span in scope["spans"]
-        ]
+        # A collector's file may hold metrics and logs as well.
+        groups = [] if document.keys() & {"resourceMetrics", "resourceLogs"} else document["resourceSpans"]
+        return [span for group in groups for scope in group["scopeSpans"] for span in scope["spans"]]
     except (msgspec.DecodeError, AttributeError, KeyError, TypeError) as exc:
         raise RsqPipeError(f"{path}:{number}: this is no OTLP JSON; name a file of `--trace-file`") from exc
 

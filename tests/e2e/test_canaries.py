@@ -1,0 +1,147 @@
+"""Secrets planted in a URL, a pipeline file and a handler's errors: nothing says them, nothing keeps them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from rsq_pipe import StreamClient
+from rsq_pipe.cli.main import COMMANDS
+from tests.e2e.traced_project import run, to
+from tests.support.otlp_receiver import OtlpReceiver
+from tests.support.project import Project
+from tests.support.server import StreamServer, binaries
+
+PASSWORD = "canary-p4ss/word+1"
+TOKEN = 'canary "quoted" t0ken\\n'
+KEY = "canary-c0llector"
+# The parts that stay as they are however a secret is escaped.
+CANARIES = ("p4ss", "t0ken", "c0llector")
+
+STAGES = """
+    read:
+      source: {type: jsonl, path: in.jsonl}
+    work:
+      call: handlers:work
+      with: {token: "${secret:API_TOKEN}"}
+    write:
+      sink: {type: jsonl, path: out.jsonl}
+"""
+HANDLERS = """
+    import logging
+    from rsq_pipe import Reject, Retry
+
+    def work(record, ctx):
+        token = ctx.values["token"]
+        ctx.logger.info(f"calling with {token}", token=token, nested={"token": [token]})
+        logging.getLogger("library").warning("token %s", token)
+        match record["n"]:
+            case 1:
+                raise ValueError(f"denied for {token} " + "x" * 990 + token)
+            case 2:
+                raise KeyError(token)
+            case 3:
+                raise RuntimeError("outer") from ValueError({"token": token})
+            case 4:
+                return Reject(f"no {token}")
+            case 5:
+                return Retry("1ms", f"later {token}")
+        return record
+"""
+
+
+@pytest.fixture(params=binaries())
+def guarded(request: pytest.FixtureRequest) -> Iterator[StreamServer]:
+    """A server with a password."""
+    with StreamServer(binaries()[request.param], tcp=True, config={"requirepass": PASSWORD}) as server:
+        yield server
+
+
+@pytest.fixture
+def url(guarded: StreamServer) -> str:
+    return f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{guarded.port}"
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.spec(STAGES)
+    project.handlers(HANDLERS)
+    project.records(range(8))
+    return project
+
+
+class Words:
+    """Collect what commands say, and which were called."""
+
+    def __init__(self, project: Project, environ: dict[str, str]) -> None:
+        self._project = project
+        self._environ = environ
+        self.said = ""
+        self.called: set[str] = set()
+
+    def of(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = run(self._project.root, *arguments, environ=self._environ)
+        self.called.add(arguments[0])
+        self.said += done.stdout + done.stderr
+        assert done.stdout + done.stderr, arguments
+        assert "Traceback (most recent call last)" not in done.stderr or arguments[0] == "run"
+        return done
+
+
+async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
+    project: Project, url: str, tmp_path: Path
+) -> None:
+    spec = str(project.path)
+    at = (spec, "--redis", url)
+    with OtlpReceiver(tmp_path) as collector:
+        headers = {"API_TOKEN": TOKEN, "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={KEY}"}
+        words = Words(project, to(collector.endpoint, **headers))
+
+        for options in (["--log-format", "console"], ["--log-format", "json", "--fresh"]):
+            assert words.of("run", *at, "--trace-file", "traces.jsonl", *options).returncode == 4
+        words.of("run", *at, "--fresh", "--processes", "2")
+        words.of("run", spec, "--redis", url.replace("127.0.0.1:", "127.0.0.1:1"))
+        words.of("run", spec, "--redis", url.replace("redis", "rediz", 1))
+        words.of("run", spec, url)
+        words.of("validate", spec)
+        words.of("status", *at)
+        words.of("status", *at, "--json")
+        words.of("graph", *at, "--live")
+        words.of("doctor", *at)
+        words.of("trace", "read:in.jsonl:2", "--file", "traces.jsonl")
+        words.of("trace", "read:in.jsonl:2", *at)
+        words.of("dlq", "list", *at)
+        words.of("dlq", "list", *at, "--json")
+        words.of("dlq", "show", *at)
+        words.of("dlq", "export", *at)
+        words.of("dlq", "replay", *at, "--dry-run")
+        kept = await dead_letters(url, f"{{{project.pipeline}}}:work:dlq")
+        words.of("dlq", "purge", *at, "--yes")
+        words.of("schema")
+        words.of("completion", "bash")
+        project.path.write_text(
+            project.path.read_text().replace("call:", "timeout: '${secret:API_TOKEN}'\n    call:")
+        )
+        assert words.of("validate", spec).returncode == 2
+
+        assert words.called == set(COMMANDS)
+        assert "***" in words.said
+        seen = [words.said, kept, str(collector.spans), (project.root / "traces.jsonl").read_text()]
+        assert "denied for ***" in kept
+        found = [
+            f"...{text[max(0, text.find(c) - 80) :][:120]}" for c in CANARIES for text in seen if c in text
+        ]
+        assert found == []
+
+
+async def dead_letters(url: str, stream: str) -> str:
+    """Everything that stands in a queue of dead letters, the records' own bytes left out."""
+    async with StreamClient.from_url(url) as client:
+        entries = await client.channel.execute("XRANGE", stream, "-", "+", key=stream)
+    assert len(entries) == 5
+    return "\n".join(str(field.decode()) for _, fields in entries for field in fields)

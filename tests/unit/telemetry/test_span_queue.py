@@ -1,0 +1,100 @@
+"""Spans on their way: bounded, counted, never waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from rsq_pipe.telemetry.span_queue import SpanQueue
+
+
+class Shelf(SpanExporter):
+    """Keeps spans; while `open` is not set an export hangs."""
+
+    def __init__(self, *, is_open: bool = True, result: SpanExportResult = SpanExportResult.SUCCESS) -> None:
+        self.spans: list[ReadableSpan] = []
+        self.entered = threading.Event()
+        self.open = threading.Event()
+        self.closed = threading.Event()
+        self._result = result
+        if is_open:
+            self.open.set()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.entered.set()
+        self.open.wait()
+        self.spans += spans
+        return self._result
+
+    def shutdown(self) -> None:
+        self.closed.set()
+
+
+def spans(queue: SpanQueue, count: int) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(queue)
+    tracer = provider.get_tracer("test")
+    for number in range(count):
+        tracer.start_span(str(number)).end()
+
+
+def test_every_span_arrives_and_the_exporter_is_closed() -> None:
+    shelf = Shelf()
+    queue = SpanQueue(shelf, batch=10)
+
+    spans(queue, 95)
+    queue.shutdown()
+
+    assert [span.name for span in shelf.spans] == [str(number) for number in range(95)]
+    assert (queue.exported, queue.dropped) == (95, 0)
+    assert shelf.closed.is_set()
+
+
+def test_spans_that_do_not_fill_a_batch_are_sent_after_the_pause() -> None:
+    shelf = Shelf()
+    queue = SpanQueue(shelf, batch=1_000, pause=0.01)
+
+    spans(queue, 3)
+
+    assert shelf.entered.wait(5)
+    queue.shutdown()
+
+
+def test_what_finds_no_room_is_dropped_and_counted() -> None:
+    shelf = Shelf(is_open=False)
+    queue = SpanQueue(shelf, limit=20, batch=10)
+    spans(queue, 10)
+    assert shelf.entered.wait(5)
+
+    spans(queue, 25)
+
+    assert queue.dropped == 5
+    shelf.open.set()
+    queue.shutdown()
+    assert (queue.exported, queue.dropped) == (30, 5)
+
+
+def test_exporter_that_hangs_is_left_behind_in_time() -> None:
+    shelf = Shelf(is_open=False)
+    queue = SpanQueue(shelf, batch=10)
+    spans(queue, 30)
+    began = time.monotonic()
+
+    queue.close(0.2)
+
+    assert time.monotonic() - began < 1.5
+    assert queue.dropped == 20
+    shelf.open.set()
+
+
+def test_spans_an_exporter_refuses_are_counted() -> None:
+    queue = SpanQueue(Shelf(result=SpanExportResult.FAILURE), batch=10)
+
+    spans(queue, 7)
+    queue.shutdown()
+
+    assert (queue.exported, queue.dropped) == (0, 7)

@@ -1,0 +1,193 @@
+"""The spans of a stage worker's batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from rsq_pipe.spec.sampling import parse_sampling
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.settlement import Entry, Output, Part, Settled, Settlement
+from rsq_pipe.telemetry.sampler import Sampler
+from rsq_pipe.telemetry.stage_spans import StageSpans
+from rsq_pipe.telemetry.tally import Tally
+from rsq_pipe.telemetry.trace_context import read
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+INPUT, AGAIN = "{p}:above", "{p}:work:again"
+
+
+class Stage:
+    """A stage worker's observer, and the spans it has ended."""
+
+    def __init__(self, sample: str = "all", *, is_entry: bool = False) -> None:
+        self._ended = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self._ended))
+        self.tally = Tally()
+        self.observer = StageSpans(
+            provider.get_tracer("test"),
+            Sampler(parse_sampling(sample)),
+            pipeline="p",
+            stage="work",
+            again=AGAIN,
+            is_entry=is_entry,
+            max_links=3,
+            tally=self.tally,
+        )
+
+    def settle(self, messages: list[StreamMessage], *, fenced: bool = False) -> None:
+        """End a batch in which every record was emitted."""
+        parts = [Part((Entry(m.stream, m.id),), (Output("{p}:work", ["data", b"{}"]),)) for m in messages]
+        settlement = Settlement(parts)
+        self.observer.decided(settlement)
+        self.observer.settled(settlement, Settled((), parts) if fenced else Settled(parts))
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return [span for span in self._ended.get_finished_spans() if "rsq.rid" in facts(span)]
+
+    @property
+    def batches(self) -> list[ReadableSpan]:
+        return [span for span in self._ended.get_finished_spans() if "rsq.rid" not in facts(span)]
+
+
+def facts(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def message(number: int, stream: str = INPUT, **headers: str) -> StreamMessage:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return StreamMessage(f"1700000000000-{number}", {}, 1, {"rid": f"r:{number}", **named}, stream, b"{}")
+
+
+def test_batch_without_a_traced_record_is_handed_on_as_it_is_and_leaves_no_span() -> None:
+    stage = Stage()
+    messages = [message(1), message(2)]
+
+    assert stage.observer.begin(messages) is messages
+    stage.settle(messages)
+
+    assert stage.spans == stage.batches == []
+
+
+def test_traced_record_carries_its_new_span_and_the_others_are_untouched() -> None:
+    stage = Stage()
+    messages = [message(1), message(2, traceparent=PARENT, tracestate="v=1")]
+
+    first, second = stage.observer.begin(messages)
+    stage.settle([first, second])
+
+    assert first is messages[0]
+    (span,) = stage.spans
+    context = read(second.headers)
+    assert context is not None
+    assert (span.context.trace_id, span.context.span_id) == (context.trace_id, context.span_id)
+    assert f"{context.trace_id:032x}" == TRACE
+    assert context.state == "v=1"
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == "00f067aa0ba902b7"
+    assert messages[1].headers["traceparent"] == PARENT
+
+
+def test_span_of_a_fenced_record_says_that_it_does_not_count() -> None:
+    stage = Stage()
+    messages = stage.observer.begin([message(1, traceparent=PARENT)])
+
+    stage.settle(messages, fenced=True)
+
+    (span,) = stage.spans
+    assert facts(span)["rsq.settled"] is False
+
+
+def test_spans_of_a_batch_that_was_never_settled_are_ended_by_the_next() -> None:
+    stage = Stage()
+    stage.observer.begin([message(1, traceparent=PARENT)])
+
+    stage.observer.begin([message(2)])
+
+    (span,) = stage.spans
+    assert (facts(span)["rsq.outcome"], facts(span)["rsq.settled"]) == ("unsettled", False)
+    assert len(stage.batches) == 1
+
+
+def test_links_beyond_the_limit_are_counted() -> None:
+    stage = Stage()
+    messages = stage.observer.begin([message(n, traceparent=PARENT) for n in range(5)])
+    stage.settle(messages)
+
+    (batch,) = stage.batches
+    assert len(batch.links) == 3
+    assert facts(batch)["rsq.links.left_out"] == 2
+    assert facts(batch)["messaging.batch.message_count"] == 5
+
+
+@pytest.mark.parametrize("sample", ["all", "none"])
+def test_broken_context_is_taken_away_and_counted(sample: str) -> None:
+    stage = Stage(sample)
+
+    (kept,) = stage.observer.begin([message(1, traceparent="00-forged", tracestate="x=1")])
+
+    assert dict(kept.headers) == {"rid": "r:1"}
+    assert stage.tally.broken == 1
+    stage.settle([kept])
+    assert stage.spans == []
+
+
+def test_record_its_sender_does_not_sample_goes_on_as_it_came() -> None:
+    stage = Stage(is_entry=True)
+    messages = [message(1, traceparent=PARENT[:-2] + "00")]
+
+    assert stage.observer.begin(messages) is messages
+
+
+def test_decision_is_made_where_records_enter_and_nowhere_else() -> None:
+    assert read(Stage(is_entry=True).observer.begin([message(1)])[0].headers) is not None
+    assert read(Stage(is_entry=False).observer.begin([message(1)])[0].headers) is None
+
+
+def test_failing_record_starts_a_trace_unless_none_are_wanted() -> None:
+    for sample, traced in (("1%", True), ("none", False)):
+        stage = Stage(sample)
+        messages = stage.observer.begin([message(1)])
+
+        failed = stage.observer.failing(messages[0], ValueError("no\x00good"))
+        stage.settle([failed])
+
+        assert (read(failed.headers) is not None) is traced
+        assert [facts(span)["error.type"] for span in stage.spans] == ["ValueError"] * traced
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["parent-kept", "parent-left-out"])
+def test_replayed_record_links_to_its_old_trace_once(kept: bool) -> None:
+    stage = Stage()
+    parent = {"traceparent": PARENT} if kept else {}
+
+    (replayed,) = stage.observer.begin([message(1, AGAIN, replay_link=PARENT, **parent)])
+    stage.settle([replayed])
+
+    (span,) = stage.spans
+    assert span.parent is None
+    old = [link for link in span.links if (link.attributes or {}).get("rsq.link") == "replay"]
+    assert [f"{link.context.trace_id:032x}" for link in old] == [TRACE]
+    assert "replay-link" not in replayed.headers
+
+
+def test_dead_letter_no_handler_saw_is_traced_when_it_is_settled() -> None:
+    stage = Stage()
+    letter = Output(
+        "{p}:work:dlq", ["data", b"x", "rid", "r:9", "dlq-reason", "decode_error", "dlq-error", "E: no"]
+    )
+    part = Part((Entry(INPUT, "1-9", 3),), dead=(letter,))
+
+    stage.observer.settled(Settlement([part]), Settled([part]))
+
+    (span,) = stage.spans
+    assert facts(span)["rsq.outcome"] == "dead-lettered"
+    assert facts(span)["rsq.dead_letter.reason"] == "decode_error"
+    assert facts(span)["rsq.rid"] == "r:9"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -79,6 +80,9 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line, and exit with its code."""
+    # Until a command takes it for itself, Ctrl-C ends the process without a word. A KeyboardInterrupt in the
+    # middle of an import would come out as an error of whatever was being imported.
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         code = cli(standalone_mode=False)
         sys.stdout.flush()
@@ -98,6 +102,8 @@ def main() -> None:
         code = exit_code(exc)
     except Exception as exc:  # noqa: BLE001  whatever it is, it is our fault and not the user's
         code = report_fault(exc, debug=os.environ.get(DEBUG, "") not in ("", "0"))
+    finally:
+        signal.signal(signal.SIGINT, interrupted)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -39,15 +39,18 @@ class Prefetch(Generic[T]):
         return self._iterate()
 
     def close(self) -> None:
-        """Tell the thread to end with the item it is at."""
+        """End the iteration at once, and the thread with the item it is at, which may never come."""
         self._closed = True
         self._room.release()
+        self._arrived.set()
 
     async def _iterate(self) -> AsyncIterator[T]:
         while True:
-            while not self._ready:
+            while not self._ready and not self._closed:
                 self._arrived.clear()
                 await self._arrived.wait()
+            if self._closed:
+                return
             item = self._ready.popleft()
             self._room.release()
             if item is _END:

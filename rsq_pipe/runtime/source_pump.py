@@ -59,6 +59,7 @@ class SourcePump:
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = observer or SourceObserver()
         self._raw_is_json = graph.serializer == "json"
+        self._chunks: Prefetch[Chunk] | None = None
         self.gate = Gate()
         self.exhausted = False
         """Whether everything the source had is in the pipeline."""
@@ -83,6 +84,8 @@ class SourcePump:
     def stop(self) -> None:
         """Store the chunk in hand and return from `run`."""
         self._stopping.set()
+        if self._chunks is not None:
+            self._chunks.close()
 
     async def _pump(self, _: int) -> None:
         for shard in await asyncio.to_thread(self._source.shards):
@@ -94,7 +97,7 @@ class SourcePump:
         """Pump one shard from its stored position; False if another process moved that meanwhile."""
         field = f"position:{self._name}:{shard}"
         position = await self._stored(field)
-        chunks = Prefetch(self._source.read(shard, position, self._stage.batch_size))
+        chunks = self._chunks = Prefetch(self._source.read(shard, position, self._stage.batch_size))
         try:
             async for chunk in chunks:
                 if not await self._passed():

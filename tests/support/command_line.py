@@ -11,13 +11,14 @@ COMMAND = Path(sys.executable).parent / "rsq-pipe"
 
 
 def rsq_pipe(
-    *arguments: str | Path, cwd: Path, timeout: float = 50, **environ: str
+    *arguments: str | Path, cwd: Path, timeout: float = 50, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `rsq-pipe ...` to its end; the test run's own settings do not reach it."""
+    """Run `rsq-pipe ...` to its end, `given` on its standard input; the tests' own settings stay out."""
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=cwd,
         env=_environ(environ),
+        input=given,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -25,12 +26,15 @@ def rsq_pipe(
     )
 
 
-def start(*arguments: str | Path, cwd: Path, **environ: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: str | Path, cwd: Path, stdin: int | None = None, **environ: str
+) -> subprocess.Popen[str]:
     """Start `rsq-pipe ...`, with its output in pipes."""
     return subprocess.Popen(
         [COMMAND, *arguments],
         cwd=cwd,
         env=_environ(environ),
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,0 +1,145 @@
+"""Several processes of one pipeline: supervised, side by side, and on one embedded server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import rsq_pipe, start
+from tests.support.project import Project
+from tests.support.server import StreamServer, binaries
+from tests.support.signals import eventually
+
+COUNT = 3_000
+STAGES = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    slow: {call: "handlers:slow"}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+
+
+@pytest.fixture
+def valkey() -> Iterator[StreamServer]:
+    with StreamServer(binaries()["valkey"]) as server:
+        yield server
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    """A pipeline whose processes write down who they are."""
+    project = Project(tmp_path / "project", name)
+    project.records(range(COUNT))
+    project.handlers("""
+        import os
+        import time
+        from pathlib import Path
+
+        def slow(record):
+            Path(f"pids/{os.getpid()}").touch()
+            time.sleep(0.001)
+            return record
+    """)
+    (project.root / "pids").mkdir()
+    project.spec(STAGES, top="max_backlog: 400\nreclaim: {idle: 500ms}")
+    return project
+
+
+@pytest.fixture
+def supervised(project: Project, valkey: StreamServer) -> Iterator[subprocess.Popen[str]]:
+    """Three processes at work, and their supervisor."""
+    process = start("run", project.path, "--redis", valkey.url, "--processes", "3", cwd=project.root)
+    eventually(lambda: len(workers(project)) == 3, timeout=20, what="three processes are at work")
+    yield process
+    process.kill()
+    process.communicate()
+    eventually(
+        lambda: not any(map(is_alive, workers(project))), what="the processes end with their supervisor"
+    )
+
+
+def workers(project: Project) -> list[int]:
+    return [int(path.name) for path in (project.root / "pids").iterdir()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
+    project: Project, supervised: subprocess.Popen[str]
+) -> None:
+    for pid in workers(project)[:2]:
+        os.kill(pid, signal.SIGKILL)
+
+    _, stderr = supervised.communicate(timeout=40)
+
+    assert supervised.returncode == 0, stderr
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+    assert stderr.count("a process died and is started anew") == 2
+    assert "done in" in stderr
+
+
+def test_a_signal_to_the_supervisor_drains_them_all(
+    project: Project, valkey: StreamServer, supervised: subprocess.Popen[str]
+) -> None:
+    supervised.send_signal(signal.SIGTERM)
+
+    _, stderr = supervised.communicate(timeout=10)
+
+    assert supervised.returncode == 0, stderr
+    assert "stopped in" in stderr
+    assert not any(map(is_alive, workers(project)))
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
+def test_when_the_supervisor_is_killed_its_processes_drain_and_end(
+    project: Project, valkey: StreamServer, supervised: subprocess.Popen[str]
+) -> None:
+    pids = workers(project)
+
+    supervised.kill()
+
+    eventually(lambda: not any(map(is_alive, pids)), timeout=10, what="no process is left behind")
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
+def test_a_stage_that_cannot_go_on_ends_all_processes_with_code_1(
+    project: Project, valkey: StreamServer
+) -> None:
+    (project.root / "out").mkdir()
+    (project.root / "out/all.jsonl").write_text("precious\n")
+
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, "--processes", "2", cwd=project.root)
+
+    assert done.returncode == 1
+    assert "was not written by this pipeline" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_embedded_server_that_two_runs_share_outlives_the_first_of_them(project: Project) -> None:
+    first = start("run", project.path, cwd=project.root)
+    eventually(lambda: len(workers(project)) == 1, timeout=20, what="the first run is at work")
+    second = start("run", project.path, cwd=project.root)
+    eventually(lambda: len(workers(project)) == 2, timeout=20, what="the second run is at work")
+
+    first.send_signal(signal.SIGTERM)
+    _, stderr = first.communicate(timeout=10)
+    assert first.returncode == 0, stderr
+    _, stderr = second.communicate(timeout=40)
+
+    assert second.returncode == 0, stderr
+    assert "done in" in stderr
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))

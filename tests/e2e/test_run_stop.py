@@ -1,0 +1,222 @@
+"""`rsq-pipe run` ends when it is told to, in time, whatever hangs, and loses nothing by it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.command_line import rsq_pipe, start
+from tests.support.project import Project
+from tests.support.server import StreamServer, binaries
+from tests.support.signals import eventually
+
+Start = Callable[..., subprocess.Popen[str]]
+
+SLOW = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    slow: {call: "handlers:slow"}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+LINES = """
+    read: {source: {type: jsonl, path: "-"}}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+
+
+@pytest.fixture
+def valkey() -> Iterator[StreamServer]:
+    with StreamServer(binaries()["valkey"], appendonly=True, config={"appendfsync": "always"}) as server:
+        yield server
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.records(range(2_000))
+    project.handlers("""
+        import time
+
+        def slow(record):
+            time.sleep(0.001)
+            return record
+
+        def hang(record):
+            open("hanging", "w").close()
+            time.sleep(600)
+    """)
+    project.spec(SLOW, top="max_backlog: 200")
+    return project
+
+
+@pytest.fixture
+def run(project: Project, valkey: StreamServer) -> Iterator[Start]:
+    """Start `rsq-pipe run` in the project; what still runs at the end is killed."""
+    started = []
+
+    def start_run(*options: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        words = ("--redis", valkey.url, *options)
+        started.append(start("run", project.path, *words, cwd=project.root, stdin=stdin))
+        return started[-1]
+
+    yield start_run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def finish(project: Project, valkey: StreamServer) -> None:
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(2_000))
+
+
+def is_reading(server: StreamServer, project: Project) -> bool:
+    """Whether the sink has begun to read: so has the source, which was started before it."""
+    with redis.Redis.from_url(server.url) as client:
+        key = f"{{{project.pipeline}}}:read"
+        return bool(client.exists(key)) and bool(client.xinfo_consumers(key, "out"))
+
+
+def flowing(project: Project) -> None:
+    eventually(lambda: len(project.lines_so_far()) > 100, timeout=15, what="records come through")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_the_next_run_goes_on(
+    project: Project, valkey: StreamServer, run: Start, number: signal.Signals
+) -> None:
+    process = run()
+    flowing(project)
+
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=5)
+
+    assert process.returncode == 0, stderr
+    assert "stopped in" in stderr
+    assert "Traceback" not in stderr
+    finish(project, valkey)
+
+
+def test_a_stop_in_the_first_second_is_no_fault_and_harms_nothing(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for delay in (0.0, 0.15, 0.3, 0.45, 0.6, 0.75):
+            process = run()
+            time.sleep(delay)  # the moment is what is tested
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=5)
+            assert "fault" not in stderr, f"{number.name} after {delay}s: {stderr}"
+            assert process.returncode in {0, 130, -number}, f"{number.name} after {delay}s: {stderr}"
+    finish(project, valkey)
+
+
+def test_a_handler_that_hangs_holds_up_the_end_no_longer_than_the_drain_timeout(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    project.spec(SLOW.replace("handlers:slow", "handlers:hang"))
+    process = run("--drain-timeout", "1s")
+    eventually((project.root / "hanging").exists, timeout=15, what="the handler hangs")
+
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=10)
+
+    assert time.monotonic() - began < 1 + 2
+    assert process.returncode == 1
+    assert "still busy 1s after the stop" in stderr
+    project.spec(SLOW)
+    finish(project, valkey)
+
+
+def test_a_second_signal_ends_it_there_and_then(project: Project, valkey: StreamServer, run: Start) -> None:
+    project.spec(SLOW.replace("handlers:slow", "handlers:hang"))
+    process = run("--drain-timeout", "60s")
+    eventually((project.root / "hanging").exists, timeout=15, what="the handler hangs")
+
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=1) == 130
+    project.spec(SLOW)
+    finish(project, valkey)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["gone", "frozen"])
+def test_a_stop_while_the_server_is_away_is_done_in_time(
+    project: Project, valkey: StreamServer, run: Start, frozen: bool
+) -> None:
+    process = run("--drain-timeout", "2s")
+    flowing(project)
+    valkey.pause() if frozen else valkey.kill()
+
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=15)
+
+    assert time.monotonic() - began < 2 + 2
+    assert "Traceback" not in stderr
+    valkey.resume() if frozen else valkey.start()
+    finish(project, valkey)
+
+
+def test_a_kill_in_mid_run_loses_and_repeats_nothing(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    process = run()
+    flowing(project)
+
+    process.kill()
+    process.communicate()
+
+    finish(project, valkey)
+
+
+# Standard input
+
+
+def test_two_runs_one_after_another_read_what_each_is_given(project: Project, valkey: StreamServer) -> None:
+    project.spec(LINES)
+    words = ("run", project.path, "--redis", valkey.url)
+
+    for given in ('{"n": 1}\n{"n": 2}\n', '{"n": 3}\n', ""):
+        done = rsq_pipe(*words, cwd=project.root, given=given)
+        assert done.returncode == 0, done.stderr
+
+    assert project.numbers("out/all.jsonl") == [1, 2, 3]
+
+
+def test_a_run_that_waits_for_a_line_ends_on_ctrl_c(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    project.spec(LINES)
+    process = run(stdin=subprocess.PIPE)
+    eventually(lambda: is_reading(valkey, project), timeout=15, what="the run is up")
+
+    process.send_signal(signal.SIGINT)
+    code = process.wait(timeout=5)
+    _, stderr = process.communicate()
+
+    assert code == 0, stderr
+    assert "Traceback" not in stderr
+    assert "Fatal" not in stderr
+
+
+def test_a_pipe_that_ends_ends_the_run(project: Project, valkey: StreamServer) -> None:
+    project.spec(LINES)
+    many = "".join(f'{{"n": {n}}}\n' for n in range(5_000))
+
+    done = rsq_pipe(
+        "run", project.path, "--redis", valkey.url, "--processes", "2", cwd=project.root, given=many
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(5_000))

@@ -21,7 +21,7 @@ def waterfall(journey: Journey) -> Table:
     for column in ("wait", "run", "attempt"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    table.add_column(_scale(journey), no_wrap=True)
+    table.add_column(_scale(journey), min_width=WIDTH, overflow="fold")
     several = len({step.rid for step in journey.steps}) > 1
     for step in journey.steps:
         stage = f"{step.stage} {step.rid}" if several else step.stage
@@ -30,7 +30,7 @@ def waterfall(journey: Journey) -> Table:
         row = (printable(stage), _duration(step.waited), _duration(step.ran), attempt)
         table.add_row(*map(Text, row), outcome, Text(_bar(journey, step)))
         for remark in filter(None, (step.error, step.note)):
-            table.add_row("", "", "", "", Text(printable(_short(remark)), style="dim"), "")
+            table.add_row("", "", "", "", "", Text(printable(_short(remark)), style="dim"))
     return table
 
 

@@ -59,10 +59,11 @@ def test_secrets_are_masked_wherever_they_stand(capsys: pytest.CaptureFixture[st
     set_up(style)
     log = structlog.get_logger("test")
     local = "canary-of-the-logs"
+    event = f"with {local}"
     try:
         raise ValueError({"deep": [local]})
     except ValueError:
-        log.exception("with " + local, value={"deep": local})
+        log.exception(event, value={"deep": local})
     logging.getLogger("other").warning("redis://me:hunter2@host %s", local)
 
     said = capsys.readouterr().err

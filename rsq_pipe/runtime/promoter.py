@@ -14,7 +14,7 @@ from rsq_pipe.streams.script import PROMOTE
 AT_ONCE = 500
 """Records one call moves."""
 
-LONGEST_PAUSE = 0.5
+LONGEST_PAUSE = 0.2
 """Seconds between two looks: another process may have put in a record that is due sooner."""
 
 

@@ -15,7 +15,7 @@ from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
 
-COUNT = 3_000
+COUNT = 2_000
 STAGES = """
     read: {source: {type: jsonl, path: in.jsonl}}
     slow: {call: "handlers:slow"}

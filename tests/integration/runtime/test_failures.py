@@ -243,3 +243,29 @@ async def test_a_record_that_a_sink_cannot_write_is_a_dead_letter_and_its_neighb
     (letter,) = await lab.dead_letters("out")
     assert json.loads(letter["data"]) == {"n": 3, "extra": 1}
     assert summary.stages["out"] == StageSummary(received=4, emitted=3, dropped=0, retried=0, dead=1)
+
+
+async def test_a_stage_that_leaves_hanging_calls_behind_ends_the_run_and_condemns_no_record(lab: Lab) -> None:
+    lab.records(range(40))
+    lab.handlers("""
+        import threading
+
+        go_on = threading.Event()
+
+        def hang(record):
+            go_on.wait(30)
+            return record
+    """)
+    lab.spec(f"""
+        {READ}
+        hang: {{call: "handlers:hang", timeout: 20ms, retry: {{attempts: 1}}, batch: {{size: 100}}}}
+        {OUT}
+    """)
+
+    with pytest.raises(HandlerError, match="16 handler calls ran past 20ms and are still running"):
+        await lab.run()
+
+    lab.module.go_on.set()
+    assert not await lab.dead_letters("hang")
+    await lab.run()
+    assert lab.numbers("out/all.jsonl") == list(range(40))

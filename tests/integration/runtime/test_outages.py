@@ -13,6 +13,7 @@ from tests.integration.runtime.lab import READ, Lab
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 
+COUNT = 2_000
 STAGES = f"""
     {READ}
     flaky: {{call: "handlers:flaky"}}
@@ -23,7 +24,7 @@ STAGES = f"""
 @pytest.fixture
 def busy(own_lab: Lab) -> Lab:
     """A pipeline with every kind of stage, work for some seconds, and retries under way."""
-    own_lab.records(range(3_000))
+    own_lab.records(range(COUNT))
     own_lab.handlers("""
         import time
 
@@ -49,7 +50,7 @@ async def test_a_server_that_is_killed_and_comes_back_costs_nothing_but_time(
     own_server.start()
 
     assert (await run.ended()).finished
-    assert busy.numbers("out/all.jsonl") == list(range(3_000))
+    assert busy.numbers("out/all.jsonl") == list(range(COUNT))
 
 
 async def test_a_server_that_freezes_costs_nothing_but_time(busy: Lab, own_server: StreamServer) -> None:
@@ -61,7 +62,7 @@ async def test_a_server_that_freezes_costs_nothing_but_time(busy: Lab, own_serve
     own_server.resume()
 
     assert (await run.ended()).finished
-    assert busy.numbers("out/all.jsonl") == list(range(3_000))
+    assert busy.numbers("out/all.jsonl") == list(range(COUNT))
 
 
 async def test_a_run_that_is_stopped_while_the_server_is_gone_ends_at_once(
@@ -102,11 +103,11 @@ async def test_a_full_server_makes_sources_wait_and_stages_drain(busy: Lab) -> N
     await drained(busy)
     written = len(busy.lines_so_far())
     assert not run.task.done()
-    assert written < 3_000
+    assert written < COUNT
 
     await busy.redis("CONFIG", "SET", "maxmemory", "0")
     assert (await run.ended(timeout=30)).finished
-    assert busy.numbers("out/all.jsonl") == list(range(3_000))
+    assert busy.numbers("out/all.jsonl") == list(range(COUNT))
 
 
 async def test_a_run_that_begins_on_a_full_server_drains_it(busy: Lab) -> None:
@@ -120,7 +121,7 @@ async def test_a_run_that_begins_on_a_full_server_drains_it(busy: Lab) -> None:
     assert not run.task.done()
     await busy.redis("CONFIG", "SET", "maxmemory", "0")
     assert (await run.ended(timeout=30)).finished
-    assert busy.numbers("out/all.jsonl") == list(range(3_000))
+    assert busy.numbers("out/all.jsonl") == list(range(COUNT))
 
 
 async def test_a_handler_that_hangs_is_left_behind_at_the_drain_timeout_and_its_records_come_back(

@@ -173,6 +173,28 @@ async def test_a_source_and_a_sink_that_stand_by_take_over(lab: Lab) -> None:
     assert lab.numbers("out/all.jsonl") == list(range(3_000))
 
 
+async def test_a_sink_whose_target_another_process_took_over_stands_by_and_ends_no_run(lab: Lab) -> None:
+    lab.records(range(2_000))
+    lab.spec(PLAIN, top="max_backlog: 200")
+    run = await lab.up()
+    await written(lab, 200)
+    lease, field = lab.key("out:lease:out/all.jsonl"), "position:out:out/all.jsonl"
+
+    # As it looks to a process that was paused for longer than its lease.
+    epoch = await lab.redis("INCR", f"{lease}:epoch")
+    await lab.redis("SET", lease, "somebody", "PX", 700)
+    position = (await lab.redis("HGET", lab.key("meta"), field)).decode()
+    await lab.redis("HSET", lab.key("meta"), field, f"{epoch}|{position.partition('|')[2]}")
+
+    async def stands_by() -> bool:
+        return (await lab.state()).stages["out"].pending == 0 and not run.task.done()
+
+    await wait_until(stands_by, what="it handed back what it had")
+    assert await lab.redis("GET", lease) == b"somebody"
+    assert (await run.ended()).finished
+    assert lab.numbers("out/all.jsonl") == list(range(2_000))
+
+
 async def test_a_run_that_is_told_to_stop_at_once_stops_and_does_nothing(lab: Lab) -> None:
     lab.records(range(1_000))
     lab.spec(PLAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 
 from opentelemetry.sdk.metrics.export import MetricExporter
@@ -28,6 +29,8 @@ def metric_exporter(protocol: str) -> MetricExporter:
 
 
 def _load(protocol: str, module: str, name: str) -> object:
+    # It tells of every attempt at every request; that one failed for good is enough.
+    logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.ERROR)
     package = "grpc" if protocol == GRPC else "http"
     try:
         return getattr(import_module(f"{_PACKAGE}.{package}.{module}"), name)()

@@ -49,12 +49,18 @@ class SpanQueue(SpanProcessor):
         self._wake = threading.Event()
         self._closing = False
         self._failing = False
+        self._in_hand = 0
         self.exported = 0
-        self.dropped = 0
-        """Spans that did not reach their exporter: no room, or the exporter failed."""
+        # Each written by one thread only, so that no count is lost between them.
+        self._refused = self._undelivered = self._left_behind = 0
         # A daemon: the process's end waits `FAREWELL` for it, and not for as long as a request hangs.
         self._thread = threading.Thread(target=self._work, name="rsq-pipe spans", daemon=True)
         self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Spans that did not reach their exporter: no room, the exporter failed, or no time was left."""
+        return self._refused + self._undelivered + self._left_behind
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Do nothing; only finished spans count."""
@@ -62,7 +68,7 @@ class SpanQueue(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span; one for which there is no room is dropped and counted."""
         if len(self._spans) >= self._limit or self._closing:
-            self.dropped += 1
+            self._refused += 1
             return
         self._spans.append(span)
         if len(self._spans) >= self._batch and not self._wake.is_set():
@@ -79,10 +85,11 @@ class SpanQueue(SpanProcessor):
         self._closing = True
         self._wake.set()
         self._thread.join(seconds)
-        self.dropped += len(self._spans)
+        if self._thread.is_alive():
+            self._left_behind = len(self._spans) + self._in_hand
         if self.dropped:
             log.warning(
-                "%d spans were lost, %d exported: the collector did not take them in time",
+                "%d spans were lost, %d exported: the collector did not take them in time; is its address right?",
                 self.dropped,
                 self.exported,
             )
@@ -106,11 +113,14 @@ class SpanQueue(SpanProcessor):
     def _drain(self) -> None:
         while self._spans:
             batch = [self._spans.popleft() for _ in range(min(self._batch, len(self._spans)))]
-            if self._delivered(batch):
+            self._in_hand = len(batch)
+            delivered = self._delivered(batch)
+            self._in_hand = 0
+            if delivered:
                 self.exported += len(batch)
                 self._failing = False
                 continue
-            self.dropped += len(batch)
+            self._undelivered += len(batch)
             if not self._failing:
                 # Once an outage: the exporter has logged why.
                 self._failing = True

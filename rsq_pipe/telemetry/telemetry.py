@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -126,7 +127,8 @@ class Telemetry(Observer):
         if self._closed:
             return
         self._closed = True
-        ends: list[Callable[[], object]] = [queue.shutdown for queue in self._queues]
+        # A little less for each, so that there is time left to say what was lost.
+        ends: list[Callable[[], object]] = [partial(queue.close, FAREWELL * 0.9) for queue in self._queues]
         if self._meters is not None:
             ends.append(self._meters.shutdown)
         deadline = time.monotonic() + FAREWELL

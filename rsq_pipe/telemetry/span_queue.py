@@ -89,7 +89,7 @@ class SpanQueue(SpanProcessor):
             self._left_behind = len(self._spans) + self._in_hand
         if self.dropped:
             log.warning(
-                "%d spans were lost, %d exported: the collector did not take them in time; is the address right?",
+                "%d spans were lost, %d exported: the collector did not take them in time",
                 self.dropped,
                 self.exported,
             )

@@ -1,0 +1,115 @@
+"""What `rsq-pipe run` says: numbers at the end, a line now and then, and what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from rsq_pipe.cli import progress
+from rsq_pipe.runtime.runner import Runner
+from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.client import StreamClient
+from tests.support.command_line import rsq_pipe
+from tests.support.project import Project
+from tests.support.server import StreamServer
+
+STAGES = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    odd: {filter: n % 2 == 1}
+    check: {call: "handlers:check"}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.records(range(100))
+    project.handlers("""
+        def check(record, ctx):
+            if record["n"] == 7 and ctx.attempt == 1:
+                raise RuntimeError("not yet")
+            if record["n"] == 9:
+                raise ValueError("never")
+            return record
+    """)
+    project.spec(STAGES)
+    return project
+
+
+def table(text: str) -> dict[str, list[int]]:
+    """Read the summary: stage -> in, out, dropped, retried, dead."""
+    rows = re.findall(r"^(\w+) +((?:[\d,]+ +){5})[\d,]+ *$", text, re.MULTILINE)
+    return {name: [int(number.replace(",", "")) for number in numbers.split()] for name, numbers in rows}
+
+
+def test_the_summary_counts_every_stage_and_dead_letters_end_with_code_4(
+    project: Project, server: StreamServer
+) -> None:
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert done.returncode == 4
+    assert table(done.stderr) == {
+        "read": [100, 100, 0, 0, 0],
+        "odd": [100, 50, 50, 0, 0],
+        "check": [53, 49, 0, 3, 1],
+        "out": [49, 49, 0, 0, 0],
+    }
+    assert "1 dead letters in all, 1 of this run" in done.stderr
+    assert done.stdout == ""
+
+
+def test_old_dead_letters_are_told_and_end_no_later_run_with_code_4(
+    project: Project, server: StreamServer
+) -> None:
+    words = ("run", project.path, "--redis", server.url)
+    rsq_pipe(*words, cwd=project.root)
+
+    again = rsq_pipe(*words, cwd=project.root)
+
+    assert again.returncode == 0
+    assert "nothing new" in again.stderr
+    assert "1 dead letters in all, 0 of this run" in again.stderr
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(project: Project) -> None:
+    url = "redis://jo:hunter2@127.0.0.1:1/0"
+
+    done = rsq_pipe("run", project.path, "--redis", url, cwd=project.root)
+
+    assert done.returncode == 3
+    assert "127.0.0.1:1" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_record_that_stops_the_run_is_named_with_code_1(project: Project, server: StreamServer) -> None:
+    project.spec(STAGES.replace('"handlers:check"', '"handlers:check", on_error: stop'))
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert done.returncode == 1
+    assert "stage 'check' stopped at record 'read:in.jsonl:10'" in done.stderr
+    assert "ValueError: never" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_without_a_terminal_a_line_an_interval_says_how_far_it_is(
+    project: Project, server: StreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
+    async with StreamClient.from_url(server.url) as client:
+        runner = Runner(load(project.path), client)
+        with capture_logs() as lines:
+            showing = asyncio.ensure_future(progress.show(runner, lively=False))
+            await runner.run()
+            await asyncio.wait([showing], timeout=0.2)
+            showing.cancel()
+
+    running = [line for line in lines if line["event"] == "running"]
+    assert running[-1]["read"] == "100 in"
+    assert {"pipeline", "seconds", "waiting", "dead"} <= running[-1].keys()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +27,7 @@ def commands(folder: Path) -> str | None:
     return found[1] if found else None
 
 
-RUN_HERE = [folder.name for folder in FOLDERS if commands(folder)]
+RUN_HERE = [folder.name for folder in FOLDERS if (folder / "README.md").exists() and commands(folder)]
 
 
 @pytest.fixture
@@ -49,15 +51,22 @@ def shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
     environ["RATES_PORT"] = a_free_port()
-    return subprocess.run(
+    process = subprocess.Popen(
         ["sh", "-u", "-c", script],
         cwd=cwd,
         env=environ,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=55,
-        check=False,
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(timeout=50)
+    finally:
+        # What the script left in the background goes with it, also where it hung.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.mark.parametrize("name", RUN_HERE)

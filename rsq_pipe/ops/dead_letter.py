@@ -10,11 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from rsq_pipe.runtime.verdict import ATTEMPTS
-from rsq_pipe.streams.dead_letter import PREFIX
+from rsq_pipe.streams.dead_letter import PREFIX, REPLAY_LINK
 from rsq_pipe.streams.entry import DATA, RawEntry
-
-REPLAY_LINK = "replay-link"
-"""The header of a replayed record that holds the `traceparent` it failed with, for a span link."""
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ERROR_TYPE = re.compile(r"([A-Za-z_]\w*): (.*)", re.DOTALL)

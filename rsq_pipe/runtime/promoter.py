@@ -10,6 +10,7 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import PROMOTE
+from rsq_pipe.streams.waiting import until
 
 AT_ONCE = 500
 """Records one call moves."""
@@ -52,11 +53,4 @@ class Promoter:
             backoff.reset()
             if moved < AT_ONCE:
                 pause = LONGEST_PAUSE if due_in < 0 else min(LONGEST_PAUSE, due_in / 1000)
-                await _pause(stopping, pause)
-
-
-async def _pause(stopping: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return
+                await until(stopping, pause)

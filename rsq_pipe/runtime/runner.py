@@ -19,6 +19,7 @@ from rsq_pipe.runtime.gauges import measure
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.promoter import Promoter
 from rsq_pipe.runtime.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.runtime.retention import Retention
@@ -30,7 +31,7 @@ from rsq_pipe.runtime.survey import PipelineState, lost, survey
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.telemetry.observer import Observer, StageObserver
+from rsq_pipe.telemetry.observer import Observer
 
 SURVEY_PERIOD = 0.1
 """Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
@@ -96,6 +97,7 @@ class Runner:
         self._observer = observer or Observer()
         self._roles: list[tuple[Stage, Role]] = []
         self._presence = Presence(client, graph.pipeline)
+        self._process = Process(client, graph, self._halt)
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
@@ -153,15 +155,10 @@ class Runner:
                     watch = self._observer.source(stage, target)
                     yield stage, SourcePump(self._client, self.graph, stage, watch)
                 case "sink":
-                    yield stage, SinkWriter(*self._around(stage))
+                    yield stage, SinkWriter(self._process, stage, self._observer.stage(stage))
                 case _:
                     for _ in range(stage.workers):
-                        yield stage, StageWorker(*self._around(stage))
-
-    def _around(
-        self, stage: Stage
-    ) -> tuple[StreamClient, Graph, Stage, Callable[[BaseException], None], StageObserver]:
-        return self._client, self.graph, stage, self._halt, self._observer.stage(stage)
+                        yield stage, StageWorker(self._process, stage, self._observer.stage(stage))
 
     async def _work(self) -> None:
         roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]

@@ -13,13 +13,13 @@ from rsq_pipe.registry import connector
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.groundwork import replacing
 from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.stage_worker import consumer, serializer
 from rsq_pipe.runtime.tenure import SECONDS, Superseded, Tenure
 from rsq_pipe.runtime.verdict import Judge
 from rsq_pipe.sinks.sink import Sink, Written
-from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.spec.graph import ConnectorRef, Stage
 from rsq_pipe.stages.outcome import Failure
-from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.message import StreamMessage
@@ -38,30 +38,21 @@ class SinkWriter:
     old epoch, so its settlement is refused, whatever it managed to write meanwhile.
 
     Args:
-        client: The server.
-        graph: The pipeline.
+        process: What the stages of this process share.
         stage: The sink stage.
-        halt: Called with the error that must end the run.
         observer: Told of each batch.
     """
 
-    def __init__(
-        self,
-        client: StreamClient,
-        graph: Graph,
-        stage: Stage,
-        halt: Callable[[BaseException], None],
-        observer: StageObserver | None = None,
-    ) -> None:
+    def __init__(self, process: Process, stage: Stage, observer: StageObserver | None = None) -> None:
         ref: ConnectorRef = stage.options
         connect = connector("sink", ref.type).connect
         if connect is None:
             raise LookupError(f"sink {ref.type!r} cannot be connected to")
-        self._sink: Sink = connect(ref.options, stage=stage.name, root=graph.root)
-        self._client = client
-        self._graph = graph
+        self._sink: Sink = connect(ref.options, stage=stage.name, root=process.graph.root)
+        graph = process.graph
+        self._process = process
+        self._client = process.client
         self._stage = stage
-        self._halt = halt
         self._keys = Keyspace(graph.pipeline)
         self._field = f"position:{stage.name}:{self._sink.target}"
         self._observer = observer or StageObserver()
@@ -102,13 +93,14 @@ class SinkWriter:
         self._epoch = epoch
         self._must_open = True
         self._superseded = False
-        await self._open()
-        self._consumer = consumer(self._client, self._graph, self._stage, self._handle, self._settled)
-        if self._stopping.is_set():
-            self._consumer.stop()
         try:
+            await self._open()
+            self._consumer = consumer(self._process, self._stage, self._handle, self._settled)
+            if self._stopping.is_set():
+                self._consumer.stop()
             await self._consumer.run()
         finally:
+            # Also after an opening that was cancelled: its thread may hold the target by now.
             self._consumer = None
             self._observer.close()
             await self._on_sink(self._sink.close)
@@ -158,7 +150,7 @@ class SinkWriter:
             self._log.warning("records that cannot be written", records=len(failed), first_error=str(first))
             if verdict.halt is not None:
                 self._must_open = True
-                self._halt(verdict.halt)
+                self._process.halt(verdict.halt)
                 return Settlement()
         if not self._sink.exclusive:
             return Settlement([part])
@@ -172,7 +164,7 @@ class SinkWriter:
             if self._consumer is not None:
                 self._consumer.stop()
         else:
-            self._halt(exc)
+            self._process.halt(exc)
 
     async def _is_writer(self) -> bool:
         if self._lease is None:

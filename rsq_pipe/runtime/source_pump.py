@@ -24,6 +24,7 @@ from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Counters, Output, Position, Settled
+from rsq_pipe.streams.waiting import first
 from rsq_pipe.telemetry.observer import SourceObserver
 from rsq_pipe.telemetry.redaction import redact
 
@@ -135,12 +136,7 @@ class SourcePump:
     async def _passed(self) -> bool:
         """Wait for room below; False where the pump is to stop."""
         if not self.gate.is_open:
-            waits = [asyncio.ensure_future(self.gate.passed()), asyncio.ensure_future(self._stopping.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await first(self.gate.passed(), self._stopping.wait())
         return not self._stopping.is_set()
 
     async def _ingest(self, chunk: Chunk, position: Position) -> Settled | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.verdict import Judge, Verdict
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build
-from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import Handler, SettledHook, StreamConsumer
 from rsq_pipe.streams.message import StreamMessage
@@ -34,28 +32,20 @@ class StageWorker:
     Run a stage's verb on the batches of one consumer.
 
     Args:
-        client: The server.
-        graph: The pipeline.
+        process: What the stages of this process share.
         stage: The stage; not a source or a sink.
-        halt: Called with the error that must end the run, where `on_error: stop` says so.
         observer: Told of each batch.
     """
 
-    def __init__(
-        self,
-        client: StreamClient,
-        graph: Graph,
-        stage: Stage,
-        halt: Callable[[BaseException], None],
-        observer: StageObserver | None = None,
-    ) -> None:
+    def __init__(self, process: Process, stage: Stage, observer: StageObserver | None = None) -> None:
+        graph = process.graph
         self._stage = stage
-        self._halt = halt
+        self._halt = process.halt
         self._verb = build(stage, root=graph.root, pipeline=graph.pipeline)
         self._observer = observer or StageObserver()
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self.consumer = consumer(client, graph, stage, self._handle, self._settled)
+        self.consumer = consumer(process, stage, self._handle, self._settled)
         self.gate = Gate(self.consumer.pause, self.consumer.resume)
 
     async def run(self) -> None:
@@ -105,19 +95,14 @@ class StageWorker:
         self._log.warning(f"{what} failed records", records=len(verdict.failures), first_error=error, **whose)
 
 
-def consumer(
-    client: StreamClient,
-    graph: Graph,
-    stage: Stage,
-    handler: Handler,
-    on_settled: SettledHook | None = None,
-) -> StreamConsumer:
+def consumer(process: Process, stage: Stage, handler: Handler, on_settled: SettledHook) -> StreamConsumer:
     """Make a stage's consumer: its inputs, its own `again` stream first, and its dead letters."""
+    graph = process.graph
     keys = Keyspace(graph.pipeline)
     # What this pipeline wrote itself has no key twice; what comes from outside may.
     strict = any(ref.external for ref in stage.inputs)
     return StreamConsumer(
-        client,
+        process.client,
         keys.inputs(stage),
         ConsumerConfig(
             group=stage.name,
@@ -134,6 +119,7 @@ def consumer(
         serializer=serializer(graph, strict=strict),
         counters=Counters(keys.meta, f"{stage.name}:"),
         on_settled=on_settled,
+        quarantine=process.quarantine,
     )
 
 

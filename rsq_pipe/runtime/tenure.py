@@ -10,6 +10,7 @@ import structlog
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.waiting import until
 
 SECONDS = 10.0
 """How long a lease outlives the last sign of life of its holder."""
@@ -81,7 +82,7 @@ class Tenure:
             if not told:
                 told = True
                 self._log.info(f"{self._what}: another process does this; standing by")
-            await _wait(self._stopping, _STAND_BY)
+            await until(self._stopping, _STAND_BY)
         return False
 
     async def _renew_beside(self, task: asyncio.Future[None], epoch: int) -> bool:
@@ -103,10 +104,3 @@ class Tenure:
             await self._lease.drop()
         except StreamError:
             return  # it lapses by itself
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return

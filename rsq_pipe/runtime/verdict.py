@@ -20,7 +20,7 @@ from rsq_pipe.runtime.schedule import delay
 from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
-from rsq_pipe.streams.dead_letter import PREFIX, dead_letter
+from rsq_pipe.streams.dead_letter import PREFIX, REPLAY_LINK, dead_letter
 from rsq_pipe.streams.entry import fields_of
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import Serializer
@@ -30,6 +30,8 @@ from rsq_pipe.telemetry.redaction import redact
 
 ATTEMPTS = "attempts"
 """The header that counts a record's failed attempts in the stage it is in."""
+
+_OF_THIS_STAGE = frozenset((ATTEMPTS, REPLAY_LINK))
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (HandlerTimeoutError, "timeout"),
@@ -232,12 +234,12 @@ def identified(message: StreamMessage) -> Mapping[str, str]:
 
 
 def onward(message: StreamMessage) -> Mapping[str, str]:
-    """Return the headers that go on: all but this stage's attempts and those of an old dead letter."""
+    """Return the headers that go on: all but those that speak of this stage, or of an old dead letter."""
     headers = message.headers
-    if "rid" in headers and ATTEMPTS not in headers and "dlq-reason" not in headers:
+    if len(headers) == 1 and "rid" in headers:  # nearly always
         return headers
     return {
         name: value
         for name, value in identified(message).items()
-        if name != ATTEMPTS and not name.startswith(PREFIX)
+        if name not in _OF_THIS_STAGE and not name.startswith(PREFIX)
     }

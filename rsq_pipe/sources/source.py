@@ -16,7 +16,7 @@ class Arrival:
         offset: Where it stands in the source, unique and stable: `orders.jsonl:17`. The record id is
             the stage's name, a colon, and this.
         data: The record, or None where it could not be read.
-        raw: The bytes as they stood in the source; kept where they are JSON already, or where they are broken.
+        raw: The bytes as they stood in the source; kept where they are JSON already, or are broken.
         error: Why `raw` is not a record; such an arrival becomes a dead letter of the source stage.
         headers: Headers that came with it.
     """

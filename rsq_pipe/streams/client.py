@@ -18,7 +18,7 @@ from rsq_pipe.streams.entry import fields_of, range_reply, read_reply
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
 from rsq_pipe.streams.pool import LinkPool
-from rsq_pipe.streams.redelivery import TOGETHER, Redelivery, redelivery_reply
+from rsq_pipe.streams.redelivery import TOGETHER, Redelivery, Rules, redelivery_reply
 from rsq_pipe.streams.script import REDELIVER
 from rsq_pipe.streams.settlement import Counters, Output, Part, Position, Settled, Settlement
 from rsq_pipe.streams.stats import (
@@ -262,18 +262,15 @@ class StreamClient:
         return claim_reply(reply)
 
     async def redeliver(
-        self, stream: str, group: str, consumer: str, ids: Sequence[str], *, alone_from: int = TOGETHER
+        self, stream: str, group: str, consumer: str, ids: Sequence[str], rules: Rules = TOGETHER
     ) -> Redelivery:
         """
-        Hand out entries the consumer owns again, and count the delivery.
-
-        Args:
-            alone_from: An entry that is handed out for at least this many times is handed out alone.
+        Hand out entries the consumer owns again, as many as the rules allow, and count the delivery.
 
         Redis: redeliver.lua, which checks the owner first.
         """
         key = self.key(stream)
-        reply = await self.channel.run(REDELIVER, [key], [group, consumer, alone_from, *ids])
+        reply = await self.channel.run(REDELIVER, [key], [group, consumer, *rules, *ids])
         return redelivery_reply(key, reply)
 
     async def pending_range(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 from weakref import WeakSet
 
 from rsq_pipe.errors import GroupLostError, StreamError
@@ -23,11 +22,13 @@ from rsq_pipe.streams.holding import Holding
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
+from rsq_pipe.streams.quarantine import Quarantine
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.streams.settlement import Counters, Entry, Settled, Settlement
+from rsq_pipe.streams.waiting import first, until
 
 _LEAVE = 2.0
 """Seconds that handing back may take when a consumer ends; what it could not hand back is reclaimed later."""
@@ -62,6 +63,8 @@ class StreamConsumer:
         error_hook: Called with what a handler, a read or a settlement raised; may be async.
         counters: Where to count what is settled, in the step that settles it.
         on_settled: Called with every settlement and what became of it.
+        quarantine: Shared with the process's other consumers, so that an entry in its last delivery is all
+            the process has in hand; one of its own if left out.
     """
 
     _live: ClassVar[WeakSet[StreamConsumer]] = WeakSet()
@@ -78,6 +81,7 @@ class StreamConsumer:
         *,
         counters: Counters | None = None,
         on_settled: SettledHook | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self.client = client
         self.streams = (stream,) if isinstance(stream, str) else tuple(stream)
@@ -87,6 +91,7 @@ class StreamConsumer:
         self._error_hook = error_hook
         self._counters = counters
         self._on_settled = on_settled
+        self._quarantine = Quarantine() if quarantine is None else quarantine
         group, name = config.group, config.worker_name
         keys = [client.key(one) for one in self.streams]
         self._membership = Membership(client, self.streams, config)
@@ -180,14 +185,14 @@ class StreamConsumer:
         while not self._stopping.is_set():
             try:
                 if not self._open.is_set():
-                    await _first(self._open.wait(), self._stopping.wait())
+                    await first(self._open.wait(), self._stopping.wait())
                     continue
                 await self._membership.ensure()
                 batch = await self._read_batch()
                 await self._handle_new(batch)
                 backoff.reset()
                 if not batch and not self.config.block_ms:
-                    await _until(self._stopping, _UNBLOCKED_PAUSE)
+                    await until(self._stopping, _UNBLOCKED_PAUSE)
             except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
                 await self._survive(exc, backoff)
 
@@ -204,7 +209,7 @@ class StreamConsumer:
             except Exception as exc:  # noqa: BLE001  as above
                 await self._survive(exc, backoff)
             if not self._stopping.is_set() and not self._reclaim.has_more:
-                await _until(self._due, pause)
+                await until(self._due, pause)
 
     async def _beat(self) -> None:
         while True:
@@ -257,7 +262,7 @@ class StreamConsumer:
         try:
             while rest:
                 batch, rest = rest[:size], rest[size:]
-                async with self._handling:
+                async with self._handling, self._quarantine.beside_others():
                     await self._handle(batch)
                 self._membership.remember(batch)
         finally:
@@ -271,17 +276,21 @@ class StreamConsumer:
             # wait for a whole batch, and the oldest records of all would be the last to be done.
             async with self._handling:
                 while waiting and not self._stopping.is_set():
-                    again = await self._reclaim.redeliver(self._together(waiting))
-                    await self._handle_again(again.entries)
-                    self._reclaim.let_go(waiting[: again.dealt])
-                    waiting = waiting[again.dealt :]
+                    waiting = await self._hand_out(waiting)
         finally:
             self._reclaim.let_go(waiting)
 
-    def _together(self, waiting: list[Entry]) -> list[Entry]:
-        """Choose entries that one call may hand out: of one stream, and no more than a batch."""
-        same = itertools.takewhile(lambda entry: entry.stream == waiting[0].stream, waiting)
-        return list(itertools.islice(same, self.config.batch_size))
+    async def _hand_out(self, waiting: list[Entry]) -> list[Entry]:
+        """Handle the first entries, as many as may be together; return the others."""
+        async with self._quarantine.beside_others():
+            again = await self._reclaim.redeliver(waiting)
+            await self._handle_again(again.entries)
+        if again.must_be_alone:
+            async with self._quarantine.alone():
+                again = await self._reclaim.redeliver(waiting[:1], quarantined=True)
+                await self._handle_again(again.entries)
+        self._reclaim.let_go(waiting[: again.dealt])
+        return waiting[again.dealt :]
 
     async def _handle_again(self, entries: Sequence[RawEntry]) -> None:
         self._tally.received(len(entries))
@@ -379,17 +388,3 @@ class StreamConsumer:
                 await answer
         except Exception:  # a hook that fails must not end the loop it watches
             log.exception("error_hook of group %s failed", self.config.group)
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-
-
-async def _first(*waits: Any) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -13,6 +13,9 @@ from rsq_pipe.streams.settlement import Output
 PREFIX = "dlq-"
 """What the names of a dead letter's own headers begin with."""
 
+REPLAY_LINK = "replay-link"
+"""The header in which a replayed record carries the `traceparent` it had when it was dead-lettered."""
+
 MAX_TRACEBACK = 4_096
 """Characters of a traceback that are kept; its end, where the cause stands."""
 

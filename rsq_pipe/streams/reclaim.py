@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.holding import Holding
-from rsq_pipe.streams.redelivery import Redelivery, alone_from
+from rsq_pipe.streams.redelivery import Redelivery, rules
 from rsq_pipe.streams.settlement import Entry
 
 PASS = 100
@@ -90,19 +91,24 @@ class Reclaim:
             found += len(lost)
         return found
 
-    async def redeliver(self, entries: Sequence[Entry]) -> Redelivery:
+    async def redeliver(self, waiting: Sequence[Entry], *, quarantined: bool = False) -> Redelivery:
         """
-        Hand entries of one stream out again, and count the delivery of those that are still this consumer's.
+        Hand the first of some entries out again, and count the delivery of those still this consumer's.
 
-        The first ones are handed out, as many as may be together; one in its last two deliveries is alone.
+        As many as may be together: a batch of one stream, but an entry near its last delivery alone.
+
+        Args:
+            waiting: Entries taken over.
+            quarantined: Whether nothing else is in this process's hand; the very last delivery asks for that.
         """
-        config = self._config
+        config, stream = self._config, waiting[0].stream
+        same = itertools.takewhile(lambda entry: entry.stream == stream, waiting)
         return await self._client.redeliver(
-            self._names[entries[0].stream],
+            self._names[stream],
             config.group,
             config.worker_name,
-            [entry.id for entry in entries],
-            alone_from=alone_from(config.max_deliveries),
+            [entry.id for entry in itertools.islice(same, config.batch_size)],
+            rules(config.max_deliveries, quarantined=quarantined),
         )
 
     def let_go(self, entries: Iterable[Entry]) -> None:

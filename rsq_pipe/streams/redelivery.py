@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rsq_pipe.streams.entry import RawEntry
 
-TOGETHER = 1_000_000
-"""A delivery that no entry reaches: all are handed out together."""
+
+class Rules(NamedTuple):
+    """
+    Say what may be handed out together.
+
+    Args:
+        alone_from: An entry that is handed out for at least this many times is handed out alone.
+        quarantine_at: At this delivery it is not handed out: its process has other things in hand. 0: never.
+    """
+
+    alone_from: int
+    quarantine_at: int = 0
+
+
+TOGETHER = Rules(alone_from=1_000_000)
+"""All are handed out together: no entry has so many deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +40,21 @@ class Redelivery:
     dealt: int
     entries: Sequence[RawEntry]
 
+    @property
+    def must_be_alone(self) -> bool:
+        """Whether the first entry is due for a delivery that asks for quarantine, and was not handed out."""
+        return self.dealt == 0
 
-def alone_from(max_deliveries: int) -> int:
-    """
-    Say from which delivery on an entry is handed out alone.
 
-    An entry that kills its worker must be alone before it is condemned, and one that only stood beside it
-    must still have a delivery left to be done in: so the last two deliveries are made alone. The ones before
-    are made in batches, since nearly all that a dead worker leaves behind is innocent.
+def rules(max_deliveries: int, *, quarantined: bool) -> Rules:
     """
-    return max(2, max_deliveries - 1)
+    Choose the rules, so that an entry which kills its worker is found and none that stood beside it.
+
+    The last two deliveries are made alone: the killer must be alone before it is condemned, and what stood
+    beside it must have a delivery left to be done in. The ones before are made in batches, since nearly all
+    that a dead worker leaves behind is innocent. The very last asks for quarantine.
+    """
+    return Rules(max(2, max_deliveries - 1), 0 if quarantined else max_deliveries)
 
 
 def redelivery_reply(stream: str, reply: Any) -> Redelivery:

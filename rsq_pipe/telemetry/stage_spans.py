@@ -9,13 +9,14 @@ from dataclasses import replace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
+from rsq_pipe.streams.dead_letter import REPLAY_LINK
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Part, Settled, Settlement
 from rsq_pipe.telemetry.observer import StageObserver, headers_of
 from rsq_pipe.telemetry.record_span import MAX_TEXT, RecordSpan, Value, remote, start
 from rsq_pipe.telemetry.sampler import Sampler
 from rsq_pipe.telemetry.tally import Tally
-from rsq_pipe.telemetry.trace_context import PARENT, REPLAYED, STATE, TraceContext, read, read_parent
+from rsq_pipe.telemetry.trace_context import PARENT, STATE, TraceContext, read, read_parent
 
 _Key = tuple[str, str]
 
@@ -157,7 +158,7 @@ class StageSpans(StageObserver):
         return {
             place: None
             for place, message in enumerate(messages)
-            if REPLAYED in message.headers and PARENT not in message.headers
+            if REPLAY_LINK in message.headers and PARENT not in message.headers
         }
 
     def _entering(
@@ -186,7 +187,7 @@ class StageSpans(StageObserver):
             "rsq.wait_ms": self._waited(message),
         }
         links = [Link(self._batch.get_span_context(), {"rsq.link": "batch"})] if self._batch else []
-        old = read_parent(headers.pop(REPLAYED, ""))
+        old = read_parent(headers.pop(REPLAY_LINK, ""))
         if old is not None:
             links.append(Link(remote(old), {"rsq.link": "replay"}))
             # A replay may come days later: a trace of its own, linked, and not the old one's long tail.

@@ -11,8 +11,6 @@ from rsq_pipe.streams.message import StreamMessage
 PARENT = "traceparent"
 STATE = "tracestate"
 
-REPLAYED = "replay-link"
-"""The header in which a replayed record carries the `traceparent` it had when it was dead-lettered."""
 
 MAX_STATE = 512
 """Characters of a `tracestate` that are passed on: as many as the W3C asks for. A longer one is left out."""

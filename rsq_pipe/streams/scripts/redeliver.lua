@@ -3,21 +3,22 @@
 -- XCLAIM would steal them back from a consumer that took them over in the meantime.
 --
 -- KEYS  stream
--- ARGV  group, consumer, the delivery from which an entry is handed out alone, id...
+-- ARGV  group, consumer, the delivery from which an entry is handed out alone, the delivery at which it is not
+--       handed out here (the process has other things in hand; 0: it has none), id...
 --
 -- Returns {how many of the ids were dealt with, {id, delivery count, field...}...}; an id that was dealt with
 -- and has no entry was deleted, acknowledged, or is another consumer's.
 
-local alone_from = tonumber(ARGV[3])
+local alone_from, quarantine_at = tonumber(ARGV[3]), tonumber(ARGV[4])
 local found = {0}
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local id = ARGV[i]
   local pending = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[2])
   local alone = false
   if #pending > 0 then
     local deliveries = pending[1][4] + 1
     alone = deliveries >= alone_from
-    if alone and #found > 1 then
+    if deliveries == quarantine_at or (alone and #found > 1) then
       break
     end
     local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)
@@ -27,7 +28,7 @@ for i = 4, #ARGV do
       redis.call('XACK', KEYS[1], ARGV[1], id)
     end
   end
-  found[1] = i - 3
+  found[1] = i - 4
   if alone then
     break
   end

@@ -7,6 +7,7 @@ import pytest
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.holding import Holding
 from rsq_pipe.streams.producer import StreamProducer
+from rsq_pipe.streams.redelivery import Rules
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import GROUP, Recorder, copy_to, pending, running
 from tests.support.signals import wait_until
@@ -53,7 +54,7 @@ async def test_an_entry_near_its_last_delivery_is_handed_out_alone(
     groups = []
     waiting = abandoned[:4]
     while waiting:
-        again = await client.redeliver(stream, GROUP, "dead", waiting, alone_from=4)
+        again = await client.redeliver(stream, GROUP, "dead", waiting, Rules(alone_from=4))
         groups.append([(waiting.index(entry.id), entry.deliveries) for entry in again.entries])
         waiting = waiting[again.dealt :]
 

@@ -1,0 +1,62 @@
+"""Quarantine: makes sure that an entry in its last delivery is all that its process has in hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+
+class Quarantine:
+    """
+    Let the consumers of one process handle batches side by side, or one of them a single entry alone.
+
+    If a process dies while it handles one entry and nothing else, that entry is what killed it. Without
+    this, a slow record of one stage would be in hand at every death that a record of another stage causes,
+    and would be condemned with it. Shared by the consumers of one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[None]] = []
+        self._side_by_side = 0
+        self._asking = 0
+        self._alone = False
+
+    @asynccontextmanager
+    async def beside_others(self) -> AsyncIterator[None]:
+        """Handle a batch; waits while an entry is handled alone, or asks to be."""
+        await self._until(lambda: not self._alone and not self._asking)
+        self._side_by_side += 1
+        try:
+            yield
+        finally:
+            self._side_by_side -= 1
+            self._wake()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Handle an entry; waits until every batch in hand is done, and keeps further ones waiting."""
+        self._asking += 1
+        try:
+            await self._until(lambda: not self._alone and not self._side_by_side)
+            self._alone = True
+        finally:
+            self._asking -= 1
+            self._wake()
+        try:
+            yield
+        finally:
+            self._alone = False
+            self._wake()
+
+    async def _until(self, free: Callable[[], bool]) -> None:
+        while not free():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)

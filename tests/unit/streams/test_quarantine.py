@@ -1,0 +1,119 @@
+"""Quarantine: batches side by side, or one entry alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from rsq_pipe.streams.quarantine import Quarantine
+
+
+@pytest.fixture
+def quarantine() -> Quarantine:
+    return Quarantine()
+
+
+class Visit:
+    """Somebody inside one of the quarantine's two doors, until told to leave."""
+
+    def __init__(self, door: AbstractAsyncContextManager[None]) -> None:
+        self.inside = asyncio.Event()
+        self.may_leave = asyncio.Event()
+        self._door = door
+        self.task = asyncio.ensure_future(self._visit())
+
+    async def _visit(self) -> None:
+        async with self._door:
+            self.inside.set()
+            await self.may_leave.wait()
+
+    async def leave(self) -> None:
+        self.may_leave.set()
+        await self.task
+
+
+@pytest.fixture(autouse=True)
+async def nobody_left_inside(quarantine: Quarantine) -> AsyncIterator[None]:
+    yield
+    async with asyncio.timeout(1), quarantine.alone():
+        pass
+
+
+async def settle() -> None:
+    """Let every task that can go on go on."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_batches_are_handled_side_by_side(quarantine: Quarantine) -> None:
+    visits = [Visit(quarantine.beside_others()) for _ in range(3)]
+    await settle()
+
+    assert all(visit.inside.is_set() for visit in visits)
+    for visit in visits:
+        await visit.leave()
+
+
+async def test_an_entry_alone_waits_for_every_batch_in_hand(quarantine: Quarantine) -> None:
+    batches = [Visit(quarantine.beside_others()) for _ in range(2)]
+    await settle()
+    alone = Visit(quarantine.alone())
+
+    await batches[0].leave()
+    await settle()
+    assert not alone.inside.is_set()
+    await batches[1].leave()
+    await settle()
+    assert alone.inside.is_set()
+    await alone.leave()
+
+
+async def test_a_batch_waits_while_an_entry_asks_to_be_alone_or_is(quarantine: Quarantine) -> None:
+    first = Visit(quarantine.beside_others())
+    await settle()
+    alone = Visit(quarantine.alone())
+    await settle()
+    later = Visit(quarantine.beside_others())
+    await settle()
+    assert not later.inside.is_set()
+
+    await first.leave()
+    await settle()
+    assert (alone.inside.is_set(), later.inside.is_set()) == (True, False)
+
+    await alone.leave()
+    await settle()
+    assert later.inside.is_set()
+    await later.leave()
+
+
+async def test_entries_are_alone_one_after_the_other(quarantine: Quarantine) -> None:
+    first, second = Visit(quarantine.alone()), Visit(quarantine.alone())
+    await settle()
+    assert [first.inside.is_set(), second.inside.is_set()] == [True, False]
+
+    await first.leave()
+    await settle()
+    assert second.inside.is_set()
+    await second.leave()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_who_is_cancelled_keeps_nobody_waiting(quarantine: Quarantine, inside: bool) -> None:
+    batch = None if inside else Visit(quarantine.beside_others())
+    await settle()
+    alone = Visit(quarantine.alone())
+    await settle()
+    assert alone.inside.is_set() is inside
+
+    alone.task.cancel()
+    later = Visit(quarantine.beside_others())
+    await settle()
+
+    assert later.inside.is_set()
+    await later.leave()
+    if batch:
+        await batch.leave()

@@ -48,9 +48,9 @@ class StreamConsumer:
     Consume one or several streams through a consumer group.
 
     The handler gets a batch and returns the ids it finished, or a Settlement that says what became of each
-    entry. Entries it does not name stay pending and come back, one at a time, when they have been idle for
-    `min_idle_claim_ms`; so do the entries of consumers that died. After `max_deliveries` an entry is
-    dead-lettered.
+    entry. Entries it does not name stay pending and come back when they have been idle for
+    `min_idle_claim_ms`; so do the entries of consumers that died. Near its last delivery an entry comes
+    alone, and after `max_deliveries` it is dead-lettered.
 
     Args:
         client: The server.
@@ -310,7 +310,7 @@ class StreamConsumer:
                 return
             try:
                 settlement = acknowledgement(messages, await self._handler(messages), self.config.group)
-            except Exception as exc:  # user code; its entries stay pending and come back one at a time
+            except Exception as exc:  # user code; its entries stay pending and come back
                 self._tally.errors += 1
                 log.exception("handler of group %s failed on %d messages", self.config.group, len(messages))
                 await self._report(exc)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.traced_project import COMMAND, TRACE_ALL, clean_environ, run
+from tests.e2e.traced_project import TRACE_ALL, lasting, run
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -65,18 +63,6 @@ def from_redis(
 def steps(done: subprocess.CompletedProcess[str]) -> list[tuple[Any, ...]]:
     assert done.returncode == 0, done.stderr
     return [tuple(step[column] for column in COLUMNS) for step in json.loads(done.stdout)["steps"]]
-
-
-@contextmanager
-def lasting(project: Project, server: StreamServer, *options: str) -> Iterator[None]:
-    """A run that is ended with the block."""
-    command = [str(COMMAND), "run", str(project.path), "--redis", server.url, *options]
-    process = subprocess.Popen(command, cwd=project.root, env=clean_environ())
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def awaited(project: Project, server: StreamServer, outcome: str) -> list[tuple[Any, ...]]:
@@ -159,7 +145,7 @@ def test_redis_alone_tells_of_a_record_that_waits_for_its_next_attempt(
 ) -> None:
     patient = "defaults: {batch: {wait: 2ms}, retry: {attempts: 3, backoff: {first: 1h, max: 1h}}}"
     project.spec(STAGES, defaults=patient, top="keep: 1h")
-    with lasting(project, server):
+    with lasting(project.root, str(project.path), "--redis", server.url):
         told = awaited(project, server, "to be retried")
 
     assert ("work", 2, "to be retried") in told
@@ -168,7 +154,7 @@ def test_redis_alone_tells_of_a_record_that_waits_for_its_next_attempt(
 def test_redis_alone_tells_of_a_record_nobody_has_been_given_yet(
     project: Project, server: StreamServer
 ) -> None:
-    with lasting(project, server, "--stage", "read"):
+    with lasting(project.root, str(project.path), "--redis", server.url, "--stage", "read"):
         told = awaited(project, server, "waiting")
 
     assert told == [("read", 0, "emitted"), ("work", 1, "waiting")]

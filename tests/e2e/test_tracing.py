@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ import pytest
 
 from rsq_pipe import StreamClient
 from tests.e2e.example import Example
-from tests.e2e.traced_project import COMMAND, clean_environ, run, to, traces, ways
+from tests.e2e.traced_project import lasting, run, to, traces, ways
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.support.project import Project
 from tests.support.server import StreamServer
@@ -277,6 +276,73 @@ def test_trace_of_a_record_survives_the_death_of_its_worker(
     assert {span.attributes["rsq.delivery_count"] for span in again} == {2}
 
 
+FANNED_OUT = """
+    read:
+      source: {type: jsonl, path: in.jsonl}
+    left:
+      from: read
+      call: handlers:halve
+    right:
+      from: read
+      map: {m: n}
+    write:
+      from: [left, right]
+      sink: {type: jsonl, path: out.jsonl}
+"""
+
+
+def test_trace_branches_where_records_do(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(FANNED_OUT)
+    project.handlers("def halve(record):\n    return [record, record]")
+    project.records(range(10))
+
+    done = finish(project, server, collector)
+
+    assert done.returncode == 0, done.stderr
+    found = traces(collector.spans)
+    assert len(found) == 10
+    for trace in found.values():
+        assert sorted(map(stages, ways(trace))) == [
+            ["read", "left", "write"],
+            ["read", "left", "write"],
+            ["read", "right", "write"],
+        ]
+
+
+@pytest.mark.parametrize(("sample", "fewest", "most"), [("10/s", 10, 60), ("none", 0, 0), ("all", 500, 500)])
+def test_file_says_how_many_are_traced(
+    project: Project, server: StreamServer, collector: OtlpReceiver, sample: str, fewest: int, most: int
+) -> None:
+    project.spec(STRAIGHT, top=f"telemetry: {{sample: {sample}}}")
+    project.handlers("def work(record):\n    return record")
+    project.records(range(500))
+
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    done = run(project.root, "run", str(project.path), "--redis", server.url, environ=environ)
+
+    assert done.returncode == 0, done.stderr
+    found = traces(collector.spans)
+    assert fewest <= len(found) <= most
+    assert all(stages(ways(trace)[0]) == ["read", "work", "write"] for trace in found.values())
+
+
+def test_disabled_sdk_silences_everything(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(STRAIGHT)
+    project.handlers("def work(record, ctx):\n    return {'headers': sorted(ctx.headers)}")
+    project.records([1])
+
+    done = finish(project, server, collector, "--trace-file", "t.jsonl", OTEL_SDK_DISABLED="true")
+
+    assert done.returncode == 0, done.stderr
+    assert project.lines() == [{"headers": ["rid"]}]
+    assert collector.requests == 0
+    assert not (project.root / "t.jsonl").exists()
+
+
 OUTSIDE = """
     enter:
       from: {stream: STREAM}
@@ -307,12 +373,8 @@ async def test_record_from_outside_continues_its_trace_only_if_its_traceparent_i
     async with StreamClient.from_url(server.url) as client:
         await client.push(f"{project.pipeline}-in", b'{"n": 1}', {"traceparent": header})
 
-    process = begin(project, server, collector)
-    await wait_until(
-        lambda: len(project.lines_so_far("out.jsonl")) == 1, timeout=20, what="the record is written"
-    )
-    process.terminate()
-    await asyncio.to_thread(process.wait, 20)
+    with lasting(project.root, str(project.path), "--redis", server.url, environ=to(collector.endpoint)):
+        await written(project)
 
     enter = next(span for span in collector.spans if span.stage == "enter" and not span.is_batch)
     assert ((enter.trace, enter.parent) == (TRACE, PARENT)) is continued
@@ -328,12 +390,9 @@ async def test_record_whose_sender_does_not_sample_it_is_not_traced(
     async with StreamClient.from_url(server.url) as client:
         await client.push(f"{project.pipeline}-in", b'{"n": 1}', {"traceparent": header})
 
-    process = begin(project, server, collector, OTEL_TRACES_SAMPLER="parentbased_always_on")
-    await wait_until(
-        lambda: len(project.lines_so_far("out.jsonl")) == 1, timeout=20, what="the record is written"
-    )
-    process.terminate()
-    await asyncio.to_thread(process.wait, 20)
+    environ = to(collector.endpoint, OTEL_TRACES_SAMPLER="parentbased_always_on")
+    with lasting(project.root, str(project.path), "--redis", server.url, environ=environ):
+        await written(project)
 
     assert project.lines()[0]["parent"] == header
     assert collector.spans == []
@@ -377,11 +436,5 @@ def test_collector_that_takes_nothing_holds_up_neither_the_run_nor_its_end(
     assert "spans were lost" in done.stderr
 
 
-def begin(
-    project: Project, server: StreamServer, collector: OtlpReceiver, **environ: str
-) -> subprocess.Popen[bytes]:
-    """Start a run that ends when it is told to."""
-    variables = clean_environ() | to(collector.endpoint, **environ)
-    return subprocess.Popen(
-        [COMMAND, "run", str(project.path), "--redis", server.url], cwd=project.root, env=variables
-    )
+async def written(project: Project) -> None:
+    await wait_until(lambda: project.lines_so_far("out.jsonl"), timeout=20, what="the record is written")

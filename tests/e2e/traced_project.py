@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.otlp_receiver import ReceivedSpan
@@ -29,6 +30,18 @@ def run(
         timeout=timeout,
         check=False,
     )
+
+
+@contextmanager
+def lasting(root: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run `rsq-pipe run ...` in a folder for as long as the block lasts, and let it drain."""
+    command = [str(COMMAND), "run", *arguments]
+    process = subprocess.Popen(command, cwd=root, env=clean_environ() | dict(environ or {}))
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def clean_environ() -> dict[str, str]:

@@ -117,7 +117,13 @@ class SinkWriter:
             if stored and int(epoch) > self._epoch:  # opening would take the target from its present writer
                 raise Superseded
             position = place if stored else None
-            opened = await self._on_sink(self._sink.open, position, fresh=bool(fresh) and position is None)
+            replace = bool(fresh) and position is None
+            try:
+                opened = await self._on_sink(self._sink.open, position, fresh=replace, still=self._may_undo)
+            except SinkError as exc:
+                if self._may_undo():
+                    raise
+                raise Superseded from exc
             own = f"{self._epoch}|{opened}"
             settled = await self._client.ingest(Position(meta, self._field, stored, own), ())
             if settled.refused is None:
@@ -173,6 +179,10 @@ class SinkWriter:
             return await self._lease.take() and self._lease.epoch == self._epoch
         except StreamError:
             return True
+
+    def _may_undo(self) -> bool:
+        """Tell, by this process's clock alone, whether no other writer can have committed anything yet."""
+        return self._lease is None or (self._lease.is_held and self._lease.epoch == self._epoch)
 
     async def _on_sink(self, call: Callable[..., T], *args: Any, **settings: Any) -> T:
         """Call the sink in a thread, to the end: a second thread must not close what the first one writes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -55,9 +55,11 @@ class CsvSink:
         self._fields = options.fields
         self.target = self._file.name
 
-    def open(self, position: str | None, *, fresh: bool = False) -> str:
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
         """Lock the file, cut off what stands behind `position`, and read its header."""
-        self._file.open(position, fresh=fresh)
+        self._file.open(position, fresh=fresh, still=still)
         self._fields = self._header() if self._file.length else self._options.fields
         return self._file.position()
 

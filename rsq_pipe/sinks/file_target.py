@@ -5,17 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rsq_pipe.errors import SinkError
 from rsq_pipe.sinks.mark import HEAD_BYTES, Mark
 from rsq_pipe.sinks.owned_file import NotOwnedError, OwnedFile
 from rsq_pipe.sinks.settings import FileOptions
-
-# An opening that takes longer was paused in between: the lease may be another's by now, and what stands
-# behind our position committed, so that it must not be cut off. Seconds; well below the lease's own.
-_PAUSED = 3.0
 
 
 class FileTarget:
@@ -40,14 +36,13 @@ class FileTarget:
         self._head = b""
         self.length = 0
 
-    def open(self, position: str | None, *, fresh: bool) -> None:
+    def open(self, position: str | None, *, fresh: bool, still: Callable[[], bool]) -> None:
         """Become the only writer, and cut off what stands behind `position`."""
         self.close()
-        began = time.monotonic()
         with self._busy:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._own(position, began, fresh=fresh)
+                self._file = self._own(position, still, fresh=fresh)
             except NotOwnedError as exc:
                 raise self._error("another writer took it at this moment") from exc
             except OSError as exc:
@@ -103,14 +98,14 @@ class FileTarget:
         if len(self._head) < HEAD_BYTES:
             self._head = (self._head + data)[:HEAD_BYTES]
 
-    def _own(self, position: str | None, began: float, *, fresh: bool) -> OwnedFile:
+    def _own(self, position: str | None, still: Callable[[], bool], *, fresh: bool) -> OwnedFile:
         file = OwnedFile(self._path)
         try:
             locked = file.lock()
             self.length = self._committed(file, position, fresh=fresh)
             if locked:
                 file.remove_leftovers()
-            self._check_awake(began)
+            self._check_writer(still)
             file.check_owned()
             if locked:
                 file.truncate(self.length)
@@ -126,9 +121,9 @@ class FileTarget:
             raise
         return file
 
-    def _check_awake(self, began: float) -> None:
-        if time.monotonic() - began > _PAUSED:
-            raise self._error("this process was paused while it opened it; run it again")
+    def _check_writer(self, still: Callable[[], bool]) -> None:
+        if not still():
+            raise self._error("this process was paused while it opened it, and may not be its writer now")
 
     def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
         """Decide how many of the file's bytes stay."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -32,9 +32,11 @@ class JsonlSink:
         self._file = FileTarget(options, stage=stage, root=root)
         self.target = self._file.name
 
-    def open(self, position: str | None, *, fresh: bool = False) -> str:
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
         """Lock the file, and cut off what stands behind `position`."""
-        self._file.open(position, fresh=fresh)
+        self._file.open(position, fresh=fresh, still=still)
         return self._file.position()
 
     def write(self, batch: Sequence[StreamMessage]) -> Written:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -40,13 +40,17 @@ class Sink(Protocol):
     exclusive: ClassVar[bool]
     target: str
 
-    def open(self, position: str | None, *, fresh: bool = False) -> str:
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
         """
         Become the writer: undo whatever stands behind `position`, so that no uncommitted line remains.
 
         Args:
             position: What was stored with the last acknowledged batch; None if nothing ever was.
             fresh: The user asked to start over: what stands in the target is replaced.
+            still: Whether this process still is the one writer. To be asked just before anything is undone:
+                behind the position of one that was paused, another may have committed since.
 
         Returns:
             The position writing goes on from; the runner stores it before the first batch if it is another.

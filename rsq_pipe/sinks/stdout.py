@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -37,7 +37,13 @@ class StdoutSink:
     def __init__(self, stage: str) -> None:
         self._stage = stage
 
-    def open(self, position: str | None, *, fresh: bool = False) -> str:  # noqa: ARG002  nothing can be undone
+    def open(
+        self,
+        position: str | None,  # noqa: ARG002  nothing can be undone
+        *,
+        fresh: bool = False,  # noqa: ARG002
+        still: Callable[[], bool] = lambda: True,  # noqa: ARG002
+    ) -> str:
         """Begin; standard output has no positions."""
         return ""
 

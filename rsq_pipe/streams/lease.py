@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import LEASE
 from rsq_pipe.streams.worker import is_gone, worker_name
@@ -28,6 +30,12 @@ class Lease:
         self.seconds = seconds
         self.epoch = 0
         self.holder = ""
+        self._until = 0.0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else can have the lease by now, as this process's clock tells; asks no server."""
+        return bool(self.epoch) and time.monotonic() < self._until
 
     async def take(self) -> bool:
         """
@@ -37,6 +45,7 @@ class Lease:
 
         Redis: lease.lua.
         """
+        asked = time.monotonic()  # the lease may begin to run out before the reply is here
         epoch, holder = await self._channel.run(LEASE, self._keys, [self._name, self._milliseconds])
         self.holder = holder.decode()
         if not epoch and is_gone(self.holder):
@@ -44,6 +53,7 @@ class Lease:
             epoch, holder = await self._channel.run(LEASE, self._keys, [self._name, self._milliseconds])
             self.holder = holder.decode()
         self.epoch = epoch
+        self._until = asked + self.seconds
         return bool(epoch)
 
     async def drop(self) -> None:

@@ -37,3 +37,16 @@ def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(path.name[:4]) for path in sorted(ROOT.glob("docs/adr/[0-9]*.md"))]
 
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_index_lists_every_document_and_every_decision_by_its_title() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    pages = [path for folder in ("guide", "reference") for path in ROOT.glob(f"docs/{folder}/*.md")]
+    decisions = sorted(ROOT.glob("docs/adr/[0-9]*.md"))
+
+    assert [page.name for page in pages if f"/{page.name})" not in index] == []
+    listed = re.findall(r"^(\d+)\. \[(.*)\]\(adr/(.*)\)$", index, re.MULTILINE)
+    titles = [path.read_text().partition("\n")[0].removeprefix("# ") for path in decisions]
+    assert [(f"{number}. {title}", name) for number, title, name in listed] == (
+        [(title, path.name) for title, path in zip(titles, decisions, strict=True)]
+    )

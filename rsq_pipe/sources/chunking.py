@@ -27,7 +27,8 @@ def chunked(arrivals: Iterator[Arrival], reader: LineReader, size: int, limit: i
         for arrival in arrivals:
             pending.append(arrival)
             end = (reader.offset, reader.line)
-            if len(pending) >= size or end[0] - begin[0] >= limit:
+            # What a pipe has brought goes on at once: its writer may take an hour over the next line.
+            if len(pending) >= size or end[0] - begin[0] >= limit or not reader.has_more():
                 yield Chunk(pending, reader.position(*end))
                 pending, begin = [], end
     except SourceError:

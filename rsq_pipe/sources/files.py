@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rsq_pipe.errors import SourceError
-from rsq_pipe.sources.line_reader import BLOCK_BYTES, LineReader
+from rsq_pipe.sources.incoming import BLOCK_BYTES, Incoming
+from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.position import HEAD_BYTES
 from rsq_pipe.sources.unpacked import Unpacked
 
@@ -96,10 +97,13 @@ class Files:
         return self._reader(file, name, head, offset)
 
     def _open_stdin(self) -> LineReader:
-        file = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), BLOCK_BYTES)
+        incoming = Incoming(sys.stdin.fileno())
+        file = incoming.file
         offset = len(_BOM) if file.peek(len(_BOM)).startswith(_BOM) else 0
         file.read(offset)
-        return self._reader(file, "standard input", None, offset)
+        reader = self._reader(file, "standard input", None, offset)
+        reader.incoming = incoming
+        return reader
 
     def _reader(self, file: BinaryIO, name: str, head: bytes | None, offset: int) -> LineReader:
         return LineReader(

@@ -7,9 +7,9 @@ from collections import deque
 from typing import BinaryIO
 
 from rsq_pipe.errors import SourceError
+from rsq_pipe.sources.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.sources.position import Position, fingerprint
 
-BLOCK_BYTES = 256 * 1024
 _NEWLINE = 0x0A
 
 
@@ -30,6 +30,7 @@ class LineReader:
         line: Lines read so far; after `readline`, the number of that line, from 1.
         size: Bytes of the last line in the file.
         overlong: Whether these were more than `max_line`, and only the first were kept.
+        incoming: What `file` reads from, where that may make a reader wait.
         inside_line: Whether `resume` led into a line: the file had ended there without a newline.
     """
 
@@ -53,6 +54,7 @@ class LineReader:
         self._stage = stage
         self.max_line = max_line
         self._head = head
+        self.incoming: Incoming | None = None
         self._put_back: deque[tuple[bytes, int, bool]] = deque()
         self._ended = False
 
@@ -73,6 +75,10 @@ class LineReader:
             self.offset += self.size
             self.line += 1
         return line
+
+    def has_more(self) -> bool:
+        """Tell whether the next line, or the end, is there without waiting; a file never makes one wait."""
+        return self.incoming is None or bool(self._put_back) or self.incoming.has_more(self.offset)
 
     def put_back(self, lines: list[tuple[bytes, int, bool]]) -> None:
         """Put back the lines just read, each with its `size` and `overlong`, to be read again next."""

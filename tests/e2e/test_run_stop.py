@@ -210,6 +210,26 @@ def test_a_run_that_waits_for_a_line_ends_on_ctrl_c(
     assert "Fatal" not in stderr
 
 
+def test_a_line_from_a_pipe_goes_through_at_once_although_the_pipe_stays_open(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    project.spec(LINES)
+    process = run(stdin=subprocess.PIPE)
+    assert process.stdin is not None
+
+    for number in (1, 2):
+        process.stdin.write(f'{{"n": {number}}}\n')
+        process.stdin.flush()
+        eventually(
+            lambda: project.numbers("out/all.jsonl")[-1:] == [number],  # noqa: B023  called in this turn
+            timeout=15,
+            what=f"line {number} is in the file",
+        )
+
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
 def test_a_pipe_that_ends_ends_the_run(project: Project, valkey: StreamServer) -> None:
     project.spec(LINES)
     many = "".join(f'{{"n": {n}}}\n' for n in range(5_000))

@@ -97,9 +97,7 @@ class EncodeError(CodecError):
 class DecodeError(CodecError):
     """Bytes that are not a record."""
 
-    def __init__(
-        self, message: str, raw: bytes = b"", *, stream: str = "", entry_id: str = ""
-    ) -> None:
+    def __init__(self, message: str, raw: bytes = b"", *, stream: str = "", entry_id: str = "") -> None:
         super().__init__(message)
         self.raw = raw
         self.stream = stream

@@ -265,6 +265,12 @@ def _report(graph: Graph, summary: Summary) -> None:
         console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s", highlight=False)
     if summary.dead_letters:
         console.print(
-            f"{graph.pipeline}: {summary.dead_letters:,} dead letters in all, {summary.dead:,} of this run",
+            f"{graph.pipeline}: {_count(summary.dead_letters, 'dead letter')} in all, "
+            f"{summary.dead:,} of this run; rsq-pipe dlq list {graph.path} shows them",
             highlight=False,
+            soft_wrap=True,
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

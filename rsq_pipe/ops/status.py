@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at, server_time
-from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -134,6 +134,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
+        fields=["spec", *counter_fields(graph), *group_marks(graph)],
     )
     now = await server_time(client, keys.meta)
     runs = await Presence(client, graph.pipeline).others()
@@ -209,7 +210,7 @@ def _stage(
 
 def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:
     missing = [key for key in keys.inputs(stage) if stage.name not in shot.groups[key]]
-    if any(f"group:{stage.name}:{key}" in shot.table for key in missing):
+    if any(group_mark(stage.name, key) in shot.table for key in missing):
         return "lost"
     return "new" if missing or "spec" not in shot.table else "ok"
 
@@ -217,7 +218,7 @@ def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:
 def _lag(shot: Snapshot, key: str, group: str) -> int | None:
     """Count what waits before a group; one that is not there yet will begin at the beginning."""
     if group not in shot.groups[key]:
-        return None if f"group:{group}:{key}" in shot.table else shot.lengths[key]
+        return None if group_mark(group, key) in shot.table else shot.lengths[key]
     return shot.groups[key][group].lag if shot.undelivered(key, group) else 0
 
 

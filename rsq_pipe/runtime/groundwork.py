@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
+import structlog
+
 from rsq_pipe.errors import SettleError
-from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.runtime.keyspace import Keyspace, group_mark, groups
 from rsq_pipe.runtime.survey import lost
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -14,6 +16,8 @@ from rsq_pipe.streams.worker import is_gone
 
 _IDLE_MS = 24 * 60 * 60 * 1000  # what entries of a consumer that is gone are made to show
 _SCAN = 1_000
+
+log = structlog.get_logger("rsq_pipe")
 
 
 async def lay(client: StreamClient, graph: Graph) -> None:
@@ -31,8 +35,9 @@ async def lay(client: StreamClient, graph: Graph) -> None:
     marks = await marked(client, keys)
     for stream, names in groups(graph).items():
         there = {info.name for info in await client.group_info(stream)}
+        _tell_of_strangers(graph, stream, there - set(names))
         for name in names:
-            mark = f"group:{name}:{stream}"
+            mark = group_mark(name, stream)
             if name not in there:
                 if mark in marks:
                     raise lost(stream, name)
@@ -40,6 +45,18 @@ async def lay(client: StreamClient, graph: Graph) -> None:
             if mark not in marks:
                 await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
     await _note_spec(client, keys, graph.spec_hash)
+
+
+def _tell_of_strangers(graph: Graph, stream: str, strangers: set[str]) -> None:
+    """Warn of groups that no stage reads through: what they have not read is kept for them for ever."""
+    if stream.startswith(f"{{{graph.pipeline}}}:"):
+        for name in sorted(strangers):
+            log.warning(
+                "a group that is no stage's keeps entries from being trimmed; "
+                "if a stage of that name was removed or renamed, destroy it",
+                pipeline=graph.pipeline,
+                mend=f"redis-cli XGROUP DESTROY '{stream}' {name}",
+            )
 
 
 async def _note_spec(client: StreamClient, keys: Keyspace, spec_hash: str) -> None:

@@ -62,3 +62,22 @@ def groups(graph: Graph) -> dict[str, list[str]]:
         for key in keys.inputs(stage):
             found.setdefault(key, []).append(stage.name)
     return found
+
+
+COUNTED = ("in", "out", "dropped", "retried", "dead")
+"""What is counted of every stage, in fields `<stage>:in` ... of the pipeline's hash."""
+
+
+def counter_fields(graph: Graph) -> list[str]:
+    """Name every counter of a pipeline."""
+    return [f"{stage.name}:{what}" for stage in graph.stages for what in COUNTED]
+
+
+def group_mark(name: str, stream: str) -> str:
+    """Name the field that says a group was made: one that is marked and not there was lost."""
+    return f"group:{name}:{stream}"
+
+
+def group_marks(graph: Graph) -> list[str]:
+    """Name the marks of all groups of a pipeline."""
+    return [group_mark(name, stream) for stream, names in groups(graph).items() for name in names]

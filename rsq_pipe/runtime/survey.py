@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.errors import GroupLostError
-from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, groups
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
@@ -71,7 +71,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
     Raises:
         GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
 
-    Redis: XINFO GROUPS, ZCARD, XLEN and HGETALL in one MULTI; all keys in one slot.
+    Redis: XINFO GROUPS, ZCARD, XLEN and HMGET in one MULTI; all keys in one slot.
     """
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
@@ -81,6 +81,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
+        fields=counter_fields(graph),
     )
     for stream, names in readers.items():
         for name in names:
@@ -91,7 +92,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
         stream: max(shot.needs(stream, name) + _waiting(keys, graph, stages, stream, name) for name in names)
         for stream, names in readers.items()
     }
-    return PipelineState(stages, backlog, _counters(shot.table))
+    return PipelineState(stages, backlog, {name: int(value) for name, value in shot.table.items()})
 
 
 def lost(stream: str, group: str) -> GroupLostError:
@@ -126,11 +127,3 @@ def _state(graph: Graph, name: str, shot: Snapshot) -> StageState:
 def _waiting(keys: Keyspace, graph: Graph, stages: Mapping[str, StageState], stream: str, name: str) -> int:
     """Count a stage's retries towards the streams it reads, so that one which fails fills up too."""
     return 0 if stream == keys.again(graph.stage(name)) else stages[name].retry
-
-
-def _counters(table: Mapping[str, str]) -> dict[str, int]:
-    return {
-        name: int(value)
-        for name, value in table.items()
-        if name.endswith((":in", ":out", ":dropped", ":retried", ":dead")) and value.isdigit()
-    }

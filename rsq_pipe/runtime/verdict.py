@@ -31,6 +31,9 @@ from rsq_pipe.telemetry.redaction import redact
 ATTEMPTS = "attempts"
 """The header that counts a record's failed attempts in the stage it is in."""
 
+MAX_CHILDREN = 10_000
+"""Records that one record may become in one stage."""
+
 _OF_THIS_STAGE = frozenset((ATTEMPTS, REPLAY_LINK))
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -139,6 +142,12 @@ class Judge:
     def _outputs(self, message: StreamMessage, outcome: Any) -> Sequence[Output]:
         if not isinstance(outcome, list | tuple):
             return (self._output(message, outcome, ""),)
+        if len(outcome) > MAX_CHILDREN:
+            raise HandlerContractError(
+                f"stage {self._stage.name!r} made {len(outcome):,} records of one; "
+                f"the bound is {MAX_CHILDREN:,}, since they are written in one step",
+                stage=self._stage.name,
+            )
         return [self._output(message, child, f".{index}") for index, child in enumerate(outcome)]
 
     def _output(self, message: StreamMessage, wish: dict[str, Any] | Emit, child: str) -> Output:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -83,6 +83,7 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
     for stage in drafts.values():
         _check_handler(document, stage, root)
         _check_files(document, stage, root)
+    _check_sinks(document, drafts.values(), root)
     if document.failed(()) or pipeline is None:
         return Checked(None, tuple(document.problems))
     report_unread(document, drafts, wiring)
@@ -123,6 +124,20 @@ def _check_handler(document: Document, stage: Draft, root: Path) -> None:
     if printed:
         what = f"module {stage.options.module!r} prints when it is imported: {printed.strip()[:40]!r}"
         document.report(path, what, "print in the handler, or log", severity="warning")
+
+
+def _check_sinks(document: Document, stages: Iterable[Draft], root: Path) -> None:
+    """Report a file that two sinks write: it has one writer, so that each record stands in it once."""
+    writers: dict[str, str] = {}
+    for stage in stages:
+        path = getattr(getattr(stage.options, "options", None), "path", None)
+        if stage.verb != "sink" or not isinstance(path, str):
+            continue
+        first = writers.setdefault(os.path.realpath(root / path), stage.name)
+        if first != stage.name:
+            what = f"stage {stage.name!r} writes the file that stage {first!r} writes: {path}"
+            fix = "give it a file of its own, or let one sink read both: `from: [one, other]`"
+            document.report((*stage.path, "sink", "path"), what, fix)
 
 
 def _check_files(document: Document, stage: Draft, root: Path) -> None:

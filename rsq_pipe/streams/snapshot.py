@@ -23,7 +23,7 @@ class Snapshot:
         newest: Stream -> id of its newest entry; absent where the server's lag says enough.
         sets: Sorted set -> members.
         lengths: Stream -> entries.
-        table: The hash's fields.
+        table: Those of the hash's fields that were asked for and are there.
     """
 
     groups: Mapping[str, Mapping[str, GroupInfo]]
@@ -47,17 +47,23 @@ class Snapshot:
 
 
 async def take(
-    client: StreamClient, *, streams: Sequence[str], sets: Sequence[str], lengths: Sequence[str], table: str
+    client: StreamClient,
+    *,
+    streams: Sequence[str],
+    sets: Sequence[str],
+    lengths: Sequence[str],
+    table: str,
+    fields: Sequence[str],
 ) -> Snapshot:
     """
     Take a snapshot of keys that are all in one slot.
 
-    Redis: MULTI of XINFO GROUPS, XREVRANGE, ZCARD, XLEN and HGETALL.
+    Redis: MULTI of XINFO GROUPS, ZCARD, XLEN and HMGET; XREVRANGE where a lag is unknown.
     """
     commands: list[Command] = [["XINFO", "GROUPS", key] for key in streams]
     commands += [["ZCARD", key] for key in sets]
     commands += [["XLEN", key] for key in lengths]
-    commands.append(["HGETALL", table])
+    commands.append(["HMGET", table, *fields])
     replies = await _transaction(client, commands, key=table)
     found = [_groups(reply) for reply in replies[: len(streams)]]
     groups = dict(zip(streams, found, strict=True))
@@ -65,10 +71,11 @@ async def take(
     members = dict(zip(sets, replies[at : at + len(sets)], strict=True))
     at += len(sets)
     entries = dict(zip(lengths, replies[at : at + len(lengths)], strict=True))
-    flat = replies[-1]
-    fields = {n.decode(): v.decode() for n, v in zip(flat[::2], flat[1::2], strict=True)}
+    values = {
+        name: value.decode() for name, value in zip(fields, replies[-1], strict=True) if value is not None
+    }
     unsure = [key for key, group in groups.items() if any(info.lag is None for info in group.values())]
-    return Snapshot(groups, await _newest(client, unsure, key=table), members, entries, fields)
+    return Snapshot(groups, await _newest(client, unsure, key=table), members, entries, values)
 
 
 async def _transaction(client: StreamClient, commands: Sequence[Command], *, key: str) -> list[Any]:

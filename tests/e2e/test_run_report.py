@@ -59,7 +59,7 @@ def test_the_summary_counts_every_stage_and_dead_letters_end_with_code_4(
         "check": [53, 49, 0, 3, 1],
         "out": [49, 49, 0, 0, 0],
     }
-    assert "1 dead letters in all, 1 of this run" in done.stderr
+    assert "1 dead letter in all, 1 of this run" in done.stderr
     assert done.stdout == ""
 
 
@@ -73,7 +73,7 @@ def test_old_dead_letters_are_told_and_end_no_later_run_with_code_4(
 
     assert again.returncode == 0
     assert "nothing new" in again.stderr
-    assert "1 dead letters in all, 0 of this run" in again.stderr
+    assert "1 dead letter in all, 0 of this run" in again.stderr
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(project: Project) -> None:

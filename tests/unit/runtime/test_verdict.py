@@ -17,7 +17,7 @@ from rsq_pipe.errors import (
     MissingFieldError,
     RecordInvalidError,
 )
-from rsq_pipe.runtime.verdict import Judge, Verdict, reason_of
+from rsq_pipe.runtime.verdict import MAX_CHILDREN, Judge, Verdict, reason_of
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
 from rsq_pipe.streams.message import StreamMessage
@@ -93,6 +93,19 @@ def test_children_get_record_ids_of_their_own() -> None:
         ("{orders}:price", 3, "read:1.2"),
     ]
     assert only.dropped == 0
+
+
+def test_a_record_that_becomes_more_than_one_step_can_write_is_a_dead_letter() -> None:
+    only = part([{"n": 1}] * (MAX_CHILDREN + 1))
+
+    assert (only.outputs, len(only.dead)) == ((), 1)
+    assert written(only.dead[0])[2]["dlq-reason"] == "contract"
+
+
+def test_the_link_of_a_replay_ends_with_the_stage_it_was_replayed_to() -> None:
+    replayed = message(**{"replay-link": f"00-{'1' * 32}-{'2' * 16}-01"})
+
+    assert "replay-link" not in written(part({"n": 1}, on=replayed).outputs[0])[2]
 
 
 def test_grandchildren_go_on_counting() -> None:

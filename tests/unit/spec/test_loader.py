@@ -161,6 +161,22 @@ def test_a_handler_under_the_root_goes_before_one_beside_the_file(tmp_path: Path
     assert load(spec).stage("a").options.root is None
 
 
+def test_two_sinks_may_not_write_one_file_however_it_is_spelt(tmp_path: Path) -> None:
+    sinks = (
+        "  a: {from: read, sink: {type: jsonl, path: out/x.jsonl}}\n"
+        "  b: {from: read, sink: {type: csv, path: ./out/../out/x.jsonl}}\n"
+    )
+
+    problems = check(write(tmp_path, short(sinks))).problems
+
+    assert [(p.path, p.what) for p in problems if p.severity == "error"] == [
+        (
+            "stages.b.sink.path",
+            "stage 'b' writes the file that stage 'a' writes: ./out/../out/x.jsonl",
+        )
+    ]
+
+
 def test_options_hold_what_each_verb_needs(graph: Graph) -> None:
     read, price, route = (graph.stage(name).options for name in ("read", "price", "route"))
 

@@ -239,7 +239,7 @@ class StreamConsumer:
                 self._due.set()
             self._reader.may_have_lost_a_reply = False
         batch = await self._reader.read(size, self.config.block_ms)
-        self._hold(batch)
+        self._holding.take(batch)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while batch and len(batch) < size and not self._stopping.is_set():
@@ -250,7 +250,7 @@ class StreamConsumer:
                 more = await self._reader.read(size - len(batch), left)
             except StreamError:  # the next read meets it too, with nothing in hand
                 break
-            self._hold(more)
+            self._holding.take(more)
             batch += more
         return batch
 
@@ -266,7 +266,7 @@ class StreamConsumer:
                     await self._handle(batch)
                 self._membership.remember(batch)
         finally:
-            self._let_go(rest)
+            self._holding.let_go(rest)
 
     async def _handle_due(self, due: list[Entry]) -> None:
         """Handle entries again, in batches while they may be innocent, alone when they may not."""
@@ -318,7 +318,7 @@ class StreamConsumer:
             if settlement is not None:
                 await self._settle(settlement)
         finally:
-            self._let_go(entries)
+            self._holding.let_go(entries)
 
     async def _decode(self, entries: Sequence[RawEntry]) -> list[StreamMessage]:
         messages: list[StreamMessage] = []
@@ -359,14 +359,6 @@ class StreamConsumer:
                 if not exc.retryable or self._stopping.is_set():
                     raise
                 await self._survive(exc, backoff)
-
-    def _hold(self, batch: Sequence[RawEntry]) -> None:
-        for entry in batch:
-            self._holding.take(entry.stream, [entry.id])
-
-    def _let_go(self, batch: Sequence[RawEntry]) -> None:
-        for entry in batch:
-            self._holding.let_go(entry.stream, [entry.id])
 
     # Trouble
 

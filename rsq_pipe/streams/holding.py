@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from rsq_pipe.streams.channel import Channel
+from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.script import KEEP_ALIVE
+from rsq_pipe.streams.settlement import Entry
 
 _BEAT = 200  # entries one call of the script may touch: the server serves nobody else meanwhile
 
@@ -23,21 +24,21 @@ class Holding:
     def __init__(self, channel: Channel, group: str, consumer: str) -> None:
         self._channel = channel
         self._who = (group, consumer)
-        self._held: defaultdict[str, set[str]] = defaultdict(set)
+        self._held: set[tuple[str, str]] = set()
 
-    def take(self, stream: str, ids: Iterable[str]) -> None:
+    def take(self, entries: Iterable[RawEntry | Entry]) -> None:
         """Add entries."""
-        self._held[stream].update(ids)
+        self._held.update([(entry[0], entry[1]) for entry in entries])
 
-    def let_go(self, stream: str, ids: Iterable[str]) -> None:
+    def let_go(self, entries: Iterable[RawEntry | Entry]) -> None:
         """Remove entries."""
-        self._held[stream].difference_update(ids)
+        self._held.difference_update([(entry[0], entry[1]) for entry in entries])
 
-    def __contains__(self, entry: tuple[str, str]) -> bool:
-        return entry[1] in self._held[entry[0]]
+    def __contains__(self, entry: RawEntry | Entry) -> bool:
+        return (entry[0], entry[1]) in self._held
 
     def __len__(self) -> int:
-        return sum(len(ids) for ids in self._held.values())
+        return len(self._held)
 
     async def keep_alive(self) -> None:
         """
@@ -46,7 +47,9 @@ class Holding:
         Redis: keep_alive.lua, which checks the owner first: a bare XCLAIM JUSTID from a worker that was
         asleep would steal its entries back from whoever took them over.
         """
-        for stream, held in list(self._held.items()):
-            ids = sorted(held)
+        held: dict[str, list[str]] = {}
+        for stream, entry_id in sorted(self._held):
+            held.setdefault(stream, []).append(entry_id)
+        for stream, ids in held.items():
             for start in range(0, len(ids), _BEAT):
                 await self._channel.run(KEEP_ALIVE, [stream], [*self._who, *ids[start : start + _BEAT]])

@@ -113,11 +113,10 @@ class Reclaim:
 
     def let_go(self, entries: Iterable[Entry]) -> None:
         """State that entries are no longer in hand."""
-        for stream, entry_id, _ in entries:
-            self._holding.let_go(stream, [entry_id])
+        self._holding.let_go(entries)
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
         # Its own long-running entries look idle too, if the heartbeat came late: they are in hand already.
-        fresh = [entry_id for entry_id in ids if (key, entry_id) not in self._holding]
-        self._holding.take(key, fresh)
-        return [Entry(key, entry_id) for entry_id in fresh]
+        fresh = [entry for entry_id in ids if (entry := Entry(key, entry_id)) not in self._holding]
+        self._holding.take(fresh)
+        return fresh

@@ -7,7 +7,7 @@ from typing import Any
 
 from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
-from rsq_pipe.streams.settlement import MAX_ENTRIES, Part, Settled, Settlement
+from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry, Output, Part, Settled, Settlement
 
 
 def script(settlement: Settlement) -> Script:
@@ -41,20 +41,47 @@ class _Sheet:
         self.kinds: dict[str, str] = {}
         self.ids: dict[str, list[str]] = {}
         self.body: list[str | bytes | int] = []
+        self._alike: tuple[str, str, int, Sequence[str | bytes]] | None = None
+        self._size_at = 0
 
     def add(self, part: Part) -> None:
+        one_to_one = len(part.entries) == 1 and len(part.outputs) == 1
+        if one_to_one and not (part.dead or part.retries or part.dropped or part.delivered):
+            self._add_to_run(part.entries[0], part.outputs[0])
+        else:
+            self._add_alone(part)
+
+    def _add_to_run(self, entry: Entry, output: Output) -> None:
+        """
+        Add what nearly every part of nearly every stage is: one entry that became one output.
+
+        Next to each other such parts are alike but for id, count and values, and only these are sent again:
+        4 arguments a record rather than 15, which is a fifth of what a settlement costs the server.
+        """
+        stream, entry_id, deliveries = entry
+        target, fields = output
+        names = fields[::2]
+        alike = (stream, target, len(fields), names)
+        if alike != self._alike:
+            _paired(fields)
+            self.body += ("*", self.place(stream), self.target(target, "stream"), len(names), *names, 0)
+            self._alike, self._size_at = alike, len(self.body) - 1
+            self.ids.setdefault(stream, [])
+        self.ids[stream].append(entry_id)
+        self.body[self._size_at] += 1  # type: ignore[operator]  # the size of the run, put there above
+        self.body += (entry_id, deliveries)
+        self.body += fields[1::2]
+
+    def _add_alone(self, part: Part) -> None:
+        self._alike = None
         body = self.body
         body.append(len(part.entries))
         for stream, entry_id, deliveries in part.entries:
-            ids = self.ids.get(stream)
-            if ids is None:
-                ids = self.ids[stream] = []
-            ids.append(entry_id)
-            body += (self.keys.get(stream) or self.place(stream), entry_id, deliveries)
+            self.ids.setdefault(stream, []).append(entry_id)
+            body += (self.place(stream), entry_id, deliveries)
         body += (part.dropped, part.delivered, len(part.outputs) + len(part.retries) + len(part.dead))
         for stream, fields in part.outputs:
-            place = self.keys[stream] if self.kinds.get(stream) == "stream" else self.target(stream, "stream")
-            body += ("o", place, _paired(fields))
+            body += ("o", self.target(stream, "stream"), _paired(fields))
             body += fields
         for retry in part.retries:
             body += ("r", self.target(retry.key, "zset"), retry.delay, retry.member)

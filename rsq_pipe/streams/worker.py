@@ -17,7 +17,7 @@ def worker_name(role: str) -> str:
     Process ids repeat across containers that share a host name, hence the namespace; they repeat in time,
     hence the suffix.
     """
-    return f"{role}_{_here()}_{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{role}_{_here()}_{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def is_gone(name: str) -> bool:
@@ -27,7 +27,7 @@ def is_gone(name: str) -> bool:
     False for processes of other hosts: of these only silence tells. A True that is wrong (another process
     has the id) is impossible; a wrong False only means waiting for the silence.
     """
-    match = re.fullmatch(r".*_([^_]+)_(\d+)-[0-9a-f]{8}", name)
+    match = re.fullmatch(r".*_([^_]+)_(\d+)-[0-9a-f]{12}", name)
     if match is None or match[1] != _here():
         return False
     try:

@@ -12,6 +12,9 @@
 --                 dropped records, records that left through a sink, how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
 --                   r place delay member a retry, due in `delay` milliseconds
+--                 or, for a run of parts of one entry and one output each, alike but for their values:
+--                   * place, place of the output, how many names, name..., how many parts,
+--                   then (id, delivery count, value per name) each
 --
 -- Returns {1, fenced part...} (parts count from 0), or {0, stored value} if the position was another.
 
@@ -89,49 +92,84 @@ local acks, dropped, delivered = {}, 0, 0
 local written = {o = 0, r = 0, d = 0}
 local settled, first, last = 0, at, #ARGV
 
--- Go through the parts; write those that are whole, or only find those that are not. Arguments are taken by
--- place here and not by take(): this loop is most of what a settlement costs.
+local function note(place, id)
+  local ids = acks[place]
+  if not ids then
+    ids = {}
+    acks[place] = ids
+  end
+  ids[#ids + 1] = id
+end
+
+-- Each of the next two goes over arguments by place and not by take(): they are most of what a settlement costs.
+-- They write what is whole, or only find what is not, and return where they ended and the next part's number.
+
+local function walk_run(at, part, fenced, write)
+  local place, key, width = ARGV[at + 2], KEYS[ARGV[at + 3] + 0], tonumber(ARGV[at + 4])
+  local fields = {}
+  for i = 1, width do
+    fields[2 * i - 1] = ARGV[at + 4 + i]
+  end
+  at = at + 5 + width
+  for number = part, part + ARGV[at] - 1 do
+    local id = ARGV[at + 1]
+    if not holds(place, id, ARGV[at + 2]) then
+      fenced[#fenced + 1] = number
+    elseif write then
+      for i = 1, width do
+        fields[2 * i] = ARGV[at + 2 + i]
+      end
+      redis.call('XADD', key, '*', unpack(fields))
+      note(place, id)
+      settled, written.o = settled + 1, written.o + 1
+    end
+    at = at + 2 + width
+    part = number + 1
+  end
+  return at, part
+end
+
+local function walk_part(at, part, fenced, write)
+  local n = tonumber(ARGV[at + 1])
+  local entries, whole = at + 2, true
+  at = at + 1 + 3 * n
+  for i = entries, at, 3 do
+    whole = whole and holds(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  end
+  if not whole then
+    fenced[#fenced + 1] = part
+  end
+  local writing = whole and write
+  if writing then
+    settled = settled + n
+    dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 2]
+    for i = entries, at, 3 do
+      note(ARGV[i], ARGV[i + 1])
+    end
+  end
+  local writes = tonumber(ARGV[at + 3])
+  at = at + 3
+  for _ = 1, writes do
+    local kind, key, size = ARGV[at + 1], KEYS[ARGV[at + 2] + 0], tonumber(ARGV[at + 3])
+    at = at + 3
+    if writing then
+      written[kind] = written[kind] + 1
+      if kind == 'r' then
+        redis.call('ZADD', key, due(size), ARGV[at + 1])
+      else
+        redis.call('XADD', key, '*', unpack(ARGV, at + 1, at + size))
+      end
+    end
+    at = at + (kind == 'r' and 1 or size)
+  end
+  return at, part + 1
+end
+
 local function walk(write)
   local at, part, fenced = first, 0, {}
   while at < last do
-    local n = tonumber(ARGV[at + 1])
-    local entries, whole = at + 2, true
-    at = at + 1 + 3 * n
-    for i = entries, at, 3 do
-      whole = whole and holds(ARGV[i], ARGV[i + 1], ARGV[i + 2])
-    end
-    if not whole then
-      fenced[#fenced + 1] = part
-    end
-    local writing = whole and write
-    if writing then
-      settled = settled + n
-      dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 2]
-      for i = entries, at, 3 do
-        local ids = acks[ARGV[i]]
-        if not ids then
-          ids = {}
-          acks[ARGV[i]] = ids
-        end
-        ids[#ids + 1] = ARGV[i + 1]
-      end
-    end
-    local writes = tonumber(ARGV[at + 3])
-    at = at + 3
-    for _ = 1, writes do
-      local kind, key, size = ARGV[at + 1], KEYS[ARGV[at + 2] + 0], tonumber(ARGV[at + 3])
-      at = at + 3
-      if writing then
-        written[kind] = written[kind] + 1
-        if kind == 'r' then
-          redis.call('ZADD', key, due(size), ARGV[at + 1])
-        else
-          redis.call('XADD', key, '*', unpack(ARGV, at + 1, at + size))
-        end
-      end
-      at = at + (kind == 'r' and 1 or size)
-    end
-    part = part + 1
+    local step = ARGV[at + 1] == '*' and walk_run or walk_part
+    at, part = step(at, part, fenced, write)
   end
   return fenced
 end

@@ -8,6 +8,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.holding import Holding
 from rsq_pipe.streams.producer import StreamProducer
 from rsq_pipe.streams.redelivery import Rules
+from rsq_pipe.streams.settlement import Entry
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import GROUP, Recorder, copy_to, pending, running
 from tests.support.signals import wait_until
@@ -167,7 +168,7 @@ async def test_a_heartbeat_steals_nothing_back(
     client: StreamClient, abandoned: list[str], stream: str
 ) -> None:
     holding = Holding(client.channel, GROUP, "dead")
-    holding.take(stream, abandoned)
+    holding.take([Entry(stream, entry_id) for entry_id in abandoned])
     taken = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=10)
 
     await holding.keep_alive()

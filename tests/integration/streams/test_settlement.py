@@ -11,7 +11,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.producer import StreamProducer
 from rsq_pipe.streams.settlement import Counters, Entry, Output, Part, Position, RetryAt, Settlement
-from tests.support.consumers import GROUP, copied, numbers_in, pending
+from tests.support.consumers import GROUP, copied, fields_in, numbers_in, pending
 from tests.support.proxy import Proxy
 from tests.support.server import StreamServer
 
@@ -54,6 +54,40 @@ async def test_the_same_settlement_sent_twice_adds_nothing(
 
     assert (list(again.committed), list(again.fenced)) == ([], settlement.parts)
     assert await numbers_in(client, output) == list(range(10))
+
+
+async def test_runs_of_like_parts_and_others_between_them_are_settled_alike(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str
+) -> None:
+    entries = [Entry(m.stream, m.id, m.delivery_count) for m in batch]
+    fields: list[list[str | bytes]] = [
+        ["data", message.raw, "rid", f"r{n}"] for n, message in enumerate(batch)
+    ]
+    other = f"{output}.other"
+    parts = [Part((entries[n],), [Output(output, fields[n])]) for n in (0, 1)]  # a run
+    parts += [Part((entries[2],), [Output(other, fields[2])])]  # another target
+    parts += [Part((entries[3],), [Output(other, fields[3][:2])])]  # other fields
+    parts += [Part((entries[4],), dropped=1)]  # no output
+    parts += [Part((entries[n],), [Output(output, fields[n])]) for n in (5, 6, 7)]  # a run, one of it lost
+    parts += [Part((entries[8],), [Output(output, fields[8]), Output(other, fields[8])])]  # two outputs
+    parts += [Part((entries[9],), [Output(output, fields[9])])]
+    await client.ack(stream, GROUP, [entries[6].id])
+
+    settled = await client.settle(Settlement(parts), group=GROUP, consumer="a")
+
+    assert list(settled.fenced) == [parts[6]]
+    assert await numbers_in(client, output) == [0, 1, 5, 7, 8, 9]
+    assert await numbers_in(client, other) == [2, 3, 8]
+    assert [entry.get("rid") for entry in await fields_in(client, output)] == [
+        "r0",
+        "r1",
+        "r5",
+        "r7",
+        "r8",
+        "r9",
+    ]
+    assert [entry.get("rid") for entry in await fields_in(client, other)] == ["r2", None, "r8"]
+    assert await pending(client, stream) == 0
 
 
 async def test_a_stale_worker_whose_entries_were_reclaimed_commits_nothing(

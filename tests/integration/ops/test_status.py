@@ -55,7 +55,7 @@ def name_of_the_dead(role: str) -> str:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     host, _, _ = worker_name(role).rpartition("_")
-    return f"{host}_{ended.pid}-00c0ffee"
+    return f"{host}_{ended.pid}-00c0ffee0000"
 
 
 async def keys(lab: Lab) -> dict[bytes, bytes]:

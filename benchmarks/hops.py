@@ -120,7 +120,16 @@ async def settled(url: str, total: int, batch: int) -> float:
 
 
 async def pipeline(url: str, total: int, batch: int) -> float:
-    """Run the same job as a pipeline file."""
+    """Run the same job as a pipeline file, with the collector calmed as `rsq-pipe run` does."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        return await _pipeline(url, total, batch)
+    finally:
+        gc.set_threshold(*usual)
+
+
+async def _pipeline(url: str, total: int, batch: int) -> float:
     tag = next(names)
     name = tag.strip("{}")
     source, target = f"{name}-in", f"{name}-out"
@@ -157,7 +166,6 @@ def main() -> None:
     options = parser.parse_args()
     total, batch = options.records, options.batch
     peer = importlib.import_module("redis_stream_queue")
-    gc.set_threshold(100_000, 50, 100)  # for all of them, as `rsq-pipe run` does
     # Over TCP, since the peer cannot connect to a unix socket.
     with StreamServer(binaries()["valkey"], tcp=True, appendonly=True) as server:
         url = server.tcp_url

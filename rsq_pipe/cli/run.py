@@ -17,16 +17,15 @@ from rich.console import Console
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.progress import is_lively, show
-from rsq_pipe.cli.server_address import connect
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.table import summary_table
 from rsq_pipe.errors import DrainTimeoutError
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.summary import Summary
 from rsq_pipe.runtime.supervisor import NUMBER, SUPERVISED, Supervisor
-from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
 from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
@@ -36,16 +35,14 @@ FORCED = 130
 
 @click.command("run")
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@redis_option
 @click.option(
-    "--redis",
-    "url",
-    metavar="URL",
-    envvar="RSQ_PIPE_REDIS",
-    help="The server, instead of the spec's. Without either, an embedded one keeps its data under .rsq/. "
-    "Also RSQ_PIPE_REDIS.",
-)
-@click.option(
-    "--stage", "stages", multiple=True, metavar="NAME", help="Run only this stage; may be given again."
+    "--stage",
+    "stages",
+    type=STAGE,
+    multiple=True,
+    metavar="NAME",
+    help="Run only this stage; may be given again.",
 )
 @click.option(
     "--processes",
@@ -115,10 +112,10 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     set_up(log_format)
     graph = load(spec)
-    names = _known(graph, stages)
+    names = known(graph, stages)
     _calm_the_collector()
     with ExitStack() as stack:
-        address = url or graph.redis_url or stack.enter_context(acquire(graph.root)).url
+        address = stack.enter_context(server_address(graph, url))
         if processes > 1:
             options = _options(stages, drain_timeout, log_format)
             options += _watching(trace_file, metrics_port, metrics_host)
@@ -133,7 +130,14 @@ def command(  # noqa: PLR0917  one parameter an option
                     address=None if port is None else (metrics_host, port),
                 )
             )
-            work = _run(graph, address, names, observer, fresh=fresh, drain_timeout=drain_timeout)
+            work = _run(
+                graph,
+                address,
+                list(dict.fromkeys(names)) or None,
+                observer,
+                fresh=fresh,
+                drain_timeout=drain_timeout,
+            )
         summary = asyncio.run(work)
     if SUPERVISED not in os.environ:
         _report(graph, summary)
@@ -219,16 +223,6 @@ def _calm_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-
-
-def _known(graph: Graph, stages: Sequence[str]) -> list[str] | None:
-    names = [stage.name for stage in graph.stages]
-    for stage in stages:
-        if stage not in names:
-            raise click.UsageError(
-                f"pipeline {graph.pipeline!r} has no stage {stage!r}; {suggest(stage, names)}"
-            )
-    return list(dict.fromkeys(stages)) or None
 
 
 def _options(stages: Sequence[str], drain_timeout: float | None, log_format: LogFormat) -> list[str]:

@@ -15,6 +15,8 @@ from rsq_pipe.spec.functions import FUNCTIONS, TooLargeError, modulo, power, tim
 from rsq_pipe.spec.grammar import MODEL, WHOLE_RECORD, Grammar
 
 MAX_LENGTH = 4_000
+MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two
+_TOO_DEEP = f"the expression is nested more than {MAX_DEPTH} levels deep; use a call stage"
 
 _GUARDS = {ast.Mult: ("__times", times), ast.Pow: ("__power", power), ast.Mod: ("__modulo", modulo)}
 
@@ -65,11 +67,12 @@ def compile_expression(text: str) -> Expression:
     except SyntaxError as exc:
         raise ExpressionError(f"not an expression: {exc.msg}", column=exc.offset or 1) from exc
     except (RecursionError, MemoryError) as exc:
-        raise ExpressionError("the expression is nested too deeply; use a call stage") from exc
+        raise ExpressionError(_TOO_DEEP) from exc
 
 
 def _compile(text: str) -> Expression:
     tree = _parse(text)
+    _check_depth(tree)
     Grammar(MODEL).visit(tree)
     if isinstance(tree.body, ast.GeneratorExp):
         raise ExpressionError("a bare `... for ...` gives no value; put it in [ ] or in sum(), any(), list()")
@@ -94,6 +97,16 @@ def _parse(text: str) -> ast.Expression:
         if indent and isinstance(node, ast.expr):
             node.col_offset += indent
     return tree
+
+
+def _check_depth(tree: ast.AST) -> None:
+    """Refuse deep nesting by a bound of our own: Python's limit is whatever another library made it."""
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return
+    raise ExpressionError(_TOO_DEEP)
 
 
 class _Compiler(ast.NodeTransformer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -93,6 +94,23 @@ RUNNING_BOMBS = [
     "width % big",
 ]
 HOSTILE: dict[str, Any] = {"a": 9, "b": 99, "c": 9, "text": "aaaa", "big": 10**12, "width": "%999999999d"}
+
+
+@pytest.mark.parametrize("text", ["-" * 300 + "a", "+".join("a" * 300), "not " * 300 + "a"])
+def test_deep_nesting_is_refused_whatever_pythons_recursion_limit_is(text: str) -> None:
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)  # as mypy does to every process that uses its API
+    try:
+        with pytest.raises(ExpressionError, match="nested"):
+            compile_expression(text)
+    finally:
+        sys.setrecursionlimit(usual)
+
+
+def test_a_long_sum_of_fields_is_no_deep_nesting() -> None:
+    names = [f"f{number}" for number in range(150)]
+
+    assert compile_expression("+".join(names)).evaluate(dict.fromkeys(names, 1)) == 150
 
 
 @pytest.mark.parametrize("text", ESCAPES)

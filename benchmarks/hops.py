@@ -68,7 +68,7 @@ async def full(url: str, stream: str, total: int) -> None:
     """Wait until the last stream holds every record."""
     async with rsq_pipe.StreamClient.from_url(url) as client:
         while await client.stream_len(stream) < total:  # noqa: ASYNC110  another process sets no event
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.02)
 
 
 async def chain(library: Any, url: str, total: int, batch: int) -> float:

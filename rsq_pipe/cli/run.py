@@ -110,6 +110,8 @@ def command(  # noqa: PLR0917  one parameter an option
     Ends by itself when every source has ended and everything is drained: exit code 0, or 4 if dead letters
     appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in hand.
     """
+    if fresh and stages:
+        raise click.UsageError("--fresh starts the whole pipeline over; leave --stage out, or --fresh")
     set_up(log_format)
     graph = load(spec)
     names = known(graph, stages)

@@ -136,7 +136,6 @@ class Runner:
         if self._fresh:
             await self._presence.refuse_others()
             await groundwork.clear(self._client, self.graph)
-            await self._presence.show()
         await groundwork.lay(self._client, self.graph)
         freed = await groundwork.inherit(self._client, self.graph)
         if freed:

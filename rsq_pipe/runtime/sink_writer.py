@@ -140,6 +140,9 @@ class SinkWriter:
             if self._must_open:
                 await self._open()
             written: Written = await self._on_sink(self._sink.write, messages)
+            # Until the settlement is known to be committed these lines count for nothing: what is written
+            # next, by whichever lane, must not stand behind them.
+            self._must_open = self._sink.exclusive
         except (SinkError, Superseded) as exc:
             self._must_open = True
             await self._give_up(exc)
@@ -194,6 +197,4 @@ class SinkWriter:
             return
         if settled.committed:
             self._stored = settlement.position.new
-        else:
-            # Lines of a batch that was not committed stand in the target: opening it again takes them away.
-            self._must_open = True
+            self._must_open = False

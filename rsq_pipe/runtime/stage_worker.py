@@ -13,6 +13,7 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import Handler, SettledHook, StreamConsumer
+from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 from rsq_pipe.streams.settlement import Counters, Settled, Settlement
@@ -89,7 +90,7 @@ class StageWorker:
 
     def _tell(self, verdict: Verdict) -> None:
         first = verdict.failures[0]
-        error = first if isinstance(first, str) else f"{type(first).__name__}: {first}"
+        error = told(first)
         what = {"dlq": "dead-lettered", "drop": "dropped", "stop": "stopped at"}[self._stage.on_error]
         whose = {} if verdict.first is None else names(verdict.first)
         self._log.warning(f"{what} failed records", records=len(verdict.failures), first_error=error, **whose)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.errors import PipelineBusyError, RsqPipeError
 from rsq_pipe.runtime import groundwork
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.summary import Summary, summarize
@@ -78,8 +78,7 @@ class Supervisor:
         """
         began = time.monotonic()
         if self._fresh:
-            await Presence(self._client, self._graph.pipeline).refuse_others()
-            await groundwork.clear(self._client, self._graph)
+            await self._start_over()
         await groundwork.lay(self._client, self._graph)
         before = (await survey(self._client, self._graph)).counters
         watched, held = os.pipe()
@@ -100,6 +99,18 @@ class Supervisor:
             finished=not self._stopping.is_set(),
             dead_letters=sum(stage.dead for stage in after.stages.values()),
         )
+
+    async def _start_over(self) -> None:
+        # Shown before the others are looked for: of two that start over at once, neither may miss the other.
+        # The sign lapses by itself; by then the processes show their own.
+        presence = Presence(self._client, self._graph.pipeline)
+        await presence.show()
+        try:
+            await presence.refuse_others()
+        except PipelineBusyError:
+            await presence.end()
+            raise
+        await groundwork.clear(self._client, self._graph)
 
     def stop(self) -> None:
         """Tell every process to drain; idempotent."""

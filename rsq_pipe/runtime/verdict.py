@@ -20,8 +20,8 @@ from rsq_pipe.runtime.schedule import delay
 from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
-from rsq_pipe.streams.dead_letter import PREFIX, REPLAY_LINK, dead_letter
-from rsq_pipe.streams.entry import fields_of
+from rsq_pipe.streams.dead_letter import PREFIX, REPLAY_LINK, dead_letter, told
+from rsq_pipe.streams.entry import MAX_FIELDS, fields_of
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Entry, Output, Part, RetryAt, Settlement
@@ -163,6 +163,14 @@ class Judge:
         headers = dict(onward(message))
         headers["rid"] += child
         headers |= emit.headers or {}
+        if emit.headers:
+            _check_headers(self._stage.name, emit.headers)
+        if len(headers) >= MAX_FIELDS:
+            raise HandlerContractError(
+                f"stage {self._stage.name!r} emitted {len(headers):,} headers; "
+                f"the bound is {MAX_FIELDS - 1:,}",
+                stage=self._stage.name,
+            )
         return Output(key, fields_of(self._serializer.encode(emit.record), headers))
 
     def _again(self, verdict: Verdict, entry: Entry, message: StreamMessage, wish: Retry) -> None:
@@ -204,7 +212,7 @@ class Judge:
             add(Part((entry,), dead=(self.dead_letter(message, reason_of(error), error, attempts),)))
 
     def _halt(self, message: StreamMessage, error: BaseException) -> HandlerError:
-        why = f"{type(error).__name__}: {error}"
+        why = told(error)
         halt = HandlerError(
             f"stage {self._stage.name!r} stopped at record {identified(message)['rid']!r} "
             f"(entry {message.id} of {message.stream}): {why}. It stays pending: mend the handler or what it "
@@ -252,3 +260,16 @@ def onward(message: StreamMessage) -> Mapping[str, str]:
         for name, value in identified(message).items()
         if name not in _OF_THIS_STAGE and not name.startswith(PREFIX)
     }
+
+
+def _check_headers(stage: str, headers: Mapping[str, str]) -> None:
+    """Refuse headers that cannot be written; a record's own come from an entry, and can."""
+    for item in (*headers, *headers.values()):
+        try:
+            item.encode()
+        except (AttributeError, UnicodeEncodeError) as exc:
+            raise HandlerContractError(
+                f"stage {stage!r} emitted a header that cannot be written: {item!a}; "
+                "names and values are text",
+                stage=stage,
+            ) from exc

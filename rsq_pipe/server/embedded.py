@@ -19,6 +19,8 @@ from rsq_pipe.server.ping import ping
 # Seconds without any sign of life after which a server that starts, or one that stops, is given up.
 START_PATIENCE = 15.0
 STOP_PATIENCE = 45.0
+# Servers that may die while one user waits.
+PATIENCE_WITH_DEATHS = 3
 # Seconds between two looks.
 GLANCE = 0.002
 
@@ -105,6 +107,7 @@ def _join(home: Home) -> FileLock:
 
 def _wait_for_server(home: Home, binary: Path | None) -> None:
     started = False
+    deaths = Deaths(home)
     deadline = time.monotonic() + START_PATIENCE
     while True:
         lock = FileLock(home.keeper_lock)
@@ -120,6 +123,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
         reply = ping(home.socket)
         if reply == b"+PONG":
             return
+        deaths.look()
         if reply:  # "-LOADING": it reads its data, however long that takes
             deadline = time.monotonic() + START_PATIENCE
         if time.monotonic() > deadline:
@@ -128,6 +132,35 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
                 f"{START_PATIENCE:.0f} s. See {home.log}; end the process named in {home.pid}, and run again."
             )
         time.sleep(GLANCE)
+
+
+class Deaths:
+    """Notice a server that dies again and again as it starts; its keeper never gives up, a user must."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._pids: set[str] = set()
+
+    def look(self) -> None:
+        """
+        Look which process is starting.
+
+        Raises:
+            ServerStartError: It is the fourth: three have died over the same data.
+        """
+        try:
+            pid = self._home.pid.read_text().strip()
+        except FileNotFoundError:
+            return
+        self._pids |= {pid} if pid else set()
+        if len(self._pids) > PATIENCE_WITH_DEATHS:
+            log = self._home.previous_log if self._home.previous_log.exists() else self._home.log
+            words = "\n".join(log.read_text(errors="replace").splitlines()[-6:])
+            raise ServerStartError(
+                f"the embedded server of {self._home.root} dies while it starts, each time:\n{words}\n"
+                f"Mend its data in {self._home.folder / 'data'} (redis-check-aof), or delete "
+                f"{self._home.folder} to begin with an empty server."
+            )
 
 
 def _start_keeper(home: Home, binary: Path, lock: FileLock) -> None:

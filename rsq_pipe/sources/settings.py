@@ -16,6 +16,8 @@ def _as_list(value: object) -> object:
 def _check(paths: tuple[str, ...]) -> tuple[str, ...]:
     if not paths or "" in paths:
         raise ValueError("an empty path names no file")
+    if any("\0" in path for path in paths):
+        raise ValueError("a path cannot hold a NUL character")
     if "-" in paths and len(paths) > 1:
         raise ValueError("standard input ('-') cannot be read together with files")
     return paths

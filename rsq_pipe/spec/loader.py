@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -126,18 +127,47 @@ def _check_handler(document: Document, stage: Draft, root: Path) -> None:
         document.report(path, what, "print in the handler, or log", severity="warning")
 
 
-def _check_sinks(document: Document, stages: Iterable[Draft], root: Path) -> None:
-    """Report a file that two sinks write: it has one writer, so that each record stands in it once."""
+def _check_sinks(document: Document, stages: Collection[Draft], root: Path) -> None:
+    """Report a file that two sinks write, or that a sink writes and a source reads."""
     writers: dict[str, str] = {}
+    patterns = [
+        (source.name, os.path.normpath(root / pattern))
+        for source in stages
+        if source.verb == "source"
+        for pattern in _paths(source)
+    ]
     for stage in stages:
-        path = getattr(getattr(stage.options, "options", None), "path", None)
-        if stage.verb != "sink" or not isinstance(path, str):
-            continue
-        first = writers.setdefault(os.path.realpath(root / path), stage.name)
-        if first != stage.name:
-            what = f"stage {stage.name!r} writes the file that stage {first!r} writes: {path}"
-            fix = "give it a file of its own, or let one sink read both: `from: [one, other]`"
-            document.report((*stage.path, "sink", "path"), what, fix)
+        for path in _paths(stage) if stage.verb == "sink" else ():
+            where = (*stage.path, "sink", "path")
+            file, spelt = os.path.realpath(root / path), Path(os.path.normpath(root / path))
+            first = writers.setdefault(file, stage.name)
+            if first != stage.name:
+                what = f"stage {stage.name!r} writes the file that stage {first!r} writes: {path}"
+                fix = "give it a file of its own, or let one sink read both: `from: [one, other]`"
+                document.report(where, what, fix)
+            for source, pattern in patterns:
+                if file == os.path.realpath(pattern) or _matches(spelt, Path(pattern)):
+                    what = f"stage {stage.name!r} writes a file that stage {source!r} reads: {path}"
+                    document.report(where, what, "write it somewhere else")
+
+
+def _matches(file: Path, pattern: Path) -> bool:
+    """Tell whether a pattern would find a file, were it there: `*` stays in its folder, `**` does not."""
+    return _matching(file.parts, pattern.parts)
+
+
+def _matching(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern or not parts:
+        return pattern in (parts, ("**",))
+    if pattern[0] == "**":
+        return _matching(parts, pattern[1:]) or _matching(parts[1:], pattern)
+    return fnmatch(parts[0], pattern[0]) and _matching(parts[1:], pattern[1:])
+
+
+def _paths(stage: Draft) -> tuple[str, ...]:
+    """List the files a file connector names."""
+    paths = getattr(getattr(stage.options, "options", None), "path", ())
+    return (paths,) if isinstance(paths, str) else tuple(path for path in paths if path != "-")
 
 
 def _check_files(document: Document, stage: Draft, root: Path) -> None:

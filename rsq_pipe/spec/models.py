@@ -82,9 +82,11 @@ class Retry(Settings):
         default=3, description="Handler calls a record may fail before it becomes a dead letter."
     )
     backoff: Backoff = Field(default=Backoff(), description="How long it waits between them.")
-    deliveries: Count = Field(
+    deliveries: int = Field(
         default=5,
-        description="How often an entry may be handed out before it counts as one that kills its worker.",
+        ge=2,
+        description="How often an entry may be handed out before it counts as one that kills its worker; at "
+        "least 2, since the first time it is one of a batch.",
     )
 
 

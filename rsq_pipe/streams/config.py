@@ -23,7 +23,8 @@ class ConsumerConfig:
         block_ms: How long a read waits for a first record; 0 returns at once.
         min_idle_claim_ms: Without a sign of life for this long, a consumer's entries are taken over. Entries
             in a handler's hand are kept alive three times as often, so handlers may take longer.
-        max_deliveries: How often an entry is handed out before it is dead-lettered instead.
+        max_deliveries: How often an entry is handed out before it is dead-lettered instead. With 1, a record
+            that kills its worker takes its batch along: only a second delivery can be made alone.
         max_stream_size: Trim acknowledged entries while the stream holds more; None to leave trimming to
             others.
         max_claim_passes: Calls of XAUTOCLAIM in one turn of the reclaim, of at most 100 entries each; None

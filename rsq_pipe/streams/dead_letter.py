@@ -6,7 +6,9 @@ import time
 import traceback
 from collections.abc import Callable
 
-from rsq_pipe.streams.entry import RawEntry
+import msgpack
+
+from rsq_pipe.streams.entry import MAX_FIELDS, RawEntry
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Output
 
@@ -45,8 +47,12 @@ def dead_letter(
         attempts: How many handler calls failed.
         redact: Takes secrets out of the error and its traceback.
     """
+    surplus: list[str | bytes] = []
     if isinstance(failed, RawEntry):
-        fields: list[str | bytes] = list(failed.fields)
+        fields: list[str | bytes] = list(failed.fields[: 2 * MAX_FIELDS])
+        if len(failed.fields) > len(fields):
+            # More fields than a script can write: the last ones are kept too, in one field of their own.
+            surplus = ["dlq-surplus", msgpack.packb(failed.fields[2 * MAX_FIELDS :], use_bin_type=True)]
     else:
         fields = ["data", failed.raw]
         for pair in failed.headers.items():
@@ -67,18 +73,32 @@ def dead_letter(
     ]
     for pair in why.items():
         kept += pair
-    return Output(target, kept)
+    return Output(target, kept + surplus)
 
 
 def explain(reason: str, error: BaseException | str, redact: Callable[[str], str] = str) -> dict[str, str]:
-    """Spell the headers that say why."""
+    """Spell the headers that say why; whatever the error's text is, it can be written."""
     # Redacted before they are cut: of a secret that is cut in two, no half would be recognized.
-    if isinstance(error, str):
-        return {"dlq-reason": reason, "dlq-error": redact(error)[:MAX_ERROR], "dlq-traceback": ""}
-    lines = "".join(traceback.format_exception(error))
-    message = f"{type(error).__name__}: {error}"
+    message, lines = told(error), ""
+    if not isinstance(error, str):
+        lines = "".join(traceback.format_exception(error))
     return {
         "dlq-reason": reason,
-        "dlq-error": redact(message)[:MAX_ERROR],
-        "dlq-traceback": redact(lines)[-MAX_TRACEBACK:],
+        "dlq-error": writable(redact(message))[:MAX_ERROR],
+        "dlq-traceback": writable(redact(lines))[-MAX_TRACEBACK:],
     }
+
+
+def told(error: BaseException | str) -> str:
+    """Name an error and say its message, also of one whose own message raises."""
+    if isinstance(error, str):
+        return error
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  user code: an exception class of its own
+        return f"{type(error).__name__}: (its message cannot be shown)"
+
+
+def writable(text: str) -> str:
+    """Escape what UTF-8 cannot write: half of a surrogate pair, out of a careless decoder."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -34,10 +34,16 @@ class Endpoint:
         Raises:
             ValueError: The scheme is none of SCHEMES, or a part of the URL is malformed.
         """
+        # No message quotes the URL, or what urllib says of it: any part of it may be part of a password.
         if not url.startswith(SCHEMES):
-            scheme = url.split("://", 1)[0] if "://" in url else url.split(":", 1)[0]
-            raise ValueError(f"a server URL starts with one of {', '.join(SCHEMES)}, not {scheme!r}")
-        parsed: dict[str, Any] = dict(parse_url(url.replace("+cluster://", "://", 1)))
+            raise ValueError(f"a server URL starts with one of {', '.join(SCHEMES)}; this one does not")
+        try:
+            parsed: dict[str, Any] = dict(parse_url(url.replace("+cluster://", "://", 1)))
+        except ValueError:
+            raise ValueError(
+                "the server URL is malformed; it is redis://USER:PASSWORD@HOST:PORT/DB, where / in a "
+                "password is written %2F, @ %40, : %3A and # %23"
+            ) from None
         connection = parsed.pop("connection_class", Connection)
         merged = {**settings, **parsed}
         if "+cluster://" not in url:

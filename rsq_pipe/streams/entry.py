@@ -11,6 +11,10 @@ DATA = b"data"
 """The field that holds the record; every other field is a header."""
 
 
+MAX_FIELDS = 1_000
+"""Fields an entry may have: Lua hands at most some 4,000 on to a command."""
+
+
 class RawEntry(NamedTuple):
     """
     Hold one entry as it stands in its stream.

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from rsq_pipe.errors import EncodeError, ServerUnavailableError
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.entry import fields_of
+from rsq_pipe.streams.entry import MAX_FIELDS, fields_of
 from rsq_pipe.streams.message import NO_HEADERS
 from rsq_pipe.streams.metrics import ProducerMetrics, ProducerTally
 from rsq_pipe.streams.script import PUSH
@@ -111,6 +111,10 @@ class StreamProducer:
             raise EncodeError(
                 f"the record is {len(raw)} bytes encoded; max_record_bytes is {self.max_record_bytes}", record
             )
+        if len(headers) >= MAX_FIELDS:
+            raise EncodeError(
+                f"the record has {len(headers):,} headers; the bound is {MAX_FIELDS - 1:,}", record
+            )
         return Output(self.key, fields_of(raw, headers))
 
     async def ensure_group(self, group: str | None = None) -> None:
@@ -129,11 +133,10 @@ class StreamProducer:
         args: list[str | bytes | int] = [token, RECEIPT_SECONDS, self.max_len or 0]
         for output in outputs:
             args += (len(output.fields), *output.fields)
-        try:
-            ids = await self._send(lane, args)
-            return [entry_id.decode() for entry_id in ids]
-        finally:
-            self._lanes.append(lane)
+        ids = await self._send(lane, args)
+        # A lane whose push was given up is not used again: that push may still arrive.
+        self._lanes.append(lane)
+        return [entry_id.decode() for entry_id in ids]
 
     async def _send(self, lane: int, args: Sequence[str | bytes | int]) -> list[bytes]:
         keys = [self.key, self._receipt(lane)]

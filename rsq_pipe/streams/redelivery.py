@@ -59,5 +59,5 @@ def rules(max_deliveries: int, *, quarantined: bool) -> Rules:
 
 def redelivery_reply(stream: str, reply: Any) -> Redelivery:
     """Read redeliver.lua's reply."""
-    entries = [RawEntry(stream, item[0].decode(), item[2:], deliveries=item[1]) for item in reply[1:]]
+    entries = [RawEntry(stream, item[0].decode(), item[2], deliveries=item[1]) for item in reply[1:]]
     return Redelivery(reply[0], entries)

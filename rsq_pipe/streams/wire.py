@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rsq_pipe.streams.entry import MAX_FIELDS
 from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry, Output, Part, Settled, Settlement
+
+ROOM = 50
+"""Fields beyond the bound that a dead letter, or a record of our own, may add."""
 
 
 def script(settlement: Settlement) -> Script:
@@ -115,10 +119,12 @@ class _Sheet:
 
 
 def _paired(fields: Sequence[str | bytes]) -> int:
-    """Count names and values: one that stands alone would stop the script in the middle of its writes."""
+    """Count names and values: one alone, or too many, would stop the script in the middle of its writes."""
     size = len(fields)
     if size < 2 or size % 2:
         raise ValueError(f"an output has {size} names and values; they come in pairs")
+    if size > 2 * (MAX_FIELDS + ROOM):
+        raise ValueError(f"an output has {size // 2:,} fields; the bound is {MAX_FIELDS:,}")
     return size
 
 

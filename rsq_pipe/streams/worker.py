@@ -6,16 +6,18 @@ import os
 import re
 import secrets
 import socket
+import uuid
+import zlib
 from functools import cache
 from pathlib import Path
 
 
 def worker_name(role: str) -> str:
     """
-    Make a name that no other process, and no other start of this one, has: `role_host.namespace_pid-suffix`.
+    Make a name that no other process, and no other start of this one, has: `role_host.machine_pid-suffix`.
 
-    Process ids repeat across containers that share a host name, hence the namespace; they repeat in time,
-    hence the suffix.
+    Process ids repeat across machines and containers that share a host name, hence the machine's number; they
+    repeat in time, hence the suffix.
     """
     return f"{role}_{_here()}_{os.getpid()}-{secrets.token_hex(6)}"
 
@@ -42,8 +44,19 @@ def is_gone(name: str) -> bool:
 @cache
 def _here() -> str:
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
+    return f"{host}.{_machine():x}"
+
+
+def _machine() -> int:
+    """
+    Number this start of this machine and this namespace of process ids.
+
+    Neither is enough alone: cloned machines share a host name, and every machine's first namespace has one
+    number; containers share a machine.
+    """
     try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:  # no namespaces here: macOS
-        namespace = 0
-    return f"{host}.{namespace:x}"
+    except OSError:  # not Linux: no namespaces, but an address of the network card
+        return uuid.getnode()
+    return zlib.crc32(f"{boot} {namespace}".encode())

@@ -20,6 +20,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from rsq_pipe.streams.dead_letter import told, writable
 from rsq_pipe.telemetry.redaction import redact
 from rsq_pipe.telemetry.trace_context import TraceContext
 
@@ -55,7 +56,7 @@ class RecordSpan:
         it, without the stack: that stands in the dead letter, and may quote the record.
         """
         kind = error if isinstance(error, str) else f"{type(error).__module__}.{type(error).__qualname__}"
-        text = redact(str(error))[:MAX_ERROR]
+        text = writable(redact(told(error).removeprefix(f"{type(error).__name__}: ")))[:MAX_ERROR]
         name = "rejected" if isinstance(error, str) else kind.removeprefix("builtins.")
         self.failed = True
         self.span.set_attribute("error.type", name)

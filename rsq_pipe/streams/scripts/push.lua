@@ -15,8 +15,13 @@ if receipt then
   for word in receipt:gmatch('%S+') do
     ids[#ids + 1] = word
   end
-  if table.remove(ids, 1) == token then
+  local latest = table.remove(ids, 1)
+  if latest == token then
     return ids
+  end
+  -- A repetition that the network held back while its lane went on: it was stored, or given up, long ago.
+  if tonumber(latest) > tonumber(token) then
+    return redis.error_reply('STALE push ' .. token .. ' comes after push ' .. latest)
   end
 end
 

@@ -6,7 +6,7 @@
 -- ARGV  group, consumer, the delivery from which an entry is handed out alone, the delivery at which it is not
 --       handed out here (the process has other things in hand; 0: it has none), id...
 --
--- Returns {how many of the ids were dealt with, {id, delivery count, field...}...}; an id that was dealt with
+-- Returns {how many of the ids were dealt with, {id, delivery count, {field...}}...}; an id that was dealt with
 -- and has no entry was deleted, acknowledged, or is another consumer's.
 
 local alone_from, quarantine_at = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -23,7 +23,7 @@ for i = 5, #ARGV do
     end
     local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)
     if #claimed > 0 and claimed[1] then
-      found[#found + 1] = {id, deliveries, unpack(claimed[1][2])}
+      found[#found + 1] = {id, deliveries, claimed[1][2]}
     else
       redis.call('XACK', KEYS[1], ARGV[1], id)
     end

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.errors import GroupLostError, PipelineBusyError, SinkError
+from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SinkError
+from rsq_pipe.streams.settlement import Settled, Settlement
 from tests.integration.runtime.lab import READ, Lab
 from tests.support.signals import wait_until
 
@@ -210,3 +211,43 @@ async def test_a_run_that_is_told_to_stop_at_once_stops_and_does_nothing(lab: La
 
 async def written(lab: Lab, lines: int) -> None:
     await wait_until(lambda: len(lab.lines_so_far()) >= lines, what=f"{lines} lines are written")
+
+
+async def test_lines_whose_settlement_failed_are_not_committed_by_the_next_batch(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.records(range(10))
+    lab.spec(PLAIN, defaults="defaults: {batch: {size: 5, wait: 10ms}}")
+    await _only_read(lab)
+    stream = lab.key("read")
+    for message in await lab.client.read(stream, "out", "dead", count=5):
+        await lab.redis("XCLAIM", stream, "out", "dead", 0, message.id, "IDLE", 10**8, "JUSTID")
+    run = lab.start()
+    settle, failing = run.client.settle, set[str]()
+
+    async def fail_the_first(settlement: Settlement, **who: str) -> Settled:
+        ids = {entry.id for part in settlement.parts for entry in part.entries}
+        if settlement.position is None or not ids:
+            return await settle(settlement, **who)
+        if not failing:
+            failing.update(ids)
+            run.runner.stop()
+        if ids & failing:
+            raise ServerUnavailableError("away")
+        return await settle(settlement, **who)
+
+    monkeypatch.setattr(run.client, "settle", fail_the_first)
+    await run.ended()
+    await lab.run()
+
+    assert lab.numbers("out/all.jsonl") == list(range(10))
+
+
+async def _only_read(lab: Lab) -> None:
+    run = lab.start(stages=["read"])
+    await wait_until(lambda: _holds(lab, 10))
+    await run.stop()
+
+
+async def _holds(lab: Lab, entries: int) -> bool:
+    return await lab.client.stream_len(lab.key("read")) >= entries

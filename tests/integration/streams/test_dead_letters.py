@@ -363,3 +363,23 @@ async def test_sweeps_at_once_call_the_handler_once_per_entry(
 
 async def idle_for(client: StreamClient, stream: str, milliseconds: int) -> bool:
     return len(await client.pending_range(stream, GROUP, min_idle_ms=milliseconds)) == 50
+
+
+async def test_an_entry_with_more_fields_than_can_be_written_is_a_dead_letter_and_blocks_nobody(
+    client: StreamClient, producer: StreamProducer, stream: str, consume: Consume, dlq: str
+) -> None:
+    wide = [word for number in range(9_000) for word in (f"h{number}", "x")]
+    await client.channel.execute("XADD", stream, "*", "data", '{"n": 1}', *wide, key=stream)
+    await producer.push({"n": 2})
+    handler = Recorder()
+
+    async with running(consume(handler, dlq_stream=dlq, min_idle_claim_ms=100)):
+        await wait_until(lambda: handler.numbers == [2])
+        await wait_until(lambda: _settled(client, stream))
+
+    (letter,) = await fields_in(client, dlq)
+    assert (letter["dlq-reason"], letter["data"]) == ("decode_error", '{"n": 1}')
+
+
+async def _settled(client: StreamClient, stream: str) -> bool:
+    return await pending(client, stream) == 0

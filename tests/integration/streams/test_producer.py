@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.errors import EncodeError, StreamFullError
+from rsq_pipe.errors import EncodeError, SettleError, StreamFullError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.producer import StreamProducer
+from rsq_pipe.streams.script import PUSH
 from tests.support.consumers import GROUP, fields_in, numbers_in
 from tests.support.proxy import Proxy
 
@@ -63,6 +64,19 @@ async def test_a_push_whose_reply_is_lost_is_stored_once_and_returns_its_ids(
     assert lost.is_set()
     assert await numbers_in(client, stream) == [-1, *range(count)]
     assert [message.id for message in await client.fetch_by_ids(stream, ids)] == ids
+
+
+async def test_a_repetition_that_arrives_after_its_lane_went_on_is_not_stored_again(
+    client: StreamClient, stream: str
+) -> None:
+    receipt = f"{{{stream}}}:receipt"
+    for token in ("1", "2"):
+        await client.channel.run(PUSH, [stream, receipt], [token, 60, 0, 2, "data", f'{{"n":{token}}}'])
+
+    with pytest.raises(SettleError, match="STALE"):
+        await client.channel.run(PUSH, [stream, receipt], ["1", 60, 0, 2, "data", '{"n":1}'])
+
+    assert await numbers_in(client, stream) == [1, 2]
 
 
 async def test_pushes_at_once_do_not_take_each_others_receipts(

@@ -177,6 +177,20 @@ def test_two_sinks_may_not_write_one_file_however_it_is_spelt(tmp_path: Path) ->
     ]
 
 
+@pytest.mark.parametrize("source", ["out/x.jsonl", "out/*.jsonl", "./out/../out/x.jsonl", "**/*.jsonl"])
+def test_a_sink_may_not_write_what_a_source_reads(tmp_path: Path, source: str) -> None:
+    stages = (
+        f"  in: {{source: {{type: jsonl, path: '{source}'}}}}\n"
+        "  a: {from: in, sink: {type: jsonl, path: out/x.jsonl}}\n"
+    )
+
+    problems = check(write(tmp_path, short(stages))).problems
+
+    assert [(p.path, p.what) for p in problems if p.severity == "error"] == [
+        ("stages.a.sink.path", "stage 'a' writes a file that stage 'in' reads: out/x.jsonl")
+    ]
+
+
 def test_options_hold_what_each_verb_needs(graph: Graph) -> None:
     read, price, route = (graph.stage(name).options for name in ("read", "price", "route"))
 

@@ -106,6 +106,17 @@ def test_a_cluster_keeps_user_and_tls() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://u:CANARY/x#y@localhost:1", "CANARY", "CANARY://h", "redis://h:CANARY"]
+)
+def test_no_message_about_a_url_quotes_any_of_it(url: str) -> None:
+    with pytest.raises(ValueError, match="URL") as caught:
+        Endpoint.from_url(url)
+
+    assert "CANARY" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_what_a_url_says_of_the_client_is_heard() -> None:
     client = StreamClient.from_url("redis://h?max_connections=3&socket_timeout=2.5")
 

@@ -109,6 +109,7 @@ def command(  # noqa: PLR0917  one parameter an option
 
     Ends by itself when every source has ended and everything is drained: exit code 0, or 4 if dead letters
     appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in hand.
+    With --stage, stages that are left out have to be run by somebody: it waits for them, too.
     """
     if fresh and stages:
         raise click.UsageError("--fresh starts the whole pipeline over; leave --stage out, or --fresh")

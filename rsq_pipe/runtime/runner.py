@@ -101,6 +101,7 @@ class Runner:
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
+        self._told_of_others = False
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     async def run(self) -> Summary:
@@ -245,6 +246,13 @@ class Runner:
         if exhausted and state.drained:
             self._finished = True
             self._stopping.set()
+        elif exhausted and not self._told_of_others:
+            others = [n for n, stage in state.stages.items() if not stage.idle and n not in self._names]
+            if others:
+                self._told_of_others = True
+                self._log.info(
+                    "all sources have ended; waiting for stages this run was not asked to run", stages=others
+                )
 
     async def _measure(self) -> None:
         if self.state is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SinkError
 from rsq_pipe.streams.settlement import Settled, Settlement
@@ -211,6 +212,18 @@ async def test_a_run_that_is_told_to_stop_at_once_stops_and_does_nothing(lab: La
 
 async def written(lab: Lab, lines: int) -> None:
     await wait_until(lambda: len(lab.lines_so_far()) >= lines, what=f"{lines} lines are written")
+
+
+async def test_a_run_that_waits_for_stages_it_was_not_asked_to_run_says_so_once(lab: Lab) -> None:
+    lab.records(range(3))
+    lab.spec(PLAIN)
+
+    with capture_logs() as logs:
+        run = lab.start(stages=["read"])
+        await wait_until(lambda: [entry for entry in logs if "waiting for stages" in entry["event"]])
+        await run.stop()
+
+    assert [entry["stages"] for entry in logs if "waiting for stages" in entry["event"]] == [["out"]]
 
 
 async def test_lines_whose_settlement_failed_are_not_committed_by_the_next_batch(

@@ -61,7 +61,10 @@ class Tenure:
                 await self._drop()
                 task.result()
                 return
-            self._log.warning(f"{self._what}: another process took over")
+            if self._lease.is_held:  # taken again in the attempt to renew it
+                self._log.warning(f"{self._what}: its lease lapsed in a pause of the server or of this process")
+            else:
+                self._log.warning(f"{self._what}: another process took over")
 
     async def _end(self, task: asyncio.Future[None]) -> None:
         if not task.done():

@@ -62,7 +62,9 @@ class Tenure:
                 task.result()
                 return
             if self._lease.is_held:  # taken again in the attempt to renew it
-                self._log.warning(f"{self._what}: its lease lapsed in a pause of the server or of this process")
+                self._log.warning(
+                    f"{self._what}: its lease lapsed in a pause of the server or of this process"
+                )
             else:
                 self._log.warning(f"{self._what}: another process took over")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         HandlerError,
         HandlerNotFoundError,
         HandlerTimeoutError,
+        LoginError,
         MissingFieldError,
         PipelineBusyError,
         RecordInvalidError,
@@ -58,8 +59,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "rsq_pipe.errors": (
         "CodecError DecodeError DrainTimeoutError EncodeError ExpressionError GroupLostError "
-        "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError MissingFieldError "
-        "PipelineBusyError RecordInvalidError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
+        "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
+        "MissingFieldError PipelineBusyError RecordInvalidError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
         "ServerUnavailableError SettleError SinkError SourceError SpecError SpecSyntaxError "
         "SpecValidationError StreamError StreamFullError"
     ),
@@ -103,6 +104,7 @@ __all__ = [
     "HandlerNotFoundError",
     "HandlerTimeoutError",
     "JsonSerializer",
+    "LoginError",
     "MissingFieldError",
     "MsgpackSerializer",
     "Output",

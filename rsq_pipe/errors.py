@@ -15,6 +15,7 @@
     │   ├── GroupLostError            a consumer group that must exist does not
     │   ├── StreamFullError           a bounded stream is full of entries somebody still needs
     │   └── SettleError               a settlement or command the server refused
+    │       └── LoginError            the server refused user or password
     ├── HandlerError                  user code raised
     │   ├── HandlerTimeoutError       a call ran past its `timeout`
     │   ├── HandlerContractError      wrong number or type of outcomes
@@ -146,6 +147,10 @@ class SettleError(StreamError):
     def __init__(self, message: str, *, reply: str = "") -> None:
         super().__init__(message)
         self.reply = reply
+
+
+class LoginError(SettleError):
+    """A login the server refused: the wrong user or password, or none where one is asked for."""
 
 
 class HandlerError(RsqPipeError):

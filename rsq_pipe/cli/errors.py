@@ -7,6 +7,7 @@ import traceback
 
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.errors import (
+    LoginError,
     RsqPipeError,
     ServerStartError,
     ServerUnavailableError,
@@ -26,7 +27,7 @@ def exit_code(error: RsqPipeError) -> int:
     """Choose the exit code for an error: 2 spec, 3 server not reachable, 1 everything else."""
     if isinstance(error, SpecError):
         return WRONG_SPEC
-    if isinstance(error, ServerUnavailableError | ServerStartError):
+    if isinstance(error, ServerUnavailableError | ServerStartError | LoginError):
         return NO_SERVER
     return FAILED
 

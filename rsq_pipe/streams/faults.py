@@ -9,6 +9,7 @@ from redis import exceptions as vendor
 
 from rsq_pipe.errors import (
     GroupLostError,
+    LoginError,
     ServerTimeoutError,
     ServerUnavailableError,
     SettleError,
@@ -37,13 +38,9 @@ def translate(exc: BaseException, address: str) -> StreamError:
     text = str(exc) or type(exc).__name__
     match exc:
         case vendor.AuthenticationError() | vendor.AuthorizationError() | vendor.ExternalAuthProviderError():
-            return SettleError(
-                f"server {address} refused the login: {text}; check user and password", reply=text
-            )
+            return _login(text, address)
         case vendor.AuthenticationWrongNumberOfArgsError():
-            return SettleError(
-                f"server {address} refused the login: {text}; check user and password", reply=text
-            )
+            return _login(text, address)
         case vendor.TimeoutError() | asyncio.TimeoutError():
             return ServerTimeoutError(f"server {address} did not answer in time", address=address)
         case vendor.MaxConnectionsError():
@@ -63,6 +60,8 @@ def translate(exc: BaseException, address: str) -> StreamError:
 def refusal(reply: str, address: str) -> StreamError:
     """Find our error for an error reply of the server."""
     code = reply.split(" ", 1)[0].lstrip("-")
+    if code in {"WRONGPASS", "NOAUTH"}:
+        return _login(reply, address)
     if "NOGROUP" in reply:
         return _group_lost(reply, address)
     if code == "STREAMFULL":
@@ -97,3 +96,7 @@ def _stream_full(reply: str) -> StreamFullError:
         stream=stream,
         bound=int(bound),
     )
+
+
+def _login(text: str, address: str) -> LoginError:
+    return LoginError(f"server {address} refused the login: {text}; check user and password", reply=text)

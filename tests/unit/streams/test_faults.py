@@ -10,6 +10,7 @@ from redis._parsers.base import BaseParser
 
 from rsq_pipe.errors import (
     GroupLostError,
+    LoginError,
     ServerTimeoutError,
     ServerUnavailableError,
     SettleError,
@@ -47,7 +48,7 @@ def test_every_exception_of_redis_is_mapped(kind: type[Exception]) -> None:
         (vendor.BusyLoadingError, ServerUnavailableError),
         (vendor.MaxConnectionsError, ServerUnavailableError),
         (vendor.TimeoutError, ServerTimeoutError),
-        (vendor.AuthenticationError, SettleError),
+        (vendor.AuthenticationError, LoginError),
         (vendor.ClusterDownError, ServerUnavailableError),
         (vendor.MasterDownError, ServerUnavailableError),
         (vendor.MovedError, ServerUnavailableError),
@@ -86,8 +87,8 @@ def test_what_time_may_mend_is_retryable_and_nothing_else(
         ("UNBLOCKED force unblock from blocking operation", ServerUnavailableError),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", SettleError),
         ("NOPERM User default has no permissions", SettleError),
-        ("WRONGPASS invalid username-password pair", SettleError),
-        ("NOAUTH Authentication required.", SettleError),
+        ("WRONGPASS invalid username-password pair", LoginError),
+        ("NOAUTH Authentication required.", LoginError),
         ("CROSSSLOT Keys in request don't hash to the same slot", SettleError),
         ("ERR value is not an integer or out of range", SettleError),
     ],

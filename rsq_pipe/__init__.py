@@ -60,9 +60,9 @@ _HOMES = {
     "rsq_pipe.errors": (
         "CodecError DecodeError DrainTimeoutError EncodeError ExpressionError GroupLostError "
         "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
-        "MissingFieldError PipelineBusyError RecordInvalidError ReplayError RsqPipeError ServerStartError ServerTimeoutError "
-        "ServerUnavailableError SettleError SinkError SourceError SpecError SpecSyntaxError "
-        "SpecValidationError StreamError StreamFullError"
+        "MissingFieldError PipelineBusyError RecordInvalidError ReplayError RsqPipeError "
+        "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
+        "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError"
     ),
     "rsq_pipe.stages.batch_handler": "batch_handler",
     "rsq_pipe.stages.context": "BatchContext Context StageContext",

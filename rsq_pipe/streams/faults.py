@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import re
 
 from redis import exceptions as vendor
 
@@ -23,6 +24,8 @@ _NOT_NOW = (
     *("ASK", "MOVED", "MISCONF"),
 )
 
+_LOGIN = re.compile("authentication required|invalid username-password|client sent auth", re.IGNORECASE)
+
 
 def translate(exc: BaseException, address: str) -> StreamError:
     """
@@ -40,6 +43,9 @@ def translate(exc: BaseException, address: str) -> StreamError:
         case vendor.AuthenticationError() | vendor.AuthorizationError() | vendor.ExternalAuthProviderError():
             return _login(text, address)
         case vendor.AuthenticationWrongNumberOfArgsError():
+            return _login(text, address)
+        case vendor.ConnectionError() if _LOGIN.search(text):
+            # Raised while connecting, where redis-py takes the refusal for a broken connection.
             return _login(text, address)
         case vendor.TimeoutError() | asyncio.TimeoutError():
             return ServerTimeoutError(f"server {address} did not answer in time", address=address)

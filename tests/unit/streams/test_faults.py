@@ -122,3 +122,13 @@ def test_a_lost_group_is_named_however_the_command_says_it(reply: str) -> None:
 
     assert isinstance(lost, GroupLostError)
     assert (lost.stream, lost.group) == ("a", "g")
+
+
+@pytest.mark.parametrize(
+    "text", ["Authentication required.", "invalid username-password pair or user is disabled."]
+)
+def test_a_login_refused_while_connecting_is_not_an_unreachable_server(text: str) -> None:
+    error = translate(vendor.ConnectionError(text), "h:1")
+
+    assert isinstance(error, LoginError)
+    assert not error.retryable

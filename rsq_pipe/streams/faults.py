@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import re
 
 from redis import exceptions as vendor
 
@@ -40,12 +39,15 @@ def translate(exc: BaseException, address: str) -> StreamError:
     """
     text = str(exc) or type(exc).__name__
     match exc:
-        case vendor.AuthenticationError() | vendor.AuthorizationError() | vendor.ExternalAuthProviderError():
+        case (
+            vendor.AuthenticationError()
+            | vendor.AuthorizationError()
+            | vendor.ExternalAuthProviderError()
+            | vendor.AuthenticationWrongNumberOfArgsError()
+        ):
             return _login(text, address)
-        case vendor.AuthenticationWrongNumberOfArgsError():
-            return _login(text, address)
+        # Raised while connecting, where redis-py takes the refusal for a broken connection.
         case vendor.ConnectionError() if _LOGIN.search(text):
-            # Raised while connecting, where redis-py takes the refusal for a broken connection.
             return _login(text, address)
         case vendor.TimeoutError() | asyncio.TimeoutError():
             return ServerTimeoutError(f"server {address} did not answer in time", address=address)
@@ -105,4 +107,6 @@ def _stream_full(reply: str) -> StreamFullError:
 
 
 def _login(text: str, address: str) -> LoginError:
-    return LoginError(f"server {address} refused the login: {text}; check user and password", reply=text)
+    return LoginError(
+        f"server {address} refused the login: {text.rstrip('.')}; check user and password", reply=text
+    )

@@ -131,6 +131,7 @@ class SourcePump:
                     raise
                 await backoff.wait(exc, self._stopping)
             else:
+                backoff.reset()
                 return reply.decode() if reply else ""
 
     async def _passed(self) -> bool:
@@ -153,7 +154,7 @@ class SourcePump:
         backoff = Backoff(f"source {self._stage.name}")
         while True:
             try:
-                return await self._client.ingest(position, outputs, dead=dead, counters=counters)
+                settled = await self._client.ingest(position, outputs, dead=dead, counters=counters)
             except StreamError as exc:
                 # A server out of memory is backpressure: what drains it may write on, what fills it waits.
                 if not exc.retryable and not isinstance(exc, StreamFullError):
@@ -161,6 +162,9 @@ class SourcePump:
                 if self._stopping.is_set():
                     return None
                 await backoff.wait(exc, self._stopping)
+            else:
+                backoff.reset()
+                return settled
 
     def _entries(self, arrivals: Sequence[Arrival]) -> tuple[list[Output], list[Output]]:
         outputs: list[Output] = []

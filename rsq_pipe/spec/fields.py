@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from rsq_pipe.spec import duration, rate, sampling, size
+from rsq_pipe.spec import duration, sampling, size
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
 MAX_NAME = 64
@@ -51,9 +51,6 @@ Duration = Annotated[
 ]
 Size = Annotated[
     int, _text_parser(size.parse_size, "1MiB"), _schema(size.PATTERN, "A size: B, KiB, MiB, GiB", "1MiB")
-]
-Rate = Annotated[
-    float, _text_parser(rate.parse_rate, "500/s"), _schema(rate.PATTERN, "A rate: /s, /m or /h", "500/s")
 ]
 Sample = Annotated[
     Any,

@@ -7,6 +7,9 @@ import contextlib
 import logging
 import time
 
+from rsq_pipe.errors import ServerUnavailableError
+from rsq_pipe.streams.outage import Outage
+
 FIRST = 0.1
 """Seconds of the first pause."""
 
@@ -28,18 +31,29 @@ class Backoff:
         self._what = what
         self._pause = 0.0
         self._since = 0.0
+        self._outage: Outage | None = None
 
     async def wait(self, exc: BaseException, stopping: asyncio.Event) -> None:
-        """Wait, twice as long as before, or until `stopping` is set; the first failure is logged."""
+        """Wait, twice as long as before, or until `stopping` is set; the first failure of many is logged."""
+        if isinstance(exc, ServerUnavailableError) and exc.address:
+            # Everything that talks to the server meets this; it is one thing, and said as one.
+            self._outage = Outage.of(exc.address)
+            self._outage.fails(exc)
+        elif not self._pause:
+            log.warning("%s: %s; trying again", self._what, exc)
         if not self._pause:
             self._since = time.monotonic()
-            log.warning("%s: %s; trying again", self._what, exc)
         self._pause = min(LONGEST, self._pause * 2 or FIRST)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), self._pause)
 
     def reset(self) -> None:
         """State that it worked; a recovery is logged."""
-        if self._pause:
+        if not self._pause:
+            return
+        if self._outage is not None:
+            self._outage.works()
+            self._outage = None
+        else:
             log.warning("%s: works again after %.1fs", self._what, time.monotonic() - self._since)
-            self._pause = 0.0
+        self._pause = 0.0

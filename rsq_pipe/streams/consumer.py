@@ -351,7 +351,7 @@ class StreamConsumer:
         backoff = Backoff(self.config.group)
         while True:
             try:
-                return await self.client.settle(
+                settled = await self.client.settle(
                     settlement, group=self.config.group, consumer=self.config.worker_name
                 )
             except StreamError as exc:
@@ -359,6 +359,9 @@ class StreamConsumer:
                 if not exc.retryable or self._stopping.is_set():
                     raise
                 await self._survive(exc, backoff)
+            else:
+                backoff.reset()
+                return settled
 
     # Trouble
 

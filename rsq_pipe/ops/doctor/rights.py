@@ -43,7 +43,6 @@ NEEDS = (
             *("XGROUP|CREATE KEY probe 0", "XREADGROUP GROUP probe probe STREAMS KEY >", "XRANGE KEY - +"),
             *("XINFO|GROUPS KEY", "XINFO|CONSUMERS KEY probe", "XREVRANGE KEY + -", "ZCARD KEY"),
             *(
-                "HGETALL KEY",
                 "HKEYS KEY",
                 "HDEL KEY probe",
                 "CLIENT|ID",

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from rsq_pipe.errors import ServerUnavailableError
 from rsq_pipe.streams.backoff import FIRST, LONGEST, Backoff
+from rsq_pipe.streams.outage import FORGOTTEN, QUIET, Outage
 
 
 @pytest.fixture
@@ -52,3 +54,74 @@ async def test_a_pause_ends_when_the_consumer_stops() -> None:
     stopping.set()
 
     await asyncio.wait_for(waiting, 1.0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set."""
+    now = [1_000.0]
+    monkeypatch.setattr("rsq_pipe.streams.outage.time.monotonic", lambda: now[0])
+    return now
+
+
+def away(address: str = "h:1") -> ServerUnavailableError:
+    return ServerUnavailableError(f"server {address} is not reachable", address=address)
+
+
+async def test_a_server_that_is_away_is_said_once_by_all_that_miss_it(
+    stopping: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    backoffs = [Backoff(f"stage {number}") for number in range(5)]
+    for _ in range(3):
+        for backoff in backoffs:
+            await backoff.wait(away("once:1"), stopping)
+    for backoff in backoffs:
+        backoff.reset()
+
+    assert [record.message.split(" after")[0] for record in caplog.records] == [
+        "server once:1 is not reachable; trying again",
+        "server once:1 works again",
+    ]
+
+
+def test_a_broken_connection_found_right_after_a_recovery_is_no_outage(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage("h:1")
+    outage.fails(away())
+    outage.works()
+    clock[0] += QUIET / 2
+    outage.fails(away())
+    outage.works()
+
+    assert len(caplog.records) == 2
+
+
+def test_a_server_that_goes_away_again_is_said_again(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage("h:1")
+    outage.fails(away())
+    outage.works()
+    outage.fails(away())  # at once, so not yet
+    clock[0] += 2 * QUIET
+    outage.fails(away())
+    outage.works()
+    clock[0] += 2 * QUIET
+    outage.fails(away())
+
+    assert [record.message.split(" after")[0] for record in caplog.records] == [
+        "server h:1 is not reachable; trying again",
+        "server h:1 works again",
+    ] * 2 + ["server h:1 is not reachable; trying again"]
+
+
+def test_an_outage_whose_end_nobody_told_does_not_silence_the_next(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage("h:1")
+    outage.fails(away())
+    clock[0] += FORGOTTEN + 1
+    outage.fails(away())
+
+    assert len(caplog.records) == 2

@@ -116,7 +116,6 @@ def command(  # noqa: PLR0917  one parameter an option
     set_up(log_format)
     graph = load(spec)
     names = known(graph, stages)
-    _calm_the_collector()
     with ExitStack() as stack:
         address = stack.enter_context(server_address(graph, url))
         if processes > 1:
@@ -141,6 +140,7 @@ def command(  # noqa: PLR0917  one parameter an option
                 fresh=fresh,
                 drain_timeout=drain_timeout,
             )
+        _calm_the_collector()
         summary = asyncio.run(work)
     if SUPERVISED not in os.environ:
         _report(graph, summary)

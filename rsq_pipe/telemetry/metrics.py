@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -11,6 +12,9 @@ from rsq_pipe.telemetry.observer import StageGauges
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+UNTOLD = 256
+"""Batches noted at most before the SDK is told of them: one by one, each costs 8 times as much."""
 
 _COUNTERS = ("in", "out", "dropped", "retried", "dead")
 
@@ -38,6 +42,8 @@ class Metrics:
     ) -> None:
         self._pipeline = pipeline
         self._stages: Mapping[str, StageGauges] = {}
+        # Filled by the event loop, emptied by it or by a reader's thread.
+        self._untold: deque[tuple[str, int, float]] = deque()
         self._duration = meter.create_histogram(
             "messaging.process.duration",
             "s",
@@ -64,19 +70,29 @@ class Metrics:
         self._stages = stages
 
     def batch(self, stage: str, size: int, seconds: float) -> None:
-        """Measure one batch."""
-        own = {"rsq.pipeline": self._pipeline, "rsq.stage": stage}
-        standard = {
-            "messaging.system": "redis",
-            "messaging.operation.name": "process",
-            "messaging.consumer.group.name": stage,
-        }
-        self._duration.record(seconds, {**standard, **own})
-        self._size.record(size, own)
+        """Measure one batch; readers find it at their next look."""
+        self._untold.append((stage, size, seconds))
+        if len(self._untold) >= UNTOLD:
+            self._tell()
 
     def latency(self, seconds: float, sink: object) -> None:
         """Measure one record that has arrived."""
         self._latency.record(seconds, {"rsq.pipeline": self._pipeline, "rsq.stage": str(sink)})
+
+    def _tell(self) -> None:
+        while self._untold:
+            try:
+                stage, size, seconds = self._untold.popleft()
+            except IndexError:  # the other thread was faster
+                return
+            own = {"rsq.pipeline": self._pipeline, "rsq.stage": stage}
+            standard = {
+                "messaging.system": "redis",
+                "messaging.operation.name": "process",
+                "messaging.consumer.group.name": stage,
+            }
+            self._duration.record(seconds, {**standard, **own})
+            self._size.record(size, own)
 
     def _create_gauges(self, meter: Meter) -> None:
         def gauge(
@@ -103,6 +119,8 @@ class Metrics:
 
     def _create_counters(self, meter: Meter, lost: Callable[[], int], broken: Callable[[], int]) -> None:
         def records(_: CallbackOptions) -> Iterable[Observation]:
+            # The SDK asks its observable instruments first, and collects the histograms after that.
+            self._tell()
             for stage, state in self._stages.items():
                 for what in _COUNTERS:
                     attributes = {"rsq.pipeline": self._pipeline, "rsq.stage": stage, "rsq.outcome": what}

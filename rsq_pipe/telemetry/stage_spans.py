@@ -118,8 +118,8 @@ class StageSpans(StageObserver):
         self._settlement = None
         if not self._open:
             return
-        committed = _by_entry(settled.committed)
-        fenced = _by_entry(settled.fenced)
+        committed = self._parts_of_open(settled.committed)
+        fenced = self._parts_of_open(settled.fenced)
         now = time.time_ns()
         for key, span in self._open.items():
             part = committed.get(key)
@@ -128,7 +128,7 @@ class StageSpans(StageObserver):
             outcome = _outcome(span, part or fenced.get(key))
             span.end(outcome, settled=part is not None, at=now)
         self._open.clear()
-        self._end_batch(now, committed=len(committed), fenced=len(fenced))
+        self._end_batch(now, committed=_entries(settled.committed), fenced=_entries(settled.fenced))
 
     def close(self) -> None:
         """End the spans of a batch that was never settled: its handler was cancelled, or the server away."""
@@ -221,6 +221,11 @@ class StageSpans(StageObserver):
             self._batch.end(at)
             self._batch = None
 
+    def _parts_of_open(self, parts: Sequence[Part]) -> dict[_Key, Part]:
+        """Find what became of the records that are traced; nearly all others are told apart by their id."""
+        ids = {entry_id for _, entry_id in self._open}
+        return {(entry.stream, entry.id): part for part in parts for entry in part.entries if entry.id in ids}
+
     def _buried(self, settled: Settled) -> None:
         """Trace entries that were dead-lettered before any handler saw them: undecodable, or killers."""
         now = time.time_ns()
@@ -265,8 +270,8 @@ def _outcome(span: RecordSpan, part: Part | None) -> str:
     return "emitted" if part.outputs or part.delivered else "dropped"
 
 
-def _by_entry(parts: Sequence[Part]) -> dict[_Key, Part]:
-    return {(entry.stream, entry.id): part for part in parts for entry in part.entries}
+def _entries(parts: Sequence[Part]) -> int:
+    return sum(len(part.entries) for part in parts)
 
 
 def _without_context(message: StreamMessage) -> StreamMessage:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import socket
-import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.traced_project import COMMAND, clean_environ, run, to
+from tests.e2e.scraped_run import ScrapedRun
+from tests.e2e.traced_project import run, to
 from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.project import Project
+from tests.support.prometheus import PROMETHEUS, Prometheus, lint
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
 
@@ -41,58 +37,6 @@ HANDLERS = """
 """
 
 
-class Run:
-    """A run that lasts, and answers on a port."""
-
-    def __init__(self, project: Project, server: StreamServer) -> None:
-        self._process = subprocess.Popen(
-            [COMMAND, "run", project.path, "--redis", server.url, "--metrics-port", "0"],
-            cwd=project.root,
-            env=clean_environ(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._said: list[str] = []
-        Thread(target=self._listen, daemon=True).start()
-        try:
-            self.url = eventually(self._url, timeout=20, what="the run names its address")
-        except AssertionError:
-            self.end()
-            raise AssertionError("".join(self._said)) from None
-
-    def get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def values(self, metric: str) -> dict[tuple[str, ...], float]:
-        """The samples of a metric, by its stage and, where it has one, its outcome."""
-        return {
-            tuple(
-                sample.labels[label] for label in ("rsq_stage", "rsq_outcome") if label in sample.labels
-            ): sample.value
-            for family in text_string_to_metric_families(self.get("/metrics")[1])
-            for sample in family.samples
-            if sample.name == metric
-        }
-
-    def end(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
-
-    def _listen(self) -> None:
-        assert self._process.stderr is not None
-        self._said.extend(iter(self._process.stderr.readline, ""))
-
-    def _url(self) -> str:
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/metrics", "".join(self._said))
-        return found[1] if found else ""
-
-
 @pytest.fixture
 def project(tmp_path: Path, name: str) -> Project:
     project = Project(tmp_path / "project", name)
@@ -103,13 +47,13 @@ def project(tmp_path: Path, name: str) -> Project:
 
 
 @pytest.fixture
-def running(project: Project, own_server: StreamServer) -> Iterator[Run]:
-    run = Run(project, own_server)
+def running(project: Project, own_server: StreamServer) -> Iterator[ScrapedRun]:
+    run = ScrapedRun(project, own_server)
     yield run
     run.end()
 
 
-def test_prometheus_reads_what_became_of_the_records(running: Run) -> None:
+def test_prometheus_reads_what_became_of_the_records(running: ScrapedRun) -> None:
     def is_done() -> bool:
         records = running.values("rsq_records_total")
         return records.get(("write", "in")) == 18 and records["work", "dead"] == 1
@@ -131,8 +75,39 @@ def test_prometheus_reads_what_became_of_the_records(running: Run) -> None:
     assert running.values("rsq_end_to_end_latency_seconds_count")["write",] >= 1
 
 
+if PROMETHEUS is not None:  # Debian's; where it is not installed the page is read by the parser above alone
+
+    def test_prometheus_itself_scrapes_a_run_and_answers_for_it(
+        running: ScrapedRun, project: Project, tmp_path: Path
+    ) -> None:
+        mine = f'{{rsq_pipeline="{project.pipeline}"}}'
+        with Prometheus(running.url, tmp_path / "prometheus") as prometheus:
+            dead = f"max by (rsq_stage, rsq_outcome) (rsq_records_total{mine})"
+            eventually(
+                lambda: prometheus.ask(dead).get(("work", "dead")) == 1, timeout=30, what="the dead letter"
+            )
+
+            records = prometheus.ask(dead)
+            assert records["write", "in"] == 18
+            assert records["work", "dropped"] == 1
+            assert prometheus.ask(f"rsq_stage_dead_letters{mine}") == {
+                ("work",): 1,
+                ("read",): 0,
+                ("write",): 0,
+                ("late",): 0,
+                ("end",): 0,
+            }
+            slowest = f"histogram_quantile(1, rsq_end_to_end_latency_seconds_bucket{mine})"
+            assert 0 < prometheus.ask(slowest)["write",] <= 60
+
+    def test_promtool_finds_nothing_wrong_with_the_page(running: ScrapedRun) -> None:
+        eventually(lambda: "rsq_records_total" in running.get("/metrics")[1], timeout=20)
+
+        assert lint(running.get("/metrics")[1]) == ""
+
+
 def test_run_is_ready_while_its_server_answers_and_lives_on_when_it_does_not(
-    running: Run, own_server: StreamServer
+    running: ScrapedRun, own_server: StreamServer
 ) -> None:
     eventually(lambda: running.get("/readyz") == (200, "ok\n"), timeout=20)
 
@@ -144,11 +119,11 @@ def test_run_is_ready_while_its_server_answers_and_lives_on_when_it_does_not(
     eventually(lambda: running.get("/readyz")[0] == 200, timeout=30, what="the run is ready again")
 
 
-def test_other_paths_are_named_as_not_there(running: Run) -> None:
+def test_other_paths_are_named_as_not_there(running: ScrapedRun) -> None:
     assert running.get("/") == (404, "there is /metrics, /livez and /readyz\n")
 
 
-def test_only_the_one_address_answers_unless_told_otherwise(running: Run) -> None:
+def test_only_the_one_address_answers_unless_told_otherwise(running: ScrapedRun) -> None:
     port = int(running.url.rpartition(":")[2])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.2", port)) != 0

@@ -95,7 +95,9 @@ class SinkWriter:
         self._superseded = False
         try:
             await self._open()
-            self._consumer = consumer(self._process, self._stage, self._handle, self._settled)
+            self._consumer = consumer(
+                *(self._process, self._stage), self._handle, self._settled, self._observer.burying
+            )
             if self._stopping.is_set():
                 self._consumer.stop()
             await self._consumer.run()

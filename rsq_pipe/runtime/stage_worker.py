@@ -11,6 +11,7 @@ from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.verdict import Judge, Verdict
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build
+from rsq_pipe.streams.burial import BuryHook
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import Handler, SettledHook, StreamConsumer
 from rsq_pipe.streams.dead_letter import told
@@ -46,7 +47,7 @@ class StageWorker:
         self._observer = observer or StageObserver()
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self.consumer = consumer(process, stage, self._handle, self._settled)
+        self.consumer = consumer(process, stage, self._handle, self._settled, self._observer.burying)
         self.gate = Gate(self.consumer.pause, self.consumer.resume)
 
     async def run(self) -> None:
@@ -96,7 +97,9 @@ class StageWorker:
         self._log.warning(f"{what} failed records", records=len(verdict.failures), first_error=error, **whose)
 
 
-def consumer(process: Process, stage: Stage, handler: Handler, on_settled: SettledHook) -> StreamConsumer:
+def consumer(
+    process: Process, stage: Stage, handler: Handler, on_settled: SettledHook, on_bury: BuryHook
+) -> StreamConsumer:
     """Make a stage's consumer: its inputs, its own `again` stream first, and its dead letters."""
     graph = process.graph
     keys = Keyspace(graph.pipeline)
@@ -120,6 +123,7 @@ def consumer(process: Process, stage: Stage, handler: Handler, on_settled: Settl
         serializer=serializer(graph, strict=strict),
         counters=Counters(keys.meta, f"{stage.name}:"),
         on_settled=on_settled,
+        on_bury=on_bury,
         quarantine=process.quarantine,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TypeAlias
 
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
@@ -12,7 +14,9 @@ from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.streams.settlement import Entry, Part
+from rsq_pipe.streams.settlement import Entry, Output, Part
+
+BuryHook: TypeAlias = Callable[[Entry, Output], Output]
 
 log = logging.getLogger("rsq_pipe.streams")
 
@@ -26,6 +30,7 @@ class Burial:
         config: The consumer's settings; `dlq_stream` is written in the step that acknowledges.
         serializer: How records are decoded for the user's function; what it cannot decode stays bytes.
         dlq_handler: The user's function, called first.
+        on_bury: Given each dead letter about to be written, and may add headers to it.
     """
 
     def __init__(
@@ -34,12 +39,14 @@ class Burial:
         config: ConsumerConfig,
         serializer: Serializer,
         dlq_handler: DLQHandler | None,
+        on_bury: BuryHook | None = None,
     ) -> None:
         self._serializer = serializer
         self._target = client.key(config.dlq_stream) if config.dlq_stream else None
         self._group = config.group
         self._most = config.max_deliveries
         self._dlq_handler = dlq_handler
+        self._on_bury = on_bury
 
     def exhausted(self, entry: RawEntry) -> str:
         """Explain the reason `max_deliveries`."""
@@ -66,19 +73,18 @@ class Burial:
             except Exception:  # user code; the entry stays pending, so nothing is lost
                 log.exception("dlq_handler failed on %s; the entry stays pending", where)
                 return None
-        dead = []
-        if self._target is not None:
-            dead = [
-                dead_letter(
-                    self._target,
-                    entry,
-                    reason=reason,
-                    stage=self._group,
-                    error=error,
-                    attempts=min(entry.deliveries, self._most),
-                )
-            ]
-        return Part([Entry(entry.stream, entry.id, entry.deliveries)], dead=dead)
+        origin = Entry(entry.stream, entry.id, entry.deliveries)
+        if self._target is None:
+            return Part([origin])
+        letter = dead_letter(
+            self._target,
+            entry,
+            reason=reason,
+            stage=self._group,
+            error=error,
+            attempts=min(entry.deliveries, self._most),
+        )
+        return Part([origin], dead=[letter if self._on_bury is None else self._on_bury(origin, letter)])
 
     def _message(self, entry: RawEntry) -> StreamMessage:
         # The delivery that found the entry exhausted reached no handler.

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from rsq_pipe.errors import GroupLostError, StreamError
 from rsq_pipe.streams.acknowledgement import acknowledgement
 from rsq_pipe.streams.backoff import Backoff
-from rsq_pipe.streams.burial import Burial
+from rsq_pipe.streams.burial import Burial, BuryHook
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.decoding import decoded
@@ -63,6 +63,8 @@ class StreamConsumer:
         error_hook: Called with what a handler, a read or a settlement raised; may be async.
         counters: Where to count what is settled, in the step that settles it.
         on_settled: Called with every settlement and what became of it.
+        on_bury: Called with an entry that no handler will see and its dead letter, before that is written;
+            returns it, with headers of its own if it likes.
         quarantine: Shared with the process's other consumers, so that an entry in its last delivery is all
             the process has in hand; one of its own if left out.
     """
@@ -81,6 +83,7 @@ class StreamConsumer:
         *,
         counters: Counters | None = None,
         on_settled: SettledHook | None = None,
+        on_bury: BuryHook | None = None,
         quarantine: Quarantine | None = None,
     ) -> None:
         self.client = client
@@ -98,7 +101,7 @@ class StreamConsumer:
         self._reader = Reader(client.channel, keys, group, name)
         self._holding = Holding(client.channel, group, name)
         self._reclaim = Reclaim(client, self.streams, config, self._holding)
-        self._burial = Burial(client, config, self._serializer, dlq_handler)
+        self._burial = Burial(client, config, self._serializer, dlq_handler, on_bury)
         self._tally = ConsumerTally()
         self._stopping = asyncio.Event()
         self._due = asyncio.Event()  # there may be something to reclaim before the next turn

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.settlement import Output, Settled, Settlement
+from rsq_pipe.streams.settlement import Entry, Output, Settled, Settlement
 from rsq_pipe.telemetry.health import Health
 
 
@@ -49,6 +49,15 @@ class StageObserver:
     def failing(self, message: StreamMessage, error: BaseException | str) -> StreamMessage:  # noqa: ARG002
         """Take note of a record that failed; return it with its trace context, a new one if it had none."""
         return message
+
+    def burying(self, entry: Entry, letter: Output) -> Output:  # noqa: ARG002
+        """
+        Take note of an entry that is dead-lettered before any handler sees it: undecodable, or a killer.
+
+        Returns:
+            The dead letter, with the context of the entry's trace, a new one if it had none.
+        """
+        return letter
 
     def decided(self, settlement: Settlement) -> None:
         """Take note of how the batch is to end."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from opentelemetry.trace import SpanKind, Tracer
 
@@ -11,7 +10,7 @@ from rsq_pipe.streams.settlement import Output, Settled
 from rsq_pipe.telemetry.observer import SourceObserver, headers_of
 from rsq_pipe.telemetry.record_span import MAX_TEXT, RecordSpan, Value, start
 from rsq_pipe.telemetry.sampler import Sampler
-from rsq_pipe.telemetry.trace_context import PARENT, STATE, read
+from rsq_pipe.telemetry.trace_context import read, with_context
 
 
 class SourceSpans(SourceObserver):
@@ -79,16 +78,4 @@ class SourceSpans(SourceObserver):
             span.span.set_attribute("rsq.dead_letter.reason", headers["dlq-reason"])
             span.fail(headers.get("dlq-error", ""))
         self._open.append((span, outcome))
-        return Output(output.stream, _with(output.fields, span.context.headers))
-
-
-def _with(fields: object, headers: Mapping[str, str]) -> list[str | bytes]:
-    """Spell an output's fields with other trace headers."""
-    assert isinstance(fields, list | tuple)
-    kept: list[str | bytes] = []
-    for name, value in zip(fields[::2], fields[1::2], strict=True):
-        if name not in {PARENT, STATE, PARENT.encode(), STATE.encode()}:
-            kept += (name, value)
-    for pair in headers.items():
-        kept += pair
-    return kept
+        return Output(output.stream, with_context(output.fields, span.context))

@@ -11,12 +11,12 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
 from rsq_pipe.streams.dead_letter import REPLAY_LINK
 from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.settlement import Part, Settled, Settlement
+from rsq_pipe.streams.settlement import Entry, Output, Part, Settled, Settlement
 from rsq_pipe.telemetry.observer import StageObserver, headers_of
 from rsq_pipe.telemetry.record_span import MAX_TEXT, RecordSpan, Value, remote, start
 from rsq_pipe.telemetry.sampler import Sampler
 from rsq_pipe.telemetry.tally import Tally
-from rsq_pipe.telemetry.trace_context import PARENT, STATE, TraceContext, read, read_parent
+from rsq_pipe.telemetry.trace_context import PARENT, STATE, TraceContext, read, read_parent, with_context
 
 _Key = tuple[str, str]
 
@@ -72,6 +72,7 @@ class StageSpans(StageObserver):
         self._began = 0
         self._batch: Span | None = None
         self._open: dict[_Key, RecordSpan] = {}
+        self._buried: dict[_Key, RecordSpan] = {}
         self._settlement: Settlement | None = None
 
     def begin(self, messages: list[StreamMessage]) -> list[StreamMessage]:
@@ -106,6 +107,29 @@ class StageSpans(StageObserver):
         self._open[key].fail(error)
         return message
 
+    def burying(self, entry: Entry, letter: Output) -> Output:
+        """Start the span of an entry that no handler sees; its dead letter names the trace."""
+        headers = headers_of(letter.fields)
+        context = read(headers)
+        if context is None and not self._sampler.starts_traces:
+            return letter
+        attributes: dict[str, Value] = {
+            **self._facts,
+            "messaging.destination.name": entry.stream,
+            "messaging.message.id": entry.id,
+            "rsq.rid": headers.get("rid", f"{entry.stream}:{entry.id}")[:MAX_TEXT],
+            "rsq.delivery_count": entry.deliveries,
+            "rsq.dead_letter.reason": headers.get("dlq-reason", ""),
+        }
+        span = start(
+            *(self._tracer, self._name, SpanKind.CONSUMER, context),
+            attributes=attributes,
+            at=time.time_ns(),
+        )
+        span.fail(headers.get("dlq-error", ""))
+        self._buried[entry.stream, entry.id] = span
+        return Output(letter.stream, with_context(letter.fields, span.context))
+
     def decided(self, settlement: Settlement) -> None:
         """Remember the settlement, so that `settled` knows it again."""
         self._settlement = settlement
@@ -113,7 +137,7 @@ class StageSpans(StageObserver):
     def settled(self, settlement: Settlement, settled: Settled) -> None:
         """End the batch's spans: only now is it known whether what they tell counts."""
         if settlement is not self._settlement:
-            self._buried(settled)
+            self._end_buried(settled)
             return
         self._settlement = None
         if not self._open:
@@ -138,6 +162,7 @@ class StageSpans(StageObserver):
                 span.end("unsettled", settled=False, at=now)
             self._open.clear()
             self._end_batch(now, committed=0, fenced=0)
+        self._end_buried(Settled(()))
         self._settlement = None
 
     # What is traced
@@ -226,29 +251,15 @@ class StageSpans(StageObserver):
         ids = {entry_id for _, entry_id in self._open}
         return {(entry.stream, entry.id): part for part in parts for entry in part.entries if entry.id in ids}
 
-    def _buried(self, settled: Settled) -> None:
-        """Trace entries that were dead-lettered before any handler saw them: undecodable, or killers."""
+    def _end_buried(self, settled: Settled) -> None:
+        """End the spans of entries that met no handler; what is not among the committed came to nothing."""
+        if not self._buried:
+            return
         now = time.time_ns()
-        for part in settled.committed:
-            for letter in part.dead:
-                headers = headers_of(letter.fields)
-                context = read(headers)
-                if context is None and not self._sampler.starts_traces:
-                    continue
-                entry = part.entries[0]
-                attributes: dict[str, Value] = {
-                    **self._facts,
-                    "messaging.destination.name": entry.stream,
-                    "messaging.message.id": entry.id,
-                    "rsq.rid": headers.get("rid", f"{entry.stream}:{entry.id}")[:MAX_TEXT],
-                    "rsq.delivery_count": entry.deliveries,
-                    "rsq.dead_letter.reason": headers.get("dlq-reason", ""),
-                }
-                span = start(
-                    self._tracer, self._name, SpanKind.CONSUMER, context, attributes=attributes, at=now
-                )
-                span.fail(headers.get("dlq-error", ""))
-                span.end("dead-lettered", settled=True, at=now)
+        ends = {(entry.stream, entry.id) for part in settled.committed for entry in part.entries}
+        for key, span in self._buried.items():
+            span.end("dead-lettered" if key in ends else "unsettled", settled=key in ends, at=now)
+        self._buried.clear()
 
     # Times
 

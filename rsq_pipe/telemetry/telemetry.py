@@ -20,7 +20,7 @@ from opentelemetry.util.types import AnyValue
 
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.settlement import Settled, Settlement
+from rsq_pipe.streams.settlement import Entry, Output, Settled, Settlement
 from rsq_pipe.telemetry.destinations import Destinations
 from rsq_pipe.telemetry.exporters import metric_exporter, span_exporter
 from rsq_pipe.telemetry.health import Health
@@ -166,6 +166,10 @@ class MeasuredStage(StageObserver):
     def failing(self, message: StreamMessage, error: BaseException | str) -> StreamMessage:
         """Take note of a record that failed."""
         return self._spans.failing(message, error)
+
+    def burying(self, entry: Entry, letter: Output) -> Output:
+        """Take note of an entry that no handler sees."""
+        return self._spans.burying(entry, letter)
 
     def decided(self, settlement: Settlement) -> None:
         """Take note of how the batch is to end."""

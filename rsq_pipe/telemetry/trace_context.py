@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rsq_pipe.streams.message import StreamMessage
@@ -81,6 +81,17 @@ def read_parent(text: str) -> TraceContext | None:
     if not known or not trace_id or not span_id:
         return None
     return TraceContext(trace_id, span_id, bool(int(match[4], 16) & _SAMPLED))
+
+
+def with_context(fields: Sequence[str | bytes], context: TraceContext) -> list[str | bytes]:
+    """Spell an output's fields with this trace context in place of any other."""
+    kept: list[str | bytes] = []
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        if name not in {PARENT, STATE, PARENT.encode(), STATE.encode()}:
+            kept += (name, value)
+    for pair in context.headers.items():
+        kept += pair
+    return kept
 
 
 def names(message: StreamMessage) -> dict[str, str]:

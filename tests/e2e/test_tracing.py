@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections import Counter
@@ -379,6 +380,24 @@ async def test_record_from_outside_continues_its_trace_only_if_its_traceparent_i
     enter = next(span for span in collector.spans if span.stage == "enter" and not span.is_batch)
     assert ((enter.trace, enter.parent) == (TRACE, PARENT)) is continued
     assert continued or not enter.parent
+
+
+async def test_entry_that_no_handler_saw_is_a_trace_that_its_dead_letter_names(
+    project: Project, server: StreamServer, collector: OtlpReceiver
+) -> None:
+    project.spec(OUTSIDE.replace("STREAM", f"{project.pipeline}-in"))
+    project.handlers("def work(record):\n    return record")
+    async with StreamClient.from_url(server.url) as client:
+        await client.push(f"{project.pipeline}-in", b"{half", {})
+        await client.push(f"{project.pipeline}-in", b'{"n": 1}', {})
+
+    with lasting(project.root, str(project.path), "--redis", server.url, environ=to(collector.endpoint)):
+        await written(project)
+
+    (span,) = [span for span in collector.spans if span.attributes.get("rsq.outcome") == "dead-lettered"]
+    listed = run(project.root, "dlq", "show", str(project.path), "--redis", server.url, "--json")
+    (letter,) = map(json.loads, listed.stdout.splitlines())
+    assert (letter["reason"], letter["trace_id"]) == ("decode_error", span.trace)
 
 
 async def test_record_whose_sender_does_not_sample_it_is_not_traced(

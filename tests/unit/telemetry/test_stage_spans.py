@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rsq_pipe.spec.sampling import parse_sampling
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Entry, Output, Part, Settled, Settlement
+from rsq_pipe.telemetry.observer import headers_of
 from rsq_pipe.telemetry.sampler import Sampler
 from rsq_pipe.telemetry.stage_spans import StageSpans
 from rsq_pipe.telemetry.tally import Tally
@@ -178,16 +180,48 @@ def test_replayed_record_links_to_its_old_trace_once(kept: bool) -> None:
     assert "replay-link" not in replayed.headers
 
 
-def test_dead_letter_no_handler_saw_is_traced_when_it_is_settled() -> None:
-    stage = Stage()
-    letter = Output(
-        "{p}:work:dlq", ["data", b"x", "rid", "r:9", "dlq-reason", "decode_error", "dlq-error", "E: no"]
-    )
-    part = Part((Entry(INPUT, "1-9", 3),), dead=(letter,))
+def bury(stage: Stage, *, fenced: bool = False, **headers: str) -> dict[str, str]:
+    """Dead-letter an entry that no handler saw; return the headers of its dead letter."""
+    entry = Entry(INPUT, "1-9", 3)
+    why = {"rid": "r:9", "dlq-reason": "decode_error", "dlq-error": "E: no", **headers}
+    letter = stage.observer.burying(entry, Output("{p}:work:dlq", ["data", b"x", *chain(*why.items())]))
+    part = Part((entry,), dead=(letter,))
+    stage.observer.settled(Settlement([part]), Settled((), [part]) if fenced else Settled([part]))
+    return headers_of(letter.fields)
 
-    stage.observer.settled(Settlement([part]), Settled([part]))
+
+def test_entry_no_handler_saw_gets_a_trace_that_its_dead_letter_names() -> None:
+    stage = Stage()
+
+    headers = bury(stage)
 
     (span,) = stage.spans
+    assert headers["traceparent"].split("-")[1] == f"{span.context.trace_id:032x}"
     assert facts(span)["rsq.outcome"] == "dead-lettered"
     assert facts(span)["rsq.dead_letter.reason"] == "decode_error"
     assert facts(span)["rsq.rid"] == "r:9"
+
+
+def test_entry_no_handler_saw_ends_in_the_trace_it_came_with() -> None:
+    stage = Stage()
+
+    headers = bury(stage, traceparent=PARENT)
+
+    (span,) = stage.spans
+    assert headers["traceparent"] == f"00-{TRACE}-{span.context.span_id:016x}-01"
+
+
+def test_dead_letter_that_another_worker_wrote_first_does_not_count() -> None:
+    stage = Stage()
+
+    bury(stage, fenced=True)
+
+    (span,) = stage.spans
+    assert (facts(span)["rsq.outcome"], facts(span)["rsq.settled"]) == ("unsettled", False)
+
+
+def test_dead_letter_is_left_as_it_is_where_nothing_is_to_be_traced() -> None:
+    stage = Stage("none")
+
+    assert "traceparent" not in bury(stage)
+    assert stage.spans == []

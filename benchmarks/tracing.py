@@ -1,34 +1,31 @@
-"""Measure what tracing costs: records per second through three stages, with and without a collector.
+"""Measure what tracing costs a pipeline of three stages and a source, whatever its collector does.
 
-    python benchmarks/tracing.py [RECORDS] [ROUNDS]
+    python benchmarks/tracing.py [RECORDS] [PAIRS]
 
-A round runs every case once, in an order of its own, and compares within the round: what else the machine
-does meets all of them. The base stands there twice; how far the two are apart says how far to trust the rest.
+Each measurement is a pair of runs at the same time, one traced and one not, so that what else the machine
+does meets both alike; one run after the other differed by 15% from itself. Printed are two ratios, the median
+of the pairs and what half of them lie between: records per second, and CPU time a record. The second is the
+harder: where two runs share a machine, the slower one gets what the faster one leaves.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.otlp_receiver import OtlpReceiver
 
-Run = tuple[float, float]
-Environ = Mapping[str, str]
-
-BASE = "no collector"
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 SPEC = """
 version: 1
@@ -42,72 +39,85 @@ stages:
 """
 
 
-def main(records: int = 200_000, rounds: int = 9) -> None:
+class Run(NamedTuple):
+    """What one run took: seconds by the clock, and of CPU time, its start and end left out of the first."""
+
+    wall: float
+    cpu: float
+
+
+def main(records: int = 100_000, pairs: int = 9) -> None:
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (root / ".rsq").mkdir()
-        (root / "pipeline.yaml").write_text(SPEC)
-        folders = [root / "live", root / "hanging"]
-        for folder in folders:
-            folder.mkdir()
-        live = stack.enter_context(OtlpReceiver(folders[0])).endpoint
-        hanging = stack.enter_context(OtlpReceiver(folders[1], hang=True)).endpoint
+        folders = [project(root / name) for name in ("one", "other")]
+        live = stack.enter_context(OtlpReceiver(project(root / "live"))).endpoint
+        hanging = stack.enter_context(OtlpReceiver(project(root / "hanging"), hang=True)).endpoint
         refused = f"http://127.0.0.1:{closed_port()}"
         every = {"OTEL_TRACES_SAMPLER": "always_on"}
-        rated = {
-            "no collector, once more": {},
-            "10/s, collector takes them": {"OTEL_EXPORTER_OTLP_ENDPOINT": live},
-            "10/s, collector refuses": {"OTEL_EXPORTER_OTLP_ENDPOINT": refused},
-            "10/s, collector hangs": {"OTEL_EXPORTER_OTLP_ENDPOINT": hanging},
+        cases: dict[str, tuple[int, dict[str, str]]] = {
+            "not traced either": (records, {}),
+            "10/s, collector takes them": (records, {"OTEL_EXPORTER_OTLP_ENDPOINT": live}),
+            "10/s, collector refuses": (records, {"OTEL_EXPORTER_OTLP_ENDPOINT": refused}),
+            "10/s, collector hangs": (records, {"OTEL_EXPORTER_OTLP_ENDPOINT": hanging}),
+            "all, collector takes them": (records // 5, {"OTEL_EXPORTER_OTLP_ENDPOINT": live, **every}),
         }
-        report(compare(root, rated, records, rounds))
-        # Several times slower, so with fewer records.
-        whole = {
-            "all, collector takes them": {"OTEL_EXPORTER_OTLP_ENDPOINT": live, **every},
-            "all, collector hangs": {"OTEL_EXPORTER_OTLP_ENDPOINT": hanging, **every},
-        }
-        report(compare(root, whole, records // 5, max(1, rounds // 3)))
+        print(f"{'':28} records/s                CPU a record")
+        for name, (count, environ) in cases.items():
+            report(name, [pair(folders, environ, count, place) for place in range(pairs)])
 
 
-def compare(root: Path, cases: Mapping[str, Environ], records: int, rounds: int) -> dict[str, list[Run]]:
-    with (root / "in.jsonl").open("w") as file:
-        file.writelines(f'{{"n": {n}}}\n' for n in range(records))
-    every = {BASE: {}, **cases}
-    found: dict[str, list[Run]] = {name: [] for name in every}
-    for _ in range(rounds):
-        for name in random.sample(list(every), len(every)):
-            found[name].append(measure(root, every[name], records))
-    return found
+def project(folder: Path) -> Path:
+    (folder / ".rsq").mkdir(parents=True)
+    (folder / "pipeline.yaml").write_text(SPEC)
+    return folder
 
 
-def measure(root: Path, environ: Environ, records: int) -> Run:
-    """Run once; return records per second of the run itself, and the seconds the process took beside it."""
-    began = time.monotonic()
-    done = subprocess.run(
-        [COMMAND, "run", "pipeline.yaml", "--fresh"],
-        cwd=root,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    took = time.monotonic() - began
-    match = re.search(r"done in ([\d.]+)s", done.stderr)
-    assert match, done.stderr
-    return records / float(match[1]), took - float(match[1])
+def pair(folders: Sequence[Path], environ: Mapping[str, str], records: int, place: int) -> tuple[Run, Run]:
+    """Run without and with `environ` at once; which folder gets which changes from pair to pair."""
+    plain, traced = folders[place % 2], folders[1 - place % 2]
+    starts = both(plain, traced, environ, 0)
+    runs = both(plain, traced, environ, records)
+    # The start of a process costs CPU time too, most of it to load the SDK: not a matter of records.
+    without, with_ = (Run(run.wall, run.cpu - start.cpu) for run, start in zip(runs, starts, strict=True))
+    return without, with_
 
 
-def report(found: Mapping[str, Sequence[Run]]) -> None:
-    for name, runs in found.items():
-        rate = statistics.median(rate for rate, _ in runs)
-        beside = statistics.median(beside for _, beside in runs)
-        ratios = sorted(rate / base for (rate, _), (base, _) in zip(runs, found[BASE], strict=True))
-        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-        print(
-            f"{name:28} {rate:9,.0f} records/s   {statistics.median(ratios) - 1:+6.1%} "
-            f"(half of the rounds {low - 1:+.1%} to {high - 1:+.1%})   start and end {beside:4.1f} s",
-            flush=True,
+def both(plain: Path, traced: Path, environ: Mapping[str, str], records: int) -> tuple[Run, Run]:
+    began = []
+    for folder, variables in ((plain, {}), (traced, environ)):
+        with (folder / "in.jsonl").open("w") as file:
+            file.writelines(f'{{"n": {n}}}\n' for n in range(records))
+        began.append(
+            subprocess.Popen(
+                [COMMAND, "run", "pipeline.yaml", "--fresh"],
+                cwd=folder,
+                env={**os.environ, **variables},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         )
+    first, second = map(ended, began)
+    return first, second
+
+
+def ended(process: subprocess.Popen[str]) -> Run:
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, _, used = os.wait4(process.pid, 0)
+    match = re.search(r"done in ([\d.]+)s", said)
+    return Run(float(match[1]) if match else 0.0, used.ru_utime + used.ru_stime)
+
+
+def report(name: str, found: Sequence[tuple[Run, Run]]) -> None:
+    rates = [without.wall / traced.wall for without, traced in found]
+    costs = [traced.cpu / without.cpu for without, traced in found]
+    print(f"{name:28} {spread(rates)}  {spread(costs)}", flush=True)
+
+
+def spread(ratios: Sequence[float]) -> str:
+    ordered = sorted(ratio - 1 for ratio in ratios)
+    low, high = ordered[len(ordered) // 4], ordered[-1 - len(ordered) // 4]
+    return f"{statistics.median(ordered):+6.1%} ({low:+.1%} to {high:+.1%})"
 
 
 def closed_port() -> int:

@@ -1,0 +1,30 @@
+"""own_loop: async work done by a plain function, in an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def own_loop(caller: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """
+    Do the work in a new event loop, and close that.
+
+    Args:
+        caller: The function the user called, for the message.
+        work: Makes the coroutine; not called where it could not be awaited.
+
+    Raises:
+        RuntimeError: This thread is running an event loop already.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    raise RuntimeError(
+        f"{caller} has an event loop of its own, and this thread is running one already; call it from a "
+        f"plain `def` test, or as `await asyncio.to_thread({caller}, ...)`"
+    )

@@ -1,0 +1,88 @@
+"""Performance: a rehearsal run to its end, and what it left."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.runner import Runner
+from rsq_pipe.runtime.stage_worker import serializer
+from rsq_pipe.runtime.summary import Summary
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import range_reply
+from rsq_pipe.streams.link import Command
+from rsq_pipe.streams.serializers import JsonSerializer
+from rsq_pipe.testing.failed import Dead
+from rsq_pipe.testing.pipeline_run import PipelineRun
+from rsq_pipe.testing.rehearsal import Rehearsal
+from rsq_pipe.testing.standing import standing
+
+HASTE = 0.02
+"""Seconds between two looks for records that wait for their next attempt."""
+
+
+async def perform(rehearsal: Rehearsal, address: str, timeout: float) -> PipelineRun:
+    """
+    Run a rehearsal on an empty server.
+
+    Args:
+        rehearsal: What to run.
+        address: The server.
+        timeout: Seconds it may take.
+
+    Raises:
+        TimeoutError: It took longer; what was in hand was abandoned.
+        HandlerError: A stage with `on_error: stop` stopped.
+    """
+    async with StreamClient.from_url(address) as client:
+        summary = await _summary(rehearsal, client, timeout)
+        letters = {stage.name: await _letters(rehearsal.graph, stage, client) for stage in rehearsal.own}
+    return PipelineRun(
+        rehearsal.graph.pipeline,
+        sinks={name: _records(file) for name, file in rehearsal.sinks.items()},
+        streams={key: _records(file) for key, file in rehearsal.streams.items()},
+        letters=letters,
+        counts={stage.name: summary.stages[stage.name] for stage in rehearsal.own},
+    )
+
+
+async def _summary(rehearsal: Rehearsal, client: StreamClient, timeout: float) -> Summary:
+    runner = Runner(rehearsal.graph, client)
+    haste = asyncio.ensure_future(_make_haste(rehearsal.graph, client))
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await runner.run()
+    except TimeoutError as exc:
+        if not limit.expired():
+            raise
+        raise TimeoutError(standing(rehearsal, runner.state, timeout)) from exc
+    finally:
+        haste.cancel()
+        await asyncio.gather(haste, return_exceptions=True)
+
+
+async def _make_haste(graph: Graph, client: StreamClient) -> None:
+    """Make every record that waits for its next attempt due at once: a test must not wait out a backoff."""
+    keys = [Keyspace(graph.pipeline).retry(stage) for stage in graph.stages]
+    # Scores are the times at which records are due; a set's union with nothing, times 0, is itself, long due.
+    commands: list[Command] = [["ZUNIONSTORE", key, 1, key, "WEIGHTS", 0] for key in keys]
+    while True:
+        await client.channel.exchange(commands, key=keys[0])
+        await asyncio.sleep(HASTE)
+
+
+async def _letters(graph: Graph, stage: Stage, client: StreamClient) -> list[Dead]:
+    key, decode = Keyspace(graph.pipeline).dlq(stage), serializer(graph).decode
+    reply = await client.channel.execute("XRANGE", key, "-", "+", key=key)
+    letters = [DeadLetter(stage.name, entry) for entry in range_reply(key, reply)]
+    return [Dead(decode(letter.raw), letter.reason, letter.error) for letter in letters]
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    decode = JsonSerializer(strict=False).decode
+    return [decode(line) for line in file.read_bytes().splitlines()] if file.exists() else []

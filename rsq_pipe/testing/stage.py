@@ -1,0 +1,85 @@
+"""run_stage: one stage of a pipeline on given records, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.errors import EncodeError
+from rsq_pipe.runtime.verdict import ATTEMPTS
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.loader import load
+from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
+from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
+from rsq_pipe.testing.own_loop import own_loop
+from rsq_pipe.testing.stage_run import StageRun
+from rsq_pipe.testing.trial import Trial
+
+
+def run_stage(
+    spec: str | Path,
+    stage: str,
+    records: Iterable[dict[str, Any]],
+    *,
+    headers: Mapping[str, str] = NO_HEADERS,
+    attempt: int = 1,
+) -> StageRun:
+    """
+    Run one stage of a pipeline on given records, as a worker would, without a server.
+
+    Handler, values, batches, timeout, expressions and the encoding of records are the pipeline's own. A
+    record that fails is not tried again: `.retried` says that it would be. Blocks until the stage is done.
+
+    Args:
+        spec: The pipeline file.
+        stage: The stage's name; not a source or a sink.
+        records: Its input; the stage gets copies, with the record ids `test:1`, `test:2` ...
+        headers: What every record carries beside its payload.
+        attempt: Which attempt this is for every record, from 1. One that fails in the last of the stage's
+            `attempts` becomes a dead letter.
+
+    Raises:
+        SpecError: The pipeline file is wrong; all mistakes at once.
+        EncodeError: A given record is none that a stream can hold.
+        ValueError: There is no such stage, or it is a source or a sink, or `attempt` is below 1.
+        RuntimeError: The calling thread runs an event loop; `await asyncio.to_thread(run_stage, ...)`.
+    """
+    if attempt < 1:
+        raise ValueError(f"attempt {attempt} is none: the first one is 1")
+    graph = load(Path(spec))
+    chosen = _chosen(graph, stage)
+    serializer: Serializer = MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer()
+    failed = {ATTEMPTS: str(attempt - 1)} if attempt > 1 else {}
+    given = {**headers, **failed}
+    messages = list(_messages(chosen, chosen.inputs[0].key(graph.pipeline), serializer, records, given))
+    return own_loop("run_stage", lambda: Trial(graph, chosen, serializer).run(messages))
+
+
+def _chosen(graph: Graph, name: str) -> Stage:
+    stages = {stage.name: stage for stage in graph.stages}
+    if name not in stages:
+        raise ValueError(f"pipeline {graph.pipeline!r} has no stage {name!r}; {suggest(name, stages)}")
+    if (verb := stages[name].verb) in {"source", "sink"}:
+        raise ValueError(
+            f"stage {name!r} is a {verb}, and run_stage touches nothing outside; use run_pipeline, which "
+            "puts given records in the place of sources and collects what reaches the sinks"
+        )
+    return stages[name]
+
+
+def _messages(
+    stage: Stage,
+    stream: str,
+    serializer: Serializer,
+    records: Iterable[dict[str, Any]],
+    headers: Mapping[str, str],
+) -> Iterator[StreamMessage]:
+    for number, record in enumerate(records, 1):
+        try:
+            raw = serializer.encode(record)
+        except EncodeError as exc:
+            raise EncodeError(f"record {number} given to stage {stage.name!r}: {exc}", record) from exc
+        own = {"rid": f"test:{number}", **headers}
+        yield StreamMessage(f"{number}-0", serializer.decode(raw), 1, own, stream, raw)

@@ -1,4 +1,4 @@
-"""The README and the first pipeline, walked word for word: files written, commands run, output compared."""
+"""The README and two guides, walked word for word: files written, commands run, output compared."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.e2e.example import Example
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 FIRST = ROOT / "docs/guide/first-pipeline.md"
+TESTING = ROOT / "docs/guide/testing.md"
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r".*`([\w.]+\.(?:yaml|py))`", re.DOTALL)
@@ -24,6 +25,7 @@ CHANGING = [
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "TIME"),
     (re.compile(r"\d{13}-\d+"), "ID"),
     (re.compile(r"done in [\d.]+s"), "done in TIME"),
+    (re.compile(r"passed in [\d.]+s"), "passed in TIME"),
     (re.compile(r"^(\w+(?: [\d,]+){5}) [\d,]+$"), r"\1 RATE"),
 ]
 
@@ -56,7 +58,7 @@ def steady(line: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("document", [README, FIRST], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [README, FIRST, TESTING], ids=lambda path: path.name)
 def test_what_the_document_shows_is_printed_in_its_order(document: Path, tmp_path: Path) -> None:
     script, shown = walk(document)
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import EncodeError, HandlerError, SpecValidationError
-from rsq_pipe.testing import run_pipeline
+from rsq_pipe.testing import run_pipeline, run_stage
 from tests.support.project import Project
 from tests.support.signals import eventually
 
@@ -62,6 +62,36 @@ def test_records_reach_the_handler_as_a_source_would_send_them(project: Project)
     run = run_pipeline(project.path, {"read": [{"pair": (1, 2)}]})
 
     assert run.sink("out") == [{"rid": "read:records.jsonl:1", "pair": [1, 2]}]
+
+
+def test_a_stage_alone_does_what_it_does_in_its_pipeline(project: Project) -> None:
+    project.handlers(
+        """
+        from rsq_pipe import Drop, Emit, Reject
+        MADE = [
+            lambda: {"pair": (1, 2)}, lambda: None, lambda: Drop("why"), lambda: Reject("no"), lambda: 1,
+            lambda: [{"a": 1}, Emit({"b": 2}, to="side")], lambda: Emit({"c": 3}, to="side"), lambda: [],
+            lambda: Emit({}, to="nowhere"), lambda: {"x": object()}, lambda: {"x": float("nan")},
+            lambda: 1 / 0,
+        ]
+        def work(r): return MADE[r["n"]]()
+        """
+    )
+    project.spec(
+        READ
+        + "work: {call: handlers:work, ports: [side], retry: {attempts: 1}}\n"
+        + OUT
+        + "side: {from: work.side, sink: {type: stdout}}"
+    )
+
+    alone = run_stage(project.path, "work", numbers(12))
+    whole = run_pipeline(project.path, {"read": numbers(12)})
+
+    assert alone.records == whole.sink("out") == [{"pair": [1, 2]}, {"a": 1}]
+    assert alone.port("side") == whole.sink("side") == [{"b": 2}, {"c": 3}]
+    assert alone.dead == whole.dead("work")
+    assert [letter.record["n"] for letter in alone.dead] == [3, 4, 8, 9, 10, 11]
+    assert len(alone.dropped) == whole.counts["work"].dropped == 3
 
 
 def test_retries_are_made_at_once_however_long_they_would_wait(project: Project) -> None:

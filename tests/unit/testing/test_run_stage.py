@@ -205,6 +205,15 @@ def test_a_stage_that_stops_says_why_and_handles_no_further_batch(try_stage: Any
     assert run.dead == []
 
 
+def test_a_stage_that_leaves_too_many_calls_behind_halts(try_stage: Any) -> None:
+    work = "import threading\ndef work(r): threading.Event().wait(0.5)"
+
+    run = try_stage("call: handlers:work\ntimeout: 1ms", *numbers(20), handlers=work)
+
+    assert "16 handler calls ran past 1ms and are still running" in str(run.halted)
+    assert run.retried == []
+
+
 def test_what_on_error_drops_is_dropped(try_stage: Any) -> None:
     settings = "call: handlers:work\non_error: drop\nretry: {attempts: 1}"
 

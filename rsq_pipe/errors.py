@@ -26,6 +26,7 @@
     ├── ServerStartError              the embedded server cannot be started
     ├── PipelineBusyError             something that needs the pipeline to stand still, while it runs
     ├── ReplayError                   a dead letter that cannot be sent back
+    │   └── UnknownStageError         .stage: a stage the pipeline does not have
     └── DrainTimeoutError             handlers still running when the drain deadline passed
 
 Errors marked * are `retryable`: the same call may succeed later.
@@ -223,6 +224,14 @@ class ReplayError(RsqPipeError):
     def __init__(self, message: str, *, dead_letter: str = "") -> None:
         super().__init__(message)
         self.dead_letter = dead_letter
+
+
+class UnknownStageError(ReplayError):
+    """A stage that was named, and that the pipeline neither has nor ever had."""
+
+    def __init__(self, message: str, *, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class DrainTimeoutError(RsqPipeError):

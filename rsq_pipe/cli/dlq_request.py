@@ -15,7 +15,7 @@ import rich_click as click
 from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE
-from rsq_pipe.errors import ReplayError
+from rsq_pipe.errors import ReplayError, UnknownStageError
 from rsq_pipe.ops.dead_letters import DeadLetters, find
 from rsq_pipe.ops.selection import LetterName, Selection
 from rsq_pipe.server.home import Home
@@ -66,10 +66,14 @@ class DlqRequest:
 
     @asynccontextmanager
     async def letters(self, address: str) -> AsyncIterator[DeadLetters]:
-        """Find the dead letters meant."""
+        """Find the dead letters meant; a stage that is none is the user's mistake, as in other commands."""
         redaction.add_url(address)
         async with connect(address) as client:
-            yield await find(client, self.pipeline, self.graph, self.selection)
+            try:
+                found = await find(client, self.pipeline, self.graph, self.selection)
+            except UnknownStageError as exc:
+                raise click.UsageError(str(exc)) from exc
+            yield found
 
 
 def dlq_options(command: Callable[..., Any]) -> Callable[..., Any]:

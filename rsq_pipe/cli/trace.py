@@ -28,7 +28,7 @@ WIDTH = 120
 @click.option(
     "--file",
     "file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
     help="What `run --trace-file FILE` wrote. Without it, the server is asked for what it still holds.",
 )

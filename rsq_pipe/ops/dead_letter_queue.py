@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from rsq_pipe.errors import ReplayError
+from rsq_pipe.errors import ReplayError, UnknownStageError
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.suggestion import suggest
@@ -60,7 +60,8 @@ async def find_queues(
         stages: Whose queues; empty for all.
 
     Raises:
-        ReplayError: The pipeline has never run on this server, or has no such stage.
+        ReplayError: The pipeline has never run on this server.
+        UnknownStageError: It has no such stage, and had none when it ran.
 
     Redis: HKEYS, then XREVRANGE COUNT 1 and XINFO GROUPS per stage.
     """
@@ -77,7 +78,8 @@ async def find_queues(
     names = list(dict.fromkeys([*own, *counted]))
     for stage in stages:
         if stage not in names:
-            raise ReplayError(f"pipeline {pipeline!r} has no stage {stage!r}; {suggest(stage, names)}")
+            what = f"pipeline {pipeline!r} has no stage {stage!r}; {suggest(stage, names)}"
+            raise UnknownStageError(what, stage=stage)
     names = [name for name in names if not stages or name in stages]
     return [await _described(client, pipeline, graph, name) for name in names]
 

@@ -118,7 +118,8 @@ async def find(
         selection: Which are meant; None for all.
 
     Raises:
-        ReplayError: The pipeline never ran here, has no such stage, or a name means several dead letters.
+        ReplayError: The pipeline never ran here, or a name means several dead letters.
+        UnknownStageError: The pipeline has no such stage.
     """
     selection = selection or Selection()
     if selection.age is not None:

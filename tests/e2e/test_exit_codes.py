@@ -68,6 +68,7 @@ def test_0_a_doctor_who_finds_none(project: Project, own_server: StreamServer) -
         ("run", "pipeline.yaml", "--stage", "no-such-stage"),
         ("status", "pipeline.yaml", "--redis", "not-a-url"),
         ("status", "pipeline.yaml", "--max-oldest", "5 minutes"),
+        ("trace", "read:in.jsonl:1", "--file", "no-such-file.jsonl"),
     ],
     ids=" ".join,
 )
@@ -75,6 +76,20 @@ def test_2_a_wrong_command_line(project: Project, words: tuple[str, ...]) -> Non
     done = rsq_pipe(*words, cwd=project.root)
 
     assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "show", "export", "replay", "purge"])
+def test_2_a_stage_that_has_no_dead_letters_because_there_is_none(
+    project: Project, server: StreamServer, command: str
+) -> None:
+    run(project, server)
+    words = ["--stage", "ot", "--redis", server.url] + ["--yes"] * (command in {"replay", "purge"})
+
+    done = rsq_pipe("dlq", command, project.path, *words, cwd=project.root)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean 'out'?" in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
 
 

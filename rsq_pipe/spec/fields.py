@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from rsq_pipe.spec import duration, sampling, size
+from rsq_pipe.spec.server_url import check_server_url
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
 MAX_NAME = 64
@@ -62,4 +63,5 @@ Name = Annotated[
     BeforeValidator(lambda v: check_name(v) if isinstance(v, str) else v),
     _schema(NAME_PATTERN, "A name", "orders"),
 ]
+ServerUrl = Annotated[str, AfterValidator(check_server_url)]
 Count = Annotated[int, Field(ge=1)]

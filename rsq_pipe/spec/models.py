@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Name, Sample
+from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Name, Sample, ServerUrl
 from rsq_pipe.spec.sampling import parse_sampling
 
 _STREAM = {
@@ -45,8 +45,10 @@ class Settings(BaseModel):
 class Redis(Settings):
     """Where the pipeline's streams live."""
 
-    url: str = Field(
-        default="", description="`redis://`, `rediss://` or `unix://`; empty for the embedded server."
+    url: ServerUrl = Field(
+        default="",
+        description="`redis://`, `rediss://` or `unix://`, for a cluster `redis+cluster://` or "
+        "`rediss+cluster://`; empty for the embedded server.",
     )
 
 

@@ -1,0 +1,65 @@
+"""Server URL: what is wrong with one, told without a server, and without a word of it that may be secret."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from rsq_pipe.spec.suggestion import suggest
+
+SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+_SPELLING = (
+    "it is redis://USER:PASSWORD@HOST:PORT/DB, where / in a password is written %2F, @ %40, : %3A, "
+    "? %3F and # %23"
+)
+
+
+def check_server_url(url: str) -> str:
+    """
+    Let through what the server can be reached by, and an empty text: the embedded server.
+
+    Raises:
+        ValueError: What is wrong, and how to mend it; nothing but the scheme is quoted.
+    """
+    if not url:
+        return url
+    scheme = _scheme(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # What it says quotes the part; of a password with a / in it, that is the beginning.
+        raise ValueError(
+            f"in the server's URL the host is malformed, or the port no number up to 65535; {_SPELLING}"
+        ) from None
+    if scheme == "unix":
+        _check_socket(parts)
+        return url
+    if not parts.hostname:
+        raise ValueError(
+            f"the server's URL names no host; for this machine: {scheme}://localhost:{port or 6379}"
+        )
+    _check_database(parts, scheme)
+    return url
+
+
+def _scheme(url: str) -> str:
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
+    if match is None:
+        raise ValueError(f"the server's URL does not begin with a scheme; {_SPELLING}")
+    if match[1] not in SCHEMES:
+        raise ValueError(f"{match[1]!r} is not a scheme of a server's URL; {suggest(match[1], SCHEMES)}")
+    return match[1]
+
+
+def _check_socket(parts: SplitResult) -> None:
+    if parts.hostname or not parts.path:
+        raise ValueError("the server's URL names no socket; write its whole path: unix:///run/redis.sock")
+
+
+def _check_database(parts: SplitResult, scheme: str) -> None:
+    database = parts.path.strip("/")
+    if database and not database.isdecimal():
+        raise ValueError(f"the database in the server's URL is not a number; {_SPELLING}")
+    if scheme.endswith("+cluster") and database.strip("0"):
+        raise ValueError("a cluster has only database 0; leave the number out of the server's URL")

@@ -11,6 +11,7 @@ import rich_click as click
 
 from rsq_pipe.cli.errors import DONE, WRONG_SPEC
 from rsq_pipe.spec.loader import Checked, check
+from rsq_pipe.spec.namesakes import Namesakes
 from rsq_pipe.spec.problem import Problem
 
 SUFFIXES = (".yaml", ".yml")
@@ -25,10 +26,12 @@ def command(ctx: click.Context, files: tuple[str, ...]) -> None:
 
     FILE may be a folder, for all .yaml and .yml files in it and below, or a pattern. Needs no server.
     Every mistake is printed as `file:line:column: path: what; fix`. Exit code 0 if there is none, else 2.
+    Of files given together, it warns where two name the same pipeline: they would share its streams.
     """
     wrong = False
+    namesakes = Namesakes()
     for path in _expand(files):
-        checked = _missing(path) if isinstance(path, str) else check(path)
+        checked = _missing(path) if isinstance(path, str) else namesakes.told(path, check(path))
         for problem in checked.problems:
             sys.stdout.write(f"{problem}\n")
         wrong |= checked.graph is None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
-from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.document import Document, Path_, Place
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_handler
 from rsq_pipe.spec.models import Pipeline
@@ -34,10 +34,12 @@ class Checked:
     Args:
         graph: The graph; None if there are errors.
         problems: Errors and warnings, in order of place.
+        named_at: Where the file names its pipeline; None if there are errors.
     """
 
     graph: Graph | None
     problems: tuple[Problem, ...]
+    named_at: Place | None = None
 
 
 def load(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Graph:
@@ -89,7 +91,8 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
         return Checked(None, tuple(document.problems))
     report_unread(document, drafts, wiring)
     graph = resolve(document, pipeline, drafts, wiring, path=path, root=root)
-    return Checked(None if document.failed(()) else graph, tuple(document.problems))
+    named_at = document.values[("pipeline",)]
+    return Checked(None if document.failed(()) else graph, tuple(document.problems), named_at)
 
 
 def _drafts(document: Document, stages: Any) -> dict[str, Draft]:

@@ -112,6 +112,38 @@ def test_folders_and_patterns_name_files(project: Path) -> None:
     )
 
 
+def test_two_files_that_name_the_same_pipeline_are_told_of_each_other(project: Path) -> None:
+    (project / "other.yaml").write_text("# Another one.\n" + GOOD)
+
+    done = rsq_pipe("validate", "other.yaml", "spec.yaml", cwd=project)
+
+    shared = "other.yaml:4 names its pipeline 'copy' too; on one server they share all streams"
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "other.yaml: ok, 3 stages, 0 warnings",
+        f"spec.yaml:3:11: warning: pipeline: {shared}; give each its own name",
+        "spec.yaml: ok, 3 stages, 1 warning",
+    ]
+
+
+def test_one_file_given_twice_is_no_namesake_of_itself(project: Path) -> None:
+    (project / "link.yaml").symlink_to("spec.yaml")
+
+    assert "warning:" not in rsq_pipe("validate", ".", "spec.yaml", "./spec.yaml", cwd=project).stdout
+
+
+def test_the_same_name_on_another_server_is_no_namesake(project: Path) -> None:
+    (project / "other.yaml").write_text(GOOD + "redis: {url: 'redis://db'}\n")
+    (project / "elsewhere").mkdir()
+    (project / "elsewhere" / "pyproject.toml").touch()
+    (project / "elsewhere" / "handlers.py").write_text("def keep(record):\n    return record\n")
+    (project / "elsewhere" / "spec.yaml").write_text(GOOD)
+
+    done = rsq_pipe("validate", ".", cwd=project)
+
+    assert done.stdout.count(": ok, 3 stages, 0 warnings") == 3, done.stdout
+
+
 def test_a_handler_that_does_not_import_is_told_with_its_own_line(project: Path) -> None:
     (project / "handlers.py").write_text("def keep(record):\n    return record\n\n1 / 0\n")
 

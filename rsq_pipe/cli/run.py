@@ -16,6 +16,7 @@ from rich.console import Console
 
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
+from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
 from rsq_pipe.cli.progress import is_lively, show
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
@@ -108,7 +109,8 @@ def command(  # noqa: PLR0917  one parameter an option
     Run a pipeline.
 
     Ends by itself when every source has ended and everything is drained: exit code 0, or 4 if dead letters
-    appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in hand.
+    appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in hand. A
+    terminal that is closed (SIGHUP) stops it as well, except under nohup.
     With --stage, stages that are left out have to be run by somebody: it waits for them, too.
     """
     if fresh and stages:
@@ -180,7 +182,12 @@ async def _supervise(
 async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
     """Run; the first signal stops, the second ends the process there and then."""
     loop = asyncio.get_running_loop()
+    terminals = Terminals()
     told = False
+
+    def drain() -> None:
+        terminals.leave_closed()
+        stop()
 
     def tell() -> None:
         nonlocal told
@@ -188,10 +195,11 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
             # What is in hand stays pending and comes back; nothing is half written.
             os._exit(FORCED)
         told = True
-        stop()
+        drain()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, tell)
+    stop_on_hangup(drain)
     if SUPERVISED in os.environ:
         _watch(int(os.environ[SUPERVISED]), tell)
     try:
@@ -202,7 +210,7 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
         sys.stdout.flush()
         os._exit(FAILED)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

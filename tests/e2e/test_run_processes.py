@@ -88,10 +88,11 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
     assert "done in" in stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_supervisor_drains_them_all(
-    project: Project, valkey: StreamServer, supervised: subprocess.Popen[str]
+    project: Project, valkey: StreamServer, supervised: subprocess.Popen[str], number: signal.Signals
 ) -> None:
-    supervised.send_signal(signal.SIGTERM)
+    supervised.send_signal(number)
 
     _, stderr = supervised.communicate(timeout=10)
 

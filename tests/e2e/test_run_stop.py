@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
@@ -40,10 +41,17 @@ def project(tmp_path: Path, name: str) -> Project:
     project = Project(tmp_path / "project", name)
     project.records(range(1_000))
     project.handlers("""
+        import os
         import time
 
         def slow(record):
             time.sleep(0.001)
+            return record
+
+        def nap(record):
+            if not os.path.exists("napping"):
+                open("napping", "w").close()
+                time.sleep(1)
             return record
 
         def hang(record):
@@ -87,7 +95,7 @@ def flowing(project: Project) -> None:
     eventually(lambda: len(project.lines_so_far()) > 100, timeout=15, what="records come through")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_drains_and_the_next_run_goes_on(
     project: Project, valkey: StreamServer, run: Start, number: signal.Signals
 ) -> None:
@@ -106,7 +114,7 @@ def test_a_signal_drains_and_the_next_run_goes_on(
 def test_a_stop_in_the_first_second_is_no_fault_and_harms_nothing(
     project: Project, valkey: StreamServer, run: Start
 ) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         for delay in (0.0, 0.2, 0.4, 0.6):
             process = run()
             time.sleep(delay)  # the moment is what is tested
@@ -133,6 +141,67 @@ def test_a_handler_that_hangs_holds_up_the_end_no_longer_than_the_drain_timeout(
     assert "still busy 1s after the stop" in stderr
     project.spec(SLOW)
     finish(project, valkey)
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["alone", "supervised"])
+def test_a_terminal_that_is_closed_drains_although_nothing_can_be_printed_any_more(
+    project: Project, valkey: StreamServer, options: tuple[str, ...]
+) -> None:
+    terminal, own_end = os.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", COMMAND, "run", project.path, "--redis", valkey.url, *options],
+        cwd=project.root,
+        stdin=own_end,
+        stdout=own_end,
+        stderr=own_end,
+    )
+    os.close(own_end)
+    try:
+        flowing(project)
+
+        os.close(terminal)
+
+        assert process.wait(timeout=10) == 0
+    finally:
+        process.kill()
+        process.wait()
+    finish(project, valkey)
+
+
+def test_two_hangups_are_one_closed_terminal(project: Project, valkey: StreamServer, run: Start) -> None:
+    project.spec(SLOW.replace("handlers:slow", "handlers:nap"))
+    process = run()
+    eventually((project.root / "napping").exists, timeout=15, what="a handler naps")
+
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.3)
+    process.send_signal(signal.SIGHUP)
+    _, stderr = process.communicate(timeout=10)
+
+    assert process.returncode == 0, stderr
+    assert "stopped in" in stderr
+
+
+def test_under_nohup_a_run_outlives_its_terminal(project: Project, valkey: StreamServer) -> None:
+    process = subprocess.Popen(
+        ["nohup", COMMAND, "run", project.path, "--redis", valkey.url],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        flowing(project)
+        process.send_signal(signal.SIGHUP)
+        _, stderr = process.communicate(timeout=40)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 0, stderr
+    assert "done in" in stderr
+    assert project.numbers("out/all.jsonl") == list(range(1_000))
 
 
 def test_a_second_signal_ends_it_there_and_then(project: Project, valkey: StreamServer, run: Start) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,8 +50,6 @@ def connect(options: Options, *, stage: str, root: Path) -> CsvSource:
 
 class CsvSource:
     """Yield the rows of csv files; a row that does not fit the header becomes a broken arrival."""
-
-    finite: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,8 +38,6 @@ def connect(options: Options, *, stage: str, root: Path) -> JsonlSource:
 
 class JsonlSource:
     """Yield the objects of JSON Lines files; a line that is none becomes a broken arrival."""
-
-    finite: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._files = Files(options.path, root=root, stage=stage, max_line=options.max_line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,9 @@ class Source(Protocol):
     """
     Yield a source's records in order, from a position. Called from one thread at a time; may block.
 
-    finite: Whether `read` ends by itself.
     resumable: Whether a position means the same in another process (False for standard input).
     """
 
-    finite: ClassVar[bool]
     resumable: bool
 
     def shards(self) -> Sequence[str]:

@@ -48,7 +48,7 @@ def test_a_connector_has_options_and_connects(tmp_path: Path) -> None:
 
     source = found.connect(found.options(path="a.jsonl"), stage="read", root=tmp_path)
 
-    assert source.finite
+    assert source.resumable
 
 
 @pytest.mark.parametrize("name", ["nothing", "source", "", "os.path", "../jsonl", "__init__"])

@@ -105,8 +105,5 @@ def test_broken_line_names_its_file_and_keeps_its_bytes(case: Case, tmp_path: Pa
                 assert data.split(b"\n")[line - 1].startswith(arrival.raw)
 
 
-def test_source_says_what_it_is(case: Case, tmp_path: Path) -> None:
-    source = case.connect(tmp_path)
-
-    assert source.finite
-    assert source.resumable
+def test_source_says_that_another_process_can_go_on_with_it(case: Case, tmp_path: Path) -> None:
+    assert case.connect(tmp_path).resumable

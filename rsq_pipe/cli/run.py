@@ -23,6 +23,7 @@ from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.table import summary_table
 from rsq_pipe.errors import DrainTimeoutError
 from rsq_pipe.runtime.runner import Runner
+from rsq_pipe.runtime.source_pump import connected
 from rsq_pipe.runtime.summary import Summary
 from rsq_pipe.runtime.supervisor import NUMBER, SUPERVISED, Supervisor
 from rsq_pipe.spec.graph import Graph
@@ -118,6 +119,8 @@ def command(  # noqa: PLR0917  one parameter an option
     set_up(log_format)
     graph = load(spec)
     names = known(graph, stages)
+    if processes > 1:
+        _refuse_to_share_input(graph, names)
     with ExitStack() as stack:
         address = stack.enter_context(server_address(graph, url))
         if processes > 1:
@@ -212,6 +215,17 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
+
+
+def _refuse_to_share_input(graph: Graph, names: Sequence[str]) -> None:
+    """Refuse several processes where one of them would get all records, and the others end at once."""
+    sources = [stage for stage in graph.stages if stage.verb == "source"]
+    for stage in sources:
+        if (not names or stage.name in names) and not connected(graph, stage).resumable:
+            raise click.UsageError(
+                f"stage {stage.name!r} reads standard input, which processes cannot share; leave "
+                "--processes out and give slow stages `workers`, or write the input to a file first"
+            )
 
 
 def _watch(pipe: int, tell: Callable[[], None]) -> None:

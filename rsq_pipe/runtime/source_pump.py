@@ -43,11 +43,7 @@ class SourcePump:
     def __init__(
         self, client: StreamClient, graph: Graph, stage: Stage, observer: SourceObserver | None = None
     ) -> None:
-        ref: ConnectorRef = stage.options
-        connect = connector("source", ref.type).connect
-        if connect is None:
-            raise LookupError(f"source {ref.type!r} cannot be connected to")
-        self._source: Source = connect(ref.options, stage=stage.name, root=graph.root)
+        self._source = connected(graph, stage)
         self._client = client
         self._graph = graph
         self._stage = stage
@@ -198,3 +194,13 @@ class SourcePump:
             attempts=1,
             redact=redact,
         )
+
+
+def connected(graph: Graph, stage: Stage) -> Source:
+    """Make the source of a stage; nothing is opened yet."""
+    ref: ConnectorRef = stage.options
+    connect = connector("source", ref.type).connect
+    if connect is None:
+        raise LookupError(f"source {ref.type!r} cannot be connected to")
+    source: Source = connect(ref.options, stage=stage.name, root=graph.root)
+    return source

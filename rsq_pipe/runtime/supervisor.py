@@ -149,8 +149,8 @@ class Supervisor:
                 NUMBER: str(number),
                 "RSQ_PIPE_REDIS": self._address,
             },
-            # Two readers of one standard input would tear its lines apart.
-            stdin=None if number == 0 else asyncio.subprocess.DEVNULL,
+            # Several readers of one standard input would tear its lines apart.
+            stdin=asyncio.subprocess.DEVNULL,
             pass_fds=(watched,),
             # A session of its own: a Ctrl-C in the terminal reaches the supervisor, which tells them once.
             start_new_session=True,

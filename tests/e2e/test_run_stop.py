@@ -303,9 +303,35 @@ def test_a_pipe_that_ends_ends_the_run(project: Project, valkey: StreamServer) -
     project.spec(LINES)
     many = "".join(f'{{"n": {n}}}\n' for n in range(5_000))
 
-    done = rsq_pipe(
-        "run", project.path, "--redis", valkey.url, "--processes", "2", cwd=project.root, given=many
-    )
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root, given=many)
 
     assert done.returncode == 0, done.stderr
     assert project.numbers("out/all.jsonl") == list(range(5_000))
+
+
+def test_standard_input_is_not_for_several_processes(project: Project, valkey: StreamServer) -> None:
+    project.spec(LINES)
+    words = ("run", project.path, "--redis", valkey.url, "--processes", "2")
+
+    done = rsq_pipe(*words, cwd=project.root, given='{"n": 1}\n')
+
+    assert (done.returncode, done.stdout) == (2, "")
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert "stage 'read' reads standard input, which processes cannot share" in said
+    assert "leave --processes out" in said
+    assert not project.lines("out/all.jsonl")
+
+
+def test_what_reads_standard_input_may_run_beside_several_processes_of_the_rest(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    project.spec(LINES)
+    others = run("--processes", "2", "--stage", "out")
+
+    words = ("run", project.path, "--redis", valkey.url, "--stage", "read")
+    done = rsq_pipe(*words, cwd=project.root, given='{"n": 1}\n{"n": 2}\n')
+    others.send_signal(signal.SIGTERM)
+    _, stderr = others.communicate(timeout=10)
+
+    assert (done.returncode, others.returncode) == (0, 0), done.stderr + stderr
+    assert project.numbers("out/all.jsonl") == [1, 2]

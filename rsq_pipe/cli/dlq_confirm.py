@@ -1,11 +1,12 @@
-"""Asking before dead letters are touched, and counting while they are."""
+"""Asking before dead letters are touched, counting while they are, and telling what became of them."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import rich_click as click
@@ -13,11 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from rsq_pipe.cli.dlq_console import console, failures, remark
+from rsq_pipe.cli.dlq_console import console, failures, letters, remark
+from rsq_pipe.cli.dlq_request import DlqRequest
+from rsq_pipe.cli.errors import DONE
 from rsq_pipe.ops.plan import Plan
 from rsq_pipe.ops.progress import Progress
 
 INTERRUPTED = 130
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
@@ -29,7 +35,52 @@ def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
         )
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> None:
+async def carry_out(
+    request: DlqRequest,
+    plan: Plan,
+    work: Callable[[Progress], Coroutine[Any, Any, None]],
+    report: Callable[[DlqRequest, Plan, Progress], None],
+    *,
+    question: str,
+    done: str,
+    yes: bool,
+    dry_run: bool,
+) -> int:
+    """Show a plan, ask, do the work, and report, also where it was interrupted; return the exit code."""
+    progress = Progress()
+    _show(plan, as_json=request.as_json)
+    if not dry_run and plan.count:
+        if not yes:
+            click.confirm(question, abort=True, err=True)
+        try:
+            await _watched(work(progress), progress, plan.count)
+        finally:
+            report(request, plan, progress)
+    elif request.as_json:
+        report(request, plan, progress)
+    else:
+        console().print(f"{request.pipeline}: {letters(plan.count)} would be {done}; nothing was done")
+    return INTERRUPTED if progress.stopping.is_set() else DONE
+
+
+def tell_untouched(progress: Progress) -> None:
+    """Tell of dead letters that were planned for and did not go."""
+    total = progress.total
+    if total.held:
+        remark(f"{letters(total.held)} left: a stage that reads them as its input has them in hand")
+    if total.gone:
+        remark(f"{letters(total.gone)} were taken by somebody else meanwhile")
+
+
+def planned(plan: Plan) -> Counter[str]:
+    """Count by stage what would go."""
+    counts = Counter[str]()
+    for group in plan.groups:
+        counts[group.stage] += group.count
+    return counts
+
+
+def _show(plan: Plan, *, as_json: bool) -> None:
     """Print what would go and what would stay; with --json aside, and only if somebody can be asked."""
     if plan.groups and (not as_json or sys.stderr.isatty()):
         screen = console(stderr=as_json)
@@ -38,12 +89,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         remark(f"{left.count:,} of stage {left.stage} cannot go: {left.why}")
 
 
-def confirm(question: str) -> None:
-    """Ask; a no ends the command with nothing done."""
-    click.confirm(question, abort=True, err=True)
-
-
-async def carried_out(work: Coroutine[Any, Any, None], progress: Progress, count: int) -> None:
+async def _watched(work: Coroutine[Any, Any, None], progress: Progress, count: int) -> None:
     """Do it with a bar where there is a terminal; the first signal ends it after the step under way."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
+from functools import partial
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_confirm import INTERRUPTED, carried_out, confirm, refuse_to_guess, show_plan
-from rsq_pipe.cli.dlq_console import console, letters, remark, tell_passed_over
+from rsq_pipe.cli.dlq_confirm import (
+    carry_out,
+    dry_run_option,
+    planned,
+    refuse_to_guess,
+    tell_untouched,
+    yes_option,
+)
+from rsq_pipe.cli.dlq_console import console, letters, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.plan import Plan
@@ -20,8 +27,8 @@ from rsq_pipe.streams.removal import Removed
 
 @click.command("purge")
 @dlq_options
-@click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@yes_option
 @click.pass_context
 def command(ctx: click.Context, request: DlqRequest, dry_run: bool, yes: bool) -> None:
     """
@@ -31,42 +38,27 @@ def command(ctx: click.Context, request: DlqRequest, dry_run: bool, yes: bool) -
     """
     refuse_to_guess("purge", yes=yes, dry_run=dry_run)
     with request.server() as address:
-        code = asyncio.run(_purge(request, address, Progress(), dry_run=dry_run, yes=yes))
+        code = asyncio.run(_purge(request, address, dry_run=dry_run, yes=yes))
     ctx.exit(code)
 
 
-async def _purge(request: DlqRequest, address: str, progress: Progress, *, dry_run: bool, yes: bool) -> int:
+async def _purge(request: DlqRequest, address: str, *, dry_run: bool, yes: bool) -> int:
     async with request.letters(address) as found:
         plan = await plan_purge(found)
         tell_passed_over(found.sieve)
-        show_plan(plan, as_json=request.as_json)
-        if not dry_run and plan.count:
-            if not yes:
-                confirm(f"Delete {letters(plan.count)} for good?")
-            try:
-                await carried_out(purge(found, progress), progress, plan.count)
-            finally:
-                _report(request, plan, progress)
-        elif request.as_json:
-            _report(request, plan, progress)
-        else:
-            console().print(f"{request.pipeline}: {letters(plan.count)} would be deleted; nothing was done")
-    return INTERRUPTED if progress.stopping.is_set() else 0
+        question = f"Delete {letters(plan.count)} for good?"
+        work = partial(purge, found)
+        return await carry_out(
+            *(request, plan, work, _report), question=question, done="deleted", yes=yes, dry_run=dry_run
+        )
 
 
 def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
     if request.as_json:
-        planned = Counter[str]()
-        for group in plan.groups:
-            planned[group.stage] += group.count
-        for stage, count in planned.items():
+        for stage, count in planned(plan).items():
             done = progress.stages.get(stage, Removed())
             counts = {"deleted": done.removed, "held": done.held, "gone": done.gone}
             sys.stdout.write(json_line({"stage": stage, "planned": count, **counts}))
         return
-    total = progress.total
-    console().print(f"{request.pipeline}: {letters(total.removed)} deleted")
-    if total.held:
-        remark(f"{letters(total.held)} left: a stage that reads them as its input has them in hand")
-    if total.gone:
-        remark(f"{letters(total.gone)} were taken by somebody else meanwhile")
+    console().print(f"{request.pipeline}: {letters(progress.total.removed)} deleted")
+    tell_untouched(progress)

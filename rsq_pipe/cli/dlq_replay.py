@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_confirm import INTERRUPTED, carried_out, confirm, refuse_to_guess, show_plan
+from rsq_pipe.cli.dlq_confirm import (
+    carry_out,
+    dry_run_option,
+    planned,
+    refuse_to_guess,
+    tell_untouched,
+    yes_option,
+)
 from rsq_pipe.cli.dlq_console import console, letters, remark, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
@@ -41,8 +48,8 @@ from rsq_pipe.streams.removal import Removed
     help="Replay exactly the dead letters in this file, with its payloads: what `dlq export` wrote.",
 )
 @click.option("--rate", type=RateType(), metavar="RATE", help="At most so many, such as 100/s.")
-@click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@yes_option
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter an option
     ctx: click.Context,
@@ -67,8 +74,7 @@ def command(  # noqa: PLR0917  one parameter an option
             raise click.UsageError("--edit names the dead letters itself; leave --id out")
         request = request.only(names=mending.names)
     with request.server() as address:
-        progress = Progress()
-        code = asyncio.run(_replay(request, address, mending, progress, rate=rate, dry_run=dry_run, yes=yes))
+        code = asyncio.run(_replay(request, address, mending, rate=rate, dry_run=dry_run, yes=yes))
     ctx.exit(code)
 
 
@@ -76,7 +82,6 @@ async def _replay(
     request: DlqRequest,
     address: str,
     mending: Mending,
-    progress: Progress,
     *,
     rate: float | None,
     dry_run: bool,
@@ -85,19 +90,11 @@ async def _replay(
     async with request.letters(address) as found:
         plan = await plan_replay(found, mending)
         tell_passed_over(found.sieve)
-        show_plan(plan, as_json=request.as_json)
-        if not dry_run and plan.count:
-            if not yes:
-                confirm(f"Replay {letters(plan.count)}?")
-            try:
-                await carried_out(replay(found, mending, progress, rate=rate), progress, plan.count)
-            finally:
-                _report(request, plan, progress)
-        elif request.as_json:
-            _report(request, plan, progress)
-        else:
-            console().print(f"{request.pipeline}: {letters(plan.count)} would be replayed; nothing was done")
-    return INTERRUPTED if progress.stopping.is_set() else 0
+        question = f"Replay {letters(plan.count)}?"
+        work = partial(replay, found, mending, rate=rate)
+        return await carry_out(
+            *(request, plan, work, _report), question=question, done="replayed", yes=yes, dry_run=dry_run
+        )
 
 
 def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
@@ -111,24 +108,19 @@ def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
         f"{request.pipeline}: {letters(total.removed)} replayed{f' ({stages})' if stages else ''}; "
         "a running pipeline handles them now, else the next run does"
     )
-    if total.held:
-        remark(f"{letters(total.held)} left: a stage that reads them as its input has them in hand")
-    if total.gone:
-        remark(f"{letters(total.gone)} were taken by somebody else meanwhile")
+    tell_untouched(progress)
     if progress.stopping.is_set():
         remark("stopped before the end; the same command goes on")
 
 
 def _documents(plan: Plan, progress: Progress) -> Iterator[dict[str, object]]:
-    planned = Counter[str]()
-    for group in plan.groups:
-        planned[group.stage] += group.count
+    counts = planned(plan)
     left = {one.stage: one for one in plan.left}
-    for stage in dict.fromkeys([*planned, *left]):
+    for stage in dict.fromkeys([*counts, *left]):
         done = progress.stages.get(stage, Removed())
         yield {
             "stage": stage,
-            "planned": planned[stage],
+            "planned": counts[stage],
             "moved": done.removed,
             "held": done.held,
             "gone": done.gone,

@@ -1,10 +1,13 @@
-"""The table of `status`: one line a stage."""
+"""The table of `status`: one line a stage, or one paragraph where the screen is narrow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.columns import Columns
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +15,7 @@ from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 
 _COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
+_ENDLESS = 10_000
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -21,7 +25,7 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         where = f" on {status.server}" if status.server else ": its embedded server was never started"
         head: list[RenderableType] = [Text(f"{status.pipeline}: never ran{where}")]
     else:
-        head = [Text(_headline(status)), _stages(status)]
+        head = [Text(_headline(status)), _Stages(status.stages)]
     return Group(*head, *(Text(f"! {breach.text}", style="bold red") for breach in breaches))
 
 
@@ -33,14 +37,36 @@ def _headline(status: PipelineStatus) -> str:
     return f"{status.pipeline} on {status.server}: {runs}{drained}{changed}"
 
 
-def _stages(status: PipelineStatus) -> Table:
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    stages: Sequence[StageStatus]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        table = _table(self.stages)
+        if console.measure(table, options=options.update(width=_ENDLESS)).maximum <= options.max_width:
+            yield table
+            return
+        # A table cut down to the screen would show the first digits of its numbers.
+        for stage in self.stages:
+            yield Text(stage.name, style="bold")
+            yield Padding(Columns(list(_facts(stage)), padding=(0, 3, 0, 0)), (0, 0, 0, 2))
+
+
+def _table(stages: Sequence[StageStatus]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
-    for stage in status.stages:
+    for stage in stages:
         table.add_row(stage.name, *_cells(stage))
     return table
+
+
+def _facts(stage: StageStatus) -> Iterator[Text]:
+    """Name each number; what a stage does not have is left out."""
+    for name, cell in zip(_COLUMNS, _cells(stage), strict=True):
+        if cell.plain not in ("", "-"):
+            yield Text.assemble((f"{name} ", "dim"), cell)
 
 
 def _cells(stage: StageStatus) -> list[Text]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.text import Text
 
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
 
@@ -57,6 +59,18 @@ def seen(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool
     return next(document for line in process.stdout if wanted(document := json.loads(line)))
 
 
+def printed_on_a_terminal(*words: str | Path, cwd: Path, **environ: str) -> list[str]:
+    """Run a command to its end on a terminal, and return what it shows."""
+    terminal, own_end = os.openpty()
+    environ = {**os.environ, "TERM": "xterm", **environ}
+    with subprocess.Popen([COMMAND, *words], cwd=cwd, env=environ, stdout=own_end) as process:
+        process.wait(timeout=30)
+    os.close(own_end)
+    shown = os.read(terminal, 65_536).decode().replace("\r\n", "\n")
+    os.close(terminal)
+    return [line.rstrip() for line in Text.from_ansi(shown).plain.splitlines()]
+
+
 def test_an_embedded_server_that_was_never_started_is_not_started_to_look(project: Project) -> None:
     done = rsq_pipe("status", project.path, cwd=project.root)
 
@@ -83,6 +97,16 @@ def test_the_table_has_a_line_a_stage(finished: Project, server: StreamServer) -
     assert lines[0] == f"{finished.pipeline} on {server.url}: not running, drained"
     assert [line.split()[0] for line in lines[1:]] == ["stage", "read", "odd", "out"]
     assert lines[3].split() == ["odd", "0", "0", "0", "5", "0", "-", "10"]
+
+
+def test_on_a_narrow_terminal_a_stage_is_a_paragraph(finished: Project, server: StreamServer) -> None:
+    words = ("status", finished.path, "--redis", server.url)
+
+    lines = printed_on_a_terminal(*words, cwd=finished.root, COLUMNS="40")
+
+    assert all(len(line) <= 40 for line in lines)
+    below = " ".join(lines[lines.index("odd") + 1 : lines.index("out")])
+    assert " ".join(below.split()) == "lag 0 pending 0 retry 0 dead 5 consumers 0 records 10"
 
 
 @pytest.mark.parametrize(

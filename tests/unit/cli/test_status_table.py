@@ -1,0 +1,63 @@
+"""A pipeline's status on wide screens and narrow ones."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from rsq_pipe.cli.status_table import status_table
+from rsq_pipe.ops.bounds import Breach
+from rsq_pipe.ops.status import PipelineStatus, StageStatus
+
+ZERO = dict.fromkeys(("in", "out", "dropped", "retried", "dead"), 0)
+READ = StageStatus(
+    *("read", "source", "ok", 0, 0, 0, None, None, 0, 2, 0, 0), counters={**ZERO, "out": 1_000_000}
+)
+VALIDATE = StageStatus(
+    *("validate_addresses", "call", "ok", 12_345, 12_345, 200, 7_500.0, 3.0, 1, 1_234, 4, 1),
+    counters={**ZERO, "in": 987_655},
+    rate=1_090.4,
+)
+STATUS = PipelineStatus(
+    *("orders", "unix:///srv/.rsq/redis.sock", 0.0),
+    ran=True,
+    changed=False,
+    runs=("a",),
+    stages=(READ, VALIDATE),
+)
+FACTS = ["lag 12,345", "pending 200", "oldest 2h 5m", "retry 1", "dead 1,234", "consumers 4 +1 gone"]
+FACTS += ["records/s 1,090", "records 987,655"]
+
+
+def shown(width: int, status: PipelineStatus = STATUS) -> list[str]:
+    screen = Console(file=io.StringIO(), width=width)
+    screen.print(status_table(status, [Breach("max-dlq", "read", 2, 1, "stage 'read': 2 dead letters")]))
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue().splitlines()
+
+
+def test_where_there_is_room_a_stage_is_a_line() -> None:
+    lines = shown(160)
+
+    assert [line.split()[0] for line in lines] == ["orders", "stage", "read", "validate_addresses", "!"]
+    row = " ".join(lines[3].split())
+    assert row == "validate_addresses 12,345 200 2h 5m 1 1,234 4 +1 gone 1,090 987,655"
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80])
+def test_where_there_is_none_a_stage_is_a_paragraph_of_named_facts(width: int) -> None:
+    lines = shown(width)
+
+    assert all(len(line) <= width for line in lines)
+    facts = lines[lines.index(next(line for line in lines if line.strip() == "validate_addresses")) :]
+    for fact in FACTS:
+        assert sum(fact in line for line in facts) == 1, f"{fact!r} is not whole in {facts}"
+
+
+def test_a_source_has_no_facts_that_it_cannot_have() -> None:
+    lines = shown(40)
+
+    paragraph = lines[lines.index(next(line for line in lines if line.strip() == "read")) + 1]
+    assert paragraph.split() == ["dead", "2", "records", "1,000,000"]

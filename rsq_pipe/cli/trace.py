@@ -24,7 +24,7 @@ WIDTH = 120
 
 @click.command("trace")
 @click.argument("name", metavar="ID")
-@click.argument("spec", type=click.Path(path_type=Path), metavar="[SPEC]", required=False)
+@click.argument("spec", type=click.Path(), metavar="[SPEC]", required=False)
 @click.option(
     "--file",
     "file",
@@ -36,7 +36,7 @@ WIDTH = 120
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter an option
-    ctx: click.Context, name: str, spec: Path | None, file: Path | None, url: str | None, as_json: bool
+    ctx: click.Context, name: str, spec: str | None, file: Path | None, url: str | None, as_json: bool
 ) -> None:
     """
     Draw the way of one record through its pipeline.
@@ -44,15 +44,16 @@ def command(  # noqa: PLR0917  one parameter an option
     One line a stage: how long the record waited, how long the stage had it, the attempt, and the outcome.
 
     ID is a record id (`read:orders.jsonl:17`), an entry id or a trace id. With --file it is found in a trace
-    file; with SPEC in the pipeline's streams, retries and dead letters. Exit code 1 if it is nowhere.
+    file; with SPEC in the pipeline's streams, retries and dead letters, and SPEC may stand first, as in other
+    commands. Exit code 1 if it is nowhere.
     """
-    if (file is None) == (spec is None):
-        raise click.UsageError("name the pipeline's file, or --file FILE that `run --trace-file` wrote")
     if file is not None:
+        if spec is not None:
+            raise click.UsageError(f"--file says where to look; leave {spec!r} out, or --file")
         journey, ui = read_journey(file, name), ""
     else:
-        assert spec is not None
-        graph = load(spec)
+        name, path = _told_apart(name, spec)
+        graph = load(path)
         with server_address(graph, url) as address:
             journey, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
     if as_json:
@@ -62,6 +63,19 @@ def command(  # noqa: PLR0917  one parameter an option
     else:
         click.echo(printable(f"rsq-pipe: nothing of {name!r} in {_where(file)}"), err=True)
     ctx.exit(DONE if journey.steps else FAILED)
+
+
+def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
+    """Tell which is the record's id and which the pipeline's file: all other commands take the file first."""
+    usage = "it is `rsq-pipe trace ID SPEC`, a record's, an entry's or a trace's id and the pipeline's file"
+    if second is None:
+        what = "the file of a pipeline, and no ID" if Path(first).is_file() else "an ID, and no file"
+        raise click.UsageError(f"{first!r} is {what}; {usage}, or --file FILE that `run --trace-file` wrote")
+    if Path(second).is_file():
+        return first, Path(second)
+    if Path(first).is_file():
+        return second, Path(first)
+    raise click.UsageError(f"neither {first!r} nor {second!r} is a file; {usage}")
 
 
 async def _kept(graph: Graph, address: str, name: str) -> Journey:

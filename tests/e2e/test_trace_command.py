@@ -160,6 +160,32 @@ def test_redis_alone_tells_of_a_record_nobody_has_been_given_yet(
     assert told == [("read", 0, "emitted"), ("work", 1, "waiting")]
 
 
+def test_the_pipeline_may_stand_first_as_in_all_other_commands(traced: Project, server: StreamServer) -> None:
+    rid = "read:in.jsonl:2"
+
+    swapped = run(traced.root, "trace", str(traced.path), rid, "--redis", server.url, "--json")
+
+    assert steps(swapped) == steps(from_redis(traced, server, rid, "--json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("read:in.jsonl:2", "no.yaml"), "neither 'read:in.jsonl:2' nor 'no.yaml' is a file"),
+        (("no.yaml", "read:in.jsonl:2"), "neither 'no.yaml' nor 'read:in.jsonl:2' is a file"),
+        (("pipeline.yaml",), "'pipeline.yaml' is the file of a pipeline, and no ID"),
+        (("read:in.jsonl:2",), "'read:in.jsonl:2' is an ID, and no file"),
+        (("x", "pipeline.yaml", "--file", "in.jsonl"), "leave 'pipeline.yaml' out, or --file"),
+        (("x", "--file", "no.jsonl"), "'no.jsonl' does not exist"),
+    ],
+)
+def test_a_mistake_says_which_word_is_which(project: Project, words: tuple[str, ...], said: str) -> None:
+    done = run(project.root, "trace", *words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: StreamServer) -> None:
     for done in (from_file(traced, "read:in.jsonl:99"), from_redis(traced, server, "read:in.jsonl:99")):
         assert done.returncode == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 
@@ -22,6 +23,8 @@ NO_SERVER = 3
 DEAD_LETTERS = 4
 OUR_FAULT = 70
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def exit_code(error: RsqPipeError) -> int:
     """Choose the exit code for an error: 2 spec, 3 server not reachable, 1 everything else."""
@@ -39,6 +42,20 @@ def report(error: RsqPipeError) -> None:
     if isinstance(error, SpecValidationError):
         count = len(error.problems)
         sys.stderr.write(f"rsq-pipe: {count} {'mistake' if count == 1 else 'mistakes'}; nothing was run\n")
+
+
+def unwritable(error: Exception) -> str:
+    """Say why output cannot be written, where that is what an error is about; else nothing."""
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        return f"{error.filename or 'output'} cannot be written: {error.strerror}"
+    # We ourselves encode nothing but UTF-8: any other encoding is that of standard output.
+    if isinstance(error, UnicodeEncodeError) and not error.encoding.startswith("utf"):
+        what = error.object[error.start]
+        return (
+            f"standard output cannot take {what!a}: its encoding is {sys.stdout.encoding}; "
+            "set PYTHONIOENCODING=utf-8"
+        )
+    return ""
 
 
 def report_fault(error: Exception, *, debug: bool) -> int:

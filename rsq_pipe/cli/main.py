@@ -12,7 +12,7 @@ import rich_click as click
 from click.exceptions import Exit
 from rich_click.rich_context import RichContext
 
-from rsq_pipe.cli.errors import exit_code, report, report_fault
+from rsq_pipe.cli.errors import FAILED, exit_code, report, report_fault, unwritable
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.suggestion import suggest
@@ -80,6 +80,7 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line, and exit with its code."""
+    _open_closed_streams()
     # Until a command takes it for itself, Ctrl-C ends the process without a word. A KeyboardInterrupt in the
     # middle of an import would come out as an error of whatever was being imported.
     interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -96,18 +97,31 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except BrokenPipeError:
-        code = _close_broken_pipe()
+        _leave_standard_output()
+        code = 0
     except RsqPipeError as exc:
         report(exc)
         code = exit_code(exc)
-    except Exception as exc:  # noqa: BLE001  whatever it is, it is our fault and not the user's
-        code = report_fault(exc, debug=os.environ.get(DEBUG, "") not in ("", "0"))
+    except Exception as exc:  # noqa: BLE001  whatever else it is, it is our fault and not the user's
+        if why := unwritable(exc):
+            _leave_standard_output()
+            sys.stderr.write(f"rsq-pipe: {printable(why)}\n")
+            code = FAILED
+        else:
+            code = report_fault(exc, debug=os.environ.get(DEBUG, "") not in ("", "0"))
     finally:
         signal.signal(signal.SIGINT, interrupted)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _close_broken_pipe() -> int:
-    """Let Python's own flush at exit go nowhere: the reader, `head` say, has all it wanted."""
+def _open_closed_streams() -> None:
+    """Write nowhere where `>&-` closed a stream: Python has none then, and a file might take its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8"))
+
+
+def _leave_standard_output() -> None:
+    """Let Python's own flush at exit go nowhere: its reader, `head` say, is gone, or its disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

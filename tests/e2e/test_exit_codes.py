@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from rsq_pipe.cli import main as command_line
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -56,6 +58,54 @@ def test_0_a_doctor_who_finds_none(project: Project, own_server: StreamServer) -
     done = rsq_pipe("doctor", "--redis", own_server.tcp_url, cwd=project.root)
 
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("graph",), ("validate",), ("status",), ("status", "--json"), ("doctor",)], ids=" ".join
+)
+def test_1_a_full_disk_behind_standard_output(
+    project: Project, server: StreamServer, words: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, *words, project.path],
+            cwd=project.root,
+            env={**os.environ, "RSQ_PIPE_REDIS": server.url},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    said = "rsq-pipe: output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("words", [("graph",), ("validate",), ("run", "--fresh")], ids=" ".join)
+def test_0_a_standard_output_that_was_closed_on_purpose(
+    project: Project, server: StreamServer, words: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", COMMAND, *words, project.path],
+        cwd=project.root,
+        env={**os.environ, "RSQ_PIPE_REDIS": server.url},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_1_an_encoding_of_standard_output_that_lacks_a_character(project: Project) -> None:
+    done = rsq_pipe("graph", project.path, cwd=project.root, PYTHONIOENCODING="ascii")
+
+    said = (
+        "rsq-pipe: standard output cannot take '\\u25cf': its encoding is ascii; set PYTHONIOENCODING=utf-8\n"
+    )
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 @pytest.mark.parametrize(

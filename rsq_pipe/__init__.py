@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SpecValidationError,
         StreamError,
         StreamFullError,
+        UnknownStageError,
     )
     from rsq_pipe.stages.batch_handler import batch_handler
     from rsq_pipe.stages.context import BatchContext, Context, StageContext
@@ -62,7 +63,8 @@ _HOMES = {
         "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
         "MissingFieldError PipelineBusyError RecordInvalidError ReplayError RsqPipeError "
         "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
-        "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError"
+        "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
+        "UnknownStageError"
     ),
     "rsq_pipe.stages.batch_handler": "batch_handler",
     "rsq_pipe.stages.context": "BatchContext Context StageContext",
@@ -140,6 +142,7 @@ __all__ = [
     "StreamMessage",
     "StreamProducer",
     "StreamStats",
+    "UnknownStageError",
     "__version__",
     "batch_handler",
 ]

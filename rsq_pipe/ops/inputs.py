@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.link import Command, checked
+from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.stats import ConsumerInfo, consumer_info
 from rsq_pipe.streams.worker import is_gone
 
@@ -50,13 +50,6 @@ async def look_at(client: StreamClient, stream: str, group: str, last_delivered:
         for reply in await client.channel.exchange(commands, key=stream)
     )
     return InputState(tuple(map(consumer_info, consumers)), _written(pending), _written(undelivered))
-
-
-async def server_time(client: StreamClient, key: str) -> float:
-    """Ask for the server's clock, in seconds since 1970; entry ids are of this clock, not of ours."""
-    (reply,) = await client.channel.exchange([["TIME"]], key=key)
-    seconds, micros = checked(reply, client.channel.address)
-    return int(seconds) + int(micros) / 1e6
 
 
 def is_alive(consumer: ConsumerInfo, runs: Sequence[str], patience: float) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from rsq_pipe.ops.inputs import InputState, is_alive, look_at, server_time
+from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.snapshot import Snapshot, take
 
 State = Literal["ok", "new", "lost"]
@@ -124,7 +125,8 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group; SCAN.
+    Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
+        ZRANGEBYSCORE.
     """
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)

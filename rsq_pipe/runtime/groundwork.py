@@ -81,13 +81,12 @@ async def clear(client: StreamClient, graph: Graph) -> int:
         for name in names:
             with contextlib.suppress(SettleError):  # there is no such stream
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
-    signs_of_life = keys.presence("").encode()
     cursor, deleted = b"0", 0
     while True:
         cursor, found = await client.channel.execute(
             "SCAN", cursor, "MATCH", keys.pattern, "COUNT", _SCAN, key=keys.meta
         )
-        found = [key for key in found if not key.startswith(signs_of_life)]
+        found = [key for key in found if key != keys.runs.encode()]
         if found:
             deleted += int(await client.channel.execute("UNLINK", *found, key=keys.meta))
         if cursor == b"0":

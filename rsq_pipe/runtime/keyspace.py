@@ -43,9 +43,10 @@ class Keyspace:
         """The lease of the one process that may pump this source, or write this sink's target."""
         return f"{{{self.pipeline}}}:{stage.name}:lease:{target}"
 
-    def presence(self, run: str) -> str:
-        """The sign of life of one running process."""
-        return f"{{{self.pipeline}}}:run:{run}"
+    @property
+    def runs(self) -> str:
+        """The running processes, scored by their last sign of life; in Redis's time."""
+        return f"{self.meta}:runs"
 
     def inputs(self, stage: Stage) -> tuple[str, ...]:
         """Everything a stage reads; its own stream in front, so that retries do not wait behind the rest."""

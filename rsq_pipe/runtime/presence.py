@@ -7,6 +7,7 @@ import contextlib
 from rsq_pipe.errors import PipelineBusyError, StreamFullError
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.worker import is_gone, worker_name
 
 SECONDS = 15
@@ -32,23 +33,24 @@ class Presence:
         self.name = worker_name("run")
 
     async def show(self) -> None:
-        """Give a sign of life."""
-        key = self._keys.presence(self.name)
+        """Give a sign of life, and forget who has given none for too long."""
+        execute, key = self._client.channel.execute, self._keys.runs
+        now = await server_time(self._client, key)
         # A full server takes none, and that must not keep a run from emptying it.
         with contextlib.suppress(StreamFullError):
-            await self._client.channel.execute("SET", key, "1", "EX", SECONDS, key=key)
+            await execute("ZADD", key, now, self.name, key=key)
+        ended = await execute("ZRANGEBYSCORE", key, "-inf", now - SECONDS, key=key)
+        if ended:
+            await execute("ZREM", key, *ended, key=key)
 
     async def others(self) -> list[str]:
         """Name the other processes that run the pipeline; of this machine's, only those that still exist."""
-        pattern = self._keys.presence("*")
-        cursor, names = b"0", set()
-        while True:
-            cursor, found = await self._client.channel.execute(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", 1_000, key=self._keys.meta
-            )
-            names |= {key.decode().removeprefix(pattern[:-1]) for key in found}
-            if cursor == b"0":
-                return sorted(name for name in names if name != self.name and not is_gone(name))
+        # One set, and no key for each that a SCAN would have to find: a server has millions of other keys.
+        key = self._keys.runs
+        since = await server_time(self._client, key) - SECONDS
+        found = await self._client.channel.execute("ZRANGEBYSCORE", key, f"({since}", "+inf", key=key)
+        names = (name.decode() for name in found)
+        return sorted(name for name in names if name != self.name and not is_gone(name))
 
     async def refuse_others(self) -> None:
         """
@@ -67,5 +69,4 @@ class Presence:
 
     async def end(self) -> None:
         """Take the sign away."""
-        key = self._keys.presence(self.name)
-        await self._client.channel.execute("DEL", key, key=key)
+        await self._client.channel.execute("ZREM", self._keys.runs, self.name, key=self._keys.runs)

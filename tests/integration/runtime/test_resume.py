@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SinkError
+from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.streams.settlement import Settled, Settlement
 from tests.integration.runtime.lab import READ, Lab
 from tests.support.signals import wait_until
@@ -62,6 +64,35 @@ async def test_fresh_is_refused_while_another_run_is_up(lab: Lab) -> None:
 
     await other.stop()
     assert (await lab.run(fresh=True)).finished
+
+
+async def test_a_run_whose_last_sign_of_life_is_too_old_does_not_count(lab: Lab) -> None:
+    lab.records(range(3))
+    lab.spec(PLAIN)
+    await lab.redis("ZADD", lab.key("meta:runs"), 1_000, "run-elsewhere")
+
+    assert (await lab.run(fresh=True)).finished
+
+    assert await lab.redis("EXISTS", lab.key("meta:runs")) == 0
+
+
+async def test_others_are_found_without_a_walk_over_all_keys_of_the_server(lab: Lab) -> None:
+    lab.records(range(3))
+    lab.spec(PLAIN)
+    other = await lab.up()
+    before = await scans(lab)
+
+    found = await Presence(lab.client, lab.pipeline).others()
+
+    assert len(found) == 1
+    assert await scans(lab) == before
+    await other.stop()
+
+
+async def scans(lab: Lab) -> int:
+    """How often the server was asked to SCAN."""
+    found = re.search(rb"cmdstat_scan:calls=(\d+)", await lab.redis("INFO", "commandstats"))
+    return int(found[1]) if found else 0
 
 
 async def test_a_run_that_could_not_begin_leaves_no_sign_of_life(lab: Lab) -> None:

@@ -19,7 +19,7 @@ def test_every_key_carries_the_pipelines_hash_tag() -> None:
         KEYS.again(one),
         KEYS.retry(one),
         KEYS.lease(one, "out.jsonl"),
-        KEYS.presence("run"),
+        KEYS.runs,
         KEYS.pattern,
     ]
 

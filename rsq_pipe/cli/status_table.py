@@ -39,6 +39,8 @@ def _headline(status: PipelineStatus) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Stages:
+    """Draw stages once the width of the screen is known."""
+
     stages: Sequence[StageStatus]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:

@@ -14,7 +14,7 @@ from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.waterfall import waterfall
 from rsq_pipe.ops.journey.kept import Kept
 from rsq_pipe.ops.journey.step import Journey
-from rsq_pipe.ops.journey.trace_file import read_journey
+from rsq_pipe.ops.journey.trace_file import first_record, read_journey
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
@@ -97,5 +97,10 @@ def _draw(journey: Journey, ui: str) -> None:
 
 def _where(file: Path | None) -> str:
     if file is not None:
-        return f"the trace file {str(file)!r}; it holds the records that were sampled, and all that failed"
+        example = first_record(file)
+        such_as = f", such as {example!r}," if example else ""
+        return (
+            f"the trace file {str(file)!r}; it holds the records that were sampled{such_as} and all that "
+            "failed. OTEL_TRACES_SAMPLER=always_on has a run trace them all"
+        )
     return "what the server still holds; entries all stages are done with go, unless the spec says `keep: 1h`"

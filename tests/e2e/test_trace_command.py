@@ -192,6 +192,13 @@ def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: Strea
         assert "nothing of 'read:in.jsonl:99'" in done.stderr
 
 
+def test_a_record_that_was_not_sampled_is_told_from_one_that_was(traced: Project) -> None:
+    done = from_file(traced, "read:in.jsonl:99")
+
+    assert "such as 'read:in.jsonl:1', and all that failed" in done.stderr
+    assert "OTEL_TRACES_SAMPLER=always_on" in done.stderr
+
+
 def test_a_file_that_is_something_else_is_named_with_its_line(traced: Project) -> None:
     done = run(traced.root, "trace", "x", "--file", "in.jsonl")
 

@@ -35,6 +35,11 @@ def read_journey(path: Path, name: str) -> Journey:
     return Journey.of(name, _steps(path, rids))
 
 
+def first_record(path: Path) -> str:
+    """Name a record a trace file has something of; empty if it has none. Errors as of `read_journey`."""
+    return next((rid for span in _spans(path) if (rid := _facts(span).get("rsq.rid", ""))), "")
+
+
 def _steps(path: Path, rids: set[str]) -> Iterator[Step]:
     for span in _spans(path):
         facts = _facts(span)

@@ -132,9 +132,13 @@ def _documents(plan: Plan, progress: Progress) -> Iterator[dict[str, object]]:
 def _mending(path: Path | None, fields: tuple[tuple[str, Any], ...]) -> Mending:
     """Read the mended export whole before anything is moved: one bad line, and nothing is."""
     try:
-        return Mending.of(list(_edits(path)) if path else [], dict(fields))
+        mending = Mending.of(list(_edits(path)) if path else [], dict(fields))
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
+    if path and not mending.edits:
+        # A selection without names would mean all there are.
+        raise click.UsageError(f"{path} holds no dead letter; without --edit all are replayed as they are")
+    return mending
 
 
 def _edits(path: Path) -> Iterator[Edit]:

@@ -293,6 +293,18 @@ def test_one_bad_line_in_a_mended_file_and_nothing_is_moved(looked_at: Shop) -> 
 
 
 @on_one_server
+@pytest.mark.parametrize("held", ["", "\n \n"], ids=["empty", "blank"])
+def test_a_mended_file_without_a_dead_letter_moves_nothing(looked_at: Shop, held: str) -> None:
+    (looked_at.root / "none.jsonl").write_text(held)
+
+    done = looked_at.dlq("replay", "--edit", "none.jsonl", "--yes")
+
+    assert done.returncode == 2
+    assert "none.jsonl holds no dead letter" in done.stderr
+    assert looked_at.length("price:dlq") == 10
+
+
+@on_one_server
 def test_raw_export_gives_the_bytes_as_they_are(shop: Shop) -> None:
     shop.records([1], price=1)
     shop.run()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rsq_pipe.errors import SinkError
@@ -34,6 +35,7 @@ class FileTarget:
         # the middle of a write could be another file's a moment later.
         self._busy = threading.Lock()
         self._head = b""
+        self._former: Mark | None = None
         self.length = 0
 
     def open(self, position: str | None, *, fresh: bool, still: Callable[[], bool]) -> None:
@@ -60,7 +62,8 @@ class FileTarget:
 
     def position(self) -> str:
         """Spell the place behind the last batch."""
-        return str(Mark.of(self.length, self._head))
+        mark = Mark.of(self.length, self._head)
+        return str(mark if self.length else replace(mark, former=self._former))
 
     def read_head(self, size: int) -> bytes:
         """Read the first bytes of the committed part."""
@@ -127,6 +130,7 @@ class FileTarget:
 
     def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
         """Decide how many of the file's bytes stay."""
+        self._former = None
         if fresh:
             return 0
         if position is None:
@@ -135,15 +139,20 @@ class FileTarget:
             mark = Mark.parse(position)
         except ValueError as exc:
             raise self._error(f"{position!r} is not a stored position; use --fresh to start over") from exc
-        size = file.size
+        size, head = file.size, file.read(HEAD_BYTES)
+        if mark.former is not None and mark.former.fits(size, head):
+            self._warn("file is back, and goes on")
+            mark = mark.former
         if size == 0 and mark.length > 0:
             self._warn("file is gone, a new one begins")
+            self._former = mark
             return 0
-        if size < mark.length or Mark.of(mark.length, file.read(HEAD_BYTES)) != mark:
+        if not mark.fits(size, head):
             raise self._error(
                 f"it is not the file this pipeline wrote {mark.length} bytes to: it has {size} bytes now, or "
                 "begins differently; put that file back, move this one away, or use --fresh to start over"
             )
+        self._former = mark.former
         return mark.length
 
     def _kept_of_foreign(self, size: int) -> int:

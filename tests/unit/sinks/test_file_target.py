@@ -130,6 +130,50 @@ def test_file_that_was_rotated_away_begins_anew_with_a_warning(
     assert path.read_text() == '{"id":2}\n'
 
 
+def test_file_that_comes_back_before_anything_was_committed_goes_on(
+    path: Path, committed: str, sink: Make, batch: Batch
+) -> None:
+    rename(path)
+    while_gone = sink("jsonl", path="x.jsonl")
+    position = while_gone.open(committed)
+    while_gone.close()
+    Path(f"{path}.1").rename(path)
+
+    back = sink("jsonl", path="x.jsonl")
+    assert back.open(position) == committed
+    back.write(batch({"id": 2}))
+
+    assert path.read_text() == '{"id":1}\n{"id":2}\n'
+
+
+def test_what_a_killed_writer_left_in_the_new_file_is_cut_off_and_the_former_one_still_known(
+    path: Path, committed: str, sink: Make
+) -> None:
+    rename(path)
+    killed = sink("jsonl", path="x.jsonl")
+    position = killed.open(committed)
+    killed.close()
+    path.write_text('{"id":2}\n')
+
+    assert sink("jsonl", path="x.jsonl").open(position) == position
+
+    assert path.read_text() == ""
+
+
+def test_file_that_comes_back_after_something_was_committed_is_an_error(
+    path: Path, committed: str, sink: Make, batch: Batch
+) -> None:
+    rename(path)
+    made = sink("jsonl", path="x.jsonl")
+    made.open(committed)
+    position = made.write(batch({"id": 22})).position
+    made.close()
+    Path(f"{path}.1").replace(path)
+
+    with pytest.raises(SinkError, match=r"is not the file this pipeline wrote 10 bytes to"):
+        sink("jsonl", path="x.jsonl").open(position)
+
+
 @pytest.mark.parametrize("now", ['{"id":', '{"id":7}\n{"id":8}\n'])
 def test_file_that_is_not_the_one_written_before_is_an_error(
     path: Path, committed: str, sink: Make, now: str

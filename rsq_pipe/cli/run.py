@@ -16,6 +16,7 @@ from rich.console import Console
 
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
+from rsq_pipe.cli.forks import leave_signals_to_parent
 from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
 from rsq_pipe.cli.progress import is_lively, show
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
@@ -146,6 +147,7 @@ def command(  # noqa: PLR0917  one parameter an option
                 drain_timeout=drain_timeout,
             )
         _calm_the_collector()
+        leave_signals_to_parent()
         summary = asyncio.run(work)
     if SUPERVISED not in os.environ:
         _report(graph, summary)

@@ -204,6 +204,29 @@ def test_under_nohup_a_run_outlives_its_terminal(project: Project, valkey: Strea
     assert project.numbers("out/all.jsonl") == list(range(1_000))
 
 
+def test_a_signal_to_a_child_of_a_handler_is_not_one_to_the_run(
+    project: Project, valkey: StreamServer
+) -> None:
+    project.handlers("""
+        import multiprocessing
+        import time
+
+        def slow(record):
+            if record["n"] % 100 == 0:
+                child = multiprocessing.get_context("fork").Process(target=time.sleep, args=[600])
+                child.start()
+                child.terminate()
+                child.join()
+            return record
+    """)
+    project.spec(SLOW)
+
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+
+    assert done.returncode == 0, done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(1_000))
+
+
 def test_a_second_signal_ends_it_there_and_then(project: Project, valkey: StreamServer, run: Start) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:hang"))
     process = run("--drain-timeout", "60s")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from rsq_pipe.errors import PipelineBusyError, RsqPipeError
+from rsq_pipe.errors import PipelineBusyError, RsqPipeError, StreamError
 from rsq_pipe.runtime import groundwork
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.summary import Summary, summarize
@@ -130,7 +130,7 @@ class Supervisor:
             began = time.monotonic()
             code = await self._ended(process)
             self._running.discard(process)
-            if code >= 0 and code not in _ANEW:
+            if code >= 0 and code not in _ANEW and not await self._too_soon(code):
                 self._codes.append(code)
                 if code not in _DONE:
                     self.stop()
@@ -139,6 +139,15 @@ class Supervisor:
                 backoff.reset()
             self._log.warning("a process died and is started anew", number=number, code=code)
             await backoff.wait(RuntimeError(f"exit code {code}"), self._stopping)
+
+    async def _too_soon(self, code: int) -> bool:
+        """Whether a process ended as if all were done, and it is not: a handler called `os._exit(0)`, say."""
+        if code not in _DONE or self._stopping.is_set():
+            return False
+        try:
+            return not (await survey(self._client, self._graph)).drained
+        except StreamError:
+            return False
 
     async def _start(self, number: int, watched: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

@@ -88,6 +88,27 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
     assert "done in" in stderr
 
 
+def test_a_process_that_ends_as_if_all_were_done_is_started_anew(
+    project: Project, valkey: StreamServer
+) -> None:
+    project.handlers("""
+        import os
+        from pathlib import Path
+
+        def slow(record):
+            if record["n"] == 5 and not Path("left").exists():
+                Path("left").touch()
+                os._exit(0)
+            return record
+    """)
+
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, "--processes", "2", cwd=project.root)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("a process died and is started anew") == 1
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_supervisor_drains_them_all(
     project: Project, valkey: StreamServer, supervised: subprocess.Popen[str], number: signal.Signals

@@ -13,6 +13,7 @@ import rich_click as click
 from rsq_pipe.cli.diagram import dot, mermaid, text
 from rsq_pipe.cli.diagram.model import diagram
 from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.server_url import VARIABLE, refuse_empty
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.redaction import redact
@@ -38,7 +39,7 @@ DRAWINGS = {"text": text.draw, "mermaid": mermaid.draw, "dot": dot.draw}
     "--redis",
     "url",
     metavar="URL",
-    envvar="RSQ_PIPE_REDIS",
+    envvar=VARIABLE,
     help="The server that `--live` asks, instead of the spec's. Also RSQ_PIPE_REDIS.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print nodes and edges as JSON.")
@@ -61,6 +62,7 @@ def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -
 
 
 def _status(graph: Graph, url: str | None) -> PipelineStatus:
+    refuse_empty(url)
     # Imported for --live only: a drawing is made where there is no redis, and at once.
     from rsq_pipe.cli.status import status_of  # noqa: PLC0415
 

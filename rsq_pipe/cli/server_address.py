@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import rich_click as click
 
+from rsq_pipe.cli.server_url import VARIABLE, given
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
@@ -16,7 +17,8 @@ redis_option = click.option(
     "--redis",
     "url",
     metavar="URL",
-    envvar="RSQ_PIPE_REDIS",
+    envvar=VARIABLE,
+    callback=given,
     help="The server, instead of the spec's. Without either, the embedded one with its data under .rsq/. "
     "Also RSQ_PIPE_REDIS.",
 )

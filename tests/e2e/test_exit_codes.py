@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.cli import main as command_line
+from rsq_pipe.server.home import Home
 from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
@@ -106,6 +107,29 @@ def test_1_an_encoding_of_standard_output_that_lacks_a_character(project: Projec
         "rsq-pipe: standard output cannot take '\\u25cf': its encoding is ascii; set PYTHONIOENCODING=utf-8\n"
     )
     assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("verb", ["run", "status", "doctor", "graph --live", "dlq list"])
+def test_2_an_empty_server_address_is_not_taken_for_none(project: Project, verb: str) -> None:
+    words: list[str | Path] = [*verb.split(), project.path]
+    option = rsq_pipe(*words, "--redis", "", cwd=project.root)
+    variable = rsq_pipe(*words, cwd=project.root, RSQ_PIPE_REDIS="")
+    newline = rsq_pipe(*words, cwd=project.root, RSQ_PIPE_REDIS="\n")
+
+    assert (option.returncode, variable.returncode, newline.returncode) == (2, 2, 2)
+    assert "--redis is empty; leave it out" in option.stderr
+    assert "RSQ_PIPE_REDIS is empty; unset it" in variable.stderr
+    assert "RSQ_PIPE_REDIS is empty; unset it" in newline.stderr
+    assert not Home(project.root).data.exists()
+
+
+def test_0_an_empty_variable_where_a_server_is_given_or_none_is_needed(
+    project: Project, server: StreamServer
+) -> None:
+    ran = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root, RSQ_PIPE_REDIS="")
+    drawn = rsq_pipe("graph", project.path, cwd=project.root, RSQ_PIPE_REDIS="")
+
+    assert (ran.returncode, drawn.returncode) == (0, 0), ran.stderr + drawn.stderr
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ def lost(stream: str, group: str) -> GroupLostError:
     return GroupLostError(
         f"stage {group!r} lost its place: stream {stream!r} has no group {group!r} any more, so it was "
         "flushed or the group destroyed. Nothing is read until you decide: run with --fresh to start "
-        f"over, or `redis-cli XGROUP CREATE '{stream}' {group} ID` with the last id you know to be done "
-        "($ skips all there is, 0 repeats it)",
+        f"over, or `redis-cli XGROUP CREATE '{stream}' {group} ID MKSTREAM` with the last id you know to be "
+        "done ($ skips all there is, 0 repeats it)",
         stream=stream,
         group=group,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 
 import pytest
 from structlog.testing import capture_logs
@@ -160,6 +161,20 @@ async def test_a_group_that_an_earlier_run_made_and_is_gone_is_not_made_anew_in_
 
     with pytest.raises(GroupLostError, match=r"stage 'out' lost its place.*--fresh.*XGROUP CREATE"):
         await lab.run()
+
+
+async def test_the_command_that_is_advised_for_a_lost_stream_makes_the_next_run_go_on(lab: Lab) -> None:
+    lab.records(range(10))
+    lab.spec(PLAIN)
+    await lab.run()
+    await lab.redis("DEL", lab.key("read"))
+    with pytest.raises(GroupLostError) as lost:
+        await lab.run()
+    (advised,) = re.findall(r"`redis-cli (XGROUP .*)`", str(lost.value))
+
+    await lab.redis(*shlex.split(advised.replace(" ID", " 0")))
+
+    await lab.run()
 
 
 @pytest.mark.parametrize("loss", ["group", "stream"])

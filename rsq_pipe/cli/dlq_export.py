@@ -36,9 +36,9 @@ def command(request: DlqRequest, output: Path | None, raw: bool) -> None:
         raise click.UsageError("--raw writes one dead letter: name it with --id")
     with request.server() as address, _opened(output) as file:
         count = asyncio.run(_export(request, address, file, raw=raw))
-    if raw and not count:
-        name = request.selection.names[0].id
-        raise ReplayError(f"pipeline {request.pipeline!r} has no dead letter {name!r}", dead_letter=name)
+        if raw and not count:
+            name = request.selection.names[0].id
+            raise ReplayError(f"pipeline {request.pipeline!r} has no dead letter {name!r}", dead_letter=name)
     if output:
         remark(f"{request.pipeline}: {letters(count)} written to {output}")
 
@@ -68,5 +68,12 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
         raise click.UsageError(f"{output} exists already; choose another name, or delete it") from exc
     except OSError as exc:
         raise click.FileError(str(output), hint=exc.strerror) from exc
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    except BaseException as exc:
+        # Cut off, it would pass for all there is, and stand in the way of a second try.
+        output.unlink(missing_ok=True)
+        if isinstance(exc, OSError) and exc.filename is None:
+            exc.filename = str(output)
+        raise

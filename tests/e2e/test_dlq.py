@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +280,30 @@ def test_an_export_never_writes_over_a_file(looked_at: Shop) -> None:
 
     assert done.returncode == 2
     assert (looked_at.root / "dead.jsonl").read_text() == "precious"
+
+
+@on_one_server
+def test_an_export_that_does_not_fit_on_the_disk_is_named_and_leaves_nothing_in_the_way(
+    looked_at: Shop,
+) -> None:
+    words = ("dlq", "export", "pipeline.yaml", "--output", "full.jsonl")
+    small = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+
+    cut_off = looked_at.start(*words, preexec_fn=small)
+    said = cut_off.communicate(timeout=50)
+    again = looked_at.dlq("export", "--output", "full.jsonl")
+
+    assert (cut_off.returncode, said) == (1, ("", "rsq-pipe: full.jsonl cannot be written: File too large\n"))
+    assert again.returncode == 0, again.stderr
+    assert len((looked_at.root / "full.jsonl").read_text().splitlines()) == 10
+
+
+@on_one_server
+def test_an_export_of_bytes_that_are_not_there_makes_no_file(looked_at: Shop) -> None:
+    done = looked_at.dlq("export", "--raw", "--id", "1-1", "--output", "raw.bin")
+
+    assert done.returncode == 1
+    assert not (looked_at.root / "raw.bin").exists()
 
 
 @on_one_server

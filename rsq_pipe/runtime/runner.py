@@ -203,10 +203,12 @@ class Runner:
     async def _drain(self, roles: Sequence[asyncio.Task[None]]) -> None:
         _, late = await asyncio.wait(roles, timeout=self._drain_timeout)
         if late:
+            busy = [stage.name for (stage, _), task in zip(self._roles, roles, strict=True) if task in late]
+            stages = ", ".join(map(repr, dict.fromkeys(busy)))
             self._halt(
                 DrainTimeoutError(
-                    f"{len(late)} stage workers were still busy {self._drain_timeout:g}s after the stop; "
-                    "what they had in hand goes to another worker, or to the next run",
+                    f"a worker of {stages} was still busy {self._drain_timeout:g}s after the stop; "
+                    "what it had in hand goes to another worker, or to the next run",
                     in_flight=len(late),
                 )
             )

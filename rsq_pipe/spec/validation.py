@@ -195,6 +195,8 @@ def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]
         choices = context["expected"].replace(" or ", ", ").split(", ")
         names = [{"True": "true", "False": "false"}.get(choice, choice.strip("'")) for choice in choices]
         shown = json.dumps(value) if isinstance(value, bool) else repr(value)
+        if isinstance(value, str) and value in names:
+            return f"must be {value}, not the text {value!r}", "take the quotes away"
         return f"{shown} is not allowed here", suggest(str(value), names)
     if kind.removeprefix("string_") in _BOUNDS:
         bound, words = _BOUNDS[kind.removeprefix("string_")]

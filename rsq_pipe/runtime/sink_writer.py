@@ -16,6 +16,7 @@ from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.stage_worker import consumer, serializer
 from rsq_pipe.runtime.tenure import SECONDS, Superseded, Tenure
+from rsq_pipe.runtime.unseen import Unseen
 from rsq_pipe.runtime.verdict import Judge
 from rsq_pipe.sinks.sink import Sink, Written
 from rsq_pipe.spec.graph import ConnectorRef, Stage
@@ -56,6 +57,7 @@ class SinkWriter:
         self._keys = Keyspace(graph.pipeline)
         self._field = f"position:{stage.name}:{self._sink.target}"
         self._observer = observer or StageObserver()
+        self._unseen = Unseen(graph.pipeline, stage.name, self._observer)
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._stored = ""
         self._must_open = True
@@ -96,7 +98,7 @@ class SinkWriter:
         try:
             await self._open()
             self._consumer = consumer(
-                *(self._process, self._stage), self._handle, self._settled, self._observer.burying
+                *(self._process, self._stage), self._handle, self._settled, self._unseen.note
             )
             if self._stopping.is_set():
                 self._consumer.stop()
@@ -104,6 +106,7 @@ class SinkWriter:
         finally:
             # Also after an opening that was cancelled: its thread may hold the target by now.
             self._consumer = None
+            self._unseen.tell()
             self._observer.close()
             await self._on_sink(self._sink.close)
         if self._superseded:

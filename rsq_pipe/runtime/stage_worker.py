@@ -8,6 +8,7 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.process import Process
+from rsq_pipe.runtime.unseen import Unseen
 from rsq_pipe.runtime.verdict import Judge, Verdict
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build
@@ -47,7 +48,8 @@ class StageWorker:
         self._observer = observer or StageObserver()
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self.consumer = consumer(process, stage, self._handle, self._settled, self._observer.burying)
+        self._unseen = Unseen(graph.pipeline, stage.name, self._observer)
+        self.consumer = consumer(process, stage, self._handle, self._settled, self._unseen.note)
         self.gate = Gate(self.consumer.pause, self.consumer.resume)
 
     async def run(self) -> None:
@@ -63,6 +65,7 @@ class StageWorker:
         try:
             await self.consumer.run()
         finally:
+            self._unseen.tell()
             self._observer.close()
             await self._verb.close()
 

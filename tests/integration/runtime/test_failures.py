@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.runtime.summary import StageSummary
 from tests.integration.runtime.lab import READ, Lab
+from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
 
@@ -169,6 +171,29 @@ async def test_a_line_that_is_no_record_is_a_dead_letter_of_its_source(lab: Lab)
     assert (letter["rid"], letter["dlq-reason"]) == ("read:in.jsonl:2", "decode_error")
     assert lab.numbers("out/all.jsonl") == [1, 3]
     assert summary.stages["read"] == StageSummary(received=3, emitted=2, dropped=0, retried=0, dead=1)
+
+
+async def test_entries_that_cannot_be_decoded_are_told_of_in_the_log_once_for_all(lab: Lab) -> None:
+    lab.spec(f"""
+        keep: {{from: {{stream: "{lab.pipeline}-feed"}}, filter: "True"}}
+        {OUT}
+    """)
+    for _ in range(5):
+        await lab.redis("XADD", f"{lab.pipeline}-feed", "*", "data", "{half")
+
+    with capture_logs() as logs:
+        run = await lab.up()
+        await wait_until(lambda: dead(lab, 5), what="five dead letters")
+        await run.stop()
+
+    told = [entry for entry in logs if entry["event"] == "dead-lettered entries no handler saw"]
+    assert sum(entry["records"] for entry in told) == 5
+    assert [entry["records"] for entry in told] == [1, 4]
+    assert (told[0]["stage"], told[0]["reason"]) == ("keep", "decode_error")
+
+
+async def dead(lab: Lab, count: int) -> bool:
+    return len(await lab.dead_letters("keep")) == count
 
 
 async def test_on_error_drop_counts_what_it_drops(lab: Lab) -> None:

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 from rsq_pipe.spec.duration import format_duration
 
+_MIB = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Breach:
     """
-    Name a bound that is passed, or a stage that cannot go on.
+    Name a bound that is passed, or why a stage or the whole pipeline cannot go on.
 
     Args:
-        bound: `max-lag`, `max-oldest`, `max-dlq`, or `lost`.
-        stage: Where.
-        seen: Entries, or seconds; None where the server cannot tell.
-        limit: The bound; None for `lost`.
+        bound: `max-lag`, `max-oldest`, `max-dlq`, `lost`, or `full`.
+        stage: Where; empty for `full`, which is of the server.
+        seen: Entries, seconds, or for `full` bytes; None where the server cannot tell.
+        limit: The bound, for `full` the server's maxmemory; None for `lost`.
         text: The sentence for people.
     """
 
@@ -45,8 +47,8 @@ class Bounds:
     dlq: int | None = None
 
     def breaches(self, status: PipelineStatus) -> tuple[Breach, ...]:
-        """List what is passed; a stage that lost its place is listed whatever the bounds are."""
-        return tuple(breach for stage in status.stages for breach in self._of(stage))
+        """List what is passed; a full server and a stage that lost its place whatever the bounds are."""
+        return (*_full(status), *(breach for stage in status.stages for breach in self._of(stage)))
 
     def _of(self, stage: StageStatus) -> Iterator[Breach]:
         name = stage.name
@@ -74,3 +76,21 @@ class Bounds:
                 *("max-dlq", name, stage.dead, self.dlq),
                 f"stage {name!r}: {stage.dead:,} dead letters; --max-dlq is {self.dlq:,}",
             )
+
+
+def _full(status: PipelineStatus) -> Iterator[Breach]:
+    memory = status.memory
+    if memory is None or not memory.is_full:
+        return
+    dead = [f"{stage.dead:,} of stage {stage.name!r}" for stage in status.stages if stage.dead]
+    if dead:
+        held = f"It holds dead letters, {', '.join(dead)}"
+        mend = "raise maxmemory, or `rsq-pipe dlq export` and then `rsq-pipe dlq purge` them"
+    else:
+        held = "No dead letters are shown here"
+        mend = "raise maxmemory, or let the stages work off what waits, or look at who else uses the server"
+    yield Breach(
+        *("full", "", memory.used, memory.limit),
+        f"the server is full, and what sources bring has to wait: {memory.used / _MIB:,.1f} MiB used of "
+        f"maxmemory {memory.limit / _MIB:,.1f} MiB. {held}: {mend}",
+    )

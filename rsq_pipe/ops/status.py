@@ -12,6 +12,7 @@ from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
+from rsq_pipe.streams.memory import Memory, memory_of
 from rsq_pipe.streams.snapshot import Snapshot, take
 
 State = Literal["ok", "new", "lost"]
@@ -75,6 +76,7 @@ class PipelineStatus:
         changed: Whether the file is another than the one that ran last.
         runs: Processes that run it now.
         stages: In the pipeline's order.
+        memory: How full the server is; None where it does not say.
     """
 
     pipeline: str
@@ -84,10 +86,18 @@ class PipelineStatus:
     changed: bool
     runs: tuple[str, ...]
     stages: tuple[StageStatus, ...]
+    memory: Memory | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether the server has no room for what the sources bring."""
+        return self.memory is not None and self.memory.is_full
 
     @property
     def drained(self) -> bool:
         """Whether nothing waits anywhere; dead letters wait for nobody."""
+        if self.full and self.runs:  # what waits is then in the hands of a source, where no stream shows it
+            return False
         return all(
             stage.lag == stage.pending == stage.retry == 0 and stage.state != "lost" for stage in self.stages
         )
@@ -112,7 +122,7 @@ class PipelineStatus:
 
     def document(self) -> dict[str, Any]:
         """Give the keys of `--json`, which stay as they are from one release to the next."""
-        return {**asdict(self), "drained": self.drained}
+        return {**asdict(self), "full": self.full, "drained": self.drained}
 
 
 async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
@@ -126,7 +136,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         ServerUnavailableError: The server cannot be reached.
 
     Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
-        ZRANGEBYSCORE.
+        ZRANGEBYSCORE; INFO, where the user may.
     """
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
@@ -156,6 +166,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         changed=shot.table.get("spec", graph.spec_hash) != graph.spec_hash,
         runs=tuple(runs),
         stages=tuple(stages),
+        memory=await memory_of(client, keys.meta),
     )
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 from rich.text import Text
 
 from tests.support.command_line import COMMAND, rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
+from tests.support.signals import eventually
 
 STAGES = """
     read: {source: {type: jsonl, path: in.jsonl}}
@@ -57,6 +59,16 @@ def seen(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool
     """Read what is printed until there is a document of the wanted kind; the test's timeout ends the wait."""
     assert process.stdout is not None
     return next(document for line in process.stdout if wanted(document := json.loads(line)))
+
+
+def looked(project: Project, server: StreamServer) -> dict[str, Any]:
+    done = rsq_pipe("status", project.path, "--json", "--redis", server.url, cwd=project.root)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def nothing_waits(document: dict[str, Any]) -> bool:
+    return all(stage["lag"] == stage["pending"] == stage["retry"] == 0 for stage in document["stages"])
 
 
 def printed_on_a_terminal(*words: str | Path, cwd: Path, **environ: str) -> list[str]:
@@ -126,6 +138,53 @@ def test_a_bound_that_is_passed_is_named_and_the_exit_code(
     assert done.returncode == code
     assert said in done.stdout
     assert done.stdout.count("!") == code
+
+
+def test_a_server_full_of_dead_letters_is_said_and_is_code_1_while_the_source_waits(
+    project: Project, own_server: StreamServer
+) -> None:
+    project.records(range(3_000), filler="x" * 1_000)
+    with StreamServer(own_server.binary, config={"maxmemory": "3mb"}) as small:
+        run = start("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=small.url)
+        try:
+            full = eventually(
+                lambda: found if (found := looked(project, small))["full"] and nothing_waits(found) else None,
+                timeout=30,
+                what="the server is full and all that had room is settled",
+            )
+            once = rsq_pipe("status", project.path, "--redis", small.url, cwd=project.root)
+        finally:
+            run.send_signal(signal.SIGTERM)
+            run.communicate(timeout=20)
+
+    assert full is not None
+    assert (len(full["runs"]), full["drained"]) == (1, False)
+    assert [breach["bound"] for breach in full["breaches"]] == ["full"]
+    assert once.returncode == 1, once.stdout
+    assert "drained" not in once.stdout
+    assert "! the server is full" in once.stdout
+    assert "of stage 'odd'" in once.stdout
+
+
+def test_a_user_who_may_not_ask_for_the_memory_sees_the_rest(
+    finished: Project, own_server: StreamServer
+) -> None:
+    _allow(own_server, "ACL", "SETUSER", "looks", "on", ">secret", "~*", "+@all", "-info")
+
+    done = rsq_pipe("status", finished.path, "--json", "--redis", _as_user(own_server), cwd=finished.root)
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["memory"], document["full"]) == (None, False)
+
+
+def _allow(server: StreamServer, *words: str) -> None:
+    with Redis(unix_socket_path=str(server.socket)) as admin:
+        admin.execute_command(*words)
+
+
+def _as_user(server: StreamServer) -> str:
+    return server.tcp_url.replace("//", "//looks:secret@")
 
 
 def test_a_breach_stands_in_the_json_document(finished: Project, server: StreamServer) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import COUNTERS, PipelineStatus, StageStatus
+from rsq_pipe.streams.memory import Memory
 
 STAGE = StageStatus(
     *("price", "map", "ok"),
@@ -62,6 +63,42 @@ def test_a_stage_that_lost_its_place_needs_no_bound() -> None:
     (breach,) = Bounds().breaches(status(state="lost", lag=None))
 
     assert breach.bound == "lost"
+
+
+FULL = Memory(used=3_000_000, limit=3_145_728, evicts=False)
+
+
+def test_a_full_server_needs_no_bound_and_says_what_holds_it() -> None:
+    (breach,) = Bounds().breaches(replace(status(), memory=FULL))
+
+    assert (breach.bound, breach.stage, breach.seen, breach.limit) == ("full", "", 3_000_000, 3_145_728)
+    assert "2 of stage 'price'" in breach.text
+    assert "raise maxmemory" in breach.text
+    assert "rsq-pipe dlq purge" in breach.text
+
+
+@pytest.mark.parametrize(
+    ("memory", "full"),
+    [
+        (Memory(used=100 << 20, limit=0, evicts=False), False),
+        (Memory(used=100 << 20, limit=100 << 20, evicts=False), True),
+        (Memory(used=100 << 20, limit=100 << 20, evicts=True), False),
+        (Memory(used=95 << 20, limit=100 << 20, evicts=False), True),
+        (Memory(used=94 << 20, limit=100 << 20, evicts=False), False),
+    ],
+    ids=["no limit", "at the limit", "evicts", "no room for a batch", "room"],
+)
+def test_a_server_is_full_where_a_batch_has_no_room(memory: Memory, full: bool) -> None:
+    assert memory.is_full is full
+    assert bool(Bounds().breaches(replace(status(), memory=memory))) is full
+
+
+@pytest.mark.parametrize(("runs", "drained"), [(("a",), False), ((), True)], ids=["running", "not running"])
+def test_a_run_on_a_full_server_is_never_drained(runs: tuple[str, ...], drained: bool) -> None:
+    empty = status(lag=0, pending=0, retry=0)
+
+    assert replace(empty, runs=("a",)).drained
+    assert replace(empty, runs=runs, memory=FULL).drained is drained
 
 
 def test_rates_are_records_between_two_looks() -> None:

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 
 from rsq_pipe.cli.dlq_console import console, failures, letters, remark
 from rsq_pipe.cli.dlq_request import DlqRequest
-from rsq_pipe.cli.errors import DONE
+from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.ops.plan import Plan
 from rsq_pipe.ops.progress import Progress
 
@@ -58,9 +58,13 @@ async def carry_out(
             report(request, plan, progress)
     elif request.as_json:
         report(request, plan, progress)
-    else:
+    elif dry_run:
         console().print(f"{request.pipeline}: {letters(plan.count)} would be {done}; nothing was done")
-    return INTERRUPTED if progress.stopping.is_set() else DONE
+    else:
+        console().print(f"{request.pipeline}: {letters(0)} {done}")
+    if progress.stopping.is_set():
+        return INTERRUPTED
+    return FAILED if plan.missing and not plan.count else DONE
 
 
 def tell_untouched(progress: Progress) -> None:
@@ -87,6 +91,9 @@ def _show(plan: Plan, *, as_json: bool) -> None:
         screen.print(failures(plan.groups, screen))
     for left in plan.left:
         remark(f"{left.count:,} of stage {left.stage} cannot go: {left.why}")
+    if missing := sum(plan.missing.values()):
+        are = "is" if missing == 1 else "are"
+        remark(f"{missing:,} of the dead letters named {are} not in the queue (any more)")
 
 
 async def _watched(work: Coroutine[Any, Any, None], progress: Progress, count: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import rich_click as click
@@ -78,6 +78,13 @@ def tell_passed_over(sieve: Sieve) -> None:
     """Tell of dead letters that `--where` could not be asked of, so that a misspelt field is found."""
     if sieve.passed_over:
         remark(f"{letters(sieve.passed_over)} passed over, since --where has no value: {sieve.why}")
+
+
+def tell_none(pipeline: str, stages: Sequence[str], total: int) -> None:
+    """Tell that nothing was found: because nothing matches, or because nothing is there."""
+    what = f"no dead letter matches, of {total:,}" if total else "no dead letters"
+    where = f" of stage {', '.join(stages)}" if stages else ""
+    console().print(printable(f"{pipeline}: {what}{where}"))
 
 
 def letters(count: int) -> str:

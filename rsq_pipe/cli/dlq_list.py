@@ -7,7 +7,7 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, failures, letters, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, failures, letters, tell_none, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.failure_groups import FailureGroup, FailureGroups
@@ -23,7 +23,7 @@ def command(request: DlqRequest) -> None:
     PIPELINE is its file, or its name together with --redis. Numbers and ids in messages are shown as #.
     """
     with request.server() as address:
-        groups = asyncio.run(_grouped(request, address))
+        groups, there = asyncio.run(_grouped(request, address))
     if request.as_json:
         for group in groups:
             sys.stdout.write(json_line(_document(group)))
@@ -32,17 +32,19 @@ def command(request: DlqRequest) -> None:
         screen.print(failures(groups, screen))
         screen.print(f"\n{letters(groups.total)}; `rsq-pipe dlq show` prints one by its example's name")
     else:
-        console().print(f"{request.pipeline}: no dead letters")
+        tell_none(request.pipeline, request.selection.stages, there)
 
 
-async def _grouped(request: DlqRequest, address: str) -> FailureGroups:
+async def _grouped(request: DlqRequest, address: str) -> tuple[FailureGroups, int]:
+    """Group what matches, and count what is there."""
     groups = FailureGroups()
     async with request.letters(address) as found:
         async for page in found.pages():
             for letter in page.letters:
                 groups.add(letter)
+        there = await found.total()
     tell_passed_over(found.sieve)
-    return groups
+    return groups, there
 
 
 def _document(group: FailureGroup) -> dict[str, object]:

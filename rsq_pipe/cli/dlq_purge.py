@@ -55,10 +55,12 @@ async def _purge(request: DlqRequest, address: str, *, dry_run: bool, yes: bool)
 
 def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
     if request.as_json:
-        for stage, count in planned(plan).items():
+        counts = planned(plan)
+        for stage in dict.fromkeys([*counts, *plan.missing]):
             done = progress.stages.get(stage, Removed())
-            counts = {"deleted": done.removed, "held": done.held, "gone": done.gone}
-            sys.stdout.write(json_line({"stage": stage, "planned": count, **counts}))
+            untouched = {"held": done.held, "gone": done.gone, "missing": plan.missing.get(stage, 0)}
+            document = {"stage": stage, "planned": counts[stage], "deleted": done.removed, **untouched}
+            sys.stdout.write(json_line(document))
         return
     console().print(f"{request.pipeline}: {letters(progress.total.removed)} deleted")
     tell_untouched(progress)

@@ -116,7 +116,7 @@ def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
 def _documents(plan: Plan, progress: Progress) -> Iterator[dict[str, object]]:
     counts = planned(plan)
     left = {one.stage: one for one in plan.left}
-    for stage in dict.fromkeys([*counts, *left]):
+    for stage in dict.fromkeys([*counts, *left, *plan.missing]):
         done = progress.stages.get(stage, Removed())
         yield {
             "stage": stage,
@@ -124,6 +124,7 @@ def _documents(plan: Plan, progress: Progress) -> Iterator[dict[str, object]]:
             "moved": done.removed,
             "held": done.held,
             "gone": done.gone,
+            "missing": plan.missing.get(stage, 0),
             "left": left[stage].count if stage in left else 0,
             "why": left[stage].why if stage in left else "",
         }

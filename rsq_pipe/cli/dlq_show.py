@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import rich_click as click
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import console, moment, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, moment, tell_none, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import escaped, json_line, printable
 from rsq_pipe.errors import ReplayError
@@ -36,22 +36,24 @@ def command(request: DlqRequest, name: str | None) -> None:
         letter = parse_name(name)
         request = request.only(names=(letter,)) if letter else request.only(rid=name)
     with request.server() as address:
-        shown = asyncio.run(_show(request, address))
+        shown, there = asyncio.run(_show(request, address))
     if not shown and name:
         raise ReplayError(f"pipeline {request.pipeline!r} has no dead letter {name!r}", dead_letter=name)
     if not shown and not request.as_json:
-        console().print(f"{request.pipeline}: no dead letters")
+        tell_none(request.pipeline, request.selection.stages, there)
 
 
-async def _show(request: DlqRequest, address: str) -> int:
+async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
+    """Print what matches; return how many these are, and how many are there."""
     shown = 0
     async with request.letters(address) as found:
         async for page in found.pages():
             for letter in page.letters:
                 _print(request, found, letter, first=not shown)
                 shown += 1
+        there = await found.total()
     tell_passed_over(found.sieve)
-    return shown
+    return shown, there
 
 
 def _print(request: DlqRequest, found: DeadLetters, letter: DeadLetter, *, first: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_queue import DeadLetterQueue, find_queues
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.ops.selection import Selection, Sieve
+from rsq_pipe.ops.selection import LetterName, Selection, Sieve
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
@@ -77,10 +78,36 @@ class DeadLetters:
                 if self.sieve.is_full:
                     return
 
+    async def missing(self) -> Counter[str]:
+        """
+        Count what was named and stands in no queue (any more), by the stage it was named with.
+
+        Redis: as `pages`.
+        """
+        stages = self._selection.stages
+        names = {name for name in self._selection.names if not stages or name.stage in ("", *stages)}
+        if not names:
+            return Counter()
+        named = DeadLetters(self.client, self.queues, Selection(names=tuple(names)), self.payloads)
+        async for page in named.pages():
+            for letter in page.letters:
+                names -= {LetterName(letter.id), LetterName(letter.id, letter.stage)}
+        return Counter(name.stage for name in names)
+
+    async def total(self) -> int:
+        """
+        Count the dead letters of the stages asked for, whether they match or not.
+
+        Redis: XLEN per stage.
+        """
+        execute = self.client.channel.execute
+        return sum([await execute("XLEN", queue.key, key=queue.key) for queue in self.queues])
+
     async def _read(self, queue: DeadLetterQueue) -> AsyncIterator[list[DeadLetter]]:
         names = self._selection.names
         if names:
-            ids = list(dict.fromkeys(name.id for name in names if name.stage in ("", queue.stage)))
+            mine = (name for name in names if name.stage in ("", queue.stage))
+            ids = list(dict.fromkeys(name.id for name in mine if self._is_recent(name)))
             for at in range(0, len(ids), PAGE):
                 yield await self._named(queue, ids[at : at + PAGE])
             return
@@ -91,6 +118,10 @@ class DeadLetters:
             if len(letters) < PAGE:
                 return
             start = f"({letters[-1].id}"
+
+    def _is_recent(self, name: LetterName) -> bool:
+        since = self._selection.since
+        return since is None or int(name.id.split("-")[0]) >= round(since * 1000)
 
     async def _range(self, queue: DeadLetterQueue, start: str) -> list[DeadLetter]:
         reply = await self.client.channel.execute(

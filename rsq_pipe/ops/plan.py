@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rsq_pipe.ops.failure_groups import FailureGroup
 
@@ -32,10 +32,12 @@ class Plan:
     Args:
         groups: What would go, by stage and error.
         left: What would stay.
+        missing: How many were named and are not there (any more), by the stage they were named with.
     """
 
     groups: Sequence[FailureGroup]
     left: Sequence[Left] = ()
+    missing: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

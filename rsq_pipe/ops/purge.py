@@ -15,7 +15,7 @@ async def plan_purge(letters: DeadLetters) -> Plan:
     async for page in letters.pages():
         for letter in page.letters:
             groups.add(letter)
-    return Plan(tuple(groups))
+    return Plan(tuple(groups), missing=await letters.missing())
 
 
 async def purge(letters: DeadLetters, progress: Progress) -> None:

@@ -43,7 +43,7 @@ async def plan_replay(letters: DeadLetters, mending: Mending) -> Plan:
     left = [Left(stage, count, reasons[stage]) for stage, count in counts.items()]
     if left and not groups.total:
         raise ReplayError("; ".join(one.why for one in left))
-    return Plan(tuple(groups), left)
+    return Plan(tuple(groups), left, await letters.missing())
 
 
 async def replay(

@@ -248,7 +248,7 @@ def test_a_dry_run_does_nothing(looked_at: Shop) -> None:
 def test_purge_deletes_what_is_chosen_and_says_how_many(failed: Shop) -> None:
     documents = failed.documents("purge", "--where", "n < 500", "--yes")
 
-    assert documents == [{"stage": "price", "planned": 5, "deleted": 5, "held": 0, "gone": 0}]
+    assert documents == [{"stage": "price", "planned": 5, "deleted": 5, "held": 0, "gone": 0, "missing": 0}]
     assert failed.length("price:dlq") == 5
 
 
@@ -328,6 +328,53 @@ def test_a_mended_file_without_a_dead_letter_moves_nothing(looked_at: Shop, held
     assert done.returncode == 2
     assert "none.jsonl holds no dead letter" in done.stderr
     assert looked_at.length("price:dlq") == 10
+
+
+def test_dead_letters_of_a_file_that_were_replayed_before_are_told_of(failed: Shop) -> None:
+    failed.dlq("export", "--limit", "4", "--output", "four.jsonl")
+    failed.dlq("replay", "--edit", "four.jsonl", "--limit", "3", "--yes")
+
+    rest = failed.dlq("replay", "--edit", "four.jsonl", "--yes")
+    again = failed.dlq("replay", "--edit", "four.jsonl", "--yes")
+    for_programs = failed.dlq("replay", "--edit", "four.jsonl", "--yes", "--json")
+
+    assert (rest.returncode, again.returncode, for_programs.returncode) == (0, 1, 1)
+    assert "1 dead letter replayed" in rest.stdout
+    assert "3 of the dead letters named are not in the queue (any more)" in rest.stderr
+    assert "0 dead letters replayed\n" in again.stdout
+    assert "4 of the dead letters named are not in the queue (any more)" in again.stderr
+    (document,) = (json.loads(line) for line in for_programs.stdout.splitlines())
+    assert (document["stage"], document["moved"], document["missing"]) == ("price", 0, 4)
+
+
+@on_one_server
+def test_a_named_dead_letter_that_other_options_leave_out_is_not_missing(looked_at: Shop) -> None:
+    exported = looked_at.dlq("export").stdout
+    (looked_at.root / "ten.jsonl").write_text(exported)
+
+    for words in (["--where", "n < 0"], ["--stage", "read"], ["--since", "2999-01-01"]):
+        done = looked_at.dlq("replay", "--edit", "ten.jsonl", "--yes", *words)
+        assert (done.returncode, done.stderr) == (0, ""), words
+        assert "0 dead letters replayed\n" in done.stdout
+
+
+@on_one_server
+@pytest.mark.parametrize("verb", ["replay", "purge"])
+def test_a_dead_letter_that_is_named_and_nowhere_is_a_failure(looked_at: Shop, verb: str) -> None:
+    for words in (["--id", "1-1"], ["--id", "price/1-1", "--dry-run"], ["--id", "nowhere/1-1"]):
+        done = looked_at.dlq(verb, "--yes", *words)
+        assert done.returncode == 1
+        assert "1 of the dead letters named is not in the queue (any more)" in done.stderr
+
+
+@on_one_server
+def test_a_choice_that_nothing_matches_is_told_from_an_empty_queue(looked_at: Shop) -> None:
+    for words in (["--id", "1-1"], ["--where", "n < 0"], ["--since", "2999-01-01"]):
+        for verb in ("list", "show"):
+            done = looked_at.dlq(verb, *words)
+            said = f"{looked_at.pipeline}: no dead letter matches, of 10\n"
+            assert (done.returncode, done.stdout) == (0, said)
+    assert looked_at.dlq("list", "--stage", "read").stdout.endswith(": no dead letters of stage read\n")
 
 
 @on_one_server

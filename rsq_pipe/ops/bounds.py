@@ -17,10 +17,10 @@ class Breach:
     Name a bound that is passed, or why a stage or the whole pipeline cannot go on.
 
     Args:
-        bound: `max-lag`, `max-oldest`, `max-dlq`, `lost`, or `full`.
-        stage: Where; empty for `full`, which is of the server.
+        bound: `max-lag`, `max-oldest`, `max-dlq`, `lost`, `full`, or `never-ran`.
+        stage: Where; empty for `full` and `never-ran`, which are of no stage.
         seen: Entries, seconds, or for `full` bytes; None where the server cannot tell.
-        limit: The bound, for `full` the server's maxmemory; None for `lost`.
+        limit: The bound, for `full` the server's maxmemory; None for `lost` and `never-ran`.
         text: The sentence for people.
     """
 
@@ -47,7 +47,14 @@ class Bounds:
     dlq: int | None = None
 
     def breaches(self, status: PipelineStatus) -> tuple[Breach, ...]:
-        """List what is passed; a full server and a stage that lost its place whatever the bounds are."""
+        """
+        List what is passed.
+
+        A full server and a stage that lost its place are listed whatever the bounds are; a pipeline that
+        never ran where somebody watches its bounds is: a probe of a wrong or flushed server is not green.
+        """
+        if not status.ran and self != Bounds():
+            return (*_full(status), _never_ran(status))
         return (*_full(status), *(breach for stage in status.stages for breach in self._of(stage)))
 
     def _of(self, stage: StageStatus) -> Iterator[Breach]:
@@ -76,6 +83,15 @@ class Bounds:
                 *("max-dlq", name, stage.dead, self.dlq),
                 f"stage {name!r}: {stage.dead:,} dead letters; --max-dlq is {self.dlq:,}",
             )
+
+
+def _never_ran(status: PipelineStatus) -> Breach:
+    where = f"on {status.server}" if status.server else "on the embedded server"
+    return Breach(
+        *("never-ran", "", None, None),
+        f"no bound can be measured: pipeline {status.pipeline!r} never ran {where}, or that was flushed "
+        "since; look at the address (--redis, RSQ_PIPE_REDIS), or start `rsq-pipe run`",
+    )
 
 
 def _full(status: PipelineStatus) -> Iterator[Breach]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from rsq_pipe.errors import SettleError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.stats import GroupInfo, group_info
@@ -80,8 +81,25 @@ async def take(
 
 async def _transaction(client: StreamClient, commands: Sequence[Command], *, key: str) -> list[Any]:
     replies = await client.channel.exchange([["MULTI"], *commands, ["EXEC"]], key=key)
+    if isinstance(replies[-1], ResponseError):
+        _refused(commands, replies[1:-1], client.channel.address)
     result: list[Any] = checked(replies[-1], client.channel.address)
     return result
+
+
+def _refused(commands: Sequence[Command], queued: Sequence[Any], address: str) -> None:
+    """Raise what was refused while it was queued: EXEC says only that something was."""
+    for command, reply in zip(commands, queued, strict=True):
+        if not isinstance(reply, ResponseError):
+            continue
+        key = command[2] if command[0] == "XINFO" else command[1]
+        if "access a key" in str(reply):
+            raise SettleError(
+                f"this user may not use the key {key!r} on server {address}: {reply}; give it the key's "
+                "pattern with ACL SETUSER; `rsq-pipe doctor --redis URL` says what a pipeline needs",
+                reply=str(reply),
+            ) from reply
+        checked(reply, address)
 
 
 async def _newest(client: StreamClient, streams: Sequence[str], *, key: str) -> dict[str, str]:

@@ -91,6 +91,19 @@ def test_an_embedded_server_that_was_never_started_is_not_started_to_look(projec
     assert list((project.root / ".rsq").iterdir()) == []
 
 
+def test_a_probe_of_a_server_the_pipeline_never_ran_on_is_code_1_and_without_a_bound_0(
+    project: Project, server: StreamServer
+) -> None:
+    words = ("status", project.path, "--redis", server.url)
+
+    probe = rsq_pipe(*words, "--max-lag", "100", cwd=project.root)
+    look = rsq_pipe(*words, cwd=project.root)
+
+    assert (probe.returncode, look.returncode) == (1, 0)
+    assert "! no bound can be measured" in probe.stdout
+    assert look.stdout == f"{project.pipeline}: never ran on {server.url}\n"
+
+
 def test_an_embedded_server_that_has_ended_is_started_to_see_what_is_left(project: Project) -> None:
     rsq_pipe("run", project.path, cwd=project.root)
 
@@ -185,6 +198,22 @@ def _allow(server: StreamServer, *words: str) -> None:
 
 def _as_user(server: StreamServer) -> str:
     return server.tcp_url.replace("//", "//looks:secret@")
+
+
+def test_a_user_of_other_keys_is_told_which_key_and_what_to_do(
+    finished: Project, own_server: StreamServer
+) -> None:
+    _allow(own_server, "ACL", "SETUSER", "looks", "on", ">secret", "~other:*", "+@all")
+
+    done = rsq_pipe("status", finished.path, "--redis", _as_user(own_server), cwd=finished.root)
+
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "may not use the key" in said
+    assert f"{{{finished.pipeline}}}:" in said
+    assert "rsq-pipe doctor --redis URL" in said
+    assert "EXECABORT" not in said
+    assert "secret" not in said
 
 
 def test_a_breach_stands_in_the_json_document(finished: Project, server: StreamServer) -> None:

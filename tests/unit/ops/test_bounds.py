@@ -93,6 +93,17 @@ def test_a_server_is_full_where_a_batch_has_no_room(memory: Memory, full: bool) 
     assert bool(Bounds().breaches(replace(status(), memory=memory))) is full
 
 
+@pytest.mark.parametrize("bounds", [Bounds(lag=5), Bounds(oldest=1.0), Bounds(dlq=0)], ids=str)
+def test_a_pipeline_that_never_ran_holds_no_bound_and_is_no_breach_without_one(bounds: Bounds) -> None:
+    never = replace(status(state="new", lag=0, oldest_seconds=None, dead=0), ran=False)
+
+    (breach,) = bounds.breaches(never)
+
+    assert (breach.bound, breach.stage) == ("never-ran", "")
+    assert "db:6379" in breach.text
+    assert not Bounds().breaches(never)
+
+
 @pytest.mark.parametrize(("runs", "drained"), [(("a",), False), ((), True)], ids=["running", "not running"])
 def test_a_run_on_a_full_server_is_never_drained(runs: tuple[str, ...], drained: bool) -> None:
     empty = status(lag=0, pending=0, retry=0)

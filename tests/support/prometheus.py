@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -53,6 +54,7 @@ class Prometheus:
         )
         Thread(target=self._listen, daemon=True).start()
         self._url = eventually(self._listening, timeout=20, what="Prometheus names its address")
+        eventually(self._is_ready, timeout=30, what="Prometheus is ready")  # until then it answers with 503
         return self
 
     def __exit__(
@@ -73,6 +75,13 @@ class Prometheus:
             )
             for item in found
         }
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.URLError:
+            return False
 
     def _listen(self) -> None:
         assert self._process.stderr is not None

@@ -38,6 +38,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
         An error of our hierarchy, to be raised `from exc`.
     """
     text = str(exc) or type(exc).__name__
+    why = text.rstrip(".")  # more of a sentence follows
     match exc:
         case (
             vendor.AuthenticationError()
@@ -54,9 +55,9 @@ def translate(exc: BaseException, address: str) -> StreamError:
         case vendor.MaxConnectionsError():
             return ServerUnavailableError(f"server {address}: no connection is free: {text}", address=address)
         case vendor.ConnectionError() | vendor.InvalidResponse() | vendor.ClusterError() | OSError():
-            return ServerUnavailableError(f"server {address} is not reachable: {text}", address=address)
+            return ServerUnavailableError(f"server {address} is not reachable: {why}", address=address)
         case vendor.RedisClusterException():
-            return ServerUnavailableError(f"cluster {address} is not reachable: {text}", address=address)
+            return ServerUnavailableError(f"cluster {address} is not reachable: {why}", address=address)
         case vendor.ResponseError():
             # redis-py takes the code off the replies it has a class for.
             code = getattr(exc, "status_code", None)

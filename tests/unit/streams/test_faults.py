@@ -132,3 +132,9 @@ def test_a_login_refused_while_connecting_is_not_an_unreachable_server(text: str
 
     assert isinstance(error, LoginError)
     assert not error.retryable
+
+
+def test_a_vendors_full_stop_does_not_end_up_in_the_middle_of_a_sentence() -> None:
+    error = translate(vendor.ConnectionError("Connection closed by server."), "h:1")
+
+    assert str(error) == "server h:1 is not reachable: Connection closed by server"

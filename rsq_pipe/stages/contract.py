@@ -102,7 +102,7 @@ class Contract:
                 record: Any = value.model_dump(mode="json")
             else:
                 record = msgspec.to_builtins(value, str_keys=True, enc_hook=_dump_inner)
-        except (TypeError, ValueError, NotImplementedError) as exc:
+        except (TypeError, ValueError) as exc:
             raise self.error(f"returned {_kind(value)} that cannot be encoded: {exc}") from exc
         if not isinstance(record, dict):
             raise self.error(f"returned {_kind(value)}, which is not encoded as a dict; return {ALLOWED}")
@@ -118,7 +118,7 @@ def _is_model(value: Any) -> bool:
 def _dump_inner(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    raise NotImplementedError(f"a value of type {type(value).__name__} has no form in JSON")
+    raise TypeError(f"a value of type {type(value).__name__} has no form in JSON")
 
 
 def _kind(value: Any) -> str:

@@ -14,7 +14,7 @@ LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 UNTOLD = 256
-"""Batches noted at most before the SDK is told of them: one by one, each costs 8 times as much."""
+"""Batches noted at most before the SDK is told of them: one by one, each costs 78 us, in a row 10."""
 
 _COUNTERS = ("in", "out", "dropped", "retried", "dead")
 

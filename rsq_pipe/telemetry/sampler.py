@@ -11,8 +11,8 @@ from rsq_pipe.spec.sampling import Sampling
 from rsq_pipe.telemetry.trace_context import TraceContext
 
 BUNCH = 0.5
-"""Seconds for which traces are saved up where records come faster than they may be traced. A batch with one
-traced record costs nearly what one with five does, so spread evenly the same traces would cost more."""
+"""Seconds for which traces are saved up where records come faster than they may be traced: a batch with a
+traced record has a span of its own as well, so five records in one batch cost less than five in five."""
 
 _LAST_64 = (1 << 64) - 1
 

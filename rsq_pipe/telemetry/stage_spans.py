@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from opentelemetry.context import Context
@@ -113,14 +113,8 @@ class StageSpans(StageObserver):
         context = read(headers)
         if context is None and not self._sampler.starts_traces:
             return letter
-        attributes: dict[str, Value] = {
-            **self._facts,
-            "messaging.destination.name": entry.stream,
-            "messaging.message.id": entry.id,
-            "rsq.rid": headers.get("rid", f"{entry.stream}:{entry.id}")[:MAX_TEXT],
-            "rsq.delivery_count": entry.deliveries,
-            "rsq.dead_letter.reason": headers.get("dlq-reason", ""),
-        }
+        attributes = self._about(entry, headers)
+        attributes["rsq.dead_letter.reason"] = headers.get("dlq-reason", "")
         span = start(
             *(self._tracer, self._name, SpanKind.CONSUMER, context),
             attributes=attributes,
@@ -202,15 +196,8 @@ class StageSpans(StageObserver):
     def _start(self, message: StreamMessage, parent: TraceContext | None) -> StreamMessage:
         """Start a record's span, and return the record with the span's context in its headers."""
         headers = dict(message.headers)
-        attributes: dict[str, Value] = {
-            **self._facts,
-            "messaging.destination.name": message.stream,
-            "messaging.message.id": message.id,
-            "rsq.rid": headers.get("rid", f"{message.stream}:{message.id}")[:MAX_TEXT],
-            "rsq.attempt": message.attempts + 1,
-            "rsq.delivery_count": message.delivery_count,
-            "rsq.wait_ms": self._waited(message),
-        }
+        attributes = self._about(Entry(message.stream, message.id, message.delivery_count), headers)
+        attributes |= {"rsq.attempt": message.attempts + 1, "rsq.wait_ms": self._waited(message)}
         links = [Link(self._batch.get_span_context(), {"rsq.link": "batch"})] if self._batch else []
         old = read_parent(headers.pop(REPLAY_LINK, ""))
         if old is not None:
@@ -227,6 +214,16 @@ class StageSpans(StageObserver):
         self._open[message.stream, message.id] = span
         headers.pop(STATE, None)
         return replace(message, headers=headers | span.context.headers)
+
+    def _about(self, entry: Entry, headers: Mapping[str, str]) -> dict[str, Value]:
+        """Say which record a span is of."""
+        return {
+            **self._facts,
+            "messaging.destination.name": entry.stream,
+            "messaging.message.id": entry.id,
+            "rsq.rid": headers.get("rid", f"{entry.stream}:{entry.id}")[:MAX_TEXT],
+            "rsq.delivery_count": entry.deliveries,
+        }
 
     def _start_batch(self, parents: Sequence[tuple[StreamMessage, TraceContext]]) -> Span:
         links = [

@@ -35,6 +35,16 @@ def committed(sink: Make, batch: Batch) -> str:
     return position
 
 
+@pytest.fixture
+def moved_away(path: Path, committed: str, sink: Make) -> str:
+    """The position stored for a new file, empty yet, after the one with record 1 was moved to `x.jsonl.1`."""
+    rename(path)
+    made = sink("jsonl", path="x.jsonl")
+    position = made.open(committed)
+    made.close()
+    return position
+
+
 def rename(path: Path) -> None:
     path.rename(f"{path}.1")
 
@@ -131,41 +141,32 @@ def test_file_that_was_rotated_away_begins_anew_with_a_warning(
 
 
 def test_file_that_comes_back_before_anything_was_committed_goes_on(
-    path: Path, committed: str, sink: Make, batch: Batch
+    path: Path, committed: str, moved_away: str, sink: Make, batch: Batch
 ) -> None:
-    rename(path)
-    while_gone = sink("jsonl", path="x.jsonl")
-    position = while_gone.open(committed)
-    while_gone.close()
     Path(f"{path}.1").rename(path)
 
     back = sink("jsonl", path="x.jsonl")
-    assert back.open(position) == committed
+    assert back.open(moved_away) == committed
     back.write(batch({"id": 2}))
 
     assert path.read_text() == '{"id":1}\n{"id":2}\n'
 
 
 def test_what_a_killed_writer_left_in_the_new_file_is_cut_off_and_the_former_one_still_known(
-    path: Path, committed: str, sink: Make
+    path: Path, moved_away: str, sink: Make
 ) -> None:
-    rename(path)
-    killed = sink("jsonl", path="x.jsonl")
-    position = killed.open(committed)
-    killed.close()
     path.write_text('{"id":2}\n')
 
-    assert sink("jsonl", path="x.jsonl").open(position) == position
+    assert sink("jsonl", path="x.jsonl").open(moved_away) == moved_away
 
     assert path.read_text() == ""
 
 
 def test_file_that_comes_back_after_something_was_committed_is_an_error(
-    path: Path, committed: str, sink: Make, batch: Batch
+    path: Path, moved_away: str, sink: Make, batch: Batch
 ) -> None:
-    rename(path)
     made = sink("jsonl", path="x.jsonl")
-    made.open(committed)
+    made.open(moved_away)
     position = made.write(batch({"id": 22})).position
     made.close()
     Path(f"{path}.1").replace(path)

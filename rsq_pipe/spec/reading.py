@@ -84,13 +84,29 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:
 def _check_depth(file: str, text: str) -> None:
     """Refuse deep nesting before nodes are made: the C library makes them by recursion, and would crash."""
     depth = 0
-    for event in yaml.parse(text, Loader=CCoreLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            mark = event.start_mark
-            assert mark is not None
-            what = f"the file is deeper than {MAX_DEPTH} levels"
-            raise SpecSyntaxError(Problem(file, mark.line + 1, mark.column + 1, "", what, "write it flatter"))
+    try:
+        for event in yaml.parse(text, Loader=CCoreLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                mark = event.start_mark
+                assert mark is not None
+                raise _too_deep(file, mark.line, mark.column)
+    except yaml.MarkedYAMLError as exc:
+        # Newer releases of the C library refuse deep brackets themselves, in words of their own, before the
+        # first event of them arrives.
+        refused = exc.problem_mark
+        if refused is not None and _open_brackets(text[: refused.index]) > MAX_DEPTH:
+            raise _too_deep(file, refused.line, refused.column) from exc
+        raise
+
+
+def _too_deep(file: str, line: int, column: int) -> SpecSyntaxError:
+    what = f"the file is deeper than {MAX_DEPTH} levels"
+    return SpecSyntaxError(Problem(file, line + 1, column + 1, "", what, "write it flatter"))
+
+
+def _open_brackets(text: str) -> int:
+    return sum(text.count(opening) for opening in "[{") - sum(text.count(closing) for closing in "]}")
 
 
 def _at(text: str, line: int, column: int) -> str:

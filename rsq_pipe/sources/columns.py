@@ -7,6 +7,7 @@ from typing import Any
 
 from rsq_pipe.sources.field_types import PARSERS, FieldType
 from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams.unique_keys import repeated, shown
 
 
 class Columns:
@@ -69,11 +70,11 @@ def _check(header: Sequence[str], types: Mapping[str, FieldType]) -> None:
         raise ValueError("the file does not begin with a header line")
     if "" in header:
         raise ValueError(f"column {header.index('') + 1} of the header has no name")
-    for name in header:
-        if header.count(name) > 1:
-            raise ValueError(f"the header names column {name!r} twice")
+    names = frozenset(header)
+    if len(names) < len(header):
+        raise ValueError(f"the header names column {shown(repeated(header))} twice")
     for name in types:
-        if name not in header:
+        if name not in names:
             raise ValueError(
                 f"`types` names a column {name!r} that the header has not; {suggest(name, header)}"
             )

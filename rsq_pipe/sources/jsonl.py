@@ -16,6 +16,7 @@ from rsq_pipe.sources.files import Files
 from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.settings import ChunkBytes, MaxLine, Paths
 from rsq_pipe.sources.source import Arrival, Chunk
+from rsq_pipe.streams.unique_keys import unique_keys
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -85,16 +86,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     # The parser lets the last of two equal keys win, in silence. A lost key is two quotes lost, and nothing
     # else changes their number, except a quote spelled \u0022: equal numbers prove that no key was lost.
     if raw.count(b'"') != _encode(record).count(b'"') or b"\\u0022" in raw:
-        json.loads(raw, object_pairs_hook=_unique_keys)
-    return record
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} stands in one object twice")
+        json.loads(raw, object_pairs_hook=unique_keys)
     return record
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST = 30
+"""Names that a message lists."""
+
 
 def near(word: str, choices: Iterable[str]) -> str | None:
     """Find the choice that looks most like a word, or None."""
@@ -20,7 +23,13 @@ def suggest(word: str, choices: Iterable[str], *, otherwise: str = "") -> str:
         return f"did you mean {match!r}?"
     if otherwise:
         return otherwise
-    return f"use {one_of(known)}" if known else ""
+    return f"use {one_of(_first(known))}" if known else ""
+
+
+def _first(names: list[str]) -> list[str]:
+    """Keep a list readable: a csv header may hold thousands of names."""
+    more = len(names) - MOST
+    return [*names[:MOST], f"one of {more:,} others"] if more > 1 else names
 
 
 def one_of(names: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import msgpack
 import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
+from rsq_pipe.streams.unique_keys import unique_keys
 
 _SPACED = re.compile(rb"[ \t\r\n]:")
 
@@ -76,7 +77,7 @@ class MsgpackSerializer:
     """
 
     def __init__(self, *, strict: bool = True) -> None:
-        self._hook = _unique if strict else None
+        self._hook = unique_keys if strict else None
 
     def encode(self, data: Any) -> bytes:
         """Encode a dict as msgpack."""
@@ -154,18 +155,9 @@ def _keys(value: Any) -> int:
 def _refuse_duplicates(raw: bytes) -> None:
     """Raise DecodeError if an object names a key twice; the count that led here errs on text with `":`."""
     try:
-        json.loads(raw, object_pairs_hook=_unique)
+        json.loads(raw, object_pairs_hook=unique_keys)
     except ValueError as exc:
         raise DecodeError(f"the data is not a JSON object: {exc}", raw) from exc
-
-
-def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands in it twice")
-    return found
 
 
 def _not_a_number(value: Any, path: str = "$") -> str:

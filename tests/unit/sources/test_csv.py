@@ -156,3 +156,16 @@ def test_fields_may_be_parted_by_another_character(write: Write, arrivals: Arriv
 def test_unknown_option_is_refused(arrivals: Arrivals) -> None:
     with pytest.raises(ValidationError, match="delimeter"):
         arrivals("csv", path="x.csv", delimeter=";")
+
+
+@pytest.mark.timeout(20)
+def test_header_of_many_columns_is_checked_in_linear_time(write: Write, arrivals: Arrivals) -> None:
+    names = [f"c{number}" for number in range(100_000)]
+    write("x.csv", ",".join(names).encode() + b"\n" + b"," * 99_999)
+    write("twice.csv", ",".join([*names, "c99999"]).encode())
+
+    [row] = arrivals("csv", path="x.csv", types=dict.fromkeys(names, "int"))
+
+    assert row.data == dict.fromkeys(names)
+    with pytest.raises(SourceError, match="names column 'c99999' twice"):
+        arrivals("csv", path="twice.csv")

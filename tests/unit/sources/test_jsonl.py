@@ -104,3 +104,11 @@ def test_byte_order_mark_is_no_part_of_the_record(write: Write, arrivals: Arriva
     write("x.jsonl", b'\xef\xbb\xbf{"id": 1}\n')
 
     assert [arrival.data for arrival in arrivals("jsonl", path="x.jsonl")] == [{"id": 1}]
+
+
+@pytest.mark.timeout(10)
+def test_key_that_stands_twice_among_95_000_is_found_in_linear_time() -> None:
+    line = b"{" + b",".join(b'"key%d":1' % n for n in [*range(95_000), 94_999]) + b"}"
+
+    with pytest.raises(ValueError, match="'key94999' stands in one object twice"):
+        parse(line)

@@ -132,3 +132,25 @@ def test_a_broken_pickle_is_a_decode_error(raw: bytes) -> None:
 def test_a_function_that_cannot_be_pickled_is_an_encode_error() -> None:
     with pytest.raises(EncodeError):
         PickleSerializer(trust_server=True).encode(lambda: None)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("serializer", [JsonSerializer(), MsgpackSerializer()])
+def test_a_key_that_stands_twice_among_95_000_is_found_in_linear_time(serializer: Serializer) -> None:
+    numbers = [*range(95_000), 94_999]
+    if isinstance(serializer, JsonSerializer):
+        raw = b"{" + b",".join(b'"key%d":1' % n for n in numbers) + b"}"
+    else:
+        raw = b"\xdf" + len(numbers).to_bytes(4) + b"".join(b"\xa8%8d\x01" % n for n in numbers)
+
+    with pytest.raises(DecodeError, match=r"' *(key)?94999' stands in one object twice"):
+        serializer.decode(raw)
+
+
+def test_a_long_key_that_stands_twice_is_named_by_its_beginning() -> None:
+    key = b'"' + b"k" * 100_000 + b'":1'
+
+    with pytest.raises(DecodeError) as caught:
+        JsonSerializer().decode(b"{" + key + b"," + key + b"}")
+
+    assert len(str(caught.value)) < 200

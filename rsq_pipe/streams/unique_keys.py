@@ -1,0 +1,38 @@
+"""Unique keys: an object that names a key twice is refused, rather than losing one of the two values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_SHOWN = 80  # characters of a key that a message shows
+
+
+def unique_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """
+    Make a dict of a decoder's pairs (an `object_pairs_hook`), in linear time.
+
+    Raises:
+        ValueError: A key stands among them twice; with its name.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name = repeated(key for key, _ in pairs)
+        raise ValueError(f"key {shown(name)} stands in one object twice")
+    return found
+
+
+def repeated(names: Iterable[Any]) -> Any:
+    """Find the first name that stands among others before it; None where each stands once."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def shown(name: Any) -> str:
+    """Spell a name for a message: a key may be as long as its record."""
+    text = repr(name)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

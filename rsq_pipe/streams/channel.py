@@ -79,10 +79,10 @@ class Channel:
         return await self.evaluate(script.command(keys, args), script, key=keys[0])
 
     async def evaluate(self, command: Command, script: Script, *, key: str) -> Any:
-        """Send a script's packed call, after its source where the server has never seen it."""
+        """Send a script's packed call, and its source where the server does not know it."""
         (reply,) = await self.exchange([command], key=key)
         if isinstance(reply, NoScriptError):
-            _, reply = await self.exchange([script.load, command], key=key)
+            (reply,) = await self.exchange([script.whole(command)], key=key)
         return checked(reply, self.address)
 
     async def link(self, key: str) -> Link:

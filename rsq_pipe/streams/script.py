@@ -1,4 +1,4 @@
-"""Script: a Lua file beside this one, sent by its hash and loaded where the server lacks it."""
+"""Script: a Lua file beside this one, sent by its hash, and whole where the server lacks it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,14 @@ class Script:
         """Spell the call by hash; the server answers NOSCRIPT where it has never seen the source."""
         return ["EVALSHA", self.sha, len(keys), *keys, *args]
 
-    @property
-    def load(self) -> Command:
-        """Spell the command that teaches a server the source."""
-        return ["SCRIPT", "LOAD", self.source]
+    def whole(self, call: Command) -> Command:
+        """
+        Spell a call by hash with the source instead: the server runs it, and knows it from then on.
+
+        Not SCRIPT LOAD and the call again: a server whose scripts are flushed between the two, or that is
+        another by then, would have to be taught for ever.
+        """
+        return ["EVAL", self.source, *call[2:]]
 
 
 @cache

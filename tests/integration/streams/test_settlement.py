@@ -250,6 +250,32 @@ async def test_a_server_that_forgot_its_scripts_is_taught_them_again(
         assert await numbers_in(client, name) == [1, 2]
 
 
+async def test_a_server_whose_scripts_are_flushed_all_the_time_runs_each_of_them(
+    own_server: StreamServer, name: str
+) -> None:
+    async with (
+        StreamClient.from_url(own_server.url) as client,
+        StreamClient.from_url(own_server.url) as other,
+    ):
+        producer = StreamProducer(client, name)
+        flushing = asyncio.gather(*[_flush_for_ever(other, name) for _ in range(4)])
+
+        # Large enough that the server reads it in several turns, and serves others between them.
+        padding = {"pad": "x" * 1_000_000}
+        try:
+            for n in range(100):
+                await producer.push({"n": n}, padding)
+        finally:
+            flushing.cancel()
+            await asyncio.wait([flushing])
+        assert await client.stream_len(name) == 100
+
+
+async def _flush_for_ever(client: StreamClient, key: str) -> None:
+    while True:
+        await client.channel.execute("SCRIPT", "FLUSH", key=key)
+
+
 # Ingest: the twin for sources
 
 

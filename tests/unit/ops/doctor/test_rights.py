@@ -48,12 +48,12 @@ def test_every_command_of_the_code_is_asked_for() -> None:
 
 
 def test_missing_rights_are_told_by_what_fails_without_them() -> None:
-    rights = Rights({"xautoclaim": "NOPERM", "script|load": "NOPERM"}, "{orders}:doctor")
+    rights = Rights({"xautoclaim": "NOPERM", "eval": "NOPERM"}, "{orders}:doctor")
 
     settle, reclaim = judge_rights(rights, "worker")
 
     assert (settle.mend, reclaim.mend) == (
-        "ACL SETUSER worker +script|load",
+        "ACL SETUSER worker +eval",
         "ACL SETUSER worker +xautoclaim",
     )
     assert "no stage runs" in settle.guarantee

@@ -35,10 +35,28 @@ Errors marked * are `retryable`: the same call may succeed later.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from rsq_pipe.spec.problem import Problem
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E) -> E:
+    """
+    Take the traceback off an error that is kept as a value, and off what caused it.
+
+    The frames of a traceback hold whatever they named, their callers' included: kept by one of these, the
+    error is a cycle, and the batch stays in memory until Python looks for garbage.
+    """
+    todo: list[BaseException | None] = [error]
+    while todo:
+        one = todo.pop()
+        if one is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            todo += [one.__cause__, one.__context__]
+    return error
 
 
 class RsqPipeError(Exception):

@@ -14,6 +14,7 @@ from rsq_pipe.errors import (
     HandlerTimeoutError,
     MissingFieldError,
     RecordInvalidError,
+    without_frames,
 )
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.schedule import delay
@@ -109,7 +110,7 @@ class Judge:
                 try:
                     fields = fields_of(encode(outcome), onward(message))
                 except EncodeError as exc:
-                    self._fail(verdict, entry, message, exc, final=True)
+                    self._fail(verdict, entry, message, without_frames(exc), final=True)
                 else:
                     add(Part((entry,), (Output(only, fields),)))
             elif outcome is None or isinstance(outcome, Drop):
@@ -134,7 +135,7 @@ class Judge:
                 try:
                     outputs = self._outputs(message, outcome)
                 except (EncodeError, HandlerContractError) as exc:
-                    self._fail(verdict, entry, message, exc, final=True)
+                    self._fail(verdict, entry, message, without_frames(exc), final=True)
                 else:
                     # A list without records is how a handler says "nothing comes of this one".
                     verdict.settlement.parts.append(Part((entry,), outputs, dropped=0 if outputs else 1))
@@ -178,7 +179,7 @@ class Judge:
         try:
             after = parse_duration(wish.after) if isinstance(wish.after, str) else wish.after
         except ValueError as exc:
-            self._fail(verdict, entry, message, exc, final=True)
+            self._fail(verdict, entry, message, without_frames(exc), final=True)
             return
         self._fail(verdict, entry, message, why, pause=None if after is None else round(after * 1000))
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from rsq_pipe.errors import EncodeError, SinkError
+from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.rows import Extra, Missing, Rows
 from rsq_pipe.sinks.settings import FileOptions
@@ -74,7 +74,7 @@ class CsvSink:
             try:
                 rows.add(message.data)
             except EncodeError as exc:
-                failures[index] = exc
+                failures[index] = without_frames(exc)
         if len(failures) < len(batch):
             self._file.append(rows.data())
             self._fields = fields

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import msgspec
@@ -30,10 +29,10 @@ class Rows:
         self._names = frozenset(fields)
         self._extra = extra
         self._missing = missing
-        self._rows: list[bytes] = []
-        # The writer calls `write` once a row. It quotes the characters of its line end: with \r\n a lone \r
-        # in a field is quoted too, as readers want it; the \r of the line end itself is taken off again.
-        self._writer = csv.writer(SimpleNamespace(write=self._add_text), lineterminator="\r\n")
+        self._rows = _Lines()
+        # It quotes the characters of its line end: with \r\n a lone \r in a field is quoted too, as readers
+        # want it; the \r of the line end itself is taken off again.
+        self._writer = csv.writer(self._rows, lineterminator="\r\n")
 
     def add_header(self) -> None:
         """
@@ -59,16 +58,13 @@ class Rows:
 
     def data(self) -> bytes:
         """Join all rows added."""
-        return b"".join(self._rows)
+        return b"".join(self._rows.lines)
 
     def _write(self, values: Sequence[object], record: object) -> None:
         try:
             self._writer.writerow([_text(value) for value in values])
         except (csv.Error, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
             raise EncodeError(f"the record cannot be written as csv: {exc}", record) from exc
-
-    def _add_text(self, text: str) -> None:
-        self._rows.append(text[:-2].encode() + b"\n")
 
     def _check_fields(self, record: dict[str, Any]) -> None:
         extra = [name for name in record if name not in self._names]
@@ -77,6 +73,17 @@ class Rows:
             raise EncodeError(f"no column for {', '.join(map(repr, extra))}; see `extra`", record)
         if missing and self._missing == "error":
             raise EncodeError(f"no field {', '.join(map(repr, missing))}; see `missing`", record)
+
+
+class _Lines:
+    """What the csv writer writes to: by itself, as writer and rows that knew each other would be a cycle."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def write(self, text: str) -> None:
+        """Take one row; the writer calls this once for each."""
+        self.lines.append(text[:-2].encode() + b"\n")
 
 
 def _text(value: object) -> object:

@@ -65,10 +65,9 @@ class ThreadLane:
         results: list[Any] = []
         while len(results) < len(items):
             run = _Run(call, items[len(results) :] if results else items)
-            if await self._finished(run):
-                results += run.results
-            else:
-                results += run.kept
+            finished = await self._finished(run)
+            results += run.take()
+            if not finished:
                 results.append(Failure(overrun(self._stage, self._timeout)))
         return results
 
@@ -80,30 +79,14 @@ class ThreadLane:
 
     async def _finished(self, run: _Run) -> bool:
         """Hand the run to the thread and watch it; False: a call overran, and the thread was abandoned."""
-        loop = asyncio.get_running_loop()
-        finished: asyncio.Future[bool] = loop.create_future()
-
-        def watch() -> None:
-            # The order matters: the thread sets `since` before it appends, so a count read before an
-            # old `since` is that of the call which overran, and never of one that has just begun.
-            count, since = len(run.results), run.since
-            left = since + self._timeout - monotonic()
-            if finished.done():
-                return
-            if left > 0:
-                timers[:] = [loop.call_later(min(left, self._timeout), watch)]
-            else:
-                run.kept = run.results[:count]
-                finished.set_result(False)
-
         worker = self._worker = self._worker or self._hire()
-        timers = [loop.call_later(self._timeout, watch)]
-        worker.start(run, lambda: loop.call_soon_threadsafe(_resolve, finished))
+        watch = _Watch(run, self._timeout)
+        worker.start(run, watch.finished)
         kept_worker = False
         try:
-            kept_worker = await finished
+            kept_worker = await watch.future
         finally:
-            timers[0].cancel()
+            watch.end()
             if not kept_worker:
                 self._abandon(worker, run)
         return kept_worker
@@ -140,9 +123,46 @@ def too_many(stage: str, count: int, timeout: float) -> HandlerError:
     )
 
 
-def _resolve(finished: asyncio.Future[bool]) -> None:
-    if not finished.done():
-        finished.set_result(True)
+class _Watch:
+    """
+    Look at a run from the event loop until it is finished, or one of its calls overran.
+
+    An object that ends with its timer, and no closure: one that names itself is a cycle, and would keep each
+    batch in memory until Python looks for garbage. See docs/adr/0011-look-for-garbage-less-often.md.
+    """
+
+    def __init__(self, run: _Run, timeout: float) -> None:
+        self._run = run
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(timeout, self._look)
+        self.future: asyncio.Future[bool] = self._loop.create_future()
+        """True: the run is finished; False: a call overran."""
+
+    def finished(self) -> None:
+        """Tell the event loop, from the thread."""
+        self._loop.call_soon_threadsafe(self._resolve)
+
+    def end(self) -> None:
+        """Look no more; a cancelled timer lets go of this object."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        # The order matters: the thread sets `since` before it appends, so a count read before an
+        # old `since` is that of the call which overran, and never of one that has just begun.
+        count, since = len(self._run.results), self._run.since
+        left = since + self._timeout - monotonic()
+        if self.future.done():
+            return
+        if left > 0:
+            self._timer = self._loop.call_later(min(left, self._timeout), self._look)
+        else:
+            self._run.count = count
+            self.future.set_result(False)
+
+    def _resolve(self) -> None:
+        if not self.future.done():
+            self.future.set_result(True)
 
 
 class _Abandoned(SystemExit):
@@ -156,13 +176,13 @@ class _Abandoned(SystemExit):
 class _Run:
     """The calls of one batch, as far as one thread has come."""
 
-    __slots__ = ("abandoned", "call", "items", "kept", "results", "since")
+    __slots__ = ("abandoned", "call", "count", "items", "results", "since")
 
     def __init__(self, call: Callable[[Any], Any], items: Sequence[Any]) -> None:
         self.call = call
         self.items = items
         self.results: list[Any] = []
-        self.kept: list[Any] = []
+        self.count = len(items)  # how many of the results count
         self.since = float("inf")  # a thread that a busy machine has not started yet is not late
         self.abandoned = False
 
@@ -170,18 +190,29 @@ class _Run:
         """Make the calls; the hot loop: one attribute store and one append per item beside the call."""
         call, append = self.call, self.results.append
         self.since = monotonic()
-        for item in self.items:
-            try:
-                result = call(item)
-            except _Abandoned:
-                return
-            # SystemExit and KeyboardInterrupt too: user code ends its record, never the process.
-            except BaseException as exc:  # noqa: BLE001
-                result = failure(exc)
-            if self.abandoned:
-                return
-            self.since = monotonic()
-            append(result)
+        result = None
+        try:
+            for item in self.items:
+                try:
+                    result = call(item)
+                except _Abandoned:
+                    return
+                # SystemExit and KeyboardInterrupt too: user code ends its record, never the process.
+                except BaseException as exc:  # noqa: BLE001
+                    result = failure(exc)
+                if self.abandoned:
+                    return
+                self.since = monotonic()
+                append(result)
+        finally:
+            # A failure's traceback leads to this frame; were there a way back, it would be a cycle.
+            result = None
+
+    def take(self) -> list[Any]:
+        """Hand over the results that count, and keep none: the frame above refers to this run."""
+        taken = self.results[: self.count]
+        self.results.clear()
+        return taken
 
 
 class _Worker:

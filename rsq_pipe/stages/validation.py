@@ -42,8 +42,9 @@ def validator(annotation: Any, stage: str) -> Callable[[Any], Any]:
         try:
             return validate(record)
         except ValidationError as exc:
-            # Not chained: a printed ValidationError carries whole values and a URL per field.
-            raise _invalid(exc, annotation, stage) from None
+            invalid = _invalid(exc, annotation, stage)
+        # Not chained: a printed ValidationError carries whole values and a URL per field.
+        raise invalid
 
     return checked
 

@@ -11,6 +11,7 @@ import hiredis
 from redis.asyncio.connection import Connection, UnixDomainSocketConnection
 from redis.exceptions import RedisError, ResponseError
 
+from rsq_pipe.errors import without_frames
 from rsq_pipe.streams.faults import translate
 
 Command: TypeAlias = Sequence[str | bytes | float]
@@ -103,7 +104,7 @@ class Link:
         try:
             return await self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
-            return exc
+            return without_frames(exc)
 
 
 def _packed(commands: Sequence[Command]) -> list[bytes]:

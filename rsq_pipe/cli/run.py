@@ -21,7 +21,7 @@ from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
 from rsq_pipe.cli.progress import is_lively, show
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.cli.table import summary_table
+from rsq_pipe.cli.table import drop_lines, summary_table
 from rsq_pipe.errors import DrainTimeoutError
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.source_pump import connected
@@ -282,6 +282,8 @@ def _report(graph: Graph, summary: Summary) -> None:
         )
     else:
         console.print(summary_table(summary))
+        for line in drop_lines({name: stage.drops for name, stage in summary.stages.items()}):
+            console.print(line, soft_wrap=True)
         end = "done" if summary.finished else "stopped"
         console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s", highlight=False)
     if summary.dead_letters:

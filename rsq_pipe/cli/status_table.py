@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from rsq_pipe.cli.table import drop_lines
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 
@@ -25,7 +26,8 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         where = f" on {status.server}" if status.server else ": its embedded server was never started"
         head: list[RenderableType] = [Text(f"{status.pipeline}: never ran{where}")]
     else:
-        head = [Text(_headline(status)), _Stages(status.stages)]
+        drops = drop_lines({stage.name: stage.drops for stage in status.stages})
+        head = [Text(_headline(status)), _Stages(status.stages), *drops]
     return Group(*head, *(Text(f"! {breach.text}", style="bold red") for breach in breaches))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 from rich.text import Text
 
+from rsq_pipe.cli.printable import printable
 from rsq_pipe.runtime.summary import StageSummary, Summary
 from rsq_pipe.runtime.survey import PipelineState
 from rsq_pipe.spec.graph import Graph
@@ -19,6 +22,17 @@ def summary_table(summary: Summary) -> Table:
         rate = stage.received / summary.seconds if summary.seconds else 0.0
         table.add_row(name, *_numbers(stage), f"{rate:,.0f}")
     return table
+
+
+def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
+    """Say why records were dropped, a line a stage that dropped any."""
+    return [
+        Text(
+            f"{stage} dropped: " + ", ".join(f"{count:,} {printable(name)}" for name, count in names.items())
+        )
+        for stage, names in drops.items()
+        if names
+    ]
 
 
 def progress_table(graph: Graph, summary: Summary, state: PipelineState | None) -> Table:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
 from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.runtime.summary import by_frequency
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
@@ -38,6 +39,7 @@ class StageStatus:
         alive: Consumers that work.
         gone: Consumers whose process is gone, or silent for longer than `reclaim: idle`.
         counters: Records `in`, `out`, `dropped`, `retried`, `dead`, since the pipeline's first run.
+        drops: Reason -> how many of the dropped were dropped for it, the most frequent first.
         rate: Records settled a second, between this look and the one before; None for a first look.
     """
 
@@ -54,13 +56,16 @@ class StageStatus:
     alive: int
     gone: int
     counters: Mapping[str, int]
+    drops: Mapping[str, int] = field(default_factory=dict)
     rate: float | None = None
 
     @property
     def done(self) -> int:
-        """Records it has finished; a source settles none, so those it brought."""
-        own = ("out", "dead") if self.verb == "source" else ("in",)
-        return sum(self.counters[name] for name in own)
+        """Records it has finished, however many attempts each took; of a source, those it brought."""
+        counted = self.counters
+        return (
+            counted["out"] + counted["dead"] if self.verb == "source" else counted["in"] - counted["retried"]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
         fields=["spec", *counter_fields(graph), *group_marks(graph)],
+        hashes=[keys.drops(stage) for stage in graph.stages],
     )
     now = await server_time(client, keys.meta)
     runs = await Presence(client, graph.pipeline).others()
@@ -218,6 +224,7 @@ def _stage(
         alive=sum(alive.values()),
         gone=len(alive) - sum(alive.values()),
         counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTERS},
+        drops=by_frequency({name: int(n) for name, n in shot.hashes[keys.drops(stage)].items()}),
     )
 
 

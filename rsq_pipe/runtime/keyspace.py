@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
@@ -39,6 +40,10 @@ class Keyspace:
         """The sorted set of records that wait for their next attempt."""
         return f"{{{self.pipeline}}}:{stage.name}:retry"
 
+    def drops(self, stage: Stage) -> str:
+        """The hash that counts the stage's drops by reason."""
+        return f"{{{self.pipeline}}}:{stage.name}:drops"
+
     def lease(self, stage: Stage, target: str) -> str:
         """The lease of the one process that may pump this source, or write this sink's target."""
         return f"{{{self.pipeline}}}:{stage.name}:lease:{target}"
@@ -72,6 +77,11 @@ COUNTED = ("in", "out", "dropped", "retried", "dead")
 def counter_fields(graph: Graph) -> list[str]:
     """Name every counter of a pipeline."""
     return [f"{stage.name}:{what}" for stage in graph.stages for what in COUNTED]
+
+
+def drop_counters(stage: Stage, reasons: Mapping[str, str]) -> dict[str, int]:
+    """Name the counters of a stage's drops by reason, beside those of `counter_fields`."""
+    return {f"{stage.name}:dropped:{reason}": int(count) for reason, count in reasons.items()}
 
 
 def group_mark(name: str, stream: str) -> str:

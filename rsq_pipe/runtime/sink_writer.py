@@ -153,13 +153,13 @@ class SinkWriter:
             await self._give_up(exc)
             return Settlement()
         failed = [messages[index] for index in written.failures]
-        part = Part([Entry(m.stream, m.id, m.delivery_count) for m in messages])
-        part.delivered = len(messages) - len(failed)
+        lost = set(written.failures)
+        arrived = [message for index, message in enumerate(messages) if index not in lost]
+        parts = [Part([Entry(m.stream, m.id, m.delivery_count) for m in arrived], delivered=len(arrived))]
         if failed:
             errors = [Failure(error, retryable=False) for error in written.failures.values()]
             verdict = self._judge.decide(failed, errors)
-            part.dead = [letter for one in verdict.settlement.parts for letter in one.dead]
-            part.dropped = sum(one.dropped for one in verdict.settlement.parts)
+            parts += verdict.settlement.parts
             first = next(iter(written.failures.values()))
             self._log.warning("records that cannot be written", records=len(failed), first_error=str(first))
             if verdict.halt is not None:
@@ -167,9 +167,9 @@ class SinkWriter:
                 self._process.halt(verdict.halt)
                 return Settlement()
         if not self._sink.exclusive:
-            return Settlement([part])
+            return Settlement(parts)
         new = f"{self._epoch}|{written.position}"
-        return Settlement([part], Position(self._keys.meta, self._field, self._stored, new))
+        return Settlement(parts, Position(self._keys.meta, self._field, self._stored, new))
 
     async def _give_up(self, exc: Exception) -> None:
         """End the tenure where another process has taken the target over; else the run."""

@@ -124,7 +124,7 @@ def consumer(
         ),
         handler,
         serializer=serializer(graph, strict=strict),
-        counters=Counters(keys.meta, f"{stage.name}:"),
+        counters=Counters(keys.meta, f"{stage.name}:", keys.drops(stage)),
         on_settled=on_settled,
         on_bury=on_bury,
         quarantine=process.quarantine,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rsq_pipe.spec.graph import Graph
 
@@ -19,6 +19,7 @@ class StageSummary:
         dropped: Records that ended here on purpose.
         retried: Attempts that failed and were put off.
         dead: Dead letters written.
+        drops: Reason -> how many records were dropped for it, the most frequent first.
     """
 
     received: int
@@ -26,6 +27,7 @@ class StageSummary:
     dropped: int
     retried: int
     dead: int
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ class Summary:
         return not any(stage.received or stage.emitted or stage.dead for stage in self.stages.values())
 
 
+def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
+    """Put the most frequent first; the like ones by name."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
 def summarize(
     graph: Graph,
     before: Mapping[str, int],
@@ -74,12 +81,19 @@ def summarize(
         name = f"{stage}:{what}"
         return after.get(name, 0) - before.get(name, 0)
 
+    def drops(stage: str) -> dict[str, int]:
+        prefix = f"{stage}:dropped:"
+        reasons = [name.removeprefix(prefix) for name in after if name.startswith(prefix)]
+        found = {reason: moved(stage, f"dropped:{reason}") for reason in reasons}
+        return by_frequency({reason: count for reason, count in found.items() if count})
+
     stages = {}
     for stage in graph.stages:
         out, dead = moved(stage.name, "out"), moved(stage.name, "dead")
         # A source has no entries to acknowledge: what it took in is what it wrote.
         received = out + dead if stage.verb == "source" else moved(stage.name, "in")
         stages[stage.name] = StageSummary(
-            received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead
+            *(received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead),
+            drops=drops(stage.name),
         )
     return Summary(stages, seconds, finished, dead_letters)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.errors import GroupLostError
-from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, groups
+from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, drop_counters, groups
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
@@ -45,7 +45,8 @@ class PipelineState:
     Args:
         stages: By name.
         backlog: Entries of a stream that its slowest group still needs, by stream key.
-        counters: `<stage>:in|out|dropped|retried|dead`, since the pipeline's first run.
+        counters: `<stage>:in|out|dropped|retried|dead` and `<stage>:dropped:<reason>`, since the pipeline's
+            first run.
     """
 
     stages: Mapping[str, StageState]
@@ -71,7 +72,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
     Raises:
         GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
 
-    Redis: XINFO GROUPS, ZCARD, XLEN and HMGET in one MULTI; all keys in one slot.
+    Redis: XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET in one MULTI; all keys in one slot.
     """
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
@@ -82,6 +83,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
         fields=counter_fields(graph),
+        hashes=[keys.drops(stage) for stage in graph.stages],
     )
     for stream, names in readers.items():
         for name in names:
@@ -92,7 +94,10 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
         stream: max(shot.needs(stream, name) + _waiting(keys, graph, stages, stream, name) for name in names)
         for stream, names in readers.items()
     }
-    return PipelineState(stages, backlog, {name: int(value) for name, value in shot.table.items()})
+    counters = {name: int(value) for name, value in shot.table.items()}
+    for stage in graph.stages:
+        counters |= drop_counters(stage, shot.hashes[keys.drops(stage)])
+    return PipelineState(stages, backlog, counters)
 
 
 def lost(stream: str, group: str) -> GroupLostError:

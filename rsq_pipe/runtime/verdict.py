@@ -35,6 +35,9 @@ ATTEMPTS = "attempts"
 MAX_CHILDREN = 10_000
 """Records that one record may become in one stage."""
 
+NO_RECORD, EMPTY_LIST, UNSAID = "returned None", "returned no records", "no reason given"
+"""Reasons for drops of handlers that give none; `on_error: drop` adds the word for the failure."""
+
 _OF_THIS_STAGE = frozenset((ATTEMPTS, REPLAY_LINK))
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -114,7 +117,7 @@ class Judge:
                 else:
                     add(Part((entry,), (Output(only, fields),)))
             elif outcome is None or isinstance(outcome, Drop):
-                add(Part((entry,), dropped=1))
+                add(_dropped(entry, why_dropped(outcome)))
             else:
                 self._rarer(verdict, entry, message, outcome)
         return verdict
@@ -138,7 +141,8 @@ class Judge:
                     self._fail(verdict, entry, message, without_frames(exc), final=True)
                 else:
                     # A list without records is how a handler says "nothing comes of this one".
-                    verdict.settlement.parts.append(Part((entry,), outputs, dropped=0 if outputs else 1))
+                    part = Part((entry,), outputs) if outputs else _dropped(entry, EMPTY_LIST)
+                    verdict.settlement.parts.append(part)
 
     def _outputs(self, message: StreamMessage, outcome: Any) -> Sequence[Output]:
         if not isinstance(outcome, list | tuple):
@@ -208,7 +212,7 @@ class Judge:
         if self._stage.on_error == "stop":
             verdict.halt = verdict.halt or self._halt(message, error)
         elif self._stage.on_error == "drop":
-            add(Part((entry,), dropped=1))
+            add(_dropped(entry, f"on_error: {reason_of(error)}"))
         else:
             add(Part((entry,), dead=(self.dead_letter(message, reason_of(error), error, attempts),)))
 
@@ -236,6 +240,17 @@ class Judge:
             attempts=attempts,
             redact=redact,
         )
+
+
+def _dropped(entry: Entry, reason: str) -> Part:
+    return Part((entry,), dropped=1, reason=reason)
+
+
+def why_dropped(outcome: Drop | None) -> str:
+    """Name the reason of a drop; what a handler says may quote a secret."""
+    if outcome is None:
+        return NO_RECORD
+    return redact(outcome.reason) if outcome.reason else UNSAID
 
 
 def reason_of(error: BaseException) -> str:

@@ -45,6 +45,8 @@ class Contract:
         if type(value) is dict and self.plain:
             return value
         if value is None or isinstance(value, Drop | Reject):
+            if isinstance(value, Drop) and not isinstance(value.reason, str):
+                raise self.error(f"gave a drop a reason that is no string: {_kind(value.reason)}")
             return value
         if isinstance(value, Retry):
             return self._retry(value)

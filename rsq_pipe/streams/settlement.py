@@ -11,6 +11,15 @@ import msgpack
 MAX_ENTRIES = 1_000
 """How many input entries one settlement may hold: the server serves nobody else while it settles."""
 
+MAX_REASONS = 20
+"""Reasons for a drop that are counted by name, for each stage; the others are counted together."""
+
+MAX_REASON = 60
+"""Characters of a reason's name."""
+
+OTHER_REASONS = "other"
+"""Where the reasons beyond `MAX_REASONS` are counted."""
+
 
 class Entry(NamedTuple):
     """
@@ -74,6 +83,7 @@ class Part:
         retries: Records to be handled again later.
         dead: Dead letters.
         dropped: Records that end here, counted.
+        reason: Why they end here, in a few words; empty counts them by no reason.
         delivered: Records that left the pipeline through a sink, counted as output.
     """
 
@@ -83,6 +93,7 @@ class Part:
     dead: Sequence[Output] = ()
     dropped: int = 0
     delivered: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +122,13 @@ class Counters:
     Args:
         key: The hash's key.
         prefix: What the fields' names begin with.
+        reasons: The key of another hash, which counts drops by reason: a field for each of the first
+            `MAX_REASONS`, and `other`. Empty to leave that out.
     """
 
     key: str
     prefix: str
+    reasons: str = ""
 
 
 @dataclass(slots=True)

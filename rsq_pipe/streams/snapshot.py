@@ -25,6 +25,7 @@ class Snapshot:
         sets: Sorted set -> members.
         lengths: Stream -> entries.
         table: Those of the hash's fields that were asked for and are there.
+        hashes: Hash -> all of its fields.
     """
 
     groups: Mapping[str, Mapping[str, GroupInfo]]
@@ -32,6 +33,7 @@ class Snapshot:
     sets: Mapping[str, int]
     lengths: Mapping[str, int]
     table: Mapping[str, str]
+    hashes: Mapping[str, Mapping[str, str]]
 
     def undelivered(self, stream: str, group: str) -> bool:
         """Whether a group has entries before it, also where the server cannot count them."""
@@ -55,15 +57,17 @@ async def take(
     lengths: Sequence[str],
     table: str,
     fields: Sequence[str],
+    hashes: Sequence[str] = (),
 ) -> Snapshot:
     """
     Take a snapshot of keys that are all in one slot.
 
-    Redis: MULTI of XINFO GROUPS, ZCARD, XLEN and HMGET; XREVRANGE where a lag is unknown.
+    Redis: MULTI of XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET; XREVRANGE where a lag is unknown.
     """
     commands: list[Command] = [["XINFO", "GROUPS", key] for key in streams]
     commands += [["ZCARD", key] for key in sets]
     commands += [["XLEN", key] for key in lengths]
+    commands += [["HGETALL", key] for key in hashes]
     commands.append(["HMGET", table, *fields])
     replies = await _transaction(client, commands, key=table)
     found = [_groups(reply) for reply in replies[: len(streams)]]
@@ -72,11 +76,13 @@ async def take(
     members = dict(zip(sets, replies[at : at + len(sets)], strict=True))
     at += len(sets)
     entries = dict(zip(lengths, replies[at : at + len(lengths)], strict=True))
+    at += len(lengths)
+    whole = dict(zip(hashes, map(_pairs, replies[at : at + len(hashes)]), strict=True))
     values = {
         name: value.decode() for name, value in zip(fields, replies[-1], strict=True) if value is not None
     }
     unsure = [key for key, group in groups.items() if any(info.lag is None for info in group.values())]
-    return Snapshot(groups, await _newest(client, unsure, key=table), members, entries, values)
+    return Snapshot(groups, await _newest(client, unsure, key=table), members, entries, values, whole)
 
 
 async def _transaction(client: StreamClient, commands: Sequence[Command], *, key: str) -> list[Any]:
@@ -114,6 +120,11 @@ def _groups(reply: Any) -> dict[str, GroupInfo]:
     if isinstance(reply, ResponseError):  # there is no such stream
         return {}
     return {info.name: info for info in map(group_info, reply)}
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
+    texts = [item.decode() for item in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _number(entry_id: str) -> tuple[int, int]:

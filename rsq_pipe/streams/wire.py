@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.entry import MAX_FIELDS
 from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
-from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry, Output, Part, Settled, Settlement
+from rsq_pipe.streams.settlement import (
+    MAX_ENTRIES,
+    MAX_REASON,
+    MAX_REASONS,
+    OTHER_REASONS,
+    Entry,
+    Output,
+    Part,
+    Settled,
+    Settlement,
+)
 
 ROOM = 50
 """Fields beyond the bound that a dead letter, or a record of our own, may add."""
@@ -44,6 +55,7 @@ class _Sheet:
         self.keys: dict[str, int] = {}
         self.kinds: dict[str, str] = {}
         self.ids: dict[str, list[str]] = {}
+        self.reasons: dict[str, int] = {}
         self.body: list[str | bytes | int] = []
         self._alike: tuple[str, str, int, Sequence[str | bytes]] | None = None
         self._size_at = 0
@@ -83,7 +95,9 @@ class _Sheet:
         for stream, entry_id, deliveries in part.entries:
             self.ids.setdefault(stream, []).append(entry_id)
             body += (self.place(stream), entry_id, deliveries)
-        body += (part.dropped, part.delivered, len(part.outputs) + len(part.retries) + len(part.dead))
+        reason = self._reason(part.reason) if part.dropped else 0
+        writes = len(part.outputs) + len(part.retries) + len(part.dead)
+        body += (part.dropped, reason, part.delivered, writes)
         for stream, fields in part.outputs:
             body += ("o", self.target(stream, "stream"), _paired(fields))
             body += fields
@@ -92,6 +106,11 @@ class _Sheet:
         for stream, fields in part.dead:
             body += ("d", self.target(stream, "stream"), _paired(fields))
             body += fields
+
+    def _reason(self, reason: str) -> int:
+        """Number a reason; in the server's hash it is one short line, whatever a handler said."""
+        name = " ".join(writable(reason).split())[:MAX_REASON]
+        return self.reasons.setdefault(name, len(self.reasons) + 1) if name else 0
 
     def place(self, key: str) -> int:
         """Number a key."""
@@ -132,6 +151,9 @@ def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> l
     counters, position = settlement.counters, settlement.position
     head: list[str | bytes | int] = [group, consumer]
     head += [sheet.target(counters.key, "hash"), counters.prefix] if counters else [0, ""]
+    reasons = list(sheet.reasons) if counters and counters.reasons else []
+    drops = sheet.target(counters.reasons, "hash") if counters and reasons else 0
+    head += [drops, MAX_REASONS, OTHER_REASONS, len(reasons), *reasons]
     if position:
         if position.new == position.expected and sheet.kinds and not sheet.ids:
             # Nothing would tell the script that it has been here before.

@@ -132,6 +132,20 @@ class Metrics:
             "{record}",
             "Records in, out, dropped, retried, dead; since the first run.",
         )
+
+        def drops(_: CallbackOptions) -> Iterable[Observation]:
+            for stage, state in self._stages.items():
+                for name, count in state.counters.items():
+                    if name.startswith("dropped:"):
+                        own = {"rsq.pipeline": self._pipeline, "rsq.stage": stage}
+                        yield Observation(count, {**own, "rsq.reason": name.removeprefix("dropped:")})
+
+        meter.create_observable_counter(
+            "rsq.drops",
+            [drops],
+            "{record}",
+            "Dropped records by reason, 20 reasons a stage and `other`; since the first run.",
+        )
         for name, unit, ask, description in (
             ("rsq.spans.lost", "{span}", lost, "Spans that did not reach the collector."),
             ("rsq.traceparents.broken", "{record}", broken, "Records whose traceparent was ignored."),

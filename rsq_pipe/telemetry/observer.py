@@ -21,7 +21,8 @@ class StageGauges:
         pending: Entries delivered and not settled.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
-        counters: `in`, `out`, `dropped`, `retried`, `dead`: records since the pipeline's first run.
+        counters: `in`, `out`, `dropped`, `retried`, `dead`, and `dropped:REASON` for each reason:
+            records since the pipeline's first run.
         oldest_pending: Seconds the oldest entry that is not settled has stood in its stream.
     """
 

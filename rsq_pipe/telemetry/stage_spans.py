@@ -144,7 +144,9 @@ class StageSpans(StageObserver):
             if part is not None:
                 self._note_latency(span, part, now)
             outcome = _outcome(span, part or fenced.get(key))
-            span.end(outcome, settled=part is not None, at=now)
+            reason = (part or fenced.get(key) or Part()).reason
+            why = {"rsq.drop.reason": reason[:MAX_TEXT]} if outcome == "dropped" and reason else None
+            span.end(outcome, settled=part is not None, at=now, why=why)
         self._open.clear()
         self._end_batch(now, committed=_entries(settled.committed), fenced=_entries(settled.fenced))
 

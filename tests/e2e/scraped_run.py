@@ -43,10 +43,12 @@ class ScrapedRun:
             return error.code, error.read().decode()
 
     def values(self, metric: str) -> dict[tuple[str, ...], float]:
-        """The samples of a metric, by its stage and, where it has one, its outcome."""
+        """The samples of a metric, by its stage and, where it has one, its outcome or reason."""
         return {
             tuple(
-                sample.labels[label] for label in ("rsq_stage", "rsq_outcome") if label in sample.labels
+                sample.labels[label]
+                for label in ("rsq_stage", "rsq_outcome", "rsq_reason")
+                if label in sample.labels
             ): sample.value
             for family in text_string_to_metric_families(self.get("/metrics")[1])
             for sample in family.samples

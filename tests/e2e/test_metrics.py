@@ -63,6 +63,7 @@ def test_prometheus_reads_what_became_of_the_records(running: ScrapedRun) -> Non
     records = running.values("rsq_records_total")
     assert records["read", "out"] == 20
     assert records["work", "dropped"] == 1
+    assert running.values("rsq_drops_total") == {("work", "returned None"): 1}
     assert records["work", "retried"] == 2
     assert records["work", "dead"] == 1
     assert running.values("rsq_stage_dead_letters")["work",] == 1

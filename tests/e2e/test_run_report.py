@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -61,6 +62,38 @@ def test_the_summary_counts_every_stage_and_dead_letters_end_with_code_4(
     }
     assert "1 dead letter in all, 1 of this run" in done.stderr
     assert done.stdout == ""
+
+
+def test_drops_are_counted_by_reason_in_the_summary_and_in_status(
+    project: Project, server: StreamServer
+) -> None:
+    project.handlers("""
+        from rsq_pipe import Drop
+
+        def check(record):
+            return Drop("too old") if record["n"] < 20 else None if record["n"] == 21 else record
+    """)
+    words = (project.path, "--redis", server.url)
+
+    done = rsq_pipe("run", *words, cwd=project.root)
+
+    lines = ["odd dropped: 50 filter", "check dropped: 10 too old, 1 returned None"]
+    assert [line for line in done.stderr.splitlines() if "dropped: " in line] == lines
+    shown = rsq_pipe("status", *words, cwd=project.root).stdout
+    assert [line for line in shown.splitlines() if "dropped: " in line] == lines
+    document = json.loads(rsq_pipe("status", *words, "--json", cwd=project.root).stdout)
+    drops = {stage["name"]: stage["drops"] for stage in document["stages"]}
+    assert drops == {"read": {}, "odd": {"filter": 50}, "check": {"too old": 10, "returned None": 1}, "out": {}}
+
+
+def test_status_counts_records_and_not_attempts(project: Project, server: StreamServer) -> None:
+    words = (project.path, "--redis", server.url)
+    rsq_pipe("run", *words, cwd=project.root)
+
+    shown = rsq_pipe("status", *words, cwd=project.root).stdout
+
+    records = {line.split()[0]: line.split()[-1] for line in shown.splitlines()[2:6]}
+    assert records == {"read": "100", "odd": "100", "check": "50", "out": "49"}
 
 
 def test_old_dead_letters_are_told_and_end_no_later_run_with_code_4(

@@ -23,11 +23,15 @@ STAGES = """
       sink: {type: jsonl, path: out.jsonl}
 """
 HANDLERS = """
+    from rsq_pipe import Drop
+
     def work(record, ctx):
         if record["n"] == 1:
             raise ValueError("unlucky \\x1b[31m number")
         if record["n"] == 2 and ctx.attempt == 1:
             raise ConnectionError("come again")
+        if record["n"] == 4:
+            return Drop("too old")
         return [{"n": 30}, {"n": 31}] if record["n"] == 3 else record
 """
 COLUMNS = ("stage", "attempt", "outcome")
@@ -95,6 +99,13 @@ def test_a_file_tells_every_attempt_and_why_it_failed(traced: Project) -> None:
         ("work", 3, "dead-lettered"),
     ]
     assert json.loads(done.stdout)["steps"][-1]["error"] == "ValueError: unlucky \x1b[31m number"
+
+
+def test_a_file_tells_why_a_record_was_dropped(traced: Project) -> None:
+    done = from_file(traced, "read:in.jsonl:5", "--json")
+
+    assert steps(done)[-1] == ("work", 1, "dropped")
+    assert json.loads(done.stdout)["steps"][-1]["note"] == "too old"
 
 
 def test_the_waterfall_draws_a_line_a_step_and_harms_no_terminal(traced: Project) -> None:

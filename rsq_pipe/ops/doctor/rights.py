@@ -35,6 +35,7 @@ NEEDS = (
             *("EVALSHA 0 1 KEY", "EVAL probe 1 KEY", "TIME", "TYPE KEY", "EXISTS KEY", "XLEN KEY"),
             *("XADD KEY NOMKSTREAM * probe 1", "XACK KEY probe 0-1", "XPENDING KEY probe"),
             *("HSET KEY probe 1 probe", "HINCRBY KEY probe none", "HGET KEY probe", "HMGET KEY probe"),
+            "HGETALL KEY",
         ),
     ),
     Need(

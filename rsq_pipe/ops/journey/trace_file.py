@@ -63,7 +63,9 @@ def _step(span: Mapping[str, Any], facts: Mapping[str, Any], rid: str) -> Step:
         attempt=facts.get("rsq.attempt", 1),
         error=f"{kind}: {error}" if kind and error else error,
         trace_id=span.get("traceId", ""),
-        note="" if facts.get("rsq.settled", True) else "another worker's outcome counts",
+        note=facts.get("rsq.drop.reason", "")
+        if facts.get("rsq.settled", True)
+        else "another worker's outcome counts",
     )
 
 

@@ -5,11 +5,14 @@
 -- KEYS  every key the arguments name by its place here
 -- ARGV  group, consumer
 --       counters: place of a hash or 0, name prefix
+--       reasons:  place of a hash or 0, how many names it may hold, name of the field for those beyond them,
+--                 how many why records are dropped here, and these
 --       position: place of a hash or 0, field, expected value, new value
 --       targets:  how many, then (place, type) each
 --       inputs:   how many streams, then (place, how many ids) each
 --       parts:    until the end: how many entries, (place, id, delivery count) each,
---                 dropped records, records that left through a sink, how many writes, then each write:
+--                 dropped records, which reason (from 1) or 0, records that left through a sink,
+--                 how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
 --                   r place delay member a retry, due in `delay` milliseconds
 --                 or, for a run of parts of one entry and one output each, alike but for their values:
@@ -29,6 +32,11 @@ end
 
 local group, consumer = take(), take()
 local counters, prefix = count(), take()
+local drops, most, rest = count(), count(), take()
+local reasons = {}
+for i = 1, count() do
+  reasons[i] = take()
+end
 local position, field, expected, new = count(), take(), take(), take()
 
 for _ = 1, count() do
@@ -36,6 +44,20 @@ for _ = 1, count() do
   local found = redis.call('TYPE', key)['ok']
   if found ~= 'none' and found ~= want then
     return redis.error_reply('WRONGTYPE ' .. key .. ' holds a ' .. found .. ', not a ' .. want)
+  end
+end
+
+local known, names = {}, 0  -- the reasons that have a field of their own
+if drops > 0 then
+  local flat = redis.call('HGETALL', KEYS[drops])
+  for i = 1, #flat, 2 do
+    if not flat[i + 1]:match('^%-?%d+$') then
+      return redis.error_reply('WRONGTYPE ' .. KEYS[drops] .. ' counts in ' .. flat[i] .. ' what is no number')
+    end
+    known[flat[i]] = true
+    if flat[i] ~= rest then
+      names = names + 1
+    end
   end
 end
 
@@ -88,7 +110,7 @@ local function due(delay)
   return string.format('%.0f', now + delay)
 end
 
-local acks, dropped, delivered = {}, 0, 0
+local acks, dropped, delivered, why = {}, 0, 0, {}
 local written = {o = 0, r = 0, d = 0}
 local settled, first, last = 0, at, #ARGV
 
@@ -142,13 +164,15 @@ local function walk_part(at, part, fenced, write)
   local writing = whole and write
   if writing then
     settled = settled + n
-    dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 2]
+    dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 3]
+    local reason = tonumber(ARGV[at + 2])
+    why[reason] = (why[reason] or 0) + ARGV[at + 1]
     for i = entries, at, 3 do
       note(ARGV[i], ARGV[i + 1])
     end
   end
-  local writes = tonumber(ARGV[at + 3])
-  at = at + 3
+  local writes = tonumber(ARGV[at + 4])
+  at = at + 4
   for _ = 1, writes do
     local kind, key, size = ARGV[at + 1], KEYS[ARGV[at + 2] + 0], tonumber(ARGV[at + 3])
     at = at + 3
@@ -191,6 +215,20 @@ if counters > 0 then
   for name, amount in pairs(tally) do
     if amount > 0 then
       redis.call('HINCRBY', KEYS[counters], prefix .. name, amount)
+    end
+  end
+end
+if drops > 0 then
+  for i, reason in ipairs(reasons) do
+    if (why[i] or 0) > 0 then
+      if not known[reason] then
+        if names < most then
+          known[reason], names = true, names + 1
+        else
+          reason = rest
+        end
+      end
+      redis.call('HINCRBY', KEYS[drops], reason, why[i])
     end
   end
 end

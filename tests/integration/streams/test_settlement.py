@@ -10,7 +10,16 @@ from rsq_pipe.errors import GroupLostError, ServerUnavailableError, SettleError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.producer import StreamProducer
-from rsq_pipe.streams.settlement import Counters, Entry, Output, Part, Position, RetryAt, Settlement
+from rsq_pipe.streams.settlement import (
+    MAX_REASONS,
+    Counters,
+    Entry,
+    Output,
+    Part,
+    Position,
+    RetryAt,
+    Settlement,
+)
 from tests.support.consumers import GROUP, copied, fields_in, numbers_in, pending
 from tests.support.proxy import Proxy
 from tests.support.server import StreamServer
@@ -42,6 +51,43 @@ async def test_what_entries_became_appears_in_the_step_that_removes_them(
     flat = await client.channel.execute("HGETALL", counters.key, key=counters.key)
     counts = dict(zip(flat[::2], flat[1::2], strict=True))
     assert counts == {b"s.in": b"10", b"s.out": b"7", b"s.dropped": b"1", b"s.retried": b"1", b"s.dead": b"1"}
+
+
+async def test_drops_are_counted_by_reason_up_to_a_bound_and_the_others_together(
+    client: StreamClient, batch: list[StreamMessage], name: str
+) -> None:
+    meta, drops = f"{{{name}}}:meta", f"{{{name}}}:s:drops"
+    filled = [word for n in range(MAX_REASONS - 1) for word in (f"reason {n}", 1)]
+    await client.channel.execute("HSET", drops, *filled, key=drops)
+    why = ["too  old\n", "too old", "reason 0", *(f"order {n} " * 20 for n in range(6)), ""]
+    entries = [Entry(m.stream, m.id, m.delivery_count) for m in batch]
+    parts = [Part((entry,), dropped=1, reason=reason) for entry, reason in zip(entries, why, strict=True)]
+
+    counters = Counters(meta, "s.", drops)
+    await client.settle(Settlement(parts, counters=counters), group=GROUP, consumer="a")
+    await client.settle(Settlement(parts, counters=counters), group=GROUP, consumer="a")
+
+    flat = await client.channel.execute("HGETALL", drops, key=drops)
+    counts = {reason: int(count) for reason, count in zip(flat[::2], flat[1::2], strict=True)}
+    assert len(counts) == MAX_REASONS + 1
+    assert (counts[b"too old"], counts[b"reason 0"], counts[b"other"]) == (2, 2, 6)
+    assert await client.channel.execute("HGET", meta, "s.dropped", key=meta) == b"10"
+
+
+async def test_a_reason_whose_count_is_no_number_writes_nothing_and_acknowledges_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
+) -> None:
+    drops = f"{{{name}}}:s:drops"
+    await client.channel.execute("HSET", drops, "old", "many", key=drops)
+    dropped = Part((Entry(batch[1].stream, batch[1].id, 1),), dropped=1, reason="new")
+    settlement = Settlement(
+        [copied(batch[0], output), dropped], counters=Counters(f"{{{name}}}:meta", "s.", drops)
+    )
+
+    with pytest.raises(SettleError, match="old"):
+        await client.settle(settlement, group=GROUP, consumer="a")
+
+    assert (await client.stream_len(output), await pending(client, stream)) == (0, 10)
 
 
 async def test_the_same_settlement_sent_twice_adds_nothing(

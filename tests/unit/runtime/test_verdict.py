@@ -74,11 +74,21 @@ def test_emit_without_headers_leaves_those_of_the_message() -> None:
     assert written(part(Emit({"n": 2}), on=message(a="1")).outputs[0])[2] == {"rid": "read:1", "a": "1"}
 
 
-@pytest.mark.parametrize("outcome", [None, Drop(), Drop("too old"), [], ()])
-def test_nothing_returned_is_one_drop(outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (None, "returned None"),
+        (Drop(), "no reason given"),
+        (Drop("too old"), "too old"),
+        (Drop("from redis://jo:hunter2@cache/0"), "from redis://jo:***@cache/0"),
+        ([], "returned no records"),
+        ((), "returned no records"),
+    ],
+)
+def test_nothing_returned_is_one_drop_with_its_reason(outcome: Outcome, reason: str) -> None:
     only = part(outcome)
 
-    assert only.dropped == 1
+    assert (only.dropped, only.reason) == (1, reason)
     assert not only.outputs
     assert not only.dead
 
@@ -263,7 +273,7 @@ def test_a_stage_with_ports_alone_has_no_output_without_one() -> None:
 def test_on_error_drop_drops_and_counts() -> None:
     only = part(Failure(ValueError("x"), retryable=False), of=stage(on_error="drop"))
 
-    assert (only.dropped, len(only.dead)) == (1, 0)
+    assert (only.dropped, only.reason, len(only.dead)) == (1, "on_error: handler_error", 0)
 
 
 def test_on_error_drop_retries_first() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
+from collections.abc import Sequence
 
 import structlog
 from rich.console import Console
@@ -13,6 +15,7 @@ from rich.live import Live
 from rsq_pipe.cli.table import progress_table
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.summary import Summary, summarize
+from rsq_pipe.spec.graph import ConnectorRef, Graph
 
 FRAME = 0.25
 """Seconds between two frames on a terminal."""
@@ -27,16 +30,36 @@ async def show(runner: Runner, *, lively: bool) -> None:
     if not lively:
         await _tell(runner, began)
         return
-    console = Console(stderr=True)
-    with Live(console=console, refresh_per_second=1 / FRAME, transient=True) as live:
-        while True:
-            await asyncio.sleep(FRAME)
-            live.update(progress_table(runner.graph, _so_far(runner, began), runner.state))
+    # While it is drawn, what is printed and logged goes above it; output into a file stays what it is.
+    live = Live(
+        console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
+    )
+    with live:
+        try:
+            while True:
+                await asyncio.sleep(FRAME)
+                table = progress_table(runner.graph, _so_far(runner, began), runner.state)
+                live.update(table, refresh=True)
+        finally:
+            for stream in (sys.stdout, sys.stderr):  # a last line without its end
+                stream.flush()
 
 
-def is_lively() -> bool:
-    """Whether there is a terminal to draw on."""
-    return sys.stderr.isatty()
+def is_lively(graph: Graph, stages: Sequence[str] | None) -> bool:
+    """Whether there is a terminal to draw on, and no sink that prints its records there."""
+    prints = any(
+        (stages is None or stage.name in stages)
+        and isinstance(stage.options, ConnectorRef)
+        and (stage.options.kind, stage.options.type) == ("sink", "stdout")
+        for stage in graph.stages
+    )
+    return sys.stderr.isatty() and not (prints and sys.stdout.isatty())
+
+
+def show_cursor() -> None:
+    """Give a terminal back its cursor, which a live table hides: the process ends without another word."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h")
 
 
 async def _tell(runner: Runner, began: float) -> None:

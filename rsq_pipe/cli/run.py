@@ -12,16 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import rich_click as click
-from rich.console import Console
 
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.forks import leave_signals_to_parent
 from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
-from rsq_pipe.cli.progress import is_lively, show
+from rsq_pipe.cli.progress import is_lively, show, show_cursor
+from rsq_pipe.cli.run_report import report as report_end
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.cli.table import drop_lines, summary_table
 from rsq_pipe.errors import DrainTimeoutError
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.source_pump import connected
@@ -91,7 +90,14 @@ FORCED = 130
     type=click.Choice(FORMATS),
     default="auto",
     show_default=True,
-    help="Log lines for people (console) or machines (json); auto asks whether this is a terminal.",
+    help="Log lines for people (console) or machines (json); auto asks whether this is a terminal. "
+    "With json, no table is drawn either.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the summary as one line of JSON to standard output, the last line there, and no table.",
 )
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter an option
@@ -106,6 +112,7 @@ def command(  # noqa: PLR0917  one parameter an option
     metrics_port: int | None,
     metrics_host: str,
     log_format: LogFormat,
+    as_json: bool,
 ) -> None:
     """
     Run a pipeline.
@@ -145,12 +152,13 @@ def command(  # noqa: PLR0917  one parameter an option
                 observer,
                 fresh=fresh,
                 drain_timeout=drain_timeout,
+                tables=log_format != "json",
             )
         _calm_the_collector()
         leave_signals_to_parent()
         summary = asyncio.run(work)
     if SUPERVISED not in os.environ:
-        _report(graph, summary)
+        report_end(graph, summary, as_json=as_json, log_format=log_format)
     ctx.exit(DEAD_LETTERS if summary.dead else DONE)
 
 
@@ -162,12 +170,13 @@ async def _run(
     *,
     fresh: bool,
     drain_timeout: float | None,
+    tables: bool,
 ) -> Summary:
     async with connect(address) as client:
         runner = Runner(
             *(graph, client), stages=names, fresh=fresh, drain_timeout=drain_timeout, observer=observer
         )
-        lively = is_lively() and SUPERVISED not in os.environ
+        lively = tables and SUPERVISED not in os.environ and is_lively(graph, names)
         beside = asyncio.ensure_future(show(runner, lively=lively))
         try:
             return await _until_told(runner.stop, runner.run)
@@ -198,6 +207,7 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
         nonlocal told
         if told:
             # What is in hand stays pending and comes back; nothing is half written.
+            show_cursor()
             os._exit(FORCED)
         told = True
         drain()
@@ -213,6 +223,7 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
         # Python would wait for what hangs before it ends.
         report(exc)
         sys.stdout.flush()
+        show_cursor()
         os._exit(FAILED)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -269,31 +280,3 @@ def _watching(trace_file: Path | None, metrics_port: int | None, metrics_host: s
 def _own_port(port: int) -> int:
     """Give each of several processes a port of its own."""
     return port + int(os.environ.get(NUMBER, "0")) if port else 0
-
-
-def _report(graph: Graph, summary: Summary) -> None:
-    console = Console(stderr=True)
-    if summary.finished and summary.nothing_new:
-        console.print(
-            f"{graph.pipeline}: nothing new; all sources were read to their end before. "
-            "Use --fresh to start over.",
-            highlight=False,
-            soft_wrap=True,
-        )
-    else:
-        console.print(summary_table(summary))
-        for line in drop_lines({name: stage.drops for name, stage in summary.stages.items()}):
-            console.print(line, soft_wrap=True)
-        end = "done" if summary.finished else "stopped"
-        console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s", highlight=False)
-    if summary.dead_letters:
-        console.print(
-            f"{graph.pipeline}: {_count(summary.dead_letters, 'dead letter')} in all, "
-            f"{summary.dead:,} of this run; rsq-pipe dlq list {graph.path} shows them",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -43,12 +43,14 @@ class Summary:
         seconds: How long the run took.
         finished: Whether all sources ended and everything was drained; False after a stop.
         dead_letters: Dead letters in all queues now, older ones included.
+        untouched: Whether no record has ever moved in this pipeline.
     """
 
     stages: Mapping[str, StageSummary]
     seconds: float
     finished: bool
     dead_letters: int
+    untouched: bool = False
 
     @property
     def dead(self) -> int:
@@ -96,4 +98,4 @@ def summarize(
             *(received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead),
             drops=drops(stage.name),
         )
-    return Summary(stages, seconds, finished, dead_letters)
+    return Summary(stages, seconds, finished, dead_letters, untouched=not any(after.values()))

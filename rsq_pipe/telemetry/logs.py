@@ -47,7 +47,7 @@ def set_up(style: LogFormat = "auto", *, level: int = logging.INFO) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -58,6 +58,17 @@ def set_up(style: LogFormat = "auto", *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+
+
+class _StandardError(logging.Handler):
+    """Write to what is standard error now: while a live table is drawn, that keeps lines clear of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001  as every handler of `logging` does
+            self.handleError(record)
 
 
 def _redact(_: Any, __: str, event: _EventDict) -> _EventDict:

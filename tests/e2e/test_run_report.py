@@ -83,7 +83,56 @@ def test_drops_are_counted_by_reason_in_the_summary_and_in_status(
     assert [line for line in shown.splitlines() if "dropped: " in line] == lines
     document = json.loads(rsq_pipe("status", *words, "--json", cwd=project.root).stdout)
     drops = {stage["name"]: stage["drops"] for stage in document["stages"]}
-    assert drops == {"read": {}, "odd": {"filter": 50}, "check": {"too old": 10, "returned None": 1}, "out": {}}
+    assert drops == {
+        "read": {},
+        "odd": {"filter": 50},
+        "check": {"too old": 10, "returned None": 1},
+        "out": {},
+    }
+
+
+def test_the_summary_is_json_on_request_behind_the_records_of_a_stdout_sink(
+    project: Project, server: StreamServer
+) -> None:
+    project.spec(STAGES.replace("jsonl, path: out/all.jsonl", "stdout"))
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, "--json", cwd=project.root)
+
+    *records, last = map(json.loads, done.stdout.splitlines())
+    summary = {stage.pop("name"): stage for stage in last.pop("stages")}
+    assert len(records) == 49
+    assert last.pop("seconds") > 0
+    assert last == {"pipeline": project.pipeline, "finished": True, "dead": 1, "dead_letters": 1}
+    assert summary["odd"] == {
+        "in": 100,
+        "out": 50,
+        "dropped": 50,
+        "retried": 0,
+        "dead": 0,
+        "drops": {"filter": 50},
+    }
+    assert "records/s" not in done.stderr
+
+
+def test_with_json_logs_the_end_is_a_log_line_and_no_table(project: Project, server: StreamServer) -> None:
+    words = ("run", project.path, "--redis", server.url, "--log-format", "json")
+
+    done = rsq_pipe(*words, cwd=project.root)
+
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines[-1]["event"] == "done"
+    assert (lines[-1]["pipeline"], lines[-1]["dead"]) == (project.pipeline, 1)
+    assert lines[-1]["stages"][1]["drops"] == {"filter": 50}
+
+
+def test_a_first_run_of_empty_files_does_not_say_they_were_read_before(
+    project: Project, server: StreamServer
+) -> None:
+    (project.root / "in.jsonl").write_text("")
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert done.stderr == f"{project.pipeline}: its sources hold no records.\n"
 
 
 def test_status_counts_records_and_not_attempts(project: Project, server: StreamServer) -> None:

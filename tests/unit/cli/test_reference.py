@@ -7,15 +7,18 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from rsq_pipe.cli import errors
+from rsq_pipe.cli import errors, run_report
 from rsq_pipe.cli.diagram.model import Edge, Node
 from rsq_pipe.cli.reference import reference_page
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.doctor.finding import LEVELS, Finding
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.runtime.summary import summarize
+from tests.unit.runtime.given import graph, source, stage
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs/reference"
+ORDERS = graph(source(), stage())
 
 
 def test_the_committed_page_is_the_one_the_commands_give() -> None:
@@ -35,11 +38,13 @@ def test_every_exit_code_is_documented() -> None:
 
 def test_every_key_of_json_is_documented() -> None:
     text = (PAGES / "json-output.md").read_text()
-    status, graph, doctor = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    of = {part.partition(" ")[0][1:]: named(part) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]}
+    end = run_report.document(ORDERS, summarize(ORDERS, {}, {}, seconds=1, finished=True, dead_letters=0))
 
-    assert keys(PipelineStatus, StageStatus, Breach) <= named(status)
-    assert keys(Node, Edge) <= named(graph)
-    assert keys(Finding) <= named(doctor)
+    assert end.keys() | end["stages"][0].keys() <= of["run"]
+    assert keys(PipelineStatus, StageStatus, Breach) <= of["status"]
+    assert keys(Node, Edge) <= of["graph"]
+    assert keys(Finding) <= of["doctor"]
 
 
 def test_every_check_and_level_of_the_doctor_is_documented() -> None:

@@ -1,0 +1,86 @@
+"""What `run` says at its end: a table for people, a document or a log line for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import structlog
+from rich.console import Console
+
+from rsq_pipe.cli.table import drop_lines, summary_table
+from rsq_pipe.runtime.summary import StageSummary, Summary
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.telemetry.logs import LogFormat
+
+
+def report(graph: Graph, summary: Summary, *, as_json: bool, log_format: LogFormat) -> None:
+    """
+    Tell how a run ended.
+
+    Args:
+        graph: The pipeline.
+        summary: What it did.
+        as_json: Print one line of JSON to standard output, and nothing for people.
+        log_format: `json` leaves tables out: the end is then a log line.
+    """
+    if as_json:
+        # The last line there: a `stdout` sink has printed its records before.
+        sys.stdout.write(json.dumps(document(graph, summary)) + "\n")
+        sys.stdout.flush()
+    elif log_format == "json":
+        found = document(graph, summary)
+        structlog.get_logger("rsq_pipe").info("done" if summary.finished else "stopped", **found)
+    else:
+        _print(graph, summary)
+
+
+def document(graph: Graph, summary: Summary) -> dict[str, Any]:
+    """Give the keys of `run --json`, which stay as they are from one release to the next."""
+    return {
+        "pipeline": graph.pipeline,
+        "finished": summary.finished,
+        "seconds": round(summary.seconds, 3),
+        "dead": summary.dead,
+        "dead_letters": summary.dead_letters,
+        "stages": [_stage(name, stage) for name, stage in summary.stages.items()],
+    }
+
+
+def _stage(name: str, stage: StageSummary) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": stage.received,
+        "out": stage.emitted,
+        "dropped": stage.dropped,
+        "retried": stage.retried,
+        "dead": stage.dead,
+        "drops": dict(stage.drops),
+    }
+
+
+def _print(graph: Graph, summary: Summary) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if summary.finished and summary.nothing_new:
+        why = (
+            "its sources hold no records"
+            if summary.untouched
+            else "nothing new; all sources were read to their end before. Use --fresh to start over"
+        )
+        console.print(f"{graph.pipeline}: {why}.")
+    else:
+        console.print(summary_table(summary), soft_wrap=False)
+        for line in drop_lines({name: stage.drops for name, stage in summary.stages.items()}):
+            console.print(line)
+        end = "done" if summary.finished else "stopped"
+        console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s")
+    if summary.dead_letters:
+        console.print(
+            f"{graph.pipeline}: {_count(summary.dead_letters, 'dead letter')} in all, "
+            f"{summary.dead:,} of this run; rsq-pipe dlq list {graph.path} shows them"
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,118 @@
+"""What a run leaves on a terminal: every line it said, and one table."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import Project
+from tests.support.server import StreamServer
+from tests.support.signals import eventually
+from tests.support.terminal import Terminal
+
+STAGES = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    check: {call: "handlers:check", batch: {size: 5}}
+    out: {sink: {type: jsonl, path: out.jsonl}}
+"""
+HANDLERS = """
+    import logging
+    import sys
+    import time
+
+    def check(record):
+        time.sleep(0.02)
+        if record["n"] == 0:
+            raise ValueError("the first one")
+        if record["n"] % 10 == 3:
+            print("printed", record["n"])
+        if record["n"] % 10 == 5:
+            print("complained", record["n"], file=sys.stderr)
+        if record["n"] % 10 == 7:
+            logging.getLogger("shop").warning("logged %s", record["n"])
+        return record
+"""
+QUIET = """
+    def check(record):
+        return record
+"""
+STUCK = """
+    import pathlib
+    import time
+
+    def check(record):
+        pathlib.Path("began").touch()
+        time.sleep(30)
+"""
+THREES, FIVES, SEVENS = range(3, 40, 10), range(5, 40, 10), range(7, 40, 10)
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.records(range(40))
+    project.handlers(HANDLERS)
+    project.spec(STAGES, defaults="defaults: {retry: {attempts: 1}}")
+    return project
+
+
+@pytest.mark.parametrize("columns", [80, 110, 250])
+def test_the_live_table_leaves_no_lines_behind_and_loses_none_of_others(
+    project: Project, server: StreamServer, columns: int
+) -> None:
+    terminal = Terminal(columns)
+
+    code = terminal.run("run", project.path, "--redis", server.url, cwd=project.root)
+
+    text = "\n".join(terminal.lines)
+    assert code == 4, text
+    assert terminal.most_tables == 1, text
+    for said, numbers in (("printed", THREES), ("complained", FIVES), ("logged", SEVENS)):
+        for number in numbers:
+            assert sum(line.endswith(f"{said} {number}") for line in terminal.lines) == 1, text
+    assert "ValueError: the first one" in text.replace("\n", " ")
+    summary = terminal.lines[
+        terminal.lines.index(next(line for line in terminal.lines if "stage " in line)) :
+    ]
+    rows = [line.split()[:2] for line in summary[:4]]
+    assert rows == [["stage", "in"], ["read", "40"], ["check", "40"], ["out", "39"]], text
+
+
+def test_a_pipeline_that_prints_its_records_to_the_terminal_draws_no_table_between_them(
+    project: Project, server: StreamServer
+) -> None:
+    project.handlers(QUIET)
+    project.spec(STAGES.replace("jsonl, path: out.jsonl", "stdout"))
+    terminal = Terminal(110)
+
+    code = terminal.run("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert code == 0
+    lines = [line for line in terminal.lines if line.startswith("{")]
+    assert sorted(json.loads(line)["n"] for line in lines) == list(range(40))
+    assert terminal.most_tables == 1
+
+
+def test_a_second_signal_gives_the_terminal_its_cursor_back(project: Project, server: StreamServer) -> None:
+    project.handlers(STUCK)
+    project.spec(STAGES)
+    terminal = Terminal(80)
+    began = project.root / "began"
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(terminal.run, "run", project.path, "--redis", server.url, cwd=project.root)
+        eventually(began.exists, timeout=20, what="the handler is called")
+        eventually(lambda: terminal.most_tables == 1, timeout=20, what="the table is drawn")
+        assert terminal.is_cursor_hidden
+
+        def told() -> bool:  # again and again: two signals at once would be one
+            terminal.interrupt()
+            return running.done()
+
+        eventually(told, timeout=20, what="the run ends")
+        assert running.result() == 130
+
+    assert not terminal.is_cursor_hidden

@@ -1,0 +1,87 @@
+"""A terminal as users have one: a command runs on it, and what stands on its screen at the end is read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyte
+
+from tests.support.command_line import COMMAND
+
+ROWS = 30
+SCROLLED = 10_000
+
+
+class Terminal:
+    """
+    Emulate a terminal of some width; lines that scrolled out are kept.
+
+    Args:
+        columns: Its width.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._screen = pyte.HistoryScreen(columns, ROWS, history=SCROLLED, ratio=1e-9)
+        self._stream = pyte.ByteStream(self._screen)
+        self._columns = columns
+        self._process: subprocess.Popen[bytes] | None = None
+        self.most_tables = 0
+        """How many tables of stages stood on the screen, or above it, at once."""
+
+    def run(self, *words: str | Path, cwd: Path, answer: bytes = b"", **environ: str) -> int:
+        """Run `rsq-pipe ...` to its end, typing `answer` in advance; return its exit code."""
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self._columns, 0, 0))
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RSQ_")}
+        environ = {**inherited, "TERM": "xterm-256color", **environ}
+        os.write(ours, answer)
+        with subprocess.Popen(
+            [COMMAND, *words],
+            cwd=cwd,
+            env=environ,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            self._process = process
+            os.close(theirs)
+            for read in _chunks(ours):
+                self._stream.feed(read)
+                self.most_tables = max(
+                    self.most_tables, sum(line.startswith("stage ") for line in self.lines)
+                )
+        os.close(ours)
+        return process.returncode
+
+    def interrupt(self) -> None:
+        """Send the signal that Ctrl-C is."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+
+    @property
+    def is_cursor_hidden(self) -> bool:
+        return bool(self._screen.cursor.hidden)
+
+    @property
+    def lines(self) -> list[str]:
+        """All lines, those that scrolled out first; without what is empty at the end."""
+        above = ["".join(row[x].data for x in range(self._columns)) for row in self._screen.history.top]
+        return [line.rstrip() for line in "\n".join([*above, *self._screen.display]).rstrip().split("\n")]
+
+
+def _chunks(terminal: int) -> Iterator[bytes]:
+    while True:
+        try:
+            read = os.read(terminal, 65_536)
+        except OSError:  # nobody has the other end any more
+            return
+        if not read:
+            return
+        yield read

@@ -8,19 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import CodeType
-from typing import Any, TypeAlias
+from typing import Any
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
-from rsq_pipe.spec.functions import FUNCTIONS, TooLargeError, modulo, power, times
-from rsq_pipe.spec.grammar import MODEL, WHOLE_RECORD, Grammar
+from rsq_pipe.spec.compiler import GLOBALS, Compiler
+from rsq_pipe.spec.grammar import MODEL, Grammar
 
 MAX_LENGTH = 4_000
 MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two
 _TOO_DEEP = f"the expression is nested more than {MAX_DEPTH} levels deep; use a call stage"
-
-_GUARDS = {ast.Mult: ("__times", times), ast.Pow: ("__power", power), ast.Mod: ("__modulo", modulo)}
-
-_Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +72,9 @@ def _compile(text: str) -> Expression:
     Grammar(MODEL).visit(tree)
     if isinstance(tree.body, ast.GeneratorExp):
         raise ExpressionError("a bare `... for ...` gives no value; put it in [ ] or in sum(), any(), list()")
-    compiler = _Compiler()
-    body = compiler.visit(tree.body)
-    return _assemble(text, body, frozenset(compiler.fields))
+    compiler = Compiler()
+    body = compiler.compile(tree)
+    return _assemble(text, body, frozenset(compiler.fields), spends=compiler.spends)
 
 
 def _parse(text: str) -> ast.Expression:
@@ -109,102 +105,6 @@ def _check_depth(tree: ast.AST) -> None:
     raise ExpressionError(_TOO_DEEP)
 
 
-class _Compiler(ast.NodeTransformer):
-    """
-    Turn names into `__record['name']`, and operators that can build huge values into guarded calls.
-
-    Names are resolved here rather than by eval()'s scopes: before Python 3.12 a comprehension does not
-    see eval's locals, and a field named like a function must neither hide it nor be hidden by it.
-    """
-
-    def __init__(self) -> None:
-        self.fields: set[str] = set()
-        self._loop_names: list[set[str]] = []
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if isinstance(node.ctx, ast.Store) or any(node.id in names for names in self._loop_names):
-            return node
-        record = ast.Name("__record", ast.Load())
-        if node.id == WHOLE_RECORD:
-            return ast.copy_location(record, node)
-        self.fields.add(node.id)
-        return ast.copy_location(ast.Subscript(record, ast.Constant(node.id), ast.Load()), node)
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        node.func = (
-            ast.Name(_function_name(node.func.id), ast.Load())
-            if isinstance(node.func, ast.Name)
-            else node.func
-        )
-        node.args = [self.visit(argument) for argument in node.args]
-        node.keywords = [ast.keyword(keyword.arg, self.visit(keyword.value)) for keyword in node.keywords]
-        return node
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        node.left, node.right = self.visit(node.left), self.visit(node.right)
-        if type(node.op) not in _GUARDS or _is_float(node.left) or _is_float(node.right):
-            return node
-        name, guarded = _GUARDS[type(node.op)]
-        if isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
-            return _fold(node, guarded, node.left.value, node.right.value)
-        return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], []), node)
-
-    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
-        return self._visit_comprehension(node)
-
-    def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
-        return self._visit_comprehension(node)
-
-    def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
-        return self._visit_comprehension(node)
-
-    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
-        return self._visit_comprehension(node)
-
-    def _visit_comprehension(self, node: _Comprehension) -> ast.expr:
-        names: set[str] = set()
-        self._loop_names.append(names)
-        for generator in node.generators:
-            generator.iter = self.visit(generator.iter)
-            names.update(n.id for n in ast.walk(generator.target) if isinstance(n, ast.Name))
-            generator.ifs = [self.visit(condition) for condition in generator.ifs]
-        for part in ("key", "value", "elt"):
-            if hasattr(node, part):
-                setattr(node, part, self.visit(getattr(node, part)))
-        self._loop_names.pop()
-        return node
-
-
-def _is_float(node: ast.expr) -> bool:
-    """Tell whether a value can only be a float: then no guard is needed, as nothing repeats 1.5 times."""
-    if isinstance(node, ast.BinOp):
-        return isinstance(node.op, ast.Div)
-    return isinstance(node, ast.Constant) and isinstance(node.value, float)
-
-
-def _fold(node: ast.BinOp, guarded: Callable[[Any, Any], Any], left: Any, right: Any) -> ast.expr:
-    try:
-        return ast.copy_location(ast.Constant(guarded(left, right)), node)
-    except TooLargeError as exc:
-        column = node.col_offset + 1
-        raise ExpressionError(f"{exc}, at column {column}", column=column) from exc
-    except (TypeError, ArithmeticError) as exc:
-        column = node.col_offset + 1
-        raise ExpressionError(f"this can only fail: {exc}, at column {column}", column=column) from exc
-
-
-def _function_name(name: str) -> str:
-    return f"__call_{name}"
-
-
-# A user cannot write names that start with two underscores, so these cannot be reached or hidden.
-_GLOBALS: dict[str, Any] = {
-    "__builtins__": {},
-    **{_function_name(name): function for name, function in FUNCTIONS.items()},
-    **dict(_GUARDS.values()),
-}
-
-
 _SHELL = """
 def evaluate(__record):
     try:
@@ -214,14 +114,19 @@ def evaluate(__record):
 """
 
 
-def _assemble(text: str, body: ast.expr, names: frozenset[str]) -> Expression:
+_LEDGER = "__spent = [0]"
+
+
+def _assemble(text: str, body: ast.expr, names: frozenset[str], *, spends: bool) -> Expression:
     """Put the body into a function, so that a record's value costs one call and no dict of globals."""
     module = ast.parse(_SHELL)
     function = module.body[0]
     assert isinstance(function, ast.FunctionDef)
     assert isinstance(function.body[0], ast.Try)
     function.body[0].body = [ast.Return(body)]
-    scope = {**_GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, names)}
+    if spends:
+        function.body.insert(0, *ast.parse(_LEDGER).body)
+    scope = {**GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, names)}
     exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     evaluate = scope["evaluate"]
     return Expression(text, names, evaluate.__code__, evaluate)

@@ -6,23 +6,18 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-# A larger text, list or range inside one expression is a mistake (or an attack through the record).
-MAX_ITEMS = 1_000_000
+from rsq_pipe.spec.bounds import (
+    TooLargeError,
+    bounded_join,
+    bounded_range,
+    bounded_replace,
+    bounded_sum,
+    bounded_text,
+)
+
 MAX_DIGITS = 30
-MAX_POWER_BITS = 4_096
-
-
-class TooLargeError(ValueError):
-    """A value that would be larger than an expression may build."""
-
-
-def bounded_range(start: int, stop: int | None = None, step: int = 1) -> list[int]:
-    """List whole numbers, at most 1,000,000."""
-    numbers = range(start) if stop is None else range(start, stop, step)
-    # Slicing instead of len(): a range longer than a machine word has no len().
-    if numbers[MAX_ITEMS:]:
-        raise TooLargeError(f"range() may give at most {MAX_ITEMS:,} numbers")
-    return list(numbers)
+MAX_NUMERAL = 1_000
+"""Characters of a text that is read as a number."""
 
 
 def bounded_round(number: float, digits: int | None = None) -> float:
@@ -30,6 +25,22 @@ def bounded_round(number: float, digits: int | None = None) -> float:
     if digits is not None and abs(digits) > MAX_DIGITS:
         raise TooLargeError(f"round() takes at most {MAX_DIGITS} digits")
     return round(number, digits)
+
+
+def whole(value: Any = 0, *base: int) -> int:
+    """Make a whole number of a text or number."""
+    return int(_numeral(value), *base)
+
+
+def fraction(value: Any = 0.0) -> float:
+    """Make a number of a text or number."""
+    return float(_numeral(value))
+
+
+def _numeral(value: Any) -> Any:
+    if value.__class__ is str and len(value) > MAX_NUMERAL:
+        raise TooLargeError(f"a text of more than {MAX_NUMERAL:,} characters is not read as a number")
+    return value
 
 
 def lower(text: str) -> str:
@@ -50,21 +61,6 @@ def strip(text: str, characters: str | None = None) -> str:
 def split(text: str, separator: str | None = None) -> list[str]:
     """Split a text at a separator, or at white space."""
     return str.split(text, separator)
-
-
-def join(separator: str, items: Iterable[Any]) -> str:
-    """Put a separator between items; items that are not text are written as text."""
-    parts = [str(item) for item in items]
-    if sum(map(len, parts)) + len(separator) * len(parts) > MAX_ITEMS:
-        raise TooLargeError(f"join() may build at most {MAX_ITEMS:,} characters")
-    return separator.join(parts)
-
-
-def replace(text: str, old: str, new: str) -> str:
-    """Replace every occurrence of one text by another."""
-    if len(text) + str.count(text, old) * len(new) > MAX_ITEMS:
-        raise TooLargeError(f"replace() may build at most {MAX_ITEMS:,} characters")
-    return str.replace(text, old, new)
 
 
 def startswith(text: str, prefix: str) -> bool:
@@ -168,45 +164,20 @@ def weekday(value: str | dt.date) -> int:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{f.__name__: f for f in (len, sum, min, max, abs, int, float, str, bool, sorted, any, all)},
+    **{f.__name__: f for f in (len, min, max, abs, bool, sorted, any, all)},
     **{f.__name__: f for f in (set, list, dict, tuple)},
+    "int": whole,
+    "float": fraction,
+    "str": bounded_text,
+    "sum": bounded_sum,
     "round": bounded_round,
     "range": bounded_range,
     "zip": listed_zip,
     "enumerate": listed_enumerate,
-    **{f.__name__: f for f in (lower, upper, strip, split, join, replace, startswith, endswith)},
+    **{f.__name__: f for f in (lower, upper, strip, split, startswith, endswith)},
+    "join": bounded_join,
+    "replace": bounded_replace,
     **{f.__name__: f for f in (coalesce, get, keys, values, items)},
     **{f.__name__: f for f in (date, datetime, days_between, seconds_between)},
     **{f.__name__: f for f in (year, month, day, hour, weekday)},
 }
-
-
-def times(left: Any, right: Any) -> Any:
-    """Multiply; refuse to repeat a text or list beyond bounds, whatever a record's fields hold."""
-    if left.__class__ is float or right.__class__ is float:
-        return left * right
-    if not isinstance(left, int | float):
-        _check_repeat(left, right)
-    elif not isinstance(right, int | float):
-        _check_repeat(right, left)
-    return left * right
-
-
-def _check_repeat(items: Any, count: Any) -> None:
-    if isinstance(items, str | list | tuple) and isinstance(count, int) and len(items) * count > MAX_ITEMS:
-        raise TooLargeError(f"`*` may repeat a text or list to at most {MAX_ITEMS:,} items")
-
-
-def power(base: Any, exponent: Any) -> Any:
-    """Raise to a power; refuse whole numbers beyond 4,096 bits."""
-    whole = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
-    if whole and (base.bit_length() - 1) * abs(exponent) > MAX_POWER_BITS:
-        raise TooLargeError(f"`**` may give whole numbers of at most {MAX_POWER_BITS:,} bits")
-    return base**exponent
-
-
-def modulo(left: Any, right: Any) -> Any:
-    """Take the remainder; refuse `text % values`, whose widths can build texts of any size."""
-    if isinstance(left, str | bytes):
-        raise TypeError("`%` takes numbers; write text with f'...'")
-    return left % right

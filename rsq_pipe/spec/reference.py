@@ -8,7 +8,8 @@ from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
 from rsq_pipe.registry import types
-from rsq_pipe.spec.functions import FUNCTIONS, MAX_ITEMS, MAX_POWER_BITS
+from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
+from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.models import STAGES
 from rsq_pipe.spec.schema import pipeline_schema
 
@@ -60,9 +61,10 @@ lambdas.
 A name is a field of the record; a field that is not there is an error of that record. `record` is the whole
 record: `'region' in record`, `get(record, 'region', '-')`, `record['unit price']`.
 
-`*`, `range`, `join` and `replace` build at most {MAX_ITEMS:,} items, and `**` whole numbers of at most
-{MAX_POWER_BITS:,} bits, whatever a record holds. Comprehensions have no bound of their own: an expression is
-trusted not to loop for long, as a handler is.
+Whatever a record holds, an expression builds no value larger than {MAX_SIZE:,} characters, where an item of a
+list or mapping counts 16 and what it holds; no whole number of more than {MAX_BITS:,} bits; and its loops go
+through and build at most {MAX_WORK:,} of these for one record. What would be more is an error of that record.
+Parts of the record passed on as they stand, or a few of them side by side, have no bound of their own.
 
 | function | does |
 |---|---|

@@ -9,8 +9,9 @@ import pytest
 from evalidate import security
 
 from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.bounds import MAX_ITEMS, TooLargeError
 from rsq_pipe.spec.expression import compile_expression
-from rsq_pipe.spec.functions import FUNCTIONS, MAX_ITEMS, TooLargeError
+from rsq_pipe.spec.functions import FUNCTIONS
 
 ESCAPES = [
     "().__class__.__bases__[0].__subclasses__()",
@@ -92,8 +93,71 @@ RUNNING_BOMBS = [
     "replace(text * 100000, 'a', text * 1000)",
     "join(text * 1000, range(1000000))",
     "width % big",
+    "width % 1.0",
+    "width % (a / b)",
+    "raw * big",
+    "big * raw",
+    "+".join(["long"] * 150),
+    "+".join(["text"] * 10) + " + long + long",
+    "*".join(["wide"] * 150),
+    "[" + "*".join(["x"] * 150) + " for x in [wide]]",
+    "big ** 300 * big ** 300",
+    "[0] * 600000 + [0] * 600000",
+    "f'" + "{long}" * 150 + "'",
+    "f'{[long] * 1000000}'",
+    "f'{[x for x in [long, long]]}'",
+    "str([long] * 1000000)",
+    "[[long] * 1000]",
+    "[long for x in range(1000000)]",
+    "[long + text for x in range(1000000)]",
+    "[f'{long}' for x in range(1000000)]",
+    "[upper(long) for x in range(1000000)]",
+    "[long[1:] for x in range(1000000)]",
+    "{x: long for x in range(100)}",
+    "[record] * 1000",
+    "[[0] * 1000] * 1000 * 1000",
+    "join('', [[long] * 1000] * 1000)",
+    "join(long, [long, long, long])",
+    "sum([numbers for x in range(1000000)], [])",
+    "[y + y for x in range(1000) for y in [long]]",
+    "len([x + x for x in [y + y for y in [z + z for z in [long]]]])",
+    "[long for n in numbers]",
+    "[[long] for n in numbers]",
+    "[n + long for n in [text] * 100]",
+    "[f'{n}{long}' for n in numbers]",
+    "[wide ** 10 for x in numbers for y in range(100)]",
+    "[x * 8 for x in [x * 8 for x in [x * 8 for x in [x * 8 for x in [text * 90000]]]]]",
+    "float(digits)",
+    "int(digits)",
+]
+LASTING = [
+    "len([x for n in numbers for x in range(1000)])",
+    "[[n, m] for n in numbers for m in record['numbers']]",
+    "[len([m for m in record['numbers']]) for n in numbers]",
+    "[len([n for m in numbers]) for n in numbers]",
+    "[x for x in numbers for y in numbers]",
+    "len([x for x in range(1000000) for y in range(1000000)])",
+    "sum(sum(y for y in numbers) for x in numbers)",
+    "sum(sum(numbers) for x in numbers)",
+    "[x for x in numbers if -x in numbers]",
+    "[x for x in numbers if x not in [-y for y in numbers]]",
+    "[len(sorted(numbers)) for x in numbers]",
+    "[min(numbers) for x in numbers]",
+    "any(0 in numbers for x in numbers)",
+    "[len(str(record)) for x in numbers]",
+    "[len(split(long, 'b')) for x in numbers]",
+    "sum(len([0 for y in record['numbers']]) for x in range(1000000))",
+    "[startswith(long, long) for x in numbers]",
+    "sum([len(list(numbers)) for x in numbers])",
 ]
 HOSTILE: dict[str, Any] = {"a": 9, "b": 99, "c": 9, "text": "aaaa", "big": 10**12, "width": "%999999999d"}
+HOSTILE |= {
+    "raw": b"raw",
+    "long": "a" * 10_000_000,
+    "wide": 10**100,
+    "digits": "1" * 100_000,
+    "numbers": [*range(1, 100_001)],
+}
 
 
 @pytest.mark.parametrize("text", ["-" * 300 + "a", "+".join("a" * 300), "not " * 300 + "a"])
@@ -140,6 +204,36 @@ def test_a_bomb_in_a_record_does_not_go_off(text: str) -> None:
 
     with pytest.raises((TooLargeError, TypeError)):
         expression.evaluate(HOSTILE)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", LASTING)
+def test_a_record_does_not_keep_a_loop_busy(text: str) -> None:
+    expression = compile_expression(text)
+
+    with pytest.raises(TooLargeError):
+        expression.evaluate(HOSTILE)
+
+
+@pytest.mark.timeout(10)
+def test_lists_are_added_up_in_linear_time() -> None:
+    lists = [[number] for number in range(200_000)]
+
+    assert compile_expression("len(sum(lists, []))").evaluate({"lists": lists}) == 200_000
+
+
+def test_a_record_larger_than_what_is_built_is_passed_on() -> None:
+    record = {"long": "a" * 20_000_000, "lines": [{"n": 1}]}
+
+    assert compile_expression("long").evaluate(record) is record["long"]
+    assert compile_expression("[l for l in lines if len(long) > 0]").evaluate(record) == record["lines"]
+    assert len(compile_expression("long + '!'").evaluate(record)) == 20_000_001
+
+
+def test_the_work_of_loops_is_counted_for_each_record_anew() -> None:
+    expression = compile_expression("len([x for x in range(1000) for y in range(1000)])")
+
+    assert [expression.evaluate({}) for _ in range(5)] == [1_000_000] * 5
 
 
 def test_what_stays_within_bounds_is_let_through() -> None:

@@ -1,0 +1,231 @@
+"""Bounds: how large a value an expression may build for one record, and how long it may loop over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+MAX_SIZE = 16_000_000
+"""Size of one value: a character or byte counts 1, an item of a list or mapping 16 and what it holds."""
+
+MAX_ITEMS = MAX_SIZE // 16
+
+MAX_WORK = 64_000_000
+"""Sum of the sizes that the loops of an expression go through and build for one record."""
+
+MAX_BITS = 4_096
+"""Bits of a whole number that `*` or `**` gives."""
+
+_ITEM = 16
+_WORD = 1 << 63
+_NUMBERS = frozenset([float, bool, type(None)])
+_BOUNDED = _NUMBERS | {int}
+
+T = TypeVar("T")
+
+
+class TooLargeError(ValueError):
+    """A value that would be larger than an expression may build, or too much work for one record."""
+
+
+def size(value: Any) -> int:
+    """Measure a value, but not what its items hold."""
+    kind = value.__class__
+    if kind is str or kind is bytes:
+        return len(value)
+    if kind is int:
+        return int(value).bit_length() // 8
+    return _ITEM * len(value) if hasattr(value, "__len__") else 0
+
+
+def built(value: T, spent: list[int] | None = None) -> T:
+    """
+    Pass on a value that was just built.
+
+    Args:
+        value: A text, list or number.
+        spent: Where it is built in a loop: the sum so far of the evaluation at hand.
+
+    Raises:
+        TooLargeError: It is too large, alone or together with what the loop built before.
+    """
+    measured = size(value)
+    if measured > MAX_SIZE:
+        raise _too_large()
+    if spent is not None:
+        spend(spent, measured)
+    return value
+
+
+def spend(spent: list[int], amount: int) -> None:
+    """Add to the work of an evaluation."""
+    spent[0] += amount
+    if spent[0] > MAX_WORK:
+        raise TooLargeError(
+            f"its loops go through and build more than {MAX_WORK:,} characters (an item counts {_ITEM}) "
+            "for one record; use a call stage"
+        )
+
+
+def looped(items: T, spent: list[int]) -> T:
+    """Pass on what a loop goes through, counted; a generator is counted where it loops itself."""
+    if hasattr(items, "__len__"):
+        spend(spent, _ITEM * len(items))
+    return items
+
+
+def searched(items: T, spent: list[int]) -> T:
+    """Pass on what `in` looks through, counted; a mapping or set is not gone through."""
+    spend(spent, _ITEM if isinstance(items, dict | set) else size(items))
+    return items
+
+
+def counted(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Call a function in a loop: what it is given, and what it gives, counts."""
+    spend(spent, sum(map(size, arguments)))
+    return built(function(*arguments, **named), spent)
+
+
+def weighed(value: T) -> T:
+    """
+    Pass on a value with all that it holds.
+
+    Its size as written out is what counts: a million references to one text are small only until then.
+
+    Raises:
+        TooLargeError: It is too large.
+    """
+    if value.__class__ not in _BOUNDED:
+        weigh(value)
+    return value
+
+
+def weigh(value: Any) -> int:
+    """
+    Measure a value with all that it holds, giving up as soon as it is too large.
+
+    Raises:
+        TooLargeError: It is too large.
+    """
+    total = 0
+    left: list[Iterable[Any]] = [(value,)]
+    while left:
+        for item in left.pop():
+            kind = item.__class__
+            if kind in _NUMBERS:
+                continue
+            if kind is int:
+                total += item.bit_length() // 3  # its digits
+            elif kind is str or kind is bytes:
+                total += len(item)
+            elif hasattr(item, "__len__"):
+                total += _ITEM * len(item)
+                left.append(item)
+                if isinstance(item, Mapping):
+                    left.append(item.values())
+            _check(total)
+    return total
+
+
+def plus(left: Any, right: Any, spent: list[int] | None = None) -> Any:
+    """Add; refuse a text or list beyond bounds. Both sides are within them, so they are added first."""
+    total = left + right
+    if total.__class__ is float or total.__class__ is int:
+        return total
+    return built(total, spent)
+
+
+def times(left: Any, right: Any, spent: list[int] | None = None) -> Any:
+    """Multiply; refuse to repeat a text or list beyond bounds, and whole numbers of too many bits."""
+    if left.__class__ is float or right.__class__ is float:
+        return left * right
+    if left.__class__ is int and right.__class__ is int:
+        product = left * right
+        return product if -_WORD < product < _WORD else _whole(product, "*", spent)
+    for items, count in (left, right), (right, left):
+        if isinstance(count, int) and hasattr(items, "__len__"):
+            _check(weigh(items) * count)
+    return built(left * right, spent)
+
+
+def power(base: Any, exponent: Any, spent: list[int] | None = None) -> Any:
+    """Raise to a power; refuse whole numbers of too many bits."""
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    if whole and abs(base) > 1 and (base.bit_length() - 1) * abs(exponent) > MAX_BITS:
+        raise _too_many_bits("**")
+    result = base**exponent
+    return _whole(result, "**", spent) if isinstance(result, int) else result
+
+
+def modulo(left: Any, right: Any, _: list[int] | None = None) -> Any:
+    """Take the remainder; refuse `text % values`, whose widths can build texts of any size."""
+    if isinstance(left, str | bytes | bytearray):
+        raise TypeError("`%` takes numbers; write text with f'...'")
+    return left % right
+
+
+def bounded_sum(items: Iterable[Any], start: Any = 0) -> Any:
+    """Add up numbers; or lists, in linear time."""
+    if not isinstance(start, list | tuple):
+        return sum(items, start)
+    joined: list[Any] = list(start)
+    for item in items:
+        if not isinstance(item, list | tuple) or isinstance(item, list) is not isinstance(start, list):
+            raise TypeError("sum() adds up lists to a list, and tuples to a tuple")
+        joined.extend(item)
+        _check(_ITEM * len(joined))
+    return joined if isinstance(start, list) else tuple(joined)
+
+
+def bounded_text(value: Any = "", *encoding: str) -> str:
+    """Write a value as text."""
+    return str(weighed(value), *encoding)
+
+
+def bounded_join(separator: str, items: Iterable[Any]) -> str:
+    """Put a separator between items; items that are not text are written as text."""
+    parts: list[str] = []
+    total = 0
+    for item in items:
+        part = item if item.__class__ is str else bounded_text(item)
+        total += len(part) + len(separator)
+        _check(total)
+        parts.append(part)
+    return separator.join(parts)
+
+
+def bounded_replace(text: str, old: str, new: str) -> str:
+    """Replace every occurrence of one text by another."""
+    _check(len(text) + str.count(text, old) * len(new))
+    return str.replace(text, old, new)
+
+
+def bounded_range(start: int, stop: int | None = None, step: int = 1) -> list[int]:
+    """List whole numbers, at most 1,000,000."""
+    numbers = range(start) if stop is None else range(start, stop, step)
+    # Slicing instead of len(): a range longer than a machine word has no len().
+    if numbers[MAX_ITEMS:]:
+        raise TooLargeError(f"range() may give at most {MAX_ITEMS:,} numbers")
+    return list(numbers)
+
+
+def _whole(number: int, operator: str, spent: list[int] | None) -> int:
+    if number.bit_length() > MAX_BITS:
+        raise _too_many_bits(operator)
+    return built(number, spent)
+
+
+def _check(measured: int) -> None:
+    if measured > MAX_SIZE:
+        raise _too_large()
+
+
+def _too_large() -> TooLargeError:
+    return TooLargeError(
+        f"it would build a value larger than {MAX_SIZE:,} characters (an item counts {_ITEM}); "
+        "use a call stage"
+    )
+
+
+def _too_many_bits(operator: str) -> TooLargeError:
+    return TooLargeError(f"`{operator}` may give whole numbers of at most {MAX_BITS:,} bits")

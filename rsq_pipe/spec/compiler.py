@@ -1,0 +1,226 @@
+"""Compiler: an expression's tree made into one that reads the record, with guards where values can grow."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec import bounds
+from rsq_pipe.spec.bounds import TooLargeError
+from rsq_pipe.spec.functions import FUNCTIONS
+from rsq_pipe.spec.grammar import WHOLE_RECORD
+from rsq_pipe.spec.growth import (
+    QUICK,
+    Comprehension,
+    is_bounded,
+    is_float,
+    is_little,
+    is_number,
+    is_part,
+    joins_few,
+    sums_numbers,
+    targets,
+)
+
+_SPENT = "__spent"
+_GUARDS: dict[type[ast.operator], tuple[str, Callable[..., Any]]] = {
+    ast.Add: ("__plus", bounds.plus),
+    ast.Mult: ("__times", bounds.times),
+    ast.Pow: ("__power", bounds.power),
+    ast.Mod: ("__modulo", bounds.modulo),
+}
+
+
+def _function_name(name: str) -> str:
+    return f"__call_{name}"
+
+
+# A user cannot write names that start with two underscores, so these cannot be reached or hidden.
+GLOBALS: dict[str, Any] = {
+    "__builtins__": {},
+    "__sum": sum,
+    **{_function_name(name): function for name, function in FUNCTIONS.items()},
+    **dict(_GUARDS.values()),
+    **{f"__{f.__name__}": f for f in (bounds.built, bounds.counted, bounds.looped)},
+    **{f"__{f.__name__}": f for f in (bounds.searched, bounds.weighed)},
+}
+
+
+class Compiler(ast.NodeTransformer):
+    """
+    Turn names into `__record['name']`, and what can build huge values or loop for long into guarded calls.
+
+    Names are resolved here rather than by eval()'s scopes: before Python 3.12 a comprehension does not
+    see eval's locals, and a field named like a function must neither hide it nor be hidden by it.
+
+    Guards stand only where they are needed. What comes to each part of the record once cannot grow much
+    beyond it: so at the top, and in a loop what is made of the item alone. All else in loops is added up.
+
+    Attributes:
+        fields: The fields that are read.
+        spends: Whether the code counts the work of its loops, in `__spent`.
+    """
+
+    def __init__(self) -> None:
+        self.fields: set[str] = set()
+        self.spends = False
+        self._loops: list[set[str]] = []
+        self._fresh: set[str] | None = None  # the names of the item at hand; None where all fields are
+        self._joins_few = False
+
+    def compile(self, tree: ast.Expression) -> ast.expr:
+        """Make the body of `evaluate`."""
+        self._joins_few = joins_few(tree)
+        bounded = is_bounded(tree.body) or self._is_little(tree.body)
+        body: ast.expr = self.visit(tree.body)
+        return body if bounded else _call("__weighed", body)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Store) or any(node.id in names for names in self._loops):
+            return node
+        record = ast.Name("__record", ast.Load())
+        if node.id == WHOLE_RECORD:
+            return ast.copy_location(record, node)
+        self.fields.add(node.id)
+        return ast.copy_location(ast.Subscript(record, ast.Constant(node.id), ast.Load()), node)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        if not isinstance(node.func, ast.Name):
+            return node
+        name = node.func.id
+        function = "__sum" if name == "sum" and sums_numbers(node) else _function_name(name)
+        counted = bool(self._loops) and self._takes_long(name, node)
+        arguments = [self.visit(argument) for argument in node.args]
+        keywords = [ast.keyword(keyword.arg, self.visit(keyword.value)) for keyword in node.keywords]
+        if counted:
+            arguments = [self._ledger(), ast.Name(function, ast.Load()), *arguments]
+            function = "__counted"
+        return ast.copy_location(ast.Call(ast.Name(function, ast.Load()), arguments, keywords), node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        guarded = self._can_grow(node)
+        node.left, node.right = self.visit(node.left), self.visit(node.right)
+        if not guarded:
+            return node
+        name, guard = _GUARDS[type(node.op)]
+        if isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
+            return _fold(node, guard, node.left.value, node.right.value)
+        return _call(name, node.left, node.right, *self._ledgers())
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        counted = [self._is_searched(*pair) for pair in zip(node.ops, node.comparators, strict=True)]
+        node.left = self.visit(node.left)
+        sides = [self.visit(side) for side in node.comparators]
+        node.comparators = [
+            _call("__searched", side, self._ledger()) if count else side
+            for count, side in zip(counted, sides, strict=True)
+        ]
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        copies = self._loops and isinstance(node.slice, ast.Slice) and not self._is_little(node.value)
+        node.value, node.slice = self.visit(node.value), self.visit(node.slice)
+        return _call("__built", node, self._ledger()) if copies else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        bounded = self._is_little(node)
+        node.values = [self.visit(value) for value in node.values]
+        return node if bounded else _call("__built", node, *self._ledgers())
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
+        bounded = is_bounded(node.value) or is_part(node.value, self._is_fresh)
+        node.value = self.visit(node.value)
+        if not bounded:
+            node.value = _call("__weighed", node.value)
+        return node  # what stands behind the colon is plain text
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        return self._visit_comprehension(node)
+
+    def _visit_comprehension(self, node: Comprehension) -> ast.expr:
+        fresh_outside = self._fresh
+        names: set[str] = set()
+        for place, generator in enumerate(node.generators):
+            fresh = is_part(generator.iter, self._is_fresh)
+            generator.iter = self.visit(generator.iter)
+            if not fresh:
+                generator.iter = _call("__looped", generator.iter, self._ledger())
+            if place == 0:  # what is looped over is evaluated outside of the loop
+                self._loops.append(names)
+            names.update(targets(generator))
+            self._fresh = targets(generator) if fresh else set()
+            generator.ifs = [self.visit(condition) for condition in generator.ifs]
+        for field in ("key", "value", "elt"):
+            if hasattr(node, field):
+                setattr(node, field, self.visit(getattr(node, field)))
+        self._loops.pop()
+        self._fresh = fresh_outside
+        return node
+
+    def _can_grow(self, node: ast.BinOp) -> bool:
+        match node.op:
+            case ast.Add():
+                return not (is_number(node.left) or is_number(node.right) or self._is_little(node))
+            case ast.Mult():
+                return not (is_float(node.left) or is_float(node.right) or self._is_little(node))
+            case ast.Pow():
+                return not (is_float(node.left) or is_float(node.right))
+            case ast.Mod():
+                return not is_number(node.left)
+        return False
+
+    def _takes_long(self, name: str, node: ast.Call) -> bool:
+        """Tell whether a call takes the longer the more it is given, and is given more than the item."""
+        if name in QUICK or (name in ("min", "max") and len(node.args) > 1):
+            return False
+        grows = name in ("join", "replace", "range") or (name == "sum" and not sums_numbers(node))
+        return grows or not all(
+            isinstance(argument, ast.GeneratorExp) or self._is_little(argument) for argument in node.args
+        )
+
+    def _is_searched(self, operator: ast.cmpop, side: ast.expr) -> bool:
+        written_out = isinstance(side, ast.Constant | ast.List | ast.Tuple | ast.Set)
+        return (
+            bool(self._loops)
+            and isinstance(operator, ast.In | ast.NotIn)
+            and not (written_out or self._is_little(side))
+        )
+
+    def _is_little(self, node: ast.expr) -> bool:
+        """Tell whether all that is built of it is only a few times as large as the record."""
+        return self._joins_few and is_little(node, self._is_fresh)
+
+    def _is_fresh(self, name: str) -> bool:
+        return self._fresh is None or name in self._fresh
+
+    def _ledger(self) -> ast.expr:
+        self.spends = True
+        return ast.Name(_SPENT, ast.Load())
+
+    def _ledgers(self) -> list[ast.expr]:
+        return [self._ledger()] if self._loops else []
+
+
+def _call(name: str, node: ast.expr, *others: ast.expr) -> ast.expr:
+    return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [node, *others], []), node)
+
+
+def _fold(node: ast.BinOp, guard: Callable[..., Any], left: Any, right: Any) -> ast.expr:
+    column = node.col_offset + 1
+    try:
+        return ast.copy_location(ast.Constant(guard(left, right)), node)
+    except TooLargeError as exc:
+        raise ExpressionError(f"{exc}, at column {column}", column=column) from exc
+    except (TypeError, ArithmeticError) as exc:
+        raise ExpressionError(f"this can only fail: {exc}, at column {column}", column=column) from exc

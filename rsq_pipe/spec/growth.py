@@ -1,0 +1,142 @@
+"""Growth: what the shape of an expression tells about the size of its value, before any record is seen."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import TypeAlias
+
+Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+IsFresh: TypeAlias = Callable[[str], bool]
+
+MAX_UNGUARDED = 8
+"""Additions and f-string parts up to which an expression cannot grow much beyond the record it is given."""
+
+_TIMES = frozenset(["days_between", "seconds_between", "year", "month", "day", "hour", "weekday"])
+QUICK = _TIMES | frozenset(
+    ["len", "abs", "round", "bool", "int", "float", "coalesce", "get", "date", "datetime"]
+)
+"""Functions that take no longer for a larger argument."""
+
+_NUMBERS = _TIMES | frozenset(
+    ["len", "abs", "round", "bool", "int", "float", "any", "all", "startswith", "endswith"]
+)
+_TEXTS = frozenset(["str", "lower", "upper", "strip", "join", "replace"])
+_SELECTIONS = frozenset(
+    ["get", "keys", "values", "items", "sorted", "list", "tuple", "set", "enumerate", "zip"]
+)
+_PARTS = _SELECTIONS | frozenset(
+    ["lower", "upper", "strip", "split", "coalesce", "enumerate", "min", "max", "date", "datetime"]
+)
+
+
+def is_float(node: ast.expr) -> bool:
+    """Tell whether a value can only be a float: then no guard is needed, as nothing repeats 1.5 times."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Div)
+    return isinstance(node, ast.Constant) and isinstance(node.value, float)
+
+
+def is_number(node: ast.expr) -> bool:
+    """Tell whether a value can only be a number, a truth value, null or a time: nothing that has a length."""
+    match node:
+        case ast.Constant():
+            return not isinstance(node.value, str)
+        case ast.Compare() | ast.UnaryOp():
+            return True
+        case ast.BinOp():
+            # A set minus a set has a length, and cannot be added to anything.
+            return isinstance(node.op, ast.Sub | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow) or any(
+                map(is_float if isinstance(node.op, ast.Mult) else is_number, (node.left, node.right))
+            )
+        case ast.Call(func=ast.Name(id=name)):
+            return name in _NUMBERS or (name == "sum" and sums_numbers(node))
+        case ast.IfExp():
+            return is_number(node.body) and is_number(node.orelse)
+        case ast.BoolOp():
+            return all(map(is_number, node.values))
+    return False
+
+
+def sums_numbers(node: ast.Call) -> bool:
+    """Tell whether a call of sum() can only add up numbers: to add up lists takes a list to begin with."""
+    return len(node.args) == 1 and not node.keywords
+
+
+def is_bounded(node: ast.expr) -> bool:
+    """Tell whether a value is bounded where it is built, with all that it holds, or has no length."""
+    match node:
+        case ast.JoinedStr() | ast.BinOp(op=ast.Mult()):
+            return True
+        case ast.Call(func=ast.Name(id=name)):
+            return name in _TEXTS
+    return is_number(node) or isinstance(node, ast.Constant)
+
+
+def is_part(node: ast.expr, is_fresh: IsFresh) -> bool:
+    """
+    Tell whether a value is made of parts of the record, none of them repeated: so not larger than it.
+
+    Args:
+        node: The expression.
+        is_fresh: Whether a name stands for a part that the expression comes to once, and not once an item
+            of something else.
+    """
+    match node:
+        case ast.Name():
+            return is_fresh(node.id)
+        case ast.Subscript():
+            return is_part(node.value, is_fresh)
+        case ast.Call(func=ast.Name(id=name)) if name in _PARTS:
+            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+            return all(is_part(argument, is_fresh) for argument in arguments)
+        case ast.IfExp():
+            return is_part(node.body, is_fresh) and is_part(node.orelse, is_fresh)
+        case ast.BoolOp():
+            return all(is_part(value, is_fresh) for value in node.values)
+        case ast.ListComp() | ast.GeneratorExp() | ast.SetComp() | ast.DictComp():
+            return _selects(node, is_fresh, is_part)
+    return is_number(node) or isinstance(node, ast.Constant)
+
+
+def is_little(node: ast.expr, is_fresh: IsFresh) -> bool:
+    """Tell whether a value is a few parts of the record side by side: `upper(name) + ', ' + city`."""
+    match node:
+        case ast.BinOp(op=ast.Add()):
+            return is_little(node.left, is_fresh) and is_little(node.right, is_fresh)
+        case ast.BinOp(left=part, op=ast.Mult(), right=ast.Constant(value=int(count))):
+            return count <= MAX_UNGUARDED and is_part(part, is_fresh)
+        case ast.JoinedStr():
+            parts = (part.value for part in node.values if isinstance(part, ast.FormattedValue))
+            return all(is_part(part, is_fresh) for part in parts)
+        case ast.Call(func=ast.Name(id="str")):
+            return all(is_part(argument, is_fresh) for argument in node.args)
+        case ast.ListComp() | ast.GeneratorExp() | ast.SetComp() | ast.DictComp():
+            return _selects(node, is_fresh, is_little)
+    return is_part(node, is_fresh)
+
+
+def joins_few(tree: ast.AST) -> bool:
+    """Tell whether an expression joins few values, so that only its loops can make much of little."""
+    return sum(map(_joins, ast.walk(tree))) <= MAX_UNGUARDED
+
+
+def targets(generator: ast.comprehension) -> set[str]:
+    """Name what a loop sets."""
+    return {node.id for node in ast.walk(generator.target) if isinstance(node, ast.Name)}
+
+
+def _selects(node: Comprehension, is_fresh: IsFresh, is_fine: Callable[[ast.expr, IsFresh], bool]) -> bool:
+    """Tell whether a comprehension comes to each part once: `[tag for l in lines for tag in l['tags']]`."""
+    for generator in node.generators:
+        if not is_part(generator.iter, is_fresh):
+            return False
+        is_fresh = targets(generator).__contains__
+    elements = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+    return all(is_fine(element, is_fresh) for element in elements)
+
+
+def _joins(node: ast.AST) -> bool:
+    return isinstance(node, ast.FormattedValue) or (
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mult)
+    )

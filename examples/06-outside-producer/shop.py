@@ -24,7 +24,7 @@ async def main(url: str) -> None:
         producer = StreamProducer(client, "shop-orders")
         for order in ORDERS:
             # A push whose reply is lost is sent again, and stored once. The record id is the shop's own.
-            await producer.push(order, headers={"rid": f"shop:{order['id']}"})
+            await producer.push(order, headers={"rsq-rid": f"shop:{order['id']}"})
 
         totals: dict[str, float] = {}
         complete = asyncio.Event()

@@ -72,7 +72,7 @@ async def show(client: StreamClient) -> None:
         print("sum", message.data.decode())
         await client.ack(sums, "reader", [message.id])
     for letter in await client.read(letters, "reader", "me"):
-        print("dead letter", letter.headers["dlq-reason"], letter.data.decode())
+        print("dead letter", letter.headers["rsq-dlq-reason"], letter.data.decode())
         await client.ack(letters, "reader", [letter.id])
 
 

@@ -111,7 +111,7 @@ _OPTIONS = (
         type=WhereType(),
         metavar="EXPR",
         help="For which this expression is true. It sees the payload's fields by name, and "
-        "`dlq['reason']`, `headers['rid']`, `payload`. A field that is missing means no.",
+        "`dlq['reason']`, `headers['tenant']`, `payload`. A field that is missing means no.",
     ),
     click.option(
         "--since",

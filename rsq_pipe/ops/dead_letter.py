@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from rsq_pipe.runtime.verdict import ATTEMPTS
-from rsq_pipe.streams.dead_letter import PREFIX, REPLAY_LINK
+from rsq_pipe.ids import record_id
 from rsq_pipe.streams.entry import DATA, RawEntry
+from rsq_pipe.streams.headers import ATTEMPTS, REPLAY_LINK, RID, WHY, current, current_fields
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ERROR_TYPE = re.compile(r"([A-Za-z_]\w*): (.*)", re.DOTALL)
@@ -48,7 +48,7 @@ class DeadLetter:
 
     @cached_property
     def _all(self) -> Mapping[str, str]:
-        return self.entry.headers
+        return current(self.entry.headers)
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
@@ -104,7 +104,10 @@ class DeadLetter:
     @property
     def rid(self) -> str:
         """The record id; one that came from outside without an id has that of its entry."""
-        return self._all.get("rid") or self.failed_entry.replace("/", ":") or f"{self.entry.stream}:{self.id}"
+        if rid := self._all.get(RID):
+            return rid
+        origin, _, place = self.failed_entry.rpartition("/")
+        return record_id(origin, place) if origin else record_id(self.entry.stream, self.id)
 
     @property
     def trace_id(self) -> str:
@@ -124,26 +127,22 @@ class DeadLetter:
         """
         fields: list[str | bytes] = []
         names: set[bytes] = set()
-        for name, value in _pairs(self.entry.fields):
+        for name, value in current_fields(self.entry.fields):
             if name != REPLAY_LINK.encode() and not _of_failure(name.decode(errors="replace")):
                 names.add(name)
                 fields += (name, data if data is not None and name == DATA else value)
         if data is not None and DATA not in names:
             fields = ["data", data, *fields]
-        if fields and b"rid" not in names:
-            fields += ("rid", self.rid)
+        if fields and RID.encode() not in names:
+            fields += (RID, self.rid)
         if self.trace_id:
             fields += (REPLAY_LINK, self._all["traceparent"])
         return fields
 
     def _why(self, name: str) -> str:
-        return self._all.get(PREFIX + name, "")
+        return self._all.get(WHY + name, "")
 
 
 def _of_failure(header: str) -> bool:
     """Tell the headers that a failure added: a replay leaves them behind."""
-    return header == ATTEMPTS or header.startswith(PREFIX)
-
-
-def _pairs(fields: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    return list(zip(fields[::2], fields[1::2], strict=True))
+    return header == ATTEMPTS or header.startswith(WHY)

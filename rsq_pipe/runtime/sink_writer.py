@@ -12,6 +12,7 @@ from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.registry import connector
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.groundwork import replacing
+from rsq_pipe.runtime.identity import Identity
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.stage_worker import consumer, serializer
@@ -57,7 +58,8 @@ class SinkWriter:
         self._keys = Keyspace(graph.pipeline)
         self._field = f"position:{stage.name}:{self._sink.target}"
         self._observer = observer or StageObserver()
-        self._unseen = Unseen(graph.pipeline, stage.name, self._observer)
+        self._identity = Identity(graph, stage)
+        self._unseen = Unseen(graph.pipeline, stage.name, self._identity, self._observer)
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._stored = ""
         self._must_open = True
@@ -136,7 +138,7 @@ class SinkWriter:
                 await channel.execute("HDEL", meta, mark, key=meta)
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
-        settlement = await self._write(self._observer.begin(messages))
+        settlement = await self._write(self._observer.begin(self._identity.identified(messages)))
         self._observer.decided(settlement)
         return settlement
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 
 from rsq_pipe.errors import EncodeError, StreamError, StreamFullError
+from rsq_pipe.ids import record_id, shown
 from rsq_pipe.registry import connector
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.keyspace import Keyspace
@@ -22,6 +23,7 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of
+from rsq_pipe.streams.headers import RID, is_reserved
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Counters, Output, Position, Settled
 from rsq_pipe.streams.waiting import first
@@ -166,11 +168,13 @@ class SourcePump:
         outputs: list[Output] = []
         dead: list[Output] = []
         for arrival in arrivals:
-            headers = {"rid": f"{self._name}:{arrival.offset}", **dict(arrival.headers)}
+            beside = {name: text for name, text in arrival.headers if not is_reserved(name)}
+            headers = {RID: record_id(self._name, arrival.offset)} | beside
             if arrival.data is None:
                 dead.append(self._dead(arrival.raw, headers, arrival, arrival.error))
                 continue
             try:
+                _check_headers(arrival)
                 raw = arrival.raw
                 data = raw if raw and self._raw_is_json else self._serializer.encode(arrival.data)
             except EncodeError as exc:
@@ -184,7 +188,8 @@ class SourcePump:
     ) -> Output:
         fields = [item.encode() if isinstance(item, str) else item for item in fields_of(raw, headers)]
         failed = RawEntry(self._stage.name, arrival.offset, fields)
-        self._log.warning("dead-lettered a record that cannot be read", rid=headers["rid"], error=str(error))
+        rid = shown(headers[RID])
+        self._log.warning("dead-lettered a record that cannot be read", rid=rid, error=str(error))
         target = self._keys.dlq(self._stage)
         return dead_letter(
             *(target, failed),
@@ -194,6 +199,12 @@ class SourcePump:
             attempts=1,
             redact=redact,
         )
+
+
+def _check_headers(arrival: Arrival) -> None:
+    for name, _ in arrival.headers:
+        if is_reserved(name):
+            raise EncodeError(f"it came with the header {name!r}, which is rsq-pipe's own", arrival.data)
 
 
 def connected(graph: Graph, stage: Stage) -> Source:

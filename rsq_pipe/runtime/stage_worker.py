@@ -6,6 +6,7 @@ import structlog
 
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.runtime.gate import Gate
+from rsq_pipe.runtime.identity import Identity
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.unseen import Unseen
@@ -48,7 +49,8 @@ class StageWorker:
         self._observer = observer or StageObserver()
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self._unseen = Unseen(graph.pipeline, stage.name, self._observer)
+        self._identity = Identity(graph, stage)
+        self._unseen = Unseen(graph.pipeline, stage.name, self._identity, self._observer)
         self.consumer = consumer(process, stage, self._handle, self._settled, self._unseen.note)
         self.gate = Gate(self.consumer.pause, self.consumer.resume)
 
@@ -74,7 +76,7 @@ class StageWorker:
         self.consumer.stop()
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
-        messages = self._observer.begin(messages)
+        messages = self._observer.begin(self._identity.identified(messages))
         try:
             outcomes = await self._verb.process(messages)
         except HandlerError as exc:  # not of a record: the stage cannot go on, and no record is to blame

@@ -6,6 +6,8 @@ import time
 
 import structlog
 
+from rsq_pipe.runtime.identity import Identity
+from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.settlement import Entry, Output
 from rsq_pipe.telemetry.observer import StageObserver, headers_of
 from rsq_pipe.telemetry.redaction import redact
@@ -20,10 +22,12 @@ class Unseen:
 
     Args:
         pipeline, stage: Names, for the log.
+        identity: Asked for the record's id.
         observer: Asked for the dead letter, with its trace.
     """
 
-    def __init__(self, pipeline: str, stage: str, observer: StageObserver) -> None:
+    def __init__(self, pipeline: str, stage: str, identity: Identity, observer: StageObserver) -> None:
+        self._identity = identity
         self._observer = observer
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=pipeline, stage=stage)
         self._told_at = -QUIET
@@ -32,12 +36,12 @@ class Unseen:
 
     def note(self, entry: Entry, letter: Output) -> Output:
         """Take note of an entry; return its dead letter as it is to be written."""
-        letter = self._observer.burying(entry, letter)
+        letter = self._observer.burying(entry, self._identity.letter(entry.stream, entry.id, letter))
         headers = headers_of(letter.fields)
         if not self._count:
             self._example = {
-                "reason": headers.get("dlq-reason", ""),
-                "first_error": redact(headers.get("dlq-error", "")),
+                "reason": headers.get(f"{WHY}reason", ""),
+                "first_error": redact(headers.get(f"{WHY}error", "")),
                 "entry": f"{entry.stream}/{entry.id}",
             }
         self._count += 1

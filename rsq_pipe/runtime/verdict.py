@@ -16,29 +16,26 @@ from rsq_pipe.errors import (
     RecordInvalidError,
     without_frames,
 )
+from rsq_pipe.ids import child, shown
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.schedule import delay
 from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
-from rsq_pipe.streams.dead_letter import PREFIX, REPLAY_LINK, dead_letter, told
-from rsq_pipe.streams.entry import MAX_FIELDS, fields_of
+from rsq_pipe.streams.dead_letter import dead_letter, told
+from rsq_pipe.streams.entry import MAX_FIELDS, fields_of, has_room
+from rsq_pipe.streams.headers import ATTEMPTS, DATA, PREFIX, RID, is_reserved
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Entry, Output, Part, RetryAt, Settlement
 from rsq_pipe.telemetry.observer import StageObserver
 from rsq_pipe.telemetry.redaction import redact
 
-ATTEMPTS = "attempts"
-"""The header that counts a record's failed attempts in the stage it is in."""
-
 MAX_CHILDREN = 10_000
 """Records that one record may become in one stage."""
 
 NO_RECORD, EMPTY_LIST, UNSAID = "returned None", "returned no records", "no reason given"
 """Reasons for drops of handlers that give none; `on_error: drop` adds the word for the failure."""
-
-_OF_THIS_STAGE = frozenset((ATTEMPTS, REPLAY_LINK))
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (HandlerTimeoutError, "timeout"),
@@ -146,16 +143,16 @@ class Judge:
 
     def _outputs(self, message: StreamMessage, outcome: Any) -> Sequence[Output]:
         if not isinstance(outcome, list | tuple):
-            return (self._output(message, outcome, ""),)
+            return (self._output(message, outcome, message.rid),)
         if len(outcome) > MAX_CHILDREN:
             raise HandlerContractError(
                 f"stage {self._stage.name!r} made {len(outcome):,} records of one; "
                 f"the bound is {MAX_CHILDREN:,}, since they are written in one step",
                 stage=self._stage.name,
             )
-        return [self._output(message, child, f".{index}") for index, child in enumerate(outcome)]
+        return [self._output(message, one, child(message.rid, index)) for index, one in enumerate(outcome)]
 
-    def _output(self, message: StreamMessage, wish: dict[str, Any] | Emit, child: str) -> Output:
+    def _output(self, message: StreamMessage, wish: dict[str, Any] | Emit, rid: str) -> Output:
         emit = wish if isinstance(wish, Emit) else Emit(wish)
         key = self._ports.get(emit.to)
         if key is None:
@@ -166,11 +163,10 @@ class Judge:
                 stage=self._stage.name,
             )
         headers = dict(onward(message))
-        headers["rid"] += child
-        headers |= emit.headers or {}
         if emit.headers:
-            _check_headers(self._stage.name, emit.headers)
-        if len(headers) >= MAX_FIELDS:
+            headers |= _checked(self._stage.name, emit.headers, message.headers)
+        headers[RID] = rid
+        if len(headers) >= MAX_FIELDS and not has_room((DATA, *headers)):
             raise HandlerContractError(
                 f"stage {self._stage.name!r} emitted {len(headers):,} headers; "
                 f"the bound is {MAX_FIELDS - 1:,}",
@@ -203,7 +199,7 @@ class Judge:
         add = verdict.settlement.parts.append
         if not final and attempts < policy.attempts:
             due = delay(policy, attempts, self._draw) if pause is None else pause
-            headers = {**identified(message), ATTEMPTS: str(attempts)}
+            headers = {**message.headers, RID: message.rid, ATTEMPTS: str(attempts)}
             origin = f"{message.stream}/{message.id}"
             add(Part((entry,), retries=(RetryAt(self._retry, due, fields_of(message.raw, headers), origin),)))
             return
@@ -219,7 +215,7 @@ class Judge:
     def _halt(self, message: StreamMessage, error: BaseException) -> HandlerError:
         why = told(error)
         halt = HandlerError(
-            f"stage {self._stage.name!r} stopped at record {identified(message)['rid']!r} "
+            f"stage {self._stage.name!r} stopped at record {shown(message.rid)!r} "
             f"(entry {message.id} of {message.stream}): {why}. It stays pending: mend the handler or what it "
             "needs, and run again",
             stage=self._stage.name,
@@ -231,7 +227,7 @@ class Judge:
         self, message: StreamMessage, reason: str, error: BaseException | str, attempts: int
     ) -> Output:
         """Make the stage's dead letter of a message."""
-        failed = replace(message, headers=identified(message))
+        failed = replace(message, headers={RID: message.rid, **message.headers})
         return dead_letter(
             *(self._dlq, failed),
             reason=reason,
@@ -258,34 +254,33 @@ def reason_of(error: BaseException) -> str:
     return next((word for kind, word in _REASONS if isinstance(error, kind)), "handler_error")
 
 
-def identified(message: StreamMessage) -> Mapping[str, str]:
-    """Return a message's headers with its record id; one that comes from outside without gets one here."""
-    headers = message.headers
-    if "rid" in headers:
-        return headers
-    return {**headers, "rid": f"{message.stream}:{message.id}"}
-
-
 def onward(message: StreamMessage) -> Mapping[str, str]:
-    """Return the headers that go on: all but those that speak of this stage, or of an old dead letter."""
+    """Return the headers that go on: the record's id and the user's. The system's others end here."""
     headers = message.headers
-    if len(headers) == 1 and "rid" in headers:  # nearly always
+    if len(headers) == 1 and RID in headers:  # nearly always
         return headers
-    return {
-        name: value
-        for name, value in identified(message).items()
-        if name not in _OF_THIS_STAGE and not name.startswith(PREFIX)
-    }
+    own = {name: value for name, value in headers.items() if not name.startswith(PREFIX)}
+    return {RID: message.rid} | own
 
 
-def _check_headers(stage: str, headers: Mapping[str, str]) -> None:
-    """Refuse headers that cannot be written; a record's own come from an entry, and can."""
-    for item in (*headers, *headers.values()):
-        try:
-            item.encode()
-        except (AttributeError, UnicodeEncodeError) as exc:
+def _checked(stage: str, wish: Mapping[str, str], came_with: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers a handler may add; a record's own come from an entry, and can be written."""
+    for name, value in wish.items():
+        for item in (name, value):
+            try:
+                item.encode()
+            except (AttributeError, UnicodeEncodeError) as exc:
+                raise HandlerContractError(
+                    f"stage {stage!r} emitted a header that cannot be written: {item!a}; "
+                    "names and values are text",
+                    stage=stage,
+                ) from exc
+        # Who hands `ctx.headers` on, with one more, means no harm.
+        if is_reserved(name) and came_with.get(name) != value:
             raise HandlerContractError(
-                f"stage {stage!r} emitted a header that cannot be written: {item!a}; "
-                "names and values are text",
+                f"stage {stage!r} emitted the header {name!r}, which is not a handler's to set: "
+                f"{DATA!r} holds the record, and what begins with {PREFIX!r} is rsq-pipe's own; "
+                "give it another name",
                 stage=stage,
-            ) from exc
+            )
+    return {name: value for name, value in wish.items() if not is_reserved(name)}

@@ -8,6 +8,7 @@ import msgspec
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.serializers import not_finite
 
 _encoder = msgspec.json.Encoder()
 # TypeError: JSON has no such value. ValueError: text that is not Unicode (a lone surrogate).
@@ -22,9 +23,13 @@ def json_lines(batch: Sequence[StreamMessage]) -> tuple[bytes, dict[int, Excepti
         The lines, and for each record that cannot be written, its index and why.
     """
     try:
-        return _encoder.encode_lines([message.data for message in batch]), {}
+        lines = _encoder.encode_lines([message.data for message in batch])
     except _CANNOT:
         return _one_by_one(batch)
+    # msgspec writes NaN as null, which would change the record in silence.
+    if b"null" in lines and any(not_finite(message.data) for message in batch):
+        return _one_by_one(batch)
+    return lines, {}
 
 
 def _one_by_one(batch: Sequence[StreamMessage]) -> tuple[bytes, dict[int, Exception]]:
@@ -32,6 +37,8 @@ def _one_by_one(batch: Sequence[StreamMessage]) -> tuple[bytes, dict[int, Except
     failures: dict[int, Exception] = {}
     for index, message in enumerate(batch):
         try:
+            if path := not_finite(message.data):
+                raise ValueError(f"{path} is not a finite number")
             lines.append(_encoder.encode(message.data) + b"\n")
         except _CANNOT as exc:
             failures[index] = EncodeError(f"the record cannot be written as JSON: {exc}", message.data)

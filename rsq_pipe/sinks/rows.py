@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from rsq_pipe.errors import EncodeError
+from rsq_pipe.streams.serializers import not_finite
 
 Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
@@ -94,6 +95,8 @@ def _text(value: object) -> object:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return value
+    if path := not_finite(value):
+        raise ValueError(f"{path} is not a finite number")
     text = msgspec.json.encode(value).decode()
     # Dates and their like are JSON strings: written without JSON's quotes.
     return msgspec.json.decode(text) if text.startswith('"') else text

@@ -18,7 +18,7 @@ class Arrival:
         data: The record, or None where it could not be read.
         raw: The bytes as they stood in the source; kept where they are JSON already, or are broken.
         error: Why `raw` is not a record; such an arrival becomes a dead letter of the source stage.
-        headers: Headers that came with it.
+        headers: Headers that came with it; where one has a name of the system's own, it is a dead letter.
     """
 
     offset: str

@@ -15,6 +15,7 @@ from rsq_pipe.streams.claim import START, Claim, claim_reply
 from rsq_pipe.streams.decoding import undecoded
 from rsq_pipe.streams.endpoint import Endpoint
 from rsq_pipe.streams.entry import fields_of, range_reply, read_reply
+from rsq_pipe.streams.headers import check_data
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
 from rsq_pipe.streams.pool import LinkPool
@@ -150,6 +151,7 @@ class StreamClient:
         Append one encoded record and return its entry id.
 
         Raises:
+            EncodeError: A header is named `data`.
             ServerUnavailableError: Whether it was stored is unknown; StreamProducer can find out.
 
         Delivery: sent once.
@@ -165,7 +167,9 @@ class StreamClient:
         commands: list[Command] = []
         for index, item in enumerate(data):
             raw = item.encode() if isinstance(item, str) else item
-            fields = fields_of(raw, headers[index] if index < len(headers) else NO_HEADERS)
+            beside = headers[index] if index < len(headers) else NO_HEADERS
+            check_data(beside)
+            fields = fields_of(raw, beside)
             commands.append(["XADD", key, "*", *fields])
         replies = await self.channel.exchange(commands, key=key)
         return [checked(reply, self.channel.address).decode() for reply in replies]

@@ -8,15 +8,10 @@ from collections.abc import Callable
 
 import msgpack
 
-from rsq_pipe.streams.entry import MAX_FIELDS, RawEntry
+from rsq_pipe.streams.entry import MAX_TOTAL_FIELDS, RawEntry
+from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Output
-
-PREFIX = "dlq-"
-"""What the names of a dead letter's own headers begin with."""
-
-REPLAY_LINK = "replay-link"
-"""The header in which a replayed record carries the `traceparent` it had when it was dead-lettered."""
 
 MAX_TRACEBACK = 4_096
 """Characters of a traceback that are kept; its end, where the cause stands."""
@@ -49,20 +44,21 @@ def dead_letter(
     """
     surplus: list[str | bytes] = []
     if isinstance(failed, RawEntry):
-        fields: list[str | bytes] = list(failed.fields[: 2 * MAX_FIELDS])
+        fields: list[str | bytes] = list(failed.fields[: 2 * MAX_TOTAL_FIELDS])
         if len(failed.fields) > len(fields):
             # More fields than a script can write: the last ones are kept too, in one field of their own.
-            surplus = ["dlq-surplus", msgpack.packb(failed.fields[2 * MAX_FIELDS :], use_bin_type=True)]
+            rest = failed.fields[len(fields) :]
+            surplus = [f"{WHY}surplus", msgpack.packb(rest, use_bin_type=True)]
     else:
         fields = ["data", failed.raw]
         for pair in failed.headers.items():
             fields += pair
     why = explain(reason, error, redact)
     why |= {
-        "dlq-stage": stage,
-        "dlq-attempts": str(attempts),
-        "dlq-entry": f"{failed.stream}/{failed.id}",
-        "dlq-at": f"{time.time():.3f}",
+        f"{WHY}stage": stage,
+        f"{WHY}attempts": str(attempts),
+        f"{WHY}entry": f"{failed.stream}/{failed.id}",
+        f"{WHY}at": f"{time.time():.3f}",
     }
     # A dead letter that fails again in a stage that reads the DLQ says why it failed there.
     kept = [
@@ -83,9 +79,9 @@ def explain(reason: str, error: BaseException | str, redact: Callable[[str], str
     if not isinstance(error, str):
         lines = "".join(traceback.format_exception(error))
     return {
-        "dlq-reason": reason,
-        "dlq-error": writable(redact(message))[:MAX_ERROR],
-        "dlq-traceback": writable(redact(lines))[-MAX_TRACEBACK:],
+        f"{WHY}reason": reason,
+        f"{WHY}error": writable(redact(message))[:MAX_ERROR],
+        f"{WHY}traceback": writable(redact(lines))[-MAX_TRACEBACK:],
     }
 
 

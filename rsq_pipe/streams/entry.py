@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rsq_pipe.streams.headers import SYSTEM
 from rsq_pipe.streams.message import NO_HEADERS
 
 DATA = b"data"
 """The field that holds the record; every other field is a header."""
 
-
 MAX_FIELDS = 1_000
-"""Fields an entry may have: Lua hands at most some 4,000 on to a command."""
+"""Fields of its own an entry may have, `data` among them: Lua hands at most some 4,000 on to a command."""
+
+MAX_TOTAL_FIELDS = MAX_FIELDS + len(SYSTEM)
+"""Fields an entry may have with what it gains on its way, so that a record which enters also gets through."""
 
 
 class RawEntry(NamedTuple):
@@ -90,3 +93,12 @@ def fields_of(data: bytes, headers: Mapping[str, str]) -> list[str | bytes]:
     for pair in headers.items():
         fields += pair
     return fields
+
+
+def has_room(names: Iterable[str | bytes]) -> bool:
+    """Tell whether an entry with these fields is within the bounds; the system's own come on top."""
+    own = total = 0
+    for name in names:
+        total += 1
+        own += (name.decode(errors="replace") if isinstance(name, bytes) else name) not in SYSTEM
+    return own <= MAX_FIELDS and total <= MAX_TOTAL_FIELDS

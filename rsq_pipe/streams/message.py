@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from rsq_pipe.ids import record_id
+from rsq_pipe.streams.headers import ATTEMPTS, RID
+
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -20,7 +23,7 @@ class StreamMessage:
         id: The entry id, `ms-seq`.
         data: The decoded record.
         delivery_count: How often Redis has handed this entry to a consumer, from 1.
-        headers: What rides beside the payload: `traceparent`, `rid`, ...
+        headers: What rides beside the payload: `traceparent`, `rsq-rid`, ...
         stream: The key of the stream the entry stands in.
         raw: The record's bytes as they stand in the entry: what a dead letter and a retry carry on.
     """
@@ -35,10 +38,10 @@ class StreamMessage:
     @property
     def rid(self) -> str:
         """The record id: stable across stages, retries and replays."""
-        return self.headers.get("rid", self.id)
+        return self.headers.get(RID) or (record_id(self.stream, self.id) if self.stream else self.id)
 
     @property
     def attempts(self) -> int:
         """How many handler calls have failed for this record so far; 0 where the header is no such number."""
-        text = self.headers.get("attempts", "")
+        text = self.headers.get(ATTEMPTS, "")
         return int(text) if text.isdecimal() and len(text) < 10 else 0

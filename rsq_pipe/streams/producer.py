@@ -10,7 +10,8 @@ from weakref import WeakSet
 
 from rsq_pipe.errors import EncodeError, ServerUnavailableError
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.entry import MAX_FIELDS, fields_of
+from rsq_pipe.streams.entry import MAX_FIELDS, fields_of, has_room
+from rsq_pipe.streams.headers import DATA, check_data
 from rsq_pipe.streams.message import NO_HEADERS
 from rsq_pipe.streams.metrics import ProducerMetrics, ProducerTally
 from rsq_pipe.streams.script import PUSH
@@ -111,7 +112,8 @@ class StreamProducer:
             raise EncodeError(
                 f"the record is {len(raw)} bytes encoded; max_record_bytes is {self.max_record_bytes}", record
             )
-        if len(headers) >= MAX_FIELDS:
+        check_data(headers)
+        if len(headers) >= MAX_FIELDS and not has_room((DATA, *headers)):
             raise EncodeError(
                 f"the record has {len(headers):,} headers; the bound is {MAX_FIELDS - 1:,}", record
             )

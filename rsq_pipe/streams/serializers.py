@@ -45,7 +45,12 @@ class JsonSerializer:
         self._decoder = msgspec.json.Decoder(dict[str, Any])
 
     def encode(self, data: Any) -> bytes:
-        """Encode a dict as UTF-8 JSON; NaN and infinities are refused, since JSON has none."""
+        """
+        Encode a dict as UTF-8 JSON; NaN and infinities are refused, since JSON has none.
+
+        What JSON has no type for is written as text, and comes back as that: bytes as base64, dates and times
+        as ISO 8601, Decimals and UUIDs as they print.
+        """
         if type(data) is not dict:
             raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
         try:
@@ -53,7 +58,7 @@ class JsonSerializer:
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise EncodeError(f"the record cannot be written as JSON: {exc}", data) from exc
         # msgspec writes NaN as null, which would change the record in silence.
-        if b"null" in raw and (path := _not_a_number(msgspec.to_builtins(data))):
+        if b"null" in raw and (path := not_finite(msgspec.to_builtins(data))):
             raise EncodeError(f"the record cannot be written as JSON: {path} is not a finite number", data)
         return raw
 
@@ -160,14 +165,14 @@ def _refuse_duplicates(raw: bytes) -> None:
         raise DecodeError(f"the data is not a JSON object: {exc}", raw) from exc
 
 
-def _not_a_number(value: Any, path: str = "$") -> str:
-    """Name the place of the first NaN or infinity, or return an empty string."""
+def not_finite(value: Any, path: str = "$") -> str:
+    """Name the place of the first NaN or infinity, which msgspec writes as null; empty if there is none."""
     if isinstance(value, float):
         return "" if math.isfinite(value) else path
     if isinstance(value, dict):
-        places = (_not_a_number(item, f"{path}.{key}") for key, item in value.items())
+        places = (not_finite(item, f"{path}.{key}") for key, item in value.items())
     elif isinstance(value, list | tuple):
-        places = (_not_a_number(item, f"{path}[{index}]") for index, item in enumerate(value))
+        places = (not_finite(item, f"{path}[{index}]") for index, item in enumerate(value))
     else:
         return ""
     return next((place for place in places if place), "")

@@ -6,6 +6,7 @@ import time
 
 from opentelemetry.trace import SpanKind, Tracer
 
+from rsq_pipe.streams.headers import RID, WHY
 from rsq_pipe.streams.settlement import Output, Settled
 from rsq_pipe.telemetry.observer import SourceObserver, headers_of
 from rsq_pipe.telemetry.record_span import MAX_TEXT, RecordSpan, Value, start
@@ -64,7 +65,7 @@ class SourceSpans(SourceObserver):
 
     def _start(self, output: Output, now: int, outcome: str) -> Output:
         headers = headers_of(output.fields)
-        attributes = {**self._facts, "rsq.rid": headers.get("rid", "")[:MAX_TEXT]}
+        attributes = {**self._facts, "rsq.rid": headers.get(RID, "")[:MAX_TEXT]}
         span = start(
             self._tracer,
             self._name,
@@ -74,8 +75,8 @@ class SourceSpans(SourceObserver):
             at=now,
         )
         span.context = span.context.entering(now // 1_000_000)
-        if "dlq-reason" in headers:
-            span.span.set_attribute("rsq.dead_letter.reason", headers["dlq-reason"])
-            span.fail(headers.get("dlq-error", ""))
+        if f"{WHY}reason" in headers:
+            span.span.set_attribute("rsq.dead_letter.reason", headers[f"{WHY}reason"])
+            span.fail(headers.get(f"{WHY}error", ""))
         self._open.append((span, outcome))
         return Output(output.stream, with_context(output.fields, span.context))

@@ -9,14 +9,15 @@ from dataclasses import replace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
-from rsq_pipe.streams.dead_letter import REPLAY_LINK
+from rsq_pipe.ids import record_id
+from rsq_pipe.streams.headers import PARENT, REPLAY_LINK, RID, STATE, WHY
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Entry, Output, Part, Settled, Settlement
 from rsq_pipe.telemetry.observer import StageObserver, headers_of
 from rsq_pipe.telemetry.record_span import MAX_TEXT, RecordSpan, Value, remote, start
 from rsq_pipe.telemetry.sampler import Sampler
 from rsq_pipe.telemetry.tally import Tally
-from rsq_pipe.telemetry.trace_context import PARENT, STATE, TraceContext, read, read_parent, with_context
+from rsq_pipe.telemetry.trace_context import TraceContext, read, read_parent, with_context
 
 _Key = tuple[str, str]
 
@@ -114,13 +115,13 @@ class StageSpans(StageObserver):
         if context is None and not self._sampler.starts_traces:
             return letter
         attributes = self._about(entry, headers)
-        attributes["rsq.dead_letter.reason"] = headers.get("dlq-reason", "")
+        attributes["rsq.dead_letter.reason"] = headers.get(f"{WHY}reason", "")
         span = start(
             *(self._tracer, self._name, SpanKind.CONSUMER, context),
             attributes=attributes,
             at=time.time_ns(),
         )
-        span.fail(headers.get("dlq-error", ""))
+        span.fail(headers.get(f"{WHY}error", ""))
         self._buried[entry.stream, entry.id] = span
         return Output(letter.stream, with_context(letter.fields, span.context))
 
@@ -223,7 +224,7 @@ class StageSpans(StageObserver):
             **self._facts,
             "messaging.destination.name": entry.stream,
             "messaging.message.id": entry.id,
-            "rsq.rid": headers.get("rid", f"{entry.stream}:{entry.id}")[:MAX_TEXT],
+            "rsq.rid": (headers.get(RID) or record_id(entry.stream, entry.id))[:MAX_TEXT],
             "rsq.delivery_count": entry.deliveries,
         }
 

@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rsq_pipe.ids import shown
+from rsq_pipe.streams.headers import PARENT, STATE
 from rsq_pipe.streams.message import StreamMessage
-
-PARENT = "traceparent"
-STATE = "tracestate"
-
 
 MAX_STATE = 512
 """Characters of a `tracestate` that are passed on: as many as the W3C asks for. A longer one is left out."""
@@ -97,7 +95,7 @@ def with_context(fields: Sequence[str | bytes], context: TraceContext) -> list[s
 def names(message: StreamMessage) -> dict[str, str]:
     """Name a record in a log line: its id, and its trace where it has one."""
     context = read(message.headers)
-    own = {"rid": message.rid}
+    own = {"rid": shown(message.rid)}
     return own if context is None else {**own, "trace_id": f"{context.trace_id:032x}"}
 
 

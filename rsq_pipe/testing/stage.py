@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.runtime.verdict import ATTEMPTS
+from rsq_pipe.ids import record_id
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
 from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams.headers import ATTEMPTS, RID
 from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 from rsq_pipe.testing.own_loop import own_loop
@@ -81,5 +82,5 @@ def _messages(
             raw = serializer.encode(record)
         except EncodeError as exc:
             raise EncodeError(f"record {number} given to stage {stage.name!r}: {exc}", record) from exc
-        own = {"rid": f"test:{number}", **headers}
+        own = {RID: record_id("test", str(number)), **headers}
         yield StreamMessage(f"{number}-0", serializer.decode(raw), 1, own, stream, raw)

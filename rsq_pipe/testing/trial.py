@@ -11,6 +11,7 @@ from rsq_pipe.runtime.verdict import Judge
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build
 from rsq_pipe.streams.dead_letter import told
+from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Output, Part
@@ -82,7 +83,7 @@ class Trial(StageObserver):
             self._run.retried.append(Retried(record, self._errors[message.id], retry.delay / 1000))
         for letter in part.dead:
             why = headers_of(letter.fields)
-            self._run.dead.append(Dead(record, why["dlq-reason"], why["dlq-error"]))
+            self._run.dead.append(Dead(record, why[f"{WHY}reason"], why[f"{WHY}error"]))
 
     def _record(self, output: Output) -> dict[str, Any]:
         raw = output.fields[1]  # behind the name `data`

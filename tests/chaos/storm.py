@@ -220,7 +220,7 @@ class Storm:
                 yield line["rid"], place
         for place in LETTERS:
             for _, fields in self._redis().xrange(f"{{{self.project.pipeline}}}:{place}"):
-                yield fields["rid"], place
+                yield fields["rsq-rid"], place
 
     def _redis(self) -> Any:
         return redis.Redis.from_url(self._server.url, decode_responses=True)

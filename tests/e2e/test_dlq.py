@@ -26,9 +26,9 @@ MEMORY = 16 * 1024  # KiB that a list of many may take beyond a list of few
 FILL = """
 redis.call('HSET', KEYS[2], 'price:dead', 1)
 for i = 1, ARGV[1] do
-  redis.call('XADD', KEYS[1], '*', 'data', '{"n":' .. i .. '}', 'rid', 'read:' .. i,
-    'dlq-reason', 'handler_error', 'dlq-error', 'ValueError: order ' .. i .. ' has no price',
-    'dlq-traceback', ARGV[2], 'dlq-at', '1700000000.0')
+  redis.call('XADD', KEYS[1], '*', 'data', '{"n":' .. i .. '}', 'rsq-rid', 'read:' .. i,
+    'rsq-dlq-reason', 'handler_error', 'rsq-dlq-error', 'ValueError: order ' .. i .. ' has no price',
+    'rsq-dlq-traceback', ARGV[2], 'rsq-dlq-at', '1700000000.0')
 end
 """
 
@@ -190,7 +190,7 @@ def test_show_links_the_trace(shop: Shop) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     shop.records([1], price=1)
     shop.run()
-    shop.redis("XADD", f"{{{shop.pipeline}}}:price:dlq", "*", "data", "{}", "rid", "r")
+    shop.redis("XADD", f"{{{shop.pipeline}}}:price:dlq", "*", "data", "{}", "rsq-rid", "r")
     shop.redis(
         *("XADD", f"{{{shop.pipeline}}}:price:dlq", "*", "data", "{}"),
         *("traceparent", f"00-{trace}-b7ad6b7169203331-01"),
@@ -206,8 +206,8 @@ def test_nothing_in_a_dead_letter_reaches_the_terminal_as_a_command(shop: Shop) 
     evil = "\x1b]0;owned\x07\x9b31m\u202e[bold red]\r"
     key = f"{{{shop.pipeline}}}:price:dlq"
     shop.redis(
-        *("XADD", key, "*", "data", evil, evil, evil, "rid", evil, "dlq-reason", evil),
-        *("dlq-error", f"{evil}: {evil}", "dlq-traceback", f"{evil}\n{evil}", "dlq-entry", evil),
+        *("XADD", key, "*", "data", evil, evil, evil, "rsq-rid", evil, "rsq-dlq-reason", evil),
+        *("rsq-dlq-error", f"{evil}: {evil}", "rsq-dlq-traceback", f"{evil}\n{evil}", "rsq-dlq-entry", evil),
     )
 
     for verb in (
@@ -381,7 +381,9 @@ def test_a_choice_that_nothing_matches_is_told_from_an_empty_queue(looked_at: Sh
 def test_raw_export_gives_the_bytes_as_they_are(shop: Shop) -> None:
     shop.records([1], price=1)
     shop.run()
-    entry = shop.redis("XADD", f"{{{shop.pipeline}}}:price:dlq", "*", "data", "not json \u00e9", "rid", "r")
+    entry = shop.redis(
+        "XADD", f"{{{shop.pipeline}}}:price:dlq", "*", "data", "not json \u00e9", "rsq-rid", "r"
+    )
 
     assert shop.dlq("export", "--raw", "--id", entry).stdout == "not json \u00e9"
 
@@ -517,4 +519,6 @@ def test_an_interrupted_replay_says_how_many_it_moved(
 
 
 def rids(shop: Shop) -> set[str]:
-    return {fields["rid"] for _, fields in shop.redis("XRANGE", f"{{{shop.pipeline}}}:price:again", "-", "+")}
+    return {
+        fields["rsq-rid"] for _, fields in shop.redis("XRANGE", f"{{{shop.pipeline}}}:price:again", "-", "+")
+    }

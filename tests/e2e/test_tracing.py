@@ -339,7 +339,7 @@ def test_disabled_sdk_silences_everything(
     done = finish(project, server, collector, "--trace-file", "t.jsonl", OTEL_SDK_DISABLED="true")
 
     assert done.returncode == 0, done.stderr
-    assert project.lines() == [{"headers": ["rid"]}]
+    assert project.lines() == [{"headers": ["rsq-rid"]}]
     assert collector.requests == 0
     assert not (project.root / "t.jsonl").exists()
 
@@ -431,7 +431,7 @@ def test_without_a_collector_no_tracing_is_loaded_and_no_header_written(
     done = run(project.root, "run", str(project.path), "--redis", server.url)
 
     assert done.returncode == 0, done.stderr
-    assert project.lines() == [{"headers": ["rid"], "loaded": False}]
+    assert project.lines() == [{"headers": ["rsq-rid"], "loaded": False}]
 
 
 @pytest.mark.parametrize("dead", ["refuses", "hangs"])

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "rsq_pipe"
 # Part of the house -> its layer. A part may import its own layer and those below.
 LAYERS = {
     "errors": 0,
+    "ids": 0,
     "version": 0,
     "streams": 1,
     "registry": 2,

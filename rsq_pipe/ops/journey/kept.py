@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgpack
 
+from rsq_pipe.ids import is_family, record_id
 from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.journey.step import Journey, Step, is_family
+from rsq_pipe.ops.journey.step import Journey, Step
 from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.verdict import ATTEMPTS
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, range_reply
+from rsq_pipe.streams.headers import ATTEMPTS, RID, WHY, current
 from rsq_pipe.streams.stats import GroupInfo
 from rsq_pipe.telemetry.observer import headers_of
 from rsq_pipe.telemetry.trace_context import read
@@ -80,11 +81,11 @@ class Kept:
             return found
         for key in self._streams():
             async for entry in self._entries(key):
-                headers = entry.headers
+                headers = self._headers(entry)
                 context = read(headers)
                 trace = f"{context.trace_id:032x}" if context else ""
-                if name in (entry.id, trace) or headers.get("dlq-entry", "").endswith(f"/{name}"):
-                    found.add(_rid(entry))
+                if name in (entry.id, trace) or headers.get(f"{WHY}entry", "").endswith(f"/{name}"):
+                    found.add(self._rid(entry))
         return found
 
     def _streams(self) -> list[str]:
@@ -102,7 +103,7 @@ class Kept:
         readers = [other for other in self._graph.stages if key in self._keys.inputs(other)]
         async for entry in self._found(key, wanted):
             at, trace_id = _written_at(entry.id), _trace(entry.headers)
-            yield Step(stage.name, _rid(entry), "emitted", ended=at, trace_id=trace_id)
+            yield Step(stage.name, self._rid(entry), "emitted", ended=at, trace_id=trace_id)
             for reader in readers:
                 for step in await self._reading(reader, entry):
                     yield step
@@ -115,10 +116,10 @@ class Kept:
             return []
         step = Step(
             stage.name,
-            _rid(entry),
+            self._rid(entry),
             "waiting",
             waited=max(0.0, time.time() - _written_at(entry.id)),
-            attempt=_attempts(entry.headers) + 1,
+            attempt=_attempts(self._headers(entry)) + 1,
             trace_id=_trace(entry.headers),
         )
         if _is_before(group, entry.id):
@@ -136,12 +137,12 @@ class Kept:
             cursor, flat = await self._client.channel.execute("ZSCAN", key, cursor, "COUNT", PAGE, key=key)
             for member, score in zip(flat[::2], flat[1::2], strict=True):
                 _, *fields = msgpack.unpackb(member, raw=True)
-                headers = headers_of(fields)
-                if any(is_family(headers.get("rid", ""), rid) for rid in wanted):
+                headers = current(headers_of(fields))
+                if any(is_family(headers.get(RID, ""), rid) for rid in wanted):
                     failed = _attempts(headers)
                     yield Step(
                         stage.name,
-                        headers["rid"],
+                        headers[RID],
                         "to be retried",
                         ended=time.time(),
                         attempt=failed + 1,
@@ -151,9 +152,19 @@ class Kept:
             if cursor == b"0":
                 return
 
+    def _headers(self, entry: RawEntry) -> Mapping[str, str]:
+        is_own = entry.stream.startswith(self._keys.pattern.removesuffix("*"))
+        return current(entry.headers) if is_own else entry.headers
+
+    def _rid(self, entry: RawEntry) -> str:
+        headers = self._headers(entry)
+        if f"{WHY}entry" in headers:
+            return DeadLetter("", entry).rid
+        return headers.get(RID) or record_id(entry.stream, entry.id)
+
     async def _found(self, key: str, wanted: set[str]) -> AsyncIterator[RawEntry]:
         async for entry in self._entries(key):
-            rid = _rid(entry)
+            rid = self._rid(entry)
             if any(is_family(rid, one) for one in wanted):
                 yield entry
 
@@ -193,13 +204,6 @@ def _later(step: Step, *, note: str, at: float, outcome: str = "waiting") -> Ste
         trace_id=step.trace_id,
         note=note,
     )
-
-
-def _rid(entry: RawEntry) -> str:
-    headers = entry.headers
-    if "dlq-entry" in headers:
-        return DeadLetter("", entry).rid
-    return headers.get("rid") or f"{entry.stream}:{entry.id}"
 
 
 def _trace(headers: Mapping[str, str]) -> str:

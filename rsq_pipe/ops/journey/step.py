@@ -81,12 +81,3 @@ class Journey:
         """Give the keys of `--json`."""
         steps = [{**asdict(step), "ran": step.ran} for step in self.steps]
         return {"id": self.name, "trace_ids": list(self.trace_ids), "steps": steps}
-
-
-def is_family(rid: str, other: str) -> bool:
-    """Tell whether two record ids are of one record, or of it and what it was split into."""
-    longer, shorter = (rid, other) if len(rid) >= len(other) else (other, rid)
-    return longer == shorter or (
-        longer.startswith(f"{shorter}.")
-        and all(part.isdigit() for part in longer[len(shorter) + 1 :].split("."))
-    )

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from rsq_pipe.errors import RsqPipeError
-from rsq_pipe.ops.journey.step import Journey, Step, is_family
+from rsq_pipe.ids import is_family
+from rsq_pipe.ops.journey.step import Journey, Step
 
 _ERROR = 2
 _NANO = 1e9

@@ -14,6 +14,7 @@ from rsq_pipe.ops.selection import Selection
 from rsq_pipe.runtime.groundwork import lay
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import dead_letter
+from rsq_pipe.streams.headers import ATTEMPTS, RID
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Output
 from tests.integration.runtime.lab import Lab
@@ -53,7 +54,7 @@ class Morgue(Lab):
 
     def _dead(self, key: str, stage: str, number: int, headers: dict[str, str]) -> Output:
         raw = b'{"n":%d}' % number
-        headers = {"rid": f"read:{number}", "attempts": "2"} | headers
+        headers = {RID: f"read:{number}", ATTEMPTS: "2"} | headers
         failed = StreamMessage("1-0", None, headers=headers, stream=self.key("read"), raw=raw)
         return dead_letter(key, failed, reason="handler_error", stage=stage, error=NO_PRICE, attempts=3)
 
@@ -78,4 +79,4 @@ class Morgue(Lab):
 
     async def rids(self, name: str) -> Sequence[str]:
         """Read the record ids in one of the pipeline's streams."""
-        return [fields["rid"] for _, fields in await self.entries(self.key(name))]
+        return [fields[RID] for _, fields in await self.entries(self.key(name))]

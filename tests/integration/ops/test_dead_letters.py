@@ -59,7 +59,7 @@ async def test_an_id_that_two_stages_have_must_be_given_with_its_stage(morgue: M
 
 
 async def test_age_goes_by_the_servers_clock(morgue: Morgue) -> None:
-    await morgue.redis("XADD", morgue.key("price:dlq"), "1000-0", "data", "{}", "rid", "read:0")
+    await morgue.redis("XADD", morgue.key("price:dlq"), "1000-0", "data", "{}", "rsq-rid", "read:0")
     await morgue.bury([1])
 
     assert await numbers(morgue, age=60.0) == [1]

@@ -29,7 +29,7 @@ async def test_a_mended_record_reaches_its_sink_with_its_record_id(morgue: Morgu
     await morgue.run()
 
     assert progress.stages == {"price": Removed(removed=1)}
-    assert replayed[1] == {"data": '{"n":2,"price":7}', "rid": "read:in.jsonl:2"}
+    assert replayed[1] == {"data": '{"n":2,"price":7}', "rsq-rid": "read:in.jsonl:2"}
     assert morgue.lines("out/all.jsonl") == [
         {"n": 1, "price": 5, "total": 10},
         {"n": 2, "price": 7, "total": 14},
@@ -77,23 +77,23 @@ async def test_headers_ride_along_and_the_old_trace_is_linked(morgue: Morgue) ->
     ((_, fields),) = await morgue.entries(morgue.key("price:again"))
     assert fields == {
         "data": '{"n":1}',
-        "rid": "read:1",
+        "rsq-rid": "read:1",
         "traceparent": TRACEPARENT,
         "tenant": "x",
-        "replay-link": TRACEPARENT,
+        "rsq-replay-link": TRACEPARENT,
     }
 
 
 async def test_bytes_that_are_no_record_go_back_untouched(morgue: Morgue) -> None:
     await morgue.bury([])
     await morgue.redis(
-        "XADD", morgue.key("price:dlq"), "*", "data", b"\xff\x00", "rid", "r", "dlq-stage", "price"
+        "XADD", morgue.key("price:dlq"), "*", "data", b"\xff\x00", "rsq-rid", "r", "rsq-dlq-stage", "price"
     )
 
     await morgue.replay()
 
     (entry,) = await morgue.redis("XRANGE", morgue.key("price:again"), "-", "+")
-    assert entry[1] == [b"data", b"\xff\x00", b"rid", b"r"]
+    assert entry[1] == [b"data", b"\xff\x00", b"rsq-rid", b"r"]
 
 
 async def test_a_lost_reply_changes_neither_the_records_nor_the_count(morgue: Morgue, proxy: Proxy) -> None:

@@ -115,21 +115,21 @@ async def test_a_dead_letter_holds_the_record_and_all_about_its_failure(lab: Lab
 
     (entry,) = await lab.entries(lab.key("price:dlq"))
     letter = entry[1]
-    traceback = letter.pop("dlq-traceback")
+    traceback = letter.pop("rsq-dlq-traceback")
     assert 'raise KeyError("no such product")' in traceback
     assert "rsq_pipe" not in traceback, "our own frames explain nothing to whoever reads it"
-    where, _, entry_id = letter.pop("dlq-entry").rpartition("/")
+    where, _, entry_id = letter.pop("rsq-dlq-entry").rpartition("/")
     assert where == lab.key("price:again"), "the third attempt came from the stage's own stream"
     assert "-" in entry_id
-    assert float(letter.pop("dlq-at")) > 1_700_000_000
+    assert float(letter.pop("rsq-dlq-at")) > 1_700_000_000
     assert letter == {
         "data": '{ "n" : 2.50,  "text":"ä" }',
-        "rid": "read:in.jsonl:2",
-        "attempts": "2",
-        "dlq-reason": "handler_error",
-        "dlq-error": "KeyError: 'no such product'",
-        "dlq-stage": "price",
-        "dlq-attempts": "3",
+        "rsq-rid": "read:in.jsonl:2",
+        "rsq-attempts": "2",
+        "rsq-dlq-reason": "handler_error",
+        "rsq-dlq-error": "KeyError: 'no such product'",
+        "rsq-dlq-stage": "price",
+        "rsq-dlq-attempts": "3",
     }
     assert (summary.dead, summary.dead_letters) == (1, 1)
     assert lab.numbers("out/all.jsonl") == [1]
@@ -152,7 +152,7 @@ async def test_a_rejected_record_is_a_dead_letter_without_another_attempt(lab: L
     summary = await lab.run()
 
     (letter,) = await lab.dead_letters("check")
-    assert (letter["dlq-reason"], letter["dlq-error"], letter["dlq-attempts"]) == (
+    assert (letter["rsq-dlq-reason"], letter["rsq-dlq-error"], letter["rsq-dlq-attempts"]) == (
         "rejected",
         "not ours",
         "1",
@@ -168,7 +168,7 @@ async def test_a_line_that_is_no_record_is_a_dead_letter_of_its_source(lab: Lab)
 
     (letter,) = await lab.dead_letters("read")
     assert letter["data"] == "{broken"
-    assert (letter["rid"], letter["dlq-reason"]) == ("read:in.jsonl:2", "decode_error")
+    assert (letter["rsq-rid"], letter["rsq-dlq-reason"]) == ("read:in.jsonl:2", "decode_error")
     assert lab.numbers("out/all.jsonl") == [1, 3]
     assert summary.stages["read"] == StageSummary(received=3, emitted=2, dropped=0, retried=0, dead=1)
 

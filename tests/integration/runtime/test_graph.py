@@ -82,7 +82,7 @@ async def test_dead_letters_are_another_stages_input_and_stay(lab: Lab) -> None:
             return record
 
         def note(record, ctx):
-            return {**record, "why": ctx.headers["dlq-error"], "rid": ctx.headers["rid"]}
+            return {**record, "why": ctx.headers["rsq-dlq-error"], "rid": ctx.headers["rsq-rid"]}
     """)
     lab.spec(f"""
         {READ}
@@ -130,7 +130,7 @@ async def test_streams_from_outside_are_read_and_streams_for_others_written(rela
     first = (await relayed.entries(f"{relayed.pipeline}-published"))[0][1]
     assert first["data"] == '{"n":0,"m":0}'
     assert first["colour"] == "red"
-    assert first["rid"].startswith(f"{relayed.pipeline}-outside:")
+    assert first["rsq-rid"].startswith(f"{relayed.pipeline}-outside:")
     assert not (await run.stop()).finished
 
 

@@ -49,7 +49,7 @@ async def test_one_bad_record_in_a_hundred_is_one_dead_letter(
 async def test_a_dead_letter_is_written_to_the_dlq_stream_with_its_reason(
     client: StreamClient, stream: str, consume: Consume, dlq: str
 ) -> None:
-    entry_id = await client.push(stream, '{"n":13}', headers={"rid": "orders+7", "traceparent": "00-ab"})
+    entry_id = await client.push(stream, '{"n":13}', headers={"rsq-rid": "orders+7", "traceparent": "00-ab"})
     consumer = consume(
         Recorder(good), dlq_stream=dlq, dlq_group="ops", max_deliveries=2, min_idle_claim_ms=50
     )
@@ -59,13 +59,13 @@ async def test_a_dead_letter_is_written_to_the_dlq_stream_with_its_reason(
 
     (letter,) = await fields_in(client, dlq)
     assert letter["data"] == '{"n":13}'
-    assert (letter["rid"], letter["traceparent"]) == ("orders+7", "00-ab")
-    assert (letter["dlq-reason"], letter["dlq-stage"], letter["dlq-attempts"]) == (
+    assert (letter["rsq-rid"], letter["traceparent"]) == ("orders+7", "00-ab")
+    assert (letter["rsq-dlq-reason"], letter["rsq-dlq-stage"], letter["rsq-dlq-attempts"]) == (
         "max_deliveries",
         GROUP,
         "2",
     )
-    assert letter["dlq-entry"] == f"{stream}/{entry_id}"
+    assert letter["rsq-dlq-entry"] == f"{stream}/{entry_id}"
     assert [group.name for group in await client.group_info(dlq)] == ["ops"]
 
 
@@ -157,7 +157,7 @@ async def test_bytes_that_are_not_a_record_are_a_dead_letter_at_once_untouched(
     assert handler.numbers == [1]
     ((_, fields),) = await client.channel.execute("XRANGE", dlq, "-", "+", key=dlq)
     assert fields[:4] == [b"odd", b"\xfe\xff", b"data", raw]
-    assert fields[4:6] == [b"dlq-reason", b"decode_error"]
+    assert fields[4:6] == [b"rsq-dlq-reason", b"decode_error"]
     assert (await pending(client, stream), consumer.metrics().total_dlq) == (0, 1)
 
 
@@ -171,7 +171,7 @@ async def test_an_entry_without_a_data_field_is_a_dead_letter_with_its_fields_un
     ((_, fields),) = await client.channel.execute("XRANGE", dlq, "-", "+", key=dlq)
     letter = dict(zip(fields[::2], fields[1::2], strict=True))
     assert (letter[b"n"], letter[b"city"]) == (b"1", b"K\xf6ln")
-    assert b"has no field 'data'" in letter[b"dlq-error"]
+    assert b"has no field 'data'" in letter[b"rsq-dlq-error"]
 
 
 async def test_headers_that_are_not_text_do_not_stop_a_record(
@@ -197,7 +197,7 @@ async def test_a_serializer_that_raises_anything_makes_a_dead_letter(
     await consume(Recorder(), dlq_stream=dlq, serializer=Broken(trust_server=True)).run_once()
 
     (letter,) = await fields_in(client, dlq)
-    assert letter["dlq-error"].startswith("ZeroDivisionError")
+    assert letter["rsq-dlq-error"].startswith("ZeroDivisionError")
 
 
 async def test_an_undecodable_record_whose_dlq_handler_failed_keeps_its_reason(
@@ -283,7 +283,7 @@ async def test_a_dead_letter_whose_settlement_lost_its_reply_is_written_once(
     async with running(consumer):
         await client.push(stream, "not JSON")
         await wait_until(lambda: consumer.metrics().total_acked == 1)
-        lost = proxy.drop_reply_to(b"dlq-reason")
+        lost = proxy.drop_reply_to(b"rsq-dlq-reason")
         await client.push(stream, "nor this")
         await asyncio.wait_for(lost.wait(), 5.0)
         await client.push(stream, '{"n":1}')
@@ -378,7 +378,7 @@ async def test_an_entry_with_more_fields_than_can_be_written_is_a_dead_letter_an
         await wait_until(lambda: _settled(client, stream))
 
     (letter,) = await fields_in(client, dlq)
-    assert (letter["dlq-reason"], letter["data"]) == ("decode_error", '{"n": 1}')
+    assert (letter["rsq-dlq-reason"], letter["data"]) == ("decode_error", '{"n": 1}')
 
 
 async def _settled(client: StreamClient, stream: str) -> bool:

@@ -108,11 +108,21 @@ async def test_a_cancelled_push_is_stored_once_or_not_at_all(
 async def test_headers_travel_beside_the_record(
     client: StreamClient, producer: StreamProducer, stream: str
 ) -> None:
-    await producer.push({"n": 1}, headers={"traceparent": "00-ab", "rid": "r.1"})
+    await producer.push({"n": 1}, headers={"traceparent": "00-ab", "rsq-rid": "r.1"})
 
-    assert await fields_in(client, stream) == [{"data": '{"n":1}', "traceparent": "00-ab", "rid": "r.1"}]
+    assert await fields_in(client, stream) == [{"data": '{"n":1}', "traceparent": "00-ab", "rsq-rid": "r.1"}]
     (message,) = await client.read(stream, GROUP, "c")
-    assert (message.headers, message.rid) == ({"traceparent": "00-ab", "rid": "r.1"}, "r.1")
+    assert (message.headers, message.rid) == ({"traceparent": "00-ab", "rsq-rid": "r.1"}, "r.1")
+
+
+async def test_a_header_that_would_hide_the_record_is_refused(
+    client: StreamClient, producer: StreamProducer, stream: str
+) -> None:
+    for push in (producer.push({"n": 1}, {"data": "x"}), client.push(stream, "{}", {"data": "x"})):
+        with pytest.raises(EncodeError, match="cannot be named 'data'"):
+            await push
+
+    assert await client.stream_len(stream) == 0
 
 
 async def test_a_record_larger_than_the_bound_is_refused(client: StreamClient, stream: str) -> None:

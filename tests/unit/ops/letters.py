@@ -5,16 +5,19 @@ from __future__ import annotations
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.streams.entry import RawEntry
 
+_OURS = ("rid", "attempts", "replay-link", "dlq-")
+
 ID = "1700000000000-5"
 
 
 def letter(
     data: bytes | None = b"{}", *, stage: str = "price", entry_id: str = ID, **headers: str
 ) -> DeadLetter:
-    """Make a dead letter; `dlq_reason="x"` is the header `dlq-reason`."""
+    """Make a dead letter; `dlq_reason="x"` is the header `rsq-dlq-reason`."""
     fields: list[bytes] = [] if data is None else [b"data", data]
     for name, value in headers.items():
-        fields += (name.replace("_", "-").encode(), value.encode())
+        plain = name.replace("_", "-")
+        fields += ((f"rsq-{plain}" if plain.startswith(_OURS) else plain).encode(), value.encode())
     return DeadLetter(stage, RawEntry(f"{{shop}}:{stage}:dlq", entry_id, fields))
 
 

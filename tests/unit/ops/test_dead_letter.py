@@ -19,25 +19,25 @@ def sent_back(dead: DeadLetter, data: bytes | None = None) -> dict[str, str]:
 def test_what_goes_back_is_the_record_without_its_failure() -> None:
     dead = letter(b'{"a":1}', rid="read:1", tenant="x", attempts="2", dlq_reason="r", dlq_at="1")
 
-    assert sent_back(dead) == {"data": '{"a":1}', "rid": "read:1", "tenant": "x"}
+    assert sent_back(dead) == {"data": '{"a":1}', "rsq-rid": "read:1", "tenant": "x"}
 
 
 def test_bytes_that_are_no_text_go_back_untouched() -> None:
-    dead = DeadLetter("s", RawEntry("k", "1-0", [b"data", b"\xff\x00", b"rid", b"r", b"odd", b"\xfe"]))
+    dead = DeadLetter("s", RawEntry("k", "1-0", [b"data", b"\xff\x00", b"rsq-rid", b"r", b"odd", b"\xfe"]))
 
-    assert dead.revived() == [b"data", b"\xff\x00", b"rid", b"r", b"odd", b"\xfe"]
+    assert dead.revived() == [b"data", b"\xff\x00", b"rsq-rid", b"r", b"odd", b"\xfe"]
 
 
 def test_mended_bytes_take_the_place_of_the_old_ones() -> None:
-    assert sent_back(letter(b"old", rid="r"), b"new") == {"data": "new", "rid": "r"}
-    assert sent_back(letter(None, rid="r"), b"new") == {"data": "new", "rid": "r"}
+    assert sent_back(letter(b"old", rid="r"), b"new") == {"data": "new", "rsq-rid": "r"}
+    assert sent_back(letter(None, rid="r"), b"new") == {"data": "new", "rsq-rid": "r"}
 
 
 def test_the_old_trace_is_linked_and_the_trace_context_kept() -> None:
     dead = letter(rid="r", traceparent=TRACEPARENT, replay_link="00-older")
 
     assert sent_back(dead)["traceparent"] == TRACEPARENT
-    assert sent_back(dead)["replay-link"] == TRACEPARENT
+    assert sent_back(dead)["rsq-replay-link"] == TRACEPARENT
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_a_broken_trace_context_is_not_linked(broken: str) -> None:
     dead = letter(rid="r", traceparent=broken)
 
     assert dead.trace_id == ""
-    assert "replay-link" not in sent_back(dead)
+    assert "rsq-replay-link" not in sent_back(dead)
 
 
 def test_a_record_from_outside_without_an_id_gets_that_of_the_entry_that_failed() -> None:
     dead = letter(dlq_entry="orders-in/17-0")
 
     assert dead.rid == "orders-in:17-0"
-    assert sent_back(dead)["rid"] == "orders-in:17-0"
+    assert sent_back(dead)["rsq-rid"] == "orders-in:17-0"
 
 
 def test_a_dead_letter_with_nothing_in_it_sends_nothing_back() -> None:
@@ -87,3 +87,19 @@ def test_an_entry_id_beyond_the_calendar_is_no_error() -> None:
 @pytest.mark.parametrize("attempts", ["", "-1", "many", "9" * 5000, "²"])
 def test_attempts_that_are_no_number_count_as_none(attempts: str) -> None:
     assert letter(dlq_attempts=attempts).attempts == 0
+
+
+def test_a_dead_letter_of_the_release_before_is_read_and_sent_back_as_it_was_meant() -> None:
+    old = {"rid": "read:1", "tenant": "x", "attempts": "2", "dlq-reason": "r", "dlq-error": "no"}
+    fields = [item.encode() for pair in old.items() for item in pair]
+    dead = DeadLetter("price", RawEntry("{shop}:price:dlq", "1-0", [b"data", b"{}", *fields]))
+
+    assert (dead.rid, dead.reason, dead.error) == ("read:1", "r", "no")
+    assert sent_back(dead) == {"data": "{}", "rsq-rid": "read:1", "tenant": "x"}
+
+
+def test_a_users_header_goes_back_whatever_it_is_called() -> None:
+    fields = [b"data", b"{}", b"rsq-rid", b"clicks:1-0", b"attempts", b"7", b"dlq-note", b"x"]
+    dead = DeadLetter("price", RawEntry("{shop}:price:dlq", "1-0", [*fields, b"rsq-dlq-reason", b"r"]))
+
+    assert sent_back(dead) == {"data": "{}", "rsq-rid": "clicks:1-0", "attempts": "7", "dlq-note": "x"}

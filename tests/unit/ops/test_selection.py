@@ -32,7 +32,7 @@ def sieve(where: str) -> Sieve:
         "dlq['reason'] == 'handler_error' and dlq['error_type'] == 'ValueError'",
         "dlq['stage'] == 'price' and dlq['attempts'] == 3",
         "dlq['at'] >= '2023-11-14'",
-        "startswith(headers['rid'], 'read:')",
+        "startswith(headers['rsq-rid'], 'read:')",
         "payload['dlq'] == 'mine'",
         "record['unit price'] == 3",
     ],

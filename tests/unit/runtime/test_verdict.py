@@ -57,7 +57,7 @@ def test_a_record_goes_to_the_stages_stream_with_its_headers() -> None:
     only = part({"n": 2}, on=message(traceparent="00-a-b-01"))
 
     assert [written(output) for output in only.outputs] == [
-        ("{orders}:price", {"n": 2}, {"rid": "read:1", "traceparent": "00-a-b-01"})
+        ("{orders}:price", {"n": 2}, {"rsq-rid": "read:1", "traceparent": "00-a-b-01"})
     ]
     assert (only.dropped, only.retries, only.dead) == (0, (), ())
 
@@ -66,12 +66,12 @@ def test_emit_chooses_the_port_and_adds_headers() -> None:
     only = part(Emit({"n": 2}, to="large", headers={"currency": "EUR"}), of=stage(ports=("large",)))
 
     assert [written(output) for output in only.outputs] == [
-        ("{orders}:price.large", {"n": 2}, {"rid": "read:1", "currency": "EUR"})
+        ("{orders}:price.large", {"n": 2}, {"rsq-rid": "read:1", "currency": "EUR"})
     ]
 
 
 def test_emit_without_headers_leaves_those_of_the_message() -> None:
-    assert written(part(Emit({"n": 2}), on=message(a="1")).outputs[0])[2] == {"rid": "read:1", "a": "1"}
+    assert written(part(Emit({"n": 2}), on=message(a="1")).outputs[0])[2] == {"rsq-rid": "read:1", "a": "1"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_nothing_returned_is_one_drop_with_its_reason(outcome: Outcome, reason: 
 def test_children_get_record_ids_of_their_own() -> None:
     only = part([{"n": 1}, Emit({"n": 2}, to="large"), {"n": 3}], of=stage(ports=("large",)))
 
-    found = [(stream, record["n"], given["rid"]) for stream, record, given in map(written, only.outputs)]
+    found = [(stream, record["n"], given["rsq-rid"]) for stream, record, given in map(written, only.outputs)]
     assert found == [
         ("{orders}:price", 1, "read:1.0"),
         ("{orders}:price.large", 2, "read:1.1"),
@@ -109,34 +109,34 @@ def test_a_record_that_becomes_more_than_one_step_can_write_is_a_dead_letter() -
     only = part([{"n": 1}] * (MAX_CHILDREN + 1))
 
     assert (only.outputs, len(only.dead)) == ((), 1)
-    assert written(only.dead[0])[2]["dlq-reason"] == "contract"
+    assert written(only.dead[0])[2]["rsq-dlq-reason"] == "contract"
 
 
 def test_the_link_of_a_replay_ends_with_the_stage_it_was_replayed_to() -> None:
     replayed = message()
-    replayed.headers = {**replayed.headers, "replay-link": f"00-{'1' * 32}-{'2' * 16}-01"}
+    replayed.headers = {**replayed.headers, "rsq-replay-link": f"00-{'1' * 32}-{'2' * 16}-01"}
 
-    assert "replay-link" not in written(part({"n": 1}, on=replayed).outputs[0])[2]
+    assert "rsq-replay-link" not in written(part({"n": 1}, on=replayed).outputs[0])[2]
 
 
 def test_grandchildren_go_on_counting() -> None:
-    only = part([{"n": 1}], on=replace(message(), headers={"rid": "read:1.4"}))
+    only = part([{"n": 1}], on=replace(message(), headers={"rsq-rid": "read:1.4"}))
 
-    assert written(only.outputs[0])[2]["rid"] == "read:1.4.0"
+    assert written(only.outputs[0])[2]["rsq-rid"] == "read:1.4.0"
 
 
 def test_a_record_from_outside_is_named_after_its_entry() -> None:
     stranger = StreamMessage("7-0", {"n": 1}, 1, {"colour": "red"}, "clicks", b'{"n":1}')
 
-    assert written(part({"n": 1}, on=stranger).outputs[0])[2] == {"rid": "clicks:7-0", "colour": "red"}
-    assert written(part([{"n": 1}], on=stranger).outputs[0])[2]["rid"] == "clicks:7-0.0"
+    assert written(part({"n": 1}, on=stranger).outputs[0])[2] == {"rsq-rid": "clicks:7-0", "colour": "red"}
+    assert written(part([{"n": 1}], on=stranger).outputs[0])[2]["rsq-rid"] == "clicks:7-0.0"
 
 
 def test_the_headers_of_an_old_dead_letter_and_of_failed_attempts_end_here() -> None:
-    old = message(attempts="2", currency="EUR")
-    old.headers = {**old.headers, "dlq-reason": "timeout", "dlq-stage": "validate"}
+    old = message(attempts=2, currency="EUR")
+    old.headers = {**old.headers, "rsq-dlq-reason": "timeout", "rsq-dlq-stage": "validate"}
 
-    assert written(part({"n": 1}, on=old).outputs[0])[2] == {"rid": "read:1", "currency": "EUR"}
+    assert written(part({"n": 1}, on=old).outputs[0])[2] == {"rsq-rid": "read:1", "currency": "EUR"}
 
 
 def test_each_entry_of_a_batch_has_a_part_of_its_own() -> None:
@@ -160,9 +160,9 @@ def test_a_failure_is_put_off_with_its_attempt_counted(failed: str, pause: int) 
     assert (retry.key, retry.delay, retry.origin) == ("{orders}:price:retry", pause, "{orders}:read/1-0")
     assert headers(retry.fields) == {
         "data": '{"n":1}',
-        "rid": "read:1",
+        "rsq-rid": "read:1",
         "traceparent": "00-a-b-01",
-        "attempts": str(int(failed) + 1),
+        "rsq-attempts": str(int(failed) + 1),
     }
     assert not only.dead
 
@@ -176,19 +176,19 @@ def test_a_retry_carries_the_bytes_as_they_came() -> None:
 
 
 def test_the_last_attempt_becomes_a_dead_letter() -> None:
-    only = part(Failure(ValueError("no such product")), on=message(attempts="2"))
+    only = part(Failure(ValueError("no such product")), on=message(attempts=2))
 
     assert not only.retries
     stream, _, why = written(only.dead[0])
     assert stream == "{orders}:price:dlq"
-    assert {name: why[name] for name in why if name not in {"dlq-at", "dlq-traceback"}} == {
-        "rid": "read:1",
-        "attempts": "2",
-        "dlq-reason": "handler_error",
-        "dlq-error": "ValueError: no such product",
-        "dlq-stage": "price",
-        "dlq-attempts": "3",
-        "dlq-entry": "{orders}:read/1-0",
+    assert {name: why[name] for name in why if name not in {"rsq-dlq-at", "rsq-dlq-traceback"}} == {
+        "rsq-rid": "read:1",
+        "rsq-attempts": "2",
+        "rsq-dlq-reason": "handler_error",
+        "rsq-dlq-error": "ValueError: no such product",
+        "rsq-dlq-stage": "price",
+        "rsq-dlq-attempts": "3",
+        "rsq-dlq-entry": "{orders}:read/1-0",
     }
 
 
@@ -201,8 +201,8 @@ def test_with_one_attempt_there_is_no_retry() -> None:
 def test_a_failure_that_can_only_fail_again_is_not_retried() -> None:
     only = part(Failure(HandlerContractError("returned a str"), retryable=False))
 
-    assert written(only.dead[0])[2]["dlq-reason"] == "contract"
-    assert written(only.dead[0])[2]["dlq-attempts"] == "1"
+    assert written(only.dead[0])[2]["rsq-dlq-reason"] == "contract"
+    assert written(only.dead[0])[2]["rsq-dlq-attempts"] == "1"
 
 
 @pytest.mark.parametrize(("after", "pause"), [(None, 200), (0, 0), (1.5, 1500), ("2m", 120_000)])
@@ -213,10 +213,10 @@ def test_retry_waits_as_long_as_it_says_or_as_the_backoff_says(after: Any, pause
 
 
 def test_retry_counts_as_an_attempt() -> None:
-    found = verdict(Retry(reason="the shop is closed"), on=message(attempts="2"))
+    found = verdict(Retry(reason="the shop is closed"), on=message(attempts=2))
 
     (only,) = found.settlement.parts
-    assert written(only.dead[0])[2]["dlq-error"] == "HandlerError: the shop is closed"
+    assert written(only.dead[0])[2]["rsq-dlq-error"] == "HandlerError: the shop is closed"
     assert [str(failure) for failure in found.failures] == ["the shop is closed"]
 
 
@@ -235,7 +235,11 @@ def test_reject_is_a_dead_letter_at_once_with_its_reason() -> None:
 
     (only,) = found.settlement.parts
     why = written(only.dead[0])[2]
-    assert (why["dlq-reason"], why["dlq-error"], why["dlq-attempts"]) == ("rejected", "not ours", "1")
+    assert (why["rsq-dlq-reason"], why["rsq-dlq-error"], why["rsq-dlq-attempts"]) == (
+        "rejected",
+        "not ours",
+        "1",
+    )
     assert found.failures == ["not ours"]
 
 
@@ -252,13 +256,13 @@ def test_what_cannot_be_encoded_is_a_dead_letter_with_the_bytes_that_came(outcom
 
     assert not only.outputs
     assert written(only.dead[0])[1:][0] == {"n": 1}
-    assert written(only.dead[0])[2]["dlq-reason"] == "not_encodable"
+    assert written(only.dead[0])[2]["rsq-dlq-reason"] == "not_encodable"
 
 
 def test_a_port_the_stage_does_not_have_is_a_dead_letter_that_names_its_ports() -> None:
     only = part(Emit({"n": 1}, to="larg"), of=stage(ports=("large", "small")))
 
-    error = written(only.dead[0])[2]["dlq-error"]
+    error = written(only.dead[0])[2]["rsq-dlq-error"]
     assert "'larg'" in error
     assert "'large', 'small'" in error
 
@@ -267,7 +271,7 @@ def test_a_stage_with_ports_alone_has_no_output_without_one() -> None:
     routing = stage("route", ports=("large",))
     del routing.outputs[""]  # type: ignore[attr-defined]
 
-    assert "an output without a port" in written(part({"n": 1}, of=routing).dead[0])[2]["dlq-error"]
+    assert "an output without a port" in written(part({"n": 1}, of=routing).dead[0])[2]["rsq-dlq-error"]
 
 
 def test_on_error_drop_drops_and_counts() -> None:
@@ -324,4 +328,26 @@ def test_the_reason_names_the_cause(error: BaseException, word: str) -> None:
 def test_a_header_from_outside_that_is_no_number_counts_as_no_attempt() -> None:
     only = part(Failure(ValueError("x")), on=message(attempts="many"))
 
-    assert headers(only.retries[0].fields)["attempts"] == "1"
+    assert headers(only.retries[0].fields)["rsq-attempts"] == "1"
+
+
+@pytest.mark.parametrize("name", ["data", "rsq-rid", "rsq-attempts", "rsq-dlq-reason", "rsq-new"])
+def test_a_handler_cannot_set_a_header_that_is_the_systems(name: str) -> None:
+    only = part(Emit({"n": 2}, headers={name: "7"}))
+
+    assert written(only.dead[0])[2]["rsq-dlq-reason"] == "contract"
+    assert repr(name) in written(only.dead[0])[2]["rsq-dlq-error"]
+
+
+def test_a_handler_may_hand_on_the_headers_it_got_and_add_its_own() -> None:
+    came = message(attempts=2, currency="EUR")
+
+    only = part(Emit({"n": 2}, headers={**came.headers, "attempts": "9", "rid": "", "dlq-x": "1"}), on=came)
+
+    assert written(only.outputs[0])[2] == {
+        "rsq-rid": "read:1",
+        "currency": "EUR",
+        "attempts": "9",
+        "rid": "",
+        "dlq-x": "1",
+    }

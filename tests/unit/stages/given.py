@@ -12,6 +12,7 @@ from rsq_pipe.stages.batch_call import BatchCall
 from rsq_pipe.stages.call import Call
 from rsq_pipe.stages.handler import describe
 from rsq_pipe.stages.stage_handler import StageHandler
+from rsq_pipe.streams.headers import ATTEMPTS, RID
 from rsq_pipe.streams.message import StreamMessage
 
 RETRY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.2, deliveries=3)
@@ -44,12 +45,13 @@ def stage(
     )
 
 
-def message(record: Any, **headers: str) -> StreamMessage:
-    return StreamMessage("1-0", record, headers=headers)
+def message(record: Any, *, rid: str = "", attempts: str = "", **headers: str) -> StreamMessage:
+    ours = {name: text for name, text in ((RID, rid), (ATTEMPTS, attempts)) if text}
+    return StreamMessage("1-0", record, headers=ours | headers)
 
 
 def messages(*records: Any) -> list[StreamMessage]:
-    return [StreamMessage(f"{n}-0", record, headers={"rid": f"read:{n}"}) for n, record in enumerate(records)]
+    return [StreamMessage(f"{n}-0", record, headers={RID: f"read:{n}"}) for n, record in enumerate(records)]
 
 
 def numbered(count: int) -> list[StreamMessage]:

@@ -27,13 +27,13 @@ async def test_a_handler_that_asks_for_ctx_knows_where_it_is_and_what_it_handles
     assert (ctx.stage, ctx.pipeline, ctx.root) == ("enrich", "orders", Path())
     assert (ctx.values.customers, ctx.values["customers"]) == ("c.csv", "c.csv")
     assert (ctx.rid, ctx.attempt) == ("read:7", 2)
-    assert ctx.headers == {"rid": "read:7", "attempts": "1", "source": "x"}
+    assert ctx.headers == {"rsq-rid": "read:7", "rsq-attempts": "1", "source": "x"}
     assert (first_time.rid, first_time.attempt) == ("1-0", 1)
 
 
 async def test_headers_cannot_be_changed_through_the_context() -> None:
     def handler(record: dict[str, Any], ctx: Context) -> None:
-        ctx.headers["rid"] = "mine"  # type: ignore[index]
+        ctx.headers["rsq-rid"] = "mine"  # type: ignore[index]
 
     [failed] = await outcomes(handler, {})
 

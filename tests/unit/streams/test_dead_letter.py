@@ -8,7 +8,7 @@ import pytest
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.streams.dead_letter import dead_letter, explain, told
 from rsq_pipe.streams.decoding import decoded
-from rsq_pipe.streams.entry import MAX_FIELDS, RawEntry
+from rsq_pipe.streams.entry import MAX_FIELDS, MAX_TOTAL_FIELDS, RawEntry
 from rsq_pipe.streams.serializers import JsonSerializer
 
 
@@ -24,13 +24,13 @@ def wide(fields: int) -> RawEntry:
 
 def test_an_error_whose_message_raises_is_named_all_the_same() -> None:
     assert told(UntellableError()) == "UntellableError: (its message cannot be shown)"
-    assert explain("handler_error", UntellableError())["dlq-error"].startswith("UntellableError")
+    assert explain("handler_error", UntellableError())["rsq-dlq-error"].startswith("UntellableError")
 
 
 def test_half_a_surrogate_pair_in_a_message_is_escaped() -> None:
     why = explain("handler_error", ValueError("bad \ud800"))
 
-    assert why["dlq-error"] == "ValueError: bad \\ud800"
+    assert why["rsq-dlq-error"] == "ValueError: bad \\ud800"
     assert all(value.encode() is not None for value in why.values())
 
 
@@ -46,6 +46,6 @@ def test_the_surplus_fields_of_a_dead_letter_are_kept_in_one() -> None:
     letter = dead_letter("dlq", entry, reason="decode_error", stage="s")
 
     names, values = letter.fields[::2], letter.fields[1::2]
-    assert len(names) < MAX_FIELDS + 20
-    surplus = values[names.index("dlq-surplus")]
-    assert [*letter.fields[: 2 * MAX_FIELDS], *msgpack.unpackb(surplus)] == entry.fields
+    assert len(names) < MAX_TOTAL_FIELDS + 20
+    surplus = values[names.index("rsq-dlq-surplus")]
+    assert [*letter.fields[: 2 * MAX_TOTAL_FIELDS], *msgpack.unpackb(surplus)] == entry.fields

@@ -87,10 +87,10 @@ def test_a_dead_letter_keeps_the_bytes_and_says_why() -> None:
     fields = letter(made.fields)
     assert made.stream == "dlq"
     assert (fields[b"odd"], fields[b"data"]) == (b"\xff", b"{")  # type: ignore[index]
-    assert (fields["dlq-reason"], fields["dlq-stage"], fields["dlq-attempts"]) == ("r", "g", "3")
-    assert (fields["dlq-error"], fields["dlq-entry"]) == ("KeyError: 'customer'", "s/1-0")
-    assert "raise KeyError" in str(fields["dlq-traceback"])
-    assert float(fields["dlq-at"]) > 0
+    assert (fields["rsq-dlq-reason"], fields["rsq-dlq-stage"], fields["rsq-dlq-attempts"]) == ("r", "g", "3")
+    assert (fields["rsq-dlq-error"], fields["rsq-dlq-entry"]) == ("KeyError: 'customer'", "s/1-0")
+    assert "raise KeyError" in str(fields["rsq-dlq-traceback"])
+    assert float(fields["rsq-dlq-at"]) > 0
 
 
 def test_a_dead_letter_of_a_message_carries_its_raw_bytes_and_headers() -> None:
@@ -108,9 +108,9 @@ def test_a_long_error_is_cut_and_the_end_of_its_traceback_kept() -> None:
         ).fields
     )
 
-    assert len(fields["dlq-error"]) == MAX_ERROR
-    assert len(fields["dlq-traceback"]) == MAX_TRACEBACK
-    assert str(fields["dlq-traceback"]).endswith("end\n")
+    assert len(fields["rsq-dlq-error"]) == MAX_ERROR
+    assert len(fields["rsq-dlq-traceback"]) == MAX_TRACEBACK
+    assert str(fields["rsq-dlq-traceback"]).endswith("end\n")
 
 
 def test_a_dead_letter_that_fails_again_says_why_it_failed_there_once() -> None:
@@ -122,4 +122,4 @@ def test_a_dead_letter_that_fails_again_says_why_it_failed_there_once() -> None:
     names = dead_letter("dd", again, reason="second", stage="b").fields[::2]
 
     assert len(names) == len(set(names))
-    assert "dlq-reason" in names
+    assert "rsq-dlq-reason" in names

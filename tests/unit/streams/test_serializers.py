@@ -154,3 +154,10 @@ def test_a_long_key_that_stands_twice_is_named_by_its_beginning() -> None:
         JsonSerializer().decode(b"{" + key + b"," + key + b"}")
 
     assert len(str(caught.value)) < 200
+
+
+def test_bytes_are_base64_in_json_and_bytes_in_msgpack() -> None:
+    json, packed = JsonSerializer(), MsgpackSerializer()
+
+    assert json.decode(json.encode({"b": b"\xff\x00"})) == {"b": "/wA="}
+    assert packed.decode(packed.encode({"b": b"\xff\x00"})) == {"b": b"\xff\x00"}

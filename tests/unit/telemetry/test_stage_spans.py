@@ -65,7 +65,7 @@ def facts(span: ReadableSpan) -> dict[str, Any]:
 
 def message(number: int, stream: str = INPUT, **headers: str) -> StreamMessage:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return StreamMessage(f"1700000000000-{number}", {}, 1, {"rid": f"r:{number}", **named}, stream, b"{}")
+    return StreamMessage(f"1700000000000-{number}", {}, 1, {"rsq-rid": f"r:{number}", **named}, stream, b"{}")
 
 
 def test_batch_without_a_traced_record_is_handed_on_as_it_is_and_leaves_no_span() -> None:
@@ -135,7 +135,7 @@ def test_broken_context_is_taken_away_and_counted(sample: str) -> None:
 
     (kept,) = stage.observer.begin([message(1, traceparent="00-forged", tracestate="x=1")])
 
-    assert dict(kept.headers) == {"rid": "r:1"}
+    assert dict(kept.headers) == {"rsq-rid": "r:1"}
     assert stage.tally.broken == 1
     stage.settle([kept])
     assert stage.spans == []
@@ -170,20 +170,20 @@ def test_replayed_record_links_to_its_old_trace_once(kept: bool) -> None:
     stage = Stage()
     parent = {"traceparent": PARENT} if kept else {}
 
-    (replayed,) = stage.observer.begin([message(1, AGAIN, replay_link=PARENT, **parent)])
+    (replayed,) = stage.observer.begin([message(1, AGAIN, rsq_replay_link=PARENT, **parent)])
     stage.settle([replayed])
 
     (span,) = stage.spans
     assert span.parent is None
     old = [link for link in span.links if (link.attributes or {}).get("rsq.link") == "replay"]
     assert [f"{link.context.trace_id:032x}" for link in old] == [TRACE]
-    assert "replay-link" not in replayed.headers
+    assert "rsq-replay-link" not in replayed.headers
 
 
 def bury(stage: Stage, *, fenced: bool = False, **headers: str) -> dict[str, str]:
     """Dead-letter an entry that no handler saw; return the headers of its dead letter."""
     entry = Entry(INPUT, "1-9", 3)
-    why = {"rid": "r:9", "dlq-reason": "decode_error", "dlq-error": "E: no", **headers}
+    why = {"rsq-rid": "r:9", "rsq-dlq-reason": "decode_error", "rsq-dlq-error": "E: no", **headers}
     letter = stage.observer.burying(entry, Output("{p}:work:dlq", ["data", b"x", *chain(*why.items())]))
     part = Part((entry,), dead=(letter,))
     stage.observer.settled(Settlement([part]), Settled((), [part]) if fenced else Settled([part]))

@@ -65,7 +65,7 @@ def test_records_go_to_ports_with_their_headers(try_stage: Any) -> None:
 
     assert run.records == [{"n": 1}]
     assert run.port("large") == [{"n": 2}]
-    assert run.headers == {"": [{"rid": "test:1"}], "large": [{"rid": "test:2", "size": "L"}]}
+    assert run.headers == {"": [{"rsq-rid": "test:1"}], "large": [{"rsq-rid": "test:2", "size": "L"}]}
 
 
 def test_a_route_has_ports_and_no_one_output(project: Project) -> None:

@@ -1,0 +1,65 @@
+"""Branches: where a record may meet itself again, and what tells the two apart."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+
+_Hop = tuple[StreamRef, str]
+"""A stream, and a stage that reads it."""
+
+
+def branches(graph: Graph, stage: Stage) -> dict[StreamRef, str]:
+    """
+    Name the branches of one record that meet at a stage.
+
+    A record takes several ways where several stages read one stream, and only there: a stage hands it on by
+    one port, or makes children of it. So two inputs hold the same record only if some stream above both of
+    them is read by different stages on the way to each. What a stage publishes beside another, to one
+    stream, meets there; each is then named at the stage that publishes.
+
+    Returns:
+        Input -> the name that a record which comes by it adds to its id; inputs that need none are left out.
+    """
+    names: dict[StreamRef, str] = {}
+    for one, other in combinations(stage.inputs, 2):
+        if _may_share(_hops(graph, one) | {(one, stage.name)}, _hops(graph, other) | {(other, stage.name)}):
+            names |= {one: one.name, other: other.name}
+    if _publishes_beside_others(graph, stage):
+        names = {ref: f"{names.get(ref, ref.name)}@{stage.name}" for ref in stage.inputs}
+    return names
+
+
+def _publishes_beside_others(graph: Graph, stage: Stage) -> bool:
+    return any(
+        _may_share(_hops_into(graph, stage), _hops_into(graph, other))
+        for ref in stage.outputs.values()
+        for other in graph.stages
+        if ref.external and other.name != stage.name and ref in other.outputs.values()
+    )
+
+
+def _may_share(some: set[_Hop], others: set[_Hop]) -> bool:
+    readers: dict[StreamRef, set[str]] = {}
+    for stream, reader in others:
+        readers.setdefault(stream, set()).add(reader)
+    return any(readers.get(stream, set()) - {reader} for stream, reader in some)
+
+
+def _hops(graph: Graph, ref: StreamRef) -> set[_Hop]:
+    """List the hops by which records come to a stream."""
+    writers = (s for s in graph.stages if ref in (*s.outputs.values(), s.dlq))
+    return {hop for writer in writers for hop in _hops_into(graph, writer)}
+
+
+def _hops_into(graph: Graph, stage: Stage) -> set[_Hop]:
+    found: set[_Hop] = set()
+    waiting = [stage]
+    while waiting:
+        reader = waiting.pop()
+        for ref in reader.inputs:
+            if (ref, reader.name) not in found:
+                found.add((ref, reader.name))
+                waiting += [s for s in graph.stages if ref in (*s.outputs.values(), s.dlq)]
+    return found

@@ -1,0 +1,74 @@
+"""Headers: the names that are the system's own, all under one prefix, and those of earlier releases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rsq_pipe.errors import EncodeError
+
+PREFIX = "rsq-"
+"""What the names of the system's own headers begin with; every other header is the user's."""
+
+RID = f"{PREFIX}rid"
+"""The record id."""
+
+ATTEMPTS = f"{PREFIX}attempts"
+"""A record's failed attempts in the stage it is in; believed in the stage's own `again` stream alone."""
+
+REPLAY_LINK = f"{PREFIX}replay-link"
+"""The `traceparent` a replayed record had when it was dead-lettered; believed where the attempts are."""
+
+WHY = f"{PREFIX}dlq-"
+"""What the names of a dead letter's headers that say why begin with."""
+
+PARENT = "traceparent"
+STATE = "tracestate"
+
+REASONS = ("reason", "error", "traceback", "stage", "attempts", "entry", "at", "surplus")
+"""What a dead letter says of itself, each under `WHY`."""
+
+SYSTEM = frozenset((RID, ATTEMPTS, REPLAY_LINK, PARENT, STATE, *(WHY + name for name in REASONS)))
+"""Headers a record may gain on its way; they stand beside the `MAX_FIELDS` of its own."""
+
+DATA = "data"
+
+_OLD = {"rid": RID, "attempts": ATTEMPTS, "replay-link": REPLAY_LINK} | {
+    f"dlq-{name}": WHY + name for name in REASONS
+}
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether a name is not the user's to give."""
+    return name == DATA or name.startswith(PREFIX)
+
+
+def check_data(headers: Mapping[str, str]) -> None:
+    """
+    Refuse the one header that cannot stand beside the record.
+
+    Raises:
+        EncodeError: A header is named `data`: the entry's field of that name holds the record.
+    """
+    if DATA in headers:
+        raise EncodeError(f"a header cannot be named {DATA!r}: that field holds the record", headers)
+
+
+def current(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """
+    Spell the headers of an entry that the pipeline wrote by the names of this release.
+
+    Until 0.1 the system's headers had no prefix. What this release writes has at least one that has it; so
+    where there is none, `rid`, `attempts`, `replay-link` and `dlq-*` are the system's.
+    """
+    if any(name.startswith(PREFIX) for name in headers):
+        return headers
+    return {_OLD.get(name, name): value for name, value in headers.items()}
+
+
+def current_fields(fields: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """Pair an entry's fields, as bytes and by the names of this release; as `current`."""
+    pairs = list(zip(fields[::2], fields[1::2], strict=True))
+    if any(name.startswith(PREFIX.encode()) for name, _ in pairs):
+        return pairs
+    old = {name.encode(): new.encode() for name, new in _OLD.items()}
+    return [(old.get(name, name), value) for name, value in pairs]

@@ -27,6 +27,7 @@ COMMANDS = {
     "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, mend them, send them back."),
     "trace": ("rsq_pipe.cli.trace", "Draw the way of one record through its pipeline."),
     "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),
+    "acl": ("rsq_pipe.cli.acl", "Print the users a pipeline needs on its server, with the least rights."),
     "validate": ("rsq_pipe.cli.validate", "Check pipeline files without running them."),
     "schema": ("rsq_pipe.cli.schema", "Print the JSON Schema of pipeline files."),
     "completion": ("rsq_pipe.cli.completion", "Print a script that completes commands in the shell."),

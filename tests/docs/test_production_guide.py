@@ -13,6 +13,7 @@ import rich_click as click
 import yaml
 
 from rsq_pipe.cli.main import COMMANDS
+from rsq_pipe.ops.acl import users
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
@@ -47,7 +48,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[StreamServer]:
         yield running
 
 
-async def test_the_settings_and_the_user_of_the_guide_run_a_pipeline_and_leave_the_doctor_content(
+async def test_the_settings_and_the_users_of_the_guide_run_a_pipeline_and_leave_the_doctor_content(
     server: StreamServer, tmp_path: Path
 ) -> None:
     project = Project(tmp_path / "project", "orders")
@@ -56,10 +57,11 @@ async def test_the_settings_and_the_user_of_the_guide_run_a_pipeline_and_leave_t
         "read: {source: {type: jsonl, path: in.jsonl}}\nout: {sink: {type: jsonl, path: out/all.jsonl}}"
     )
     async with StreamClient.from_url(server.url) as admin:
-        for line in re.findall(r"^ +(ACL SETUSER .+)$", GUIDE, re.MULTILINE):
-            await admin.channel.execute(*line.split(), key="x")
+        for user in users(load(project.path)):
+            await admin.channel.execute(*user.setuser.split(), key="x")
 
-    async with StreamClient.from_url(server.tcp_url, username="orders", password="PASSWORD") as client:
+    login = {"username": "orders-operate", "password": "PASSWORD"}
+    async with StreamClient.from_url(server.tcp_url, **login) as client:
         findings = [
             finding for finding in await examine(client, load(project.path)) if finding.check != "defect"
         ]

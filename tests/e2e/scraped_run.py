@@ -11,6 +11,7 @@ from threading import Thread
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.traced_project import COMMAND, clean_environ
+from tests.support.guarded_server import least
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -20,10 +21,12 @@ class ScrapedRun:
     """Run a project with `--metrics-port 0` until `end`."""
 
     def __init__(self, project: Project, server: StreamServer) -> None:
+        options = ["--redis", server.url, "--metrics-port", "0"]
+        words, environ = least(["run", project.path, *options], clean_environ())
         self._process = subprocess.Popen(
-            [COMMAND, "run", project.path, "--redis", server.url, "--metrics-port", "0"],
+            [COMMAND, *words],
             cwd=project.root,
-            env=clean_environ(),
+            env=environ,
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -113,6 +113,7 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("status", *at, "--json")
         words.of("graph", *at, "--live")
         words.of("doctor", *at)
+        words.of("acl", *at)
         words.of("trace", "read:in.jsonl:2", "--file", "traces.jsonl")
         words.of("trace", "read:in.jsonl:2", *at)
         words.of("dlq", "list", *at)

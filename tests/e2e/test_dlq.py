@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support.guarded_server import least
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -70,10 +71,11 @@ class Shop(Project):
 
     def start(self, *words: str, **settings: Any) -> subprocess.Popen[str]:
         environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}
+        least_words, environ = least(words, environ | {"RSQ_PIPE_REDIS": self.server.url})
         return subprocess.Popen(
-            [COMMAND, *words],
+            [COMMAND, *least_words],
             cwd=self.root,
-            env=environ | {"RSQ_PIPE_REDIS": self.server.url},
+            env=environ,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

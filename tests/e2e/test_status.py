@@ -101,7 +101,7 @@ def test_a_probe_of_a_server_the_pipeline_never_ran_on_is_code_1_and_without_a_b
 
     assert (probe.returncode, look.returncode) == (1, 0)
     assert "! no bound can be measured" in probe.stdout
-    assert look.stdout == f"{project.pipeline}: never ran on {server.url}\n"
+    assert look.stdout == f"{project.pipeline}: never ran on {server.address}\n"
 
 
 def test_an_embedded_server_that_has_ended_is_started_to_see_what_is_left(project: Project) -> None:
@@ -119,7 +119,7 @@ def test_the_table_has_a_line_a_stage(finished: Project, server: StreamServer) -
     done = rsq_pipe("status", finished.path, "--redis", server.url, cwd=finished.root)
 
     lines = done.stdout.splitlines()
-    assert lines[0] == f"{finished.pipeline} on {server.url}: not running, drained"
+    assert lines[0] == f"{finished.pipeline} on {server.address}: not running, drained"
     assert [line.split()[0] for line in lines[1:]] == ["stage", "read", "odd", "out"]
     assert lines[3].split() == ["odd", "0", "0", "0", "5", "0", "-", "10"]
 
@@ -197,7 +197,7 @@ def _allow(server: StreamServer, *words: str) -> None:
 
 
 def _as_user(server: StreamServer) -> str:
-    return server.tcp_url.replace("//", "//looks:secret@")
+    return f"redis://looks:secret@127.0.0.1:{server.port}"
 
 
 def test_a_user_of_other_keys_is_told_which_key_and_what_to_do(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.guarded_server import least
 from tests.support.otlp_receiver import ReceivedSpan
 
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
@@ -21,10 +22,11 @@ def run(
     root: Path, *arguments: str, environ: Mapping[str, str] | None = None, timeout: float = 50
 ) -> subprocess.CompletedProcess[str]:
     """Run `rsq-pipe ...` in a folder to its end, with nothing of OpenTelemetry set but what is given."""
+    words, variables = least(arguments, clean_environ() | dict(environ or {}))
     return subprocess.run(
-        [COMMAND, *arguments],
+        [COMMAND, *words],
         cwd=root,
-        env=clean_environ() | dict(environ or {}),
+        env=variables,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -35,8 +37,8 @@ def run(
 @contextmanager
 def lasting(root: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[None]:
     """Run `rsq-pipe run ...` in a folder for as long as the block lasts, and let it drain."""
-    command = [str(COMMAND), "run", *arguments]
-    process = subprocess.Popen(command, cwd=root, env=clean_environ() | dict(environ or {}))
+    words, variables = least(["run", *arguments], clean_environ() | dict(environ or {}))
+    process = subprocess.Popen([COMMAND, *words], cwd=root, env=variables)
     try:
         yield
     finally:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.guarded_server import least
+
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 
 
@@ -14,10 +16,11 @@ def rsq_pipe(
     *arguments: str | Path, cwd: Path, timeout: float = 50, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `rsq-pipe ...` to its end, `given` on its standard input; the tests' own settings stay out."""
+    words, environ = least(arguments, _environ(environ))
     return subprocess.run(
-        [COMMAND, *arguments],
+        [COMMAND, *words],
         cwd=cwd,
-        env=_environ(environ),
+        env=environ,
         input=given,
         capture_output=True,
         text=True,
@@ -30,10 +33,11 @@ def start(
     *arguments: str | Path, cwd: Path, stdin: int | None = None, **environ: str
 ) -> subprocess.Popen[str]:
     """Start `rsq-pipe ...`, with its output in pipes."""
+    words, environ = least(arguments, _environ(environ))
     return subprocess.Popen(
-        [COMMAND, *arguments],
+        [COMMAND, *words],
         cwd=cwd,
-        env=_environ(environ),
+        env=environ,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -58,8 +58,13 @@ class StreamServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def url(self) -> str:
+    def address(self) -> str:
+        """The server as messages show it."""
         return f"unix://{self.socket}"
+
+    @property
+    def url(self) -> str:
+        return self.address
 
     @property
     def tcp_url(self) -> str:

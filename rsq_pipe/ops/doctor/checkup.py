@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rsq_pipe.ops.acl import outside, pattern
 from rsq_pipe.ops.doctor.facts import gather
 from rsq_pipe.ops.doctor.finding import Finding
 from rsq_pipe.ops.doctor.memory import judge_memory
@@ -34,7 +35,7 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
         *judge_persistence(facts),
         *judge_memory(facts, graph),
         *judge_rights(await probe(client, key), facts.user),
-        *[key_refused(name, name, facts.user) for name in await _closed(client, graph)],
+        *[key_refused(name, pattern(name), facts.user) for name in await _closed(client, graph)],
         *await judge_scripts(client, key),
         *judge_replication(facts),
         *judge_timing(facts),
@@ -43,6 +44,5 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
 
 async def _closed(client: StreamClient, graph: Graph | None) -> list[str]:
     """List the streams from outside that the user may not touch."""
-    stages = graph.stages if graph else ()
-    refs = {ref for stage in stages for ref in (*stage.inputs, *stage.outputs.values()) if ref.external}
-    return [name for name in sorted(ref.name for ref in refs) if (await probe(client, name)).key_refused]
+    names = outside(graph) if graph else []
+    return [name for name in names if (await probe(client, name)).key_refused]

@@ -1,4 +1,4 @@
-"""Rights: whether the user may do all that a pipeline does."""
+"""Rights: whether the user may do all that a pipeline does, by the list of `ops.rights`."""
 
 from __future__ import annotations
 
@@ -7,73 +7,9 @@ from dataclasses import dataclass
 
 from rsq_pipe.ops.doctor.facts import refused
 from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.rights import NEEDS, Role, commands
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """
-    Name a group of commands and what fails without them.
-
-    Args:
-        effect: What does not work.
-        commands: Each with arguments that would change nothing if it were run, which it is not; as many as
-            it takes at least, for that is checked before the rights. KEY stands for a key of the pipeline.
-    """
-
-    effect: str
-    commands: tuple[str, ...]
-
-
-# Scripts run with the rights of their caller, so what stands in settle.lua and its kin is here too.
-NEEDS = (
-    Need(
-        "nothing can be settled: no stage runs",
-        (
-            *("MULTI", "EXEC", "DISCARD"),
-            *("EVALSHA 0 1 KEY", "EVAL probe 1 KEY", "TIME", "TYPE KEY", "EXISTS KEY", "XLEN KEY"),
-            *("XADD KEY NOMKSTREAM * probe 1", "XACK KEY probe 0-1", "XPENDING KEY probe"),
-            *("HSET KEY probe 1 probe", "HINCRBY KEY probe none", "HGET KEY probe", "HMGET KEY probe"),
-            "HGETALL KEY",
-        ),
-    ),
-    Need(
-        "stages cannot read",
-        (
-            *("XGROUP|CREATE KEY probe 0", "XREADGROUP GROUP probe probe STREAMS KEY >", "XRANGE KEY - +"),
-            *("XINFO|GROUPS KEY", "XINFO|CONSUMERS KEY probe", "XREVRANGE KEY + -", "ZCARD KEY"),
-            *(
-                "HKEYS KEY",
-                "HDEL KEY probe",
-                "CLIENT|ID",
-                "CLIENT|UNBLOCK 0",
-                "CLIENT|SETNAME probe",
-            ),
-        ),
-    ),
-    Need(
-        "entries of a worker that died are never taken over",
-        (
-            *("XAUTOCLAIM KEY probe probe 1 0", "XCLAIM KEY probe probe 1 0-1"),
-            "XGROUP|DELCONSUMER KEY probe probe",
-        ),
-    ),
-    Need(
-        "no run begins: it cannot say that it is there, nor keep failed records for their next attempt",
-        ("ZADD KEY none probe", "ZREM KEY probe", "ZRANGE KEY 0 0", "ZRANGEBYSCORE KEY 0 0"),
-    ),
-    Need("acknowledged entries are never trimmed, and streams grow", ("XTRIM KEY MINID 0",)),
-    Need(
-        "processes cannot share sources and sinks",
-        ("SET KEY probe EX none", "GET KEY", "INCR KEY", "DEL KEY"),
-    ),
-    Need(
-        "`run --fresh` and `dlq` cannot remove anything",
-        ("SCAN 0", "UNLINK KEY", "XDEL KEY 0-1", "XGROUP|DESTROY KEY probe"),
-    ),
-)
-
 
 _FRAME = ("MULTI", "DISCARD", "EXEC")
 
@@ -134,19 +70,26 @@ def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
             f"ACL SETUSER {name} +multi +exec +discard, and ask again",
         )
         return
+    yield from _missing(rights, name)
+    if not rights.key_refused and not _lacks(rights, "run"):
+        role: Role = "run" if _lacks(rights, "operate") else "operate"
+        can = "every feature can be used" if role == "operate" else "pipelines run"
+        count = len(list(commands(role)))
+        yield Finding("rights", "ok", f"user {name!r} may run all {count} commands it takes", can)
+
+
+def _missing(rights: Rights, name: str) -> Iterator[Finding]:
     for need in NEEDS:
-        missing = [command for command in _names(need) if command in rights.commands]
-        if missing:
-            yield Finding(
-                *("rights", "problem", f"user {name!r} may not run {', '.join(map(_shown, missing))}"),
-                need.effect,
-                f"ACL SETUSER {name} {' '.join(f'+{command}' for command in missing)}",
-            )
-    if not rights.commands and not rights.key_refused:
-        count = sum(len(need.commands) for need in NEEDS)
-        yield Finding(
-            "rights", "ok", f"user {name!r} may run all {count} commands", "every feature can be used"
-        )
+        missing = [command for command in need.names if command in rights.commands]
+        if not missing:
+            continue
+        seen = f"user {name!r} may not run {', '.join(map(_shown, missing))}"
+        if need.role == "run":
+            allow = f"ACL SETUSER {name} {' '.join(f'+{command}' for command in missing)}"
+            yield Finding("rights", "problem", seen, need.effect, allow)
+        else:
+            effect = f"{need.effect}; right for a user that only runs pipelines"
+            yield Finding("rights", "note", seen, effect, "`rsq-pipe acl SPEC` prints a second user for that")
 
 
 def key_refused(key: str, pattern: str, user: str) -> Finding:
@@ -167,8 +110,8 @@ def _call(words: str, key: str) -> Command:
     return [key if word == "KEY" else word for part in words.split() for word in part.split("|")]
 
 
-def _names(need: Need) -> list[str]:
-    return [words.split()[0].lower() for words in need.commands]
+def _lacks(rights: Rights, role: Role) -> bool:
+    return any(command in rights.commands for command in commands(role))
 
 
 def _shown(command: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.doctor.finding import Finding
-from rsq_pipe.ops.doctor.rights import NEEDS, probe
+from rsq_pipe.ops.doctor.rights import probe
+from rsq_pipe.ops.rights import NEEDS
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.project import Project

@@ -43,7 +43,9 @@ def graph(*stages: Stage) -> Graph:
     return Graph(pipeline="orders", stages=stages, root=Path(), path=Path("orders.yaml"))
 
 
-def message(number: int = 1, *, raw: bytes = b'{"n":1}', attempts: int | str = "", **headers: str) -> StreamMessage:
+def message(
+    number: int = 1, *, raw: bytes = b'{"n":1}', attempts: int | str = "", **headers: str
+) -> StreamMessage:
     """The record read:NUMBER, as the second delivery of entry NUMBER-0."""
     failed = {ATTEMPTS: str(attempts)} if attempts else {}
     given = {RID: f"read:{number}"} | failed | headers

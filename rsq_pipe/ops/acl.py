@@ -1,0 +1,88 @@
+"""ACL: the users of one pipeline with the least rights, as the server takes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rsq_pipe.ops.rights import CLUSTERED, Role, commands
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.spec.graph import Graph
+
+PASSWORD = "PASSWORD"  # noqa: S105  stands where the operator writes one
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """
+    Hold one user's rights.
+
+    Args:
+        name: The user's name.
+        commands: What the user may run, as ACL SETUSER spells it.
+        keys: Patterns of the keys the user may touch.
+        password: In the clear; a place to write one by default.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    keys: tuple[str, ...]
+    password: str = PASSWORD
+
+    @property
+    def rules(self) -> str:
+        """The rights; whatever the user had before is taken away."""
+        keys = " ".join(f"~{pattern}" for pattern in self.keys)
+        allowed = " ".join(f"+{command}" for command in self.commands)
+        return f"reset on >{self.password} resetchannels {keys} -@all {allowed}"
+
+    @property
+    def setuser(self) -> str:
+        """The command that makes the user at once."""
+        return f"ACL SETUSER {self.name} {self.rules}"
+
+    @property
+    def line(self) -> str:
+        """The line of a users.acl file."""
+        return f"user {self.name} {self.rules}"
+
+
+def users(
+    graph: Graph, *, is_cluster: bool = False, database: int = 0, prefix: str = ""
+) -> tuple[User, User]:
+    """
+    List the user that runs a pipeline and the one that looks after it.
+
+    Args:
+        graph: The pipeline: its keys, and the streams from outside that it reads or writes.
+        is_cluster: Whether the server is a cluster.
+        database: The number of the database; the right to SELECT comes with any but 0.
+        prefix: What the users' names begin with, instead of the pipeline's name.
+    """
+    further = (*(CLUSTERED if is_cluster else ()), *(("select",) if database else ()))
+    keys = (Keyspace(graph.pipeline).pattern, *map(pattern, outside(graph)))
+    name = prefix or graph.pipeline
+
+    def user(name: str, role: Role) -> User:
+        return User(name, (*commands(role), *further), keys)
+
+    return user(name, "run"), user(f"{name}-operate", "operate")
+
+
+def outside(graph: Graph) -> list[str]:
+    """Name the streams from outside that a pipeline reads or writes."""
+    return sorted(set(_outside(graph)))
+
+
+def _outside(graph: Graph) -> Iterator[str]:
+    for stage in graph.stages:
+        for ref in (*stage.inputs, *stage.outputs.values()):
+            if ref.external:
+                yield ref.name
+
+
+def pattern(key: str) -> str:
+    """Spell the pattern that fits one key."""
+    # A blank would end the rule, and a quote is read by some clients: any one character stands for it.
+    return re.sub(r"[\s\"']", "?", re.sub(r"([*?\[\]\\^])", r"\\\1", key))

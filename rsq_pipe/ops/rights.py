@@ -1,0 +1,101 @@
+"""Rights: every command a pipeline sends, and what fails without it; the one list of `acl` and `doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["run", "operate"]
+"""Who needs it: whoever runs the pipeline, or only who looks after it (and may then do what `run` may)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """
+    Name a group of commands and what fails without them.
+
+    Args:
+        effect: What does not work.
+        commands: Each with arguments that would change nothing if it were run, which it is not; as many as
+            it takes at least, for that is checked before the rights. KEY stands for a key of the pipeline.
+        role: Who needs them.
+    """
+
+    effect: str
+    commands: tuple[str, ...]
+    role: Role = "run"
+
+    @property
+    def names(self) -> list[str]:
+        """The commands as ACL SETUSER spells them."""
+        return [words.split()[0].lower() for words in self.commands]
+
+
+# Scripts run with the rights of their caller, so what stands in settle.lua and its kin is here too.
+NEEDS = (
+    Need(
+        "nothing can be settled: no stage runs",
+        (
+            *("MULTI", "EXEC", "DISCARD"),
+            *("EVALSHA 0 1 KEY", "EVAL probe 1 KEY", "TIME", "TYPE KEY", "EXISTS KEY", "XLEN KEY"),
+            *("XADD KEY NOMKSTREAM * probe 1", "XACK KEY probe 0-1", "XPENDING KEY probe"),
+            *("HSET KEY probe 1 probe", "HINCRBY KEY probe none", "HGET KEY probe", "HMGET KEY probe"),
+            "HGETALL KEY",
+        ),
+    ),
+    Need(
+        "stages cannot read",
+        (
+            *("XGROUP|CREATE KEY probe 0", "XREADGROUP GROUP probe probe STREAMS KEY >", "XRANGE KEY - +"),
+            *("XINFO|GROUPS KEY", "XINFO|CONSUMERS KEY probe", "XREVRANGE KEY + -", "ZCARD KEY"),
+            *("HKEYS KEY", "HDEL KEY probe", "CLIENT|ID", "CLIENT|SETNAME probe"),
+        ),
+    ),
+    Need(
+        "entries of a worker that died are never taken over",
+        (
+            *("XAUTOCLAIM KEY probe probe 1 0", "XCLAIM KEY probe probe 1 0-1"),
+            "XGROUP|DELCONSUMER KEY probe probe",
+        ),
+    ),
+    Need(
+        "no run begins: it cannot say that it is there, nor keep failed records for their next attempt",
+        ("ZADD KEY none probe", "ZREM KEY probe", "ZRANGE KEY 0 0", "ZRANGEBYSCORE KEY 0 0"),
+    ),
+    Need("acknowledged entries are never trimmed, and streams grow", ("XTRIM KEY MINID 0",)),
+    Need(
+        "processes cannot share sources and sinks",
+        ("SET KEY probe EX none", "GET KEY", "INCR KEY", "DEL KEY"),
+    ),
+    Need(
+        "`run --fresh` and `dlq` cannot remove anything, and `trace` does not find what waits for a retry",
+        ("SCAN 0", "UNLINK KEY", "XDEL KEY 0-1", "XGROUP|DESTROY KEY probe", "ZSCAN KEY 0"),
+        "operate",
+    ),
+    Need(
+        "`doctor` and `status` cannot tell how full the server is, nor who asks",
+        ("INFO", "ACL|WHOAMI"),
+        "operate",
+    ),
+)
+
+# redis-py asks for the layout; ASKING follows a slot that is being moved.
+CLUSTERED = ("cluster|slots", "command", "asking")
+"""What a cluster takes besides."""
+
+WELCOME = ("CLIENT|UNBLOCK 0", "CONFIG|GET appendonly", "CLIENT|SETINFO lib-name probe")
+"""
+What is used where it is allowed, and given to nobody.
+
+CLIENT UNBLOCK ends anybody's blocking command; without it a stop closes its own connection instead.
+CONFIG GET reads the server's passwords; without it `doctor` says less.
+CLIENT SETINFO is redis-py's, for CLIENT LIST.
+"""
+
+
+def commands(role: Role) -> Iterator[str]:
+    """List what a user of a role needs, as ACL SETUSER spells it."""
+    for need in NEEDS:
+        if need.role in ("run", role):
+            yield from need.names

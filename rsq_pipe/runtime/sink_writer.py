@@ -19,9 +19,10 @@ from rsq_pipe.runtime.stage_worker import consumer, serializer
 from rsq_pipe.runtime.tenure import SECONDS, Superseded, Tenure
 from rsq_pipe.runtime.unseen import Unseen
 from rsq_pipe.runtime.verdict import Judge
-from rsq_pipe.sinks.sink import Sink, Written
+from rsq_pipe.sinks.sink import Sink, TargetBusyError, Written
 from rsq_pipe.spec.graph import ConnectorRef, Stage
 from rsq_pipe.stages.outcome import Failure
+from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.message import StreamMessage
@@ -36,8 +37,10 @@ class SinkWriter:
     """
     Write one sink stage. Where the target takes one writer, one process writes and the others stand by.
 
-    The stored position is `epoch|position`: a writer that was paused, lost its lease and wakes up holds an
-    old epoch, so its settlement is refused, whatever it managed to write meanwhile.
+    The stored position is `epoch|position`, or the epoch alone where nothing was written yet. Whoever gets
+    the lease stores its own epoch, and only then touches the target: from there on the settlement of a writer
+    that was paused, or does not know yet that its lease has lapsed, is refused, whatever it managed to write
+    meanwhile. `FileTarget` shows why no order of these steps can lose.
 
     Args:
         process: What the stages of this process share.
@@ -64,6 +67,7 @@ class SinkWriter:
         self._stored = ""
         self._must_open = True
         self._epoch = 0
+        self._over = False
         self._superseded = False
         self._lease: Lease | None = None
         self._consumer: StreamConsumer | None = None
@@ -95,8 +99,9 @@ class SinkWriter:
 
     async def _write_on(self, epoch: int) -> None:
         self._epoch = epoch
+        self._loop = asyncio.get_running_loop()
         self._must_open = True
-        self._superseded = False
+        self._over = self._superseded = False
         try:
             await self._open()
             self._consumer = consumer(
@@ -115,27 +120,56 @@ class SinkWriter:
             raise Superseded
 
     async def _open(self) -> None:
-        """Undo what an earlier writer left uncommitted, and put this one's epoch into the stored position."""
-        channel, meta, mark = self._client.channel, self._keys.meta, replacing(self._stage)
-        while self._must_open:
-            reply, fresh = await channel.execute("HMGET", meta, self._field, mark, key=meta)
-            stored = reply.decode() if reply else ""
-            epoch, _, place = stored.partition("|")
-            if stored and int(epoch) > self._epoch:  # opening would take the target from its present writer
-                raise Superseded
-            position = place if stored else None
-            replace = bool(fresh) and position is None
+        """Become the writer, also through an outage of the server; given up only where this is to stop."""
+        backoff = Backoff(f"sink {self._stage.name}")
+        while self._must_open and not self._stopping.is_set():
             try:
-                opened = await self._on_sink(self._sink.open, position, fresh=replace, still=self._may_undo)
-            except SinkError as exc:
-                if self._may_undo():
+                await self._open_once()
+                backoff.reset()
+            except (TargetBusyError, StreamError) as exc:
+                if isinstance(exc, StreamError) and not exc.retryable:
                     raise
-                raise Superseded from exc
-            own = f"{self._epoch}|{opened}"
-            settled = await self._client.ingest(Position(meta, self._field, stored, own), ())
-            if settled.refused is None:
-                self._stored, self._must_open = own, False
-                await channel.execute("HDEL", meta, mark, key=meta)
+                await backoff.wait(exc, self._stopping)
+
+    async def _open_once(self) -> None:
+        """Fence off every earlier writer, undo what one left uncommitted, and store where writing goes on."""
+        place, fresh = await self._fence()
+        try:
+            opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=self._still)
+        except SinkError as exc:
+            if await self._is_writer():
+                raise
+            raise Superseded from exc
+        if await self._store(f"{self._epoch}|{opened}"):
+            self._must_open = False
+            meta = self._keys.meta
+            await self._client.channel.execute("HDEL", meta, replacing(self._stage), key=meta)
+
+    async def _fence(self) -> tuple[str | None, bool]:
+        """
+        Store this writer's epoch, so that no earlier one can settle any more; only then read the position.
+
+        Returns:
+            The position, None if nothing was ever stored; whether what the target holds is to be replaced.
+        """
+        meta, mark = self._keys.meta, replacing(self._stage)
+        while True:
+            reply, fresh = await self._client.channel.execute("HMGET", meta, self._field, mark, key=meta)
+            self._stored = reply.decode() if reply else ""
+            epoch, bar, place = self._stored.partition("|")
+            if epoch and int(epoch) > self._epoch:  # opening would take the target from its present writer
+                raise Superseded
+            if await self._store(f"{self._epoch}{bar}{place}"):
+                return (place, False) if bar else (None, bool(fresh))
+
+    async def _store(self, new: str) -> bool:
+        """Move the stored position, with no entries; False where another process has moved it."""
+        if new != self._stored:
+            settled = await self._client.ingest(Position(self._keys.meta, self._field, self._stored, new), ())
+            if settled.refused is not None:
+                return False
+            self._stored = new
+        return True
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
         settlement = await self._write(self._observer.begin(self._identity.identified(messages)))
@@ -143,9 +177,12 @@ class SinkWriter:
         return settlement
 
     async def _write(self, messages: list[StreamMessage]) -> Settlement:
+        if self._over:  # after an error nothing more is written, in what is left to drain either
+            return Settlement()
         try:
+            await self._open()
             if self._must_open:
-                await self._open()
+                return Settlement()
             written: Written = await self._on_sink(self._sink.write, messages)
             # Until the settlement is known to be committed these lines count for nothing: what is written
             # next, by whichever lane, must not stand behind them.
@@ -165,7 +202,7 @@ class SinkWriter:
             first = next(iter(written.failures.values()))
             self._log.warning("records that cannot be written", records=len(failed), first_error=str(first))
             if verdict.halt is not None:
-                self._must_open = True
+                self._over = self._must_open = True
                 self._process.halt(verdict.halt)
                 return Settlement()
         if not self._sink.exclusive:
@@ -175,24 +212,30 @@ class SinkWriter:
 
     async def _give_up(self, exc: Exception) -> None:
         """End the tenure where another process has taken the target over; else the run."""
+        self._over = True
+        if self._consumer is not None:
+            self._consumer.stop()
         if isinstance(exc, Superseded) or not await self._is_writer():
             self._superseded = True
-            if self._consumer is not None:
-                self._consumer.stop()
         else:
             self._process.halt(exc)
 
     async def _is_writer(self) -> bool:
-        if self._lease is None:
-            return True
+        """Tell whether no later writer has stored its epoch; while the server is away, none can."""
         try:
-            return await self._lease.take() and self._lease.epoch == self._epoch
+            return await self._last_epoch() == self._epoch
         except StreamError:
             return True
 
-    def _may_undo(self) -> bool:
-        """Tell, by this process's clock alone, whether no other writer can have committed anything yet."""
-        return self._lease is None or (self._lease.is_held and self._lease.epoch == self._epoch)
+    def _still(self) -> bool:
+        """Tell the same in the sink's thread, where an answer is needed."""
+        asked = asyncio.run_coroutine_threadsafe(self._last_epoch(), self._loop)
+        return asked.result() == self._epoch
+
+    async def _last_epoch(self) -> int:
+        meta = self._keys.meta
+        reply = await self._client.channel.execute("HGET", meta, self._field, key=meta)
+        return int(reply.partition(b"|")[0]) if reply else -1
 
     async def _on_sink(self, call: Callable[..., T], *args: Any, **settings: Any) -> T:
         """Call the sink in a thread, to the end: a second thread must not close what the first one writes."""

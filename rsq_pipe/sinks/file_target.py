@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from rsq_pipe.errors import SinkError
 from rsq_pipe.sinks.mark import HEAD_BYTES, Mark
-from rsq_pipe.sinks.owned_file import NotOwnedError, OwnedFile
+from rsq_pipe.sinks.owned_file import NotOwnedError, OwnedFile, TurnTakenError
 from rsq_pipe.sinks.settings import FileOptions
+from rsq_pipe.sinks.sink import TargetBusyError
 
 
 class FileTarget:
@@ -21,6 +23,22 @@ class FileTarget:
 
     The caller stores `position()` in the step that acknowledges a batch. Whatever stands behind the stored
     position belongs to a batch that will come again, and `open` cuts it off.
+
+    No order of the steps of several processes loses what was acknowledged. A writer B takes these:
+
+    1. It stores its epoch in the position, if that holds no later one. (`SinkWriter`, before `open`.)
+    2. It opens the file, and locks it; where another has the lock, it copies the committed part.
+    3. It takes its turn, which one process at a time has, and in it
+       a. asks the server whether the stored epoch is still its own, and gives up where it is not;
+       b. cuts the file off behind the position, or puts its copy in the file's place.
+    4. It writes behind the position, and settles if the stored epoch is still its own.
+
+    Could 3b remove what some writer W has acknowledged? W with an earlier epoch: all it acknowledged it did
+    before step 1 of B, so that B read it with the position; it writes at no place before that. W with a later
+    epoch: before its first settlement it had its turn. If that was before B's, its epoch was stored before
+    B asked in 3a, and B has given up. If it was after B's, B had ended 3b before W wrote its first byte.
+    Wherever a process is paused, in 3 too, the others' steps keep this order; where one dies, the system
+    frees its turn and its lock. No clock is asked.
     """
 
     def __init__(self, options: FileOptions, *, stage: str, root: Path) -> None:
@@ -45,8 +63,8 @@ class FileTarget:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._own(position, still, fresh=fresh)
-            except NotOwnedError as exc:
-                raise self._error("another writer took it at this moment") from exc
+            except (NotOwnedError, TurnTakenError) as exc:
+                raise TargetBusyError(f"another process is opening {self.name} at this moment") from exc
             except OSError as exc:
                 raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
 
@@ -106,15 +124,14 @@ class FileTarget:
         try:
             locked = file.lock()
             self.length = self._committed(file, position, fresh=fresh)
+            turn = self._turn(file, still)
             if locked:
+                with turn:
+                    file.truncate(self.length)
                 file.remove_leftovers()
-            self._check_writer(still)
-            file.check_owned()
-            if locked:
-                file.truncate(self.length)
             else:
                 self._warn("taking a file over from a writer that lost its lease")
-                file.take_over(self.length)
+                file.take_over(self.length, turn)
             if file.is_new:
                 file.sync_name()
             self._end_last_line(file)
@@ -124,9 +141,16 @@ class FileTarget:
             raise
         return file
 
-    def _check_writer(self, still: Callable[[], bool]) -> None:
-        if not still():
-            raise self._error("this process was paused while it opened it, and may not be its writer now")
+    @contextmanager
+    def _turn(self, file: OwnedFile, still: Callable[[], bool]) -> Iterator[None]:
+        """Have the turn to undo what is not committed; see the class for why in this order."""
+        with file.turn():
+            if not still():
+                raise self._error("another process has become its writer meanwhile")
+            file.check_owned()
+            if file.size < self.length:
+                raise self._error(f"somebody shortened it to {file.size} bytes at this moment")
+            yield
 
     def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
         """Decide how many of the file's bytes stay."""

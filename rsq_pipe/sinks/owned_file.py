@@ -8,13 +8,24 @@ import glob
 import os
 import stat
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+PATIENCE = 1.0
+"""Seconds to wait for another's turn to end: sinks whose files are in one folder open at the same time."""
+
+_PAUSE = 0.005  # seconds between two looks whether it has ended
 _BLOCK = 1 << 20
 
 
 class NotOwnedError(Exception):
     """The file under the name is another one now: moved away, deleted, or taken over by another writer."""
+
+
+class TurnTakenError(Exception):
+    """Another process is between its last check and its change of the file, or of one beside it."""
 
 
 class OwnedFile:
@@ -43,11 +54,7 @@ class OwnedFile:
 
     def lock(self) -> bool:
         """Become the writer, unless another descriptor is."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return _locked(self._fd)
 
     def check_owned(self) -> None:
         """
@@ -64,9 +71,33 @@ class OwnedFile:
         if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
             raise NotOwnedError
 
-    def take_over(self, length: int) -> None:
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """
+        Keep every other process from changing what the name leads to; for milliseconds.
+
+        The lock is the folder's: one on the file would go with it when another takes its place, and a file
+        for the lock alone would stand beside each sink's for ever.
+
+        Raises:
+            TurnTakenError: Another process has its turn.
+        """
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            end = time.monotonic() + PATIENCE
+            while not _locked(folder):
+                if time.monotonic() > end:
+                    raise TurnTakenError
+                time.sleep(_PAUSE)
+            yield
+        finally:
+            os.close(folder)
+
+    def take_over(self, length: int, turn: AbstractContextManager[None]) -> None:
         """
         Put a locked copy of the first `length` bytes in the file's place, and own that.
+
+        The copy is made before `turn` is entered, however long it takes; in it, one rename is left to do.
 
         The present holder of the lock keeps its descriptor, which now leads to a file without a name: what it
         writes when it wakes up lands there, and not in the file. Waiting for its lock could last for ever;
@@ -74,14 +105,13 @@ class OwnedFile:
         """
         fd, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".takeover", dir=self.path.parent)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _locked(fd)
             os.fchmod(fd, stat.S_IMODE(os.fstat(self._fd).st_mode))
             for offset in range(0, length, _BLOCK):
                 _write_all(fd, self.read(min(_BLOCK, length - offset), offset), offset)
             os.fsync(fd)
-            # A third writer may have been faster, while this one was paused.
-            self.check_owned()
-            Path(name).replace(self.path)
+            with turn:
+                Path(name).replace(self.path)
         except BaseException:
             os.close(fd)
             Path(name).unlink(missing_ok=True)
@@ -122,6 +152,14 @@ class OwnedFile:
     def close(self) -> None:
         """Let go of the file and its lock."""
         os.close(self._fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:

@@ -24,12 +24,17 @@ class Written:
     failures: Mapping[int, Exception] = field(default_factory=dict)
 
 
+class TargetBusyError(Exception):
+    """Another process is opening the target at this moment; the runner asks again."""
+
+
 class Sink(Protocol):
     """
     Write batches somewhere outside. Called from one thread at a time; may block.
 
-    The runner's order is: `open(position stored)`, then per batch `write`, then one atomic step that
-    stores the new position and acknowledges the batch; where that step is refused, `open` again.
+    The runner's order is: fence off earlier writers, so that none of them can move the stored position any
+    more; `open(position stored)`; then per batch `write`, then one atomic step that stores the new position
+    and acknowledges the batch; where that step is refused, the first two again.
 
     guarantee: What a reader of the target sees of each record.
     exclusive: Whether there may be one writer at a time; the runner then holds a lease around open..close.
@@ -49,14 +54,17 @@ class Sink(Protocol):
         Args:
             position: What was stored with the last acknowledged batch; None if nothing ever was.
             fresh: The user asked to start over: what stands in the target is replaced.
-            still: Whether this process still is the one writer. To be asked just before anything is undone:
-                behind the position of one that was paused, another may have committed since.
+            still: Asks the server whether this process still is the last that fenced the others off. To be
+                asked just before anything is undone, with whatever keeps other processes from undoing or
+                beginning to write at the same time: behind the position of one that was paused, another may
+                have committed since. May raise StreamError.
 
         Returns:
             The position writing goes on from; the runner stores it before the first batch if it is another.
 
         Raises:
             SinkError: The target cannot be written, or holds what this pipeline did not write.
+            TargetBusyError: Another process is just opening it.
         """
         ...
 

@@ -97,6 +97,7 @@ class Storm:
         seed: Chooses whom it hits, and when.
         count: How many records there are.
         sabotage: The safety to switch off; see tests/support/shaken_run.py.
+        lease: Seconds a lease lasts.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Storm:
         count: int,
         processes: int,
         sabotage: str = "none",
+        lease: float = 1.0,
     ) -> None:
         self.project = Project(root, f"storm-{seed}")
         self.project.records(range(count))
@@ -116,6 +118,7 @@ class Storm:
         self._server = server
         self._count = count
         self._sabotage = sabotage
+        self._lease = lease
         self._draw = random.Random(seed)
         self._log = (root / "log.txt").open("w+")
         self._runs = [self._start() for _ in range(processes)]
@@ -131,6 +134,10 @@ class Storm:
             self._revive()
             self._pass(PATIENCE, until=self._size() + self._draw.randint(1, 3_000))
         self._wake(float("inf"))
+
+    def flow(self) -> None:
+        """Wait until the sinks are writing, and some records longer."""
+        self._pass(20 * PATIENCE, until=self._size() + self._draw.randint(5_000, 30_000))
 
     def kill(self) -> None:
         """End one run by SIGKILL."""
@@ -149,6 +156,16 @@ class Storm:
         self._server.kill()
         self._pass(self._draw.uniform(0.0, 0.3))
         self._server.start()
+
+    def freeze_server(self) -> None:
+        """Stop the server for about as long as a lease lasts: who had it may or may not have it still."""
+        self._server.pause()
+        self._pass(self._draw.uniform(0.9, 1.2) * self._lease)
+        self._server.resume()
+
+    def codes(self) -> set[int | None]:
+        """Say how the runs have ended; None for those that still run."""
+        return {run.poll() for run in self._runs}
 
     def settle_down(self) -> None:
         """End every run by SIGKILL, then run once more, to the end."""
@@ -185,7 +202,7 @@ class Storm:
         return subprocess.Popen(
             [*SHAKEN_RUN, self._sabotage, "run", str(self.project.path), "--redis", self._server.url],
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "SHAKEN_LEASE": str(self._lease)},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,

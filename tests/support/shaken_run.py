@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import sys
 import time
 from typing import Any
@@ -23,7 +24,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
 from rsq_pipe.streams.settlement import Settled, Settlement
 
-LEASE = 1.0
+LEASE = float(os.environ.get("SHAKEN_LEASE", "1"))
 """Seconds: pauses must outlast a lease, and a test must not take minutes."""
 
 DISK = 0.01

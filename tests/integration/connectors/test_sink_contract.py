@@ -93,10 +93,14 @@ def test_paused_writer_that_wakes_up_after_another_took_over_writes_nothing_more
     assert paused.stopped()
 
     code, said = Writer("jsonl", tmp_path).end()
-    assert (code, ids("jsonl", tmp_path)) == (0, list(range(TOTAL))), said
+    waits = said.startswith("busy")  # for one that is paused in its turn
+    if not waits:
+        assert (code, ids("jsonl", tmp_path)) == (0, list(range(TOTAL))), said
 
     paused.resume()
     code, said = paused.end()
+    if waits:
+        Writer("jsonl", tmp_path).end()
     assert code == 1, "the paused writer went on as if nothing had happened"
     assert said.startswith(("lost", "refused: "))
     assert ids("jsonl", tmp_path) == list(range(TOTAL))

@@ -21,6 +21,7 @@ from typing import Any
 
 from rsq_pipe.errors import SinkError
 from rsq_pipe.registry import connector
+from rsq_pipe.sinks.sink import TargetBusyError
 from rsq_pipe.streams.message import StreamMessage
 
 
@@ -74,6 +75,14 @@ class Strike:
         self._left = call
 
     @contextmanager
+    def disarmed(self) -> Iterator[None]:
+        sys.setprofile(None)
+        try:
+            yield
+        finally:
+            sys.setprofile(self._count)
+
+    @contextmanager
     def armed(self) -> Iterator[None]:
         sys.setprofile(self._count)
         try:
@@ -95,8 +104,13 @@ def main(kind: str, root: Path, total: int, signal_name: str, call: int) -> None
     assert found.connect is not None
     sink = found.connect(found.options(path=f"out/x.{kind}"), stage="out", root=root)
     state = store.take()
+
+    def still() -> bool:
+        with strike.disarmed():
+            return bool(store.load()["token"] == state["token"])
+
     with strike.armed():
-        state["position"] = sink.open(state["position"])
+        state["position"] = sink.open(state["position"], still=still)
     if not store.commit(state):
         sys.exit("lost")
     while state["count"] < total:
@@ -117,3 +131,5 @@ if __name__ == "__main__":
         main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
     except SinkError as exc:
         sys.exit(f"refused: {exc}")
+    except TargetBusyError as exc:
+        sys.exit(f"busy: {exc}")

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import threading
+import time
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SinkError
 from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.streams.settlement import Settled, Settlement
 from tests.integration.runtime.lab import READ, Lab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
 PLAIN = f"{READ}\n{OUT}"
+SLOW = f"{READ}\nslow: {{call: 'handlers:slow'}}\n{OUT}"
 
 
 async def test_a_finished_pipeline_finds_nothing_new(lab: Lab) -> None:
@@ -241,6 +246,41 @@ async def test_a_sink_whose_target_another_process_took_over_stands_by_and_ends_
     assert await lab.redis("GET", lease) == b"somebody"
     assert (await run.ended()).finished
     assert lab.numbers("out/all.jsonl") == list(range(2_000))
+
+
+async def test_nothing_is_acknowledged_to_a_writer_whose_successor_has_begun_to_open_the_file(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.records(range(3_000))
+    lab.handlers("""
+        import time
+
+        def slow(record):
+            time.sleep(0.0005)
+            return record
+    """)
+    lab.spec(SLOW, top="max_backlog: 200\nreclaim: {idle: 300ms}")
+    first = await lab.up()
+    await written(lab, 200)
+    opening, delayed = FileTarget.open, threading.Event()
+
+    def slowly(target: FileTarget, *args: Any, **settings: Any) -> None:
+        # As the copying of a large file: the first writer does not know yet that it has a successor.
+        before, end = len(lab.lines_so_far()), time.monotonic() + 1.0
+        while not delayed.is_set() and len(lab.lines_so_far()) < before + 60 and time.monotonic() < end:
+            time.sleep(0.01)
+        delayed.set()
+        opening(target, *args, **settings)
+
+    monkeypatch.setattr(FileTarget, "open", slowly)
+    await lab.redis("DEL", lab.key("out:lease:out/all.jsonl"))  # it lapsed, in a pause of the server
+    second = await lab.up()
+
+    assert (await first.ended()).finished
+    assert (await second.ended()).finished
+    assert delayed.is_set()
+    assert lab.numbers("out/all.jsonl") == list(range(3_000))
+    await lab.run()
 
 
 async def test_a_run_that_is_told_to_stop_at_once_stops_and_does_nothing(lab: Lab) -> None:

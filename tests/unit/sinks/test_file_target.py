@@ -297,7 +297,7 @@ def test_opening_by_one_that_is_no_longer_the_writer_cuts_nothing_off(
 ) -> None:
     path.write_text('{"id":1}\n{"id":2}\n')  # the second line: another writer's, during the pause
 
-    with pytest.raises(SinkError, match="was paused while it opened it"):
+    with pytest.raises(SinkError, match="another process has become its writer"):
         sink("jsonl", path="x.jsonl").open(committed, still=lambda: False)
 
     assert path.read_text() == '{"id":1}\n{"id":2}\n'

@@ -122,8 +122,9 @@ class Runner:
             await self._work()
         finally:
             await _briefly(self._presence.end())
-        if self._fault is not None:
-            raise self._fault
+        fault = self._fault or self._unread()
+        if fault is not None:
+            raise fault
         await _briefly(Retention(self._client, self.graph).trim(exactly=True))
         return await self._summary(time.monotonic() - began)
 
@@ -281,6 +282,11 @@ class Runner:
     @property
     def _exhausted(self) -> bool:
         return all(role.exhausted for _, role in self._roles if isinstance(role, SourcePump))
+
+    def _unread(self) -> BaseException | None:
+        """Tell of a source that could not be read to its end: all else is done, but the run is no success."""
+        pumps = (role for _, role in self._roles if isinstance(role, SourcePump))
+        return next((pump.fault for pump in pumps if pump.fault is not None), None)
 
     async def _summary(self, seconds: float) -> Summary:
         state = await _briefly(survey(self._client, self.graph)) or self.state

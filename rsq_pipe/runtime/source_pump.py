@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from rsq_pipe.errors import EncodeError, StreamError, StreamFullError
+from rsq_pipe.errors import EncodeError, SourceError, StreamError, StreamFullError
 from rsq_pipe.ids import record_id, shown
 from rsq_pipe.registry import connector
 from rsq_pipe.runtime.gate import Gate
@@ -61,14 +61,16 @@ class SourcePump:
         self._chunks: Prefetch[Chunk] | None = None
         self.gate = Gate()
         self.exhausted = False
-        """Whether everything the source had is in the pipeline."""
+        """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
+        self._faults: list[SourceError] = []
 
     async def run(self) -> None:
         """
         Pump until the source ends, or `stop`.
 
         Raises:
-            SourceError: The source cannot go on; what it gave so far is in the pipeline.
+            SourceError: There is nothing to read. A file that cannot be read does not keep the others from
+                being read: `fault` tells of it.
 
         Delivery: each record enters once; the position moves in the step that stores the records.
         Cancellation: between two chunks; nothing is half stored.
@@ -80,6 +82,18 @@ class SourcePump:
         lease = Lease(self._client, self._keys.lease(self._stage, "source"), SECONDS)
         await Tenure(lease, f"source {self._stage.name}", self._stopping).hold(self._pump)
 
+    @property
+    def fault(self) -> SourceError | None:
+        """Why not all of the source is in the pipeline, though it has ended."""
+        if len(self._faults) < 2:
+            return self._faults[0] if self._faults else None
+        first, *others = self._faults
+        files = "file" if len(others) == 1 else "files"
+        return SourceError(
+            f"{first} (and {len(others)} more {files} that cannot be read: see the log)",
+            stage=self._stage.name,
+        )
+
     def stop(self) -> None:
         """Store the chunk in hand and return from `run`."""
         self._stopping.set()
@@ -87,9 +101,17 @@ class SourcePump:
             self._chunks.close()
 
     async def _pump(self, _: int) -> None:
-        for shard in await asyncio.to_thread(self._source.shards):
-            while not self._stopping.is_set() and not await self._pump_shard(shard):
-                pass
+        self._faults = []
+        shards = await asyncio.to_thread(self._source.shards)
+        for shard in shards:
+            try:
+                while not self._stopping.is_set() and not await self._pump_shard(shard):
+                    pass
+            except SourceError as exc:
+                # The run is not ended by it: that would keep what the other files hold from the sinks.
+                self._faults.append(exc)
+                if len(shards) > 1:
+                    self._log.error("cannot go on with a file; the others are read", error=str(exc))
         self.exhausted = not self._stopping.is_set()
 
     async def _pump_shard(self, shard: str) -> bool:

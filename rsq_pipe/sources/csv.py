@@ -68,6 +68,9 @@ class CsvSource:
         """Yield the rows behind `position`."""
         with self._files.opened(shard) as reader:
             columns = self._columns_of_stdin or self._read_header(reader)
+            if columns is None:
+                self._warn("the file is empty: there is no header and no record in it", reader)
+                return
             if self._files.from_stdin:
                 self._columns_of_stdin = columns
             if position:
@@ -75,13 +78,22 @@ class CsvSource:
             arrivals = _arrivals(shard, reader, columns, self._options.delimiter)
             yield from chunked(arrivals, reader, size, self._options.chunk_bytes)
 
-    def _read_header(self, reader: LineReader) -> Columns:
+    def _read_header(self, reader: LineReader) -> Columns | None:
+        """Read the header; None of a file that holds nothing."""
         options = self._options
         try:
-            header = next(csv.reader(_Lines(reader), delimiter=options.delimiter, strict=True), [])
+            header = next(csv.reader(_Lines(reader), delimiter=options.delimiter, strict=True), None)
+            if header is None:
+                return None
             return Columns(header, options.types, options.na, keep_empty=options.empty == "keep")
         except (csv.Error, ValueError) as exc:
             raise SourceError(f"{reader.name}:1: {exc}", stage=self._stage) from exc
+
+    def _warn(self, what: str, reader: LineReader, **more: str) -> None:
+        # Here: it takes 80 ms to import, and `validate` imports this module and logs nothing.
+        import structlog  # noqa: PLC0415
+
+        structlog.get_logger("rsq_pipe").warning(what, stage=self._stage, file=reader.name, **more)
 
 
 class _TooLongError(ValueError):

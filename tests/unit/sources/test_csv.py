@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from rsq_pipe.errors import SourceError
 from rsq_pipe.sources.source import Arrival
@@ -127,7 +128,7 @@ def test_overlong_line_arrives_capped_and_reading_goes_on_behind_it(write: Write
 @pytest.mark.parametrize(
     ("header", "why"),
     [
-        (b"", "does not begin with a header line"),
+        (b"\na,b\n", "does not begin with a header line"),
         (b"a,b,a", "names column 'a' twice"),
         (b"a,,b", "column 2 of the header has no name"),
         (b'a,"b', "unexpected end"),
@@ -143,6 +144,18 @@ def test_header_that_cannot_be_meant_ends_the_source(
         arrivals("csv", path="x.csv", types={"sizes": "int"} if b"size" in header else {})
 
     assert why in str(caught.value)
+
+
+@pytest.mark.parametrize("nothing", [b"", b"\xef\xbb\xbf"])
+def test_empty_file_holds_no_record_and_is_told(write: Write, arrivals: Arrivals, nothing: bytes) -> None:
+    write("x.csv", nothing)
+
+    with capture_logs() as lines:
+        assert arrivals("csv", path="x.csv") == []
+
+    assert [(line["event"].partition(":")[0], line["file"]) for line in lines] == [
+        ("the file is empty", "x.csv")
+    ]
 
 
 def test_fields_may_be_parted_by_another_character(write: Write, arrivals: Arrivals) -> None:

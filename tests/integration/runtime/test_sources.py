@@ -1,0 +1,69 @@
+"""Files among others: one that cannot be read keeps nobody from the rest, and no run claims success."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from rsq_pipe.errors import SourceError
+from tests.integration.runtime.lab import Lab
+
+CSV = """\
+read: {source: {type: csv, path: 'in/*.csv', types: {n: int}}}
+out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+
+
+def write(lab: Lab, name: str, text: str) -> None:
+    path = lab.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+async def test_an_empty_csv_among_others_is_told_and_passed_over(lab: Lab) -> None:
+    lab.spec(CSV)
+    write(lab, "in/a.csv", "n\n1\n")
+    write(lab, "in/b.csv", "")
+    write(lab, "in/c.csv", "n\n3\n")
+
+    with capture_logs() as lines:
+        summary = await lab.run()
+
+    assert summary.finished
+    assert lab.numbers("out/all.jsonl") == [1, 3]
+    assert [line for line in lines if line.get("file") == "in/b.csv"]
+
+    write(lab, "in/b.csv", "n\n2\n")
+    assert (await lab.run()).finished
+    assert lab.numbers("out/all.jsonl") == [1, 2, 3]
+
+
+async def test_a_csv_with_a_wrong_header_keeps_no_other_from_the_sink_and_ends_the_run_with_an_error(
+    lab: Lab,
+) -> None:
+    lab.spec(CSV)
+    write(lab, "in/a.csv", "n,n\n1,1\n")
+    write(lab, "in/b.csv", "n,\n2,2\n")
+    write(lab, "in/c.csv", "n\n3\n")
+
+    with pytest.raises(SourceError, match=r"in/a\.csv:1: .*'n' twice \(and 1 more file"):
+        await lab.run()
+
+    assert lab.numbers("out/all.jsonl") == [3]
+    write(lab, "in/a.csv", "n\n1\n")
+    write(lab, "in/b.csv", "n\n2\n")
+    assert (await lab.run()).finished
+    assert lab.numbers("out/all.jsonl") == [1, 2, 3]
+
+
+async def test_a_file_that_was_replaced_keeps_no_other_from_the_sink(lab: Lab) -> None:
+    lab.spec(CSV)
+    write(lab, "in/a.csv", "n\n1\n")
+    await lab.run()
+    write(lab, "in/a.csv", "m,n\n1,2\n")
+    write(lab, "in/b.csv", "n\n3\n")
+
+    with pytest.raises(SourceError, match=r"in/a\.csv is not the file that was read up to line 2"):
+        await lab.run()
+
+    assert lab.numbers("out/all.jsonl") == [1, 3]

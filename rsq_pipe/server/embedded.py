@@ -13,7 +13,7 @@ from typing import Self
 from rsq_pipe.errors import ServerStartError
 from rsq_pipe.server.binary import find_binary
 from rsq_pipe.server.file_lock import FileLock
-from rsq_pipe.server.home import Home, unwritable
+from rsq_pipe.server.home import Home, open_own, unwritable
 from rsq_pipe.server.ping import ping
 
 # Seconds without any sign of life after which a server that starts, or one that stops, is given up.
@@ -81,8 +81,10 @@ def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
     users = _join(home)
     try:
         _wait_for_server(home, binary)
-    except BaseException:
+    except BaseException as exc:
         users.close()
+        if isinstance(exc, OSError):
+            raise unwritable(home, exc) from exc
         raise
     return EmbeddedServer(home, users)
 
@@ -168,7 +170,7 @@ def _start_keeper(home: Home, binary: Path, lock: FileLock) -> None:
     # -P: a module of the user's must not take the place of one of the standard library.
     command = [sys.executable, "-P", "-m", "rsq_pipe.server.keeper"]
     os.truncate(lock.fd, 0)  # the pid of an earlier keeper, by now perhaps that of somebody else
-    with home.keeper_log.open("wb") as log:
+    with open_own(home.keeper_log) as log:
         subprocess.run(
             [*command, str(home.root), str(binary), str(lock.fd)],
             cwd=home.folder,

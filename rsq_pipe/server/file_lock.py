@@ -18,12 +18,12 @@ class FileLock:
         path: Made if missing; never deleted, or two processes could lock two files of one name.
 
     Raises:
-        OSError: The file cannot be opened for writing.
+        OSError: The file cannot be opened for writing, or is a link.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def try_shared(self) -> bool:
         """Take it beside other sharers; False where somebody holds it alone. Does not wait."""

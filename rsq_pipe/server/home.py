@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from rsq_pipe.errors import ServerStartError
 
 # A unix socket's path, with its closing zero, has 104 bytes on macOS and 108 on Linux.
 LONGEST_SOCKET_PATH = 100
+
+PRIVATE = 0o700
+"""What folders may be done with, and by whom: everything, by their owner."""
 
 
 class Home:
@@ -36,16 +42,23 @@ class Home:
 
     def make(self) -> None:
         """
-        Create the folders.
+        Create the folders, which nobody else can enter from then on.
 
         Raises:
-            ServerStartError: They cannot be created or written.
+            ServerStartError: They cannot be created or written, or hold what somebody else put there.
         """
         try:
-            self.data.mkdir(parents=True, exist_ok=True)
-            (self.folder / ".gitignore").write_text("*\n")
+            self.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            for folder in (self.folder, self.data):
+                _check_owner(folder, self.folder)
+                if stat.S_IMODE(folder.stat().st_mode) != PRIVATE:
+                    folder.chmod(PRIVATE)
+            # Only now can nobody add to what is there.
+            _check_ours(self.folder)
+            with open_own(self.folder / ".gitignore") as file:
+                file.write(b"*\n")
             if self.socket.parent != self.folder:
-                self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+                self.socket.parent.mkdir(mode=PRIVATE, exist_ok=True)
         except OSError as exc:
             raise unwritable(self, exc) from exc
         if self.socket.parent != self.folder:
@@ -64,10 +77,33 @@ class Home:
 
 def unwritable(home: Home, exc: OSError) -> ServerStartError:
     """Word the error for a folder that cannot be written."""
+    why = f"{exc.filename} is a link" if exc.errno == errno.ELOOP else exc.strerror or exc
     return ServerStartError(
-        f"the embedded server cannot keep its data in {home.folder}: {exc.strerror or exc}. "
+        f"the embedded server cannot keep its data in {home.folder}: {why}. "
         "Make that directory writable, or name a running server with --redis URL."
     )
+
+
+def open_own(path: Path) -> IO[bytes]:
+    """Empty and open a file of the server's own, readable to its owner; a link in its place is an OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
+
+
+def _check_ours(top: Path) -> None:
+    """Refuse what somebody else put there: a link would have us empty, or read, what it leads to."""
+    for folder, folders, files in os.walk(top):
+        for path in (top, *(Path(folder, name) for name in (*folders, *files))):
+            with suppress(FileNotFoundError):  # the server is at work, and rewrites its data
+                _check_owner(path, top)
+
+
+def _check_owner(path: Path, top: Path) -> None:
+    owner = path.lstat().st_uid
+    if owner != os.geteuid():
+        raise ServerStartError(
+            f"{path} belongs to user {owner}, and this is user {os.geteuid()}, so the embedded server does "
+            f"not use it. Delete {top} or run as its owner, or name a running server with --redis URL."
+        )
 
 
 def _check_private(folder: Path) -> None:

@@ -68,6 +68,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 pass_fds=(lock.fd,),
+                umask=0o077,
             )
         finally:
             lock.close()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
-MARKERS = ("pyproject.toml", ".git", ".rsq")
+# Not .rsq: a run leaves one wherever it took the root to be, and would so decide for all files below.
+MARKERS = ("pyproject.toml", ".git")
 
 
 def project_root(spec: Path) -> Path:
     """
-    Find a pipeline file's project root.
+    Find a pipeline file's project root, from which its handlers are imported.
+
+    A marker of somebody else does not count, nor one in a folder that everybody can write: whoever put it
+    there would choose whose code is run.
 
     Returns:
         The nearest folder above the file that holds a marker; else the current folder if it holds the
@@ -17,10 +23,23 @@ def project_root(spec: Path) -> Path:
     """
     spec = spec.resolve()
     for folder in spec.parents:
-        if any((folder / marker).exists() for marker in MARKERS):
+        if _is_ours(folder) and any(_is_ours(folder / marker) for marker in MARKERS):
             return folder
     here = Path.cwd()
-    return here if spec.is_relative_to(here) else spec.parent
+    return here if spec.is_relative_to(here) and not _is_shared(here.stat()) else spec.parent
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether the caller or root owns a file or folder, and not everybody can write it."""
+    try:
+        found = path.lstat()  # a link belongs to whoever made it, whatever it leads to
+    except OSError:
+        return False
+    return found.st_uid in (os.geteuid(), 0) and not _is_shared(found)
+
+
+def _is_shared(found: os.stat_result) -> bool:
+    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_IWOTH)
 
 
 def handler_root(module: str, spec: Path, root: Path) -> Path:

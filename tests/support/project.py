@@ -28,7 +28,8 @@ class Project:
     def __init__(self, root: Path, pipeline: str) -> None:
         self.root = root
         self.pipeline = pipeline
-        (root / ".rsq").mkdir(parents=True)  # so that nobody looks further up for the project's root
+        (root / ".rsq").mkdir(parents=True)
+        (root / "pyproject.toml").touch()  # so that nobody looks further up for the project's root
 
     @property
     def path(self) -> Path:

@@ -325,6 +325,47 @@ def test_a_directory_that_cannot_be_written_is_an_error_that_names_it(root: Path
     (root / ".rsq").unlink()
 
 
+def test_nobody_else_can_read_the_data(root: Path, binary: Path, home: Home) -> None:
+    home.folder.mkdir()
+    home.folder.chmod(0o777)
+
+    with acquire(root, binary=binary) as server:
+        put(server.url, "kept", "yes")
+        modes = {path: oct(path.stat().st_mode & 0o777) for path in (home.folder, *home.folder.rglob("*"))}
+
+    assert {path.name for path in modes} >= {"keeper.log", "server.log", "server.pid", "users.lock", "data"}
+    folders = {mode for path, mode in modes.items() if path.is_dir()}
+    files = {mode for path, mode in modes.items() if path.is_file()}
+    assert (folders, files) == ({"0o700"}, {"0o600"})
+
+
+@pytest.mark.parametrize("name", ["keeper.log", "users.lock", "keeper.lock", ".gitignore", "server.log"])
+def test_a_link_in_the_place_of_a_file_leaves_its_target_as_it_is(
+    root: Path, binary: Path, home: Home, name: str
+) -> None:
+    home.make()
+    target = root / "precious"
+    target.write_text("precious")
+    (home.folder / name).unlink(missing_ok=True)
+    (home.folder / name).symlink_to(target)
+
+    with suppress(ServerStartError), acquire(root, binary=binary):
+        pass  # a log that the server opens itself is moved out of the way, and it starts
+
+    assert target.read_text() == "precious"
+    (home.folder / name).unlink(missing_ok=True)
+
+
+def test_what_somebody_else_put_there_is_refused(
+    root: Path, binary: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.make()
+    with monkeypatch.context() as somebody:
+        somebody.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        with pytest.raises(ServerStartError, match=r"\.rsq belongs to user .*--redis URL"):
+            acquire(root, binary=binary)
+
+
 def test_a_server_that_cannot_start_shows_the_end_of_its_log(root: Path, binary: Path, home: Home) -> None:
     home.make()
     broken = home.data / "appendonlydir"

@@ -295,29 +295,6 @@ def test_aliases_share_values(tmp_path: Path) -> None:
     assert [graph.stage(name).batch_size for name in ("a", "c")] == [9, 9]
 
 
-@pytest.mark.parametrize("marker", ["pyproject.toml", ".git", ".rsq"])
-def test_the_root_is_the_nearest_folder_above_with_a_marker(tmp_path: Path, marker: str) -> None:
-    (tmp_path / marker).mkdir()
-    folder = tmp_path / "a" / "b"
-    folder.mkdir(parents=True)
-
-    assert load(write(folder, short("  out: {sink: {type: stream, stream: out}}\n"))).root == tmp_path
-
-
-def test_without_a_marker_the_root_is_the_current_folder_or_the_files_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inner, elsewhere = tmp_path / "inner", tmp_path / "elsewhere"
-    inner.mkdir()
-    elsewhere.mkdir()
-    spec = write(inner, short("  out: {sink: {type: stream, stream: out}}\n"))
-
-    monkeypatch.chdir(tmp_path)
-    assert load(spec).root == tmp_path
-    monkeypatch.chdir(elsewhere)
-    assert load(spec).root == inner
-
-
 @pytest.mark.parametrize(
     ("changed", "same"),
     [

@@ -10,7 +10,7 @@ from rsq_pipe import Context
 def address(alert: dict[str, Any], ctx: Context) -> dict[str, Any]:
     """Say who is to be told, under an id by which whoever sends it can tell a repetition."""
     return {
-        "id": f"{ctx.rid}/{alert['kind']}",
+        "id": ctx.rid,
         "to": ctx.values[alert["plant"]],
         "text": alert["text"],
     }

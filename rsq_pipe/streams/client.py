@@ -233,16 +233,16 @@ class StreamClient:
 
         Args:
             min_idle_ms: Milliseconds without a sign of life.
-            count: Entries at most, per pass and in all.
-            max_passes: Passes over the pending list at most; None for as many as find `count`, or the end.
+            count: Entries looked for in one pass.
+            max_passes: Passes at most; None sweeps the whole pending list, whatever it holds.
 
         Delivery: counts as one more delivery of each entry.
         Redis: XAUTOCLAIM ... JUSTID, then redeliver.lua.
         """
         found: list[StreamMessage] = []
         cursor, passes = START, 0
-        while len(found) < count and (max_passes is None or passes < max_passes):
-            claim = await self.claim(stream, group, consumer, min_idle_ms, count - len(found), cursor)
+        while max_passes is None or passes < max_passes:
+            claim = await self.claim(stream, group, consumer, min_idle_ms, count, cursor)
             again = await self.redeliver(stream, group, consumer, claim.ids)
             found += [undecoded(entry) for entry in again.entries]
             passes += 1

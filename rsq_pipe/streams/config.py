@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 from rsq_pipe.streams.worker import worker_name
 
+_NEVER_KEPT_MS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerConfig:
@@ -22,7 +24,8 @@ class ConsumerConfig:
         batch_size: Records in one handler call, at most.
         block_ms: How long a read waits for a first record; 0 returns at once.
         min_idle_claim_ms: Without a sign of life for this long, a consumer's entries are taken over. Entries
-            in a handler's hand are kept alive three times as often, so handlers may take longer.
+            in a handler's hand are kept alive three times as often, so handlers may take longer. With 0 every
+            entry that is pending may be taken over at once, whoever has it in hand: for one consumer alone.
         max_deliveries: How often an entry is handed out before it is dead-lettered instead. With 1, a record
             that kills its worker takes its batch along: only a second delivery can be made alone.
         max_stream_size: Trim acknowledged entries while the stream holds more; None to leave trimming to
@@ -56,12 +59,14 @@ class ConsumerConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= MAX_ENTRIES:
             raise ValueError(f"batch_size is {self.batch_size}; it must be from 1 to {MAX_ENTRIES}")
-        for name in ("block_ms", "batch_wait_ms"):
+        for name in ("block_ms", "batch_wait_ms", "min_idle_claim_ms"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
-        for name in ("min_idle_claim_ms", "max_deliveries"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.max_deliveries < 1:
+            raise ValueError(f"max_deliveries is {self.max_deliveries}; it must be at least 1")
         if not self.worker_name:
             object.__setattr__(self, "worker_name", worker_name(self.group))
-        object.__setattr__(self, "heartbeat_ms", max(1, self.min_idle_claim_ms // 3))
+        idle = (
+            self.min_idle_claim_ms or _NEVER_KEPT_MS
+        )  # where nothing keeps entries alive, nothing need hurry
+        object.__setattr__(self, "heartbeat_ms", max(1, idle // 3))

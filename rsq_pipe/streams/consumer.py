@@ -34,7 +34,7 @@ _LEAVE = 2.0
 """Seconds that handing back may take when a consumer ends; what it could not hand back is reclaimed later."""
 
 _UNBLOCKED_PAUSE = 0.05
-"""Seconds between two reads of an empty stream where `block_ms` is 0."""
+"""Seconds between two reads of an empty stream where `block_ms` is 0; and two reclaims, at least."""
 
 log = logging.getLogger("rsq_pipe.streams")
 
@@ -157,17 +157,20 @@ class StreamConsumer:
 
     async def run_once(self) -> None:
         """
-        Reclaim what is due, then read and handle one batch.
+        Read and handle one batch, then reclaim and handle what is due, and dead-letter what came too often.
 
         Raises:
-            StreamError: From the server.
+            StreamError: From the server. A group that was lost is made anew by the next turn.
         """
         beat = asyncio.ensure_future(self._beat())
         try:
             await self._membership.ensure()
-            await self._handle_due(await self._reclaim.tick())
             await self._handle_new(await self._read_batch())
+            await self._handle_due(await self._reclaim.tick())
             await self._membership.tend()
+        except GroupLostError:
+            self._membership.lost()
+            raise
         finally:
             beat.cancel()
             await asyncio.wait([beat])
@@ -201,7 +204,7 @@ class StreamConsumer:
 
     async def _reclaim_on(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")
-        pause = self.config.min_idle_claim_ms / 2000
+        pause = max(self.config.min_idle_claim_ms / 2000, _UNBLOCKED_PAUSE)
         while not self._stopping.is_set():
             try:
                 await self._membership.ensure()
@@ -274,6 +277,7 @@ class StreamConsumer:
     async def _handle_due(self, due: list[Entry]) -> None:
         """Handle entries again, in batches while they may be innocent, alone when they may not."""
         waiting = due
+        self._membership.took(due)
         try:
             # The lock is kept from the first to the last: taking turns with new entries, each of these would
             # wait for a whole batch, and the oldest records of all would be the last to be done.
@@ -307,6 +311,7 @@ class StreamConsumer:
             await self._handle(batch)
 
     async def _handle(self, entries: Sequence[RawEntry]) -> None:
+        self._membership.took(entries)
         try:
             messages = await self._decode(entries)
             if not messages:
@@ -335,16 +340,19 @@ class StreamConsumer:
     async def _bury(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
         part = await self._burial.part(entry, reason, error)
         if part is not None:
-            await self._settle(Settlement([part]))
+            await self._settle(Settlement([part]), dead=1)
 
-    async def _settle(self, settlement: Settlement) -> Settled:
+    async def _settle(self, settlement: Settlement, dead: int = 0) -> Settled:
         if settlement.counters is None:
             settlement.counters = self._counters
         settled = await self._settled(settlement)
+        self._membership.settled(settled)
+        # One that the user's function took has no dead letter of ours, and is dead all the same.
+        buried = sum(max(dead, len(part.dead)) for part in settled.committed)
         self._tally.settled(
-            acked=sum(len(part.entries) for part in settled.committed),
+            acked=max(0, sum(len(part.entries) for part in settled.committed) - buried),
             fenced=sum(len(part.entries) for part in settled.fenced),
-            dead=sum(len(part.dead) for part in settled.committed),
+            dead=buried,
         )
         if self._on_settled is not None:
             self._on_settled(settlement, settled)

@@ -102,3 +102,9 @@ def has_room(names: Iterable[str | bytes]) -> bool:
         total += 1
         own += (name.decode(errors="replace") if isinstance(name, bytes) else name) not in SYSTEM
     return own <= MAX_FIELDS and total <= MAX_TOTAL_FIELDS
+
+
+def id_number(entry_id: str) -> tuple[int, int]:
+    """Spell an entry id so that it can be compared."""
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq or 0)

@@ -8,14 +8,23 @@ from collections.abc import Sequence
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
-from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.entry import RawEntry, id_number
 from rsq_pipe.streams.script import FORGET, HAND_BACK, TRIM
+from rsq_pipe.streams.settlement import Entry, Settled
 
 _GONE_AFTER = 60
 """How many reclaim periods a consumer that holds nothing may be silent before its name is removed."""
 
 _FORGET_EVERY = 60
 """Turns of the reclaim between two looks for such names."""
+
+_NO_IDLE_MS = 10_000
+"""What counts as a reclaim period where `min_idle_claim_ms` is 0."""
+
+_HIGHEST = 2**64 - 1  # the last entry of a millisecond
+
+_RESTORED_AT_ONCE = 1_000
+"""Entries that one XCLAIM makes pending again."""
 
 _HANDED_BACK_IDLE_MS = 24 * 60 * 60 * 1000
 """The idle time that entries handed back show, so that every reclaim takes them at once."""
@@ -36,6 +45,8 @@ class Membership:
         self._streams = streams
         self._config = config
         self._last_id: dict[str, str] = {}
+        self._unsettled: dict[str, set[str]] = {client.key(stream): set() for stream in streams}
+        self._others_from: dict[str, str] = {}
         self._ensured = False
         self._turns = 0
 
@@ -46,13 +57,14 @@ class Membership:
         config = self._config
         for stream in self._streams:
             key = self._client.key(stream)
+            known = key in self._last_id
             # A group that was lost goes on at the last id this consumer knows of: from the start of the
-            # stream, it would handle everything a second time.
-            await self._client.create_group(stream, config.group, self._last_id.get(key, config.start_id))
-            if key not in self._last_id:
-                for group in await self._client.group_info(stream):
-                    if group.name == config.group:
-                        self._last_id[key] = group.last_delivered_id
+            # stream, it would handle everything a second time. Where others read beside it, it goes on where
+            # all of them were done when it last looked.
+            start = self._others_from.get(key) or self._last_id.get(key, config.start_id)
+            if await self._client.create_group(stream, config.group, start) and known:
+                await self._restore(key, start)
+            await self._look(stream)
         if config.dlq_stream and config.dlq_group:
             await self._client.create_group(config.dlq_stream, config.dlq_group)
         self._ensured = True
@@ -67,6 +79,17 @@ class Membership:
         for entry in batch:
             self._last_id[entry.stream] = entry.id
 
+    def took(self, entries: Sequence[RawEntry | Entry]) -> None:
+        """Note what this consumer has to settle: pending in a group that may be lost, with all it knows."""
+        for entry in entries:
+            self._unsettled[entry.stream].add(entry.id)
+
+    def settled(self, settled: Settled) -> None:
+        """Note what this consumer need not settle any more, be it done or another consumer's."""
+        for part in (*settled.committed, *settled.fenced):
+            for entry in part.entries:
+                self._unsettled[entry.stream].discard(entry.id)
+
     def lost(self) -> None:
         """State that a group is gone: `ensure` creates it again where this consumer left off."""
         self._ensured = False
@@ -74,6 +97,9 @@ class Membership:
     async def tend(self) -> None:
         """Keep the streams in order, once a turn of the reclaim: trim, and now and then forget the gone."""
         await self.trim()
+        if self._config.create_groups:
+            for stream in self._streams:
+                await self._look(stream)
         if self._turns % _FORGET_EVERY == 0:
             await self.forget_the_gone()
         self._turns += 1
@@ -89,13 +115,41 @@ class Membership:
 
     async def forget_the_gone(self) -> list[str]:
         """Remove the names of consumers that have been silent for long and hold nothing."""
-        idle = self._config.min_idle_claim_ms * _GONE_AFTER
+        idle = (self._config.min_idle_claim_ms or _NO_IDLE_MS) * _GONE_AFTER
         gone: list[str] = []
         for stream in self._streams:
             key = self._client.key(stream)
             names = await self._client.channel.run(FORGET, [key], [self._config.group, idle])
             gone += [name.decode() for name in names]
         return gone
+
+    async def _look(self, stream: str) -> None:
+        """Note how far the group is, and what of it other consumers have not finished."""
+        key, group, name = self._client.key(stream), self._config.group, self._config.worker_name
+        before = set(self._unsettled[key])
+        groups = {info.name: info for info in await self._client.group_info(stream)}
+        if group not in groups:  # lost: the next read meets it
+            return
+        done = groups[group].last_delivered_id
+        self._last_id.setdefault(key, done)
+        own = await self._client.pending_range(stream, group, count=1, consumer=name)
+        lowest = id_number(own[0].id) if own else None
+        # What others took over and finished is of no interest any more.
+        self._unsettled[key] -= {i for i in before if lowest is None or id_number(i) < lowest}
+        if any(other.name != name for other in await self._client.consumer_info(stream, group)):
+            first = await self._client.pending_range(stream, group, count=1)
+            self._others_from[key] = _before(first[0].id) if first else done
+        else:
+            self._others_from.pop(key, None)
+
+    async def _restore(self, key: str, start: str) -> None:
+        """Make pending again what this consumer had not settled when the group was lost."""
+        ids = sorted((i for i in self._unsettled[key] if id_number(i) <= id_number(start)), key=id_number)
+        who = (self._config.group, self._config.worker_name)
+        for begin in range(0, len(ids), _RESTORED_AT_ONCE):
+            some = ids[begin : begin + _RESTORED_AT_ONCE]
+            how = ("IDLE", _HANDED_BACK_IDLE_MS, "FORCE", "JUSTID")
+            await self._client.channel.execute("XCLAIM", key, *who, 0, *some, *how, key=key)
 
     async def leave(self) -> None:
         """Hand back what is pending for this consumer, or remove its name where nothing is."""
@@ -104,3 +158,11 @@ class Membership:
             args: list[str | bytes | int] = [config.group, config.worker_name, _HANDED_BACK_IDLE_MS]
             with contextlib.suppress(GroupLostError):
                 await self._client.channel.run(HAND_BACK, [self._client.key(stream)], args)
+
+
+def _before(entry_id: str) -> str:
+    """Name the id just before an entry's: where a group begins that is to read it."""
+    ms, seq = id_number(entry_id)
+    if seq:
+        return f"{ms}-{seq - 1}"
+    return f"{ms - 1}-{_HIGHEST}" if ms else "0-0"

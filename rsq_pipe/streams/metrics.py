@@ -15,10 +15,11 @@ class ConsumerMetrics:
 
     Args:
         total_read: Entries received, redeliveries included.
-        total_acked: Entries the server said it acknowledged or settled for this consumer.
-        total_dlq: Entries dead-lettered.
+        total_acked: Entries the server said it acknowledged or settled for this consumer, dead ones apart.
+        total_dlq: Entries dead-lettered: written to `dlq_stream`, or taken by the `dlq_handler`.
         total_errors: Handler calls, reads and settlements that failed.
         total_fenced: Entries whose settlement was refused: another consumer had taken them over.
+        uptime_secs: Seconds since the first entry was received; 0.0 before.
     """
 
     total_read: int
@@ -35,7 +36,12 @@ class ConsumerMetrics:
 
 @dataclass(frozen=True, slots=True)
 class ProducerMetrics:
-    """Count a StreamProducer's work since it was made; rates are per second over the last minute."""
+    """
+    Count a StreamProducer's work since it was made; rates are per second over the last minute.
+
+    Args:
+        uptime_secs: Seconds since the first push; 0.0 before.
+    """
 
     total_pushed: int
     tps: float
@@ -43,16 +49,33 @@ class ProducerMetrics:
     uptime_secs: float
 
 
+class _Work:
+    """Time what has begun."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def begin(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+
 class ConsumerTally:
     """Count as a consumer works."""
 
     def __init__(self) -> None:
         self.read = self.acked = self.dead = self.errors = self.fenced = 0
-        self._in, self._out, self._since = RateWindow(), RateWindow(), time.monotonic()
+        self._in, self._out, self._work = RateWindow(), RateWindow(), _Work()
 
     def received(self, amount: int) -> None:
         """Count entries received."""
         self.read += amount
+        if amount:
+            self._work.begin()
         self._in.add(amount)
 
     def settled(self, acked: int, fenced: int, dead: int) -> None:
@@ -64,7 +87,7 @@ class ConsumerTally:
 
     def metrics(self) -> ConsumerMetrics:
         """Take a snapshot."""
-        uptime = time.monotonic() - self._since
+        uptime = self._work.seconds
         tps_in, tps_out = self._in.per_second, self._out.per_second
         return ConsumerMetrics(
             total_read=self.read,
@@ -84,15 +107,16 @@ class ProducerTally:
     """Count as a producer works."""
 
     def __init__(self) -> None:
-        self._pushed, self._rate, self._since = 0, RateWindow(), time.monotonic()
+        self._pushed, self._rate, self._work = 0, RateWindow(), _Work()
 
     def pushed(self, amount: int) -> None:
         """Count entries stored."""
+        self._work.begin()
         self._pushed += amount
         self._rate.add(amount)
 
     def metrics(self) -> ProducerMetrics:
         """Take a snapshot."""
-        uptime = time.monotonic() - self._since
+        uptime = self._work.seconds
         average = self._pushed / uptime if uptime > 0 else 0.0
         return ProducerMetrics(self._pushed, self._rate.per_second, average, uptime)

@@ -14,7 +14,7 @@ from rsq_pipe.ops.journey.step import Journey, Step
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.entry import RawEntry, range_reply
+from rsq_pipe.streams.entry import RawEntry, id_number, range_reply
 from rsq_pipe.streams.headers import ATTEMPTS, RID, WHY, current
 from rsq_pipe.streams.stats import GroupInfo
 from rsq_pipe.telemetry.observer import headers_of
@@ -221,9 +221,4 @@ def _written_at(entry_id: str) -> float:
 
 
 def _is_before(group: GroupInfo, entry_id: str) -> bool:
-    return _number(group.last_delivered_id) < _number(entry_id)
-
-
-def _number(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq or 0)
+    return id_number(group.last_delivered_id) < id_number(entry_id)

@@ -90,7 +90,7 @@ async def test_what_is_counted_as_acknowledged_is_what_the_server_acknowledged(
     await producer.push_many([{"n": n} for n in range(3)])
 
     async def handler(messages: list[StreamMessage]) -> list[str]:
-        await client.autoclaim(stream, GROUP, "thief", min_idle_ms=0, count=1)
+        await client.autoclaim(stream, GROUP, "thief", min_idle_ms=0, count=1, max_passes=1)
         return [*(message.id for message in messages), "1-1", "no id at all"]
 
     consumer = consume(handler)

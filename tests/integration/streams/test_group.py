@@ -56,6 +56,62 @@ async def test_a_batch_in_hand_when_its_group_is_lost_is_not_lost_with_it(
     assert await pending(client, stream) == 0
 
 
+async def test_what_was_pending_when_its_group_was_lost_comes_back(
+    client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
+) -> None:
+    handler = Recorder(lambda message: message.data["n"] != 1 or message.delivery_count > 1)
+    later = Recorder()
+    consumer = consume(handler, min_idle_claim_ms=60_000)
+
+    async with running(consumer):
+        await producer.push_many([{"n": n} for n in range(4)])
+        await wait_until(lambda: consumer.metrics().total_acked == 3)
+        await destroy(client, stream)
+        await producer.push({"n": 4})
+        await wait_until(lambda: consumer.metrics().total_acked == 4)
+
+    async with running(consume(later)):
+        await wait_until(lambda: later.messages)
+    assert (handler.numbers, later.numbers) == ([0, 1, 2, 3, 4], [1])
+    assert await pending(client, stream) == 0
+
+
+async def test_a_turn_after_its_group_was_lost_makes_it_anew_and_what_was_pending_comes_back(
+    client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
+) -> None:
+    handler = Recorder(lambda message: message.data["n"] != 1 or len(handler.messages) > 3)
+    consumer = consume(handler, block_ms=10)
+    await producer.push_many([{"n": n} for n in range(3)])
+    await consumer.run_once()
+    await destroy(client, stream)
+
+    with pytest.raises(GroupLostError):
+        await consumer.run_once()
+    await consumer.run_once()
+
+    assert handler.numbers == [0, 1, 2, 1]
+    assert await pending(client, stream) == 0
+
+
+async def test_what_another_consumer_had_in_hand_when_the_group_was_lost_is_read_again(
+    client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
+) -> None:
+    handler = Recorder()
+    consumer = consume(handler, min_idle_claim_ms=60_000, block_ms=10)
+    await consumer.run_once()
+    await producer.push_many([{"n": n} for n in range(6)])
+    await client.read(stream, GROUP, "other", count=3)
+    await consumer.run_once()
+    assert handler.numbers == [3, 4, 5]
+    await destroy(client, stream)
+
+    with pytest.raises(GroupLostError):
+        await consumer.run_once()
+    await consumer.run_once()
+
+    assert {0, 1, 2} <= set(handler.numbers)
+
+
 async def test_a_consumer_told_to_halt_raises_when_its_group_is_lost_and_does_not_recreate_it(
     client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
 ) -> None:

@@ -139,7 +139,7 @@ async def test_runs_of_like_parts_and_others_between_them_are_settled_alike(
 async def test_a_stale_worker_whose_entries_were_reclaimed_commits_nothing(
     client: StreamClient, batch: list[StreamMessage], stream: str, output: str
 ) -> None:
-    taken = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=4)
+    taken = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=4, max_passes=1)
 
     stale = await client.settle(Settlement([copied(m, output) for m in batch]), group=GROUP, consumer="a")
 
@@ -211,7 +211,7 @@ async def test_a_counter_that_is_no_number_writes_nothing_and_acknowledges_nothi
 async def test_a_many_to_one_output_with_one_lost_input_is_not_written(
     client: StreamClient, batch: list[StreamMessage], stream: str, output: str
 ) -> None:
-    await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=1)
+    await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=1, max_passes=1)
     together = Part([Entry(m.stream, m.id, 1) for m in batch], [Output(output, ["data", b'{"n":45}'])])
 
     settled = await client.settle(Settlement([together]), group=GROUP, consumer="a")

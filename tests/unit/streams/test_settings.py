@@ -27,7 +27,7 @@ def test_the_defaults_are_those_of_the_reference() -> None:
         ("batch_size", 1_001),
         ("block_ms", -1),
         ("batch_wait_ms", -1),
-        ("min_idle_claim_ms", 0),
+        ("min_idle_claim_ms", -1),
         ("max_deliveries", 0),
     ],
 )

@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 from rsq_pipe.cli.dlq_console import console, failures, letters, remark
 from rsq_pipe.cli.dlq_request import DlqRequest
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.ops.plan import Plan
+from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
 
 INTERRUPTED = 130
@@ -37,9 +37,9 @@ def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
 
 async def carry_out(
     request: DlqRequest,
-    plan: Plan,
+    plan: Preview,
     work: Callable[[Progress], Coroutine[Any, Any, None]],
-    report: Callable[[DlqRequest, Plan, Progress], None],
+    report: Callable[[DlqRequest, Preview, Progress], None],
     *,
     question: str,
     done: str,
@@ -76,7 +76,7 @@ def tell_untouched(progress: Progress) -> None:
         remark(f"{letters(total.gone)} were taken by somebody else meanwhile")
 
 
-def planned(plan: Plan) -> Counter[str]:
+def planned(plan: Preview) -> Counter[str]:
     """Count by stage what would go."""
     counts = Counter[str]()
     for group in plan.groups:
@@ -84,7 +84,7 @@ def planned(plan: Plan) -> Counter[str]:
     return counts
 
 
-def _show(plan: Plan, *, as_json: bool) -> None:
+def _show(plan: Preview, *, as_json: bool) -> None:
     """Print what would go and what would stay; with --json aside, and only if somebody can be asked."""
     if plan.groups and (not as_json or sys.stderr.isatty()):
         screen = console(stderr=as_json)

@@ -19,9 +19,9 @@ from rsq_pipe.cli.dlq_confirm import (
 from rsq_pipe.cli.dlq_console import console, letters, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
-from rsq_pipe.ops.plan import Plan
+from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.purge import plan_purge, purge
+from rsq_pipe.ops.purge import preview_purge, purge
 from rsq_pipe.streams.removal import Removed
 
 
@@ -44,7 +44,7 @@ def command(ctx: click.Context, request: DlqRequest, dry_run: bool, yes: bool) -
 
 async def _purge(request: DlqRequest, address: str, *, dry_run: bool, yes: bool) -> int:
     async with request.letters(address) as found:
-        plan = await plan_purge(found)
+        plan = await preview_purge(found)
         tell_passed_over(found.sieve)
         question = f"Delete {letters(plan.count)} for good?"
         work = partial(purge, found)
@@ -53,7 +53,7 @@ async def _purge(request: DlqRequest, address: str, *, dry_run: bool, yes: bool)
         )
 
 
-def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
+def _report(request: DlqRequest, plan: Preview, progress: Progress) -> None:
     if request.as_json:
         counts = planned(plan)
         for stage in dict.fromkeys([*counts, *plan.missing]):

@@ -24,10 +24,10 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.mending import Mending
-from rsq_pipe.ops.plan import Plan
 from rsq_pipe.ops.portrait import Edit, read_edit
+from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.replay import plan_replay, replay
+from rsq_pipe.ops.replay import preview_replay, replay
 from rsq_pipe.streams.removal import Removed
 
 
@@ -88,7 +88,7 @@ async def _replay(
     yes: bool,
 ) -> int:
     async with request.letters(address) as found:
-        plan = await plan_replay(found, mending)
+        plan = await preview_replay(found, mending)
         tell_passed_over(found.sieve)
         question = f"Replay {letters(plan.count)}?"
         work = partial(replay, found, mending, rate=rate)
@@ -97,7 +97,7 @@ async def _replay(
         )
 
 
-def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
+def _report(request: DlqRequest, plan: Preview, progress: Progress) -> None:
     if request.as_json:
         for document in _documents(plan, progress):
             sys.stdout.write(json_line(document))
@@ -113,7 +113,7 @@ def _report(request: DlqRequest, plan: Plan, progress: Progress) -> None:
         remark("stopped before the end; the same command goes on")
 
 
-def _documents(plan: Plan, progress: Progress) -> Iterator[dict[str, object]]:
+def _documents(plan: Preview, progress: Progress) -> Iterator[dict[str, object]]:
     counts = planned(plan)
     left = {one.stage: one for one in plan.left}
     for stage in dict.fromkeys([*counts, *left, *plan.missing]):

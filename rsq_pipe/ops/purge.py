@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from rsq_pipe.ops.dead_letters import DeadLetters
 from rsq_pipe.ops.failure_groups import FailureGroups
-from rsq_pipe.ops.plan import Plan
+from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.streams.removal import Removal
 
 
-async def plan_purge(letters: DeadLetters) -> Plan:
+async def preview_purge(letters: DeadLetters) -> Preview:
     """See what a purge would delete, without doing it."""
     groups = FailureGroups()
     async for page in letters.pages():
         for letter in page.letters:
             groups.add(letter)
-    return Plan(tuple(groups), missing=await letters.missing())
+    return Preview(tuple(groups), missing=await letters.missing())
 
 
 async def purge(letters: DeadLetters, progress: Progress) -> None:

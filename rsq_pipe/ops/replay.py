@@ -13,7 +13,7 @@ from rsq_pipe.ops.dead_letter_queue import DeadLetterQueue
 from rsq_pipe.ops.dead_letters import DeadLetters, Page
 from rsq_pipe.ops.failure_groups import FailureGroups
 from rsq_pipe.ops.mending import Mending
-from rsq_pipe.ops.plan import Left, Plan
+from rsq_pipe.ops.preview import Left, Preview
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.streams.removal import MAX_ENTRIES, Move, Removal
 
@@ -23,7 +23,7 @@ MAX_BYTES = 1024 * 1024
 _STEPS_A_SECOND = 10  # of a replay with a rate
 
 
-async def plan_replay(letters: DeadLetters, mending: Mending) -> Plan:
+async def preview_replay(letters: DeadLetters, mending: Mending) -> Preview:
     """
     See what a replay would do, without doing it.
 
@@ -43,7 +43,7 @@ async def plan_replay(letters: DeadLetters, mending: Mending) -> Plan:
     left = [Left(stage, count, reasons[stage]) for stage, count in counts.items()]
     if left and not groups.total:
         raise ReplayError("; ".join(one.why for one in left))
-    return Plan(tuple(groups), left, await letters.missing())
+    return Preview(tuple(groups), left, await letters.missing())
 
 
 async def replay(
@@ -52,7 +52,7 @@ async def replay(
     """
     Send dead letters back: the same record id and bytes (unless mended), no attempts, no reasons.
 
-    Those that `plan_replay` leaves are left. An interrupted replay goes on when it is called again.
+    Those that `preview_replay` leaves are left. An interrupted replay goes on when it is called again.
 
     Args:
         letters: What is replayed.

@@ -9,7 +9,7 @@ from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import DeadLetters, find
 from rsq_pipe.ops.mending import Mending
 from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.replay import plan_replay, replay
+from rsq_pipe.ops.replay import preview_replay, replay
 from rsq_pipe.ops.selection import Selection
 from rsq_pipe.runtime.groundwork import lay
 from rsq_pipe.streams.client import StreamClient
@@ -75,7 +75,7 @@ class Morgue(Lab):
         return progress
 
     async def plan(self, **selection: Any) -> Any:
-        return await plan_replay(await self.find(**selection), Mending())
+        return await preview_replay(await self.find(**selection), Mending())
 
     async def rids(self, name: str) -> Sequence[str]:
         """Read the record ids in one of the pipeline's streams."""

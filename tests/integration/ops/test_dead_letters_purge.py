@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rsq_pipe.ops.dead_letters import DeadLetters
 from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.purge import plan_purge, purge
+from rsq_pipe.ops.purge import preview_purge, purge
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.removal import Removed
@@ -22,7 +22,7 @@ async def test_what_is_chosen_is_deleted_and_nothing_else(morgue: Morgue) -> Non
     await morgue.bury(range(250))
     found = await morgue.find(where=compile_expression("n >= 100"))
 
-    planned = (await plan_purge(found)).count
+    planned = (await preview_purge(found)).count
 
     assert planned == 150
     assert await purged(found) == Removed(removed=150)

@@ -1,4 +1,4 @@
-"""Plan: what a replay or a purge would do."""
+"""Preview: what a replay or a purge would do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Preview:
     """
     State what a replay or a purge would do.
 

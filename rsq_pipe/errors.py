@@ -5,6 +5,7 @@
     │   ├── SpecSyntaxError           the file is not YAML
     │   ├── SpecValidationError       .problems: all mistakes of the file(s) at once
     │   ├── ExpressionError           .column: text that is not an allowed expression
+    │   ├── PipelineChangedError      .stages: the file lacks stages that still hold something
     │   └── HandlerNotFoundError      .fix: a handler that cannot be imported, or not be called as one
     ├── CodecError
     │   ├── EncodeError               a value the serializer cannot write
@@ -34,7 +35,7 @@ Errors marked * are `retryable`: the same call may succeed later.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 if TYPE_CHECKING:
@@ -100,6 +101,26 @@ class HandlerNotFoundError(SpecError):
         super().__init__(f"{what}; {fix}" if fix else what)
         self.what = what
         self.fix = fix
+
+
+class PipelineChangedError(SpecError):
+    """
+    A pipeline file without stages that an earlier run left something in; `stages` names them.
+
+    Args:
+        message: What is wrong and what can be done, given the options that the commands in it need.
+    """
+
+    def __init__(
+        self, message: Callable[[str], str], *, stages: Sequence[str] = (), options: str = ""
+    ) -> None:
+        super().__init__(message(options))
+        self.message = message
+        self.stages = tuple(stages)
+
+    def with_options(self, options: str) -> PipelineChangedError:
+        """Spell the commands of the message for somebody who gave options: ` --redis URL`, say."""
+        return PipelineChangedError(self.message, stages=self.stages, options=options)
 
 
 class CodecError(RsqPipeError):

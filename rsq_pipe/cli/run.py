@@ -17,11 +17,12 @@ from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.forks import leave_signals_to_parent
 from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
+from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
 from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.run_report import report as report_end
-from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.errors import DrainTimeoutError
+from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.source_pump import connected
 from rsq_pipe.runtime.summary import Summary
@@ -58,6 +59,8 @@ FORCED = 130
     is_flag=True,
     help="Start over: forget positions, streams and dead letters, and replace what the sinks wrote.",
 )
+@rename_option
+@discard_option
 @click.option(
     "--drain-timeout",
     type=DURATION,
@@ -107,6 +110,8 @@ def command(  # noqa: PLR0917  one parameter an option
     stages: tuple[str, ...],
     processes: int,
     fresh: bool,
+    renames: tuple[Rename, ...],
+    discards: tuple[str, ...],
     drain_timeout: float | None,
     trace_file: Path | None,
     metrics_port: int | None,
@@ -121,9 +126,13 @@ def command(  # noqa: PLR0917  one parameter an option
     appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in hand. A
     terminal that is closed (SIGHUP) stops it as well, except under nohup.
     With --stage, stages that are left out have to be run by somebody: it waits for them, too.
+    Where the file lacks stages that still hold something, it is refused with exit code 2 and the choices:
+    see `rsq-pipe plan`.
     """
     if fresh and stages:
         raise click.UsageError("--fresh starts the whole pipeline over; leave --stage out, or --fresh")
+    if fresh and (renames or discards):
+        raise click.UsageError("--fresh forgets what all stages hold; leave --rename and --discard out")
     set_up(log_format)
     graph = load(spec)
     names = known(graph, stages)
@@ -131,6 +140,8 @@ def command(  # noqa: PLR0917  one parameter an option
         _refuse_to_share_input(graph, names)
     with ExitStack() as stack:
         address = stack.enter_context(server_address(graph, url))
+        if renames or discards:
+            asyncio.run(settle_leftovers(address, graph, renames, discards))
         if processes > 1:
             options = _options(stages, drain_timeout, log_format)
             options += _watching(trace_file, metrics_port, metrics_host)
@@ -156,7 +167,10 @@ def command(  # noqa: PLR0917  one parameter an option
             )
         _calm_the_collector()
         leave_signals_to_parent()
-        summary = asyncio.run(work)
+        try:
+            summary = asyncio.run(work)
+        except PipelineChangedError as exc:
+            raise exc.with_options(as_given(ctx)) from None
     if SUPERVISED not in os.environ:
         report_end(graph, summary, as_json=as_json, log_format=log_format)
     ctx.exit(DEAD_LETTERS if summary.dead else DONE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rich_click as click
+from click.core import ParameterSource
 
 from rsq_pipe.cli.server_url import VARIABLE, given
 from rsq_pipe.server.embedded import acquire
@@ -46,3 +48,10 @@ def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
         return StreamClient.from_url(address, client_name=name)
     except ValueError as exc:
         raise click.UsageError(f"the server's URL: {exc}") from exc
+
+
+def as_given(ctx: click.Context) -> str:
+    """Spell the `--redis URL` of a command for the next one; a variable is there for that by itself."""
+    if ctx.get_parameter_source("url") is not ParameterSource.COMMANDLINE:
+        return ""
+    return f" --redis {shlex.quote(ctx.params['url'])}"

@@ -8,6 +8,7 @@ import structlog
 
 from rsq_pipe.errors import SettleError
 from rsq_pipe.runtime.keyspace import Keyspace, group_mark, groups
+from rsq_pipe.runtime.last_run import GRAPH, describe
 from rsq_pipe.runtime.survey import lost
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -22,7 +23,7 @@ log = structlog.get_logger("rsq_pipe")
 
 async def lay(client: StreamClient, graph: Graph) -> None:
     """
-    Make every group of the pipeline, before any source produces.
+    Make every group of the pipeline, before any source produces, and keep its graph for the next run.
 
     A group made later would miss what has been trimmed by then.
 
@@ -41,10 +42,19 @@ async def lay(client: StreamClient, graph: Graph) -> None:
             if name not in there:
                 if mark in marks:
                     raise lost(stream, name)
-                await client.create_group(stream, name)
+                await client.create_group(stream, name, await _start(client, keys, marks, name, stream))
             if mark not in marks:
                 await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
-    await _note_spec(client, keys, graph.spec_hash)
+    await _note_graph(client, keys, graph)
+
+
+async def _start(client: StreamClient, keys: Keyspace, marks: set[str], name: str, stream: str) -> str:
+    """Find where a new group begins: at the oldest entry, or where its stage left the stream once."""
+    field = f"left:{name}:{stream}"
+    if field not in marks:
+        return "0"
+    start = await client.channel.execute("HGET", keys.meta, field, key=keys.meta)
+    return start.decode() if start else "0"
 
 
 def _tell_of_strangers(graph: Graph, stream: str, strangers: set[str]) -> None:
@@ -59,10 +69,13 @@ def _tell_of_strangers(graph: Graph, stream: str, strangers: set[str]) -> None:
             )
 
 
-async def _note_spec(client: StreamClient, keys: Keyspace, spec_hash: str) -> None:
-    # Only where it changed: a server that is full refuses to write, and a run is what empties it.
-    if await client.channel.execute("HGET", keys.meta, "spec", key=keys.meta) != spec_hash.encode():
-        await client.channel.execute("HSET", keys.meta, "spec", spec_hash, key=keys.meta)
+async def _note_graph(client: StreamClient, keys: Keyspace, graph: Graph) -> None:
+    # Only what changed: a server that is full refuses to write, and a run is what empties it.
+    fields = {"spec": graph.spec_hash.encode(), GRAPH: describe(graph).dump()}
+    found = await client.channel.execute("HMGET", keys.meta, *fields, key=keys.meta)
+    if list(fields.values()) != found:
+        written = [word for pair in fields.items() for word in pair]
+        await client.channel.execute("HSET", keys.meta, *written, key=keys.meta)
 
 
 async def clear(client: StreamClient, graph: Graph) -> int:

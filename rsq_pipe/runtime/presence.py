@@ -24,13 +24,15 @@ class Presence:
     Args:
         client: The server.
         pipeline: The pipeline's name.
+        spec: What the file's hash is; runs of one and the same file may begin at once.
     """
 
-    def __init__(self, client: StreamClient, pipeline: str) -> None:
+    def __init__(self, client: StreamClient, pipeline: str, spec: str = "") -> None:
         self._client = client
         self._pipeline = pipeline
         self._keys = Keyspace(pipeline)
-        self.name = worker_name("run")
+        self._role = f"run-{spec}" if spec else "run"
+        self.name = worker_name(self._role)
 
     async def show(self) -> None:
         """Give a sign of life, and forget who has given none for too long."""
@@ -51,6 +53,10 @@ class Presence:
         found = await self._client.channel.execute("ZRANGEBYSCORE", key, f"({since}", "+inf", key=key)
         names = (name.decode() for name in found)
         return sorted(name for name in names if name != self.name and not is_gone(name))
+
+    async def others_of_another_file(self) -> list[str]:
+        """Name those of the others that run another file."""
+        return [name for name in await self.others() if not name.startswith(f"{self._role}_")]
 
     async def refuse_others(self) -> None:
         """

@@ -13,6 +13,7 @@ import structlog
 
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.runtime import groundwork
+from rsq_pipe.runtime.changeover import change_over
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.runtime.gauges import measure
@@ -96,7 +97,7 @@ class Runner:
         self._drain_timeout = graph.drain_timeout if drain_timeout is None else drain_timeout
         self._observer = observer or Observer()
         self._roles: list[tuple[Stage, Role]] = []
-        self._presence = Presence(client, graph.pipeline)
+        self._presence = Presence(client, graph.pipeline, graph.spec_hash)
         self._process = Process(client, graph, self._halt)
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
@@ -138,6 +139,7 @@ class Runner:
         if self._fresh:
             await self._presence.refuse_others()
             await groundwork.clear(self._client, self.graph)
+        await change_over(self._client, self.graph, self._presence)
         await groundwork.lay(self._client, self.graph)
         freed = await groundwork.inherit(self._client, self.graph)
         if freed:

@@ -14,6 +14,7 @@ import structlog
 
 from rsq_pipe.errors import PipelineBusyError, RsqPipeError, StreamError
 from rsq_pipe.runtime import groundwork
+from rsq_pipe.runtime.changeover import change_over
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.summary import Summary, summarize
 from rsq_pipe.runtime.survey import survey
@@ -79,6 +80,8 @@ class Supervisor:
         began = time.monotonic()
         if self._fresh:
             await self._start_over()
+        presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)
+        await change_over(self._client, self._graph, presence)
         await groundwork.lay(self._client, self._graph)
         before = (await survey(self._client, self._graph)).counters
         watched, held = os.pipe()
@@ -103,7 +106,7 @@ class Supervisor:
     async def _start_over(self) -> None:
         # Shown before the others are looked for: of two that start over at once, neither may miss the other.
         # The sign lapses by itself; by then the processes show their own.
-        presence = Presence(self._client, self._graph.pipeline)
+        presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)
         await presence.show()
         try:
             await presence.refuse_others()

@@ -25,6 +25,7 @@ class Document:
 
     Args:
         file: As the user named it.
+        text: What it says, as it stands there.
         value: Mappings, lists and scalars, variables replaced.
         values: Path -> where the value starts.
         keys: Path -> where its key starts.
@@ -32,6 +33,7 @@ class Document:
     """
 
     file: str
+    text: str = ""
     value: Any = None
     values: dict[Path_, Place] = field(default_factory=dict)
     keys: dict[Path_, Place] = field(default_factory=dict)

@@ -116,6 +116,7 @@ class Stage:
         timeout: Seconds one handler call may take.
         workers: Batches handled at once in one process.
         concurrency: Calls in flight at once within a batch of an async per-record handler.
+        digests: Setting -> what tells whether it changed; it shows nothing of a value.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Stage:
     on_error: OnError
     workers: int = 1
     concurrency: int = 1
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dlq(self) -> StreamRef:
@@ -159,6 +161,7 @@ class Graph:
         drain_timeout: Seconds a stop may take.
         spec_hash: Changes when the spec changes in what it does; tuning and descriptions leave it as it is.
         serializer: How records are written into entries.
+        text: The file as it was read, variables and secrets not replaced.
         secrets: Values of `${secret:NAME}`, for whoever must keep them out of logs and messages.
     """
 
@@ -174,6 +177,7 @@ class Graph:
     drain_timeout: float = 10.0
     spec_hash: str = ""
     serializer: Literal["json", "msgpack"] = "json"
+    text: str = field(default="", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     telemetry: Telemetry = field(default_factory=Telemetry)
 

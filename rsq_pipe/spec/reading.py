@@ -45,7 +45,7 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
         raise _syntax_error(file, text, exc) from exc
     finally:
         loader.dispose()
-    return _Builder(file, loader, Variables(environ)).build(node)
+    return _Builder(Document(file, text), loader, Variables(environ)).build(node)
 
 
 def _read_text(path: Path) -> str:
@@ -117,12 +117,12 @@ def _at(text: str, line: int, column: int) -> str:
 class _Builder:
     """Turn YAML nodes into values, remembering where each came from."""
 
-    def __init__(self, file: str, loader: CCoreLoader, variables: Variables) -> None:
+    def __init__(self, document: Document, loader: CCoreLoader, variables: Variables) -> None:
         self._loader = loader
         self._variables = variables
         self._count = 0
         self._open: list[yaml.Node] = []
-        self.document = Document(file)
+        self.document = document
 
     def build(self, node: yaml.Node | None) -> Document:
         document = self.document

@@ -40,6 +40,7 @@ def resolve(
         drain_timeout=pipeline.drain_timeout,
         spec_hash=_spec_hash(document, pipeline, wiring),
         serializer=pipeline.serializer,
+        text=document.text,
         secrets=document.secrets,
         telemetry=Telemetry(pipeline.telemetry.sample, pipeline.telemetry.ui),
     )
@@ -62,6 +63,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         on_error=tuning.on_error,
         workers=tuning.workers,
         concurrency=tuning.concurrency,
+        digests=_digests(document, draft.name),
     )
 
 
@@ -77,6 +79,22 @@ def _tuning(document: Document, draft: Draft) -> Tuning:
     # Each was valid by itself; together they may still contradict each other.
     merged = validate(document, Tuning, _merge(spec.get("defaults", {}), own), draft.path)
     return merged or Tuning()
+
+
+def _digests(document: Document, name: str) -> dict[str, str]:
+    """Sum up each setting of a stage, the pipeline's defaults included; who it reads is told elsewhere."""
+    defaults = document.value.get("defaults", {})
+    settings = _merge(defaults, document.value["stages"][name])
+    return {
+        key: _digest(document, value) for key, value in settings.items() if key not in {"description", "from"}
+    }
+
+
+def _digest(document: Document, value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    for secret in filter(None, document.secrets):
+        text = text.replace(json.dumps(secret)[1:-1], "[secret]")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +113,4 @@ def _spec_hash(document: Document, pipeline: Pipeline, wiring: Wiring) -> str:
         for name in sorted(wiring.order)
     }
     inputs = {name: [(ref.name, ref.external) for ref in refs] for name, refs in wiring.inputs.items()}
-    text = json.dumps([pipeline.pipeline, pipeline.serializer, stages, inputs], sort_keys=True)
-    for secret in filter(None, document.secrets):
-        text = text.replace(json.dumps(secret)[1:-1], "[secret]")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _digest(document, [pipeline.pipeline, pipeline.serializer, stages, inputs])

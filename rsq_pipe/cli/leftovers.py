@@ -1,0 +1,84 @@
+"""Leftovers: `run --rename` and `--discard`, for stages that the file has no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich_click as click
+
+from rsq_pipe.cli.dlq_console import remark
+from rsq_pipe.cli.server_address import connect
+from rsq_pipe.errors import SettleError, UnknownStageError
+from rsq_pipe.ops.discard import discard
+from rsq_pipe.ops.rename import rename
+from rsq_pipe.spec.graph import Graph
+
+Rename = tuple[str, str]
+
+
+class RenameType(click.ParamType[Rename]):
+    """Two names, `old=new`."""
+
+    name = "old=new"
+
+    def convert(
+        self, value: str | Rename, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Rename:
+        if isinstance(value, tuple):
+            return value
+        old, _, new = value.partition("=")
+        if not old or not new:
+            self.fail(f"{value!r} is not OLD=NEW: the name a stage had, and the one it has now", param, ctx)
+        return old, new
+
+
+rename_option = click.option(
+    "--rename",
+    "renames",
+    type=RenameType(),
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Before it runs, give all that stage OLD held to stage NEW of the file; may be given again.",
+)
+discard_option = click.option(
+    "--discard",
+    "discards",
+    multiple=True,
+    metavar="STAGE",
+    help="Before it runs, write what a stage holds that is not in SPEC any more to a file in the current "
+    "folder, and take it away; may be given again.",
+)
+
+
+async def settle_leftovers(
+    address: str, graph: Graph, renames: Sequence[Rename], discards: Sequence[str]
+) -> None:
+    """
+    Rename and discard what was asked for, and say so.
+
+    Raises:
+        click.UsageError: A name does not fit the file or what was run.
+        PipelineBusyError: Somebody runs the pipeline.
+    """
+    async with connect(address) as client:
+        try:
+            for stage in dict.fromkeys(discards):
+                stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+                file = Path(f"{graph.pipeline}-{stage}-discarded-{stamp}.jsonl")
+                gone = await discard(client, graph, stage, file)
+                kept = f"; {gone.exported:,} records are in {file}" if gone.exported else ""
+                remark(f"{graph.pipeline}: discarded of stage {stage!r}: {gone.held}{kept}")
+            for old, new in renames:
+                done = "takes over" if await rename(client, graph, old, new) else "has taken over already"
+                remark(f"{graph.pipeline}: stage {new!r} {done} all that {old!r} held")
+        except UnknownStageError as exc:
+            raise click.UsageError(str(exc)) from exc
+        except SettleError as exc:
+            if "BUSYKEY" not in exc.reply:
+                raise
+            raise click.UsageError(
+                f"a stage of the new name has been run, too, and holds something of its own: {exc.reply}; "
+                "discard one of the two"
+            ) from exc

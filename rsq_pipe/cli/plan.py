@@ -1,0 +1,164 @@
+"""`rsq-pipe plan`: what a run of a changed file would do to what the last one left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import rich_click as click
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.runtime.change import Plan, StageChange
+from rsq_pipe.runtime.changeover import plan, refusal
+from rsq_pipe.runtime.holding import Holding, look_back
+from rsq_pipe.runtime.moves import Requeue
+from rsq_pipe.server.home import Home
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+WIDE = 160
+"""Columns where there is no terminal."""
+
+
+@click.command("plan")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@redis_option
+@click.option("--show-last", is_flag=True, help="Print the file as it was last run, and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, spec: Path, url: str | None, show_last: bool, as_json: bool) -> None:
+    """
+    Show what a run would do after the file has changed.
+
+    Compares the file with the graph of the last run, which is kept on the server: stages added, removed,
+    renamed (a guess by likeness), moved and changed, and what each still holds. Changes nothing. Exit code 0
+    if `run` would go on, 1 if it would refuse because something would be lost or doubled, 3 if the server is
+    not reachable.
+    """
+    graph = load(spec)
+    if show_last:
+        sys.stdout.write(_last(graph, url))
+        return
+    found, server = _plan(graph, url)
+    options = as_given(ctx)
+    if as_json:
+        sys.stdout.write(json.dumps(_document(graph, found, server, options), indent=2) + "\n")
+    else:
+        console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+        console.print(_drawn(graph, found, server, options), soft_wrap=True)
+    ctx.exit(FAILED if found.stranded else DONE)
+
+
+def _is_unborn(graph: Graph, url: str | None) -> bool:
+    """Whether the pipeline's server was never started; none is, to learn that."""
+    return not url and not graph.redis_url and not Home(graph.root).data.exists()
+
+
+def _plan(graph: Graph, url: str | None) -> tuple[Plan, str]:
+    if _is_unborn(graph, url):
+        return Plan(graph.pipeline, ran=False, kept=False, stages=()), "its embedded server"
+
+    async def look(address: str) -> tuple[Plan, str]:
+        async with connect(address) as client:
+            return await plan(client, graph), client.channel.address
+
+    with server_address(graph, url) as address:
+        return asyncio.run(look(address))
+
+
+def _last(graph: Graph, url: str | None) -> str:
+    async def look(address: str) -> str:
+        async with connect(address) as client:
+            return (await look_back(client, graph.pipeline)).last.text
+
+    text = ""
+    if not _is_unborn(graph, url):
+        with server_address(graph, url) as address:
+            text = asyncio.run(look(address))
+    if not text:
+        raise RsqPipeError(
+            f"the file that pipeline {graph.pipeline!r} was last run from is not kept on that server: it "
+            "never ran there, or an earlier release of rsq-pipe ran it; look into your version control"
+        )
+    return text
+
+
+def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str, object]:
+    """Give the keys of `--json`, which stay as they are from one release to the next."""
+    return {
+        "pipeline": found.pipeline,
+        "server": server,
+        "ran": found.ran,
+        "complete": found.kept,
+        "differs": found.differs,
+        "goes_on": not found.stranded,
+        "stages": [asdict(change) for change in found.stages],
+        "moves": [{"does": type(move).__name__.lower(), **asdict(move)} for move in found.moves],
+        "orphaned_groups": [{"group": group, "stream": stream} for group, stream in found.strangers],
+        "message": printable(refusal(graph, found.stranded, options)) if found.stranded else "",
+    }
+
+
+def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableType:
+    head = Text(printable(f"{found.pipeline} on {server}: {found}"))
+    if not found.ran:
+        return head
+    parts: list[RenderableType] = [head, _table(found)]
+    if not found.kept:
+        parts.append(Text("An earlier release made the last run: what it did is told from what it left."))
+    for move in found.moves:
+        if isinstance(move, Requeue):
+            parts.append(Text(f"What {move.stage} has not done of {move.stream} goes to it before all else."))
+        elif move.heirs:
+            parts.append(Text(f"{' and '.join(move.heirs)} begins in {move.stream} where {move.stage} was."))
+    for group, stream in found.strangers:
+        parts.append(Text(f"Group {group} of {stream} is no stage's, and keeps entries from being trimmed."))
+    if found.stranded:
+        parts.append(Text(printable(refusal(graph, found.stranded, options)), style="bold"))
+    else:
+        parts.append(Text("`rsq-pipe run` goes on with this file."))
+    return Group(*parts)
+
+
+def _table(found: Plan) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("stage", "change"):
+        table.add_column(name, no_wrap=True)
+    for name in ("waiting", "pending", "retry", "dead"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("position", no_wrap=True)
+    for change in found.stages:
+        table.add_row(change.stage, _what(change), *_numbers(change.holds), Text(_position(change.holds)))
+    return table
+
+
+def _what(change: StageChange) -> Text:
+    style = "bold red" if change.stranded else "dim" if change.kind == "same" else ""
+    return Text(f"{change.kind}: {change.what}" if change.what else change.kind, style=style)
+
+
+def _numbers(holds: Holding) -> list[Text]:
+    lag = Text("unknown") if holds.lag is None else _number(holds.lag)
+    return [lag, _number(holds.pending), _number(holds.retry), _number(holds.dead)]
+
+
+def _number(value: int) -> Text:
+    return Text(f"{value:,}", style="" if value else "dim")
+
+
+def _position(holds: Holding) -> str:
+    """Show where a stage stands: in a source's files or a sink's target, else in the streams it reads."""
+    if holds.positions:
+        target, position = next(iter(holds.positions.items()))
+        more = f" and {holds.placed - 1} more" if holds.placed > 1 else ""
+        return printable(f"{target} at {position}{more}")
+    return ", ".join(last for stream, last in holds.last.items() if not stream.endswith(":again"))

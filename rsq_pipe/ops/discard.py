@@ -1,0 +1,184 @@
+"""Discard: takes away what a stage holds that a pipeline has no more, once it is written to a file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from rsq_pipe.errors import UnknownStageError
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.payload import Payloads, as_json
+from rsq_pipe.ops.portrait import portrait
+from rsq_pipe.runtime.holding import Holding, look_back
+from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
+from rsq_pipe.runtime.last_run import positions
+from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams import moving
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import RawEntry, range_reply
+
+PAGE = 100
+"""Entries read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """
+    Say what was taken away.
+
+    Args:
+        stage: The stage.
+        held: What it held.
+        exported: How many records were written to the file; there is no file if there were none.
+        file: The file.
+    """
+
+    stage: str
+    held: Holding
+    exported: int
+    file: Path
+
+
+async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) -> Discarded:
+    """
+    Write what a stage holds to a file, then take it away: waiting and pending entries, retries, dead letters.
+
+    Counters and positions go too. What it wrote for other stages stays theirs.
+
+    Args:
+        client: The server.
+        graph: The file, which has no such stage.
+        stage: The stage's name.
+        file: A new file of JSON lines; it has that name once it is whole.
+
+    Raises:
+        UnknownStageError: The file still has the stage.
+        PipelineBusyError: Somebody runs the pipeline.
+        OSError: The file cannot be written; nothing was taken away.
+
+    Cancellation: nothing or all of it is taken away; calling again is safe.
+    Redis: XPENDING, XRANGE and ZRANGE, page by page, then empty.lua.
+    """
+    if stage in [own.name for own in graph.stages]:
+        what = f"the file still has the stage {stage!r}; --discard is for one that it has no more"
+        raise UnknownStageError(what, stage=stage)
+    await Presence(client, graph.pipeline).refuse_others()
+    past = await look_back(client, graph.pipeline)
+    leaving = _Leaving(client, graph, stage)
+    for name, stream in past.readings:
+        if name == stage:
+            leaving.ends[stream] = await leaving.newest(stream)
+    exported = await _export(leaving, file)
+    placed = positions(past.fields, stage)
+    targets = ("source", *(field.split(":", 2)[2] for field in placed))
+    leases = [f"{leaving.prefix}:lease:{target}{what}" for target in targets for what in ("", ":epoch")]
+    again = f"{leaving.prefix}:again"
+    counters = [f"{stage}:{what}" for what in (*COUNTED, "replayed", "purged")]
+    await moving.empty(
+        *(client, Keyspace(graph.pipeline).meta, stage),
+        streams=[(stream, end) for stream, end in leaving.ends.items() if stream != again],
+        keys=[again, *(f"{leaving.prefix}:{own}" for own in ("retry", "dlq")), *leases],
+        fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", *counters],
+    )
+    return Discarded(stage, past.holdings.get(stage, Holding()), exported, file)
+
+
+async def _export(leaving: _Leaving, file: Path) -> int:
+    """Write every record, to a file that has its name only once it is whole and on the disk."""
+    part, count = file.with_name(f".{file.name}.part"), 0
+    try:
+        with part.open("xb") as out:
+            async for line in leaving.lines():
+                out.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+                count += 1
+            out.flush()
+            os.fsync(out.fileno())
+        if count:
+            part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+class _Leaving:
+    """Read what one stage holds."""
+
+    def __init__(self, client: StreamClient, graph: Graph, stage: str) -> None:
+        self._client = client
+        self._stage = stage
+        self._payloads = Payloads(graph.serializer)
+        self.prefix = f"{{{graph.pipeline}}}:{stage}"
+        self.ends: dict[str, str] = {}
+        """Stream -> the last id that goes; what is written to a stream from outside meanwhile is not read."""
+
+    async def newest(self, stream: str) -> str:
+        found = await self._client.channel.execute("XREVRANGE", stream, "+", "-", "COUNT", 1, key=stream)
+        return found[0][0].decode() if found else "0-0"
+
+    async def lines(self) -> AsyncIterator[dict[str, Any]]:
+        """Describe each record: where it stood, its headers, and the record, or bytes in base64."""
+        for stream, end in self.ends.items():
+            async for entry in self._pending(stream):
+                yield self._line("pending", entry)
+            async for entry in self._undelivered(stream, end):
+                yield self._line("waiting", entry)
+        async for entry in self._retries():
+            yield self._line("retry", entry)
+        dlq = f"{self.prefix}:dlq"
+        async for entry in self._range(dlq, "-", "+"):
+            yield {"where": "dead", **portrait(DeadLetter(self._stage, entry), self._payloads)}
+
+    async def _pending(self, stream: str) -> AsyncIterator[RawEntry]:
+        start = "-"
+        groups = [info.name for info in await self._client.group_info(stream)]
+        while self._stage in groups:
+            page = await self._client.pending_range(stream, self._stage, start, count=PAGE)
+            for message in page:
+                async for entry in self._range(stream, message.id, message.id):
+                    yield entry
+            if len(page) < PAGE:
+                return
+            start = f"({page[-1].id}"
+
+    async def _undelivered(self, stream: str, end: str) -> AsyncIterator[RawEntry]:
+        for info in await self._client.group_info(stream):
+            if info.name == self._stage:
+                async for entry in self._range(stream, f"({info.last_delivered_id}", end):
+                    yield entry
+
+    async def _range(self, stream: str, start: str, end: str) -> AsyncIterator[RawEntry]:
+        while True:
+            reply = await self._client.channel.execute(
+                "XRANGE", stream, start, end, "COUNT", PAGE, key=stream
+            )
+            entries = list(range_reply(stream, reply))
+            for entry in entries:
+                yield entry
+            if len(reply) < PAGE:
+                return
+            start = f"({entries[-1].id}"
+
+    async def _retries(self) -> AsyncIterator[RawEntry]:
+        key, at = f"{self.prefix}:retry", 0
+        while members := await self._client.channel.execute("ZRANGE", key, at, at + PAGE - 1, key=key):
+            for member in members:
+                _, *fields = msgpack.unpackb(member, raw=True)
+                yield RawEntry(key, "", fields)
+            at += PAGE
+
+    def _line(self, where: str, entry: RawEntry) -> dict[str, Any]:
+        headers: Mapping[str, str] = entry.headers
+        found: dict[str, Any] = {"where": where, "stage": self._stage, "stream": entry.stream, "id": entry.id}
+        found["headers"] = dict(headers)
+        record = as_json(self._payloads.decode(entry.data))
+        if record is None:
+            return found | {"raw": base64.b64encode(entry.data).decode()}
+        return found | {"payload": record}

@@ -1,0 +1,122 @@
+"""Rename: gives a stage of a pipeline another name, and everything it has on the server with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from rsq_pipe.errors import UnknownStageError
+from rsq_pipe.runtime.holding import Past, look_back
+from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
+from rsq_pipe.runtime.last_run import GRAPH, LastRun, known, marks, positions
+from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams import moving
+from rsq_pipe.streams.client import StreamClient
+
+_OWN = ("retry", "again", "dlq")
+_TAKEN = ("group", "position", "left", "replace")  # the fields that begin so are of no stage of that name
+
+
+async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool:
+    """
+    Give a stage its new name: places in streams, what is pending, retries, dead letters, counters, positions.
+
+    Args:
+        client: The server.
+        graph: The file, which has the new name and not the old one.
+        old, new: The names.
+
+    Returns:
+        False where the stage has its new name already.
+
+    Raises:
+        UnknownStageError: No run had a stage of the old name, or the names do not fit the file.
+        PipelineBusyError: Somebody runs the pipeline.
+        SettleError: A stage of the new name has left something; nothing was done.
+
+    Delivery: all of it is under the one name or under the other.
+    Cancellation: done or not; calling again is safe.
+    Redis: rename.lua.
+    """
+    _check_names(graph, old, new)
+    await Presence(client, graph.pipeline).refuse_others()
+    past = await look_back(client, graph.pipeline)
+    names = known(past.fields)
+    if old not in names:
+        if new in names:
+            return False
+        raise UnknownStageError(
+            f"pipeline {graph.pipeline!r} never ran with a stage {old!r}; {suggest(old, names)}", stage=old
+        )
+    prefix = f"{{{graph.pipeline}}}:"
+    keys = dict(_keys(past, prefix, old, new))
+    streams = [keys.get(stream, stream) for name, stream in marks(past.fields) if name == old]
+    await moving.rename(
+        *(client, Keyspace(graph.pipeline).meta, old, new),
+        keys=list(keys.items()),
+        streams=streams,
+        fields=list(_fields(past, keys, old, new)),
+        graph=(GRAPH, _renamed(past.last, keys, old, new).dump() if past.kept else b""),
+    )
+    return True
+
+
+def _check_names(graph: Graph, old: str, new: str) -> None:
+    there = [stage.name for stage in graph.stages]
+    if old in there:
+        raise UnknownStageError(
+            f"the file still has the stage {old!r}; --rename {old}={new} is for one that it has no more",
+            stage=old,
+        )
+    if new not in there:
+        raise UnknownStageError(
+            f"pipeline {graph.pipeline!r} has no stage {new!r}; {suggest(new, there)}", stage=new
+        )
+
+
+def _keys(past: Past, prefix: str, old: str, new: str) -> Iterator[tuple[str, str]]:
+    """Pair each key of a stage with the one it gets."""
+    for own in _OWN:
+        yield f"{prefix}{old}:{own}", f"{prefix}{new}:{own}"
+    streams = {stream for _, stream in marks(past.fields)}
+    if old in past.last.names:
+        streams |= set(past.last.stage(old).writes.values())
+    for stream in sorted({f"{prefix}{old}", *streams}):
+        if stream == f"{prefix}{old}" or stream.startswith(f"{prefix}{old}."):
+            yield stream, f"{prefix}{new}{stream.removeprefix(prefix + old)}"
+    for field in ("source", *(name.split(":", 2)[2] for name in positions(past.fields, old))):
+        for key in (f"lease:{field}", f"lease:{field}:epoch"):
+            yield f"{prefix}{old}:{key}", f"{prefix}{new}:{key}"
+
+
+def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator[tuple[str, str]]:
+    """Pair each field of the pipeline's hash that names the stage or its streams with the one it gets."""
+    counters = {f"{old}:{what}" for what in (*COUNTED, "replayed", "purged")}
+    for field in past.fields:
+        kind, _, rest = field.partition(":")
+        if kind in ("group", "left") and rest.count(":"):
+            name, _, stream = rest.partition(":")
+            moved = f"{kind}:{new if name == old else name}:{keys.get(stream, stream)}"
+            if moved != field:
+                yield field, moved
+        elif kind == "position" and rest.startswith(f"{old}:"):
+            yield field, f"position:{new}{rest.removeprefix(old)}"
+        elif field == f"replace:{old}":
+            yield field, f"replace:{new}"
+        elif field in counters or (kind == old and old not in _TAKEN):
+            yield field, f"{new}:{rest}"
+
+
+def _renamed(last: LastRun, keys: Mapping[str, str], old: str, new: str) -> LastRun:
+    stages = (
+        replace(
+            stage,
+            name=new if stage.name == old else stage.name,
+            reads=tuple(keys.get(key, key) for key in stage.reads),
+            writes={port: keys.get(key, key) for port, key in stage.writes.items()},
+        )
+        for stage in last.stages
+    )
+    return LastRun(tuple(stages), last.text)

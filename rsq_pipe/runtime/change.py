@@ -1,0 +1,172 @@
+"""Change: how a pipeline's file differs from the one that ran last, and what becomes of what that left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rsq_pipe.runtime.holding import Holding, Past
+from rsq_pipe.runtime.last_run import LastRun, LastStage
+from rsq_pipe.runtime.likeness import likely_renames
+from rsq_pipe.runtime.moves import Move, moves
+
+Kind = Literal["added", "removed", "renamed", "moved", "changed", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """
+    Describe what became of one stage.
+
+    Args:
+        stage: Its name; where it is gone, the one it had.
+        kind: `renamed` is a guess by likeness; whether it is right, only the user knows.
+        what: What is different, in words.
+        holds: What it holds.
+        heir: The stage of the file that looks like it, where it was renamed.
+        stranded: What would be lost or doubled if the file were run as it is; empty if nothing.
+    """
+
+    stage: str
+    kind: Kind
+    what: str = ""
+    holds: Holding = field(default_factory=Holding)
+    heir: str = ""
+    stranded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    Say what a run of a file would do to what the last one left.
+
+    Args:
+        pipeline: Its name.
+        ran: Whether it ever ran on the server.
+        kept: Whether the graph of the last run is known in full.
+        stages: The stages of the file in its order, then those that are gone.
+        moves: What a run does before it reads.
+        strangers: Groups no stage reads through, on the pipeline's own streams, as (group, stream).
+    """
+
+    pipeline: str
+    ran: bool
+    kept: bool
+    stages: tuple[StageChange, ...]
+    moves: tuple[Move, ...] = ()
+    strangers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stranded(self) -> tuple[StageChange, ...]:
+        """The stages for which a run asks what is to be done."""
+        return tuple(change for change in self.stages if change.stranded)
+
+    @property
+    def gone(self) -> tuple[StageChange, ...]:
+        """The stages that are not in the file."""
+        return tuple(change for change in self.stages if change.kind in ("removed", "renamed"))
+
+    @property
+    def differs(self) -> bool:
+        """Whether the file does anything else than the one that ran last."""
+        return self.ran and any(change.kind != "same" for change in self.stages)
+
+    def __str__(self) -> str:
+        if not self.differs:
+            return "the file is the one that ran last" if self.ran else "never ran"
+        counts = {
+            kind: sum(change.kind == kind for change in self.stages)
+            for kind in ("added", "removed", "renamed", "moved", "changed")
+        }
+        return ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
+
+
+def compare(pipeline: str, past: Past, now: LastRun) -> Plan:
+    """Compare what was run with what is to be run."""
+    if not past.ran:
+        added_all = tuple(StageChange(stage.name, "added") for stage in now.stages)
+        return Plan(pipeline, ran=False, kept=False, stages=added_all)
+    gone = [name for name in past.last.names if name not in now.names]
+    # One that an earlier change left behind counts for as long as it holds something.
+    gone += [
+        name
+        for name, holding in past.holdings.items()
+        if name not in now.names and name not in gone and not holding.is_empty
+    ]
+    added = [stage for stage in now.stages if stage.name not in past.last.names]
+    left = [past.last.stage(name) for name in gone if name in past.last.names]
+    renames = likely_renames(past.last, now, left, added)
+    return Plan(
+        pipeline,
+        ran=True,
+        kept=past.kept,
+        stages=(
+            *(_here(stage, past, renames) for stage in now.stages),
+            *(_gone(name, past, renames, added) for name in gone),
+        ),
+        moves=moves(pipeline, past, now),
+        strangers=tuple((group, stream) for group, stream in past.strangers if group not in now.names),
+    )
+
+
+def _here(stage: LastStage, past: Past, renames: Mapping[str, str]) -> StageChange:
+    holds = past.holdings.get(stage.name, Holding())
+    if stage.name not in past.last.names:
+        return StageChange(stage.name, "added", holds=holds)
+    before = past.last.stage(stage.name)
+    reads = tuple(_renamed(key, past.last, renames) for key in before.reads)
+    if set(reads) != set(stage.reads):
+        what = f"reads {_spelt(stage.reads)} instead of {_spelt(reads)}"
+        return StageChange(stage.name, "moved", what, holds)
+    if not before.verb or not past.kept:
+        return StageChange(stage.name, "same", holds=holds)
+    changed = [
+        key
+        for key in {**before.digests, **stage.digests}
+        if before.digests.get(key) != stage.digests.get(key)
+    ]
+    return StageChange(stage.name, "changed" if changed else "same", ", ".join(changed), holds)
+
+
+def _gone(name: str, past: Past, renames: Mapping[str, str], added: Sequence[LastStage]) -> StageChange:
+    holds = past.holdings.get(name, Holding())
+    heir = renames.get(name, "")
+    kind: Kind = "renamed" if heir else "removed"
+    what = f"looks like {heir!r}" if heir else ""
+    if not holds.is_empty:
+        return StageChange(name, kind, what, holds, heir, f"holds {holds}")
+    if name in past.last.names and holds.placed and (twin := _twin(past.last.stage(name), past, added)):
+        before = past.last.stage(name)
+        where = before.target or "files"
+        why = (
+            f"has read {where}, and {twin!r} would read them from their beginning"
+            if before.verb == "source"
+            else f"has written {where}, and {twin!r} does not know how far"
+        )
+        return StageChange(name, kind, what, holds, heir or twin, why)
+    return StageChange(name, kind, what, holds, heir)
+
+
+def _twin(before: LastStage, past: Past, added: Sequence[LastStage]) -> str:
+    """Name the new stage that reads or writes what one that is gone did; where no graph is kept, may read."""
+    for stage in added:
+        if before.target and stage.target == before.target:
+            return stage.name
+        if not past.kept and before.verb == stage.verb == "source":
+            return stage.name
+    return ""
+
+
+def _renamed(key: str, before: LastRun, renames: Mapping[str, str]) -> str:
+    """Spell a stream as its writer would call it under its likely new name."""
+    for stage in before.stages:
+        heir = renames.get(stage.name)
+        if heir and key in stage.writes.values():
+            head, _, tail = key.partition("}:")
+            return f"{head}}}:{heir}{tail.removeprefix(stage.name)}" if tail else key
+    return key
+
+
+def _spelt(keys: Sequence[str]) -> str:
+    return " and ".join(key.partition("}:")[2] or key for key in keys) or "nothing"

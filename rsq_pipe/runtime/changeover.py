@@ -1,0 +1,110 @@
+"""Changeover: takes over what the last run of a pipeline left, or refuses where that strands something."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
+from rsq_pipe.runtime.change import Plan, StageChange, compare
+from rsq_pipe.runtime.holding import look_back
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.last_run import describe
+from rsq_pipe.runtime.moves import Requeue
+from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.moving import hand_over, requeue
+
+log = structlog.get_logger("rsq_pipe")
+
+
+async def plan(client: StreamClient, graph: Graph) -> Plan:
+    """See what a run would do to what the last one left; nothing is changed."""
+    return compare(graph.pipeline, await look_back(client, graph.pipeline), describe(graph))
+
+
+async def change_over(client: StreamClient, graph: Graph, presence: Presence) -> None:
+    """
+    Let a pipeline go on with its file as it is now.
+
+    Raises:
+        PipelineChangedError: Something would be stranded; nothing was changed.
+        PipelineBusyError: Places in streams have to be moved, and another file's run is up.
+
+    Delivery: what a stage has not done is done by whoever reads in its place, once.
+    Cancellation: between two moves; the next run goes on.
+    Redis: HKEYS and a MULTI to look; then hand_over.lua, requeue.lua.
+    """
+    found = await plan(client, graph)
+    if found.stranded:
+        raise PipelineChangedError(
+            partial(refusal, graph, found.stranded), stages=[change.stage for change in found.stranded]
+        )
+    if found.moves:
+        await _refuse_others(presence, found)
+    keys = Keyspace(graph.pipeline)
+    for move in found.moves:
+        if isinstance(move, Requeue):
+            await _requeue(client, graph, move)
+        elif not await hand_over(client, move.stream, keys.meta, move.stage, move.heirs):
+            # Somebody outside has written in between: look again, and ask.
+            await change_over(client, graph, presence)
+            return
+    if found.differs:
+        log.info("the pipeline's file has changed since it was last run", changes=str(found))
+
+
+async def _refuse_others(presence: Presence, found: Plan) -> None:
+    others = await presence.others_of_another_file()
+    if others:
+        raise PipelineBusyError(
+            f"pipeline {found.pipeline!r} is being run from another file by {', '.join(others)}; stop that "
+            f"first: this one reads elsewhere ({found})",
+            runs=others,
+        )
+
+
+async def _requeue(client: StreamClient, graph: Graph, move: Requeue) -> None:
+    stage = graph.stage(move.stage)
+    moved = await requeue(client, move.stream, move.stage, Keyspace(graph.pipeline).again(stage))
+    log.info(
+        "a stage reads another stream than before; what it had not done of the old one goes to it first",
+        pipeline=graph.pipeline,
+        stage=move.stage,
+        stream=move.stream,
+        entries=moved,
+    )
+
+
+def refusal(graph: Graph, stranded: Sequence[StageChange], options: str = "") -> str:
+    """
+    Say why a file is not run, and what can be done, as commands that work when they are pasted.
+
+    Args:
+        graph: The file.
+        stranded: What would be lost or doubled.
+        options: What the commands need beside the file, ` --redis URL` say.
+    """
+    spec = f"{shlex.quote(str(graph.path))}{options}"
+    old = shlex.quote(str(graph.path.with_suffix(".last.yaml")))
+    lines = [f"{graph.path}: this file does not have stages that an earlier run of it left something in:"]
+    lines += [f"  stage {change.stage!r} {change.stranded}" for change in stranded]
+    lines += ["Nothing was run. Choose one of:"]
+    if any(not change.holds.is_empty for change in stranded):
+        lines += [
+            "- finish with the file as it was last run, then run this one:",
+            f"    rsq-pipe plan {spec} --show-last > {old} && rsq-pipe run {old}{options}",
+        ]
+    renames = [f"{change.stage}={change.heir or 'NEW'}" for change in stranded]
+    guess = "" if all(change.heir for change in stranded) else " (put the new name for NEW)"
+    lines += [
+        f"- the same stage under a new name, which takes over all it holds{guess}:",
+        f"    rsq-pipe run {spec} {' '.join(f'--rename {rename}' for rename in renames)}",
+        "- give it up; what it holds is exported to a file first:",
+        f"    rsq-pipe run {spec} {' '.join(f'--discard {change.stage}' for change in stranded)}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,178 @@
+"""Holding: what the stages a pipeline ever had still hold, whatever its file says now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.last_run import GRAPH, LastRun, known, marks, parse, positions, recall
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.snapshot import Snapshot, take
+
+SHOWN_POSITIONS = 5
+"""Positions of one stage that are read to be shown; of all it is known that they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """
+    Describe one stage's place in one stream.
+
+    Args:
+        stage, stream: Whose, and where.
+        lag: Entries not delivered yet; None where the server cannot tell how many.
+        pending: Entries delivered and not settled.
+        last: The id of the last entry delivered; empty where the group is gone.
+    """
+
+    stage: str
+    stream: str
+    lag: int | None = 0
+    pending: int = 0
+    last: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything of it is not done."""
+        return self.lag != 0 or self.pending > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """
+    Say what one stage holds.
+
+    Args:
+        lag: Entries not delivered to it; None where the server cannot tell how many.
+        pending: Entries delivered and not settled.
+        retry: Records waiting for their next attempt.
+        dead: Dead letters.
+        positions: Shard or target -> position, some of them.
+        placed: How many positions there are.
+        last: Stream -> the id of the last entry delivered.
+    """
+
+    lag: int | None = 0
+    pending: int = 0
+    retry: int = 0
+    dead: int = 0
+    positions: Mapping[str, str] = field(default_factory=dict)
+    placed: int = 0
+    last: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no record; a position is none."""
+        return self.lag == 0 and not (self.pending or self.retry or self.dead)
+
+    def __str__(self) -> str:
+        return ", ".join(self._words()) or "nothing"
+
+    def _words(self) -> Iterator[str]:
+        if self.lag is None:
+            yield "records that wait"
+        elif self.lag:
+            yield f"{self.lag:,} waiting"
+        if self.pending:
+            yield f"{self.pending:,} pending"
+        if self.retry:
+            yield f"{self.retry:,} to be retried"
+        if self.dead:
+            yield f"{self.dead:,} dead letter{'' if self.dead == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """
+    Describe what runs of a pipeline left on a server.
+
+    Args:
+        ran: Whether there was any.
+        last: The graph of the last.
+        kept: Whether that graph is kept; else it is what could be told without it.
+        readings: Every group they made, by stage and stream.
+        holdings: By stage, for all that ever were.
+        fields: Names of the fields of the pipeline's hash.
+        strangers: Groups nobody of the pipeline made, on streams of its own, as (group, stream).
+    """
+
+    ran: bool
+    last: LastRun
+    kept: bool
+    readings: Mapping[tuple[str, str], Reading]
+    holdings: Mapping[str, Holding]
+    fields: frozenset[str] = frozenset()
+    strangers: tuple[tuple[str, str], ...] = ()
+
+
+async def look_back(client: StreamClient, pipeline: str) -> Past:
+    """
+    See what runs of a pipeline left, without its file.
+
+    Raises:
+        ServerUnavailableError: The server cannot be reached.
+
+    Redis: HKEYS, then MULTI as the runner's survey; nothing is written.
+    """
+    keys = Keyspace(pipeline)
+    fields = frozenset(
+        field.decode() for field in await client.channel.execute("HKEYS", keys.meta, key=keys.meta)
+    )
+    made, names = marks(fields), known(fields)
+    shown = [found for name in names for found in positions(fields, name)[:SHOWN_POSITIONS]]
+    shot = await take(
+        client,
+        streams=sorted({stream for _, stream in made}),
+        sets=[f"{{{pipeline}}}:{name}:retry" for name in names],
+        lengths=[f"{{{pipeline}}}:{name}:dlq" for name in names],
+        table=keys.meta,
+        fields=[GRAPH, "spec", *shown],
+    )
+    graph = parse(shot.table.get(GRAPH))
+    readings = {(name, stream): _reading(shot, name, stream) for name, stream in made}
+    return Past(
+        ran="spec" in shot.table,
+        last=graph or recall(pipeline, fields),
+        kept=graph is not None,
+        readings=readings,
+        holdings={name: _holding(pipeline, name, shot, readings, fields) for name in names},
+        fields=fields,
+        strangers=tuple(
+            (group, stream)
+            for stream, groups in sorted(shot.groups.items())
+            for group in groups
+            if (group, stream) not in readings and stream.startswith(f"{{{pipeline}}}:")
+        ),
+    )
+
+
+def _reading(shot: Snapshot, name: str, stream: str) -> Reading:
+    info = shot.groups[stream].get(name)
+    if info is None:
+        return Reading(name, stream)
+    lag = info.lag if shot.undelivered(stream, name) else 0
+    return Reading(name, stream, lag, info.pending, info.last_delivered_id)
+
+
+def _holding(
+    pipeline: str,
+    name: str,
+    shot: Snapshot,
+    readings: Mapping[tuple[str, str], Reading],
+    fields: frozenset[str],
+) -> Holding:
+    own = [reading for (stage, _), reading in readings.items() if stage == name]
+    lags = [reading.lag for reading in own]
+    placed = positions(fields, name)
+    return Holding(
+        lag=None if None in lags else sum(lag or 0 for lag in lags),
+        pending=sum(reading.pending for reading in own),
+        retry=shot.sets[f"{{{pipeline}}}:{name}:retry"],
+        dead=shot.lengths[f"{{{pipeline}}}:{name}:dlq"],
+        positions={
+            field.split(":", 2)[2]: shot.table[field] for field in placed if shot.table.get(field) is not None
+        },
+        placed=len(placed),
+        last={reading.stream: reading.last for reading in own if reading.last},
+    )

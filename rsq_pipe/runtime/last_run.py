@@ -1,0 +1,165 @@
+"""LastRun: the graph a pipeline was last run with, as it is kept in Redis, and what is told without it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+
+GRAPH = "graph"
+"""The field of the pipeline's hash that holds the graph."""
+
+_COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")
+
+
+@dataclass(frozen=True, slots=True)
+class LastStage:
+    """
+    Describe one stage as it was run.
+
+    Args:
+        name: Its name.
+        verb: What it did; empty where that is not known.
+        reads: The keys of its inputs, its own `again` stream left out.
+        writes: Port -> key; its dead letters are left out.
+        target: A source's or sink's connector and paths; empty for all others.
+        digests: Setting -> what tells whether it changed.
+    """
+
+    name: str
+    verb: str = ""
+    reads: tuple[str, ...] = ()
+    writes: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """
+    Describe a pipeline as it was run.
+
+    Args:
+        stages: In its order.
+        text: Its file; empty where that is not known.
+    """
+
+    stages: tuple[LastStage, ...] = ()
+    text: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name its stages."""
+        return tuple(stage.name for stage in self.stages)
+
+    def stage(self, name: str) -> LastStage:
+        """Find a stage by name; KeyError if there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def dump(self) -> bytes:
+        """Write it as it is kept."""
+        return msgspec.json.encode(self)
+
+
+_decoder: msgspec.json.Decoder[LastRun] = msgspec.json.Decoder(LastRun)
+
+
+def describe(graph: Graph) -> LastRun:
+    """Describe a graph as it is kept once it is run."""
+    keys = Keyspace(graph.pipeline)
+    stages = (
+        LastStage(
+            stage.name,
+            stage.verb,
+            tuple(keys.stream(ref) for ref in stage.inputs),
+            {port: keys.stream(ref) for port, ref in stage.outputs.items()},
+            _target(stage),
+            stage.digests,
+        )
+        for stage in graph.stages
+    )
+    return LastRun(tuple(stages), graph.text)
+
+
+def parse(raw: str | None) -> LastRun | None:
+    """Read what `dump` wrote; None where there is nothing, or another release wrote it in another way."""
+    if raw is None:
+        return None
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def recall(pipeline: str, fields: Collection[str]) -> LastRun:
+    """
+    Tell from the fields of a pipeline's hash which stages it had, where no graph is kept.
+
+    Marks name what each stage read, counters name those that read nothing, which are sources.
+    """
+    reads: dict[str, list[str]] = {}
+    for name in _counted(fields):
+        reads.setdefault(name, [])
+    for name, stream in marks(fields):
+        inputs = reads.setdefault(name, [])
+        if stream != f"{{{pipeline}}}:{name}:again":
+            inputs.append(stream)
+    streams = sorted({stream for inputs in reads.values() for stream in inputs})
+    stages = (
+        LastStage(
+            name,
+            "" if reads[name] else "source",
+            tuple(reads[name]),
+            {
+                port: stream
+                for stream in streams
+                if (port := _port(stream, f"{{{pipeline}}}:{name}")) is not None
+            },
+        )
+        for name in sorted(reads)
+    )
+    return LastRun(tuple(stages))
+
+
+def marks(fields: Collection[str]) -> list[tuple[str, str]]:
+    """List the groups that runs made, as (stage, stream)."""
+    found = (field.split(":", 2) for field in fields if field.startswith("group:"))
+    return sorted((parts[1], parts[2]) for parts in found if len(parts) == 3)
+
+
+def known(fields: Collection[str]) -> list[str]:
+    """Name every stage that left a counter or a mark."""
+    return sorted({*_counted(fields), *(name for name, _ in marks(fields))})
+
+
+def positions(fields: Collection[str], name: str) -> list[str]:
+    """Name the fields that hold a source's or sink's positions."""
+    return sorted(field for field in fields if field.startswith(f"position:{name}:"))
+
+
+def _port(stream: str, output: str) -> str | None:
+    """Tell which port of a stage a stream is; None if it is none of it."""
+    if stream == output:
+        return ""
+    return stream.removeprefix(f"{output}.") if stream.startswith(f"{output}.") else None
+
+
+def _counted(fields: Collection[str]) -> list[str]:
+    return [match[1] for field in fields if (match := _COUNTER.fullmatch(field))]
+
+
+def _target(stage: Stage) -> str:
+    ref: Any = stage.options
+    if not isinstance(ref, ConnectorRef):
+        return ""
+    paths = getattr(ref.options, "path", ())
+    return " ".join([ref.type, *([paths] if isinstance(paths, str) else sorted(paths))])

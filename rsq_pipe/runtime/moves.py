@@ -1,0 +1,99 @@
+"""Moves: what a run does to what the last one left, so that nothing is lost and nothing comes twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rsq_pipe.runtime.holding import Past
+from rsq_pipe.runtime.last_run import LastRun
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """
+    Put what a stage has not done of a stream it no longer reads into its own `again` stream.
+
+    Args:
+        stage, stream: Whose, and of which.
+    """
+
+    stage: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """
+    Let the new readers of a stream begin where an old one was, pending entries included, and end its group.
+
+    Args:
+        stage, stream: The one that reads the stream no more.
+        heirs: Who reads it now; none if nobody new does.
+    """
+
+    stage: str
+    stream: str
+    heirs: tuple[str, ...]
+
+
+Move: TypeAlias = Requeue | HandOver
+
+
+def moves(pipeline: str, past: Past, now: LastRun) -> tuple[Move, ...]:
+    """
+    Find the moves that a run of another graph needs; what is stranded has none.
+
+    A stage that reads a stream no more leaves a place in it. A new reader that began anywhere else would read
+    again what was done, or miss what was not.
+    """
+    readers = _readers(pipeline, now)
+    lost: dict[str, list[str]] = defaultdict(list)
+    for stage, stream in sorted(past.readings):
+        if stage not in readers.get(stream, ()):
+            lost[stream].append(stage)
+    found: list[Move] = []
+    for stream, stages in lost.items():
+        heirs = tuple(name for name in readers.get(stream, ()) if (name, stream) not in past.readings)
+        for stage in stages:
+            found += _leave(stage, stream, heirs, past=past, now=now, alone=len(stages) == 1)
+    return tuple(found)
+
+
+def _leave(
+    stage: str, stream: str, heirs: tuple[str, ...], *, past: Past, now: LastRun, alone: bool
+) -> list[Move]:
+    over = HandOver(stage, stream, heirs)
+    if not past.readings[stage, stream].holds:
+        # The `again` stream of a stage that is gone goes with the rest of it.
+        return [over]
+    if stage not in now.names:
+        return []  # stranded: the user decides
+    if alone and any(stage in _below(now, heir) for heir in heirs):
+        return [over]  # a stage was put in between: what waited goes through it
+    return [Requeue(stage, stream), over]
+
+
+def _readers(pipeline: str, now: LastRun) -> Mapping[str, list[str]]:
+    readers: dict[str, list[str]] = defaultdict(list)
+    for stage in now.stages:
+        for key in stage.reads:
+            readers[key].append(stage.name)
+        if stage.verb != "source":
+            readers[f"{{{pipeline}}}:{stage.name}:again"].append(stage.name)
+    return readers
+
+
+def _below(now: LastRun, name: str) -> set[str]:
+    """Name all stages that what a stage writes can reach."""
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        written = set(now.stage(todo.pop()).writes.values())
+        for stage in now.stages:
+            if stage.name not in found and written & set(stage.reads):
+                found.add(stage.name)
+                todo.append(stage.name)
+    return found

@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- Let other groups of a stream begin where one is, pending entries included, and end that one.
+--
+-- KEYS  stream, hash with the marks of groups
+-- ARGV  group, heir...
+--
+-- Returns 1; 0 where the group was gone already; -1, having done nothing, where it holds something and there is
+-- no heir.
+--#include place.lua
+
+local stream, marks, name = KEYS[1], KEYS[2], ARGV[1]
+local from = place(stream, name)
+if from and #ARGV == 1 and (from['pending'] > 0 or undelivered(stream, from)) then
+  return -1
+end
+if from then
+  for i = 2, #ARGV do
+    if not place(stream, ARGV[i]) then
+      inherit(stream, from, ARGV[i])
+    end
+    redis.call('HSET', marks, 'group:' .. ARGV[i] .. ':' .. stream, '1')
+  end
+  if #ARGV == 1 then
+    -- A stage that comes back must not do again what it did.
+    redis.call('HSET', marks, 'left:' .. name .. ':' .. stream, from['last-delivered-id'])
+  end
+  redis.call('XGROUP', 'DESTROY', stream, name)
+end
+redis.call('HDEL', marks, 'group:' .. name .. ':' .. stream)
+return from and 1 or 0

@@ -1,0 +1,176 @@
+"""After a change of its file, a pipeline says what would be lost; each way it offers works as pasted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.command_line import COMMAND, rsq_pipe, start
+from tests.support.project import Project
+from tests.support.server import StreamServer, binaries
+from tests.support.signals import eventually
+
+STAGES = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    slow: {call: "handlers:slow"}
+    add: {map: {k: "n + 1"}}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
+"""
+RENAMED = STAGES.replace("slow:", "sluggish:", 1)
+COUNT = 400
+
+
+@pytest.fixture
+def valkey() -> Iterator[StreamServer]:
+    with StreamServer(binaries()["valkey"]) as server:
+        yield server
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.records(range(COUNT))
+    project.handlers("""
+        import time
+
+        def slow(record):
+            time.sleep(0.005)
+            if record["n"] == 3:
+                raise ValueError("three")
+            return record
+    """)
+    return project
+
+
+def interrupt(project: Project, *options: str) -> None:
+    """Run the pipeline, and stop it once some records are through and most are not."""
+    project.spec(STAGES)
+    process = start("run", project.path, *options, cwd=project.root)
+    eventually(lambda: len(project.lines_so_far()) > 60, timeout=30, what="some records are through")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+def offered(message: str, word: str) -> str:
+    """Take the command out of a message that has a word in it."""
+    (line,) = [line for line in message.splitlines() if line.startswith("    rsq-pipe") and word in line]
+    return line.strip()
+
+
+def paste(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a shell does that has `rsq-pipe` on its path."""
+    path = f"{COMMAND.parent}:/usr/bin:/bin"
+    return subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=cwd,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_renamed_stage_is_refused_and_the_offered_rename_loses_and_doubles_nothing(
+    project: Project, valkey: StreamServer
+) -> None:
+    interrupt(project, "--redis", valkey.url)
+    project.spec(RENAMED)
+
+    refused = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    assert refused.returncode == 2
+    assert "stage 'slow' holds" in refused.stderr
+    renamed = paste(offered(refused.stderr, "--rename"), project.root)
+
+    assert renamed.returncode in (0, 4), renamed.stderr
+    assert project.numbers("out/all.jsonl") == [n for n in range(COUNT) if n != 3]
+    listed = rsq_pipe("dlq", "list", project.path, "--redis", valkey.url, cwd=project.root)
+    assert "sluggish" in listed.stdout
+
+
+def test_on_the_embedded_server_the_old_file_finishes_what_it_began(project: Project) -> None:
+    interrupt(project)
+    project.spec(RENAMED)
+
+    refused = rsq_pipe("run", project.path, cwd=project.root)
+    finished = paste(offered(refused.stderr, "--show-last"), project.root)
+    purged = rsq_pipe("dlq", "purge", "--yes", project.path.with_suffix(".last.yaml"), cwd=project.root)
+    project.records(range(COUNT, COUNT + 10))
+    again = rsq_pipe("run", project.path, cwd=project.root)
+
+    assert refused.returncode == 2
+    assert finished.returncode in (0, 4), finished.stderr
+    assert purged.returncode == 0
+    assert again.returncode == 0, again.stderr
+    assert project.numbers("out/all.jsonl") == [n for n in range(COUNT + 10) if n != 3]
+
+
+def test_what_is_discarded_is_exported_first(project: Project, valkey: StreamServer) -> None:
+    interrupt(project, "--redis", valkey.url)
+    project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""))
+    refused = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+
+    discarded = paste(offered(refused.stderr, "--discard"), project.root)
+
+    assert discarded.returncode == 0, discarded.stderr
+    (file,) = project.root.glob("*-slow-discarded-*.jsonl")
+    lost = [json.loads(line)["payload"]["n"] for line in file.read_text().splitlines()]
+    assert sorted([*lost, *project.numbers("out/all.jsonl")]) == list(range(COUNT))
+    assert "discarded of stage 'slow'" in discarded.stderr
+
+
+@pytest.mark.parametrize(
+    ("moved", "key"), [("slow", "sluggish:again"), ("read", "load"), ("out", "write:again")]
+)
+def test_a_rename_that_was_killed_is_completed_by_the_same_command(
+    project: Project, valkey: StreamServer, moved: str, key: str
+) -> None:
+    interrupt(project, "--redis", valkey.url)
+    stages, command = STAGES, ["run", str(project.path), "--redis", valkey.url]
+    for old, new in {"slow": "sluggish", "read": "load", "out": "write"}.items():
+        stages = stages.replace(f"{old}:", f"{new}:", 1)
+        command += ["--rename", f"{old}={new}"]
+    project.spec(stages)
+    with redis.Redis.from_url(valkey.url) as client:
+        killed = start(*command, cwd=project.root)
+        whole = f"{{{project.pipeline}}}:{key}"
+        eventually(lambda: client.exists(whole), timeout=20, what=f"`{moved}` has moved")
+        killed.kill()
+        killed.communicate()
+
+    again = rsq_pipe(*command, cwd=project.root)
+
+    assert again.returncode in (0, 4), again.stderr
+    assert project.numbers("out/all.jsonl") == [n for n in range(COUNT) if n != 3]
+
+
+def test_plan_tells_by_its_exit_code_whether_a_run_goes_on(project: Project, valkey: StreamServer) -> None:
+    interrupt(project, "--redis", valkey.url)
+    same = rsq_pipe("plan", project.path, "--redis", valkey.url, cwd=project.root)
+    project.spec(RENAMED)
+    other = rsq_pipe("plan", project.path, "--redis", valkey.url, "--json", cwd=project.root)
+    shown = rsq_pipe("plan", project.path, "--redis", valkey.url, "--show-last", cwd=project.root)
+
+    document = json.loads(other.stdout)
+    assert (same.returncode, other.returncode, shown.returncode) == (0, 1, 0)
+    assert "goes on" in same.stdout
+    assert not document["goes_on"]
+    (slow,) = [stage for stage in document["stages"] if stage["stage"] == "slow"]
+    assert (slow["kind"], slow["heir"]) == ("renamed", "sluggish")
+    assert shown.stdout == project.spec(STAGES).read_text()
+
+
+def test_plan_of_a_pipeline_that_never_ran_starts_no_server(project: Project) -> None:
+    project.spec(STAGES)
+
+    planned = rsq_pipe("plan", project.path, cwd=project.root)
+
+    assert planned.returncode == 0
+    assert "never ran" in planned.stdout
+    assert list((project.root / ".rsq").iterdir()) == []

@@ -1,0 +1,147 @@
+"""A stage that is renamed takes everything along, in one step."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.errors import PipelineBusyError, SettleError, UnknownStageError
+from rsq_pipe.ops.dead_letters import find
+from rsq_pipe.ops.rename import rename
+from rsq_pipe.runtime.changeover import plan
+from tests.integration.runtime.lab import Lab
+from tests.integration.runtime.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
+from tests.support.server import StreamServer
+
+RENAMED = CHAIN.replace("slow:", "sluggish:", 1)
+
+
+@pytest.fixture
+async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
+    lab = Lab(tmp_path / "project", name, server.url)
+    yield lab
+    await lab.close()
+
+
+async def keys(lab: Lab) -> list[str]:
+    found = await lab.redis("KEYS", lab.key("*").replace("{", "[{]"))
+    return sorted(key.decode() for key in found)
+
+
+async def make_retries_due(lab: Lab, stage: str) -> None:
+    key = lab.key(f"{stage}:retry")
+    for member in await lab.redis("ZRANGE", key, 0, -1):
+        await lab.redis("ZADD", key, "XX", 0, member)
+
+
+async def test_backlog_pending_retries_dead_letters_and_counters_move_along(lab: Lab) -> None:
+    await leave(lab)
+    lab.spec(RENAMED, defaults=PATIENT)
+
+    assert await rename(lab.client, lab.graph, "slow", "sluggish")
+
+    after = await plan(lab.client, lab.graph)
+    stage = next(change for change in after.stages if change.stage == "sluggish")
+    assert not after.differs
+    assert (stage.holds.lag, stage.holds.pending, stage.holds.retry, stage.holds.dead) == (
+        15,
+        5,
+        RETRIED,
+        DEAD,
+    )
+    assert [key for key in await keys(lab) if ":slow" in key] == []
+    fields = [field.decode() for field in await lab.redis("HKEYS", lab.key("meta"))]
+    assert [
+        field for field in fields if "slow" in field.replace("slow", "slow") and "sluggish" not in field
+    ] == []
+    assert await lab.redis("HGET", lab.key("meta"), "sluggish:dead") == b"2"
+
+
+async def test_a_run_after_a_rename_loses_nothing_and_repeats_nothing(lab: Lab) -> None:
+    await leave(lab)
+    lab.spec(RENAMED, defaults=PATIENT)
+    await rename(lab.client, lab.graph, "slow", "sluggish")
+    await make_retries_due(lab, "sluggish")
+
+    summary = await lab.run()
+
+    assert lab.numbers("out/all.jsonl") == [n for n in range(40) if n % 10 != 1]
+    assert summary.dead_letters == DEAD + 2
+    letters = [
+        letter
+        async for page in (await find(lab.client, lab.pipeline, lab.graph)).pages()
+        for letter in page.letters
+    ]
+    assert {letter.stage for letter in letters} == {"sluggish"}
+
+
+async def test_a_source_and_a_sink_keep_their_positions(lab: Lab) -> None:
+    lab.records(range(30))
+    lab.handlers("def slow(record): return record")
+    lab.spec(CHAIN)
+    await lab.run()
+    lab.records(range(30, 40))
+    lab.spec(CHAIN.replace("read:", "load:", 1).replace("out:", "write:", 1))
+
+    await rename(lab.client, lab.graph, "read", "load")
+    await rename(lab.client, lab.graph, "out", "write")
+    summary = await lab.run()
+
+    assert summary.stages["load"].emitted == 10
+    assert lab.numbers("out/all.jsonl") == list(range(40))
+    assert [key for key in await keys(lab) if "}:read" in key or "}:out" in key] == []
+
+
+async def test_the_same_rename_again_finds_it_done(lab: Lab) -> None:
+    await leave(lab)
+    lab.spec(RENAMED, defaults=PATIENT)
+    await rename(lab.client, lab.graph, "slow", "sluggish")
+    before = await lab.redis("HGETALL", lab.key("meta"))
+
+    assert not await rename(lab.client, lab.graph, "slow", "sluggish")
+
+    assert await lab.redis("HGETALL", lab.key("meta")) == before
+
+
+async def test_a_new_name_that_holds_something_of_its_own_is_refused(lab: Lab) -> None:
+    await leave(lab)
+    await lab.redis("XADD", lab.key("sluggish:dlq"), "*", "data", "{}")
+    lab.spec(RENAMED, defaults=PATIENT)
+    before = await lab.redis("HGETALL", lab.key("meta"))
+
+    with pytest.raises(SettleError, match="sluggish:dlq is there already"):
+        await rename(lab.client, lab.graph, "slow", "sluggish")
+
+    assert await lab.redis("HGETALL", lab.key("meta")) == before
+    assert await lab.redis("XLEN", lab.key("slow:dlq")) == DEAD
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("add", "sluggish", "still has the stage 'add'"),
+        ("slow", "slugish", "no stage 'slugish'; did you mean 'sluggish'"),
+        ("slwo", "sluggish", "never ran with a stage 'slwo'; did you mean 'slow'"),
+    ],
+)
+async def test_names_that_do_not_fit_are_told(lab: Lab, old: str, new: str, why: str) -> None:
+    await leave(lab, backlog=False)
+    lab.spec(RENAMED, defaults=PATIENT)
+
+    with pytest.raises(UnknownStageError, match=why):
+        await rename(lab.client, lab.graph, old, new)
+
+
+async def test_nothing_is_renamed_under_a_run(lab: Lab) -> None:
+    lab.handlers("def slow(record): return record")
+    lab.records(range(3))
+    lab.spec(CHAIN)
+    running = await lab.up(stages=["out"])
+    lab.spec(RENAMED)
+
+    with pytest.raises(PipelineBusyError):
+        await rename(lab.client, lab.graph, "slow", "sluggish")
+
+    await running.stop()

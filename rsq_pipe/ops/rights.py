@@ -63,6 +63,10 @@ NEEDS = (
         "no run begins: it cannot say that it is there, nor keep failed records for their next attempt",
         ("ZADD KEY none probe", "ZREM KEY probe", "ZRANGE KEY 0 0", "ZRANGEBYSCORE KEY 0 0"),
     ),
+    Need(
+        "a run of a changed file cannot end the group of a stage that reads elsewhere, or not any more",
+        ("XGROUP|DESTROY KEY probe",),
+    ),
     Need("acknowledged entries are never trimmed, and streams grow", ("XTRIM KEY MINID 0",)),
     Need(
         "processes cannot share sources and sinks",
@@ -70,7 +74,12 @@ NEEDS = (
     ),
     Need(
         "`run --fresh` and `dlq` cannot remove anything, and `trace` does not find what waits for a retry",
-        ("SCAN 0", "UNLINK KEY", "XDEL KEY 0-1", "XGROUP|DESTROY KEY probe", "ZSCAN KEY 0"),
+        ("SCAN 0", "UNLINK KEY", "XDEL KEY 0-1", "ZSCAN KEY 0"),
+        "operate",
+    ),
+    Need(
+        "a stage that is renamed or given up cannot take along, or leave, what it holds",
+        ("RENAME KEY KEY", "HEXISTS KEY probe", "XGROUP|SETID KEY probe 0"),
         "operate",
     ),
     Need(

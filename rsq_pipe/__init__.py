@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         LoginError,
         MissingFieldError,
         PipelineBusyError,
+        PipelineChangedError,
         RecordInvalidError,
         ReplayError,
         RsqPipeError,
@@ -61,7 +62,7 @@ _HOMES = {
     "rsq_pipe.errors": (
         "CodecError DecodeError DrainTimeoutError EncodeError ExpressionError GroupLostError "
         "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
-        "MissingFieldError PipelineBusyError RecordInvalidError ReplayError RsqPipeError "
+        "MissingFieldError PipelineBusyError PipelineChangedError RecordInvalidError ReplayError RsqPipeError "
         "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
         "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
         "UnknownStageError"
@@ -114,6 +115,7 @@ __all__ = [
     "PendingEntry",
     "PickleSerializer",
     "PipelineBusyError",
+    "PipelineChangedError",
     "Position",
     "ProducerMetrics",
     "RecordInvalidError",

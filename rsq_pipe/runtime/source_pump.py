@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import structlog
 
 from rsq_pipe.errors import EncodeError, SourceError, StreamError, StreamFullError
-from rsq_pipe.ids import record_id, shown
+from rsq_pipe.ids import record_id
 from rsq_pipe.registry import connector
+from rsq_pipe.runtime.dead_letter_log import DeadLetterLog
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.prefetch import Prefetch
@@ -54,6 +55,7 @@ class SourcePump:
         self._target = self._keys.stream(stage.outputs[""])
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        self._told = DeadLetterLog(self._log)
         # What standard input holds is new with every process, so its record ids must be, too.
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = observer or SourceObserver()
@@ -203,6 +205,7 @@ class SourcePump:
                 dead.append(self._dead(arrival.raw or repr(arrival.data).encode(), headers, arrival, exc))
                 continue
             outputs.append(Output(self._target, fields_of(data, headers)))
+        self._told.flush()
         return outputs, dead
 
     def _dead(
@@ -210,8 +213,7 @@ class SourcePump:
     ) -> Output:
         fields = [item.encode() if isinstance(item, str) else item for item in fields_of(raw, headers)]
         failed = RawEntry(self._stage.name, arrival.offset, fields)
-        rid = shown(headers[RID])
-        self._log.warning("dead-lettered a record that cannot be read", rid=rid, error=str(error))
+        self._told.add(headers[RID], str(error))
         target = self._keys.dlq(self._stage)
         return dead_letter(
             *(target, failed),

@@ -15,11 +15,11 @@ def broken(shard: str, reader: LineReader, line: int, raw: bytes, why: str) -> A
     return Arrival(f"{shard}:{line}", None, raw.rstrip(b"\r\n"), f"{reader.name}:{line}: {why}")
 
 
-def overlong(shard: str, reader: LineReader, line: int, raw: bytes) -> Arrival:
+def overlong(shard: str, reader: LineReader, line: int, raw: bytes, hint: str = "") -> Arrival:
     """Make the arrival of a line of which only the beginning is kept."""
     kept = raw[:KEPT_OF_OVERLONG]
     why = f"the line is longer than max_line ({reader.max_line} bytes); its first {len(kept)} bytes are kept"
-    return broken(shard, reader, line, kept, why)
+    return broken(shard, reader, line, kept, why + hint)
 
 
 def rest_of_line(shard: str, reader: LineReader) -> Iterator[Arrival]:

@@ -9,6 +9,15 @@ from rsq_pipe.sources.field_types import PARSERS, FieldType
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.unique_keys import repeated, shown
 
+_FORMS: dict[FieldType, str] = {
+    "int": "int (12, -3)",
+    "float": "float (12.5, 1e3)",
+    "bool": "bool (true, false, yes, no, 1, 0)",
+    "date": "date (YYYY-MM-DD)",
+    "datetime": "datetime (YYYY-MM-DDTHH:MM:SS)",
+    "decimal": "decimal (12.50)",
+}
+
 
 class Columns:
     """
@@ -59,9 +68,8 @@ class Columns:
                 try:
                     record[name] = parse(text)
                 except ValueError:
-                    raise ValueError(
-                        f"column {name!r}: {text[:80]!r} is not of type {self._types[name]}"
-                    ) from None
+                    form = _FORMS[self._types[name]]
+                    raise ValueError(f"column {name!r}: {text[:80]!r} is not of type {form}") from None
         return record
 
 

@@ -18,6 +18,11 @@ from rsq_pipe.sources.files import Files
 from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.settings import ChunkBytes, MaxLine, Paths
 from rsq_pipe.sources.source import Arrival, Chunk
+from rsq_pipe.sources.wording import wording
+from rsq_pipe.streams.unique_keys import shown
+
+_DELIMITERS = (";", "\t", "|", ",")
+_SPELLED = {"\t": "\\t"}
 
 
 class Options(BaseModel):
@@ -37,7 +42,9 @@ class Options(BaseModel):
         description="What an empty field is: null, or with `keep` an empty string in text columns.",
     )
     delimiter: str = Field(
-        default=",", pattern=r'^[^"\r\n]$', description="The character between two fields."
+        default=",",
+        pattern=r'^[^"\r\n]$',
+        description='The character between two fields: `";"`, or `"\\t"` for tabs.',
     )
     max_line: MaxLine = Field(default="1MiB", validate_default=True)
     chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
@@ -85,9 +92,22 @@ class CsvSource:
             header = next(csv.reader(_Lines(reader), delimiter=options.delimiter, strict=True), None)
             if header is None:
                 return None
+            self._check_delimiter(header, reader)
             return Columns(header, options.types, options.na, keep_empty=options.empty == "keep")
         except (csv.Error, ValueError) as exc:
-            raise SourceError(f"{reader.name}:1: {exc}", stage=self._stage) from exc
+            raise SourceError(f"{reader.name}:1: {wording(exc)}", stage=self._stage) from exc
+
+    def _check_delimiter(self, header: Sequence[str], reader: LineReader) -> None:
+        """Warn of a header that another character seems to part: every record would be one field."""
+        if len(header) != 1:
+            return
+        likely = max(_DELIMITERS, key=header[0].count)
+        if likely in header[0] and likely != self._options.delimiter:
+            self._warn(
+                f"the only column is named {shown(header[0])}: if {likely!r} parts its fields, "
+                f'set `delimiter: "{_SPELLED.get(likely, likely)}"`',
+                reader,
+            )
 
     def _warn(self, what: str, reader: LineReader, **more: str) -> None:
         # Here: it takes 80 ms to import, and `validate` imports this module and logs nothing.
@@ -160,4 +180,4 @@ def _unreadable(
     line, _, is_overlong = lines[0]
     if is_overlong:
         return overlong(shard, reader, reader.line, line)
-    return broken(shard, reader, reader.line, line, str(error).partition(" - ")[0])
+    return broken(shard, reader, reader.line, line, wording(error))

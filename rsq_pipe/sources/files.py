@@ -18,6 +18,7 @@ from rsq_pipe.sources.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.position import HEAD_BYTES
 from rsq_pipe.sources.unpacked import Unpacked
+from rsq_pipe.sources.wording import wording
 
 STDIN = "stdin"
 _BOM = b"\xef\xbb\xbf"
@@ -92,7 +93,7 @@ class Files:
                 head = _head(file)
                 offset = file.seek(len(_BOM) if head.startswith(_BOM) else 0)
             except (OSError, EOFError, zlib.error) as exc:
-                raise SourceError(f"file {name} cannot be read: {exc}", stage=self._stage) from exc
+                raise SourceError(f"file {name} cannot be read: {wording(exc)}", stage=self._stage) from exc
             on_failure.pop_all()
         return self._reader(file, name, head, offset)
 

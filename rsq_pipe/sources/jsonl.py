@@ -16,6 +16,7 @@ from rsq_pipe.sources.files import Files
 from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.settings import ChunkBytes, MaxLine, Paths
 from rsq_pipe.sources.source import Arrival, Chunk
+from rsq_pipe.sources.wording import wording
 from rsq_pipe.streams.unique_keys import unique_keys
 
 _decode = msgspec.json.Decoder().decode
@@ -59,9 +60,11 @@ class JsonlSource:
 
 def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
     yield from rest_of_line(shard, reader)
+    begins = reader.line == 0
     while line := reader.readline():
         if reader.overlong:
-            yield overlong(shard, reader, reader.line, line)
+            yield overlong(shard, reader, reader.line, line, _hint(line) if begins else "")
+            begins = False
             continue
         raw = line.strip()
         if not raw:
@@ -69,7 +72,17 @@ def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
         try:
             yield Arrival(f"{shard}:{reader.line}", parse(raw), raw)
         except (ValueError, RecursionError, msgspec.DecodeError) as exc:
-            yield broken(shard, reader, reader.line, line, str(exc))
+            yield broken(shard, reader, reader.line, line, wording(exc) + (_hint(raw) if begins else ""))
+        begins = False
+
+
+def _hint(raw: bytes) -> str:
+    """Say what a file that begins like this most likely is."""
+    if raw.startswith(b"["):
+        return "; this looks like one JSON array: write one object a line (`jq -c '.[]'` does)"
+    if raw == b"{":
+        return "; this looks like objects of several lines: write each into one (`jq -c .` does)"
+    return ""
 
 
 def parse(raw: bytes) -> dict[str, Any]:

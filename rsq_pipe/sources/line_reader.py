@@ -9,6 +9,7 @@ from typing import BinaryIO
 from rsq_pipe.errors import SourceError
 from rsq_pipe.sources.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.sources.position import Position, fingerprint
+from rsq_pipe.sources.wording import wording
 
 _NEWLINE = 0x0A
 
@@ -133,7 +134,7 @@ class LineReader:
                 end = self._file.readline(BLOCK_BYTES)
                 self.size += len(end)
         except (OSError, EOFError, zlib.error) as exc:
-            message = f"file {self.name} cannot be read past line {self.line}: {exc}"
+            message = f"file {self.name} cannot be read past line {self.line}: {wording(exc)}"
             raise SourceError(message, stage=self._stage) from exc
         # A file that grows at this moment goes on with the same line, not with the next one.
         self._ended = not end or end[-1] != _NEWLINE
@@ -145,5 +146,5 @@ class LineReader:
             self._file.seek(offset - 1)
             return self._file.read(1)
         except (OSError, EOFError, zlib.error) as exc:
-            message = f"file {self.name} cannot be read up to the place reached before: {exc}"
+            message = f"file {self.name} cannot be read up to the place reached before: {wording(exc)}"
             raise SourceError(message, stage=self._stage) from exc

@@ -67,3 +67,19 @@ async def test_a_file_that_was_replaced_keeps_no_other_from_the_sink(lab: Lab) -
         await lab.run()
 
     assert lab.numbers("out/all.jsonl") == [1, 3]
+
+
+async def test_dead_letters_of_a_source_are_told_in_one_line_a_batch_and_kind(lab: Lab) -> None:
+    lab.spec("read: {source: {type: jsonl, path: in.jsonl}}\nout: {sink: {type: jsonl, path: out/all.jsonl}}")
+    lines = "".join(f'  {{\n    "n": {n}\n  }},\n' for n in range(400))
+    (lab.root / "in.jsonl").write_text(f"[\n{lines}]\n")
+
+    with capture_logs() as logged:
+        summary = await lab.run()
+
+    told = [line for line in logged if line["event"] == "dead-lettered what cannot be read"]
+    batches = -(-1_202 // 50)
+    assert summary.stages["read"].dead == sum(line["records"] for line in told) == 1_202
+    assert batches <= len(told) <= 6 * batches
+    assert "this looks like one JSON array" in told[0]["error"]
+    assert sum("JSON array" in line["error"] for line in told) == 1

@@ -74,7 +74,7 @@ def test_field_that_is_not_of_its_type_breaks_its_row_only(
 
     before, broken, after = arrivals("csv", path="in/x.csv", types={"v": kind})
 
-    assert broken.error == f"in/x.csv:3: column 'v': {text!r} is not of type {kind}"
+    assert broken.error.startswith(f"in/x.csv:3: column 'v': {text!r} is not of type {kind} (")
     assert (broken.offset, broken.data, broken.raw) == ("x.csv:3", None, f"2,{text}".encode())
     assert (before.data, after.data) == ({"a": "1", "v": None}, {"a": "3", "v": None})
 
@@ -84,9 +84,9 @@ def test_field_that_is_not_of_its_type_breaks_its_row_only(
     [
         (b"1", "1 fields where the header has 2"),
         (b"1,2,3", "3 fields where the header has 2"),
-        (b"1,\xff", "utf-8"),
-        (b'1,"a"b', "expected after"),
-        (b"1,a\rb", "new-line character"),
+        (b"1,\xff", "it is not UTF-8: it holds byte 0xff"),
+        (b'1,"a"b', "a closing quote is followed by"),
+        (b"1,a\rb", "a carriage return stands in a field without quotes"),
     ],
 )
 def test_row_that_cannot_be_read_arrives_broken(
@@ -131,7 +131,7 @@ def test_overlong_line_arrives_capped_and_reading_goes_on_behind_it(write: Write
         (b"\na,b\n", "does not begin with a header line"),
         (b"a,b,a", "names column 'a' twice"),
         (b"a,,b", "column 2 of the header has no name"),
-        (b'a,"b', "unexpected end"),
+        (b'a,"b', "a quote is opened and not closed"),
         (b"a,size", "did you mean 'size'"),
     ],
 )
@@ -182,3 +182,43 @@ def test_header_of_many_columns_is_checked_in_linear_time(write: Write, arrivals
     assert row.data == dict.fromkeys(names)
     with pytest.raises(SourceError, match="names column 'c99999' twice"):
         arrivals("csv", path="twice.csv")
+
+
+def test_field_that_is_no_date_is_told_how_a_date_is_written(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"d\n1.2.2013\n")
+
+    [broken] = arrivals("csv", path="x.csv", types={"d": "date"})
+
+    assert broken.error == "x.csv:2: column 'd': '1.2.2013' is not of type date (YYYY-MM-DD)"
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "likely"),
+    [
+        ("a;b", {}, 'set `delimiter: ";"`'),
+        ("a\tb\tc", {}, 'set `delimiter: "\\t"`'),
+        ("a|b", {}, 'set `delimiter: "|"`'),
+        ("a,b", {"delimiter": ";"}, 'set `delimiter: ","`'),
+        ("a", {}, ""),
+        ("a;b,c", {}, ""),
+        ('"a,b"', {}, ""),
+    ],
+)
+def test_only_column_that_another_character_seems_to_part_is_told(
+    write: Write, arrivals: Arrivals, header: str, options: dict[str, str], likely: str
+) -> None:
+    write("x.csv", f"{header}\n".encode())
+
+    with capture_logs() as lines:
+        arrivals("csv", path="x.csv", **options)
+
+    assert len(lines) == bool(likely)
+    assert all(likely in line["event"] and line["file"] == "x.csv" for line in lines)
+
+
+def test_tabs_part_fields_where_the_pipeline_file_says_so(write: Write, arrivals: Arrivals) -> None:
+    write("x.csv", b"a\tb\n1\t2,5\n")
+
+    [arrival] = arrivals("csv", path="x.csv", delimiter="\t")
+
+    assert arrival.data == {"a": "1", "b": "2,5"}

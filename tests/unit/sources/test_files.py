@@ -257,3 +257,25 @@ def test_large_file_with_an_endless_line_is_read_in_bounded_memory(tmp_path: Pat
     count, grown_kib = map(int, done.stdout.split())
     assert count == 300_001
     assert grown_kib < 30 * 1024
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        (lambda path: None, "file in/x.jsonl cannot be read: no such file or directory"),
+        (lambda path: path.mkdir(), "it is not a regular file"),
+        (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
+    ],
+)
+def test_file_that_cannot_be_opened_is_named_as_the_user_would(
+    tmp_path: Path, source: Connect, prepare: Callable[[Path], None], why: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    prepare(tmp_path / "in/x.jsonl")
+
+    with pytest.raises(SourceError) as caught:
+        list(source("jsonl", path="in/x.jsonl").read("x.jsonl", "", 10))
+
+    assert why in str(caught.value)
+    assert "Errno" not in str(caught.value)
+    assert "PosixPath" not in str(caught.value)

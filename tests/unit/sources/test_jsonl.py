@@ -26,18 +26,18 @@ def test_record_comes_with_its_line_number_and_its_bytes(write: Write, arrivals:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"{'id': 1}", "malformed"),
-        (b'{"id": 1', "truncated"),
+        (b"{'id': 1}", "it is not JSON: object keys must be strings (byte 1)"),
+        (b'{"id": 1', "it ends too early"),
         (b'{"id": 1} {"id": 2}', "trailing"),
         (b"[1, 2]", "an array"),
         (b"17", "a number"),
         (b"null", "null"),
         (b'{"id": 1, "id": 2}', "'id' stands in one object twice"),
         (b'{"a": {"b": 1, "b": 1}}', "'b' stands in one object twice"),
-        (b'{"id": NaN}', "malformed"),
-        (b'{"id": 1e999}', "out of range"),
-        (b'{"name": "\xff"}', "utf-8"),
-        (b"[" * 100_000, "recursion"),
+        (b'{"id": NaN}', "it is not JSON: invalid character (byte 7)"),
+        (b'{"id": 1e999}', "a number is out of range"),
+        (b'{"name": "\xff"}', "it is not UTF-8: it holds byte 0xff"),
+        (b"[" * 100_000, "it is nested too deeply"),
     ],
 )
 def test_line_that_is_not_a_record_arrives_broken_with_its_place_and_bytes(
@@ -112,3 +112,23 @@ def test_key_that_stands_twice_among_95_000_is_found_in_linear_time() -> None:
 
     with pytest.raises(ValueError, match="'key94999' stands in one object twice"):
         parse(line)
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (b'[\n  {"id": 1},\n  {"id": 2}\n]\n', "one JSON array"),
+        (b'[{"id": 1}, {"id": 2}]\n', "one JSON array"),
+        (b"[" + b'{"id": 1}, ' * 1000 + b"]\n", "one JSON array"),
+        (b'{\n  "id": 1\n}\n', "objects of several lines"),
+    ],
+)
+def test_file_that_is_json_and_not_json_lines_is_told_in_its_first_dead_letter(
+    write: Write, arrivals: Arrivals, data: bytes, hint: str
+) -> None:
+    write("x.json", data)
+
+    first, *others = arrivals("jsonl", path="x.json", max_line="5KiB")
+
+    assert hint in first.error
+    assert not any(hint in arrival.error for arrival in others)

@@ -1,0 +1,54 @@
+"""Wording: why something cannot be read, in words of our own whatever library found it out."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+
+import msgspec
+
+_CSV = {  # what the csv module says: what we say
+    "unexpected end of data": "a quote is opened and not closed",
+    "' expected after '": "a closing quote is followed by something else than the delimiter",
+    "new-line character seen": "a carriage return stands in a field without quotes",
+    "field larger than": "a field is longer than max_line",
+    "line contains NUL": "a NUL character stands in it",
+}
+
+
+def wording(error: Exception) -> str:
+    """Say why bytes are not a record, or a file cannot be read."""
+    match error:
+        case UnicodeDecodeError():
+            return f"it is not UTF-8: it holds byte 0x{error.object[error.start]:02x}"
+        case RecursionError():
+            return "it is nested too deeply"
+        case msgspec.DecodeError():
+            return f"it is not JSON: {_json(str(error))}"
+        case csv.Error():
+            return next((ours for theirs, ours in _CSV.items() if theirs in str(error)), str(error))
+        case OSError() | EOFError() | zlib.error():
+            return _file(error)
+    return str(error)
+
+
+def _json(text: str) -> str:
+    if "truncated" in text:
+        return "it ends too early"
+    if "out of range" in text:
+        return "a number is out of range"
+    return text.removeprefix("JSON is malformed: ")
+
+
+def _file(error: Exception) -> str:
+    text = str(error)
+    match error:
+        case gzip.BadGzipFile():
+            return "it is not a gzip file" if "Not a gzip" in text else "its packed data are damaged"
+        case OSError():
+            reason = error.strerror or text
+            return reason[:1].lower() + reason[1:]
+        case EOFError():
+            return "it ends in the middle of its packed data"
+    return "its packed data are damaged"

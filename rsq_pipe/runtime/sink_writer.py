@@ -21,6 +21,7 @@ from rsq_pipe.runtime.unseen import Unseen
 from rsq_pipe.runtime.verdict import Judge
 from rsq_pipe.sinks.sink import Sink, TargetBusyError, Written
 from rsq_pipe.spec.graph import ConnectorRef, Stage
+from rsq_pipe.spec.protected import check_target
 from rsq_pipe.stages.outcome import Failure
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.consumer import StreamConsumer
@@ -133,6 +134,7 @@ class SinkWriter:
 
     async def _open_once(self) -> None:
         """Fence off every earlier writer, undo what one left uncommitted, and store where writing goes on."""
+        await self._on_sink(check_target, self._process.graph, self._stage)
         place, fresh = await self._fence()
         try:
             opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=self._still)

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from rsq_pipe.errors import SourceError
 from rsq_pipe.sources.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.sources.line_reader import LineReader
+from rsq_pipe.sources.matching import TooManyError, matching
 from rsq_pipe.sources.position import HEAD_BYTES
 from rsq_pipe.sources.unpacked import Unpacked
 from rsq_pipe.sources.wording import wording
@@ -52,15 +53,16 @@ class Files:
         Name the files, sorted, each once.
 
         Raises:
-            SourceError: A pattern matches no file.
+            SourceError: A pattern matches no file, or too many.
         """
         if self.from_stdin:
             return [STDIN]
         found: set[Path] = set()
         for pattern in self._patterns:
-            # Path.glob takes hidden files too; a shell and its users do not.
-            names = glob.glob(pattern, root_dir=self._root, recursive=True)  # noqa: PTH207
-            paths = {path for path in map(self._root.joinpath, names) if not path.is_dir()}
+            try:
+                paths = {path for path in matching(self._root, pattern) if not path.is_dir()}
+            except TooManyError as exc:
+                raise SourceError(f"stage {self._stage!r}: {exc}; name a folder", stage=self._stage) from exc
             if not paths:
                 raise self._nothing_found(pattern)
             found |= paths

@@ -6,16 +6,18 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
+from rsq_pipe.sources.matching import TooManyError, matching
 from rsq_pipe.spec.document import Document, Path_, Place
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_handler
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.problem import Problem
+from rsq_pipe.spec.protected import why_protected
 from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
@@ -86,7 +88,7 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
     for stage in drafts.values():
         _check_handler(document, stage, root)
         _check_files(document, stage, root)
-    _check_sinks(document, drafts.values(), root)
+    _check_sinks(document, drafts.values(), path, root)
     if document.failed(()) or pipeline is None:
         return Checked(None, tuple(document.problems))
     report_unread(document, drafts, wiring)
@@ -130,8 +132,8 @@ def _check_handler(document: Document, stage: Draft, root: Path) -> None:
         document.report(path, what, "print in the handler, or log", severity="warning")
 
 
-def _check_sinks(document: Document, stages: Collection[Draft], root: Path) -> None:
-    """Report a file that two sinks write, or that a sink writes and a source reads."""
+def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root: Path) -> None:
+    """Report a file that two sinks write, that a source reads, or that is one of the pipeline's own."""
     writers: dict[str, str] = {}
     patterns = [
         (source.name, os.path.normpath(root / pattern))
@@ -148,6 +150,9 @@ def _check_sinks(document: Document, stages: Collection[Draft], root: Path) -> N
                 what = f"stage {stage.name!r} writes the file that stage {first!r} writes: {path}"
                 fix = "give it a file of its own, or let one sink read both: `from: [one, other]`"
                 document.report(where, what, fix)
+            if why := why_protected(root / path, spec=spec, root=root):
+                what = f"stage {stage.name!r} would overwrite {path}: {why}"
+                document.report(where, what, "write it somewhere else")
             for source, pattern in patterns:
                 if file == os.path.realpath(pattern) or _matches(spelt, Path(pattern)):
                     what = f"stage {stage.name!r} writes a file that stage {source!r} reads: {path}"
@@ -180,9 +185,14 @@ def _check_files(document: Document, stage: Draft, root: Path) -> None:
         return
     paths = getattr(options.options, "path", ())
     for pattern in (paths,) if isinstance(paths, str) else paths:
-        # Not Path.glob, which refuses absolute patterns.
-        if pattern != "-" and not glob(str(root / pattern), recursive=True):  # noqa: PTH207
+        if pattern == "-":
+            continue
+        where = (*stage.path, "source", "path")
+        try:
+            found = next(matching(root, pattern), None)
+        except TooManyError as exc:
+            document.report(where, str(exc), "name the folder the files are in")
+            continue
+        if found is None:
             what = f"no file matches {pattern!r}" if has_magic(pattern) else f"there is no file {pattern!r}"
-            document.report(
-                (*stage.path, "source", "path"), what, f"paths start at {root.name}/", severity="warning"
-            )
+            document.report(where, what, f"paths start at {root.name}/", severity="warning")

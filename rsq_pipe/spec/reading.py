@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,11 +56,13 @@ def _read_text(path: Path) -> str:
         return SpecSyntaxError(Problem(str(path), 1, 1, "", what, fix))
 
     try:
-        raw = path.read_bytes()
+        raw = _read_regular(path)
     except FileNotFoundError as exc:
         raise problem("there is no such file", "check the name") from exc
     except OSError as exc:
         raise problem(f"the file cannot be read: {exc.strerror}", "check its permissions") from exc
+    if raw is None:
+        raise problem("this is no regular file", "write the pipeline to a file, and name that")
     if len(raw) > MAX_BYTES:
         raise problem(
             f"the file is larger than {MAX_BYTES:,} bytes", "a pipeline file names stages, not data"
@@ -66,6 +71,16 @@ def _read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise problem(f"the file is not UTF-8: byte {exc.start}", "save it as UTF-8") from exc
+
+
+def _read_regular(path: Path) -> bytes | None:
+    """Read a little more than the bound; None where it is a pipe or device, which might never end."""
+    # A pipe that nobody writes would block its opening.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return file.read(MAX_BYTES + 1) if stat.S_ISREG(mode) else None
 
 
 def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:

@@ -48,6 +48,12 @@ def import_from(root: Path, module: str) -> ModuleType:
             _origins.update({name: root for name in set(sys.modules) - before if _stands_in(name, root)})
 
 
+def imported_files() -> set[Path]:
+    """List the files of all modules that came from a project root."""
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in _origins)
+    return {Path(file) for file in files if file}
+
+
 def _put_first(root: Path) -> None:
     path = str(root)
     if sys.path[:1] != [path]:

@@ -1,0 +1,88 @@
+"""Matching: the files a pattern names, in a bounded number of looks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from glob import has_magic
+from pathlib import Path
+
+MAX_FILES = 100_000
+"""Files that the patterns of one source may match; each has a position of its own in Redis."""
+
+MAX_SEEN = 1_000_000
+"""Names that are looked at for one pattern: `/**/*.jsonl` would otherwise read every folder of a machine."""
+
+
+class TooManyError(Exception):
+    """A pattern names, or has to look at, more than is sensible; the text says which."""
+
+
+def matching(root: Path, pattern: str) -> Iterator[Path]:
+    """
+    Yield the files that a pattern names; folders too, where no part of the pattern follows.
+
+    As in a shell: `*`, `?` and `[...]` stay in their folder and leave out hidden names, `**` goes down any
+    number of folders, and into none by a link, which might lead round in a circle.
+
+    Args:
+        root: Where relative patterns start.
+        pattern: The pattern.
+
+    Raises:
+        TooManyError: More than MAX_FILES match, or MAX_SEEN names were looked at.
+    """
+    path = Path(os.path.normpath(root / pattern))
+    # The root is a place and no pattern, whatever characters its name has.
+    top = root if path.is_relative_to(root) else Path(path.anchor)
+    parts = path.relative_to(top).parts
+    found = _Look().below(str(top), (*parts, "*") if parts[-1:] == ("**",) else parts)
+    for number, name in enumerate(found):
+        if number == MAX_FILES:
+            raise TooManyError(f"{pattern!r} matches more than {MAX_FILES:,} files")
+        yield Path(name)
+
+
+class _Look:
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def below(self, folder: str, parts: Sequence[str]) -> Iterator[str]:
+        if not parts:
+            yield folder
+            return
+        part, rest = parts[0], parts[1:]
+        if part == "**":
+            for inner in self._folders(folder):
+                yield from self.below(inner, rest)
+        elif has_magic(part):
+            for entry in self._entries(folder):
+                hidden = entry.name.startswith(".") and not part.startswith(".")
+                if not hidden and fnmatchcase(entry.name, part) and (not rest or entry.is_dir()):
+                    yield from self.below(entry.path, rest)
+        elif os.path.lexists(found := os.path.join(folder, part)):  # noqa: PTH118  twice as quick, and hot
+            yield from self.below(found, rest)
+
+    def _folders(self, top: str) -> Iterator[str]:
+        """Yield a folder and all below it."""
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            yield folder
+            waiting += [
+                entry.path
+                for entry in self._entries(folder)
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    self._seen += 1
+                    if self._seen > MAX_SEEN:
+                        raise TooManyError(f"after {MAX_SEEN:,} names the search for it was given up")
+                    yield entry
+        except OSError:  # it is no folder, or may not be read: nothing in it matches
+            return

@@ -4,6 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SCHEMA := docs/schema/pipeline.schema.json
+PIP := -m pip --disable-pip-version-check install --quiet
+
+# What is installed, to the byte: every package with its hashes. `make lock` writes these.
+LOCKS := requirements
+# The lowest versions that pyproject.toml allows have an environment of their own, and so has what writes the locks.
+LOWEST := $(VENV)/lowest
+UV := $(VENV)/lock/bin/uv
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml --all-extras
+# What `make test-lowest` runs.
+LOWEST_TESTS ?= tests/unit tests/e2e/test_orders.py tests/e2e/test_metrics.py tests/e2e/test_dlq.py \
+	tests/e2e/test_tracing.py tests/e2e/test_exit_codes.py
 
 # The first of these that is Python 3.11 or later; `make PYTHON=/path/to/python` names another.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -11,21 +23,22 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format type check bench docs schema clean clean-all
+.PHONY: help install run test test-fast test-lowest lint format type check bench docs schema lock upgrade \
+	clean clean-all
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Create .venv and install rsq-pipe and its tools there.
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml $(LOCKS)/dev.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed, and none is on PATH; install one," \
 		"or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot create environments:" \
 		"its venv module is missing (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python $(PIP) --require-hashes --requirement $(LOCKS)/dev.txt
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: install  ## Price the example orders: rsq-pipe run pipelines/orders.yaml.
@@ -36,6 +49,15 @@ test: install  ## Run all tests, on the bundled Valkey and on redis-server where
 
 test-fast: install  ## Run the unit tests: seconds, no server.
 	$(BIN)/pytest tests/unit
+
+test-lowest: $(LOWEST)/.installed  ## Run the unit tests and some others on the lowest versions of all packages.
+	$(LOWEST)/bin/pytest $(LOWEST_TESTS)
+
+$(LOWEST)/.installed: pyproject.toml $(LOCKS)/lowest.txt | install
+	test -x $(LOWEST)/bin/python || "$(PYTHON)" -m venv $(LOWEST)
+	$(LOWEST)/bin/python $(PIP) --require-hashes --requirement $(LOCKS)/lowest.txt
+	$(LOWEST)/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
 
 lint: install  ## Check style and formatting.
 	$(BIN)/ruff check
@@ -51,7 +73,7 @@ type: install  ## Check types.
 check: lint type test  ## Do all that CI does.
 
 bench: install  ## Measure starts, and rates beside a peer and connectors; takes a quiet machine.
-	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python $(PIP) --require-hashes --requirement $(LOCKS)/bench.txt
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.hops
 	$(BIN)/python -m benchmarks.connectors
@@ -63,6 +85,18 @@ schema: install  ## Write the JSON Schema of pipeline files, for editors.
 	@mkdir -p $(dir $(SCHEMA))
 	$(BIN)/rsq-pipe schema > $(SCHEMA).new
 	mv $(SCHEMA).new $(SCHEMA)
+
+lock: $(UV)  ## Write the lock anew after a change in pyproject.toml; other packages keep their versions.
+	$(COMPILE) --group dev --output-file $(LOCKS)/dev.txt
+	$(COMPILE) --group bench --constraint $(LOCKS)/dev.txt --output-file $(LOCKS)/bench.txt
+	$(COMPILE) --group test --group build --upgrade --resolution lowest-direct --output-file $(LOCKS)/lowest.txt
+
+upgrade:  ## Bring the lock to the newest version of every package.
+	$(MAKE) lock UPGRADE=--upgrade
+
+$(UV):
+	"$(PYTHON)" -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python $(PIP) "uv>=0.9"
 
 clean:  ## Delete caches and builds.
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache

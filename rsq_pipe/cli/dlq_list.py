@@ -20,7 +20,8 @@ def command(request: DlqRequest) -> None:
     """
     Group dead letters by stage and error, with one example each.
 
-    PIPELINE is its file, or its name together with --redis. Numbers and ids in messages are shown as #.
+    PIPELINE is its file, or its name together with --redis. Numbers and ids in which the messages of a group
+    differ are shown as #.
     """
     with request.server() as address:
         groups, there = asyncio.run(_grouped(request, address))

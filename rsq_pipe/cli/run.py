@@ -13,6 +13,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from rsq_pipe.cli.before_run import ask_before_fresh, check_sources
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.forks import leave_signals_to_parent
@@ -24,7 +25,6 @@ from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError
 from rsq_pipe.runtime.runner import Runner
-from rsq_pipe.runtime.source_pump import connected
 from rsq_pipe.runtime.summary import Summary
 from rsq_pipe.runtime.supervisor import NUMBER, SUPERVISED, Supervisor
 from rsq_pipe.spec.graph import Graph
@@ -57,10 +57,12 @@ FORCED = 130
 @click.option(
     "--fresh",
     is_flag=True,
-    help="Start over: forget positions, streams and dead letters, and replace what the sinks wrote.",
+    help="Start over: forget positions, streams and dead letters, and replace what the sinks wrote. "
+    "On a terminal it asks before dead letters are deleted.",
 )
 @rename_option
 @discard_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--drain-timeout",
     type=DURATION,
@@ -112,6 +114,7 @@ def command(  # noqa: PLR0917  one parameter an option
     fresh: bool,
     renames: tuple[Rename, ...],
     discards: tuple[str, ...],
+    yes: bool,
     drain_timeout: float | None,
     trace_file: Path | None,
     metrics_port: int | None,
@@ -136,12 +139,14 @@ def command(  # noqa: PLR0917  one parameter an option
     set_up(log_format)
     graph = load(spec)
     names = known(graph, stages)
-    if processes > 1:
-        _refuse_to_share_input(graph, names)
+    if SUPERVISED not in os.environ:
+        check_sources(graph, names, shared=processes > 1)
     with ExitStack() as stack:
         address = stack.enter_context(server_address(graph, url))
         if renames or discards:
             asyncio.run(settle_leftovers(address, graph, renames, discards))
+        if fresh and not yes:
+            ask_before_fresh(graph, address)
         if processes > 1:
             options = _options(stages, drain_timeout, log_format)
             options += _watching(trace_file, metrics_port, metrics_host)
@@ -242,17 +247,6 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
-
-
-def _refuse_to_share_input(graph: Graph, names: Sequence[str]) -> None:
-    """Refuse several processes where one of them would get all records, and the others end at once."""
-    sources = [stage for stage in graph.stages if stage.verb == "source"]
-    for stage in sources:
-        if (not names or stage.name in names) and not connected(graph, stage).resumable:
-            raise click.UsageError(
-                f"stage {stage.name!r} reads standard input, which processes cannot share; leave "
-                "--processes out and give slow stages `workers`, or write the input to a file first"
-            )
 
 
 def _watch(pipe: int, tell: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -16,11 +16,17 @@ MAX_MESSAGES = 20
 OTHERS = "(other messages)"
 
 _LONGEST = 300
+_SLOT = "\0"
+"""Where a number or an id stood in a message."""
+
 _VARYING = re.compile(
-    r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"  # a UUID
+    r"(?<![\w./-])(?P<file>[\w./-]*\.[A-Za-z]\w*)"  # a file or a host: its digits belong to its name
+    r"|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"  # a UUID
     r"|\b(?=[0-9a-fA-F]*\d)(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{8,}\b"  # a hash
-    r"|\d+(?:[.,:]\d+)*"  # a number, a time, an address
+    r"|\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\b"  # a date and time
+    r"|(?<![^\W_])\d+(?:[.,:]\d+)*(?![^\W_])"  # a number or an address; not the digits of `cp1252` or `30s`
 )
+_DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
@@ -32,8 +38,8 @@ class FailureGroup:
     Args:
         stage: The stage that failed them.
         reason, error_type: As of DeadLetter.
-        message: Their message, with `#` for numbers and ids; where messages are many, with `'…'` for what is
-            quoted.
+        template: Their message without its numbers and ids; where messages are many, without what is quoted.
+        values: The numbers and ids left out of it, in order; None for one in which they differ.
         count: How many.
         first, last: When the first and the last failed.
         example: The newest of them, `stage/id`.
@@ -42,11 +48,19 @@ class FailureGroup:
     stage: str
     reason: str
     error_type: str
-    message: str
+    template: str
+    values: tuple[str | None, ...]
     count: int
     first: datetime
     last: datetime
     example: str
+
+    @property
+    def message(self) -> str:
+        """What all their messages say, with `#` for a number or an id in which they differ."""
+        values = iter(self.values)
+        filled = re.sub(_SLOT, lambda _: next(values, None) or "#", self.template)
+        return filled if len(filled) <= _LONGEST else f"{filled[: _LONGEST - 1]}…"
 
 
 class _Kind(NamedTuple):
@@ -66,20 +80,22 @@ class FailureGroups:
         """Count one dead letter."""
         kind = _Kind(letter.stage, letter.reason, letter.error_type)
         groups = self._kinds.setdefault(kind, {})
-        message = collapsed(letter.message)
-        _put(groups, self._told(kind, message), _single(letter, kind))
+        _put(groups, self._told(kind, _single(letter, kind)))
         if len(groups) > MAX_MESSAGES and kind not in self._coarse:
             self._coarse.add(kind)
             self._kinds[kind] = {}
-            for message, group in groups.items():
-                _put(self._kinds[kind], self._told(kind, message), group)
+            for group in groups.values():
+                _put(self._kinds[kind], self._told(kind, group))
 
-    def _told(self, kind: _Kind, message: str) -> str:
+    def _told(self, kind: _Kind, group: FailureGroup) -> FailureGroup:
+        """Tell a kind whose messages are many more coarsely: without digits and without what is quoted."""
         if kind not in self._coarse:
-            return message
-        message = _QUOTED.sub("'…'", message)
+            return group
+        template = _DIGITS.sub("#", _QUOTED.sub("'…'", group.template.replace(_SLOT, "#")))
         known = self._kinds[kind]
-        return message if message in known or len(known) < MAX_MESSAGES else OTHERS
+        if template not in known and len(known) >= MAX_MESSAGES:
+            template = OTHERS
+        return replace(group, template=template, values=())
 
     def __iter__(self) -> Iterator[FailureGroup]:
         """Yield the groups, stage by stage as they came, the largest first."""
@@ -93,20 +109,29 @@ class FailureGroups:
         return sum(group.count for group in self)
 
 
-def collapsed(message: str) -> str:
-    """Put `#` for every number and id in a message, and take one that is very long short."""
-    text = _VARYING.sub("#", " ".join(message.split()))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def collapsed(message: str) -> tuple[str, tuple[str, ...]]:
+    """Take the numbers and ids out of a message, and the end of one that is very long."""
+    values: list[str] = []
+
+    def take(found: re.Match[str]) -> str:
+        if found["file"]:
+            return found[0]
+        values.append(found[0])
+        return _SLOT
+
+    text = _VARYING.sub(take, " ".join(message.replace(_SLOT, " ").split())[: 2 * _LONGEST])
+    return text, tuple(values)
 
 
 def _single(letter: DeadLetter, kind: _Kind) -> FailureGroup:
-    return FailureGroup(*kind, "", 1, letter.at, letter.at, letter.name)
+    return FailureGroup(*kind, *collapsed(letter.message), 1, letter.at, letter.at, letter.name)
 
 
-def _put(groups: dict[str, FailureGroup], message: str, new: FailureGroup) -> None:
-    old = groups.get(message, new)
-    groups[message] = FailureGroup(
-        *(new.stage, new.reason, new.error_type, message),
+def _put(groups: dict[str, FailureGroup], new: FailureGroup) -> None:
+    old = groups.get(new.template, new)
+    groups[new.template] = FailureGroup(
+        *(new.stage, new.reason, new.error_type, new.template),
+        values=tuple(a if a == b else None for a, b in zip(old.values, new.values, strict=True)),
         count=new.count if old is new else old.count + new.count,
         first=min(old.first, new.first),
         last=max(old.last, new.last),

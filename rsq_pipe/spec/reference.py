@@ -137,7 +137,15 @@ def _kind(field: Mapping[str, Any]) -> str:
         return "an expression"
     if kind == "string" and field.get("examples"):
         return f"text: `{field['examples'][0]}`"
-    return _KINDS[str(kind)]
+    return _KINDS[str(kind)] + _bounds(field)
+
+
+def _bounds(field: Mapping[str, Any]) -> str:
+    """Name the least and the greatest number a field takes, where it has such."""
+    least, most = field.get("minimum"), field.get("maximum")
+    if least is not None and most is not None:
+        return f", {least:,} to {most:,}"
+    return f", {least:,} or more" if least is not None else ""
 
 
 _KINDS = {

@@ -39,6 +39,20 @@ def test_0_a_run_that_is_done(project: Project, server: StreamServer) -> None:
     assert run(project, server)[0] == 0
 
 
+@pytest.mark.parametrize("path", ["missing.jsonl", '"missing/*.jsonl"'])
+@pytest.mark.parametrize("more", [(), ("--processes", "2")])
+def test_2_a_source_whose_file_is_not_there(
+    project: Project, server: StreamServer, path: str, more: tuple[str, ...]
+) -> None:
+    project.spec(f"{READ.replace('in.jsonl', path)}\n{OUT}")
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, *more, cwd=project.root)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{project.path}: stage 'read': no file matches")
+    assert not (project.root / "out").exists()
+
+
 def test_1_a_stage_that_cannot_go_on(project: Project, server: StreamServer) -> None:
     project.spec(f'{READ}\nadd: {{map: {{m: "missing"}}, on_error: stop}}\n{OUT}')
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import rsq_pipe
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -94,6 +95,35 @@ def test_a_pipeline_that_prints_its_records_to_the_terminal_draws_no_table_betwe
     lines = [line for line in terminal.lines if line.startswith("{")]
     assert sorted(json.loads(line)["n"] for line in lines) == list(range(40))
     assert terminal.most_tables == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "more", "left"),
+    [(b"n\n", (), 1), (b"y\n", (), 0), (b"", ("--yes",), 0)],
+    ids=["no", "yes", "--yes"],
+)
+def test_fresh_asks_before_it_deletes_dead_letters(
+    project: Project, server: StreamServer, answer: bytes, more: tuple[str, ...], left: int
+) -> None:
+    words = (project.path, "--redis", server.url)
+    begun = rsq_pipe("run", *words, cwd=project.root)
+    assert begun.returncode == 4, begun.stderr
+    project.handlers(QUIET)
+    terminal = Terminal(110)
+
+    code = terminal.run("run", "--fresh", *words, *more, cwd=project.root, answer=answer)
+
+    text = "".join(terminal.lines)
+    assert ("--fresh deletes 1 dead letter of" in text) == bool(answer)
+    assert code == (130 if left else 0), text
+    status = json.loads(rsq_pipe("status", *words, "--json", cwd=project.root).stdout)
+    assert sum(stage["dead"] for stage in status["stages"]) == left
+
+
+def test_fresh_asks_nothing_where_there_are_no_dead_letters(project: Project, server: StreamServer) -> None:
+    project.handlers(QUIET)
+
+    assert Terminal(80).run("run", project.path, "--fresh", "--redis", server.url, cwd=project.root) == 0
 
 
 def test_a_second_signal_gives_the_terminal_its_cursor_back(project: Project, server: StreamServer) -> None:

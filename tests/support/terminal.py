@@ -36,12 +36,11 @@ class Terminal:
         """How many tables of stages stood on the screen, or above it, at once."""
 
     def run(self, *words: str | Path, cwd: Path, answer: bytes = b"", **environ: str) -> int:
-        """Run `rsq-pipe ...` to its end, typing `answer` in advance; return its exit code."""
+        """Run `rsq-pipe ...` to its end, typing `answer` when it asks; return its exit code."""
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self._columns, 0, 0))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RSQ_")}
         environ = {**inherited, "TERM": "xterm-256color", **environ}
-        os.write(ours, answer)
         with subprocess.Popen(
             [COMMAND, *words],
             cwd=cwd,
@@ -54,6 +53,9 @@ class Terminal:
             os.close(theirs)
             for read in _chunks(ours):
                 self._stream.feed(read)
+                if answer and "[y/N]" in "".join(self.lines):
+                    os.write(ours, answer)
+                    answer = b""
                 self.most_tables = max(
                     self.most_tables, sum(line.startswith("stage ") for line in self.lines)
                 )

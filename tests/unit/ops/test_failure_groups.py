@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.ops.failure_groups import MAX_MESSAGES, OTHERS, FailureGroups, collapsed
+from rsq_pipe.ops.failure_groups import MAX_MESSAGES, OTHERS, FailureGroups
 from tests.unit.ops.letters import failed, letter
 
 
@@ -16,23 +16,46 @@ def grouped(*messages: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("one", "other", "told"),
     [
-        ("order 17 of 2,000.50 is late", "order # of # is late"),
-        ("in.jsonl:17: bad", "in.jsonl:#: bad"),
-        ("user 0f8fad5b-d9cb-469f-a165-70867728950e is gone", "user # is gone"),
-        ("commit deadbeef01 failed", "commit # failed"),
-        ("face facade decade", "face facade decade"),
-        ("two\nlines\t and  spaces", "two lines and spaces"),
-        ("field 'total' is missing", "field 'total' is missing"),
+        ("order 17 of 2,000.50 is late", "order 3 of 1 is late", "order # of # is late"),
+        ("in.jsonl:17: bad", "in.jsonl:18: bad", "in.jsonl:#: bad"),
+        ("user 0f8fad5b-d9cb-469f-a165-70867728950e", "user 1f8fad5b-d9cb-469f-a165-70867728950e", "user #"),
+        ("commit deadbeef01 failed", "commit deadbeef02 failed", "commit # failed"),
+        ("at 2026-11-24T20:51:29.2Z", "at 2026-11-25T01:00:00.1Z", "at #"),
+        (
+            "it took 7 s, the bound is 5,000",
+            "it took 9 s, the bound is 5,000",
+            "it took # s, the bound is 5,000",
+        ),
+        ("'utf-8' cannot decode byte 7", "'utf-8' cannot decode byte 9", "'utf-8' cannot decode byte #"),
+        ("two\nlines\t and  spaces", "two lines and spaces", "two lines and spaces"),
     ],
 )
-def test_numbers_and_ids_are_not_told_apart(message: str, told: str) -> None:
-    assert collapsed(message) == told
+def test_numbers_and_ids_in_which_messages_differ_are_not_told_apart(one: str, other: str, told: str) -> None:
+    assert grouped(one, other) == {told: 2}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("flights2024-01.csv:7: bad", "flights2024-02.csv:7: bad"),
+        ("no codec 'cp1252'", "no codec 'cp1250'"),
+        ("stage 'step2' is slow", "stage 'step3' is slow"),
+        ("no host db1.example.com", "no host db2.example.com"),
+        ("longer than 30s", "longer than 60s"),
+    ],
+)
+def test_digits_that_belong_to_a_name_tell_messages_apart(one: str, other: str) -> None:
+    assert grouped(one, other) == {one: 1, other: 1}
+
+
+def test_names_with_digits_are_told_as_one_when_they_are_many() -> None:
+    assert grouped(*(f"no sku A{n}" for n in range(100))) == {"no sku A#": 100}
 
 
 def test_a_long_message_is_cut() -> None:
-    assert len(collapsed("x" * 10_000)) == 300
+    assert [len(message) for message in grouped("x1 " * 10_000)] == [300]
 
 
 def test_a_group_has_its_count_its_times_and_the_newest_example() -> None:

@@ -1,0 +1,74 @@
+"""What `run` looks at before it begins: mistakes that can be told at once, and losses worth a question."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+
+import rich_click as click
+
+from rsq_pipe.cli.server_address import connect
+from rsq_pipe.errors import ReplayError, SourceError, SpecError
+from rsq_pipe.ops.dead_letter_queue import find_queues
+from rsq_pipe.runtime.source_pump import connected
+from rsq_pipe.spec.graph import Graph, Stage
+
+
+def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
+    """
+    Refuse what could only end at once.
+
+    Args:
+        graph: The pipeline.
+        names: The stages to run; none for all.
+        shared: Whether several processes are to run it.
+
+    Raises:
+        SpecError: A source names files that are not there.
+        UsageError: Processes are to share standard input: one would get all records, the others end at once.
+    """
+    for stage in _sources(graph, names):
+        source = connected(graph, stage)
+        if shared and not source.resumable:
+            raise click.UsageError(
+                f"stage {stage.name!r} reads standard input, which processes cannot share; leave "
+                "--processes out and give slow stages `workers`, or write the input to a file first"
+            )
+        try:
+            source.shards()
+        except SourceError as exc:
+            raise SpecError(f"{graph.path}: {exc}; nothing was run") from exc
+
+
+def ask_before_fresh(graph: Graph, address: str) -> None:
+    """
+    Ask on a terminal whether `--fresh` may delete dead letters, where there are any.
+
+    Raises:
+        Abort: It may not.
+        ServerUnavailableError: The server cannot be reached.
+    """
+    if not sys.stdin.isatty():
+        return
+    count = asyncio.run(_dead_letters(graph, address))
+    if count:
+        dead = "1 dead letter" if count == 1 else f"{count:,} dead letters"
+        question = f"--fresh deletes {dead} of {graph.pipeline} for good (`dlq export` keeps a copy). Go on?"
+        click.confirm(question, abort=True, err=True)
+
+
+async def _dead_letters(graph: Graph, address: str) -> int:
+    async with connect(address) as client:
+        try:
+            queues = await find_queues(client, graph.pipeline, graph)
+        except ReplayError:  # it has never run there
+            return 0
+        lengths = [await client.channel.execute("XLEN", queue.key, key=queue.key) for queue in queues]
+        return sum(map(int, lengths))
+
+
+def _sources(graph: Graph, names: Sequence[str]) -> Iterator[Stage]:
+    for stage in graph.stages:
+        if stage.verb == "source" and (not names or stage.name in names):
+            yield stage

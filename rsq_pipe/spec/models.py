@@ -47,8 +47,9 @@ class Redis(Settings):
 
     url: ServerUrl = Field(
         default="",
-        description="`redis://`, `rediss://` or `unix://`, for a cluster `redis+cluster://` or "
-        "`rediss+cluster://`; empty for the embedded server.",
+        description="`redis://`, `rediss://` or `unix://`; for a cluster `redis+cluster://HOST,HOST`, for a "
+        "primary that sentinels watch `redis+sentinel://HOST,HOST/SERVICE/DB`, with TLS `rediss+...`; empty "
+        "for the embedded server.",
     )
 
 

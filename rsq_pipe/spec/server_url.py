@@ -6,8 +6,12 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams.hosts import split_hosts
 
-SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+SCHEMES = (
+    *("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"),
+    *("redis+sentinel", "rediss+sentinel"),
+)
 _SPELLING = (
     "it is redis://USER:PASSWORD@HOST:PORT/DB, where / in a password is written %2F, @ %40, : %3A, "
     "? %3F and # %23"
@@ -25,21 +29,33 @@ def check_server_url(url: str) -> str:
         return url
     scheme = _scheme(url)
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        alone, hosts = split_hosts(url)
+        parts = urlsplit(alone)
     except ValueError:
         # What it says quotes the part; of a password with a / in it, that is the beginning.
         raise ValueError(
             f"in the server's URL the host is malformed, or the port no number up to 65535; {_SPELLING}"
         ) from None
     if scheme == "unix":
-        _check_socket(parts)
+        _check_socket(parts, hosts[0][0])
         return url
-    if not parts.hostname:
+    if len(hosts) > 1 and "+" not in scheme:
         raise ValueError(
-            f"the server's URL names no host; for this machine: {scheme}://localhost:{port or 6379}"
+            "the server's URL names several hosts; so do only redis+cluster://HOST,HOST and "
+            "redis+sentinel://HOST,HOST/SERVICE"
         )
-    _check_database(parts, scheme)
+    path = parts.path
+    if scheme.endswith("+sentinel"):
+        service, _, path = path.removeprefix("/").partition("/")
+        if not service:
+            raise ValueError(
+                f"the server's URL names no service; it is {scheme}://HOST,HOST/SERVICE or .../SERVICE/DB"
+            )
+    if not all(host for host, _ in hosts):
+        raise ValueError(
+            f"the server's URL names no host; for this machine: {scheme}://localhost:{hosts[0][1] or 6379}"
+        )
+    _check_database(path, scheme)
     return url
 
 
@@ -52,13 +68,13 @@ def _scheme(url: str) -> str:
     return match[1]
 
 
-def _check_socket(parts: SplitResult) -> None:
-    if parts.hostname or not parts.path:
+def _check_socket(parts: SplitResult, host: str) -> None:
+    if host or not parts.path:
         raise ValueError("the server's URL names no socket; write its whole path: unix:///run/redis.sock")
 
 
-def _check_database(parts: SplitResult, scheme: str) -> None:
-    database = parts.path.strip("/")
+def _check_database(path: str, scheme: str) -> None:
+    database = path.strip("/")
     if database and not database.isdecimal():
         raise ValueError(f"the database in the server's URL is not a number; {_SPELLING}")
     if scheme.endswith("+cluster") and database.strip("0"):

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import AskError, MovedError, NoScriptError
+from redis.exceptions import AskError, NoScriptError, ResponseError
 
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.endpoint import Endpoint
+from rsq_pipe.streams.faults import cannot_serve
 from rsq_pipe.streams.link import Command, Link, checked
 from rsq_pipe.streams.pool import LinkPool
 from rsq_pipe.streams.script import Script
@@ -53,26 +54,52 @@ class Channel:
         self, commands: Sequence[Command], *, key: str, timeout: float | None = None
     ) -> list[Any]:
         """Send commands in one write to the server that holds `key`; error replies are items, not raised."""
-        replies: list[Any] = [None] * len(commands)
-        todo = list(range(len(commands)))
-        for _ in range(_MOVES):
-            answers = await self._once([commands[index] for index in todo], key, timeout or self.timeout)
-            for index, answer in zip(todo, answers, strict=True):
-                replies[index] = answer
-            # A key may move between two commands of one write: only those that were refused go again.
-            todo = [index for index in todo if isinstance(replies[index], MovedError | AskError)]
-            if not todo:
-                break
-            await self.moved()
+        replies = await self._units([[command] for command in commands], key, timeout or self.timeout)
+        return [reply for (reply,) in replies]
+
+    async def transaction(self, commands: Sequence[Command], *, key: str) -> list[Any]:
+        """
+        Send MULTI, commands and EXEC, and return the reply of each of these; error replies are items.
+
+        In a cluster all of it is run by one node, or none: it is followed to another node as a whole.
+        """
+        (replies,) = await self._units([[["MULTI"], *commands, ["EXEC"]]], key, self.timeout)
         return replies
 
-    async def _once(self, commands: Sequence[Command], key: str, timeout: float) -> list[Any]:
-        async with self._pool().link(key) as link:
+    async def _units(self, units: Sequence[Sequence[Command]], key: str, timeout: float) -> list[list[Any]]:
+        """Send commands, each with those it belongs to; what a node sends away is followed, for a while."""
+        replies: list[list[Any]] = [[] for _ in units]
+        todo = list(range(len(units)))
+        ask = ""
+        for _ in range(_MOVES):
+            place, answers = await self._once([units[index] for index in todo], key, timeout, ask)
+            for index, answer in zip(todo, answers, strict=True):
+                replies[index] = answer
+            # A key may move between two commands of one write: only those that were sent away go again.
+            away = {index: sent for index in todo if (sent := _sent_away(replies[index]))}
+            if not away:
+                break
+            todo = list(away)
+            ask = self._pool().topology.follow(away[todo[-1]], place)
+        return replies
+
+    async def _once(
+        self, units: Sequence[Sequence[Command]], key: str, timeout: float, ask: str
+    ) -> tuple[str, list[list[Any]]]:
+        # ASKING holds for the next command, and for a transaction that begins with it.
+        asking: list[Command] = [["ASKING"]] if ask else []
+        async with self._pool().link(key, place=ask) as link:
             try:
-                return await link.exchange(commands, timeout=timeout)
+                commands = [command for unit in units for command in (*asking, *unit)]
+                replies = await link.exchange(commands, timeout=timeout)
             except StreamError:
-                await self.moved()
+                self.moved()
                 raise
+        if any(isinstance(reply, ResponseError) and cannot_serve(reply) for reply in replies):
+            self.moved()
+        rest = iter(replies)
+        answers = [[next(rest) for _ in (*asking, *unit)][len(asking) :] for unit in units]
+        return link.address, answers
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Run a script on the server that holds `keys[0]`."""
@@ -97,9 +124,9 @@ class Channel:
         self._own.discard(link)
         await link.close()
 
-    async def moved(self) -> None:
-        """Look for the keys anew before the next command: a link of one's own failed, or was told MOVED."""
-        await self._pool().topology.forget()
+    def moved(self) -> None:
+        """Look for the keys anew before the next command: a link failed, or its server serves no more."""
+        self._pool().topology.forget()
 
     async def close(self) -> None:
         """Let go of the running loop's links; idempotent."""
@@ -119,3 +146,8 @@ class Channel:
                 self.endpoint, bound=self._bound, patience=self._patience
             )
         return pool
+
+
+def _sent_away(replies: Sequence[Any]) -> AskError | None:
+    """Find the reply that names another node: MOVED, which redis-py makes a kind of ASK, or ASK."""
+    return next((reply for reply in replies if isinstance(reply, AskError)), None)

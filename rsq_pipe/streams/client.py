@@ -40,7 +40,7 @@ MAX_CONNECTIONS = 64
 
 class StreamClient:
     """
-    Talk to one server or cluster.
+    Talk to one server, a cluster, or the primary that sentinels watch.
 
     Connections are opened when needed and shared by clients of one endpoint and event loop.
 
@@ -84,7 +84,9 @@ class StreamClient:
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:
         """
-        Make a client from a URL: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, `rediss+cluster://`.
+        Make a client from a URL: `redis://`, `unix://`, `redis+cluster://A,B` or `redis+sentinel://A,B/SERVICE`.
+
+        With TLS `rediss://`, `rediss+cluster://` and `rediss+sentinel://`.
 
         Raises:
             ValueError: The URL is malformed, or a setting is not known.

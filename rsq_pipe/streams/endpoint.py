@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 
-SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+from rsq_pipe.streams.hosts import split_hosts
+
+SCHEMES = (
+    *("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://"),
+    *("redis+sentinel://", "rediss+sentinel://"),
+)
+
+PORT, SENTINEL_PORT = 6379, 26379
+
+Node: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    Say how to reach one server or cluster.
+    Say how to reach one server, a cluster, or the primary that sentinels watch.
 
     Args:
         settings: What redis-py's Connection takes: host, port, db, username, password, TLS, timeouts ...
         connection: The redis-py class that speaks to it.
-        nodes: `(host, port)` of each node to ask for a cluster's layout; empty for a single server.
+        nodes: `(host, port)` of each node to ask for a cluster's layout, or of each sentinel; empty for a
+            single server.
+        service: The name under which the sentinels know the primary; empty for all else.
+        sentinel_login: username and password for the sentinels, where they ask for one.
     """
 
     settings: Mapping[str, Any] = field(repr=False)
     connection: type[Connection | UnixDomainSocketConnection] = Connection
-    nodes: tuple[tuple[str, int], ...] = ()
+    nodes: tuple[Node, ...] = ()
+    service: str = ""
+    sentinel_login: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Endpoint:
@@ -37,21 +52,46 @@ class Endpoint:
         # No message quotes the URL, or what urllib says of it: any part of it may be part of a password.
         if not url.startswith(SCHEMES):
             raise ValueError(f"a server URL starts with one of {', '.join(SCHEMES)}; this one does not")
+        scheme, _, rest = url.partition("://")
+        protocol, _, kind = scheme.partition("+")
         try:
-            parsed: dict[str, Any] = dict(parse_url(url.replace("+cluster://", "://", 1)))
+            return cls._parsed(f"{protocol}://{rest}", kind, settings)
+        except _MalformedError:
+            raise
         except ValueError:
             raise ValueError(
                 "the server URL is malformed; it is redis://USER:PASSWORD@HOST:PORT/DB, where / in a "
                 "password is written %2F, @ %40, : %3A and # %23"
             ) from None
+
+    @classmethod
+    def _parsed(cls, url: str, kind: str, settings: dict[str, Any]) -> Endpoint:
+        alone, hosts = split_hosts(url)
+        parts = urlsplit(alone)
+        default = SENTINEL_PORT if kind == "sentinel" else PORT
+        nodes = tuple((host or "localhost", port or default) for host, port in hosts)
+        path, service = parts.path, ""
+        if kind == "sentinel":
+            service, _, path = unquote(path.removeprefix("/")).partition("/")
+            if not service:
+                raise _MalformedError(
+                    "the URL of sentinels names the service: redis+sentinel://HOST,HOST/SERVICE"
+                )
+        elif not kind and len(nodes) > 1:
+            raise _MalformedError(
+                "several hosts stand only in a URL of redis+cluster:// or redis+sentinel://"
+            )
+        parsed: dict[str, Any] = dict(parse_url(parts._replace(path=path).geturl() if kind else url))
         connection = parsed.pop("connection_class", Connection)
         merged = {**settings, **parsed}
-        if "+cluster://" not in url:
+        if not kind:
             return cls(merged, connection)
-        if merged.pop("db", 0):
-            raise ValueError("a cluster has only database 0; leave the number out of the URL")
-        node = (merged.pop("host", "localhost"), merged.pop("port", 6379))
-        return cls(merged, connection, (node,))
+        if kind == "cluster" and merged.pop("db", 0):
+            raise _MalformedError("a cluster has only database 0; leave the number out of the URL")
+        told = {name: merged.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+        merged = {name: value for name, value in merged.items() if name not in {"host", "port"}}
+        sentinel_login = {name: value for name, value in told.items() if value}
+        return cls(merged, connection, nodes, service, sentinel_login)
 
     @classmethod
     def from_nodes(cls, nodes: Sequence[Any], *, ssl: bool = False, **settings: Any) -> Endpoint:
@@ -66,24 +106,37 @@ class Endpoint:
     @property
     def is_cluster(self) -> bool:
         """Whether keys are spread over nodes."""
-        return bool(self.nodes)
+        return bool(self.nodes) and not self.service
+
+    @property
+    def sentinel_settings(self) -> Mapping[str, Any]:
+        """What a connection to a sentinel takes: the server's TLS and timeouts, and a login of its own."""
+        own = {"db", "username", "password", "client_name"}
+        shared = {name: value for name, value in self.settings.items() if name not in own}
+        return {**shared, **self.sentinel_login}
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """Everything that distinguishes two endpoints; equal identities may share connections."""
-        return (self.connection, self.nodes, tuple(sorted((k, repr(v)) for k, v in self.settings.items())))
+        settings = (tuple(sorted((k, repr(v)) for k, v in self.settings.items())),)
+        return (self.connection, self.nodes, self.service, *sorted(self.sentinel_login.items()), *settings)
 
     @property
     def address(self) -> str:
         """The server as it may be shown: never with credentials."""
         if self.nodes:
-            return ",".join(f"{host}:{port}" for host, port in self.nodes)
+            asked = ",".join(f"{host}:{port}" for host, port in self.nodes)
+            return f"{self.service} of {asked}" if self.service else asked
         if "path" in self.settings:
             return f"unix://{self.settings['path']}"
-        return f"{self.settings.get('host', 'localhost')}:{self.settings.get('port', 6379)}"
+        return f"{self.settings.get('host', 'localhost')}:{self.settings.get('port', PORT)}"
 
 
-def _node(node: Any) -> tuple[str, int]:
+class _MalformedError(ValueError):
+    """A mistake that is said in words of its own."""
+
+
+def _node(node: Any) -> Node:
     if isinstance(node, Mapping):
         return str(node["host"]), int(node["port"])
     if isinstance(node, tuple | list):

@@ -23,6 +23,10 @@ _NOT_NOW = (
     *("ASK", "MOVED", "MISCONF"),
 )
 
+# A script asks for a key it has just emptied, in a cluster whose slot is moving. Ours check their keys before
+# they write, and what they ask for after their writes they only report.
+_MOVING = "access a non local key"
+
 _LOGIN = re.compile("authentication required|invalid username-password|client sent auth", re.IGNORECASE)
 
 
@@ -66,6 +70,11 @@ def translate(exc: BaseException, address: str) -> StreamError:
             return SettleError(f"server {address}: {text}", reply=text)
 
 
+def cannot_serve(reply: vendor.ResponseError) -> bool:
+    """Whether an error reply says that this server, as it is, serves nobody: another one may by now."""
+    return isinstance(translate(reply, ""), ServerUnavailableError)
+
+
 def refusal(reply: str, address: str) -> StreamError:
     """Find our error for an error reply of the server."""
     code = reply.split(" ", 1)[0].lstrip("-")
@@ -75,7 +84,7 @@ def refusal(reply: str, address: str) -> StreamError:
         return _group_lost(reply, address)
     if code == "STREAMFULL":
         return _stream_full(reply)
-    if code in _NOT_NOW:
+    if code in _NOT_NOW or _MOVING in reply:
         return ServerUnavailableError(f"server {address} cannot serve now: {reply}", address=address)
     if "OOM" in reply:
         return StreamFullError(f"server {address} is out of memory (maxmemory): {reply}")

@@ -30,7 +30,7 @@ class LinkPool:
     )
 
     def __init__(self, endpoint: Endpoint, *, bound: int, patience: float) -> None:
-        self.topology = Topology(endpoint)
+        self.topology = Topology.of(endpoint)
         self._address = endpoint.address
         self._idle: dict[str, list[Link]] = defaultdict(list)
         self._free = asyncio.Semaphore(bound)
@@ -73,17 +73,17 @@ class LinkPool:
             await pool.close()
 
     async def close(self) -> None:
-        """Close idle links and the topology's; lent ones close when they come back."""
+        """Close idle links; lent ones close when they come back."""
         self._users = 0
         idle, self._idle = self._idle, defaultdict(list)
         for link in (link for links in idle.values() for link in links):
             await link.close()
-        await self.topology.forget()
+        self.topology.forget()
 
     @asynccontextmanager
-    async def link(self, key: str) -> AsyncIterator[Link]:
+    async def link(self, key: str, *, place: str = "") -> AsyncIterator[Link]:
         """
-        Lend a link to the server that holds a key.
+        Lend a link to the server that holds a key, or to another place.
 
         Raises:
             ServerUnavailableError: None came free within the pool's patience.
@@ -99,7 +99,7 @@ class LinkPool:
                 address=self._address,
             ) from exc
         try:
-            place = await self.topology.place(key)
+            place = place or await self.topology.place(key)
             link = await self._take(place)
             try:
                 yield link

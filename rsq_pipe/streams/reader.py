@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from redis.exceptions import AskError, MovedError
-
 from rsq_pipe.errors import ServerUnavailableError, StreamError
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.entry import RawEntry, read_reply
@@ -64,7 +62,8 @@ class Reader:
         except ServerUnavailableError:
             if self._interrupted:  # by closing the connection; what it carried is handed back
                 return []
-            await self._channel.moved()
+            await self.close()  # its server may be a replica by now, or without the slot
+            self._channel.moved()
             raise
         for entry in entries:
             self.received[entry.stream] = entry.id
@@ -119,7 +118,4 @@ class Reader:
         finally:
             self._blocked = False
         self.may_have_lost_a_reply = False
-        if isinstance(reply, MovedError | AskError):
-            await self.close()
-            raise ServerUnavailableError(f"the streams moved to another node: {reply}", address=link.address)
         return read_reply(checked(reply, link.address))

@@ -70,7 +70,7 @@ async def take(
     commands += [["HGETALL", key] for key in hashes]
     commands.append(["HMGET", table, *fields])
     replies = await _transaction(client, commands, key=table)
-    found = [_groups(reply) for reply in replies[: len(streams)]]
+    found = [_groups(reply, client.channel.address) for reply in replies[: len(streams)]]
     groups = dict(zip(streams, found, strict=True))
     at = len(streams)
     members = dict(zip(sets, replies[at : at + len(sets)], strict=True))
@@ -86,7 +86,7 @@ async def take(
 
 
 async def _transaction(client: StreamClient, commands: Sequence[Command], *, key: str) -> list[Any]:
-    replies = await client.channel.exchange([["MULTI"], *commands, ["EXEC"]], key=key)
+    replies = await client.channel.transaction(commands, key=key)
     if isinstance(replies[-1], ResponseError):
         _refused(commands, replies[1:-1], client.channel.address)
     result: list[Any] = checked(replies[-1], client.channel.address)
@@ -116,10 +116,10 @@ async def _newest(client: StreamClient, streams: Sequence[str], *, key: str) -> 
     return {stream: reply[0][0].decode() for stream, reply in zip(streams, replies, strict=True) if reply}
 
 
-def _groups(reply: Any) -> dict[str, GroupInfo]:
-    if isinstance(reply, ResponseError):  # there is no such stream
+def _groups(reply: Any, address: str) -> dict[str, GroupInfo]:
+    if isinstance(reply, ResponseError) and "no such key" in str(reply):
         return {}
-    return {info.name: info for info in map(group_info, reply)}
+    return {info.name: info for info in map(group_info, checked(reply, address))}
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[str, str]:

@@ -17,7 +17,6 @@ import redis
 
 from tests.support.checker import Account, Expected, check
 from tests.support.project import Project
-from tests.support.server import StreamServer
 
 HANDLERS = """
     import time
@@ -93,7 +92,8 @@ class Storm:
 
     Args:
         root: A folder for the pipeline's files.
-        server: The server; it must keep what it accepted when it is killed.
+        server: A StreamServer, or what else has its `url` and what the acts do to it; it must keep what it
+            accepted when it is killed.
         seed: Chooses whom it hits, and when.
         count: How many records there are.
         sabotage: The safety to switch off; see tests/support/shaken_run.py.
@@ -103,7 +103,7 @@ class Storm:
     def __init__(
         self,
         root: Path,
-        server: StreamServer,
+        server: Any,
         *,
         seed: int,
         count: int,
@@ -115,53 +115,56 @@ class Storm:
         self.project.records(range(count))
         self.project.handlers(HANDLERS)
         self.project.spec(STAGES, top=TOP, defaults=DEFAULTS)
-        self._server = server
+        self.server = server
         self._count = count
         self._sabotage = sabotage
         self._lease = lease
-        self._draw = random.Random(seed)
+        self.draw = random.Random(seed)
         self._log = (root / "log.txt").open("w+")
         self._runs = [self._start() for _ in range(processes)]
         self._asleep: list[tuple[float, subprocess.Popen[bytes]]] = []
 
-    def rage(self, times: int, *acts: Callable[[Storm], None]) -> None:
-        """Do one of `acts` so many times, or until everything is done, each time some records later."""
+    def rage(self, times: int, *acts: Callable[[Any], None], patience: float = PATIENCE) -> int:
+        """Do one of `acts` so often, or until all is done, each time some records later; return how often."""
+        done = 0
         for _ in range(times):
             if all(run.poll() is not None for run in self._runs):
                 break
-            self._pass(self._draw.uniform(0.0, 0.1))
-            self._draw.choice(acts)(self)
+            self._pass(self.draw.uniform(0.0, 0.1))
+            self.draw.choice(acts)(self)
+            done += 1
             self._revive()
-            self._pass(PATIENCE, until=self._size() + self._draw.randint(1, 3_000))
+            self._pass(patience, until=self._size() + self.draw.randint(1, 3_000))
         self._wake(float("inf"))
+        return done
 
     def flow(self) -> None:
         """Wait until the sinks are writing, and some records longer."""
-        self._pass(20 * PATIENCE, until=self._size() + self._draw.randint(5_000, 30_000))
+        self._pass(20 * PATIENCE, until=self._size() + self.draw.randint(5_000, 30_000))
 
     def kill(self) -> None:
         """End one run by SIGKILL."""
         if alive := self._awake():
-            self._draw.choice(alive).kill()
+            self.draw.choice(alive).kill()
 
     def pause(self) -> None:
         """Stop one run for longer than its entries, and often its leases, are left to it."""
         if alive := self._awake():
-            run = self._draw.choice(alive)
+            run = self.draw.choice(alive)
             run.send_signal(signal.SIGSTOP)
-            self._asleep.append((time.monotonic() + self._draw.uniform(0.4, 1.6), run))
+            self._asleep.append((time.monotonic() + self.draw.uniform(0.4, 1.6), run))
 
     def kill_server(self) -> None:
         """End the server by SIGKILL, and start it again."""
-        self._server.kill()
-        self._pass(self._draw.uniform(0.0, 0.3))
-        self._server.start()
+        self.server.kill()
+        self._pass(self.draw.uniform(0.0, 0.3))
+        self.server.start()
 
     def freeze_server(self) -> None:
         """Stop the server for about as long as a lease lasts: who had it may or may not have it still."""
-        self._server.pause()
-        self._pass(self._draw.uniform(0.9, 1.2) * self._lease)
-        self._server.resume()
+        self.server.pause()
+        self._pass(self.draw.uniform(0.9, 1.2) * self._lease)
+        self.server.resume()
 
     def codes(self) -> set[int | None]:
         """Say how the runs have ended; None for those that still run."""
@@ -174,6 +177,12 @@ class Storm:
         self._runs = [last]
         code = last.wait(timeout=50)
         assert code in {0, 4}, f"the last run ended with code {code}:\n{self.log()[-3000:]}"
+
+    def finish(self, timeout: float = 60.0) -> None:
+        """Let every run come to its end by itself."""
+        for run in self._runs:
+            code = run.wait(timeout=timeout)
+            assert code in {0, 4}, f"a run ended with code {code}:\n{self.log()[-3000:]}"
 
     def account(self) -> Account:
         """Compare what is in files, dead-letter streams and counters with what should be."""
@@ -200,7 +209,7 @@ class Storm:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*SHAKEN_RUN, self._sabotage, "run", str(self.project.path), "--redis", self._server.url],
+            [*SHAKEN_RUN, self._sabotage, "run", str(self.project.path), "--redis", self.server.url],
             cwd=REPOSITORY,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "SHAKEN_LEASE": str(self._lease)},
             stdin=subprocess.DEVNULL,
@@ -235,15 +244,18 @@ class Storm:
         for place in ("out/odd.jsonl", "out/even.jsonl"):
             for line in self.project.lines(place):
                 yield line["rid"], place
-        for place in LETTERS:
-            for _, fields in self._redis().xrange(f"{{{self.project.pipeline}}}:{place}"):
-                yield fields["rsq-rid"], place
+        with self.redis() as client:
+            for place in LETTERS:
+                for _, fields in client.xrange(f"{{{self.project.pipeline}}}:{place}"):
+                    yield fields["rsq-rid"], place
 
-    def _redis(self) -> Any:
-        return redis.Redis.from_url(self._server.url, decode_responses=True)
+    def redis(self) -> Any:
+        """Connect to the server."""
+        return redis.Redis.from_url(self.server.url, decode_responses=True)
 
     def _dropped(self) -> dict[str, int]:
-        counters = self._redis().hgetall(f"{{{self.project.pipeline}}}:meta")
+        with self.redis() as client:
+            counters = client.hgetall(f"{{{self.project.pipeline}}}:meta")
         return {
             name.partition(":")[0]: int(value)
             for name, value in counters.items()

@@ -1,0 +1,29 @@
+"""Hosts: those a server's URL names, with commas between them, which urllib does not read."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+_NETLOC = re.compile(r"([^:/?#]*://)([^/?#]*)")
+
+
+def split_hosts(url: str) -> tuple[str, list[tuple[str, int]]]:
+    """
+    Take the hosts out of a URL.
+
+    Returns:
+        The URL with `localhost` in place of all hosts, and each host with its port, 0 where it has none.
+
+    Raises:
+        ValueError: A host or port is malformed; what it says may quote a part of a password.
+    """
+    found = _NETLOC.match(url)
+    if found is None:
+        return url, []
+    login, at, hosts = found[2].rpartition("@")
+    parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    if any(part.netloc != host for part, host in zip(parts, hosts.split(","), strict=True)):
+        raise ValueError("a host is malformed")
+    alone = f"{found[1]}{login}{at}localhost{url[found.end() :]}"
+    return alone, [(part.hostname or "", part.port or 0) for part in parts]

@@ -27,6 +27,13 @@ _NOT_NOW = (
 # they write, and what they ask for after their writes they only report.
 _MOVING = "access a non local key"
 
+_REFUSALS = {
+    "WRONGTYPE": "server {}: a key of this pipeline is in use for something else: {}",
+    "NOPERM": "this user may not do that on server {}: {}",
+    "No such master": "sentinel {} knows no service of the name in the URL: {}; see its SENTINEL MASTERS",
+}
+"""Words of a reply -> what it means, given the server's address and the reply."""
+
 _LOGIN = re.compile("authentication required|invalid username-password|client sent auth", re.IGNORECASE)
 
 
@@ -88,11 +95,8 @@ def refusal(reply: str, address: str) -> StreamError:
         return ServerUnavailableError(f"server {address} cannot serve now: {reply}", address=address)
     if "OOM" in reply:
         return StreamFullError(f"server {address} is out of memory (maxmemory): {reply}")
-    if "WRONGTYPE" in reply:
-        return SettleError(f"a key of this pipeline is in use for something else: {reply}", reply=reply)
-    if "NOPERM" in reply:
-        return SettleError(f"this user may not do that on server {address}: {reply}", reply=reply)
-    return SettleError(f"server {address} refused a command: {reply}", reply=reply)
+    why = next((why for words, why in _REFUSALS.items() if words in reply), "server {} refused a command: {}")
+    return SettleError(why.format(address, reply), reply=reply)
 
 
 def _group_lost(reply: str, address: str) -> GroupLostError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -67,29 +67,15 @@ class Topology:
     def _link(self, place: str, settings: Mapping[str, Any]) -> Link:
         return Link(self._endpoint.connection(**{**settings, **_FIXED}), place)
 
-    async def _ask(self, nodes: Iterable[Node], settings: Mapping[str, Any], command: Command) -> Any:
-        """
-        Ask nodes, one after the other, until one has an answer that says something.
-
-        Not always in the same order: one that is cut off from the others may go on answering what was.
-        """
-        asked = list(nodes)
-        random.shuffle(asked)
-        failure: StreamError | None = None
-        for host, port in asked:
-            place = spelt(host, port)
-            link = self._link(place, {**settings, "host": host, "port": port})
-            try:
-                (reply,) = await link.exchange([command], timeout=ANSWER)
-                if checked(reply, place):
-                    return reply, host
-            except StreamError as exc:
-                failure = exc if failure is None or failure.retryable else failure
-            finally:
-                await link.close()
-        raise failure or SettleError(
-            f"server {self._endpoint.address}: nobody there knows where the data is", reply=""
-        )
+    async def _ask(self, node: Node, settings: Mapping[str, Any], *questions: Command) -> list[Any]:
+        """Ask one node over a connection of its own."""
+        place = spelt(*node)
+        link = self._link(place, {**settings, "host": node[0], "port": node[1]})
+        try:
+            replies = await link.exchange(questions, timeout=ANSWER)
+            return [checked(reply, place) for reply in replies]
+        finally:
+            await link.close()
 
 
 class Spread(Topology):
@@ -132,15 +118,7 @@ class Spread(Topology):
         return ""
 
     async def _layout(self) -> list[str]:
-        try:
-            ranges, host = await self._ask(self._known, self._endpoint.settings, ["CLUSTER", "SLOTS"])
-        except SettleError as exc:
-            if "cluster support disabled" not in exc.reply:
-                raise
-            raise SettleError(
-                f"server {self._endpoint.address} is no cluster; address it as redis://HOST:PORT",
-                reply=exc.reply,
-            ) from exc
+        ranges, host = await self._ranges()
         slots = [""] * REDIS_CLUSTER_HASH_SLOTS
         known = set(self._endpoint.nodes)
         for start, end, *nodes in ranges:
@@ -149,6 +127,31 @@ class Spread(Topology):
             known |= set(here)  # replicas, too: one of them may be all that is left
         self._known = known
         return slots
+
+    async def _ranges(self) -> tuple[list[Any], str]:
+        """
+        Ask the nodes, one after the other, until one knows who holds which slots.
+
+        Not always in the same order: one that is cut off from the others may go on answering what was.
+        """
+        failures: list[StreamError] = []
+        for node in random.sample(sorted(self._known), len(self._known)):
+            try:
+                (ranges,) = await self._ask(node, self._endpoint.settings, ["CLUSTER", "SLOTS"])
+                if ranges:
+                    return ranges, node[0]
+            except StreamError as exc:
+                failures.append(exc)
+        address = self._endpoint.address
+        if failures and all("cluster support disabled" in str(exc) for exc in failures):
+            raise SettleError(
+                f"server {address} is no cluster; address it as redis://HOST:PORT", reply=str(failures[0])
+            ) from failures[0]
+        if not failures:
+            raise ServerUnavailableError(
+                f"cluster {address}: no node that answers holds any slot", address=address
+            )
+        raise _gravest(failures)
 
 
 class Watched(Topology):
@@ -162,10 +165,7 @@ class Watched(Topology):
     async def place(self, key: str) -> str:  # noqa: ARG002  the primary holds all
         async with self._asking:
             if not self._primary:
-                question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._endpoint.service]
-                settings = self._endpoint.sentinel_settings
-                (host, port), _ = await self._ask(self._endpoint.nodes, settings, question)
-                self._primary = spelt(host.decode(), int(port))
+                self._primary = await self._named()
             return self._primary
 
     def link(self, place: str) -> Link:
@@ -175,6 +175,27 @@ class Watched(Topology):
 
     def forget(self) -> None:
         self._primary = ""
+
+    async def _named(self) -> str:
+        """
+        Ask all sentinels, and believe the one that saw the latest failover, or is in the middle of it.
+
+        The others hear of it a moment later; by then the old primary may be back, and not know either.
+        """
+        service = self._endpoint.service
+        questions = (["SENTINEL", "MASTER", service], ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", service])
+        asked = [self._ask(n, self._endpoint.sentinel_settings, *questions) for n in self._endpoint.nodes]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        known = [answer for answer in answers if isinstance(answer, list)]
+        if not known:
+            raise _gravest([exc for exc in answers if isinstance(exc, StreamError)])
+        _, (host, port) = max(known, key=lambda answer: _recency(answer[0]))
+        return spelt(host.decode(), int(port))
+
+
+def _recency(flat: list[bytes]) -> tuple[int, bool]:
+    facts = dict(zip(flat[::2], flat[1::2], strict=True))
+    return int(facts[b"config-epoch"]), b"failover_in_progress" in facts[b"flags"]
 
 
 async def _as_primary(connection: Any) -> None:
@@ -187,6 +208,11 @@ async def _as_primary(connection: Any) -> None:
     await connection.send_command("INFO", "replication")
     if b"role:master" not in await connection.read_response(disable_decoding=True):
         raise ConnectionError("it is a replica by now")
+
+
+def _gravest(failures: Sequence[StreamError]) -> StreamError:
+    """Choose what to tell: a node that refuses says more than one that is away."""
+    return next((exc for exc in failures if not exc.retryable), failures[-1])
 
 
 def spelt(host: str, port: int) -> str:

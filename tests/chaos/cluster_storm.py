@@ -78,7 +78,7 @@ class ClusterStorm(Storm):
         wait(cluster.until_whole())
         node = cluster.nodes[wait(cluster.owner(self.key))]
         node.kill()
-        self._pass(self.draw.choice([0.0, 0.3, 1.5]))
+        self._pass(self.draw.choice([0.0, 0.3, 3.0]))
         node.start()
 
     def fail_over(self) -> None:

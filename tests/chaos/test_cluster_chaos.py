@@ -20,7 +20,7 @@ ACTS = int(os.environ.get("CHAOS_CLUSTER_ACTS", "3"))
 
 SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "1").split()]
 
-RECORDS_AN_ACT = 180
+RECORDS_AN_ACT = 250
 """So many that the work outlasts the storm."""
 
 Act = Callable[[ClusterStorm], None]
@@ -49,7 +49,8 @@ async def test_moving_slots_and_dying_masters_cost_time_only(
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.timeout(30 * ACTS + 120)
 async def test_a_replica_that_takes_over_is_followed(tmp_path: Path, replicated: Cluster, seed: int) -> None:
-    await _storm(tmp_path, replicated, seed, [ClusterStorm.fail_over, ClusterStorm.move_slot])
+    acts = [ClusterStorm.fail_over, ClusterStorm.move_slot, ClusterStorm.kill_master]
+    await _storm(tmp_path, replicated, seed, acts)
 
 
 async def _storm(root: Path, cluster: Cluster, seed: int, acts: list[Act]) -> None:

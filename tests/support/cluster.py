@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +9,7 @@ from typing import Any, Self
 
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.client import StreamClient
-from tests.support.server import StreamServer
+from tests.support.server import StreamServer, free_port
 from tests.support.signals import wait_until
 
 SLOTS = 16_384
@@ -38,7 +37,7 @@ class Cluster:
                 appendonly=durable,
                 config={
                     "cluster-enabled": "yes",
-                    "cluster-port": str(_free_port()),
+                    "cluster-port": str(free_port()),
                     "cluster-node-timeout": str(timeout),
                     "repl-diskless-sync-delay": "0",
                     **({"appendfsync": "always"} if durable else {}),
@@ -172,10 +171,3 @@ class Cluster:
         except StreamError:
             return False
         return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -52,7 +52,7 @@ class StreamServer:
         self.binary = binary
         self.folder = _short_folder()
         self.socket = self.folder / "s.sock"
-        self.port = _free_port() if tcp else 0
+        self.port = free_port() if tcp else 0
         self.appendonly = appendonly
         self.config = dict(config or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,7 +173,8 @@ def _short_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="rsq-", dir="/tmp"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

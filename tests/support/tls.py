@@ -17,14 +17,17 @@ AUTHORITY = CERTIFICATES / "ca.pem"
 
 
 @asynccontextmanager
-async def tls_front(server: StreamServer) -> AsyncIterator[int]:
-    """Speak TLS on a port of 127.0.0.1, which the block is given, and pass on to the server."""
+async def tls_front(server: StreamServer | int) -> AsyncIterator[int]:
+    """Speak TLS on a port of 127.0.0.1, which the block is given, and pass on to a server or a port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "localhost.pem")
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        replies, requests = await asyncio.open_unix_connection(str(server.socket))
+        if isinstance(server, int):
+            replies, requests = await asyncio.open_connection("127.0.0.1", server)
+        else:
+            replies, requests = await asyncio.open_unix_connection(str(server.socket))
         await asyncio.wait(
             [asyncio.create_task(_pump(reader, requests)), asyncio.create_task(_pump(replies, writer))]
         )

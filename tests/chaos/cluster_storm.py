@@ -35,17 +35,9 @@ class Served:
         """Run to its end."""
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result(60)
 
-    def kill(self) -> None:
-        """End the whole cluster; a storm on a cluster does not."""
-        raise NotImplementedError
-
-    start = kill
-
 
 class ClusterStorm(Storm):
     """Do to a pipeline's cluster what operators and power cuts do; see Storm for the arguments."""
-
-    server: Served
 
     def __init__(self, root: Path, server: Served, *, seed: int, count: int, processes: int) -> None:
         super().__init__(root, server, seed=seed, count=count, processes=processes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ async def test_a_replica_that_takes_over_is_followed(tmp_path: Path, replicated:
     await _storm(tmp_path, replicated, seed, acts)
 
 
-async def _storm(root: Path, cluster: Cluster, seed: int, acts: list[Act]) -> None:
+async def _storm(root: Path, cluster: Cluster, seed: int, acts: Sequence[Act]) -> None:
     served = Served(cluster, cluster.full_url, asyncio.get_running_loop())
     with ClusterStorm(root / "p", served, seed=seed, count=ACTS * RECORDS_AN_ACT, processes=2) as storm:
         await asyncio.to_thread(storm.until_up)

@@ -46,11 +46,12 @@ def command(spec: Path, url: str | None, name: str, form: str) -> None:
     The first runs it (`run` without --fresh). The second looks after it as well: `status`, `doctor`, `dlq`,
     `trace`, `run --fresh`. Both may touch the pipeline's own keys and the streams from outside that its file
     names, no channels, and run the commands listed. Write a password each in place of PASSWORD. Asks no
-    server; its address says whether it is a cluster, and which database.
+    server; its address says whether it is a cluster, or found by sentinels, and which database.
     """
     graph = load(spec)
     address = url or graph.redis_url
     endpoint = connect(address).channel.endpoint if address else Endpoint({})
     database = int(endpoint.settings.get("db") or 0)
-    for user in users(graph, is_cluster=endpoint.is_cluster, database=database, prefix=name):
+    server = {"is_cluster": endpoint.is_cluster, "is_watched": bool(endpoint.service)}
+    for user in users(graph, **server, database=database, prefix=name):
         sys.stdout.write(f"{user.setuser if form == 'commands' else user.line}\n")

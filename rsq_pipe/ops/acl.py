@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rsq_pipe.ops.rights import CLUSTERED, Role, commands
+from rsq_pipe.ops.rights import CLUSTERED, WATCHED, Role, commands
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 
@@ -49,7 +49,12 @@ class User:
 
 
 def users(
-    graph: Graph, *, is_cluster: bool = False, database: int = 0, prefix: str = ""
+    graph: Graph,
+    *,
+    is_cluster: bool = False,
+    is_watched: bool = False,
+    database: int = 0,
+    prefix: str = "",
 ) -> tuple[User, User]:
     """
     List the user that runs a pipeline and the one that looks after it.
@@ -57,10 +62,12 @@ def users(
     Args:
         graph: The pipeline: its keys, and the streams from outside that it reads or writes.
         is_cluster: Whether the server is a cluster.
+        is_watched: Whether sentinels name the server.
         database: The number of the database; the right to SELECT comes with any but 0.
         prefix: What the users' names begin with, instead of the pipeline's name.
     """
-    further = (*(CLUSTERED if is_cluster else ()), *(("select",) if database else ()))
+    further = (CLUSTERED if is_cluster else ()) + (WATCHED if is_watched else ())
+    further += ("select",) if database else ()
     keys = (Keyspace(graph.pipeline).pattern, *map(pattern, outside(graph)))
     name = prefix or graph.pipeline
 

@@ -89,9 +89,11 @@ NEEDS = (
     ),
 )
 
-# redis-py asks for the layout; ASKING follows a slot that is being moved.
-CLUSTERED = ("cluster|slots", "command", "asking")
-"""What a cluster takes besides."""
+CLUSTERED = ("cluster|slots", "asking")
+"""What a cluster takes besides: its layout, and to follow a slot that is being moved."""
+
+WATCHED = ("role",)
+"""What a primary that sentinels watch takes besides: a server that has become a replica is not spoken to."""
 
 WELCOME = ("CLIENT|UNBLOCK 0", "CONFIG|GET appendonly", "CLIENT|SETINFO lib-name probe")
 """

@@ -205,8 +205,8 @@ async def _as_primary(connection: Any) -> None:
     Writes to a replica are refused by itself; what it says when it is read may be old.
     """
     await connection.on_connect()
-    await connection.send_command("INFO", "replication")
-    if b"role:master" not in await connection.read_response(disable_decoding=True):
+    await connection.send_command("ROLE")
+    if (await connection.read_response(disable_decoding=True))[0] != b"master":
         raise ConnectionError("it is a replica by now")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.ops.acl import users
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.status import look
 from rsq_pipe.spec.loader import load
@@ -56,3 +57,19 @@ async def test_a_node_addressed_as_a_single_server_is_a_problem_with_the_right_a
     assert (asked_well["cluster"], asked_well["scripts"], asked_well["rights"]) == ("ok", "ok", "ok")
     assert asked_badly["cluster"].level == "problem"
     assert asked_badly["cluster"].mend == f"--redis redis+cluster://127.0.0.1:{wrong.port}"
+
+
+async def test_the_user_that_acl_prints_runs_a_pipeline(cluster: Cluster, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", "a")
+    _, user = users(load(project.spec(STAGES)), is_cluster=True)
+    for node in range(len(cluster.nodes)):
+        await cluster.ask(node, *user.setuser.split())
+    lab = Lab(tmp_path / "lab", "a", cluster.url.replace("://", f"://{user.name}:{user.password}@"))
+    lab.records(range(7))
+    lab.spec(STAGES)
+
+    await lab.run()
+    await cluster.move("{a}:meta", to=(await cluster.owner("{a}:meta") + 1) % 3)
+
+    assert (await look(lab.client, lab.graph)).drained
+    await lab.close()

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.errors import LoginError, ServerUnavailableError, SettleError
+from rsq_pipe.ops.acl import users
+from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.producer import StreamProducer
+from tests.support.project import Project
 from tests.support.sentinels import SERVICE, Sentinel
 from tests.support.server import StreamServer, free_port
 from tests.support.signals import eventually
@@ -53,6 +57,23 @@ async def test_sentinel_and_server_both_speak_tls(own_server: StreamServer, tmp_
                     await client.push("in", "{}")
 
                     assert await client.stream_len("in") == 1
+
+
+async def test_the_user_that_acl_prints_may_do_what_it_takes(
+    own_server: StreamServer, sentinel: Sentinel, tmp_path: Path
+) -> None:
+    graph = load(
+        Project(tmp_path / "project", "orders").spec("out: {from: {stream: in}, sink: {type: stdout}}")
+    )
+    user, _ = users(graph, is_watched=True, database=3)
+    async with StreamClient("127.0.0.1", own_server.port) as direct:
+        await direct.channel.execute(*user.setuser.split(), key="")
+
+    login = url(sentinel).replace("://", f"://{user.name}:{user.password}@")
+    async with StreamClient.from_url(login) as client:
+        await StreamProducer(client, "{orders}:in").push({"n": 1})
+
+        assert await client.stream_len("{orders}:in") == 1
 
 
 async def test_a_service_that_no_sentinel_knows_is_no_outage(sentinel: Sentinel) -> None:

@@ -84,9 +84,7 @@ class StreamClient:
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:
         """
-        Make a client from a URL: `redis://`, `unix://`, `redis+cluster://A,B` or `redis+sentinel://A,B/SERVICE`.
-
-        With TLS `rediss://`, `rediss+cluster://` and `rediss+sentinel://`.
+        Make a client from a URL: `redis://`, `unix://`, `redis+cluster://`, `redis+sentinel://`, TLS `rediss...`.
 
         Raises:
             ValueError: The URL is malformed, or a setting is not known.

@@ -91,10 +91,12 @@ class Telemetry:
     Args:
         sample: Which records, decided where they enter.
         ui: Where traces are looked at, for links in messages; empty if unknown.
+        trust: Whether every trace that records bring from outside is followed.
     """
 
     sample: Sampling = field(default_factory=lambda: Sampling("rate", 10.0))
     ui: str = ""
+    trust: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,11 @@ class Telemetry(Settings):
         json_schema_extra={"default": "10/s"},
     )
     ui: str = Field(default="", description="Where traces are looked at, for links in messages.")
+    trust: bool = Field(
+        default=False,
+        description="Whether every sampled trace that a record brings from outside is followed, "
+        "and not only as many as `sample` allows.",
+    )
 
 
 class Tuning(Settings):

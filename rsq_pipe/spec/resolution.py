@@ -42,7 +42,7 @@ def resolve(
         serializer=pipeline.serializer,
         text=document.text,
         secrets=document.secrets,
-        telemetry=Telemetry(pipeline.telemetry.sample, pipeline.telemetry.ui),
+        telemetry=Telemetry(pipeline.telemetry.sample, pipeline.telemetry.ui, pipeline.telemetry.trust),
     )
 
 

@@ -25,6 +25,8 @@ class Sampler:
         sampling: Which.
         parent_based: Whether a record that comes with a trace context is traced as that says; otherwise by
             its trace id.
+        trust: Whether every such record is, however many come. Anybody who may write to a stream may claim
+            that all its records are sampled.
         draw, clock: Where chance and time (seconds) come from.
     """
 
@@ -33,17 +35,22 @@ class Sampler:
         sampling: Sampling,
         *,
         parent_based: bool = True,
+        trust: bool = False,
         draw: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sampling = sampling
         self._parent_based = parent_based
+        self._trust = trust
         self._draw = draw or random.Random()  # noqa: S311 (nobody gains by guessing it)
         self._clock = clock
         # A full bucket: of a short run the first records are traced.
         self._most = max(1.0, sampling.value)
         self._tokens, self._filled = self._most, clock()
         self._least = max(1.0, sampling.value * BUNCH)
+        # What comes with a trace has an allowance of its own: records without one, which are many more, would
+        # use it up, and few traces would get from one pipeline into the next.
+        self._allowance, self._allowed = self._most, clock()
 
     @property
     def starts_traces(self) -> bool:
@@ -74,6 +81,33 @@ class Sampler:
             case "share":
                 return context.trace_id & _LAST_64 < self._sampling.value * (_LAST_64 + 1)
 
+    def choose_followed(self, contexts: Sequence[TraceContext], records: int) -> Sequence[int]:
+        """
+        Choose which of the contexts that records bring from outside are followed.
+
+        Args:
+            contexts: Theirs.
+            records: How many records came from outside with them, those without a context included.
+
+        Returns:
+            The places of those chosen, in order: no more, over time, than `choose` may choose.
+        """
+        wished = [place for place, context in enumerate(contexts) if self.follows(context)]
+        if self._trust or not self._parent_based:
+            return wished
+        if self._sampling.mode in {"all", "none"}:
+            return wished if self._sampling.mode == "all" else ()
+        now, most = self._clock(), self._most
+        gained = (now - self._allowed) * self._sampling.value
+        self._allowed = now
+        if self._sampling.mode == "share":
+            gained = records * self._sampling.value
+            most = max(most, gained)
+        self._allowance = min(most, self._allowance + gained)
+        granted = min(len(wished), int(self._allowance))
+        self._allowance -= granted
+        return wished[:granted]
+
     def _at_a_rate(self, count: int) -> Sequence[int]:
         now = self._clock()
         self._tokens = min(self._most, self._tokens + (now - self._filled) * self._sampling.value)
@@ -98,7 +132,7 @@ class Sampler:
             chosen.append(at)
 
 
-def sampler(sampling: Sampling, environ: Mapping[str, str]) -> Sampler:
+def sampler(sampling: Sampling, environ: Mapping[str, str], *, trust: bool = False) -> Sampler:
     """
     Make the sampler of a pipeline; `OTEL_TRACES_SAMPLER` and its `_ARG` win over the pipeline file.
 
@@ -109,14 +143,14 @@ def sampler(sampling: Sampling, environ: Mapping[str, str]) -> Sampler:
     parent_based = name.startswith("parentbased_")
     match name.removeprefix("parentbased_"):
         case "always_on":
-            return Sampler(Sampling("all", 1.0), parent_based=parent_based)
+            return Sampler(Sampling("all", 1.0), parent_based=parent_based, trust=trust)
         case "always_off":
-            return Sampler(Sampling("none", 0.0), parent_based=parent_based)
+            return Sampler(Sampling("none", 0.0), parent_based=parent_based, trust=trust)
         case "traceidratio":
             share = _ratio(environ.get("OTEL_TRACES_SAMPLER_ARG", ""))
-            return Sampler(Sampling("share", share), parent_based=parent_based)
+            return Sampler(Sampling("share", share), parent_based=parent_based, trust=trust)
         case _:
-            return Sampler(sampling)
+            return Sampler(sampling, trust=trust)
 
 
 def _ratio(text: str) -> float:

@@ -37,7 +37,7 @@ class StageSpans(StageObserver):
         sampler: Decides on records that come from outside.
         pipeline, stage: Names.
         again: The key of the stage's own stream, where replayed records come from.
-        is_entry: Whether records come from outside here.
+        outside: The keys of the streams among its inputs that others write.
         max_links: What one span holds, by the SDK's limits.
         tally: Where to count.
     """
@@ -50,7 +50,7 @@ class StageSpans(StageObserver):
         pipeline: str,
         stage: str,
         again: str,
-        is_entry: bool,
+        outside: frozenset[str],
         max_links: int,
         tally: Tally,
     ) -> None:
@@ -58,7 +58,7 @@ class StageSpans(StageObserver):
         self._sampler = sampler
         self._name = f"process {stage}"
         self._again = again
-        self._is_entry = is_entry
+        self._outside = outside
         self._max_links = max_links
         self._tally = tally
         self._facts: dict[str, Value] = {
@@ -81,16 +81,20 @@ class StageSpans(StageObserver):
         self.close()
         self._size, self._began = len(messages), time.time_ns()
         carrying = [place for place, message in enumerate(messages) if PARENT in message.headers]
-        parents, broken = self._followed(messages, carrying)
+        parents, broken, passed_over = self._followed(messages, carrying)
         if messages and messages[0].stream == self._again:
             parents |= self._replayed(messages)
-        if self._is_entry:
+        if self._outside:
             parents |= self._entering(messages, broken)
-        if not parents and not broken:
+        if not parents and not broken and not passed_over:
             return messages
         traced = list(messages)
         for place in broken:
             traced[place] = _without_context(messages[place])
+        for place, unfollowed in passed_over.items():
+            # The trace goes on by its id, for whoever looks for it; the stages behind must not record it.
+            headers = {**messages[place].headers, **replace(unfollowed, sampled=False).headers}
+            traced[place] = replace(messages[place], headers=headers)
         if parents:
             self._batch = self._start_batch([(messages[i], c) for i, c in parents.items() if c is not None])
         for place, context in parents.items():
@@ -166,12 +170,24 @@ class StageSpans(StageObserver):
 
     def _followed(
         self, messages: Sequence[StreamMessage], carrying: Sequence[int]
-    ) -> tuple[dict[int, TraceContext | None], list[int]]:
-        """Read the contexts that records carry: those to be followed, and the places of broken ones."""
-        contexts = {place: read(messages[place].headers) for place in carrying}
-        broken = [place for place, context in contexts.items() if context is None]
+    ) -> tuple[dict[int, TraceContext | None], list[int], dict[int, TraceContext]]:
+        """Read the contexts that records carry: those followed, broken ones' places, those passed over."""
+        found = {place: read(messages[place].headers) for place in carrying}
+        broken = [place for place, context in found.items() if context is None]
         self._tally.broken += len(broken)
-        return {p: c for p, c in contexts.items() if c is not None and self._sampler.follows(c)}, broken
+        contexts = {place: context for place, context in found.items() if context is not None}
+        brought = [place for place in contexts if messages[place].stream in self._outside]
+        own = contexts.keys() - brought
+        followed: dict[int, TraceContext | None] = {
+            place: contexts[place] for place in own if self._sampler.follows(contexts[place])
+        }
+        if not brought:
+            return followed, broken, {}
+        records = sum(message.stream in self._outside for message in messages)
+        chosen = self._sampler.choose_followed([contexts[place] for place in brought], records)
+        followed |= {brought[choice]: contexts[brought[choice]] for choice in chosen}
+        rest = {p: contexts[p] for p in brought if p not in followed and contexts[p].sampled}
+        return dict(sorted(followed.items())), broken, rest
 
     def _replayed(self, messages: Sequence[StreamMessage]) -> dict[int, TraceContext | None]:
         """Find records sent back from the dead letters without their old context: they begin a new trace."""
@@ -190,7 +206,7 @@ class StageSpans(StageObserver):
         fresh = [
             place
             for place, message in enumerate(messages)
-            if (PARENT not in message.headers or place in broken) and message.stream != self._again
+            if (PARENT not in message.headers or place in broken) and message.stream in self._outside
         ]
         return {fresh[choice]: None for choice in self._sampler.choose(len(fresh))}
 
@@ -212,7 +228,7 @@ class StageSpans(StageObserver):
         span = start(
             self._tracer, self._name, SpanKind.CONSUMER, parent, attributes=attributes, at=began, links=links
         )
-        if self._is_entry or parent is None:
+        if self._outside or parent is None:
             span.context = span.context.entering(_entry_ms(message) or began // 1_000_000)
         self._open[message.stream, message.id] = span
         headers.pop(STATE, None)

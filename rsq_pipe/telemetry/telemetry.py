@@ -70,7 +70,7 @@ class Telemetry(Observer):
     ) -> None:
         super().__init__(health)
         self._graph = graph
-        self._sampler = sampler(graph.telemetry.sample, environ)
+        self._sampler = sampler(graph.telemetry.sample, environ, trust=graph.telemetry.trust)
         self._queues = [_queue(exporter, environ) for exporter in _span_exporters(to)]
         self._limits = SpanLimits(max_span_attribute_length=MAX_ERROR)
         resource = _resource(graph.pipeline)
@@ -105,7 +105,7 @@ class Telemetry(Observer):
             pipeline=self._graph.pipeline,
             stage=stage.name,
             again=stage.again.key(self._graph.pipeline),
-            is_entry=any(_is_outside(ref, own) for ref in stage.inputs),
+            outside=frozenset(ref.name for ref in stage.inputs if _is_outside(ref, own)),
             max_links=self._limits.max_links or MAX_LINKS,
             tally=self._tally,
         )

@@ -126,3 +126,31 @@ def test_standard_samplers_win_over_the_file(
 @pytest.mark.parametrize("environ", [{}, {"OTEL_TRACES_SAMPLER": "jaeger_remote"}])
 def test_without_a_standard_sampler_the_file_counts(environ: dict[str, str]) -> None:
     assert len(sampler(parse_sampling("all"), environ).choose(7)) == 7
+
+
+def test_traces_from_outside_are_followed_at_the_rate_at_which_others_are_begun() -> None:
+    clock = Clock()
+    by_rate = Sampler(parse_sampling("10/s"), clock=clock)
+    brought = [SAMPLED, UNSAMPLED] * 500
+
+    at_once = by_rate.choose_followed(brought, 1_000)
+    assert at_once == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+    clock.now += 3_600
+    assert len(by_rate.choose_followed(brought, 1_000)) == 10
+    then = 0
+    for _ in range(100):
+        clock.now += 0.1
+        by_rate.choose(100_000)
+        then += len(by_rate.choose_followed(brought, 1_000))
+
+    assert then == pytest.approx(100, abs=2)
+
+
+def test_a_share_of_what_came_from_outside_is_followed_at_most() -> None:
+    share = Sampler(parse_sampling("5%"), draw=random.Random(1))
+
+    forged = sum(len(share.choose_followed([SAMPLED], 1)) for _ in range(2_000))
+    honest = sum(len(share.choose_followed([SAMPLED] * 50, 1_000)) for _ in range(10))
+
+    assert forged == pytest.approx(100, abs=2)
+    assert honest == pytest.approx(500, abs=2)

@@ -27,18 +27,18 @@ INPUT, AGAIN = "{p}:above", "{p}:work:again"
 class Stage:
     """A stage worker's observer, and the spans it has ended."""
 
-    def __init__(self, sample: str = "all", *, is_entry: bool = False) -> None:
+    def __init__(self, sample: str = "all", *, is_entry: bool = False, trust: bool = False) -> None:
         self._ended = InMemorySpanExporter()
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self._ended))
         self.tally = Tally()
         self.observer = StageSpans(
             provider.get_tracer("test"),
-            Sampler(parse_sampling(sample)),
+            Sampler(parse_sampling(sample), trust=trust),
             pipeline="p",
             stage="work",
             again=AGAIN,
-            is_entry=is_entry,
+            outside=frozenset([INPUT] if is_entry else []),
             max_links=3,
             tally=self.tally,
         )
@@ -146,6 +146,33 @@ def test_record_its_sender_does_not_sample_goes_on_as_it_came() -> None:
     messages = [message(1, traceparent=PARENT[:-2] + "00")]
 
     assert stage.observer.begin(messages) is messages
+
+
+@pytest.mark.parametrize(("sample", "most"), [("10/s", 10), ("1%", 10), ("none", 0)])
+def test_no_more_traces_are_followed_from_outside_than_are_sampled_unless_they_are_trusted(
+    sample: str, most: int
+) -> None:
+    forged = [message(n, traceparent=PARENT, tracestate="x=1") for n in range(1_000)]
+    stage = Stage(sample, is_entry=True)
+
+    traced = stage.observer.begin(forged)
+    stage.settle(traced)
+
+    assert len(stage.spans) == most
+    rest = [one.headers for one in traced if one.headers["traceparent"] == PARENT[:-2] + "00"]
+    assert len(rest) == 1_000 - most
+    assert rest[0]["tracestate"] == "x=1"
+    trusting = Stage(sample, is_entry=True, trust=True)
+    trusting.settle(trusting.observer.begin(forged))
+    assert len(trusting.spans) == 1_000
+
+
+def test_traces_of_the_pipelines_own_are_followed_however_many_they_are() -> None:
+    stage = Stage("1/s")
+
+    stage.settle(stage.observer.begin([message(n, traceparent=PARENT) for n in range(100)]))
+
+    assert len(stage.spans) == 100
 
 
 def test_decision_is_made_where_records_enter_and_nowhere_else() -> None:

@@ -62,7 +62,8 @@ _HOMES = {
     "rsq_pipe.errors": (
         "CodecError DecodeError DrainTimeoutError EncodeError ExpressionError GroupLostError "
         "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
-        "MissingFieldError PipelineBusyError PipelineChangedError RecordInvalidError ReplayError RsqPipeError "
+        "MissingFieldError PipelineBusyError PipelineChangedError RecordInvalidError ReplayError "
+        "RsqPipeError "
         "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
         "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
         "UnknownStageError"

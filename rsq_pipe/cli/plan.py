@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.ops.prune import Pruned, prune
 from rsq_pipe.runtime.change import Plan, StageChange
 from rsq_pipe.runtime.changeover import plan, refusal
 from rsq_pipe.runtime.holding import Holding, look_back
@@ -33,20 +35,31 @@ WIDE = 160
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
 @redis_option
 @click.option("--show-last", is_flag=True, help="Print the file as it was last run, and nothing else.")
+@click.option(
+    "--prune",
+    "pruning",
+    is_flag=True,
+    help="Remove groups that no stage reads through, and what stages left that are gone and hold nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(ctx: click.Context, spec: Path, url: str | None, show_last: bool, as_json: bool) -> None:
+def command(  # noqa: PLR0917  one parameter an option
+    ctx: click.Context, spec: Path, url: str | None, show_last: bool, pruning: bool, as_json: bool
+) -> None:
     """
     Show what a run would do after the file has changed.
 
     Compares the file with the graph of the last run, which is kept on the server: stages added, removed,
-    renamed (a guess by likeness), moved and changed, and what each still holds. Changes nothing. Exit code 0
-    if `run` would go on, 1 if it would refuse because something would be lost or doubled, 3 if the server is
-    not reachable.
+    renamed (a guess by likeness), moved and changed, and what each still holds. Changes nothing, except with
+    --prune. Exit code 0 if `run` would go on, 1 if it would refuse because something would be lost or
+    doubled, 3 if the server is not reachable.
     """
     graph = load(spec)
     if show_last:
         sys.stdout.write(_last(graph, url))
+        return
+    if pruning:
+        _prune(graph, url)
         return
     found, server = _plan(graph, url)
     options = as_given(ctx)
@@ -92,6 +105,22 @@ def _last(graph: Graph, url: str | None) -> str:
     return text
 
 
+def _prune(graph: Graph, url: str | None) -> None:
+    async def act(address: str) -> Pruned:
+        async with connect(address) as client:
+            return await prune(client, graph)
+
+    done = Pruned()
+    if not _is_unborn(graph, url):
+        with server_address(graph, url) as address:
+            done = asyncio.run(act(address))
+    lines = [f"removed group {group} of {stream}" for group, stream in done.groups]
+    lines += [f"removed what stage {stage} left" for stage in done.stages]
+    lines += [f"left group {group} of {stream}: somebody reads through it" for group, stream in done.active]
+    for line in lines or ["there is nothing to remove"]:
+        click.echo(printable(f"{graph.pipeline}: {line}"))
+
+
 def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str, object]:
     """Give the keys of `--json`, which stay as they are from one release to the next."""
     return {
@@ -122,6 +151,9 @@ def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableTy
             parts.append(Text(f"{' and '.join(move.heirs)} begins in {move.stream} where {move.stage} was."))
     for group, stream in found.strangers:
         parts.append(Text(f"Group {group} of {stream} is no stage's, and keeps entries from being trimmed."))
+    if found.strangers:
+        spec = f"{shlex.quote(str(graph.path))}{options}"
+        parts.append(Text(printable(f"To remove them: rsq-pipe plan {spec} --prune")))
     if found.stranded:
         parts.append(Text(printable(refusal(graph, found.stranded, options)), style="bold"))
     else:

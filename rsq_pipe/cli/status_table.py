@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.table import drop_lines
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
@@ -27,7 +28,7 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         head: list[RenderableType] = [Text(f"{status.pipeline}: never ran{where}")]
     else:
         drops = drop_lines({stage.name: stage.drops for stage in status.stages})
-        head = [Text(_headline(status)), _Stages(status.stages), *drops]
+        head = [Text(_headline(status)), _Stages(status.stages), *drops, *_changes(status)]
     return Group(*head, *(Text(f"! {breach.text}", style="bold red") for breach in breaches))
 
 
@@ -35,8 +36,13 @@ def _headline(status: PipelineStatus) -> str:
     count = len(status.runs)
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
     drained = ", drained" if status.drained else ""
-    changed = "; the file is another than the one that ran last" if status.changed else ""
-    return f"{status.pipeline} on {status.server}: {runs}{drained}{changed}"
+    return f"{status.pipeline} on {status.server}: {runs}{drained}"
+
+
+def _changes(status: PipelineStatus) -> Iterator[Text]:
+    """Tell what a run of a changed file would do, and what stages hold that it has no more."""
+    if status.plan:
+        yield Text(printable(status.plan), style="yellow")
 
 
 @dataclass(frozen=True, slots=True)

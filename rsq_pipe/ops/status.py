@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
+from rsq_pipe.runtime.change import StageChange
+from rsq_pipe.runtime.changeover import plan
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.summary import by_frequency
@@ -82,6 +84,8 @@ class PipelineStatus:
         runs: Processes that run it now.
         stages: In the pipeline's order.
         memory: How full the server is; None where it does not say.
+        gone: Stages that are not in the file any more and still hold something.
+        plan: What a run of the file as it is would do, in a sentence; empty where it just goes on.
     """
 
     pipeline: str
@@ -92,6 +96,8 @@ class PipelineStatus:
     runs: tuple[str, ...]
     stages: tuple[StageStatus, ...]
     memory: Memory | None = None
+    gone: tuple[StageChange, ...] = ()
+    plan: str = ""
 
     @property
     def full(self) -> bool:
@@ -102,6 +108,8 @@ class PipelineStatus:
     def drained(self) -> bool:
         """Whether nothing waits anywhere; dead letters wait for nobody."""
         if self.full and self.runs:  # what waits is then in the hands of a source, where no stream shows it
+            return False
+        if any(change.holds.waits for change in self.gone):
             return False
         return all(
             stage.lag == stage.pending == stage.retry == 0 and stage.state != "lost" for stage in self.stages
@@ -154,6 +162,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         fields=["spec", *counter_fields(graph), *group_marks(graph)],
         hashes=[keys.drops(stage) for stage in graph.stages],
     )
+    found = await plan(client, graph)
     now = await server_time(client, keys.meta)
     runs = await Presence(client, graph.pipeline).others()
     stages = []
@@ -173,6 +182,8 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         runs=tuple(runs),
         stages=tuple(stages),
         memory=await memory_of(client, keys.meta),
+        gone=tuple(change for change in found.gone if not change.holds.is_empty),
+        plan=found.outlook,
     )
 
 

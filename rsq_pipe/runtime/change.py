@@ -72,6 +72,17 @@ class Plan:
         """Whether the file does anything else than the one that ran last."""
         return self.ran and any(change.kind != "same" for change in self.stages)
 
+    @property
+    def outlook(self) -> str:
+        """Say in one sentence what a run of a file that differs would do; empty for one that does not."""
+        if not self.differs:
+            return ""
+        what = f"the file has changed since it was last run ({self})"
+        if not self.stranded:
+            return f"{what}; `run` goes on with it"
+        why = "; ".join(f"stage {change.stage!r} {change.stranded}" for change in self.stranded)
+        return f"{what}; `run` refuses it: {why}. `rsq-pipe plan` shows the choices"
+
     def __str__(self) -> str:
         if not self.differs:
             return "the file is the one that ran last" if self.ran else "never ran"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 
 import structlog
 
-from rsq_pipe.errors import SettleError
+from rsq_pipe.errors import SettleError, StreamFullError
 from rsq_pipe.runtime.keyspace import Keyspace, group_mark, groups
 from rsq_pipe.runtime.last_run import GRAPH, describe
+from rsq_pipe.runtime.last_run import marks as made
 from rsq_pipe.runtime.survey import lost
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -17,6 +19,7 @@ from rsq_pipe.streams.worker import is_gone
 
 _IDLE_MS = 24 * 60 * 60 * 1000  # what entries of a consumer that is gone are made to show
 _SCAN = 1_000
+_TOLD = "strangers"  # the field that holds the groups the log has told of
 
 log = structlog.get_logger("rsq_pipe")
 
@@ -34,9 +37,11 @@ async def lay(client: StreamClient, graph: Graph) -> None:
     keys = Keyspace(graph.pipeline)
     # The marks are read before the groups: a group another run makes in between has no mark yet.
     marks = await marked(client, keys)
+    strangers: list[str] = []
     for stream, names in groups(graph).items():
         there = {info.name for info in await client.group_info(stream)}
-        _tell_of_strangers(graph, stream, there - set(names))
+        if stream.startswith(f"{{{graph.pipeline}}}:"):
+            strangers += [f"{name} of {stream}" for name in sorted(there - set(names))]
         for name in names:
             mark = group_mark(name, stream)
             if name not in there:
@@ -46,6 +51,7 @@ async def lay(client: StreamClient, graph: Graph) -> None:
             if mark not in marks:
                 await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
     await _note_graph(client, keys, graph)
+    await _tell_of_strangers(client, keys, graph, ", ".join(strangers))
 
 
 async def _start(client: StreamClient, keys: Keyspace, marks: set[str], name: str, stream: str) -> str:
@@ -57,16 +63,20 @@ async def _start(client: StreamClient, keys: Keyspace, marks: set[str], name: st
     return start.decode() if start else "0"
 
 
-def _tell_of_strangers(graph: Graph, stream: str, strangers: set[str]) -> None:
-    """Warn of groups that no stage reads through: what they have not read is kept for them for ever."""
-    if stream.startswith(f"{{{graph.pipeline}}}:"):
-        for name in sorted(strangers):
-            log.warning(
-                "a group that is no stage's keeps entries from being trimmed; "
-                "if a stage of that name was removed or renamed, destroy it",
-                pipeline=graph.pipeline,
-                mend=f"redis-cli XGROUP DESTROY '{stream}' {name}",
-            )
+async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph, strangers: str) -> None:
+    """Warn once of groups that no stage reads through: what they have not read is kept for them for ever."""
+    told = await client.channel.execute("HGET", keys.meta, _TOLD, key=keys.meta)
+    if strangers == (told or b"").decode():
+        return
+    if strangers:
+        log.warning(
+            "groups that are no stage's keep entries from being trimmed",
+            pipeline=graph.pipeline,
+            groups=strangers,
+            mend=f"rsq-pipe plan {shlex.quote(str(graph.path))} --prune",
+        )
+    with contextlib.suppress(StreamFullError):
+        await client.channel.execute("HSET", keys.meta, _TOLD, strangers, key=keys.meta)
 
 
 async def _note_graph(client: StreamClient, keys: Keyspace, graph: Graph) -> None:
@@ -88,10 +98,10 @@ async def clear(client: StreamClient, graph: Graph) -> int:
         How many keys were deleted.
     """
     keys = Keyspace(graph.pipeline)
-    for stream, names in groups(graph).items():
-        if stream.startswith(f"{{{graph.pipeline}}}:"):
-            continue
-        for name in names:
+    # Also those of stages that are in the file no more.
+    own = {(name, stream) for stream, names in groups(graph).items() for name in names}
+    for name, stream in sorted(own | set(made(await marked(client, keys)))):
+        if not stream.startswith(f"{{{graph.pipeline}}}:"):
             with contextlib.suppress(SettleError):  # there is no such stream
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
     cursor, deleted = b"0", 0

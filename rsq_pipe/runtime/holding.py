@@ -66,6 +66,11 @@ class Holding:
         """Whether it holds no record; a position is none."""
         return self.lag == 0 and not (self.pending or self.retry or self.dead)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it holds records that somebody has yet to do; dead letters wait for nobody."""
+        return self.lag != 0 or self.pending > 0 or self.retry > 0
+
     def __str__(self) -> str:
         return ", ".join(self._words()) or "nothing"
 

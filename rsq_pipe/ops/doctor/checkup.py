@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.acl import outside, pattern
+from rsq_pipe.ops.doctor.change import judge_change
 from rsq_pipe.ops.doctor.facts import gather
 from rsq_pipe.ops.doctor.finding import Finding
 from rsq_pipe.ops.doctor.memory import judge_memory
@@ -12,6 +14,7 @@ from rsq_pipe.ops.doctor.rights import judge_rights, key_refused, probe
 from rsq_pipe.ops.doctor.scripts import judge_scripts
 from rsq_pipe.ops.doctor.timing import judge_timing
 from rsq_pipe.ops.doctor.version import judge_version
+from rsq_pipe.runtime.changeover import plan
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
@@ -39,7 +42,16 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
         *await judge_scripts(client, key),
         *judge_replication(facts),
         *judge_timing(facts),
+        *await _changed(client, graph),
     ]
+
+
+async def _changed(client: StreamClient, graph: Graph | None) -> list[Finding]:
+    """Compare the pipeline's file with the last run; a user who may not look is told of that elsewhere."""
+    try:
+        return list(judge_change(await plan(client, graph))) if graph else []
+    except SettleError:
+        return []
 
 
 async def _closed(client: StreamClient, graph: Graph | None) -> list[str]:

@@ -9,7 +9,9 @@ import pytest
 
 from rsq_pipe.errors import PipelineBusyError, SettleError, UnknownStageError
 from rsq_pipe.ops.dead_letters import find
+from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.rename import rename
+from rsq_pipe.ops.status import look
 from rsq_pipe.runtime.changeover import plan
 from tests.integration.runtime.lab import Lab
 from tests.integration.runtime.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
@@ -145,3 +147,24 @@ async def test_nothing_is_renamed_under_a_run(lab: Lab) -> None:
         await rename(lab.client, lab.graph, "slow", "sluggish")
 
     await running.stop()
+
+
+async def test_status_shows_what_a_stage_holds_that_is_gone_and_does_not_say_drained(lab: Lab) -> None:
+    await leave(lab)
+    lab.spec(RENAMED, defaults=PATIENT)
+
+    status = await look(lab.client, lab.graph)
+
+    assert [(change.stage, change.holds.dead) for change in status.gone] == [("slow", DEAD)]
+    assert not status.drained
+    assert "stage 'slow' holds 15 waiting" in status.plan
+
+
+async def test_the_doctor_warns_of_what_a_run_would_refuse(lab: Lab) -> None:
+    await leave(lab)
+    lab.spec(RENAMED, defaults=PATIENT)
+
+    (finding,) = [found for found in await examine(lab.client, lab.graph) if found.check == "plan"]
+
+    assert finding.level == "warning"
+    assert "`run` refuses it" in finding.seen

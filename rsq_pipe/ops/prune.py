@@ -1,0 +1,97 @@
+"""Prune: takes away what stands on the server for nobody: orphaned groups, and keys of gone stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rsq_pipe.runtime.change import Plan
+from rsq_pipe.runtime.changeover import plan
+from rsq_pipe.runtime.holding import Past, look_back
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.last_run import known, positions
+from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.moving import empty
+
+QUIET = 60.0
+"""Seconds a group's consumers must have been silent: one that somebody reads through is not orphaned."""
+
+_OWN = ("", ":again", ":retry", ":dlq", ":drops")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """
+    Say what was taken away.
+
+    Args:
+        groups: The groups, as (group, stream).
+        stages: Stages that are gone and held nothing, whose counters, positions and empty streams went.
+        active: Groups that were left, since somebody reads through them.
+    """
+
+    groups: tuple[tuple[str, str], ...] = ()
+    stages: tuple[str, ...] = ()
+    active: tuple[tuple[str, str], ...] = ()
+
+
+async def prune(client: StreamClient, graph: Graph) -> Pruned:
+    """
+    Take away groups that no stage reads through, and what stages that are gone left beside records.
+
+    What a stage that is gone still holds is left: that is what `run --rename` and `--discard` are for.
+
+    Raises:
+        PipelineBusyError: Somebody runs the pipeline.
+
+    Cancellation: between two groups or stages; calling again goes on.
+    Redis: XINFO CONSUMERS and XGROUP DESTROY per group; empty.lua per stage.
+    """
+    await Presence(client, graph.pipeline).refuse_others()
+    found = await plan(client, graph)
+    groups, active = [], []
+    for group, stream in found.strangers:
+        if await _is_read(client, group, stream):
+            active.append((group, stream))
+        else:
+            await client.channel.execute("XGROUP", "DESTROY", stream, group, key=stream)
+            groups.append((group, stream))
+    past = await look_back(client, graph.pipeline)
+    stages = _finished(past, found, graph)
+    for stage in stages:
+        await _forget(client, graph, past, stage)
+    return Pruned(tuple(groups), tuple(stages), tuple(active))
+
+
+async def _is_read(client: StreamClient, group: str, stream: str) -> bool:
+    return any(info.idle_ms < QUIET * 1000 for info in await client.consumer_info(stream, group))
+
+
+def _finished(past: Past, found: Plan, graph: Graph) -> list[str]:
+    """Name the stages that are gone, hold nothing, and have no place that the next run hands on."""
+    own = {stage.name for stage in graph.stages}
+    asked = {change.stage for change in found.stranded}
+    placed = {stage for stage, _ in past.readings}
+    return [name for name in known(past.fields) if name not in own | asked | placed]
+
+
+async def _forget(client: StreamClient, graph: Graph, past: Past, stage: str) -> None:
+    head = f"{{{graph.pipeline}}}:{stage}"
+    fields = positions(past.fields, stage)
+    targets = ("source", *(field.split(":", 2)[2] for field in fields))
+    ports = past.last.stage(stage).writes.values() if stage in past.last.names else ()
+    streams = [f"{head}{own}" for own in _OWN] + [port for port in ports if port.startswith(f"{head}.")]
+    read = {stream for _, stream in past.readings}  # a stage that reads it still has to hand that on
+    await empty(
+        *(client, Keyspace(graph.pipeline).meta, stage),
+        streams=[],
+        keys=[
+            *(key for key in streams if key not in read),
+            *(f"{head}:lease:{target}{what}" for target in targets for what in ("", ":epoch")),
+        ],
+        fields=[
+            *fields,
+            *(field for field in past.fields if field.startswith((f"{stage}:", f"replace:{stage}"))),
+        ],
+    )

@@ -10,6 +10,9 @@ from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Seri
 
 Format = Literal["json", "msgpack"]
 
+MAX_DEPTH = 200
+"""Levels of a record that is shown as JSON; the bytes of a deeper one are. Python's json ends at some 900."""
+
 _SERIALIZERS: dict[Format, Serializer] = {"json": JsonSerializer(), "msgpack": MsgpackSerializer()}
 
 
@@ -60,19 +63,34 @@ class Payloads:
 
 
 def as_json(record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a record that JSON holds without loss, else None: msgpack has bytes, and keys of any type."""
+    """
+    Return a record that JSON holds without loss, and Python writes wherever it stands, else None.
+
+    msgpack has bytes, and keys of any type; and what is nested deep can be read where it cannot be written.
+    """
     try:
         if record is None or not _holds(record):
             return None
         json.dumps(record, allow_nan=False)
-    except (ValueError, RecursionError):  # NaN, or a number with more digits than Python prints
+    except ValueError:  # NaN, or a number with more digits than Python prints
         return None
     return record
 
 
-def _holds(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(type(key) is str and _holds(item) for key, item in value.items())
-    if isinstance(value, list):
-        return all(map(_holds, value))
-    return value is None or isinstance(value, str | int | float)
+def _holds(record: dict[str, Any]) -> bool:
+    level: list[Any] = [record]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                if not all(type(key) is str for key in item):
+                    return False
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif item is not None and not isinstance(item, str | int | float):
+                return False
+        if not below:
+            return True
+        level = below
+    return False

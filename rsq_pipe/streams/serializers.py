@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import re
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import msgpack
@@ -14,6 +15,10 @@ import msgspec
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.streams.unique_keys import unique_keys
 
+MAX_DEPTH = 1_000
+"""Levels of a record that is searched for numbers that are none; msgspec writes no deeper one."""
+
+_LOOKED_INTO = (float, dict, list, tuple)
 _SPACED = re.compile(rb"[ \t\r\n]:")
 
 
@@ -55,10 +60,11 @@ class JsonSerializer:
             raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
         try:
             raw = self._encoder.encode(data)
+            # msgspec writes NaN as null, which would change the record in silence.
+            path = not_finite(msgspec.to_builtins(data)) if b"null" in raw else ""
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise EncodeError(f"the record cannot be written as JSON: {exc}", data) from exc
-        # msgspec writes NaN as null, which would change the record in silence.
-        if b"null" in raw and (path := not_finite(msgspec.to_builtins(data))):
+        if path:
             raise EncodeError(f"the record cannot be written as JSON: {path} is not a finite number", data)
         return raw
 
@@ -147,32 +153,44 @@ def _may_repeat_a_key(raw: bytes, record: dict[str, Any]) -> bool:
 
 
 def _keys(value: Any) -> int:
-    """Count the keys of all objects in a decoded document."""
-    if type(value) is dict:
-        total = len(value)
-        for item in value.values():
-            if type(item) is dict or type(item) is list:
-                total += _keys(item)
-        return total
-    return sum(_keys(item) for item in value if type(item) is dict or type(item) is list)
+    """Count the keys of all objects in a decoded document, however deep: Python's own stack ends earlier."""
+    total, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        if type(item) is dict:
+            total += len(item)
+            item = item.values()
+        waiting += [inner for inner in item if type(inner) is dict or type(inner) is list]
+    return total
 
 
 def _refuse_duplicates(raw: bytes) -> None:
     """Raise DecodeError if an object names a key twice; the count that led here errs on text with `":`."""
     try:
         json.loads(raw, object_pairs_hook=unique_keys)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise DecodeError(f"the data is not a JSON object: {exc}", raw) from exc
 
 
-def not_finite(value: Any, path: str = "$") -> str:
-    """Name the place of the first NaN or infinity, which msgspec writes as null; empty if there is none."""
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else path
-    if isinstance(value, dict):
-        places = (not_finite(item, f"{path}.{key}") for key, item in value.items())
-    elif isinstance(value, list | tuple):
-        places = (not_finite(item, f"{path}[{index}]") for index, item in enumerate(value))
-    else:
-        return ""
-    return next((place for place in places if place), "")
+def not_finite(value: Any) -> str:
+    """
+    Name the place of the first NaN or infinity, which msgspec writes as null; empty if there is none.
+
+    Raises:
+        RecursionError: It is deeper than MAX_DEPTH, or holds itself.
+    """
+    waiting = [(value, "$", 0)]
+    while waiting:
+        item, place, depth = waiting.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return place
+        if depth > MAX_DEPTH:
+            raise RecursionError(f"it is nested deeper than {MAX_DEPTH:,} levels")
+        inner: Iterable[tuple[Any, Any]] = ()
+        if isinstance(item, dict):
+            inner = ((f".{key}", one) for key, one in item.items())
+        elif isinstance(item, list | tuple):
+            inner = ((f"[{index}]", one) for index, one in enumerate(item))
+        found = [(one, place + step, depth + 1) for step, one in inner if isinstance(one, _LOOKED_INTO)]
+        waiting += reversed(found)
+    return ""

@@ -30,7 +30,8 @@ def command(request: DlqRequest, output: Path | None, raw: bool) -> None:
     Write dead letters as JSON lines.
 
     Mend the payloads in the file, take out the lines that are to stay, and `dlq replay --edit FILE` sends the
-    rest back. Bytes that are no record stand under `raw` in base64; give such a line a `payload`.
+    rest back. Bytes that are no record stand under `raw` in base64, and under `text` to be read;
+    give such a line a `payload`.
     """
     if raw and len(request.selection.names) != 1:
         raise click.UsageError("--raw writes one dead letter: name it with --id")

@@ -103,4 +103,8 @@ def _where(file: Path | None) -> str:
             f"the trace file {str(file)!r}; it holds the records that were sampled{such_as} and all that "
             "failed. OTEL_TRACES_SAMPLER=always_on has a run trace them all"
         )
-    return "what the server still holds; entries all stages are done with go, unless the spec says `keep: 1h`"
+    return (
+        "what the server still holds; what all stages are done with goes. To see a whole way next time, "
+        "filters and sinks too: OTEL_TRACES_SAMPLER=always_on rsq-pipe run SPEC "
+        "--trace-file FILE, then rsq-pipe trace ID --file FILE"
+    )

@@ -20,7 +20,8 @@ def portrait(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
 
     Returns:
         What docs/guide/dead-letters.md lists. The record stands under `payload`; bytes that are no record,
-        and records that JSON cannot hold, stand under `raw` in base64.
+        and records that JSON cannot hold, stand under `raw` in base64, and under `text` to be
+        read; what is no UTF-8 there is escaped.
     """
     found: dict[str, Any] = {
         "stage": letter.stage,
@@ -38,7 +39,8 @@ def portrait(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
     }
     record = as_json(payloads.decode(letter.raw))
     if record is None:
-        return found | {"raw": base64.b64encode(letter.raw).decode()}
+        text = letter.raw.decode("utf-8", "backslashreplace")
+        return found | {"raw": base64.b64encode(letter.raw).decode(), "text": text}
     return found | {"payload": record}
 
 

@@ -88,6 +88,7 @@ class Judge:
         self._stage = stage
         self._serializer = serializer
         self._ports = {port: keys.stream(ref) for port, ref in stage.outputs.items()}
+        self._has_effects_only = stage.verb == "call" and "" not in self._ports
         self._dlq, self._retry = keys.dlq(stage), keys.retry(stage)
         self._draw = draw or random.Random()  # noqa: S311 (jitter is no secret)
         self._observer = observer or StageObserver()
@@ -113,7 +114,7 @@ class Judge:
                     self._fail(verdict, entry, message, without_frames(exc), final=True)
                 else:
                     add(Part((entry,), (Output(only, fields),)))
-            elif outcome is None or isinstance(outcome, Drop):
+            elif (outcome is None and not self._has_effects_only) or isinstance(outcome, Drop):
                 add(_dropped(entry, why_dropped(outcome)))
             else:
                 self._rarer(verdict, entry, message, outcome)
@@ -137,20 +138,34 @@ class Judge:
                 except (EncodeError, HandlerContractError) as exc:
                     self._fail(verdict, entry, message, without_frames(exc), final=True)
                 else:
-                    # A list without records is how a handler says "nothing comes of this one".
-                    part = Part((entry,), outputs) if outputs else _dropped(entry, EMPTY_LIST)
-                    verdict.settlement.parts.append(part)
+                    verdict.settlement.parts.append(self._ended(entry, outputs))
+
+    def _ended(self, entry: Entry, outputs: Sequence[Output]) -> Part:
+        if outputs:
+            return Part((entry,), outputs)
+        if self._has_effects_only:  # as through a sink
+            return Part((entry,), delivered=1)
+        # A list without records is how a handler says "nothing comes of this one".
+        return _dropped(entry, EMPTY_LIST)
 
     def _outputs(self, message: StreamMessage, outcome: Any) -> Sequence[Output]:
         if not isinstance(outcome, list | tuple):
-            return (self._output(message, outcome, message.rid),)
+            return () if self._goes_nowhere(outcome) else (self._output(message, outcome, message.rid),)
         if len(outcome) > MAX_CHILDREN:
             raise HandlerContractError(
                 f"stage {self._stage.name!r} made {len(outcome):,} records of one; "
                 f"the bound is {MAX_CHILDREN:,}, since they are written in one step",
                 stage=self._stage.name,
             )
-        return [self._output(message, one, child(message.rid, index)) for index, one in enumerate(outcome)]
+        return [
+            self._output(message, one, child(message.rid, index))
+            for index, one in enumerate(outcome)
+            if not self._goes_nowhere(one)
+        ]
+
+    def _goes_nowhere(self, wish: dict[str, Any] | Emit | None) -> bool:
+        """Tell whether `to: none` stands for this one: it names no port."""
+        return self._has_effects_only and not (isinstance(wish, Emit) and wish.to)
 
     def _output(self, message: StreamMessage, wish: dict[str, Any] | Emit, rid: str) -> Output:
         emit = wish if isinstance(wish, Emit) else Emit(wish)

@@ -22,7 +22,9 @@ _EXPRESSION: dict[str, Any] = {"type": ["string", "number", "boolean"]}
 Input = Annotated[
     Any, WithJsonSchema({"anyOf": [*_INPUT["anyOf"], {"type": "array", "items": _INPUT, "minItems": 1}]})
 ]
+NO_OUTPUT = "none"
 Output = Annotated[Any, WithJsonSchema(_STREAM)]
+OutputOrNone = Annotated[Any, WithJsonSchema({"anyOf": [_STREAM, {"const": NO_OUTPUT}]})]
 Expressions = Annotated[
     dict[str, Any],
     WithJsonSchema(
@@ -174,8 +176,10 @@ class CallStage(ReadingStage):
     ports: list[Name] = Field(
         default=[], description="Ports the handler sends records to, beside its one output."
     )
-    to: Output = Field(
-        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    to: OutputOrNone = Field(
+        default=None,
+        description="`{stream: NAME}`: publish the output under a name of its own; `none`: there is no "
+        "output, the handler is called for its effects, and a record it returns from counts as out.",
     )
 
 

@@ -12,7 +12,7 @@ from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
-from rsq_pipe.spec.models import STAGES, StageSettings
+from rsq_pipe.spec.models import NO_OUTPUT, STAGES, StageSettings
 from rsq_pipe.spec.suggestion import near, one_of, suggest
 from rsq_pipe.spec.validation import describe, validate
 
@@ -231,4 +231,5 @@ def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any
             document.report((*path, index), _ERRORS_TAKEN, "choose another name")
         elif port in named[:index]:
             document.report((*path, index), f"port {port!r} stands there twice", "remove one")
-    return ("", *dict.fromkeys(named))
+    one_output = () if verb == "call" and value.get("to") == NO_OUTPUT else ("",)
+    return (*one_output, *dict.fromkeys(named))

@@ -52,6 +52,8 @@ def report_unread(document: Document, drafts: Mapping[str, Draft], wiring: Wirin
                 f"nobody reads port {name}.{port}" if port else f"nobody reads the output of stage {name!r}"
             )
             fix = f"add a stage with `from: {ref.name}`, or publish it"
+            if drafts[name].verb == "call" and not port:
+                fix += ", or say `to: none`"
             document.report(drafts[name].path, what, fix, key=True, severity="warning")
 
 
@@ -139,6 +141,13 @@ class _Joiner:
         if stage.verb == "sink":
             self._document.report(
                 path, f"{who} is a sink and has no output", "say `from:` another stage", key=key
+            )
+        elif stage.verb == "call":
+            self._document.report(
+                path,
+                f"{who} says `to: none` and has no output",
+                "remove that, or read another stage",
+                key=key,
             )
         elif stage.ports:
             ports = one_of(f"{stage.name}.{port}" for port in stage.ports)

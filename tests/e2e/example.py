@@ -12,6 +12,19 @@ ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "rsq-pipe"
 
 
+UNTRACKED = ("__pycache__", ".rsq", "out")
+"""Folders that `.gitignore` names."""
+
+
+def tracked(root: Path) -> dict[Path, bytes]:
+    """Read all files of a project but those that no repository keeps."""
+    return {
+        path.relative_to(root): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and not set(path.relative_to(root).parts) & set(UNTRACKED)
+    }
+
+
 class Example:
     """
     Hold a project folder with copies of `pipelines/` and `examples/`, and no server but the embedded one.

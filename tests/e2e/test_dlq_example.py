@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.example import UNTRACKED, tracked
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "03-dead-letters"
 ANYTHING = "…"
 
@@ -32,7 +34,7 @@ def pattern(printed: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("__pycache__", ".rsq", "out")
+    ignored = shutil.ignore_patterns(*UNTRACKED)
     return Path(shutil.copytree(EXAMPLE, tmp_path / "example", ignore=ignored))
 
 
@@ -40,6 +42,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_readme_gives_what_it_says(folder: Path) -> None:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("RSQ_")}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
+    before = tracked(folder)
 
     for command, printed in steps(folder / "README.md"):
         done = subprocess.run(
@@ -58,3 +61,4 @@ def test_the_readme_gives_what_it_says(folder: Path) -> None:
 
     found = (folder / "out" / "invoices.jsonl").read_text().splitlines()
     assert sorted(found) == (folder / "expected" / "invoices.jsonl").read_text().splitlines()
+    assert tracked(folder) == before, "an example leaves a clean repository clean"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.example import UNTRACKED, tracked
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(ROOT.glob("examples/[0-9][0-9]-*"))
 STDOUT = "stdout.txt"
@@ -33,7 +35,7 @@ RUN_HERE = [folder.name for folder in FOLDERS if (folder / "README.md").exists()
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project with the repository's pipelines and examples, and nothing they wrote before."""
-    ignored = shutil.ignore_patterns("__pycache__", ".rsq", "out")
+    ignored = shutil.ignore_patterns(*UNTRACKED)
     for name in ("pipelines", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     (tmp_path / "pyproject.toml").touch()
@@ -72,6 +74,7 @@ def shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("name", RUN_HERE)
 def test_the_readmes_commands_write_what_is_expected(project: Path, name: str) -> None:
     example = project / "examples" / name
+    before = tracked(project)
 
     done = shell(commands(example) or "", project)
 
@@ -86,6 +89,7 @@ def test_the_readmes_commands_write_what_is_expected(project: Path, name: str) -
     for file, path in expected.items():
         # The order of records is no promise where a stage reads two streams, or tries again.
         assert sorted((out / file).read_text().splitlines()) == sorted(path.read_text().splitlines())
+    assert tracked(project) == before, "an example leaves a clean repository clean"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -135,6 +135,21 @@ def test_a_first_run_of_empty_files_does_not_say_they_were_read_before(
     assert done.stderr == f"{project.pipeline}: its sources hold no records.\n"
 
 
+def test_a_call_with_effects_only_says_so_and_is_not_warned_of(
+    project: Project, server: StreamServer
+) -> None:
+    project.spec("""
+        read: {source: {type: jsonl, path: in.jsonl}}
+        check: {call: "handlers:check", to: none}
+    """)
+
+    checked = rsq_pipe("validate", project.path, cwd=project.root)
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert checked.stdout == f"{project.path}: ok, 2 stages, 0 warnings\n"
+    assert table(done.stderr)["check"] == [103, 99, 0, 3, 1]
+
+
 def test_status_counts_records_and_not_attempts(project: Project, server: StreamServer) -> None:
     words = (project.path, "--redis", server.url)
     rsq_pipe("run", *words, cwd=project.root)

@@ -201,6 +201,7 @@ def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: Strea
     for done in (from_file(traced, "read:in.jsonl:99"), from_redis(traced, server, "read:in.jsonl:99")):
         assert done.returncode == 1
         assert "nothing of 'read:in.jsonl:99'" in done.stderr
+        assert "OTEL_TRACES_SAMPLER=always_on" in done.stderr
 
 
 def test_a_record_that_was_not_sampled_is_told_from_one_that_was(traced: Project) -> None:

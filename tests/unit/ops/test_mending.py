@@ -119,6 +119,7 @@ def test_an_export_holds_a_record_or_its_bytes_but_never_a_copy_with_a_loss(reco
     exported = portrait(letter(msgpack.packb(record)), Payloads("msgpack"))
 
     assert ({"payload", "raw"} & exported.keys()) == {key}
+    assert ("text" in exported) == (key == "raw")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from rsq_pipe.errors import (
     RecordInvalidError,
 )
 from rsq_pipe.runtime.verdict import MAX_CHILDREN, Judge, Verdict, reason_of
-from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.graph import Stage, StreamRef
 from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import JsonSerializer
@@ -91,6 +91,23 @@ def test_nothing_returned_is_one_drop_with_its_reason(outcome: Outcome, reason: 
     assert (only.dropped, only.reason) == (1, reason)
     assert not only.outputs
     assert not only.dead
+
+
+@pytest.mark.parametrize("outcome", [None, {"sent": True}, [], [{"n": 1}]])
+def test_what_a_stage_without_an_output_returns_from_counts_as_delivered(outcome: Outcome) -> None:
+    only = part(outcome, of=stage(outputs={}))
+
+    assert (only.delivered, only.dropped, only.outputs, only.dead) == (1, 0, (), ())
+
+
+def test_a_stage_without_an_output_still_drops_rejects_and_emits_to_ports() -> None:
+    ends = stage(outputs={"odd": StreamRef("price.odd")})
+
+    assert part(Drop("sent before"), of=ends).reason == "sent before"
+    assert len(part(Reject("no address"), of=ends).dead) == 1
+    assert [written(out)[0] for out in part(Emit({"n": 1}, to="odd"), of=ends).outputs] == [
+        "{orders}:price.odd"
+    ]
 
 
 def test_children_get_record_ids_of_their_own() -> None:
@@ -268,7 +285,7 @@ def test_a_port_the_stage_does_not_have_is_a_dead_letter_that_names_its_ports() 
 
 
 def test_a_stage_with_ports_alone_has_no_output_without_one() -> None:
-    routing = stage("route", ports=("large",))
+    routing = stage("route", verb="route", ports=("large",))
     del routing.outputs[""]  # type: ignore[attr-defined]
 
     assert "an output without a port" in written(part({"n": 1}, of=routing).dead[0])[2]["rsq-dlq-error"]

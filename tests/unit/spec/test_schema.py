@@ -31,6 +31,7 @@ BEYOND_SCHEMA = {
     "own_key_as_stream",
     "read_twice",
     "reading_a_sink",
+    "reading_no_output",
     "reads_itself",
     "route_without_port",
     "unknown_from",

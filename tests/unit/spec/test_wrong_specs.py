@@ -56,7 +56,7 @@ def test_load_raises_the_place_where_a_file_stops_being_yaml() -> None:
 def test_warnings_do_not_keep_a_pipeline_from_loading() -> None:
     graph = load(WRONG / "unread_outputs.yaml", environ={}, root=WRONG)
 
-    assert [stage.name for stage in graph.stages] == ["read", "size", "large"]
+    assert [stage.name for stage in graph.stages] == ["read", "size", "large", "send"]
 
 
 def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:

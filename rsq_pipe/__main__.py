@@ -1,6 +1,6 @@
 """`python -m rsq_pipe`: the command line, where its script is not on PATH."""
 
-from rsq_pipe.cli.main import main
+from rsq_pipe.cli.start import main
 
 if __name__ == "__main__":
     main()

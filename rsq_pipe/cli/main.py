@@ -15,6 +15,7 @@ from rich_click.rich_context import RichContext
 from rsq_pipe.cli.errors import FAILED, exit_code, report, report_fault, unwritable
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.runtime.supervised import say_ended
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.version import __version__
 
@@ -94,6 +95,7 @@ def main() -> None:
         exc.message = printable(exc.message)  # type: ignore[misc]  # click says Final, and reads it late
         exc.show()
         code = exc.exit_code
+        say_ended(code)
     except Exit as exc:
         code = exc.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -104,11 +106,13 @@ def main() -> None:
     except RsqPipeError as exc:
         report(exc)
         code = exit_code(exc)
+        say_ended(code)
     except Exception as exc:  # noqa: BLE001  whatever else it is, it is our fault and not the user's
         if why := unwritable(exc):
             _leave_standard_output()
             sys.stderr.write(f"rsq-pipe: {printable(why)}\n")
             code = FAILED
+            say_ended(code)
         else:
             code = report_fault(exc, debug=os.environ.get(DEBUG, "") not in ("", "0"))
     finally:

@@ -23,10 +23,12 @@ from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.run_report import report as report_end
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.cli.start import EarlyStop
 from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.summary import Summary
-from rsq_pipe.runtime.supervisor import NUMBER, SUPERVISED, Supervisor
+from rsq_pipe.runtime.supervised import NUMBER, SUPERVISED, say_ended
+from rsq_pipe.runtime.supervisor import Supervisor
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
@@ -176,9 +178,12 @@ def command(  # noqa: PLR0917  one parameter an option
             summary = asyncio.run(work)
         except PipelineChangedError as exc:
             raise exc.with_options(as_given(ctx)) from None
+    code = DEAD_LETTERS if summary.dead else DONE
     if SUPERVISED not in os.environ:
         report_end(graph, summary, as_json=as_json, log_format=log_format)
-    ctx.exit(DEAD_LETTERS if summary.dead else DONE)
+    elif summary.finished:  # and was not told to stop, by whomever
+        say_ended(code)
+    ctx.exit(code)
 
 
 async def _run(
@@ -236,6 +241,8 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
     stop_on_hangup(drain)
     if SUPERVISED in os.environ:
         _watch(int(os.environ[SUPERVISED]), tell)
+    if EarlyStop.told:
+        tell()
     try:
         return await run()
     except DrainTimeoutError as exc:
@@ -243,6 +250,7 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
         report(exc)
         sys.stdout.flush()
         show_cursor()
+        say_ended(FAILED)
         os._exit(FAILED)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -12,32 +12,28 @@ from collections.abc import Sequence
 
 import structlog
 
-from rsq_pipe.errors import PipelineBusyError, RsqPipeError, StreamError
+from rsq_pipe.errors import PipelineBusyError, RsqPipeError
 from rsq_pipe.runtime import groundwork
 from rsq_pipe.runtime.changeover import change_over
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.summary import Summary, summarize
+from rsq_pipe.runtime.supervised import ENDED, NUMBER, SUPERVISED
 from rsq_pipe.runtime.survey import survey
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 
-SUPERVISED = "RSQ_PIPE_SUPERVISED"
-"""Set in the environment of the processes, to the pipe they watch; their supervisor prints the summary."""
-
-NUMBER = "RSQ_PIPE_NUMBER"
-"""Set likewise, to which of the processes it is, from 0."""
-
 _DONE = (0, 4)  # finished, with or without dead letters
-_ANEW = (3, 70)  # no server at its start: this one has had one, so it comes back; a fault of ours
+_ANEW = 3  # no server at its start: this one has had one, so it comes back
 
 
 class Supervisor:
     """
     Keep processes running.
 
-    One that is killed, finds no server, or fails by a fault of ours, is started anew; its entries go to the
-    others meanwhile. One that ends because a stage cannot go on ends the others too. All of them hold the
+    One that ends of its own accord says so, and its exit code counts: where a stage cannot go on, the others
+    end too. One that dies, by whatever signal or `os._exit` code, finds no server, or fails by a fault of
+    ours, is started anew; its entries go to the others meanwhile. All of them hold the
     end of a pipe whose other end is here: where this process is gone, also by SIGKILL, they drain and end.
 
     Args:
@@ -62,7 +58,8 @@ class Supervisor:
         self._graph = graph
         self._client = client
         self._processes = processes
-        self._command = [sys.executable, "-m", "rsq_pipe", "run", str(graph.path), *options]
+        # -P: or `-m` would import from the current folder, whose random.py is not Python's.
+        self._command = [sys.executable, "-P", "-m", "rsq_pipe", "run", str(graph.path), *options]
         self._address = address
         self._fresh = fresh
         self._stopping = asyncio.Event()
@@ -126,44 +123,52 @@ class Supervisor:
     async def _keep(self, number: int, watched: int) -> None:
         backoff = Backoff(f"process {number}")
         while not self._stopping.is_set():
-            process = await self._start(number, watched)
-            self._running.add(process)
-            if self._stopping.is_set():  # while it was being started, when nobody could tell it
-                _tell(process)
             began = time.monotonic()
-            code = await self._ended(process)
-            self._running.discard(process)
-            if code >= 0 and code not in _ANEW and not await self._too_soon(code):
+            code, said = await self._life(number, watched)
+            if said and code != _ANEW:
                 self._codes.append(code)
                 if code not in _DONE:
                     self.stop()
+                return
+            if self._stopping.is_set():
                 return
             if time.monotonic() - began > 60:  # it ran well for a while: not the same trouble again
                 backoff.reset()
             self._log.warning("a process died and is started anew", number=number, code=code)
             await backoff.wait(RuntimeError(f"exit code {code}"), self._stopping)
 
-    async def _too_soon(self, code: int) -> bool:
-        """Whether a process ended as if all were done, and it is not: a handler called `os._exit(0)`, say."""
-        if code not in _DONE or self._stopping.is_set():
-            return False
+    async def _life(self, number: int, watched: int) -> tuple[int, bool]:
+        """Run a process to its end; return its exit code, and whether it ended of its own accord."""
+        heard, says = os.pipe()
         try:
-            return not (await survey(self._client, self._graph)).drained
-        except StreamError:
-            return False
+            process = await self._start(number, watched, says)
+            self._running.add(process)
+            if self._stopping.is_set():  # while it was being started, when nobody could tell it
+                _tell(process)
+            code = await self._ended(process)
+            self._running.discard(process)
+            # Not until the other end is closed: a process that a handler made may still hold it.
+            os.set_blocking(heard, False)
+            with contextlib.suppress(BlockingIOError):
+                return code, os.read(heard, 16) == str(code).encode()
+            return code, False
+        finally:
+            os.close(heard)
+            os.close(says)
 
-    async def _start(self, number: int, watched: int) -> asyncio.subprocess.Process:
+    async def _start(self, number: int, watched: int, says: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self._command,
             env={
                 **os.environ,
                 SUPERVISED: str(watched),
+                ENDED: str(says),
                 NUMBER: str(number),
                 "RSQ_PIPE_REDIS": self._address,
             },
             # Several readers of one standard input would tear its lines apart.
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(watched,),
+            pass_fds=(watched, says),
             # A session of its own: a Ctrl-C in the terminal reaches the supervisor, which tells them once.
             start_new_session=True,
         )

@@ -72,6 +72,8 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             self._check_format(node)
         elif isinstance(node, ast.Dict) and None in node.keys:
             raise self._error("`**` before a value is not allowed", "name the values")
+        elif isinstance(node, ast.Compare):
+            self._check_compare(node)
         elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
             raise self._error("a loop variable must be a name", "expressions do not change the record")
         try:
@@ -106,6 +108,18 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             raise self._error(f"there is no function {node.func.id!r}", fix)
         if any(keyword.arg is None for keyword in node.keywords):
             raise self._error("`**` before a value is not allowed", "name the values")
+
+    def _check_compare(self, node: ast.Compare) -> None:
+        """Refuse `country is 'France'`, of which Python warns in words that change with its version."""
+        sides = [node.left, *node.comparators]
+        for place, operator in enumerate(node.ops):
+            literal = any(
+                isinstance(side, ast.Constant) and not isinstance(side.value, bool | None)
+                for side in sides[place : place + 2]
+            )
+            if literal and isinstance(operator, ast.Is | ast.IsNot):
+                word, instead = ("is", "==") if isinstance(operator, ast.Is) else ("is not", "!=")
+                raise self._error(f"`{word}` with a literal is not allowed", f"compare with `{instead}`")
 
     def _check_format(self, node: ast.FormattedValue) -> None:
         spec = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []

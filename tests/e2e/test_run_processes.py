@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,17 +89,18 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
     assert "done in" in stderr
 
 
-def test_a_process_that_ends_as_if_all_were_done_is_started_anew(
-    project: Project, valkey: StreamServer
+@pytest.mark.parametrize("code", [0, 1, 4])
+def test_a_process_that_a_handler_ends_is_started_anew_whatever_its_exit_code(
+    project: Project, valkey: StreamServer, code: int
 ) -> None:
-    project.handlers("""
+    project.handlers(f"""
         import os
         from pathlib import Path
 
         def slow(record):
             if record["n"] == 5 and not Path("left").exists():
                 Path("left").touch()
-                os._exit(0)
+                os._exit({code})
             return record
     """)
 
@@ -107,6 +109,35 @@ def test_a_process_that_ends_as_if_all_were_done_is_started_anew(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("a process died and is started anew") == 1
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
+def test_processes_import_what_one_process_imports(project: Project, valkey: StreamServer) -> None:
+    elsewhere = project.root.parent / "elsewhere"
+    (elsewhere / "pids").mkdir(parents=True)
+    (elsewhere / "random.py").write_text("raise SystemExit('imported from the current folder')\n")
+
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, "--processes", "2", cwd=elsewhere)
+
+    assert done.returncode == 0, done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
+@pytest.mark.parametrize("options", [[], ["--processes", "2"]])
+def test_a_stop_while_a_run_starts_is_a_clean_one(
+    project: Project, valkey: StreamServer, options: list[str]
+) -> None:
+    for delay in (0.1, 0.2, 0.3, 0.5):
+        process = start("run", project.path, "--redis", valkey.url, *options, cwd=project.root)
+        with suppress(subprocess.TimeoutExpired):  # at work, or on the way there
+            process.wait(delay)
+
+        process.send_signal(signal.SIGTERM)
+
+        _, stderr = process.communicate(timeout=20)
+        assert process.returncode == 0, f"after {delay} s: {stderr}"
+        assert "stopped in" in stderr
+        assert "died" not in stderr
+        assert not any(map(is_alive, workers(project)))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

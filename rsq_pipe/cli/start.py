@@ -1,0 +1,28 @@
+"""Where `rsq-pipe` begins: takes the SIGTERM that comes while the rest is still being imported."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+
+class EarlyStop:
+    """Whether a run was told to stop before it could listen."""
+
+    told = False
+
+
+def main() -> None:
+    """Run the command line; a `run` that is told to stop while it starts stops as it would later, cleanly."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if words[:1] == ["run"]:
+        signal.signal(signal.SIGTERM, _note)
+    from rsq_pipe.cli.main import main as command_line  # noqa: PLC0415  it takes a while
+
+    command_line()
+
+
+def _note(number: int, _: FrameType | None) -> None:
+    EarlyStop.told = True
+    signal.signal(number, signal.SIG_DFL)  # a second one does not wait

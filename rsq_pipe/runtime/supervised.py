@@ -1,0 +1,22 @@
+"""What a supervisor tells the processes it keeps, in their environment, and what they tell it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+SUPERVISED = "RSQ_PIPE_SUPERVISED"
+"""The pipe a process watches: when its other end is closed, the supervisor is gone."""
+
+ENDED = "RSQ_PIPE_ENDED"
+"""The pipe into which a process writes its exit code when it ends of its own accord."""
+
+NUMBER = "RSQ_PIPE_NUMBER"
+"""Which of the processes it is, from 0."""
+
+
+def say_ended(code: int) -> None:
+    """Tell the supervisor, where there is one, that this process ends of its own accord."""
+    if ENDED in os.environ:
+        with contextlib.suppress(OSError):  # it is gone
+            os.write(int(os.environ[ENDED]), str(code).encode())

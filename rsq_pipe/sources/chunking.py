@@ -19,7 +19,8 @@ def chunked(arrivals: Iterator[Arrival], reader: LineReader, size: int, limit: i
         limit: Bytes of input after which a chunk ends, even if it holds fewer arrivals.
 
     Raises:
-        SourceError: The reader cannot go on; what arrived before has been yielded.
+        SourceError: The reader cannot go on, or the file was altered while it was read; what arrived before
+            has been yielded.
     """
     pending: list[Arrival] = []
     begin = end = (reader.offset, reader.line)
@@ -31,9 +32,15 @@ def chunked(arrivals: Iterator[Arrival], reader: LineReader, size: int, limit: i
             if len(pending) >= size or end[0] - begin[0] >= limit or not reader.has_more():
                 yield Chunk(pending, reader.position(*end))
                 pending, begin = [], end
+                reader.check()
     except SourceError:
         if pending:
             yield Chunk(pending, reader.position(*end))
         raise
     if pending:
         yield Chunk(pending, reader.position(*end))
+    reader.check()
+    if reader.held:
+        reader.tell(
+            "warning", "the last line has no newline yet, and is left to a later run (`final: false`)"
+        )

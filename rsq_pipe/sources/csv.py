@@ -16,7 +16,7 @@ from rsq_pipe.sources.columns import Columns
 from rsq_pipe.sources.field_types import FieldType
 from rsq_pipe.sources.files import Files
 from rsq_pipe.sources.line_reader import LineReader
-from rsq_pipe.sources.settings import ChunkBytes, MaxLine, Paths
+from rsq_pipe.sources.settings import ChunkBytes, Final, MaxLine, Paths
 from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.sources.wording import wording
 from rsq_pipe.streams.unique_keys import shown
@@ -46,6 +46,7 @@ class Options(BaseModel):
         pattern=r'^[^"\r\n]$',
         description='The character between two fields: `";"`, or `"\\t"` for tabs.',
     )
+    final: Final = None
     max_line: MaxLine = Field(default="1MiB", validate_default=True)
     chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
 
@@ -61,7 +62,9 @@ class CsvSource:
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
         self._stage = stage
-        self._files = Files(options.path, root=root, stage=stage, max_line=options.max_line)
+        self._files = Files(
+            options.path, root=root, stage=stage, max_line=options.max_line, final=options.final
+        )
         self._columns_of_stdin: Columns | None = None
         self.resumable = not self._files.from_stdin
         # The parser's own bound is one for the whole process, and lower than max_line.
@@ -75,25 +78,24 @@ class CsvSource:
         """Yield the rows behind `position`."""
         with self._files.opened(shard) as reader:
             columns = self._columns_of_stdin or self._read_header(reader)
-            if columns is None:
-                self._warn("the file is empty: there is no header and no record in it", reader)
-                return
-            if self._files.from_stdin:
-                self._columns_of_stdin = columns
             if position:
                 reader.resume(position)
-            arrivals = _arrivals(shard, reader, columns, self._options.delimiter)
+            if columns is None and not reader.held:
+                reader.tell("warning", "the file is empty: there is no header and no record in it")
+            if self._files.from_stdin:
+                self._columns_of_stdin = columns
+            arrivals = _arrivals(shard, reader, columns, self._options.delimiter) if columns else iter(())
             yield from chunked(arrivals, reader, size, self._options.chunk_bytes)
 
     def _read_header(self, reader: LineReader) -> Columns | None:
         """Read the header; None of a file that holds nothing."""
         options = self._options
         try:
-            header = next(csv.reader(_Lines(reader), delimiter=options.delimiter, strict=True), None)
-            if header is None:
-                return None
+            header = next(csv.reader(_Lines(reader), delimiter=options.delimiter, strict=True))
             self._check_delimiter(header, reader)
             return Columns(header, options.types, options.na, keep_empty=options.empty == "keep")
+        except (StopIteration, _HeldError):
+            return None
         except (csv.Error, ValueError) as exc:
             raise SourceError(f"{reader.name}:1: {wording(exc)}", stage=self._stage) from exc
 
@@ -103,21 +105,19 @@ class CsvSource:
             return
         likely = max(_DELIMITERS, key=header[0].count)
         if likely in header[0] and likely != self._options.delimiter:
-            self._warn(
+            reader.tell(
+                "warning",
                 f"the only column is named {shown(header[0])}: if {likely!r} parts its fields, "
                 f'set `delimiter: "{_SPELLED.get(likely, likely)}"`',
-                reader,
             )
-
-    def _warn(self, what: str, reader: LineReader, **more: str) -> None:
-        # Here: it takes 80 ms to import, and `validate` imports this module and logs nothing.
-        import structlog  # noqa: PLC0415
-
-        structlog.get_logger("rsq_pipe").warning(what, stage=self._stage, file=reader.name, **more)
 
 
 class _TooLongError(ValueError):
     """A row that goes on past max_line: mostly a quote that is not closed."""
+
+
+class _HeldError(Exception):
+    """A row at the end of the file that may still grow."""
 
 
 class _Lines:
@@ -137,8 +137,10 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._reader.readline()
+        while not line and self.of_row and self._reader.goes_on():
+            line = self._reader.readline()
         if not line:
-            raise StopIteration
+            raise _HeldError if self._reader.held else StopIteration
         self.of_row.append((line, self._reader.size, self._reader.overlong))
         if self._reader.overlong or self._reader.offset - self._begin > self._reader.max_line + 1:
             raise _TooLongError(
@@ -159,7 +161,7 @@ def _arrivals(shard: str, reader: LineReader, columns: Columns, delimiter: str) 
             row = next(rows)
             if row:
                 yield Arrival(f"{shard}:{number}", columns.record(row))
-        except StopIteration:
+        except (StopIteration, _HeldError):
             return
         except (csv.Error, UnicodeDecodeError, _TooLongError) as exc:
             yield _unreadable(shard, reader, lines.of_row, exc)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rsq_pipe.errors import SourceError
+from rsq_pipe.sources.file_end import FileEnd
 from rsq_pipe.sources.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.matching import TooManyError, matching
@@ -37,14 +38,18 @@ class Files:
         root: The project root.
         stage: The source's stage, for errors.
         max_line: Bytes of one line that are kept, at most.
+        final: Whether a last line without a newline is whole; None: once its file stands still.
     """
 
-    def __init__(self, patterns: Sequence[str], *, root: Path, stage: str, max_line: int) -> None:
+    def __init__(
+        self, patterns: Sequence[str], *, root: Path, stage: str, max_line: int, final: bool | None
+    ) -> None:
         self.from_stdin = list(patterns) == ["-"]
         self._patterns = [os.path.normpath(pattern) for pattern in patterns]
         self._root = root
         self._stage = stage
         self._max_line = max_line
+        self._final = final
         self._base = Path(os.path.commonpath([root / _fixed_part(pattern) for pattern in self._patterns]))
         self._stdin: LineReader | None = None
 
@@ -94,10 +99,15 @@ class Files:
                 file = on_failure.enter_context(_open_file(path))
                 head = _head(file)
                 offset = file.seek(len(_BOM) if head.startswith(_BOM) else 0)
+                end = self._end(path, name, file)
             except (OSError, EOFError, zlib.error) as exc:
                 raise SourceError(f"file {name} cannot be read: {wording(exc)}", stage=self._stage) from exc
             on_failure.pop_all()
-        return self._reader(file, name, head, offset)
+        return self._reader(file, name, head, offset, end)
+
+    def _end(self, path: Path, name: str, file: io.BufferedReader) -> FileEnd:
+        packed = path.suffix == ".gz"
+        return FileEnd(path, name, self._stage, file.fileno(), final=self._final, packed=packed)
 
     def _open_stdin(self) -> LineReader:
         incoming = Incoming(sys.stdin.fileno())
@@ -108,9 +118,17 @@ class Files:
         reader.incoming = incoming
         return reader
 
-    def _reader(self, file: BinaryIO, name: str, head: bytes | None, offset: int) -> LineReader:
+    def _reader(
+        self, file: BinaryIO, name: str, head: bytes | None, offset: int, end: FileEnd | None = None
+    ) -> LineReader:
         return LineReader(
-            file, name=name, stage=self._stage, max_line=self._max_line, head=head, offset=offset
+            file,
+            name=name,
+            stage=self._stage,
+            max_line=self._max_line,
+            head=head,
+            offset=offset,
+            end=end,
         )
 
     def _nothing_found(self, pattern: str) -> SourceError:

@@ -14,7 +14,7 @@ from rsq_pipe.sources.broken import broken, overlong, rest_of_line
 from rsq_pipe.sources.chunking import chunked
 from rsq_pipe.sources.files import Files
 from rsq_pipe.sources.line_reader import LineReader
-from rsq_pipe.sources.settings import ChunkBytes, MaxLine, Paths
+from rsq_pipe.sources.settings import ChunkBytes, Final, MaxLine, Paths
 from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.sources.wording import wording
 from rsq_pipe.streams.unique_keys import unique_keys
@@ -29,6 +29,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Paths
+    final: Final = None
     max_line: MaxLine = Field(default="1MiB", validate_default=True)
     chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
 
@@ -42,7 +43,9 @@ class JsonlSource:
     """Yield the objects of JSON Lines files; a line that is none becomes a broken arrival."""
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
-        self._files = Files(options.path, root=root, stage=stage, max_line=options.max_line)
+        self._files = Files(
+            options.path, root=root, stage=stage, max_line=options.max_line, final=options.final
+        )
         self._chunk_bytes = options.chunk_bytes
         self.resumable = not self._files.from_stdin
 
@@ -53,6 +56,7 @@ class JsonlSource:
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the lines behind `position`."""
         with self._files.opened(shard) as reader:
+            reader.is_whole = _is_record
             if position:
                 reader.resume(position)
             yield from chunked(_arrivals(shard, reader), reader, size, self._chunk_bytes)
@@ -74,6 +78,15 @@ def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
         except (ValueError, RecursionError, msgspec.DecodeError) as exc:
             yield broken(shard, reader, reader.line, line, wording(exc) + (_hint(raw) if begins else ""))
         begins = False
+
+
+def _is_record(line: bytes) -> bool:
+    """Tell whether a line is an object: then no line that begins with it can be another one."""
+    try:
+        parse(line.strip())
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        return False
+    return True
 
 
 def _hint(raw: bytes) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, Literal
 
 from rsq_pipe.errors import SourceError
+from rsq_pipe.sources.file_end import Ending, FileEnd
 from rsq_pipe.sources.incoming import BLOCK_BYTES, Incoming
+from rsq_pipe.sources.notice import notice
 from rsq_pipe.sources.position import Position, fingerprint
 from rsq_pipe.sources.wording import wording
 
@@ -25,6 +28,8 @@ class LineReader:
         max_line: Bytes of a line that are kept; the rest of a longer one is passed over.
         head: The file's first bytes; None for standard input, which cannot be read twice.
         offset: Bytes already passed: those of a byte order mark.
+        end: Watches the file's end; None for standard input, whose end is final.
+        is_whole: Whether a last line without a newline can only be whole, however the file may grow.
 
     Attributes:
         offset: Bytes read so far.
@@ -33,6 +38,7 @@ class LineReader:
         overlong: Whether these were more than `max_line`, and only the first were kept.
         incoming: What `file` reads from, where that may make a reader wait.
         inside_line: Whether `resume` led into a line: the file had ended there without a newline.
+        held: Whether the last line was left unread, as it has no newline yet.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class LineReader:
         max_line: int,
         head: bytes | None = None,
         offset: int = 0,
+        end: FileEnd | None = None,
     ) -> None:
         self.name = name
         self.offset = offset
@@ -51,7 +58,10 @@ class LineReader:
         self.size = 0
         self.overlong = False
         self.inside_line = False
+        self.held = False
+        self.is_whole: Callable[[bytes], bool] = lambda _: False
         self._file = file
+        self._end = end
         self._stage = stage
         self.max_line = max_line
         self._head = head
@@ -76,6 +86,36 @@ class LineReader:
             self.offset += self.size
             self.line += 1
         return line
+
+    def goes_on(self) -> bool:
+        """Tell, at the file's end and in the middle of a record, whether the file grew; may wait for that."""
+        ending = self._end.of_line(self.offset) if self._end else "whole"
+        self.held = self.held or ending == "held"
+        self._ended = ending != "grown"
+        return not self._ended
+
+    def check(self) -> None:
+        """
+        Look whether what was read is what the file holds.
+
+        Raises:
+            SourceError: The file was shortened or written anew while it was read, or at its end: replaced.
+        """
+        if self._end is None:
+            return
+        why = self._end.altered(self.offset)
+        if not why and self._ended and self._end.replaced():
+            why = "was replaced by another file while it was read"
+        if why:
+            message = (
+                f"file {self.name} {why}; it was read up to line {self.line} "
+                "(use --fresh to start over, or give the new file another name)"
+            )
+            raise SourceError(message, stage=self._stage)
+
+    def tell(self, level: Literal["info", "warning"], what: str) -> None:
+        """Log something of this file."""
+        notice(level, what, self._stage, self.name)
 
     def has_more(self) -> bool:
         """Tell whether the next line, or the end, is there without waiting; a file never makes one wait."""
@@ -127,18 +167,36 @@ class LineReader:
 
     def _next_line(self) -> bytes:
         try:
-            line = end = self._file.readline(self.max_line + 1)
+            line = self._file.readline(self.max_line + 1)
             self.size = len(line)
-            self.overlong = self.size > self.max_line and line[-1] != _NEWLINE
-            while self.overlong and end and end[-1] != _NEWLINE:
-                end = self._file.readline(BLOCK_BYTES)
-                self.size += len(end)
+            self.overlong = False
+            return line if line and line[-1] == _NEWLINE else self._without_newline(line)
         except (OSError, EOFError, zlib.error) as exc:
             message = f"file {self.name} cannot be read past line {self.line}: {wording(exc)}"
             raise SourceError(message, stage=self._stage) from exc
-        # A file that grows at this moment goes on with the same line, not with the next one.
-        self._ended = not end or end[-1] != _NEWLINE
+
+    def _without_newline(self, line: bytes) -> bytes:
+        """Read on in a line that is longer than what is kept, or that ends with the file."""
+        while line:
+            piece = self._file.readline(BLOCK_BYTES)
+            self.size += len(piece)
+            line += piece[: self.max_line + 1 - len(line)]
+            if piece[-1:] == b"\n":
+                break
+            # A file that grows after this goes on with the same line, not with the next one.
+            if not piece and (ending := self._ending(line)) != "grown":
+                self._ended = True
+                self.held = ending == "held"
+                line = b"" if self.held else line
+                break
+        self._ended = self._ended or not line
+        self.overlong = self.size > self.max_line and line[-1:] != b"\n"
         return line
+
+    def _ending(self, line: bytes) -> Ending:
+        if self._end is None or self.is_whole(line):
+            return "whole"
+        return self._end.of_line(self.offset + self.size)
 
     def _move_to(self, offset: int) -> bytes:
         """Stand at `offset`; return the byte before it, empty where the file does not reach that far."""

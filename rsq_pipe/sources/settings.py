@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from rsq_pipe.sources.file_end import QUIET
 from rsq_pipe.spec.fields import Size
 
 
@@ -43,4 +44,11 @@ MaxLine = Annotated[
 ChunkBytes = Annotated[
     Size,
     Field(gt=0, description="Bytes of input after which what was read is stored, even if it is few records."),
+]
+Final = Annotated[
+    bool | None,
+    Field(
+        description="Whether a last line without a newline is whole: `true` at once; `false` never, "
+        f"it is left until it has one; else once its file has not changed for {QUIET:g} seconds."
+    ),
 ]

@@ -27,6 +27,10 @@ class Unpacked(io.RawIOBase):
         """Say that it can be moved; to move it is to unpack again, from the start if need be."""
         return True
 
+    def fileno(self) -> int:
+        """Give the descriptor of the packed file."""
+        return self._file.fileno()
+
     def readinto(self, buffer: Any) -> int:
         """Unpack what one step yields."""
         data = self._file.read1(len(buffer))

@@ -28,7 +28,7 @@ class Case:
         """Make the source as a new process would."""
         found = connector("source", self.kind)
         assert found.connect is not None
-        options = found.options(path=self.path, max_line="200B", **self.options)
+        options = found.options(path=self.path, max_line="200B", final=True, **self.options)
         source: Source = found.connect(options, stage="read", root=root)
         return source
 

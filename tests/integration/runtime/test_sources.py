@@ -83,3 +83,52 @@ async def test_dead_letters_of_a_source_are_told_in_one_line_a_batch_and_kind(la
     assert batches <= len(told) <= 6 * batches
     assert "this looks like one JSON array" in told[0]["error"]
     assert sum("JSON array" in line["error"] for line in told) == 1
+
+
+@pytest.mark.parametrize("how", ["shortened", "replaced"])
+async def test_a_run_whose_source_is_altered_in_the_middle_does_not_claim_success(lab: Lab, how: str) -> None:
+    lab.records(range(2_000))
+    lab.handlers("""
+        import os
+        from pathlib import Path
+
+        FILE = Path(__file__).with_name("in.jsonl")
+
+        def alter(record):
+            if record["n"] == 0 and record["how"] == "shortened":
+                os.truncate(FILE, 1_000)
+            elif record["n"] == 0:
+                FILE.with_name("new").write_text("{}")
+                FILE.with_name("new").replace(FILE)
+            return record
+    """)
+    lab.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl}}}}
+        how: {{map: {{how: "'{how}'"}}}}
+        alter: {{call: "handlers:alter"}}
+        out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+        """,
+        top="max_backlog: 100",
+    )
+
+    with pytest.raises(SourceError, match=rf"in\.jsonl was {how} (by another file )?while it was"):
+        await lab.run()
+
+    read = lab.numbers("out/all.jsonl")
+    assert read == list(range(len(read)))
+    assert (len(read) == 2_000) is (how == "replaced")
+
+
+async def test_half_a_line_is_read_whole_by_a_run_that_is_told_to_leave_it(lab: Lab) -> None:
+    lab.spec(CSV.replace("types:", "final: false, types:"))
+    write(lab, "in/a.csv", "n\n7\n1")
+    with capture_logs() as logged:
+        assert (await lab.run()).finished
+    assert lab.numbers("out/all.jsonl") == [7]
+    assert any(line.get("file") == "in/a.csv" for line in logged)
+
+    write(lab, "in/a.csv", "n\n7\n11\n")
+    assert (await lab.run()).finished
+
+    assert lab.numbers("out/all.jsonl") == [7, 11]

@@ -30,12 +30,12 @@ def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Connect:
-    """Make a source of a type, with the temporary folder as project root."""
+    """Make a source of a type, with the temporary folder as project root; files end where they end."""
 
-    def make(kind: str, **options: Any) -> Source:
+    def make(kind: str, *, final: bool | None = True, **options: Any) -> Source:
         found = connector("source", kind)
         assert found.connect is not None
-        made: Source = found.connect(found.options(**options), stage="read", root=tmp_path)
+        made: Source = found.connect(found.options(final=final, **options), stage="read", root=tmp_path)
         return made
 
     return make

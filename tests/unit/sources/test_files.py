@@ -238,7 +238,7 @@ import resource, sys
 from pathlib import Path
 from rsq_pipe.sources.jsonl import Options, connect
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-source = connect(Options(path="large.jsonl"), stage="read", root=Path.cwd())
+source = connect(Options(path="large.jsonl", final=True), stage="read", root=Path.cwd())
 print(sum(len(chunk.arrivals) for chunk in source.read("large.jsonl", "", 500)))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """

@@ -85,7 +85,11 @@ def drop_counters(stage: Stage, reasons: Mapping[str, str]) -> dict[str, int]:
 
 
 def group_mark(name: str, stream: str) -> str:
-    """Name the field that says a group was made: one that is marked and not there was lost."""
+    """
+    Name the field that says a group was made: one that is marked and not there was lost.
+
+    It holds the id up to which the group has acknowledged everything, as last noted; 1 before the first time.
+    """
     return f"group:{name}:{stream}"
 
 

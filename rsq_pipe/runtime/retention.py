@@ -25,6 +25,7 @@ class Retention:
         kept = {keys.dlq(stage) for stage in graph.stages}
         own = f"{{{graph.pipeline}}}:"
         self._channel = client.channel
+        self._meta = keys.meta
         self._keep = round(graph.keep * 1000)
         self._readers = {
             stream: names
@@ -42,13 +43,13 @@ class Retention:
         Returns:
             How many entries were removed.
 
-        Redis: trim.lua, which computes the bound and trims in one step, and does nothing where a group
-        that should be there is missing.
+        Redis: trim.lua, which notes how far each group is, computes the bound and trims in one step, and
+        does nothing where a group that should be there is missing.
         """
         how = "=" if exactly else "~"
         return sum(
             [
-                await self._channel.run(TRIM, [stream], [self._keep, how, *names])
+                await self._channel.run(TRIM, [stream, self._meta], [self._keep, how, *names])
                 for stream, names in self._readers.items()
             ]
         )

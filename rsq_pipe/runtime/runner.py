@@ -18,6 +18,7 @@ from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.runtime.gauges import measure
 from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.lost_place import lost_place
 from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.process import Process
@@ -121,9 +122,13 @@ class Runner:
         try:
             await self._prepare()
             await self._work()
+        except GroupLostError as exc:
+            raise await self._located(exc) from exc
         finally:
             await _briefly(self._presence.end())
         fault = self._fault or self._unread()
+        if isinstance(fault, GroupLostError):
+            raise await self._located(fault)
         if fault is not None:
             raise fault
         await _briefly(Retention(self._client, self.graph).trim(exactly=True))
@@ -197,9 +202,6 @@ class Runner:
 
     def _halt(self, exc: BaseException) -> None:
         """End the run because of an error, the first one given."""
-        if isinstance(exc, GroupLostError) and exc.stream and exc.group:
-            # Whoever noticed it first, the user reads what can be done about it.
-            exc = lost(exc.stream, exc.group)
         self._fault = self._fault or exc
         self._stopping.set()
 
@@ -289,6 +291,13 @@ class Runner:
         """Tell of a source that could not be read to its end: all else is done, but the run is no success."""
         pumps = (role for _, role in self._roles if isinstance(role, SourcePump))
         return next((pump.fault for pump in pumps if pump.fault is not None), None)
+
+    async def _located(self, exc: GroupLostError) -> GroupLostError:
+        """Whoever noticed a lost group first, the user reads what can be done about it."""
+        if not (exc.stream and exc.group):
+            return exc
+        found = await _briefly(lost_place(self._client, self.graph, exc.stream, exc.group))
+        return found or lost(exc.stream, exc.group)
 
     async def _summary(self, seconds: float) -> Summary:
         state = await _briefly(survey(self._client, self.graph)) or self.state

@@ -18,8 +18,18 @@ local function after(id)
   return ms .. '-' .. string.format('%.0f', seq + 1)
 end
 
+-- The id just before one.
+local function prior(id)
+  local ms, seq = id:match('^(%d+)-(%d+)$')
+  if seq == '0' then
+    return string.format('%.0f', ms - 1) .. '-18446744073709551615'
+  end
+  return #seq > 15 and ms .. '-0' or ms .. '-' .. string.format('%.0f', seq - 1)
+end
+
 -- `required`: groups that must be there; a missing one needs everything, since it will be asked for.
-local function floor(stream, required)
+-- `done`: a table that is told, per group, the id up to which it has acknowledged everything.
+local function floor(stream, required, done)
   if redis.call('EXISTS', stream) == 0 then
     return nil
   end
@@ -30,9 +40,13 @@ local function floor(stream, required)
       group[info[i]] = info[i + 1]
     end
     found[group['name']] = true
-    local needs = after(group['last-delivered-id'])
+    local last, needs = group['last-delivered-id'], after(group['last-delivered-id'])
     if group['pending'] > 0 then
       needs = redis.call('XPENDING', stream, group['name'])[2]
+      last = prior(needs)
+    end
+    if done then
+      done[group['name']] = last
     end
     if not lowest or before(needs, lowest) then
       lowest = needs

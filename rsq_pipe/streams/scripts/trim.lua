@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Trim what every group of a stream has acknowledged, and nothing else.
 --
--- KEYS  stream
+-- KEYS  stream, and perhaps a hash in which is noted how far each required group is: should one be lost, it is known
 -- ARGV  milliseconds to keep acknowledged entries, '~' or '=' (whole nodes, or to the entry), required group...
 --
 -- Returns how many entries were removed.
@@ -11,9 +11,18 @@ local keep, how, required = tonumber(ARGV[1]), ARGV[2], {}
 for i = 3, #ARGV do
   required[#required + 1] = ARGV[i]
 end
-local lowest = floor(KEYS[1], required)
+local done = {}
+local lowest = floor(KEYS[1], required, done)
 if not lowest then
   return 0
+end
+if KEYS[2] then
+  for _, name in ipairs(required) do
+    local field = 'group:' .. name .. ':' .. KEYS[1]
+    if redis.call('HGET', KEYS[2], field) ~= done[name] then
+      redis.call('HSET', KEYS[2], field, done[name])
+    end
+  end
 end
 if keep > 0 then
   local oldest = string.format('%.0f-0', redis.call('TIME')[1] * 1000 - keep)

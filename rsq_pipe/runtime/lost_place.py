@@ -1,0 +1,58 @@
+"""Lost place: what is known of a group that is gone, and the commands that let its stage go on."""
+
+from __future__ import annotations
+
+import shlex
+
+from rsq_pipe.errors import GroupLostError
+from rsq_pipe.runtime.keyspace import Keyspace, group_mark
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+_UNKNOWN = ("", "1")  # what a mark holds as long as nothing was noted
+_COUNTED = 100
+"""Entries behind the noted one that are counted; of more it is said that they are more."""
+
+
+async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str) -> GroupLostError:
+    """
+    Make the error for a group that is gone: with what its stream still holds, and how far the stage was.
+
+    Redis: HMGET, XLEN, XRANGE and XREVRANGE; nothing is written.
+    """
+    execute, meta = client.channel.execute, Keyspace(graph.pipeline).meta
+    mark, counter = group_mark(group, stream), f"{group}:in"
+    noted, counted = [
+        value.decode() if value else "" for value in await execute("HMGET", meta, mark, counter, key=meta)
+    ]
+    length = int(await execute("XLEN", stream, key=stream))
+    what = (
+        f"stage {group!r} lost its place: stream {stream!r} has no group {group!r} any more: it was flushed "
+        f"or the group destroyed. By its counters the stage has done {int(counted or 0):,} records in all. "
+        "Nothing is read until you choose:"
+    )
+    lines = [what]
+    if noted not in _UNKNOWN:
+        behind = len(await execute("XRANGE", stream, f"({noted}", "+", "COUNT", _COUNTED + 1, key=stream))
+        many = f"more than {_COUNTED}" if behind > _COUNTED else str(behind)
+        lines += [
+            f"- go on behind {noted}, the last entry noted as done (every second), with {many} behind it",
+            _command(stream, group, noted),
+        ]
+    if length:
+        first = (await execute("XRANGE", stream, "-", "+", "COUNT", 1, key=stream))[0][0].decode()
+        last = (await execute("XREVRANGE", stream, "+", "-", "COUNT", 1, key=stream))[0][0].decode()
+        lines += [
+            f"- repeat all {length:,} entries it still holds, {first} to {last}",
+            _command(stream, group, "0"),
+            "- skip them",
+            _command(stream, group, last),
+        ]
+    elif noted in _UNKNOWN:
+        lines += ["- go on with what comes: the stream holds nothing", _command(stream, group, "0")]
+    lines += ["- start over", f"    rsq-pipe run {shlex.quote(str(graph.path))} --fresh"]
+    return GroupLostError("\n".join(lines), stream=stream, group=group)
+
+
+def _command(stream: str, group: str, start: str) -> str:
+    return f"    redis-cli XGROUP CREATE {shlex.quote(stream)} {group} {start} MKSTREAM"

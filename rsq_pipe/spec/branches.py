@@ -7,7 +7,7 @@ from itertools import combinations
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 
 _Hop = tuple[StreamRef, str]
-"""A stream, and a stage that reads it."""
+"""A stream, and a stage that reads it; that the record then became a dead letter is another hop."""
 
 
 def branches(graph: Graph, stage: Stage) -> dict[StreamRef, str]:
@@ -15,9 +15,10 @@ def branches(graph: Graph, stage: Stage) -> dict[StreamRef, str]:
     Name the branches of one record that meet at a stage.
 
     A record takes several ways where several stages read one stream, and only there: a stage hands it on by
-    one port, or makes children of it. So two inputs hold the same record only if some stream above both of
-    them is read by different stages on the way to each. What a stage publishes beside another, to one
-    stream, meets there; each is then named at the stage that publishes.
+    one port, or makes children of it; only a dead letter comes again, when it is replayed. So two inputs hold
+    the same record only if some stream above both is read by different stages on the way to each. What a
+    stage publishes beside another, to one stream, meets there; each is then named at the stage that
+    publishes.
 
     Returns:
         Input -> the name that a record which comes by it adds to its id; inputs that need none are left out.
@@ -33,7 +34,7 @@ def branches(graph: Graph, stage: Stage) -> dict[StreamRef, str]:
 
 def _publishes_beside_others(graph: Graph, stage: Stage) -> bool:
     return any(
-        _may_share(_hops_into(graph, stage), _hops_into(graph, other))
+        _may_share(_hops_into(graph, stage, stage.name), _hops_into(graph, other, other.name))
         for ref in stage.outputs.values()
         for other in graph.stages
         if ref.external and other.name != stage.name and ref in other.outputs.values()
@@ -49,17 +50,23 @@ def _may_share(some: set[_Hop], others: set[_Hop]) -> bool:
 
 def _hops(graph: Graph, ref: StreamRef) -> set[_Hop]:
     """List the hops by which records come to a stream."""
-    writers = (s for s in graph.stages if ref in (*s.outputs.values(), s.dlq))
-    return {hop for writer in writers for hop in _hops_into(graph, writer)}
+    return {hop for writer, way in _writers(graph, ref) for hop in _hops_into(graph, writer, way)}
 
 
-def _hops_into(graph: Graph, stage: Stage) -> set[_Hop]:
+def _hops_into(graph: Graph, stage: Stage, way: str) -> set[_Hop]:
     found: set[_Hop] = set()
-    waiting = [stage]
+    waiting = [(stage, way)]
     while waiting:
-        reader = waiting.pop()
+        reader, name = waiting.pop()
         for ref in reader.inputs:
-            if (ref, reader.name) not in found:
-                found.add((ref, reader.name))
-                waiting += [s for s in graph.stages if ref in (*s.outputs.values(), s.dlq)]
+            if (ref, name) not in found:
+                found.add((ref, name))
+                waiting += _writers(graph, ref)
     return found
+
+
+def _writers(graph: Graph, ref: StreamRef) -> list[tuple[Stage, str]]:
+    """List the stages that write a stream, and what names them as readers on the way to it."""
+    writers = [(stage, stage.name) for stage in graph.stages if ref in stage.outputs.values()]
+    # A dead letter is replayed after others have read it: then the record takes both ways.
+    return writers + [(stage, stage.dlq.name) for stage in graph.stages if ref == stage.dlq]

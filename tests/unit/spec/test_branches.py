@@ -52,10 +52,16 @@ def test_the_dead_letters_of_one_branch_are_a_branch_of_the_other() -> None:
 def test_the_ports_of_a_route_are_no_branches_since_a_record_takes_one_of_them() -> None:
     pipeline = graph(
         *(source(), stage("route", ports=("large", "small"))),
-        *(reading("a", "route.large"), reading("b", "route.small"), reading("join", "a", "b", "a:dlq")),
+        *(reading("a", "route.large"), reading("b", "route.small"), reading("join", "a", "b")),
     )
 
     assert named(pipeline, "join") == {}
+
+
+def test_the_dead_letters_of_a_stage_are_a_branch_of_what_a_replay_makes_of_them() -> None:
+    pipeline = graph(source(), reading("a", "read"), reading("join", "a", "a:dlq"))
+
+    assert named(pipeline, "join") == {"a": "a", "a:dlq": "a:dlq"}
 
 
 def test_two_sources_are_no_branches() -> None:

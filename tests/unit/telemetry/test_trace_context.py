@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.telemetry.trace_context import MAX_STATE, TraceContext, read, read_parent
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.telemetry.trace_context import MAX_STATE, TraceContext, names, read, read_parent
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SOUND = f"00-{TRACE}-{SPAN}-01"
@@ -72,3 +73,10 @@ def test_time_of_entry_rides_in_the_state_and_the_first_one_stays() -> None:
 def test_forged_time_of_entry_is_none() -> None:
     assert TraceContext(1, 2, state="rsq=-5").entered_at == 0
     assert TraceContext(1, 2, state="rsq=" + "9" * 400).entered_at == 0
+
+
+def test_a_log_line_names_a_record_by_no_more_than_the_beginning_of_a_huge_id() -> None:
+    named = names(StreamMessage("1-0", {}, headers={"rsq-rid": "r" * 70_000}))
+
+    assert len(named["rid"]) < 250
+    assert named["rid"].endswith("(70,000 characters)")

@@ -15,7 +15,7 @@ from tests.unit.runtime.given import graph, source
 
 
 async def test_an_arrival_with_a_header_of_the_systems_is_a_dead_letter(tmp_path: Path) -> None:
-    read = replace(source(), options=ConnectorRef("source", "jsonl", Options(path=["in.jsonl"])))
+    read = replace(source(), options=ConnectorRef("source", "jsonl", Options(path=("in.jsonl",))))
     pump = SourcePump(StreamClient.from_url("redis://127.0.0.1:1"), graph(read), read)
     came = [(("colour", "red"),), (("rsq-rid", "mine"),), (("data", "x"),)]
 

@@ -84,7 +84,7 @@ class StreamClient:
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:
         """
-        Make a client from a URL: `redis://`, `unix://`, `redis+cluster://`, `redis+sentinel://`, TLS `rediss...`.
+        Make a client from a URL: `redis://`, `unix://`, `redis+cluster://`, `redis+sentinel://`.
 
         Raises:
             ValueError: The URL is malformed, or a setting is not known.

@@ -20,7 +20,7 @@ ACTS = int(os.environ.get("CHAOS_CLUSTER_ACTS", "3"))
 
 SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "1").split()]
 
-RECORDS_AN_ACT = 250
+RECORDS_AN_ACT = 400
 """So many that the work outlasts the storm."""
 
 Act = Callable[[ClusterStorm], None]

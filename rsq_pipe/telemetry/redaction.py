@@ -6,14 +6,20 @@ import json
 import re
 import threading
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
+
+from rsq_pipe.streams.hosts import split_hosts
 
 MASK = "***"
 
 SHORTEST = 4
 """Characters from which on a secret is masked by its value: a shorter one would blot out ordinary text."""
 
-_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:@/'\"]{0,256}):[^\s@/'\"]{1,1024}@")
+# To the last @ before the path: a password may hold one.
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:@/'\"]{0,256}):[^\s/'\"]{1,1024}@")
+
+_SECRET_NAME = r"\w{0,64}(?:password|passwd|secret|token)"  # noqa: S105  names, not secrets
+_PARAMETER = re.compile(rf"([?&]{_SECRET_NAME}=)[^\s&#'\"]{{1,1024}}", re.IGNORECASE)
 
 
 class Redactor:
@@ -33,19 +39,24 @@ class Redactor:
             self._pattern = re.compile("|".join(map(re.escape, found))) if found else None
 
     def add_url(self, url: str) -> None:
-        """Mask a URL's password from now on."""
+        """Mask a URL's passwords from now on: that before its hosts, and those among its parameters."""
         try:
-            password = urlsplit(url).password
+            parts = urlsplit(split_hosts(url)[0])
         except ValueError:  # it is no URL, and whoever uses it says so
             return
-        if password:
-            self.add([password, unquote(password)])
+        named = (pair.partition("=")[::2] for pair in parts.query.split("&"))
+        secrets = [value for name, value in named if re.fullmatch(_SECRET_NAME, name, re.IGNORECASE)]
+        if parts.password:
+            secrets.append(parts.password)
+        self.add(form for secret in secrets for form in (secret, unquote(secret), unquote_plus(secret)))
 
     def redact(self, text: str) -> str:
-        """Return a text with every secret, and the password of every URL, masked."""
+        """Return a text with every secret, and the passwords of every URL, masked."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
-        return _URL.sub(rf"\1:{MASK}@", text) if "://" in text else text
+        if "://" in text:
+            text = _URL.sub(rf"\1:{MASK}@", text)
+        return _PARAMETER.sub(rf"\1{MASK}", text) if "=" in text else text
 
 
 _process = Redactor()

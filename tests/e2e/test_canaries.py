@@ -20,7 +20,7 @@ PASSWORD = "canary-p4ss/word+1"
 TOKEN = 'canary "quoted" t0ken\\n'
 KEY = "canary-c0llector"
 # The parts that stay as they are however a secret is escaped.
-CANARIES = ("p4ss", "t0ken", "c0llector")
+CANARIES = ("p4ss", "t0ken", "c0llector", "s0cket")
 
 STAGES = """
     read:
@@ -50,6 +50,8 @@ HANDLERS = """
                 return Reject(f"no {token}")
             case 5:
                 return Retry("1ms", f"later {token}")
+            case 6:  # a server that only the handler knows
+                raise OSError("cannot reach 'unix:///run/r.sock?db=1&password=canary-s0cket%2Fword'")
         return record
 """
 
@@ -144,5 +146,5 @@ async def dead_letters(url: str, stream: str) -> str:
     """Everything that stands in a queue of dead letters, the records' own bytes left out."""
     async with StreamClient.from_url(url) as client:
         entries = await client.channel.execute("XRANGE", stream, "-", "+", key=stream)
-    assert len(entries) == 5
+    assert len(entries) == 6
     return "\n".join(str(field.decode()) for _, fields in entries for field in fields)

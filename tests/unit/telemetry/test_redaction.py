@@ -52,6 +52,21 @@ def test_longer_secret_is_masked_whole_where_another_begins_it() -> None:
     [
         ("redis://me:hunter2@host:6379/0", f"redis://me:{MASK}@host:6379/0"),
         ("rediss://:hunter2@host", f"rediss://:{MASK}@host"),
+        ("redis://me:hun@ter@2@host/0", f"redis://me:{MASK}@host/0"),
+        ("redis+cluster://me:hunter2@one:1,two:2", f"redis+cluster://me:{MASK}@one:1,two:2"),
+        (
+            "at redis+sentinel://me:hunter2@one,two/orders/1?sentinel_password=hunter3&db=1.",
+            f"at redis+sentinel://me:{MASK}@one,two/orders/1?sentinel_password={MASK}&db=1.",
+        ),
+        ("unix://me:hunter2@/run/r.sock?db=1", f"unix://me:{MASK}@/run/r.sock?db=1"),
+        ("'unix:///run/r.sock?db=1&password=hun%26ter2'", f"'unix:///run/r.sock?db=1&password={MASK}'"),
+        ("/run/r.sock?Password=hunter2 is away", f"/run/r.sock?Password={MASK} is away"),
+        (
+            "rediss://h?ssl_password=hunter2&ssl_ca_certs=ca",
+            f"rediss://h?ssl_password={MASK}&ssl_ca_certs=ca",
+        ),
+        ("https://host/?access_token=hunter2#top", f"https://host/?access_token={MASK}#top"),
+        ("a?b=password=1 && tokens=2", "a?b=password=1 && tokens=2"),
         ("see https://host/a:b@c and redis://host:6379", "see https://host/a:b@c and redis://host:6379"),
     ],
 )
@@ -64,6 +79,26 @@ def test_password_of_a_known_url_is_masked_alone_too() -> None:
     redactor.add_url("redis://me:hun%2Fter2@host")
 
     assert redactor.redact("hun/ter2 and hun%2Fter2") == f"{MASK} and {MASK}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://me:hun%2Fter2@host",
+        "redis://:hun%2Fter2@host:6379/0",
+        "rediss+cluster://me:hun%2Fter2@one:1,[::1]:2",
+        "redis+sentinel://one,two/orders?sentinel_password=hun%2Fter2",
+        "unix:///run/r.sock?password=hun%2Fter2&db=1",
+        "unix://me:hun%2Fter2@/run/r.sock",
+        "redis://host?password=hun/ter2",
+    ],
+)
+def test_passwords_of_a_servers_url_are_masked_wherever_they_stand_in_it(url: str) -> None:
+    redactor = Redactor()
+    redactor.add_url(url)
+
+    assert redactor.redact("hun/ter2 and hun%2Fter2") == f"{MASK} and {MASK}"
+    assert "ter2" not in Redactor().redact(f"cannot reach {url}")
 
 
 def test_value_too_short_to_be_told_from_text_is_left() -> None:

@@ -17,10 +17,10 @@ class Breach:
     Name a bound that is passed, or why a stage or the whole pipeline cannot go on.
 
     Args:
-        bound: `max-lag`, `max-oldest`, `max-dlq`, `lost`, `full`, or `never-ran`.
-        stage: Where; empty for `full` and `never-ran`, which are of no stage.
+        bound: `max-lag`, `max-oldest`, `max-dlq`, `lost`, `full`, `refusal`, or `never-ran`.
+        stage: Where; empty for `full`, `refusal` and `never-ran`, which are of no stage.
         seen: Entries, seconds, or for `full` bytes; None where the server cannot tell.
-        limit: The bound, for `full` the server's maxmemory; None for `lost` and `never-ran`.
+        limit: The bound, for `full` the server's maxmemory; None for those without a number.
         text: The sentence for people.
     """
 
@@ -50,12 +50,13 @@ class Bounds:
         """
         List what is passed.
 
-        A full server and a stage that lost its place are listed whatever the bounds are; a pipeline that
-        never ran where somebody watches its bounds is: a probe of a wrong or flushed server is not green.
+        A full server or disk and a stage that lost its place are listed whatever the bounds are; a pipeline
+        that never ran where somebody watches its bounds is: a probe of a wrong server is not green.
         """
+        whole = (*_full(status), *_refusal(status))
         if not status.ran and self != Bounds():
-            return (*_full(status), _never_ran(status))
-        return (*_full(status), *(breach for stage in status.stages for breach in self._of(stage)))
+            return (*whole, _never_ran(status))
+        return (*whole, *(breach for stage in status.stages for breach in self._of(stage)))
 
     def _of(self, stage: StageStatus) -> Iterator[Breach]:
         name = stage.name
@@ -92,6 +93,15 @@ def _never_ran(status: PipelineStatus) -> Breach:
         f"no bound can be measured: pipeline {status.pipeline!r} never ran {where}, or that was flushed "
         "since; look at the address (--redis, RSQ_PIPE_REDIS), or start `rsq-pipe run`",
     )
+
+
+def _refusal(status: PipelineStatus) -> Iterator[Breach]:
+    if status.refusal:
+        yield Breach(
+            *("refusal", "", None, None),
+            f"the server refuses to write: {status.refusal.rstrip('.')}. Make room on its disk, or mend it; "
+            "sources and stages wait until then, and go on by themselves",
+        )
 
 
 def _full(status: PipelineStatus) -> Iterator[Breach]:

@@ -84,7 +84,7 @@ NEEDS = (
     ),
     Need(
         "`doctor` and `status` cannot tell how full the server is, nor who asks",
-        ("INFO", "ACL|WHOAMI"),
+        ("INFO", "PING", "ACL|WHOAMI"),
         "operate",
     ),
 )

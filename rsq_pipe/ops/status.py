@@ -15,7 +15,7 @@ from rsq_pipe.runtime.summary import by_frequency
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
-from rsq_pipe.streams.memory import Memory, memory_of
+from rsq_pipe.streams.memory import Memory, memory_of, refusal_to_write
 from rsq_pipe.streams.snapshot import Snapshot, take
 
 State = Literal["ok", "new", "lost"]
@@ -86,6 +86,7 @@ class PipelineStatus:
         memory: How full the server is; None where it does not say.
         gone: Stages that are not in the file any more and still hold something.
         plan: What a run of the file as it is would do, in a sentence; empty where it just goes on.
+        refusal: Why the server takes no writes, in its words, its disk being full; empty where it does.
     """
 
     pipeline: str
@@ -98,6 +99,7 @@ class PipelineStatus:
     memory: Memory | None = None
     gone: tuple[StageChange, ...] = ()
     plan: str = ""
+    refusal: str = ""
 
     @property
     def full(self) -> bool:
@@ -149,7 +151,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         ServerUnavailableError: The server cannot be reached.
 
     Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
-        ZRANGEBYSCORE; INFO, where the user may.
+        ZRANGEBYSCORE; INFO and PING, where the user may.
     """
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
@@ -184,6 +186,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         memory=await memory_of(client, keys.meta),
         gone=tuple(change for change in found.gone if not change.holds.is_empty),
         plan=found.outlook,
+        refusal=await refusal_to_write(client, keys.meta),
     )
 
 

@@ -71,7 +71,7 @@ def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
         binary: The server program; None to look for one.
 
     Returns:
-        The use of a server that answers.
+        The use of a server that answers; where its disk is full it may be read, and refuses to write.
 
     Raises:
         ServerStartError: No server program, no place for its data, or the server did not start.
@@ -123,10 +123,10 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
         finally:
             lock.close()
         reply = ping(home.socket)
-        if reply == b"+PONG":
-            return
+        if reply and not reply.startswith(b"-LOADING"):
+            return  # also "-MISCONF", on a full disk: what it refuses it says to whoever asks for it
         deaths.look()
-        if reply:  # "-LOADING": it reads its data, however long that takes
+        if reply:  # it reads its data, however long that takes
             deadline = time.monotonic() + START_PATIENCE
         if time.monotonic() > deadline:
             raise ServerStartError(

@@ -55,8 +55,10 @@ class Home:
                     folder.chmod(PRIVATE)
             # Only now can nobody add to what is there.
             _check_ours(self.folder)
-            with open_own(self.folder / ".gitignore") as file:
-                file.write(b"*\n")
+            # Once: whoever only looks must not need room on a full disk.
+            if not (self.folder / ".gitignore").exists():
+                with open_own(self.folder / ".gitignore") as file:
+                    file.write(b"*\n")
             if self.socket.parent != self.folder:
                 self.socket.parent.mkdir(mode=PRIVATE, exist_ok=True)
         except OSError as exc:

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from rsq_pipe.errors import ServerStartError
@@ -40,7 +41,8 @@ def keep(home: Home, binary: Path, keeper_lock: int) -> None:
     Raises:
         ServerStartError: The server did not start.
     """
-    os.write(keeper_lock, f"{os.getpid()}\n".encode())  # for whoever wants to know; the lock is what counts
+    with suppress(OSError):  # a full disk: it is for whoever wants to know, and the lock is what counts
+        os.write(keeper_lock, f"{os.getpid()}\n".encode())
     users = FileLock(home.users_lock)
     server = ServerProcess(home, binary)
     server.start()

@@ -15,8 +15,8 @@ def ping(path: Path, *, timeout: float = 0.5) -> bytes:
         timeout: Seconds to wait for the connection, and again for the reply.
 
     Returns:
-        The first line of its reply: `+PONG`, or an error such as `-LOADING ...` while it reads its
-        data; empty where nobody answers.
+        The first line of its reply: `+PONG`, or an error: `-LOADING ...` while it reads its data,
+        `-MISCONF ...` while its disk is full; empty where nobody answers.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)

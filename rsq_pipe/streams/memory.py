@@ -1,4 +1,4 @@
-"""Memory: how full a server is, by its own account."""
+"""Memory: how full a server is, by its own account, and its disk."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ class Memory:
         # the server needs to read it, below the limit.
         room = min(max(_MIB, self.limit // 20), 16 * _MIB, self.limit // 4)
         return self.limit > 0 and not self.evicts and self.used >= self.limit - room
+
+
+async def refusal_to_write(client: StreamClient, key: str) -> str:
+    """
+    Ask the server that holds a key why it takes no writes at all, its disk being full; empty where it does.
+
+    Redis: PING.
+    """
+    (reply,) = await client.channel.exchange([["PING"]], key=key)
+    return str(reply) if isinstance(reply, ResponseError) and str(reply).startswith("MISCONF") else ""
 
 
 async def memory_of(client: StreamClient, key: str) -> Memory | None:

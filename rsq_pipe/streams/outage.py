@@ -28,6 +28,7 @@ class Outage:
     def __init__(self, address: str) -> None:
         self._address = address
         self._since = self._failed = self._worked = 0.0
+        self._quiet_until = 0.0
         self._said = False
 
     @classmethod
@@ -40,8 +41,9 @@ class Outage:
         now = time.monotonic()
         if self._is_over(now):
             self._since, self._said = now, False
-            # What breaks right after a recovery is usually a connection that nobody had used since.
-            quiet = self._worked and now - self._worked <= QUIET
+            # What breaks right after a recovery is usually a connection that nobody had used since. Only
+            # after one that was told: else one that dies again and again would be passed over in silence.
+            quiet = now <= self._quiet_until
         else:
             quiet = now - self._since <= QUIET
         self._failed = now
@@ -54,6 +56,7 @@ class Outage:
         now = time.monotonic()
         if not self._is_over(now) and self._said:
             log.warning("server %s works again after %.1fs", self._address, now - self._since)
+            self._quiet_until = now + QUIET
         self._worked = now
 
     def _is_over(self, now: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
@@ -17,12 +18,19 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from rsq_pipe.errors import ServerStartError
+from rsq_pipe.errors import ServerStartError, ServerUnavailableError
+from rsq_pipe.ops.bounds import Bounds
+from rsq_pipe.ops.status import PipelineStatus, look
+from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
 from rsq_pipe.server.ping import ping
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.client import StreamClient
 from tests.integration.server.embedded_user import EmbeddedUser
+from tests.support.project import Project
 from tests.support.server import binaries
 from tests.support.signals import eventually
 
@@ -374,6 +382,43 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(root: Path, binary:
 
     with pytest.raises(ServerStartError, match=r"(?is)ended with exit code 1.*manifest.*--redis URL"):
         acquire(root, binary=binary)
+
+
+@pytest.fixture
+def on_a_full_disk(binary: Path, tmp_path: Path) -> Path:
+    """The server program where no file can grow beyond some kilobytes."""
+    path = tmp_path / "server-on-a-full-disk"
+    path.write_text(f"#!/bin/sh\ntrap '' XFSZ\nulimit -f 64\nexec {binary} \"$@\"\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_server_on_a_full_disk_is_not_waited_for_and_says_what_it_is(
+    root: Path, on_a_full_disk: Path, home: Home
+) -> None:
+    graph = load(Project(root / "p", "orders").spec("out: {from: {stream: in}, sink: {type: stdout}}"))
+    with acquire(root, binary=on_a_full_disk) as server:
+        put(server.url, "large", "x" * 200_000)
+        eventually(lambda: ping(home.socket).startswith(b"-MISCONF"), what="the server refuses to write")
+
+        with acquire(root, binary=on_a_full_disk) as again:
+            status = asyncio.run(see(again.url, graph))
+            with pytest.raises(ServerUnavailableError, match="cannot serve now: MISCONF"):
+                asyncio.run(run(again.url, graph))
+
+    (breach,) = Bounds().breaches(status)
+    assert breach.bound == "refusal"
+    assert "the server refuses to write: MISCONF Errors writing to the AOF file" in breach.text
+
+
+async def see(url: str, graph: Graph) -> PipelineStatus:
+    async with StreamClient.from_url(url) as client:
+        return await look(client, graph)
+
+
+async def run(url: str, graph: Graph) -> None:
+    async with StreamClient.from_url(url) as client:
+        await Runner(graph, client).run()
 
 
 def test_a_program_that_is_no_server_is_an_error(root: Path, binary: Path) -> None:

@@ -116,6 +116,18 @@ def test_a_server_that_goes_away_again_is_said_again(
     ] * 2 + ["server h:1 is not reachable; trying again"]
 
 
+def test_a_server_that_dies_over_and_over_is_said_more_than_once(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage("h:1")
+    for _ in range(10):
+        outage.fails(away())
+        outage.works()
+        clock[0] += 0.7 * QUIET
+
+    assert sum("is not reachable" in record.message for record in caplog.records) == 5
+
+
 def test_an_outage_whose_end_nobody_told_does_not_silence_the_next(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DecodeError,
         DrainTimeoutError,
         EncodeError,
+        EvaluationError,
         ExpressionError,
         GroupLostError,
         HandlerContractError,
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "rsq_pipe.errors": (
-        "CodecError DecodeError DrainTimeoutError EncodeError ExpressionError GroupLostError "
+        "CodecError DecodeError DrainTimeoutError EncodeError EvaluationError ExpressionError GroupLostError "
         "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
         "MissingFieldError PipelineBusyError PipelineChangedError RecordInvalidError ReplayError "
         "RsqPipeError "
@@ -101,6 +102,7 @@ __all__ = [
     "Emit",
     "EncodeError",
     "Entry",
+    "EvaluationError",
     "ExpressionError",
     "GroupLostError",
     "HandlerContractError",

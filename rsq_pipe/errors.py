@@ -20,8 +20,9 @@
     ├── HandlerError                  user code raised
     │   ├── HandlerTimeoutError       a call ran past its `timeout`
     │   ├── HandlerContractError      wrong number or type of outcomes
-    │   ├── RecordInvalidError        .fields: the record is not what the handler's annotation asks for
-    │   └── MissingFieldError         .field: an expression asks for a field the record does not have
+    │   └── RecordInvalidError        .fields: the record is not what the handler's annotation asks for
+    ├── EvaluationError               an expression that failed for a record
+    │   └── MissingFieldError         .field: it asks for a field the record does not have
     ├── SourceError                   a source that cannot go on: its file changed under it, say
     ├── SinkError                     a sink that cannot go on: its disk is full, say
     ├── ServerStartError              the embedded server cannot be started
@@ -221,11 +222,19 @@ class RecordInvalidError(HandlerError):
         self.fields = dict(fields or {})
 
 
-class MissingFieldError(HandlerError):
+class EvaluationError(RsqPipeError):
+    """An expression that failed for a record; the cause is what it raised."""
+
+    def __init__(self, message: str, *, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class MissingFieldError(EvaluationError):
     """An expression that asks for a field the record does not have."""
 
-    def __init__(self, message: str, *, field: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, stage: str = "", field: str = "") -> None:
+        super().__init__(message, stage=stage)
         self.field = field
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rsq_pipe.errors import MissingFieldError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.payload import Payloads
+from rsq_pipe.spec.explanation import explained
 from rsq_pipe.spec.expression import Expression
 
 _ENTRY = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?(\d{1,20}-\d{1,20})")
@@ -99,7 +100,7 @@ class Sieve:
         except MissingFieldError as exc:
             why = str(exc)
         except Exception as exc:  # noqa: BLE001  an expression over foreign data may raise anything
-            why = f"{type(exc).__name__}: {exc}"
+            why = explained(exc)
         self.passed_over += 1
         self.why = self.why or f"{letter.name}: {why}"
         return False

@@ -9,10 +9,10 @@ from typing import Any
 
 from rsq_pipe.errors import (
     EncodeError,
+    EvaluationError,
     HandlerContractError,
     HandlerError,
     HandlerTimeoutError,
-    MissingFieldError,
     RecordInvalidError,
     without_frames,
 )
@@ -41,7 +41,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (HandlerTimeoutError, "timeout"),
     (HandlerContractError, "contract"),
     (RecordInvalidError, "invalid_record"),
-    (MissingFieldError, "expression_error"),
+    (EvaluationError, "expression_error"),
     (EncodeError, "not_encodable"),
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
 from rsq_pipe.spec.compiler import GLOBALS, Compiler
+from rsq_pipe.spec.explanation import of_syntax
 from rsq_pipe.spec.grammar import MODEL, Grammar
 
 MAX_LENGTH = 4_000
@@ -61,7 +62,7 @@ def compile_expression(text: str) -> Expression:
             warnings.simplefilter("error")
             return _compile(text)
     except SyntaxError as exc:
-        raise ExpressionError(f"not an expression: {exc.msg}", column=exc.offset or 1) from exc
+        raise ExpressionError(f"not an expression: {of_syntax(exc.msg)}", column=exc.offset or 1) from exc
     except (RecursionError, MemoryError) as exc:
         raise ExpressionError(_TOO_DEEP) from exc
 
@@ -86,7 +87,9 @@ def _parse(text: str) -> ast.Expression:
         # Python gives no offset where the text ends too early.
         column = (exc.offset or len(text.strip()) + 1) + indent
         fix = "; compare with `==`" if text[column - 1 : column] == "=" else ""
-        raise ExpressionError(f"not an expression: {exc.msg} at column {column}{fix}", column=column) from exc
+        raise ExpressionError(
+            f"not an expression: {of_syntax(exc.msg)} at column {column}{fix}", column=column
+        ) from exc
     except ValueError as exc:
         raise ExpressionError(f"not an expression: {exc}") from exc
     for node in ast.walk(tree):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsq_pipe.errors import HandlerContractError, HandlerError, MissingFieldError, RecordInvalidError
+from rsq_pipe.errors import EvaluationError, HandlerContractError, MissingFieldError, RecordInvalidError
+from rsq_pipe.spec.explanation import explained
 from rsq_pipe.stages.outcome import Failure
 
 _OURS = str(Path(__file__).parent)
@@ -33,13 +34,11 @@ def expression_failure(error: Exception, stage: str, place: str) -> Failure:
         stage: The stage's name.
         place: Which expression: `map.total`.
     """
+    where = f"stage {stage!r}: {place}: "
     if isinstance(error, MissingFieldError):
-        named: HandlerError = MissingFieldError(f"stage {stage!r}: {place}: {error}", field=error.field)
-        named.stage = stage
+        named: EvaluationError = MissingFieldError(f"{where}{error}", stage=stage, field=error.field)
     else:
-        what = f"{type(error).__name__}: {error}"
-        named = HandlerError(f"stage {stage!r}: {place}: {what}", stage=stage)
-    named.__cause__ = error.with_traceback(
-        None
-    )  # its frames are a compiled expression's, and hold the record
+        named = EvaluationError(f"{where}{explained(error)}", stage=stage)
+    # Its frames are a compiled expression's, and hold the record.
+    named.__cause__ = error.with_traceback(None)
     return Failure(named, retryable=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rsq_pipe.errors import HandlerError
+from rsq_pipe.errors import EvaluationError
 from rsq_pipe.spec.graph import RouteCase
 from rsq_pipe.stages.failed import expression_failure
 from rsq_pipe.stages.outcome import Emit, Failure, Outcome
@@ -42,7 +42,7 @@ class Route:
                     return Emit(record, port)
         except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
             return expression_failure(exc, self._stage, f"route to {port!r}")
-        error = HandlerError(
+        error = EvaluationError(
             f"stage {self._stage!r}: no case of the route fits; add `otherwise: true`", stage=self._stage
         )
         return Failure(error, retryable=False)

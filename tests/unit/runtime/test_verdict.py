@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import (
+    EvaluationError,
     HandlerContractError,
     HandlerError,
     HandlerTimeoutError,
@@ -334,6 +335,7 @@ def test_on_error_stop_names_the_first_of_several() -> None:
         (HandlerContractError("odd"), "contract"),
         (RecordInvalidError("bad"), "invalid_record"),
         (MissingFieldError("none"), "expression_error"),
+        (EvaluationError("x"), "expression_error"),
         (HandlerError("x"), "handler_error"),
         (KeyError("x"), "handler_error"),
     ],

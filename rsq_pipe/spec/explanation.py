@@ -1,0 +1,115 @@
+"""Explanation: why an expression failed, in the words of expressions and not of the interpreter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "complex": "a number",
+    "bool": "a truth value",
+    "NoneType": "null",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping",
+    "set": "a set",
+    "bytes": "bytes",
+    "datetime.date": "a date",
+    "datetime.datetime": "a moment",
+    "datetime.timedelta": "a duration",
+    "generator": "a loop",
+}
+_KIND = r"'?([\w.]+)'?"
+
+# What the interpreter says, up to any version: what we say, with the kinds of values it names.
+_TYPES: tuple[tuple[str, str], ...] = (
+    (rf"'(\S+)' not supported between instances of {_KIND} and {_KIND}", "`{0}` cannot compare {1} with {2}"),
+    (
+        rf"unsupported operand type\(s\) for (\S+?)(?: or pow\(\))?: {_KIND} and {_KIND}",
+        "`{0}` cannot be applied to {1} and {2}",
+    ),
+    (r'can only concatenate (\w+) \(not "([\w.]+)"\) to \w+', "`+` cannot be applied to {0} and {1}"),
+    (rf"can't multiply sequence by non-int of type {_KIND}", "`*` cannot repeat something by {0}"),
+    (rf"bad operand type for (?:unary )?(\S+?)(?:\(\))?: {_KIND}", "`{0}` cannot be applied to {1}"),
+    (rf"object of type {_KIND} has no len\(\)", "{0} has no length"),
+    (rf"{_KIND} object is not subscriptable", "{0} has no items or fields"),
+    (rf"{_KIND} object is not iterable", "{0} has no items to go through"),
+    (
+        rf"argument of type {_KIND} is not (?:iterable|a container or iterable)",
+        "`in` cannot look into {0}",
+    ),
+    (
+        rf"(list|tuple|string) indices must be integers(?: or slices)?, not {_KIND}",
+        "{0} is indexed by a whole number, not by {1}",
+    ),
+    (rf"unhashable type: {_KIND}", "{0} cannot be a key, or an item of a set"),
+    (rf"cannot use {_KIND} as a .*", "{0} cannot be a key, or an item of a set"),
+    (rf"(int|float)\(\) argument must be .*, not {_KIND}", "{1} is no number"),
+    (
+        rf"descriptor '(\w+)' for '\w+' objects doesn't apply to an? {_KIND} object",
+        "{0}() takes text, not {1}",
+    ),
+    (rf"unsupported format string passed to {_KIND}\.__format__", "{0} cannot be written in such a format"),
+    (rf"type {_KIND} doesn't define __round__ method", "`round` cannot be applied to {0}"),
+    (rf"cannot unpack non-iterable {_KIND} object", "{0} has no parts that several names could stand for"),
+    (rf"{_KIND} object cannot be interpreted as an integer", "{0} is no whole number"),
+    (rf"(\w+) first arg must be str or a tuple of str, not {_KIND}", "{0}() takes text, not {1}"),
+    (r"(\w+) is not a date or ISO 8601 text", "{0} is no date or moment"),
+)
+_VALUES: tuple[tuple[str, str], ...] = (
+    (r"invalid literal for int\(\) with base \d+: (.*)", "{0} is no whole number"),
+    (r"could not convert string to float: (.*)", "{0} is no number"),
+    (r"Invalid isoformat string: (.*)", "{0} is no date (YYYY-MM-DD) or moment (YYYY-MM-DDTHH:MM:SS)"),
+    (r"Unknown format code '(.)' for object of type '(\w+)'", "{1} cannot be written in format '{0}'"),
+    (r"zip\(\) argument \d+ is (shorter|longer) than argument.*", "zip() takes lists of one length"),
+    (r"(min|max)\(\) (?:arg|iterable argument) is (?:an )?empty.*", "{0}() was given no items"),
+    (r"not enough values to unpack.*", "an item has fewer parts than there are names"),
+    (r"too many values to unpack.*", "an item has more parts than there are names"),
+    (r"empty separator", "split() takes no empty separator"),
+    (r"Exceeds the limit .*digits.*", "a whole number has too many digits"),
+    (r"cannot convert float (?:NaN|infinity) to integer", "it is no finite number"),
+)
+
+
+def explained(error: BaseException) -> str:
+    """Say why an expression failed for a record."""
+    text = str(error)
+    match error:
+        case ZeroDivisionError():
+            return "a division by zero"
+        case KeyError():
+            return f"there is no key {error.args[0]!r}" if error.args else "a key is missing"
+        case IndexError():
+            return "there is no item at that place"
+        case OverflowError():
+            return "a number is too large"
+        case RecursionError():
+            return "a value is nested too deeply"
+        case TypeError():
+            return _translated(text, _TYPES, _kind)
+        case ValueError():
+            return _translated(text, _VALUES, lambda word: _KINDS.get(word, word))
+    return text or type(error).__name__
+
+
+def of_syntax(message: str) -> str:
+    """Say why a text is not an expression."""
+    if message.startswith("invalid syntax."):
+        return "a comma or an operator is missing"
+    if message.startswith("unexpected EOF"):
+        return "it ends too early"
+    return message.partition(" (detected at")[0]
+
+
+def _translated(text: str, words: tuple[tuple[str, str], ...], spell: Callable[[str], str]) -> str:
+    for theirs, ours in words:
+        if found := re.fullmatch(theirs, text, re.DOTALL):
+            return ours.format(*map(spell, found.groups()))
+    return text
+
+
+def _kind(word: str) -> str:
+    return "text" if word == "string" else _KINDS.get(word, word)

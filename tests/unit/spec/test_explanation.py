@@ -1,0 +1,90 @@
+"""Failures of expressions are told in the words of expressions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.explanation import explained
+from rsq_pipe.spec.expression import compile_expression
+
+RECORD: dict[str, Any] = {
+    "n": 7,
+    "x": 1.5,
+    "t": "ten",
+    "none": None,
+    "list": [1],
+    "map": {"a": 1},
+    "pairs": [[1, 2], [3]],
+    "empty": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("1 / (n - 7)", "a division by zero"),
+        ("n % (n - 7)", "a division by zero"),
+        ("map['b']", "there is no key 'b'"),
+        ("list[3]", "there is no item at that place"),
+        ("x ** 100000", "a number is too large"),
+        ("n < t", "`<` cannot compare a whole number with text"),
+        ("none >= x", "`>=` cannot compare null with a number"),
+        ("n + t", "`+` cannot be applied to a whole number and text"),
+        ("t + n", "`+` cannot be applied to text and a whole number"),
+        ("none - 1", "`-` cannot be applied to null and a whole number"),
+        ("list + t", "`+` cannot be applied to a list and text"),
+        ("t * x", "`*` cannot repeat something by a number"),
+        ("map ** 2", "`**` cannot be applied to a mapping and a whole number"),
+        ("-t", "`-` cannot be applied to text"),
+        ("abs(t)", "`abs` cannot be applied to text"),
+        ("len(n)", "a whole number has no length"),
+        ("none['a']", "null has no items or fields"),
+        ("[i for i in n]", "a whole number has no items to go through"),
+        ("sum(none)", "null has no items to go through"),
+        ("1 in n", "`in` cannot look into a whole number"),
+        ("list['a']", "a list is indexed by a whole number, not by text"),
+        ("t['a']", "text is indexed by a whole number, not by text"),
+        ("{list}", "a list cannot be a key, or an item of a set"),
+        ("int(none)", "null is no number"),
+        ("float(list)", "a list is no number"),
+        ("int(t)", "'ten' is no whole number"),
+        ("float(t)", "'ten' is no number"),
+        ("lower(none)", "lower() takes text, not null"),
+        ("startswith(t, n)", "startswith() takes text, not a whole number"),
+        ("f'{none:.2f}'", "null cannot be written in such a format"),
+        ("f'{t:d}'", "text cannot be written in format 'd'"),
+        ("round(t)", "`round` cannot be applied to text"),
+        ("range(x)", "a number is no whole number"),
+        ("date(t)", "'ten' is no date (YYYY-MM-DD) or moment (YYYY-MM-DDTHH:MM:SS)"),
+        ("year(n)", "a whole number is no date or moment"),
+        ("zip(list, empty)", "zip() takes lists of one length"),
+        ("max(empty)", "max() was given no items"),
+        ("[a for a, b in pairs]", "an item has fewer parts than there are names"),
+        ("[a for a, b in list]", "a whole number has no parts that several names could stand for"),
+        ("split(t, '')", "split() takes no empty separator"),
+    ],
+)
+def test_a_failure_is_told_without_the_interpreters_words(text: str, why: str) -> None:
+    with pytest.raises(Exception) as raised:
+        compile_expression(text).evaluate(RECORD)
+
+    assert explained(raised.value) == why
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("len(n t)", "a comma or an operator is missing at column"),
+        ("n +", "invalid syntax at column 4"),
+        ("(n", "'(' was never closed at column 1"),
+        ("'n", "unterminated string literal at column 1"),
+    ],
+)
+def test_a_text_that_is_no_expression_is_told_without_the_interpreters_words(text: str, why: str) -> None:
+    with pytest.raises(ExpressionError) as raised:
+        compile_expression(text)
+
+    assert f"not an expression: {why}" in str(raised.value)

@@ -46,7 +46,7 @@ def least(
 ) -> tuple[list[str | Path], dict[str, str]]:
     """Have `rsq-pipe run` log in as the user that may only run, wherever the URL stands."""
     words = [str(word) for word in arguments]
-    if "run" not in words or "--fresh" in words:
+    if "run" not in words or {"--fresh", "--rename", "--discard"} & {*words}:
         return list(arguments), dict(environ)
     operate, run = _as("operate", "//"), _as("run", "//")
     spelled = [word.replace(operate, run) for word in words]

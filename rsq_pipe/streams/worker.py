@@ -38,7 +38,20 @@ def is_gone(name: str) -> bool:
         return True
     except OSError:
         return False
-    return False
+    return _is_zombie(Path("/proc", match[2]))
+
+
+def _is_zombie(process: Path) -> bool:
+    """
+    Tell whether a process is dead, and only its parent has not asked for its exit code yet.
+
+    All its threads must be: one that hangs in a disk's driver outlives the first thread, and may still write.
+    """
+    try:
+        state = (process / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+        return state == "Z" and [thread.name for thread in (process / "task").iterdir()] == [process.name]
+    except (OSError, IndexError):  # not Linux, or gone meanwhile
+        return False
 
 
 @cache

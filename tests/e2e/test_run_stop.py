@@ -272,6 +272,22 @@ def test_a_kill_in_mid_run_loses_and_repeats_nothing(
     finish(project, valkey)
 
 
+def test_the_next_run_waits_for_no_lease_of_one_that_was_killed_and_whose_parent_has_not_noticed(
+    project: Project, valkey: StreamServer, run: Start
+) -> None:
+    process = run()
+    flowing(project)
+
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the list of processes
+
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    assert done.returncode == 0, done.stderr
+    assert "took over what a killed process had in hand" in done.stderr
+    assert "standing by" not in done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(1_000))
+
+
 # Standard input
 
 

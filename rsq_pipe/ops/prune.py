@@ -17,7 +17,7 @@ from rsq_pipe.streams.moving import empty
 QUIET = 60.0
 """Seconds a group's consumers must have been silent: one that somebody reads through is not orphaned."""
 
-_OWN = ("", ":again", ":retry", ":dlq", ":drops")
+_OWN = ("", ":again", ":retry", ":dlq", ":drops", ":journal")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
 
-_OWN = ("retry", "again", "dlq", "drops")
+_OWN = ("retry", "again", "dlq", "drops", "journal")
 _TAKEN = ("group", "position", "left", "replace")  # the fields that begin so are of no stage of that name
 
 

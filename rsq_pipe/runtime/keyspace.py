@@ -44,6 +44,10 @@ class Keyspace:
         """The hash that counts the stage's drops by reason."""
         return f"{{{self.pipeline}}}:{stage.name}:drops"
 
+    def journal(self, stage: Stage) -> str:
+        """The stream that tells what became of each of the stage's last records."""
+        return f"{{{self.pipeline}}}:{stage.name}:journal"
+
     def lease(self, stage: Stage, target: str) -> str:
         """The lease of the one process that may pump this source, or write this sink's target."""
         return f"{{{self.pipeline}}}:{stage.name}:lease:{target}"

@@ -13,6 +13,7 @@ from rsq_pipe.registry import connector
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.groundwork import replacing
 from rsq_pipe.runtime.identity import Identity
+from rsq_pipe.runtime.journal import StageJournal
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.stage_worker import consumer, serializer
@@ -64,6 +65,7 @@ class SinkWriter:
         self._observer = observer or StageObserver()
         self._identity = Identity(graph, stage)
         self._unseen = Unseen(graph.pipeline, stage.name, self._identity, self._observer)
+        self._journal = StageJournal(process.graph, stage)
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._stored = ""
         self._must_open = True
@@ -174,7 +176,9 @@ class SinkWriter:
         return True
 
     async def _handle(self, messages: list[StreamMessage]) -> Settlement:
-        settlement = await self._write(self._observer.begin(self._identity.identified(messages)))
+        messages = self._observer.begin(self._identity.identified(messages))
+        settlement = await self._write(messages)
+        self._journal.note(settlement, messages)
         self._observer.decided(settlement)
         return settlement
 

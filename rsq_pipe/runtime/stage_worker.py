@@ -7,6 +7,7 @@ import structlog
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.identity import Identity
+from rsq_pipe.runtime.journal import StageJournal
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.unseen import Unseen
@@ -47,6 +48,7 @@ class StageWorker:
         self._halt = process.halt
         self._verb = build(stage, root=graph.root, pipeline=graph.pipeline)
         self._observer = observer or StageObserver()
+        self._journal = StageJournal(graph, stage)
         self._judge = Judge(graph, stage, serializer(graph), observer=self._observer)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._identity = Identity(graph, stage)
@@ -87,6 +89,7 @@ class StageWorker:
             self._tell(verdict)
         if verdict.halt is not None:
             self._halt(verdict.halt)
+        self._journal.note(verdict.settlement, messages)
         self._observer.decided(verdict.settlement)
         return verdict.settlement
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from rsq_pipe.spec import duration, sampling, size
+from rsq_pipe.spec import count, duration, sampling, size
 from rsq_pipe.spec.server_url import check_server_url
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
@@ -52,6 +52,20 @@ Duration = Annotated[
 ]
 Size = Annotated[
     int, _text_parser(size.parse_size, "1MiB"), _schema(size.PATTERN, "A size: B, KiB, MiB, GiB", "1MiB")
+]
+Many = Annotated[
+    int,
+    _text_parser(count.parse_count, "100k"),
+    Field(ge=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": count.PATTERN, "examples": ["100k"]},
+            ],
+            "description": "How many, with k or M where they are many",
+        }
+    ),
 ]
 Sample = Annotated[
     Any,

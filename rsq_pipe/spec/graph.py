@@ -92,11 +92,13 @@ class Telemetry:
         sample: Which records, decided where they enter.
         ui: Where traces are looked at, for links in messages; empty if unknown.
         trust: Whether every trace that records bring from outside is followed.
+        journal: Of how many records each stage remembers what became of them.
     """
 
     sample: Sampling = field(default_factory=lambda: Sampling("rate", 10.0))
     ui: str = ""
     trust: bool = False
+    journal: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Name, Sample, ServerUrl
+from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Sample, ServerUrl
 from rsq_pipe.spec.sampling import parse_sampling
 
 _STREAM = {
@@ -23,6 +23,7 @@ Input = Annotated[
     Any, WithJsonSchema({"anyOf": [*_INPUT["anyOf"], {"type": "array", "items": _INPUT, "minItems": 1}]})
 ]
 NO_OUTPUT = "none"
+MAX_JOURNAL = 10_000_000
 Output = Annotated[Any, WithJsonSchema(_STREAM)]
 OutputOrNone = Annotated[Any, WithJsonSchema({"anyOf": [_STREAM, {"const": NO_OUTPUT}]})]
 Expressions = Annotated[
@@ -108,6 +109,12 @@ class Telemetry(Settings):
         default=parse_sampling("10/s"),
         description="Which records are traced: a rate, a share, `all` or `none`.",
         json_schema_extra={"default": "10/s"},
+    )
+    journal: Many = Field(
+        default=0,
+        le=MAX_JOURNAL,
+        description="Of how many records each stage remembers what became of them, for `rsq-pipe trace`: the "
+        "last so many; 0 for none.",
     )
     ui: str = Field(default="", description="Where traces are looked at, for links in messages.")
     trust: bool = Field(

@@ -42,7 +42,12 @@ def resolve(
         serializer=pipeline.serializer,
         text=document.text,
         secrets=document.secrets,
-        telemetry=Telemetry(pipeline.telemetry.sample, pipeline.telemetry.ui, pipeline.telemetry.trust),
+        telemetry=Telemetry(
+            pipeline.telemetry.sample,
+            pipeline.telemetry.ui,
+            pipeline.telemetry.trust,
+            pipeline.telemetry.journal,
+        ),
     )
 
 

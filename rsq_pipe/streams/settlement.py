@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgpack
 
@@ -72,6 +72,10 @@ class RetryAt(NamedTuple):
         return member
 
 
+Note: TypeAlias = Sequence[str | bytes]
+"""An entry of a journal: names and values in turn."""
+
+
 @dataclass(slots=True)
 class Part:
     """
@@ -84,6 +88,7 @@ class Part:
         dead: Dead letters.
         dropped: Records that end here, counted.
         reason: Why they end here, in a few words; empty counts them by no reason.
+        notes: Entries for the settlement's journal.
         delivered: Records that left the pipeline through a sink, counted as output.
     """
 
@@ -94,6 +99,7 @@ class Part:
     dropped: int = 0
     delivered: int = 0
     reason: str = ""
+    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,20 @@ class Counters:
     reasons: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """
+    Note in a stream what becomes of records; the oldest notes go.
+
+    Args:
+        key: The stream's key.
+        size: How many notes are kept, about.
+    """
+
+    key: str
+    size: int
+
+
 @dataclass(slots=True)
 class Settlement:
     """
@@ -140,11 +160,13 @@ class Settlement:
         parts: What is settled together; an entry stands in one part only.
         position: A position to move with it; the settlement is then all or nothing.
         counters: Where to count.
+        journal: Where the parts' notes go; without it they go nowhere.
     """
 
     parts: list[Part] = field(default_factory=list)
     position: Position | None = None
     counters: Counters | None = None
+    journal: Journal | None = None
 
     @classmethod
     def ack(cls, entries: Iterable[Entry]) -> Settlement:

@@ -40,7 +40,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
         ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
             kinds of value, or sending the settlement again would write it again.
     """
-    sheet = _Sheet()
+    sheet = _Sheet(settlement.journal.key if settlement.journal else "")
     for part in settlement.parts:
         sheet.add(part)
     sheet.check()
@@ -51,7 +51,8 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
 class _Sheet:
     """Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: str = "") -> None:
+        self._journal = journal
         self.keys: dict[str, int] = {}
         self.kinds: dict[str, str] = {}
         self.ids: dict[str, list[str]] = {}
@@ -62,7 +63,7 @@ class _Sheet:
 
     def add(self, part: Part) -> None:
         one_to_one = len(part.entries) == 1 and len(part.outputs) == 1
-        if one_to_one and not (part.dead or part.retries or part.dropped or part.delivered):
+        if one_to_one and not (part.notes or part.dead or part.retries or part.dropped or part.delivered):
             self._add_to_run(part.entries[0], part.outputs[0])
         else:
             self._add_alone(part)
@@ -96,7 +97,8 @@ class _Sheet:
             self.ids.setdefault(stream, []).append(entry_id)
             body += (self.place(stream), entry_id, deliveries)
         reason = self._reason(part.reason) if part.dropped else 0
-        writes = len(part.outputs) + len(part.retries) + len(part.dead)
+        notes = part.notes if self._journal else ()
+        writes = len(part.outputs) + len(part.retries) + len(part.dead) + len(notes)
         body += (part.dropped, reason, part.delivered, writes)
         for stream, fields in part.outputs:
             body += ("o", self.target(stream, "stream"), _paired(fields))
@@ -106,6 +108,10 @@ class _Sheet:
         for stream, fields in part.dead:
             body += ("d", self.target(stream, "stream"), _paired(fields))
             body += fields
+
+        for note in notes:
+            body += ("j", self.target(self._journal, "stream"), _paired(note))
+            body += note
 
     def _reason(self, reason: str) -> int:
         """Number a reason; in the server's hash it is one short line, whatever a handler said."""
@@ -153,6 +159,7 @@ def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> l
     head += [sheet.target(counters.key, "hash"), counters.prefix] if counters else [0, ""]
     reasons = list(sheet.reasons) if counters and counters.reasons else []
     drops = sheet.target(counters.reasons, "hash") if counters and reasons else 0
+    head.append(settlement.journal.size if settlement.journal else 0)
     head += [drops, MAX_REASONS, OTHER_REASONS, len(reasons), *reasons]
     if position:
         if position.new == position.expected and sheet.kinds and not sheet.ids:

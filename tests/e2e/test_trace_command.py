@@ -197,11 +197,32 @@ def test_a_mistake_says_which_word_is_which(project: Project, words: tuple[str, 
     assert said in " ".join(done.stderr.replace("│", " ").split())
 
 
+def test_a_journal_tells_the_whole_way_of_records_that_all_stages_are_done_with(
+    project: Project, server: StreamServer
+) -> None:
+    project.spec(
+        STAGES.replace("    write:", '    low:\n      filter: "n < 40"\n    write:'),
+        top="telemetry: {journal: 1k, sample: none}",
+    )
+    run(project.root, "run", str(project.path), "--redis", server.url)
+
+    def told(rid: str) -> list[tuple[Any, ...]]:
+        return steps(from_redis(project, server, rid, "--json"))
+
+    assert told("read:in.jsonl:1") == [("work", 1, "emitted"), ("low", 1, "emitted"), ("write", 1, "emitted")]
+    assert told("read:in.jsonl:5") == [("work", 1, "dropped")]
+    assert told("read:in.jsonl:2") == [
+        ("work", 1, "retried"),
+        ("work", 2, "retried"),
+        ("work", 3, "dead-lettered"),
+    ]
+
+
 def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: StreamServer) -> None:
     for done in (from_file(traced, "read:in.jsonl:99"), from_redis(traced, server, "read:in.jsonl:99")):
         assert done.returncode == 1
         assert "nothing of 'read:in.jsonl:99'" in done.stderr
-        assert "OTEL_TRACES_SAMPLER=always_on" in done.stderr
+    assert "journal: 100k" in done.stderr
 
 
 def test_a_record_that_was_not_sampled_is_told_from_one_that_was(traced: Project) -> None:

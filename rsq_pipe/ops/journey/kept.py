@@ -56,6 +56,16 @@ class Kept:
         Redis: XRANGE and ZSCAN, page by page; nothing is written.
         """
         wanted = await self._rids(name)
+        steps = await self._standing(wanted)
+        # What a stream or a dead letter tells as well, they tell with more.
+        told = {(step.stage, step.rid, step.outcome) for step in steps}
+        async for step in self._journals(wanted):
+            if (step.stage, step.rid, step.outcome) not in told:
+                steps.append(step)
+        return Journey.of(name, dict.fromkeys(steps))
+
+    async def _standing(self, wanted: set[str]) -> list[Step]:
+        """Tell of a record by what stands in streams, retry sets and dead letters."""
         steps: list[Step] = []
         for stage in self._graph.stages:
             for key in self._outputs(stage):
@@ -72,7 +82,13 @@ class Kept:
                 if ref.external:
                     async for entry in self._found(ref.key(self._graph.pipeline), wanted):
                         steps += await self._reading(stage, entry)
-        return Journey.of(name, dict.fromkeys(steps))
+        return steps
+
+    async def _journals(self, wanted: set[str]) -> AsyncIterator[Step]:
+        """Tell of a record by what stages noted of it, where the pipeline has them keep a journal."""
+        for stage in self._graph.stages:
+            async for entry in self._found(self._keys.journal(stage), wanted):
+                yield _noted(stage, entry)
 
     async def _rids(self, name: str) -> set[str]:
         """Find the records that an entry id or a trace id names; any other name is a record's own."""
@@ -190,6 +206,18 @@ def _dead(letter: DeadLetter) -> Step:
         error=letter.error,
         trace_id=letter.trace_id,
         note=f"rsq-pipe dlq show SPEC {letter.name}",
+    )
+
+
+def _noted(stage: Stage, entry: RawEntry) -> Step:
+    note = entry.headers
+    return Step(
+        stage.name,
+        note.get(RID, ""),
+        note.get("outcome", ""),
+        ended=_written_at(entry.id),
+        attempt=int(attempt) if (attempt := note.get("attempt", "")).isdecimal() else 0,
+        note=note.get("reason", ""),
     )
 
 

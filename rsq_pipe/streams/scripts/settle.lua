@@ -5,6 +5,7 @@
 -- KEYS  every key the arguments name by its place here
 -- ARGV  group, consumer
 --       counters: place of a hash or 0, name prefix
+--       journal:  how many notes it keeps
 --       reasons:  place of a hash or 0, how many names it may hold, name of the field for those beyond them,
 --                 how many why records are dropped here, and these
 --       position: place of a hash or 0, field, expected value, new value
@@ -15,6 +16,7 @@
 --                 how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
 --                   r place delay member a retry, due in `delay` milliseconds
+--                   j place n field...   a note in the journal
 --                 or, for a run of parts of one entry and one output each, alike but for their values:
 --                   * place, place of the output, how many names, name..., how many parts,
 --                   then (id, delivery count, value per name) each
@@ -32,6 +34,7 @@ end
 
 local group, consumer = take(), take()
 local counters, prefix = count(), take()
+local kept = take()
 local drops, most, rest = count(), count(), take()
 local reasons = {}
 for i = 1, count() do
@@ -111,7 +114,7 @@ local function due(delay)
 end
 
 local acks, dropped, delivered, why = {}, 0, 0, {}
-local written = {o = 0, r = 0, d = 0}
+local written = {o = 0, r = 0, d = 0, j = 0}
 local settled, first, last = 0, at, #ARGV
 
 local function note(place, id)
@@ -180,6 +183,8 @@ local function walk_part(at, part, fenced, write)
       written[kind] = written[kind] + 1
       if kind == 'r' then
         redis.call('ZADD', key, due(size), ARGV[at + 1])
+      elseif kind == 'j' then
+        redis.call('XADD', key, 'MAXLEN', '~', kept, '*', unpack(ARGV, at + 1, at + size))
       else
         redis.call('XADD', key, '*', unpack(ARGV, at + 1, at + size))
       end

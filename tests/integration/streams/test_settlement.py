@@ -14,6 +14,7 @@ from rsq_pipe.streams.settlement import (
     MAX_REASONS,
     Counters,
     Entry,
+    Journal,
     Output,
     Part,
     Position,
@@ -72,6 +73,26 @@ async def test_drops_are_counted_by_reason_up_to_a_bound_and_the_others_together
     assert len(counts) == MAX_REASONS + 1
     assert (counts[b"too old"], counts[b"reason 0"], counts[b"other"]) == (2, 2, 6)
     assert await client.channel.execute("HGET", meta, "s.dropped", key=meta) == b"10"
+
+
+async def test_a_journal_keeps_the_notes_of_what_was_committed_and_forgets_the_oldest(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
+) -> None:
+    journal = Journal(f"{{{name}}}:s:journal", 100)
+    old: list[list[str | bytes | float]] = [["XADD", journal.key, "*", "n", n] for n in range(1_000)]
+    await client.channel.exchange(old, key=journal.key)
+    await client.ack(stream, GROUP, [batch[9].id])
+    parts = [copied(message, output) for message in batch]
+    for number, part in enumerate(parts):
+        part.notes = [["n", f"new {number}"]]
+
+    await client.settle(Settlement(parts, journal=journal), group=GROUP, consumer="a")
+    await client.settle(Settlement(parts, journal=journal), group=GROUP, consumer="a")
+
+    notes = [fields["n"] for fields in await fields_in(client, journal.key)]
+    assert notes[-9:] == [f"new {number}" for number in range(9)]
+    assert 100 <= len(notes) <= 100 + 200  # whole nodes of the stream go at once
+    assert await numbers_in(client, output) == list(range(9))
 
 
 async def test_a_reason_whose_count_is_no_number_writes_nothing_and_acknowledges_nothing(

@@ -110,7 +110,8 @@ class Compiler(ast.NodeTransformer):
         return _call(name, node.left, node.right, *self._ledgers())
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        counted = [self._is_searched(*pair) for pair in zip(node.ops, node.comparators, strict=True)]
+        lefts = [node.left, *node.comparators]
+        counted = [self._is_searched(*of) for of in zip(lefts, node.ops, node.comparators, strict=False)]
         node.left = self.visit(node.left)
         sides = [self.visit(side) for side in node.comparators]
         node.comparators = [
@@ -182,20 +183,21 @@ class Compiler(ast.NodeTransformer):
 
     def _takes_long(self, name: str, node: ast.Call) -> bool:
         """Tell whether a call takes the longer the more it is given, and is given more than the item."""
-        if name in QUICK or (name in ("min", "max") and len(node.args) > 1):
+        if name in QUICK:
             return False
+        large = [not (isinstance(of, ast.GeneratorExp) or self._is_little(of)) for of in node.args]
+        if name in ("min", "max") and len(node.args) > 1:
+            return sum(large) > 1  # to compare takes as long as the smaller side
         grows = name in ("join", "replace", "range") or (name == "sum" and not sums_numbers(node))
-        return grows or not all(
-            isinstance(argument, ast.GeneratorExp) or self._is_little(argument) for argument in node.args
-        )
+        return grows or any(large)
 
-    def _is_searched(self, operator: ast.cmpop, side: ast.expr) -> bool:
-        written_out = isinstance(side, ast.Constant | ast.List | ast.Tuple | ast.Set)
-        return (
-            bool(self._loops)
-            and isinstance(operator, ast.In | ast.NotIn)
-            and not (written_out or self._is_little(side))
-        )
+    def _is_searched(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> bool:
+        if not self._loops or self._is_small(right):
+            return False
+        return isinstance(operator, ast.In | ast.NotIn) or not self._is_small(left)
+
+    def _is_small(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Constant | ast.List | ast.Tuple | ast.Set) or self._is_little(node)
 
     def _is_little(self, node: ast.expr) -> bool:
         """Tell whether all that is built of it is only a few times as large as the record."""

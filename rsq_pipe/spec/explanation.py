@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+MAX_LENGTH = 500
+"""Characters of an explanation."""
+
 _KINDS = {
     "str": "text",
     "int": "a whole number",
@@ -75,7 +78,12 @@ _VALUES: tuple[tuple[str, str], ...] = (
 
 
 def explained(error: BaseException) -> str:
-    """Say why an expression failed for a record."""
+    """Say why an expression failed for a record, cut to what a message may hold: it may quote the record."""
+    why = _explained(error)
+    return why if len(why) <= MAX_LENGTH else f"{why[:MAX_LENGTH]}..."
+
+
+def _explained(error: BaseException) -> str:
     text = str(error)
     match error:
         case ZeroDivisionError():

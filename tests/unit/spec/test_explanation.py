@@ -88,3 +88,11 @@ def test_a_text_that_is_no_expression_is_told_without_the_interpreters_words(tex
         compile_expression(text)
 
     assert f"not an expression: {why}" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["date(t)", "float(t)", "int(t)", "record[t]"])
+def test_an_explanation_is_short_whatever_the_record_holds(text: str) -> None:
+    with pytest.raises(Exception) as raised:
+        compile_expression(text).evaluate({"t": "t" * 1_000_000})
+
+    assert len(explained(raised.value)) <= 503

@@ -144,6 +144,9 @@ LASTING = [
     "[len(sorted(numbers)) for x in numbers]",
     "[min(numbers) for x in numbers]",
     "any(0 in numbers for x in numbers)",
+    "[n for n in numbers if long == same]",
+    "[n for n in numbers if 'x' != long < same]",
+    "[max(long, same) for n in numbers]",
     "[len(str(record)) for x in numbers]",
     "[len(split(long, 'b')) for x in numbers]",
     "sum(len([0 for y in record['numbers']]) for x in range(1000000))",
@@ -158,6 +161,7 @@ HOSTILE |= {
     "digits": "1" * 100_000,
     "numbers": [*range(1, 100_001)],
 }
+HOSTILE |= {"same": "a" * 10_000_000}
 
 
 @pytest.mark.parametrize("text", ["-" * 300 + "a", "+".join("a" * 300), "not " * 300 + "a"])

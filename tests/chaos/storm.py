@@ -139,8 +139,10 @@ class Storm:
         return done
 
     def flow(self) -> None:
-        """Wait until the sinks are writing, and some records longer."""
-        self._pass(20 * PATIENCE, until=self._size() + self.draw.randint(5_000, 30_000))
+        """Wait until every run is up and the sinks have written on for a while, or have ended."""
+        end, enough = time.monotonic() + 20 * PATIENCE, self._size() + self.draw.randint(5_000, 30_000)
+        while self._awake() and time.monotonic() < end and not self._flows(enough):
+            self._pass(0.05)
 
     def kill(self) -> None:
         """End one run by SIGKILL."""
@@ -217,6 +219,9 @@ class Storm:
             stderr=self._log,
             start_new_session=True,
         )
+
+    def _flows(self, enough: int) -> bool:
+        return self._size() >= enough and "standing by" in self.log()
 
     def _awake(self) -> list[subprocess.Popen[bytes]]:
         asleep = [run for _, run in self._asleep]

@@ -20,6 +20,8 @@ from typing import Any
 from rsq_pipe.cli.main import main
 from rsq_pipe.runtime import sink_writer, source_pump
 from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.sinks.owned_file import OwnedFile
+from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
 from rsq_pipe.streams.settlement import Settled, Settlement
@@ -29,6 +31,10 @@ LEASE = float(os.environ.get("SHAKEN_LEASE", "1"))
 
 DISK = 0.01
 """Seconds a file sink takes between writing a batch and settling it: what kills should often hit."""
+
+
+COPY = 0.1
+"""Seconds it takes to copy a file in order to take it over: the files of a test are small, others are not."""
 
 
 def none() -> None:
@@ -90,7 +96,14 @@ def _slow_down_the_disk() -> None:
         append(self, data)
         time.sleep(DISK)
 
+    take_over = OwnedFile.take_over
+
+    def slow_take_over(self: OwnedFile, *args: Any) -> None:
+        time.sleep(COPY)
+        take_over(self, *args)
+
     FileTarget.append = slow_append  # type: ignore[method-assign]
+    OwnedFile.take_over = slow_take_over  # type: ignore[method-assign]
 
 
 def _edit(script: Script, old: str, new: str) -> None:
@@ -114,4 +127,6 @@ if __name__ == "__main__":
     _slow_down_the_disk()
     for module in (sink_writer, source_pump):
         vars(module)["SECONDS"] = LEASE
+    # As in the product, a command is given up about when a lease lapses.
+    vars(client)["COMMAND_TIMEOUT"] = LEASE
     main()

@@ -61,11 +61,13 @@ class Tenure:
                 await self._drop()
                 task.result()
                 return
-            if self._lease.is_held:  # taken again in the attempt to renew it
+            if not held and self._lease.is_held:  # taken again in the attempt to renew it
                 self._log.warning(
                     f"{self._what}: its lease lapsed in a pause of the server or of this process"
                 )
             else:
+                # Where the lease is this process's in spite of that, the epoch it came with was too low.
+                await self._drop()
                 self._log.warning(f"{self._what}: another process took over")
 
     async def _end(self, task: asyncio.Future[None]) -> None:

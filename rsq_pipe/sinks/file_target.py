@@ -101,23 +101,50 @@ class FileTarget:
         return self._file
 
     def _append(self, file: OwnedFile, data: bytes) -> None:
-        try:
-            file.check_owned()
-            file.write(data, self.length)
-            if self._options.fsync:
-                file.sync()
-            # Once more: were the file moved away or taken over meanwhile, its reader would miss this batch.
-            file.check_owned()
-        except (OSError, NotOwnedError) as exc:
-            # What cannot be undone now is undone by the next open().
-            with contextlib.suppress(OSError):
+        with self._failures_told():
+            self._check(file)
+            if file.size > self.length:
+                self._warn("cutting off what somebody else added to the file")
                 file.truncate(self.length)
-            if isinstance(exc, NotOwnedError):
-                raise self._error("it was moved away, or another writer has taken it over") from exc
-            raise self._error(f"it cannot be written: {exc.strerror}; nothing of the batch was kept") from exc
+            try:
+                file.write(data, self.length)
+                if self._options.fsync:
+                    file.sync()
+                # Once more: were the file taken over or harmed meanwhile, its reader would miss this batch.
+                self._check(file)
+            except (OSError, NotOwnedError):
+                # What cannot be undone now is undone by the next open().
+                with contextlib.suppress(OSError):
+                    if file.size > self.length:
+                        file.truncate(self.length)
+                raise
         self.length += len(data)
         if len(self._head) < HEAD_BYTES:
             self._head = (self._head + data)[:HEAD_BYTES]
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
+        except NotOwnedError as exc:
+            raise self._error("it was moved away, or another writer has taken it over") from exc
+        except OSError as exc:
+            raise self._error(f"it cannot be written: {exc.strerror}; nothing of the batch was kept") from exc
+
+    def _check(self, file: OwnedFile) -> None:
+        """
+        Make sure that the file is under its name, and still has and begins with what was written.
+
+        Written at its place in a file that somebody has shortened, a batch would stand behind a hole of NULs.
+
+        Raises:
+            NotOwnedError: Another file is under the name, or none.
+            SinkError: The file was shortened or overwritten.
+        """
+        file.check_owned()
+        whole = file.size >= self.length and file.read(len(self._head)) == self._head
+        if not whole or (self.length and file.read(1, self.length - 1) != b"\n"):
+            raise self._not_ours(file.size, self.length)
 
     def _own(self, position: str | None, still: Callable[[], bool], *, fresh: bool) -> OwnedFile:
         file = OwnedFile(self._path)
@@ -172,12 +199,16 @@ class FileTarget:
             self._former = mark
             return 0
         if not mark.fits(size, head):
-            raise self._error(
-                f"it is not the file this pipeline wrote {mark.length} bytes to: it has {size} bytes now, or "
-                "begins differently; put that file back, move this one away, or use --fresh to start over"
-            )
+            raise self._not_ours(size, mark.length)
         self._former = mark.former
         return mark.length
+
+    def _not_ours(self, size: int, length: int) -> SinkError:
+        return self._error(
+            f"it is not the file this pipeline wrote {length} bytes to: it has {size} bytes now, or "
+            "begins or ends there differently; put that file back, move this one away, or use --fresh to "
+            "start over"
+        )
 
     def _kept_of_foreign(self, size: int) -> int:
         """Decide what stays of a file that this pipeline has never written."""

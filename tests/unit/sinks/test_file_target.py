@@ -217,6 +217,45 @@ def test_writer_notices_that_its_file_was_moved_away(
     assert path.read_text() == '{"id":2}\n'
 
 
+def cut(path: Path) -> None:
+    os.truncate(path, 4)
+
+
+def replace_in_place(path: Path) -> None:
+    path.write_text('{"no":"file of ours"}\n')
+
+
+@pytest.mark.parametrize("harm", [cut, empty, replace_in_place])
+def test_file_that_was_shortened_or_overwritten_in_mid_run_is_an_error_and_left_as_it_is(
+    path: Path, sink: Make, batch: Batch, harm: Callable[[Path], None]
+) -> None:
+    made = sink("jsonl", path="x.jsonl")
+    made.open(None)
+    made.write(batch({"id": 1}))
+    harm(path)
+    left = path.read_bytes()
+
+    for _ in range(2):
+        with pytest.raises(SinkError, match=r"it is not the file this pipeline wrote 9 bytes to"):
+            made.write(batch({"id": 2}))
+
+    assert path.read_bytes() == left
+
+
+def test_what_others_add_in_mid_run_is_cut_off_with_a_warning(path: Path, sink: Make, batch: Batch) -> None:
+    made = sink("jsonl", path="x.jsonl")
+    made.open(None)
+    made.write(batch({"id": 1}))
+    with path.open("a") as file:
+        file.write("added by somebody else, longer than what is written next\n")
+
+    with capture_logs() as logs:
+        made.write(batch({"id": 2}))
+
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert path.read_text() == '{"id":1}\n{"id":2}\n'
+
+
 @pytest.mark.parametrize(
     ("target", "why"),
     [

@@ -15,6 +15,7 @@ import hashlib
 import os
 import sys
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rsq_pipe.cli.main import main
@@ -98,9 +99,9 @@ def _slow_down_the_disk() -> None:
 
     take_over = OwnedFile.take_over
 
-    def slow_take_over(self: OwnedFile, *args: Any) -> None:
+    def slow_take_over(self: OwnedFile, length: int, turn: AbstractContextManager[None]) -> None:
         time.sleep(COPY)
-        take_over(self, *args)
+        take_over(self, length, turn)
 
     FileTarget.append = slow_append  # type: ignore[method-assign]
     OwnedFile.take_over = slow_take_over  # type: ignore[method-assign]

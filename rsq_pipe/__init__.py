@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from rsq_pipe.stages.batch_handler import batch_handler
     from rsq_pipe.stages.context import BatchContext, Context, StageContext
-    from rsq_pipe.stages.outcome import Drop, Emit, Reject, Retry
+    from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
     from rsq_pipe.streams.client import StreamClient
     from rsq_pipe.streams.config import ConsumerConfig
     from rsq_pipe.streams.consumer import StreamConsumer
@@ -71,7 +71,7 @@ _HOMES = {
     ),
     "rsq_pipe.stages.batch_handler": "batch_handler",
     "rsq_pipe.stages.context": "BatchContext Context StageContext",
-    "rsq_pipe.stages.outcome": "Drop Emit Reject Retry",
+    "rsq_pipe.model.outcome": "Drop Emit Reject Retry",
     "rsq_pipe.streams.client": "StreamClient",
     "rsq_pipe.streams.config": "ConsumerConfig",
     "rsq_pipe.streams.consumer": "StreamConsumer",

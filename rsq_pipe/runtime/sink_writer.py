@@ -23,7 +23,7 @@ from rsq_pipe.runtime.verdict import Judge
 from rsq_pipe.sinks.sink import Sink, TargetBusyError, Written
 from rsq_pipe.spec.graph import ConnectorRef, Stage
 from rsq_pipe.spec.protected import check_target
-from rsq_pipe.stages.outcome import Failure
+from rsq_pipe.model.outcome import Failure
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.lease import Lease

@@ -21,7 +21,7 @@ from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.schedule import delay
 from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
+from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
 from rsq_pipe.streams.dead_letter import dead_letter, told
 from rsq_pipe.streams.entry import MAX_FIELDS, fields_of, has_room
 from rsq_pipe.streams.headers import ATTEMPTS, DATA, PREFIX, RID, is_reserved

@@ -2,7 +2,7 @@
 
 from rsq_pipe.stages.batch_handler import batch_handler
 from rsq_pipe.stages.context import BatchContext, Context, StageContext
-from rsq_pipe.stages.outcome import Drop, Emit, Reject, Retry
+from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
 
 __all__ = [
     "BatchContext",

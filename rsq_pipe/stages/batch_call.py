@@ -9,7 +9,7 @@ from typing import Any
 from rsq_pipe.errors import HandlerContractError, HandlerTimeoutError, RecordInvalidError
 from rsq_pipe.stages.context import BatchContext
 from rsq_pipe.stages.failed import failure
-from rsq_pipe.stages.outcome import Failure, Outcome
+from rsq_pipe.model.outcome import Failure, Outcome
 from rsq_pipe.stages.stage_handler import StageHandler
 from rsq_pipe.streams.message import StreamMessage
 

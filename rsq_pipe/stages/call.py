@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rsq_pipe.stages.context import Context
-from rsq_pipe.stages.outcome import Outcome
+from rsq_pipe.model.outcome import Outcome
 from rsq_pipe.stages.stage_handler import StageHandler
 from rsq_pipe.streams.message import StreamMessage
 

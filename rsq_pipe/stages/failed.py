@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rsq_pipe.errors import EvaluationError, HandlerContractError, MissingFieldError, RecordInvalidError
 from rsq_pipe.spec.explanation import explained
-from rsq_pipe.stages.outcome import Failure
+from rsq_pipe.model.outcome import Failure
 
 _OURS = str(Path(__file__).parent)
 

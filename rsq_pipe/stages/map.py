@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.stages.failed import expression_failure
-from rsq_pipe.stages.outcome import Failure, Outcome
+from rsq_pipe.model.outcome import Failure, Outcome
 from rsq_pipe.streams.message import StreamMessage
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rsq_pipe.stages.outcome import Outcome
+from rsq_pipe.model.outcome import Outcome
 from rsq_pipe.streams.message import StreamMessage
 
 

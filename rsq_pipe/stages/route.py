@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rsq_pipe.errors import EvaluationError
 from rsq_pipe.spec.graph import RouteCase
 from rsq_pipe.stages.failed import expression_failure
-from rsq_pipe.stages.outcome import Emit, Failure, Outcome
+from rsq_pipe.model.outcome import Emit, Failure, Outcome
 from rsq_pipe.streams.message import StreamMessage
 
 

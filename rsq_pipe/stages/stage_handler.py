@@ -14,7 +14,7 @@ from rsq_pipe.stages.context import StageContext
 from rsq_pipe.stages.contract import Contract
 from rsq_pipe.stages.handler import Handler
 from rsq_pipe.stages.lane import Lane, ThreadLane
-from rsq_pipe.stages.outcome import Failure
+from rsq_pipe.model.outcome import Failure
 from rsq_pipe.stages.resources import Resources
 from rsq_pipe.stages.task_lane import TaskLane
 from rsq_pipe.stages.validation import validator

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TypeAlias
 
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
@@ -14,9 +12,7 @@ from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.streams.settlement import Entry, Output, Part
-
-BuryHook: TypeAlias = Callable[[Entry, Output], Output]
+from rsq_pipe.streams.settlement import Entry, Part
 
 log = logging.getLogger("rsq_pipe.streams")
 
@@ -30,7 +26,6 @@ class Burial:
         config: The consumer's settings; `dlq_stream` is written in the step that acknowledges.
         serializer: How records are decoded for the user's function; what it cannot decode stays bytes.
         dlq_handler: The user's function, called first.
-        on_bury: Given each dead letter about to be written, and may add headers to it.
     """
 
     def __init__(
@@ -39,14 +34,12 @@ class Burial:
         config: ConsumerConfig,
         serializer: Serializer,
         dlq_handler: DLQHandler | None,
-        on_bury: BuryHook | None = None,
     ) -> None:
         self._serializer = serializer
         self._target = client.key(config.dlq_stream) if config.dlq_stream else None
         self._group = config.group
         self._most = config.max_deliveries
         self._dlq_handler = dlq_handler
-        self._on_bury = on_bury
 
     def exhausted(self, entry: RawEntry) -> str:
         """Explain the reason `max_deliveries`."""
@@ -84,7 +77,7 @@ class Burial:
             error=error,
             attempts=min(entry.deliveries, self._most),
         )
-        return Part([origin], dead=[letter if self._on_bury is None else self._on_bury(origin, letter)])
+        return Part([origin], dead=[letter])
 
     def _message(self, entry: RawEntry) -> StreamMessage:
         # The delivery that found the entry exhausted reached no handler.

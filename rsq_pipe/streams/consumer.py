@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import ClassVar, TypeAlias
 from weakref import WeakSet
 
 from rsq_pipe.errors import GroupLostError, StreamError
-from rsq_pipe.streams.acknowledgement import acknowledgement
 from rsq_pipe.streams.backoff import Backoff
-from rsq_pipe.streams.burial import Burial, BuryHook
+from rsq_pipe.streams.burial import Burial
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
-from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.handover import Handover
 from rsq_pipe.streams.holding import Holding
 from rsq_pipe.streams.membership import Membership
-from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
+from rsq_pipe.streams.push import ErrorHook, Handler, Push
 from rsq_pipe.streams.quarantine import Quarantine
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
@@ -38,8 +36,6 @@ _UNBLOCKED_PAUSE = 0.05
 
 log = logging.getLogger("rsq_pipe.streams")
 
-Handler: TypeAlias = Callable[[list[StreamMessage]], Awaitable["Settlement | Sequence[str] | None"]]
-ErrorHook: TypeAlias = Callable[[BaseException], object]
 SettledHook: TypeAlias = Callable[[Settlement, Settled], None]
 
 
@@ -47,24 +43,23 @@ class StreamConsumer:
     """
     Consume one or several streams through a consumer group.
 
-    The handler gets a batch and returns the ids it finished, or a Settlement that says what became of each
-    entry. Entries it does not name stay pending and come back when they have been idle for
-    `min_idle_claim_ms`; so do the entries of consumers that died. Near its last delivery an entry comes
-    alone, and after `max_deliveries` it is dead-lettered.
+    It has two faces. `run` pushes: the handler gets a batch and returns the ids it finished, or a Settlement
+    that says what became of each entry. `batches` and `settle` are for a loop that pulls. Entries that are
+    not named stay pending and come back when they have been idle for `min_idle_claim_ms`; so do the entries
+    of consumers that died. Near its last delivery an entry comes alone, and after `max_deliveries` the push
+    face dead-letters it.
 
     Args:
         client: The server.
         stream: The stream's name, or several names; the first is read first.
         config: Everything else; see ConsumerConfig.
-        handler: Called with one batch at a time.
+        handler: Called with one batch at a time; None for a consumer that is pulled.
         dlq_handler: Called with a message and a reason before it is dead-lettered; if it raises, the entry
             stays pending.
         serializer: How records are decoded; what it cannot decode is dead-lettered as `decode_error`.
         error_hook: Called with what a handler, a read or a settlement raised; may be async.
         counters: Where to count what is settled, in the step that settles it.
         on_settled: Called with every settlement and what became of it.
-        on_bury: Called with an entry that no handler will see and its dead letter, before that is written;
-            returns it, with headers of its own if it likes.
         quarantine: Shared with the process's other consumers, so that an entry in its last delivery is all
             the process has in hand; one of its own if left out.
     """
@@ -76,22 +71,18 @@ class StreamConsumer:
         client: StreamClient,
         stream: str | Sequence[str],
         config: ConsumerConfig,
-        handler: Handler,
+        handler: Handler | None = None,
         dlq_handler: DLQHandler | None = None,
         serializer: Serializer | None = None,
         error_hook: ErrorHook | None = None,
         *,
         counters: Counters | None = None,
         on_settled: SettledHook | None = None,
-        on_bury: BuryHook | None = None,
         quarantine: Quarantine | None = None,
     ) -> None:
         self.client = client
         self.streams = (stream,) if isinstance(stream, str) else tuple(stream)
         self.config = config
-        self._handler = handler
-        self._serializer: Serializer = JsonSerializer() if serializer is None else serializer
-        self._error_hook = error_hook
         self._counters = counters
         self._on_settled = on_settled
         self._quarantine = Quarantine() if quarantine is None else quarantine
@@ -101,8 +92,11 @@ class StreamConsumer:
         self._reader = Reader(client.channel, keys, group, name)
         self._holding = Holding(client.channel, group, name)
         self._reclaim = Reclaim(client, self.streams, config, self._holding)
-        self._burial = Burial(client, config, self._serializer, dlq_handler, on_bury)
         self._tally = ConsumerTally()
+        form: Serializer = JsonSerializer() if serializer is None else serializer
+        burial = Burial(client, config, form, dlq_handler)
+        self._push = Push(config, handler or _nobody, form, burial, self.settle, self._tally, error_hook)
+        self._hand_over: Callable[[Sequence[RawEntry]], Awaitable[None]] = self._push.handle
         self._stopping = asyncio.Event()
         self._due = asyncio.Event()  # there may be something to reclaim before the next turn
         self._open = asyncio.Event()
@@ -141,6 +135,29 @@ class StreamConsumer:
                 task.cancel()
             await asyncio.wait([*lanes, *beside])
             await self._leave()
+
+    async def batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
+        """
+        Yield batches of entries, to be settled, until `stop` is called; to be closed by who breaks off.
+
+        Entries that were handed out before come with their delivery count, also those that came too often. An
+        entry that is not settled when the next batch is asked for stays pending, and comes back.
+
+        Raises:
+            StreamError: As of `run`.
+
+        Delivery: at least once to the caller; once to the streams a Settlement writes to.
+        Cancellation: hands back what is pending.
+        """
+        handover = Handover()
+        self._hand_over = handover.give
+        reading = asyncio.ensure_future(self.run())
+        try:
+            async for entries in handover.taken(reading):
+                yield entries
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
 
     def stop(self) -> None:
         """Finish the batch in hand, settle it, hand back the rest and return from `run`; idempotent."""
@@ -301,48 +318,29 @@ class StreamConsumer:
 
     async def _handle_again(self, entries: Sequence[RawEntry]) -> None:
         self._tally.received(len(entries))
-        most = self.config.max_deliveries
-        batch = [entry for entry in entries if entry.deliveries <= most]
-        for entry in entries:
-            # An entry that cannot be decoded is buried for that reason, which is the truer one.
-            if entry.deliveries > most and await self._decode([entry]):
-                await self._bury(entry, "max_deliveries", self._burial.exhausted(entry))
-        if batch:
-            await self._handle(batch)
+        if entries:
+            await self._handle(entries)
 
     async def _handle(self, entries: Sequence[RawEntry]) -> None:
         self._membership.took(entries)
         try:
-            messages = await self._decode(entries)
-            if not messages:
-                return
-            try:
-                settlement = acknowledgement(messages, await self._handler(messages), self.config.group)
-            except Exception as exc:  # user code; its entries stay pending and come back
-                self._tally.errors += 1
-                log.exception("handler of group %s failed on %d messages", self.config.group, len(messages))
-                await self._report(exc)
-                return
-            if settlement is not None:
-                await self._settle(settlement)
+            await self._hand_over(entries)
         finally:
             self._holding.let_go(entries)
 
-    async def _decode(self, entries: Sequence[RawEntry]) -> list[StreamMessage]:
-        messages: list[StreamMessage] = []
-        for entry in entries:
-            try:
-                messages.append(decoded(entry, self._serializer))
-            except Exception as exc:  # noqa: BLE001  a user's serializer may raise anything
-                await self._bury(entry, "decode_error", exc)
-        return messages
+    async def settle(self, settlement: Settlement, dead: int = 0) -> Settled:
+        """
+        Settle a batch, or part of one; tried again until the server is back, or the consumer is to stop.
 
-    async def _bury(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
-        part = await self._burial.part(entry, reason, error)
-        if part is not None:
-            await self._settle(Settlement([part]), dead=1)
+        Args:
+            settlement: What becomes of each entry.
+            dead: How many of the entries count as dead letters although none of ours is written.
 
-    async def _settle(self, settlement: Settlement, dead: int = 0) -> Settled:
+        Raises:
+            StreamError: As of `StreamClient.settle`; a server that is away only once the consumer is stopped.
+
+        Delivery: as of `StreamClient.settle`. Cancellation: runs to the end.
+        """
         if settlement.counters is None:
             settlement.counters = self._counters
         settled = await self._settled(settlement)
@@ -378,19 +376,13 @@ class StreamConsumer:
 
     async def _survive(self, exc: Exception, backoff: Backoff) -> None:
         self._tally.errors += 1
-        await self._report(exc)
+        await self._push.report(exc)
         if isinstance(exc, GroupLostError) and not self.config.halt_on_fault:
             self._membership.lost()
         elif self.config.halt_on_fault and not getattr(exc, "retryable", False):
             raise exc
         await backoff.wait(exc, self._stopping)
 
-    async def _report(self, exc: BaseException) -> None:
-        if self._error_hook is None:
-            return
-        try:
-            answer = self._error_hook(exc)
-            if inspect.isawaitable(answer):
-                await answer
-        except Exception:  # a hook that fails must not end the loop it watches
-            log.exception("error_hook of group %s failed", self.config.group)
+
+async def _nobody(_: object) -> None:
+    raise ValueError("this consumer has no handler; give it one, or read `batches`")

@@ -11,6 +11,9 @@ from rsq_pipe.streams.message import NO_HEADERS
 DATA = b"data"
 """The field that holds the record; every other field is a header."""
 
+PACK = b"rsq-pack"
+"""The first field of an entry that is a pack: how many records it holds. Its `data` is the pack."""
+
 MAX_FIELDS = 1_000
 """Fields of its own an entry may have, `data` among them: Lua hands at most some 4,000 on to a command."""
 
@@ -44,6 +47,19 @@ class RawEntry(NamedTuple):
             if name == DATA:
                 return value
         return b""
+
+    @property
+    def is_pack(self) -> bool:
+        """Whether it holds records of this pipeline's own in one; such an entry begins with their number."""
+        return len(self.fields) > 0 and self.fields[0] == PACK
+
+    @property
+    def records(self) -> int:
+        """How many records it holds; 1 where it does not say, or says what is no number."""
+        if not self.is_pack:
+            return 1
+        count = self.fields[1]
+        return int(count) if count.isdigit() and len(count) < 7 else 1
 
     @property
     def has_data(self) -> bool:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import pickle
 import re
-from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import msgpack
 import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
+from rsq_pipe.model.finite import not_finite
 from rsq_pipe.streams.unique_keys import unique_keys
 
-MAX_DEPTH = 1_000
-"""Levels of a record that is searched for numbers that are none; msgspec writes no deeper one."""
-
-_LOOKED_INTO = (float, dict, list, tuple)
 _SPACED = re.compile(rb"[ \t\r\n]:")
 
 
@@ -170,27 +165,3 @@ def _refuse_duplicates(raw: bytes) -> None:
         json.loads(raw, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as exc:
         raise DecodeError(f"the data is not a JSON object: {exc}", raw) from exc
-
-
-def not_finite(value: Any) -> str:
-    """
-    Name the place of the first NaN or infinity, which msgspec writes as null; empty if there is none.
-
-    Raises:
-        RecursionError: It is deeper than MAX_DEPTH, or holds itself.
-    """
-    waiting = [(value, "$", 0)]
-    while waiting:
-        item, place, depth = waiting.pop()
-        if isinstance(item, float) and not math.isfinite(item):
-            return place
-        if depth > MAX_DEPTH:
-            raise RecursionError(f"it is nested deeper than {MAX_DEPTH:,} levels")
-        inner: Iterable[tuple[Any, Any]] = ()
-        if isinstance(item, dict):
-            inner = ((f".{key}", one) for key, one in item.items())
-        elif isinstance(item, list | tuple):
-            inner = ((f"[{index}]", one) for index, one in enumerate(item))
-        found = [(one, place + step, depth + 1) for step, one in inner if isinstance(one, _LOOKED_INTO)]
-        waiting += reversed(found)
-    return ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgpack
+
+from rsq_pipe.model.delivery import Delivery
 
 MAX_ENTRIES = 1_000
 """How many input entries one settlement may hold: the server serves nobody else while it settles."""
@@ -21,19 +23,8 @@ OTHER_REASONS = "other"
 """Where the reasons beyond `MAX_REASONS` are counted."""
 
 
-class Entry(NamedTuple):
-    """
-    Name one delivery of one input entry.
-
-    Args:
-        stream: The stream's key.
-        id: The entry id.
-        deliveries: Redis's delivery count when the entry was handed out; 0 to accept any.
-    """
-
-    stream: str
-    id: str
-    deliveries: int = 0
+Entry = Delivery
+"""One delivery of one input entry."""
 
 
 class Output(NamedTuple):
@@ -72,10 +63,6 @@ class RetryAt(NamedTuple):
         return member
 
 
-Note: TypeAlias = Sequence[str | bytes]
-"""An entry of a journal: names and values in turn."""
-
-
 @dataclass(slots=True)
 class Part:
     """
@@ -87,8 +74,7 @@ class Part:
         retries: Records to be handled again later.
         dead: Dead letters.
         dropped: Records that end here, counted.
-        reason: Why they end here, in a few words; empty counts them by no reason.
-        notes: Entries for the settlement's journal.
+        notes: Entries for journals, which keep as many of the last as the settlement says.
         delivered: Records that left the pipeline through a sink, counted as output.
     """
 
@@ -98,8 +84,7 @@ class Part:
     dead: Sequence[Output] = ()
     dropped: int = 0
     delivered: int = 0
-    reason: str = ""
-    notes: Sequence[Note] = ()
+    notes: Sequence[Output] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,32 +108,15 @@ class Position:
 @dataclass(frozen=True, slots=True)
 class Counters:
     """
-    Count what was settled, in the same step, in fields `<prefix>in|out|dropped|retried|dead` of a hash.
+    Count entries and outputs, in the same step, in fields `<prefix>in|out|dropped|retried|dead` of a hash.
 
     Args:
         key: The hash's key.
         prefix: What the fields' names begin with.
-        reasons: The key of another hash, which counts drops by reason: a field for each of the first
-            `MAX_REASONS`, and `other`. Empty to leave that out.
     """
 
     key: str
     prefix: str
-    reasons: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """
-    Note in a stream what becomes of records; the oldest notes go.
-
-    Args:
-        key: The stream's key.
-        size: How many notes are kept, about.
-    """
-
-    key: str
-    size: int
 
 
 @dataclass(slots=True)
@@ -159,14 +127,24 @@ class Settlement:
     Args:
         parts: What is settled together; an entry stands in one part only.
         position: A position to move with it; the settlement is then all or nothing.
-        counters: Where to count.
-        journal: Where the parts' notes go; without it they go nowhere.
+        counters: Where to count what the parts say.
+        counts: Key of a hash -> field -> what to add to it; the settlement is then all or nothing.
+        drops: Key of a hash -> reason -> how many records were dropped for it; as `counts`. A hash holds
+            `MAX_REASONS` by name, the others under `OTHER_REASONS`.
+        kept: How many of its last notes a journal keeps, about.
     """
 
     parts: list[Part] = field(default_factory=list)
     position: Position | None = None
     counters: Counters | None = None
-    journal: Journal | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    drops: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    kept: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is written or nothing."""
+        return self.position is not None or bool(self.counts) or bool(self.drops)
 
     @classmethod
     def ack(cls, entries: Iterable[Entry]) -> Settlement:
@@ -188,8 +166,12 @@ class Settled:
         committed: The parts that were written and acknowledged.
         fenced: The parts of which nothing was written: already settled, or taken over by another consumer.
         refused: The stored position, where it was neither the expected nor the new one; nothing was written.
+        gone: The entries of fenced parts that are not this consumer's any more; the others still are.
+        totals: Field -> what it holds now, of what was added to by `counts`.
     """
 
     committed: Sequence[Part]
     fenced: Sequence[Part] = ()
     refused: str | None = None
+    gone: frozenset[tuple[str, str]] = frozenset()
+    totals: Mapping[str, int] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsq_pipe.streams.dead_letter import writable
@@ -40,7 +40,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
         ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
             kinds of value, or sending the settlement again would write it again.
     """
-    sheet = _Sheet(settlement.journal.key if settlement.journal else "")
+    sheet = _Sheet()
     for part in settlement.parts:
         sheet.add(part)
     sheet.check()
@@ -51,12 +51,10 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
 class _Sheet:
     """Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record."""
 
-    def __init__(self, journal: str = "") -> None:
-        self._journal = journal
+    def __init__(self) -> None:
         self.keys: dict[str, int] = {}
         self.kinds: dict[str, str] = {}
         self.ids: dict[str, list[str]] = {}
-        self.reasons: dict[str, int] = {}
         self.body: list[str | bytes | int] = []
         self._alike: tuple[str, str, int, Sequence[str | bytes]] | None = None
         self._size_at = 0
@@ -96,10 +94,8 @@ class _Sheet:
         for stream, entry_id, deliveries in part.entries:
             self.ids.setdefault(stream, []).append(entry_id)
             body += (self.place(stream), entry_id, deliveries)
-        reason = self._reason(part.reason) if part.dropped else 0
-        notes = part.notes if self._journal else ()
-        writes = len(part.outputs) + len(part.retries) + len(part.dead) + len(notes)
-        body += (part.dropped, reason, part.delivered, writes)
+        writes = len(part.outputs) + len(part.retries) + len(part.dead) + len(part.notes)
+        body += (part.dropped, part.delivered, writes)
         for stream, fields in part.outputs:
             body += ("o", self.target(stream, "stream"), _paired(fields))
             body += fields
@@ -108,15 +104,9 @@ class _Sheet:
         for stream, fields in part.dead:
             body += ("d", self.target(stream, "stream"), _paired(fields))
             body += fields
-
-        for note in notes:
-            body += ("j", self.target(self._journal, "stream"), _paired(note))
-            body += note
-
-    def _reason(self, reason: str) -> int:
-        """Number a reason; in the server's hash it is one short line, whatever a handler said."""
-        name = " ".join(writable(reason).split())[:MAX_REASON]
-        return self.reasons.setdefault(name, len(self.reasons) + 1) if name else 0
+        for stream, fields in part.notes:
+            body += ("j", self.target(stream, "stream"), _paired(fields))
+            body += fields
 
     def place(self, key: str) -> int:
         """Number a key."""
@@ -155,12 +145,11 @@ def _paired(fields: Sequence[str | bytes]) -> int:
 
 def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> list[str | bytes | int]:
     counters, position = settlement.counters, settlement.position
-    head: list[str | bytes | int] = [group, consumer]
+    head: list[str | bytes | int] = [group, consumer, settlement.kept, int(settlement.is_whole)]
     head += [sheet.target(counters.key, "hash"), counters.prefix] if counters else [0, ""]
-    reasons = list(sheet.reasons) if counters and counters.reasons else []
-    drops = sheet.target(counters.reasons, "hash") if counters and reasons else 0
-    head.append(settlement.journal.size if settlement.journal else 0)
-    head += [drops, MAX_REASONS, OTHER_REASONS, len(reasons), *reasons]
+    head += _amounts(settlement.counts, sheet)
+    head += [MAX_REASONS, OTHER_REASONS]
+    head += _amounts({key: _named(reasons) for key, reasons in settlement.drops.items()}, sheet)
     if position:
         if position.new == position.expected and sheet.kinds and not sheet.ids:
             # Nothing would tell the script that it has been here before.
@@ -177,6 +166,25 @@ def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> l
     return head
 
 
+def _amounts(counted: Mapping[str, Mapping[str, int]], sheet: _Sheet) -> list[str | bytes | int]:
+    words: list[str | bytes | int] = [len(counted)]
+    for key, amounts in counted.items():
+        words += (sheet.target(key, "hash"), len(amounts))
+        for pair in amounts.items():
+            words += pair
+    return words
+
+
+def _named(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Make each reason one short line, whatever a handler said; those that say nothing count by no name."""
+    named: dict[str, int] = {}
+    for reason, amount in reasons.items():
+        name = " ".join(writable(reason).split())[:MAX_REASON]
+        if name:
+            named[name] = named.get(name, 0) + amount
+    return named
+
+
 def unpack(reply: Any, settlement: Settlement) -> Settled:
     """Read settle.lua's reply."""
     if reply[0] == 0:
@@ -185,13 +193,20 @@ def unpack(reply: Any, settlement: Settlement) -> Settled:
         if settlement.position is not None and stored == settlement.position.new:
             return Settled(settlement.parts)
         return Settled((), settlement.parts, refused=stored)
-    if len(reply) == 1:
-        return Settled(settlement.parts)
-    if settlement.position is not None:
-        return Settled((), settlement.parts)
-    lost = set(reply[1:])
+    _, lost, gone, totals = reply
+    if not lost:
+        return Settled(settlement.parts, totals=_totals(settlement, totals))
+    entries = frozenset((gone[i].decode(), gone[i + 1].decode()) for i in range(0, len(gone), 2))
+    if settlement.is_whole:
+        return Settled((), settlement.parts, gone=entries)
+    numbers = set(lost)
     committed: list[Part] = []
     fenced: list[Part] = []
     for index, part in enumerate(settlement.parts):
-        (fenced if index in lost else committed).append(part)
-    return Settled(committed, fenced)
+        (fenced if index in numbers else committed).append(part)
+    return Settled(committed, fenced, gone=entries)
+
+
+def _totals(settlement: Settlement, totals: Sequence[int]) -> dict[str, int]:
+    fields = [field for amounts in settlement.counts.values() for field in amounts]
+    return dict(zip(fields, totals, strict=True))

@@ -3,25 +3,24 @@
 -- first write. allow-oom: a full server must still drain, and draining means writing before acknowledging.
 --
 -- KEYS  every key the arguments name by its place here
--- ARGV  group, consumer
+-- ARGV  group, consumer, how many notes a journal keeps, whether all parts are written or none (1 or 0)
 --       counters: place of a hash or 0, name prefix
---       journal:  how many notes it keeps
---       reasons:  place of a hash or 0, how many names it may hold, name of the field for those beyond them,
---                 how many why records are dropped here, and these
+--       counts:   how many hashes, then each: place, how many fields, then (field, amount) each
+--       drops:    how many reasons a hash may hold by name, the field for those beyond them, then as counts
 --       position: place of a hash or 0, field, expected value, new value
 --       targets:  how many, then (place, type) each
 --       inputs:   how many streams, then (place, how many ids) each
 --       parts:    until the end: how many entries, (place, id, delivery count) each,
---                 dropped records, which reason (from 1) or 0, records that left through a sink,
---                 how many writes, then each write:
+--                 dropped records, records that left through a sink, how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
 --                   r place delay member a retry, due in `delay` milliseconds
---                   j place n field...   a note in the journal
+--                   j place n field...   a note in a journal
 --                 or, for a run of parts of one entry and one output each, alike but for their values:
 --                   * place, place of the output, how many names, name..., how many parts,
 --                   then (id, delivery count, value per name) each
 --
--- Returns {1, fenced part...} (parts count from 0), or {0, stored value} if the position was another.
+-- Returns {1, {fenced part...}, {key, id... of entries that are not the consumer's}, {new value per count...}}
+-- (parts count from 0), or {0, stored value} if the position was another.
 
 local at = 0
 local function take()
@@ -32,14 +31,23 @@ local function count()
   return tonumber(take())
 end
 
-local group, consumer = take(), take()
-local counters, prefix = count(), take()
-local kept = take()
-local drops, most, rest = count(), count(), take()
-local reasons = {}
-for i = 1, count() do
-  reasons[i] = take()
+local function amounts()
+  local found = {}
+  for i = 1, count() do
+    local hash = {place = count()}
+    for k = 1, count() do
+      hash[k] = {take(), count()}
+    end
+    found[i] = hash
+  end
+  return found
 end
+
+local group, consumer, kept, whole = take(), take(), take(), take() == '1'
+local counters, prefix = count(), take()
+local counts = amounts()
+local most, rest = count(), take()
+local drops = amounts()
 local position, field, expected, new = count(), take(), take(), take()
 
 for _ = 1, count() do
@@ -50,16 +58,38 @@ for _ = 1, count() do
   end
 end
 
-local known, names = {}, 0  -- the reasons that have a field of their own
-if drops > 0 then
-  local flat = redis.call('HGETALL', KEYS[drops])
+local function no_number(key, field)
+  return redis.error_reply('WRONGTYPE ' .. key .. ' counts in ' .. field .. ' what is no number')
+end
+
+for _, hash in ipairs(counts) do
+  for _, pair in ipairs(hash) do
+    local value = redis.call('HGET', KEYS[hash.place], pair[1])
+    if value and not value:match('^%-?%d+$') then
+      return no_number(KEYS[hash.place], pair[1])
+    end
+  end
+end
+
+for _, hash in ipairs(drops) do
+  local known, names = {}, 0  -- the reasons that have a field of their own
+  local flat = redis.call('HGETALL', KEYS[hash.place])
   for i = 1, #flat, 2 do
     if not flat[i + 1]:match('^%-?%d+$') then
-      return redis.error_reply('WRONGTYPE ' .. KEYS[drops] .. ' counts in ' .. flat[i] .. ' what is no number')
+      return no_number(KEYS[hash.place], flat[i])
     end
     known[flat[i]] = true
     if flat[i] ~= rest then
       names = names + 1
+    end
+  end
+  for _, pair in ipairs(hash) do
+    if not known[pair[1]] then
+      if names < most then
+        known[pair[1]], names = true, names + 1
+      else
+        pair[1] = rest
+      end
     end
   end
 end
@@ -95,13 +125,18 @@ for _ = 1, count() do
   owned[place], full[place] = counts, #pending == n
 end
 
+local gone = {}
 local function holds(place, id, deliveries)
   local found = owned[place][id]
   if not found and full[place] then
     local pending = redis.call('XPENDING', KEYS[place + 0], group, id, id, 1, consumer)
     found = pending[1] and pending[1][4]
   end
-  return found and (deliveries == '0' or found == deliveries + 0)
+  if found and (deliveries == '0' or found == deliveries + 0) then
+    return true
+  end
+  gone[#gone + 1], gone[#gone + 2] = KEYS[place + 0], id
+  return false
 end
 
 local now
@@ -113,7 +148,7 @@ local function due(delay)
   return string.format('%.0f', now + delay)
 end
 
-local acks, dropped, delivered, why = {}, 0, 0, {}
+local acks, dropped, delivered = {}, 0, 0
 local written = {o = 0, r = 0, d = 0, j = 0}
 local settled, first, last = 0, at, #ARGV
 
@@ -156,26 +191,24 @@ end
 
 local function walk_part(at, part, fenced, write)
   local n = tonumber(ARGV[at + 1])
-  local entries, whole = at + 2, true
+  local entries, ours = at + 2, true
   at = at + 1 + 3 * n
   for i = entries, at, 3 do
-    whole = whole and holds(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+    ours = holds(ARGV[i], ARGV[i + 1], ARGV[i + 2]) and ours
   end
-  if not whole then
+  if not ours then
     fenced[#fenced + 1] = part
   end
-  local writing = whole and write
+  local writing = ours and write
   if writing then
     settled = settled + n
-    dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 3]
-    local reason = tonumber(ARGV[at + 2])
-    why[reason] = (why[reason] or 0) + ARGV[at + 1]
+    dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 2]
     for i = entries, at, 3 do
       note(ARGV[i], ARGV[i + 1])
     end
   end
-  local writes = tonumber(ARGV[at + 4])
-  at = at + 4
+  local writes = tonumber(ARGV[at + 3])
+  at = at + 3
   for _ = 1, writes do
     local kind, key, size = ARGV[at + 1], KEYS[ARGV[at + 2] + 0], tonumber(ARGV[at + 3])
     at = at + 3
@@ -203,11 +236,11 @@ local function walk(write)
   return fenced
 end
 
-if position > 0 then
-  -- A position stands for all of its batch: it may only move if nothing was taken over meanwhile.
+if whole then
+  -- A position, and what is counted, stand for all of the batch: written only if nothing was taken over.
   local fenced = walk(false)
   if #fenced > 0 then
-    return {1, unpack(fenced)}
+    return {1, fenced, gone, {}}
   end
 end
 local fenced = walk(true)
@@ -223,22 +256,19 @@ if counters > 0 then
     end
   end
 end
-if drops > 0 then
-  for i, reason in ipairs(reasons) do
-    if (why[i] or 0) > 0 then
-      if not known[reason] then
-        if names < most then
-          known[reason], names = true, names + 1
-        else
-          reason = rest
-        end
-      end
-      redis.call('HINCRBY', KEYS[drops], reason, why[i])
-    end
+local totals = {}
+for _, hash in ipairs(counts) do
+  for _, pair in ipairs(hash) do
+    totals[#totals + 1] = redis.call('HINCRBY', KEYS[hash.place], pair[1], pair[2])
+  end
+end
+for _, hash in ipairs(drops) do
+  for _, pair in ipairs(hash) do
+    redis.call('HINCRBY', KEYS[hash.place], pair[1], pair[2])
   end
 end
 -- Last: an entry leaves its stream's pending list only when all that it became is written.
 for place, ids in pairs(acks) do
   redis.call('XACK', KEYS[place + 0], group, unpack(ids))
 end
-return {1, unpack(fenced)}
+return {1, fenced, gone, totals}

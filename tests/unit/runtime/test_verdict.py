@@ -20,7 +20,7 @@ from rsq_pipe.errors import (
 )
 from rsq_pipe.runtime.verdict import MAX_CHILDREN, Judge, Verdict, reason_of
 from rsq_pipe.spec.graph import Stage, StreamRef
-from rsq_pipe.stages.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
+from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.streams.settlement import Entry, Output, Part

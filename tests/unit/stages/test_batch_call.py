@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from rsq_pipe.errors import HandlerContractError, HandlerTimeoutError, RecordInvalidError
 from rsq_pipe.stages.batch_handler import batch_handler
 from rsq_pipe.stages.context import BatchContext
-from rsq_pipe.stages.outcome import Drop, Failure
+from rsq_pipe.model.outcome import Drop, Failure
 from tests.unit.stages.given import calling, message, numbered, outcomes, stage
 
 Records = list[dict[str, Any]]

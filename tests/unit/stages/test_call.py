@@ -12,7 +12,7 @@ import pytest
 
 from rsq_pipe.errors import HandlerContractError, HandlerError
 from rsq_pipe.stages.context import Context
-from rsq_pipe.stages.outcome import Drop, Emit, Failure, Reject, Retry
+from rsq_pipe.model.outcome import Drop, Emit, Failure, Reject, Retry
 from rsq_pipe.stages.task_lane import YIELD_EVERY
 from tests.unit.stages.given import calling, numbered, outcomes, stage
 

@@ -12,7 +12,7 @@ from rsq_pipe.spec.graph import HandlerRef, RouteCase
 from rsq_pipe.stages.batch_call import BatchCall
 from rsq_pipe.stages.build import build
 from rsq_pipe.stages.call import Call
-from rsq_pipe.stages.outcome import Drop, Emit, Failure
+from rsq_pipe.model.outcome import Drop, Emit, Failure
 from tests.unit.stages.given import messages, stage
 
 MAP = {

@@ -14,7 +14,7 @@ import pytest
 
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
 from rsq_pipe.stages.lane import ABANDONED_LIMIT
-from rsq_pipe.stages.outcome import Failure
+from rsq_pipe.model.outcome import Failure
 from tests.support.signals import wait_until
 from tests.unit.stages.given import calling, messages, numbered, outcomes, stage
 

@@ -1,0 +1,92 @@
+"""Batch: the records that one handler call gets, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from rsq_pipe.model.delivery import Delivery
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def _unknown(place: int) -> bytes:
+    raise LookupError(f"the bytes of record {place} were not kept")
+
+
+# Not frozen: its columns are filled in a loop. Columns rather than an object a record, since making such an
+# object takes longer than most stages take for the record.
+@dataclass(slots=True)
+class Batch:
+    """
+    Hold records and what is known of each, at the same place in every column.
+
+    Args:
+        records: What handlers get.
+        rids: Record ids.
+        origins: For each record the place in `deliveries` of the entry it came in. Of a pack there are many
+            with the same; the children that a stage made of a record have its origin.
+        deliveries: The entries; none where a source brings the records.
+        headers: Place -> headers beside the record id, of the few records that have any. Never changed in
+            place: batches share them.
+        attempts: Place -> how many handler calls have failed for this record, where any has.
+        original: Tells the bytes of the record at a place as they came in, whatever a handler has done to the
+            record since: what a retry and a dead letter carry on.
+    """
+
+    records: list[Any]
+    rids: list[str]
+    origins: Sequence[int] = ()
+    deliveries: Sequence[Delivery] = ()
+    headers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    original: Callable[[int], bytes] = _unknown
+
+    def __post_init__(self) -> None:
+        if not self.origins:
+            self.origins = range(len(self.records)) if self.deliveries else [0] * len(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def headers_at(self, place: int) -> Mapping[str, str]:
+        """Return a record's headers beside its id; do not change them."""
+        return self.headers.get(place, NO_HEADERS)
+
+    def attempts_at(self, place: int) -> int:
+        """Tell how many handler calls have failed for a record so far."""
+        return self.attempts.get(place, 0)
+
+    def delivery_at(self, place: int) -> Delivery | None:
+        """Return the entry a record came in; None for one that a source has just brought."""
+        return self.deliveries[self.origins[place]] if self.deliveries else None
+
+    def only(self, places: Sequence[int]) -> Batch:
+        """Take some of the records, in the order given; of the same deliveries."""
+        original = self.original
+        return Batch(
+            [self.records[place] for place in places],
+            [self.rids[place] for place in places],
+            [self.origins[place] for place in places],
+            self.deliveries,
+            taken(self.headers, places),
+            taken(self.attempts, places),
+            lambda place: original(places[place]),
+        )
+
+    def slices(self, size: int) -> Iterator[tuple[int, Batch]]:
+        """Yield the batch in parts of at most `size` records, each with the place where it begins."""
+        if len(self) <= size:
+            yield 0, self
+            return
+        for start in range(0, len(self), size):
+            yield start, self.only(range(start, min(start + size, len(self))))
+
+
+def taken(sparse: Mapping[int, Any], places: Sequence[int]) -> dict[int, Any]:
+    """Take a sparse column's values at some places, to be found by their place among these."""
+    if not sparse:
+        return {}
+    return {new: sparse[old] for new, old in enumerate(places) if old in sparse}

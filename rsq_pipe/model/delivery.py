@@ -1,0 +1,20 @@
+"""Delivery: one entry of an input stream, as it was handed to this worker."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Delivery(NamedTuple):
+    """
+    Name one delivery of one input entry.
+
+    Args:
+        stream: The stream's key.
+        id: The entry id.
+        deliveries: Redis's delivery count when the entry was handed out; 0 to accept any.
+    """
+
+    stream: str
+    id: str
+    deliveries: int = 0

@@ -1,0 +1,124 @@
+"""Outcomes: what a handler wishes for a record, as values; and those of a whole batch, by what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """
+    Send a record on.
+
+    Args:
+        record: The record to send.
+        to: The port to send it through; empty for the stage's one output.
+        headers: Headers to add to those of the input record.
+    """
+
+    record: dict[str, Any]
+    to: str = ""
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Finish the record without output, and count it."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """
+    Handle the record again later, as long as the stage's `attempts` allow.
+
+    Args:
+        after: Seconds to wait, or a duration such as "30s"; None for the stage's backoff.
+        reason: Why, for the log and the dead letter.
+    """
+
+    after: float | str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Send the record to the dead-letter queue at once, without another attempt."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """
+    State that handling the record failed; the stage retries, dead-letters or drops it.
+
+    Args:
+        error: What was raised, or a HandlerTimeoutError / HandlerContractError.
+        retryable: False sends it to the dead-letter queue without another attempt: the same input
+            can only fail the same way (a broken contract, a record that is not what the handler's
+            annotation asks for).
+    """
+
+    error: BaseException
+    retryable: bool = True
+
+
+# What a verb returns for each record. A bare dict means Emit(dict), None means Drop, a list a split
+# into children; they are not wrapped, because most records of most stages are one bare dict.
+Outcome: TypeAlias = (
+    dict[str, Any] | Sequence["dict[str, Any] | Emit"] | Emit | Drop | Retry | Reject | Failure | None
+)
+
+
+MAX_CHILDREN = 10_000
+"""Records that one record may become in one stage."""
+
+NO_RECORD, EMPTY_LIST, UNSAID = "returned None", "returned no records", "no reason given"
+"""Reasons for drops of handlers that give none; `on_error: drop` adds the word for the failure."""
+
+
+# Not frozen, as the batch's columns are filled in a loop.
+@dataclass(slots=True)
+class Emitted:
+    """
+    Hold the records that a stage sends to one port, in columns.
+
+    Args:
+        records: The records.
+        rids: Their ids: those of the records they were made of, or of children.
+        sources: For each the place, in the stage's batch, of the record it was made of; ascending.
+        headers: Place among these -> headers beside the record id, of the few that have any.
+    """
+
+    records: list[Any] = field(default_factory=list)
+    rids: list[str] = field(default_factory=list)
+    sources: Sequence[int] = field(default_factory=list)
+    headers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """
+    Say what becomes of each record of a batch.
+
+    Each is in one of these, or in `emitted` as often as it has become records.
+
+    Args:
+        emitted: Port -> the records sent there; the one output has the empty name.
+        dropped: Reason -> places of the records that end here.
+        failed: Place -> why a record failed, or is to be handled again, or is rejected.
+        done: Places of records that have left the pipeline here: through a sink, or a stage called for its
+            effects.
+    """
+
+    emitted: dict[str, Emitted] = field(default_factory=dict)
+    dropped: dict[str, list[int]] = field(default_factory=dict)
+    failed: dict[int, Failure | Retry | Reject] = field(default_factory=dict)
+    done: Sequence[int] = field(default_factory=list)

@@ -1,0 +1,138 @@
+"""Packs: several records in the bytes of one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os.path import commonprefix
+from typing import Any, NamedTuple, Protocol
+
+import msgpack
+import msgspec
+
+from rsq_pipe.errors import DecodeError, EncodeError
+from rsq_pipe.model.finite import not_finite
+
+
+class Packed(NamedTuple):
+    """
+    Hold the records of a pack.
+
+    Args:
+        records: The records.
+        rids: Their ids.
+        headers: Place -> headers beside the id, of the few records that have any.
+    """
+
+    records: list[dict[str, Any]]
+    rids: list[str]
+    headers: dict[int, dict[str, str]]
+
+
+class Packs(Protocol):
+    """Turn records into the bytes of a pack and back: what a record holds comes out as it went in."""
+
+    def encode(
+        self, records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
+    ) -> bytes:
+        """Encode records; EncodeError where one of them cannot be, whichever it is."""
+        ...
+
+    def decode(self, raw: bytes) -> Packed:
+        """Decode a pack; DecodeError where the bytes are none."""
+        ...
+
+
+# A pack is [names, rows, prefix, rests, headers]: the fields' names once, where all records have the same in
+# one order, and a list of values for each record; else names is null, and the rows are the records. Ids are
+# cut in two: most begin alike. docs/adr/0014-packs.md has the measurements behind this form.
+
+
+class JsonPacks:
+    """Write packs as one line of JSON, which `redis-cli` shows as text."""
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder()
+
+    def encode(
+        self, records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
+    ) -> bytes:
+        """Encode records; what JSON has no type for is written as text, as by JsonSerializer."""
+        parts = _parts(records, rids, headers)
+        try:
+            raw = self._encoder.encode(parts)
+            # msgspec writes NaN as null. Where all nulls are plain ones, there is none.
+            if b"null" in raw and raw.count(b"null") != _nulls(parts):
+                place = not_finite(msgspec.to_builtins(parts[1]))
+                if place:
+                    raise EncodeError(f"a record cannot be written as JSON: {place} is not a finite number")
+        except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+            raise EncodeError(f"a record cannot be written as JSON: {exc}") from exc
+        return raw
+
+    def decode(self, raw: bytes) -> Packed:
+        """Decode a pack."""
+        try:
+            return _read(self._decoder.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as exc:
+            raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
+
+
+class MsgpackPacks:
+    """Write packs as msgpack, for pipelines with `serializer: msgpack`."""
+
+    def encode(
+        self, records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
+    ) -> bytes:
+        """Encode records, as by MsgpackSerializer."""
+        try:
+            raw: bytes = msgpack.packb(_parts(records, rids, headers), use_bin_type=True, datetime=False)
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise EncodeError(f"a record cannot be written as msgpack: {exc}") from exc
+        return raw
+
+    def decode(self, raw: bytes) -> Packed:
+        """Decode a pack."""
+        try:
+            return _read(msgpack.unpackb(raw, raw=False, strict_map_key=False))
+        except Exception as exc:  # the unpacker raises ValueError, its own types and UnicodeDecodeError
+            raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
+
+
+def _parts(
+    records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
+) -> list[Any]:
+    names: list[Any] | None = None
+    rows: Sequence[Any] = records
+    first = records[0]
+    # Any other name than a text is text only when it has been written, as a key and not as a value.
+    if type(first) is dict and all(type(name) is str for name in first):
+        names = list(first)
+        if all(list(record) == names for record in records if record is not first):
+            rows = [list(record.values()) for record in records]
+        else:
+            names = None
+    for record in records if names is None else ():
+        if type(record) is not dict:
+            raise EncodeError(f"a record is a dict, not {type(record).__name__}", record)
+    prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
+    rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
+    beside = {str(place): dict(some) for place, some in headers.items()}
+    return [names, rows, prefix, rests, beside]
+
+
+def _nulls(parts: Sequence[Any]) -> int:
+    """Count the nulls that a pack's bytes hold if no value is NaN, none is nested and no text says "null"."""
+    names, rows = parts[0], parts[1]
+    if names is None:
+        return 1 + sum(list(record.values()).count(None) for record in rows)
+    return sum(row.count(None) for row in rows)
+
+
+def _read(parts: Any) -> Packed:
+    names, rows, prefix, rests, headers = parts
+    records = rows if names is None else [dict(zip(names, row, strict=True)) for row in rows]
+    rids = [prefix + rest for rest in rests] if prefix else rests
+    if len(records) != len(rids):
+        raise ValueError(f"{len(records)} records with {len(rids)} ids")
+    return Packed(records, rids, {int(place): beside for place, beside in headers.items()} if headers else {})

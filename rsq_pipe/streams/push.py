@@ -1,0 +1,103 @@
+"""Push: hands a consumer's batches to a handler, and settles what it returns."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from rsq_pipe.streams.acknowledgement import acknowledgement
+from rsq_pipe.streams.burial import Burial
+from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.decoding import decoded
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.metrics import ConsumerTally
+from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.streams.settlement import Settlement
+
+Handler: TypeAlias = Callable[[list[StreamMessage]], Awaitable["Settlement | Sequence[str] | None"]]
+ErrorHook: TypeAlias = Callable[[BaseException], object]
+Settle: TypeAlias = Callable[..., Awaitable[object]]
+
+log = logging.getLogger("rsq_pipe.streams")
+
+
+class Push:
+    """
+    Decode, handle and settle batches; dead-letter what cannot be decoded or came too often.
+
+    Args:
+        config: The consumer's settings.
+        handler: The user's function.
+        serializer: How records are decoded.
+        burial: What makes dead letters.
+        settle: Settles; takes a settlement and how many dead letters it stands for.
+        tally: Where errors are counted.
+        error_hook: Called with what was raised.
+    """
+
+    def __init__(
+        self,
+        config: ConsumerConfig,
+        handler: Handler,
+        serializer: Serializer,
+        burial: Burial,
+        settle: Settle,
+        tally: ConsumerTally,
+        error_hook: ErrorHook | None,
+    ) -> None:
+        self._config = config
+        self._handler = handler
+        self._serializer = serializer
+        self._burial = burial
+        self._settle = settle
+        self._tally = tally
+        self._error_hook = error_hook
+
+    async def handle(self, entries: Sequence[RawEntry]) -> None:
+        """Handle one batch; entries that came too often are dead-lettered, and reach the handler no more."""
+        most = self._config.max_deliveries
+        batch = [entry for entry in entries if entry.deliveries <= most]
+        for entry in entries if len(batch) < len(entries) else ():
+            # An entry that cannot be decoded is buried for that reason, which is the truer one.
+            if entry.deliveries > most and await self._decode([entry]):
+                await self._bury(entry, "max_deliveries", self._burial.exhausted(entry))
+        messages = await self._decode(batch)
+        if not messages:
+            return
+        try:
+            settlement = acknowledgement(messages, await self._handler(messages), self._config.group)
+        except Exception as exc:  # user code; its entries stay pending and come back
+            self._tally.errors += 1
+            log.exception("handler of group %s failed on %d messages", self._config.group, len(messages))
+            await self.report(exc)
+            return
+        if settlement is not None:
+            await self._settle(settlement)
+
+    async def report(self, exc: BaseException) -> None:
+        """Tell the user's hook."""
+        if self._error_hook is None:
+            return
+        try:
+            answer = self._error_hook(exc)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:  # a hook that fails must not end the loop it watches
+            log.exception("error_hook of group %s failed", self._config.group)
+
+    async def _decode(self, entries: Sequence[RawEntry]) -> list[StreamMessage]:
+        messages: list[StreamMessage] = []
+        for entry in entries:
+            try:
+                messages.append(decoded(entry, self._serializer))
+            except Exception as exc:  # noqa: BLE001  a user's serializer may raise anything
+                await self._bury(entry, "decode_error", exc)
+        return messages
+
+    async def _bury(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
+        part = await self._burial.part(entry, reason, error)
+        if part is not None:
+            await self._settle(Settlement([part]), dead=1)

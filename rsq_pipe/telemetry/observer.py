@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.settlement import Entry, Output, Settled, Settlement
+from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.health import Health
 
 
@@ -34,24 +35,55 @@ class StageGauges:
     oldest_pending: float = 0.0
 
 
-class StageObserver:
-    """Follow the batches of one stage worker: `begin`, then `failing` as needed, `decided`, `settled`."""
+class BatchTrace:
+    """
+    Follow one batch of one stage: `failing` as needed, then `end`, or `close` where it is abandoned.
 
-    def begin(self, messages: list[StreamMessage]) -> list[StreamMessage]:
+    Args:
+        batch: The batch.
+
+    Attributes:
+        batch: The batch; records that are traced carry the context of their new span in their headers, and
+            hand it to whatever becomes of them.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:  # noqa: ARG002
         """
-        Take note of a batch.
+        Take note of a record that failed.
 
         Returns:
-            The batch; records that are traced carry the context of their new span in their headers, and
-            hand it to whatever becomes of them.
+            Its headers beside the record id, with its trace context, a new one if it had none; not to be
+            changed in place.
         """
-        return messages
+        return self.batch.headers_at(place)
 
-    def failing(self, message: StreamMessage, error: BaseException | str) -> StreamMessage:  # noqa: ARG002
-        """Take note of a record that failed; return it with its trace context, a new one if it had none."""
-        return message
+    def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
+        """
+        Take note of what became of the batch, after the settlement.
 
-    def burying(self, entry: Entry, letter: Output) -> Output:  # noqa: ARG002
+        Args:
+            outcomes: What the stage made of the records.
+            fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending) of each record
+                that failed; a record's fate takes precedence over its outcome.
+            lost: Places in the batch's `deliveries` of entries that this worker did not settle; of a batch
+                without deliveries, 0 stands for all of it, as it does in its `origins`.
+        """
+
+    def close(self) -> None:
+        """Take note that the batch was abandoned; idempotent, and nothing to do after `end`."""
+
+
+class StageObserver:
+    """Follow the batches of one stage worker; several may be under way."""
+
+    def begin(self, batch: Batch) -> BatchTrace:
+        """Take note of a batch."""
+        return BatchTrace(batch)
+
+    def burying(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:  # noqa: ARG002
         """
         Take note of an entry that is dead-lettered before any handler sees it: undecodable, or a killer.
 
@@ -60,34 +92,51 @@ class StageObserver:
         """
         return letter
 
-    def decided(self, settlement: Settlement) -> None:
-        """Take note of how the batch is to end."""
+    def buried(self, lost: Container[tuple[str, str]]) -> None:
+        """
+        Take note that the entries which `burying` was told of are settled.
 
-    def settled(self, settlement: Settlement, settled: Settled) -> None:
-        """Take note of how a settlement ended: that of the batch, or one of an entry that met no handler."""
+        Args:
+            lost: Stream and id of those that this worker did not settle.
+        """
 
     def close(self) -> None:
         """End what is still open: the worker has ended."""
 
 
-class SourceObserver:
-    """Follow the chunks of one source: `enter`, then `settled`."""
+class SourceTrace:
+    """
+    Follow some records that a source brings, until `settled`.
 
-    def enter(self, outputs: list[Output], dead: list[Output]) -> tuple[list[Output], list[Output]]:
+    Args:
+        batch: Those that can be read.
+        dead: Dead letters of those that cannot.
+
+    Attributes:
+        batch, dead: The same; of the first those that are sampled, and all dead letters, carry the context of
+            their trace.
+    """
+
+    def __init__(self, batch: Batch, dead: list[Output]) -> None:
+        self.batch = batch
+        self.dead = dead
+
+    def settled(self, counts: bool) -> None:  # noqa: FBT001
+        """Take note of how that ended; False where it was given up, or another process brought them."""
+
+
+class SourceObserver:
+    """Follow one source."""
+
+    def enter(self, batch: Batch, dead: list[Output]) -> SourceTrace:
         """
         Take note of records about to enter.
 
         Args:
-            outputs: Those that can be read.
+            batch: Those that can be read; without deliveries.
             dead: Dead letters of those that cannot.
-
-        Returns:
-            Both; of the first those that are sampled, and all dead letters, carry their trace's context.
         """
-        return outputs, dead
-
-    def settled(self, settled: Settled | None) -> None:
-        """Take note of how that ended; None: it was given up."""
+        return SourceTrace(batch, dead)
 
 
 class Observer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from rsq_pipe.errors import HandlerError
+from rsq_pipe.runtime.codecs import serializer as serializer  # where others still look for it
 from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.identity import Identity
 from rsq_pipe.runtime.journal import StageJournal
@@ -19,7 +20,6 @@ from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import Handler, SettledHook, StreamConsumer
 from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 from rsq_pipe.streams.settlement import Counters, Settled, Settlement
 from rsq_pipe.telemetry.observer import StageObserver
 from rsq_pipe.telemetry.trace_context import names
@@ -134,8 +134,3 @@ def consumer(
         on_bury=on_bury,
         quarantine=process.quarantine,
     )
-
-
-def serializer(graph: Graph, *, strict: bool = False) -> Serializer:
-    """Make the pipeline's serializer."""
-    return MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer(strict=strict)

@@ -14,7 +14,6 @@ from rsq_pipe.streams.settlement import (
     MAX_REASONS,
     Counters,
     Entry,
-    Journal,
     Output,
     Part,
     Position,
@@ -62,34 +61,35 @@ async def test_drops_are_counted_by_reason_up_to_a_bound_and_the_others_together
     await client.channel.execute("HSET", drops, *filled, key=drops)
     why = ["too  old\n", "too old", "reason 0", *(f"order {n} " * 20 for n in range(6)), ""]
     entries = [Entry(m.stream, m.id, m.delivery_count) for m in batch]
-    parts = [Part((entry,), dropped=1, reason=reason) for entry, reason in zip(entries, why, strict=True)]
+    parts = [Part((entry,)) for entry in entries]
+    counts = {meta: {"s.dropped": 10}}
 
-    counters = Counters(meta, "s.", drops)
-    await client.settle(Settlement(parts, counters=counters), group=GROUP, consumer="a")
-    await client.settle(Settlement(parts, counters=counters), group=GROUP, consumer="a")
+    for _ in range(2):
+        settlement = Settlement(parts, counts=counts, drops={drops: dict.fromkeys(why, 1)})
+        await client.settle(settlement, group=GROUP, consumer="a")
 
     flat = await client.channel.execute("HGETALL", drops, key=drops)
-    counts = {reason: int(count) for reason, count in zip(flat[::2], flat[1::2], strict=True)}
-    assert len(counts) == MAX_REASONS + 1
-    assert (counts[b"too old"], counts[b"reason 0"], counts[b"other"]) == (2, 2, 6)
+    found = {reason: int(count) for reason, count in zip(flat[::2], flat[1::2], strict=True)}
+    assert len(found) == MAX_REASONS + 1
+    assert (found[b"too old"], found[b"reason 0"], found[b"other"]) == (2, 2, 6)
     assert await client.channel.execute("HGET", meta, "s.dropped", key=meta) == b"10"
 
 
 async def test_a_journal_keeps_the_notes_of_what_was_committed_and_forgets_the_oldest(
     client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
 ) -> None:
-    journal = Journal(f"{{{name}}}:s:journal", 100)
-    old: list[list[str | bytes | float]] = [["XADD", journal.key, "*", "n", n] for n in range(1_000)]
-    await client.channel.exchange(old, key=journal.key)
+    journal = f"{{{name}}}:s:journal"
+    old: list[list[str | bytes | float]] = [["XADD", journal, "*", "n", n] for n in range(1_000)]
+    await client.channel.exchange(old, key=journal)
     await client.ack(stream, GROUP, [batch[9].id])
     parts = [copied(message, output) for message in batch]
     for number, part in enumerate(parts):
-        part.notes = [["n", f"new {number}"]]
+        part.notes = [Output(journal, ["n", f"new {number}"])]
 
-    await client.settle(Settlement(parts, journal=journal), group=GROUP, consumer="a")
-    await client.settle(Settlement(parts, journal=journal), group=GROUP, consumer="a")
+    await client.settle(Settlement(parts, kept=100), group=GROUP, consumer="a")
+    await client.settle(Settlement(parts, kept=100), group=GROUP, consumer="a")
 
-    notes = [fields["n"] for fields in await fields_in(client, journal.key)]
+    notes = [fields["n"] for fields in await fields_in(client, journal)]
     assert notes[-9:] == [f"new {number}" for number in range(9)]
     assert 100 <= len(notes) <= 100 + 200  # whole nodes of the stream go at once
     assert await numbers_in(client, output) == list(range(9))
@@ -100,10 +100,8 @@ async def test_a_reason_whose_count_is_no_number_writes_nothing_and_acknowledges
 ) -> None:
     drops = f"{{{name}}}:s:drops"
     await client.channel.execute("HSET", drops, "old", "many", key=drops)
-    dropped = Part((Entry(batch[1].stream, batch[1].id, 1),), dropped=1, reason="new")
-    settlement = Settlement(
-        [copied(batch[0], output), dropped], counters=Counters(f"{{{name}}}:meta", "s.", drops)
-    )
+    dropped = Part((Entry(batch[1].stream, batch[1].id, 1),), dropped=1)
+    settlement = Settlement([copied(batch[0], output), dropped], drops={drops: {"new": 1}})
 
     with pytest.raises(SettleError, match="old"):
         await client.settle(settlement, group=GROUP, consumer="a")
@@ -388,3 +386,40 @@ async def test_an_ingest_whose_reply_is_lost_neither_loses_nor_doubles(
 
     assert again.refused is None
     assert await numbers_in(client, output) == list(range(5))
+
+
+async def test_what_is_counted_is_all_or_nothing_and_names_the_entries_that_are_gone(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
+) -> None:
+    meta = f"{{{name}}}:meta"
+    await client.ack(stream, GROUP, [batch[3].id])
+    entries = [Entry(m.stream, m.id, m.delivery_count) for m in batch]
+    pack = Output(output, ["rsq-pack", "10", "data", b"[]"])
+
+    settled = await client.settle(
+        Settlement([Part(entries, [pack])], counts={meta: {"s:in": 10}}), group=GROUP, consumer="a"
+    )
+
+    assert (list(settled.committed), settled.gone) == ([], {(batch[3].stream, batch[3].id)})
+    assert await client.stream_len(output) == 0
+    assert await client.channel.execute("HGET", meta, "s:in", key=meta) is None
+
+    rest = [entry for entry in entries if (entry.stream, entry.id) not in settled.gone]
+    counts = {meta: {"s:in": 9, "appended:x": 9}}
+    settled = await client.settle(Settlement([Part(rest, [pack])], counts=counts), group=GROUP, consumer="a")
+
+    assert settled.totals == {"s:in": 9, "appended:x": 9}
+    assert await pending(client, stream) == 0
+
+
+async def test_a_count_that_is_no_number_writes_nothing_and_acknowledges_nothing(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str
+) -> None:
+    meta = f"{{{name}}}:meta"
+    await client.channel.execute("HSET", meta, "s:in", "many", key=meta)
+    settlement = Settlement([copied(batch[0], output)], counts={meta: {"s:in": 1}})
+
+    with pytest.raises(SettleError, match="s:in"):
+        await client.settle(settlement, group=GROUP, consumer="a")
+
+    assert (await client.stream_len(output), await pending(client, stream)) == (0, 10)

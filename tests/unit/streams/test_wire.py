@@ -26,7 +26,7 @@ def test_keys_are_declared_once_and_named_by_place() -> None:
     command = wire.pack(Settlement([part(1), part(2)], counters=Counters("meta", "s.")), "g", "c")
 
     assert command[:6] == ["EVALSHA", SETTLE.sha, 3, "in", "out", "meta"]
-    assert command[6:10] == ["g", "c", 3, "s."]
+    assert command[6:12] == ["g", "c", 0, 0, 3, "s."]
 
 
 @pytest.mark.parametrize("fields", [[], ["data"], ["data", b"{}", "rid"]])
@@ -68,22 +68,33 @@ def test_the_same_id_in_two_streams_is_two_entries() -> None:
 def test_a_reply_without_parts_committed_all() -> None:
     settlement = Settlement([part(1), part(2)])
 
-    assert wire.unpack([1], settlement).committed == settlement.parts
+    assert wire.unpack([1, [], [], []], settlement).committed == settlement.parts
 
 
 def test_a_reply_names_the_parts_that_were_fenced() -> None:
     settlement = Settlement([part(1), part(2), part(3)])
 
-    settled = wire.unpack([1, 0, 2], settlement)
+    settled = wire.unpack([1, [0, 2], [b"in", b"1-0", b"in", b"3-0"], []], settlement)
 
     assert settled.committed == [settlement.parts[1]]
     assert settled.fenced == [settlement.parts[0], settlement.parts[2]]
+    assert settled.gone == {("in", "1-0"), ("in", "3-0")}
+
+
+def test_what_is_counted_stands_for_all_parts_and_comes_back_with_its_new_values() -> None:
+    settlement = Settlement([part(1), part(2)], counts={"meta": {"s:in": 2, "appended:x": 500}})
+
+    settled = wire.unpack([1, [], [], [7, 900]], settlement)
+    fenced = wire.unpack([1, [1], [b"in", b"2-0"], []], settlement)
+
+    assert settled.totals == {"s:in": 7, "appended:x": 900}
+    assert (fenced.committed, fenced.fenced) == ((), settlement.parts)
 
 
 def test_with_a_position_one_fenced_part_fences_all() -> None:
     settlement = Settlement([part(1), part(2)], Position("meta", "f", "1", "2"))
 
-    settled = wire.unpack([1, 0], settlement)
+    settled = wire.unpack([1, [0], [b"in", b"1-0"], []], settlement)
 
     assert (settled.committed, settled.fenced) == ((), settlement.parts)
 

@@ -66,8 +66,8 @@ class BatchTrace:
 
         Args:
             outcomes: What the stage made of the records.
-            fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending) of each record
-                that failed; a record's fate takes precedence over its outcome.
+            fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending), of each
+                record that failed; a record's fate takes precedence over its outcome.
             lost: Places in the batch's `deliveries` of entries that this worker did not settle; of a batch
                 without deliveries, 0 stands for all of it, as it does in its `origins`.
         """
@@ -121,7 +121,7 @@ class SourceTrace:
         self.batch = batch
         self.dead = dead
 
-    def settled(self, counts: bool) -> None:  # noqa: FBT001
+    def settled(self, counts: bool) -> None:
         """Take note of how that ended; False where it was given up, or another process brought them."""
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 from opentelemetry.trace import SpanKind, Tracer
 
-from rsq_pipe.streams.headers import RID, WHY
-from rsq_pipe.streams.settlement import Output, Settled
-from rsq_pipe.telemetry.observer import SourceObserver, headers_of
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.streams.headers import RID, STATE, WHY
+from rsq_pipe.streams.settlement import Output
+from rsq_pipe.telemetry.observer import SourceObserver, SourceTrace, headers_of
 from rsq_pipe.telemetry.record_span import MAX_TEXT, RecordSpan, Value, start
 from rsq_pipe.telemetry.sampler import Sampler
 from rsq_pipe.telemetry.trace_context import read, with_context
@@ -40,43 +43,65 @@ class SourceSpans(SourceObserver):
             "rsq.pipeline": pipeline,
             "rsq.stage": stage,
         }
-        self._open: list[tuple[RecordSpan, str]] = []
 
-    def enter(self, outputs: list[Output], dead: list[Output]) -> tuple[list[Output], list[Output]]:
+    def enter(self, batch: Batch, dead: list[Output]) -> SourceTrace:
         """Start the spans of the records that are sampled, and of all that cannot be read."""
-        self._open.clear()
         now = time.time_ns()
-        chosen = self._sampler.choose(len(outputs))
+        open_: list[tuple[RecordSpan, str]] = []
+        chosen = self._sampler.choose(len(batch))
         if chosen:
-            outputs = list(outputs)
+            headers = dict(batch.headers)
             for place in chosen:
-                outputs[place] = self._start(outputs[place], now, "emitted")
+                span, headers[place] = self._sending(batch, place, now)
+                open_.append((span, "emitted"))
+            batch = replace(batch, headers=headers)
         if dead and self._sampler.starts_traces:
-            dead = [self._start(letter, now, "dead-lettered") for letter in dead]
-        return outputs, dead
+            buried = [self._burying(letter, now) for letter in dead]
+            open_ += [(span, "dead-lettered") for span, _ in buried]
+            dead = [letter for _, letter in buried]
+        return EntrySpans(batch, dead, open_) if open_ else SourceTrace(batch, dead)
 
-    def settled(self, settled: Settled | None) -> None:
-        """End them: the records are in the pipeline, or another process brought them."""
-        now = time.time_ns()
-        counts = settled is not None and settled.refused is None
-        for span, outcome in self._open:
-            span.end(outcome if counts else "unsettled", settled=counts, at=now)
-        self._open.clear()
+    def _sending(self, batch: Batch, place: int, now: int) -> tuple[RecordSpan, Mapping[str, str]]:
+        came_with = batch.headers_at(place)
+        span = self._start(batch.rids[place], came_with, now)
+        own = {name: text for name, text in came_with.items() if name != STATE}
+        return span, own | span.context.headers
 
-    def _start(self, output: Output, now: int, outcome: str) -> Output:
-        headers = headers_of(output.fields)
-        attributes = {**self._facts, "rsq.rid": headers.get(RID, "")[:MAX_TEXT]}
+    def _burying(self, letter: Output, now: int) -> tuple[RecordSpan, Output]:
+        headers = headers_of(letter.fields)
+        span = self._start(headers.get(RID, ""), headers, now)
+        if f"{WHY}reason" in headers:
+            span.span.set_attribute("rsq.dead_letter.reason", headers[f"{WHY}reason"])
+            span.fail(headers.get(f"{WHY}error", ""))
+        return span, Output(letter.stream, with_context(letter.fields, span.context))
+
+    def _start(self, rid: str, headers: Mapping[str, str], now: int) -> RecordSpan:
+        attributes = {**self._facts, "rsq.rid": rid[:MAX_TEXT]}
         span = start(
-            self._tracer,
-            self._name,
-            SpanKind.PRODUCER,
-            read(headers),
+            *(self._tracer, self._name, SpanKind.PRODUCER, read(headers)),
             attributes=attributes,
             at=now,
         )
         span.context = span.context.entering(now // 1_000_000)
-        if f"{WHY}reason" in headers:
-            span.span.set_attribute("rsq.dead_letter.reason", headers[f"{WHY}reason"])
-            span.fail(headers.get(f"{WHY}error", ""))
-        self._open.append((span, outcome))
-        return Output(output.stream, with_context(output.fields, span.context))
+        return span
+
+
+class EntrySpans(SourceTrace):
+    """
+    Hold the open spans of records that are about to enter.
+
+    Args:
+        batch, dead: As of a SourceTrace.
+        spans: Each with its outcome, if the records enter.
+    """
+
+    def __init__(self, batch: Batch, dead: list[Output], spans: list[tuple[RecordSpan, str]]) -> None:
+        super().__init__(batch, dead)
+        self._open = spans
+
+    def settled(self, counts: bool) -> None:
+        """End them: the records are in the pipeline, or another process brought them."""
+        now = time.time_ns()
+        for span, outcome in self._open:
+            span.end(outcome if counts else "unsettled", settled=counts, at=now)
+        self._open.clear()

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -18,14 +18,15 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.util.types import AnyValue
 
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
-from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.settlement import Entry, Output, Settled, Settlement
+from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.destinations import Destinations
 from rsq_pipe.telemetry.exporters import metric_exporter, span_exporter
 from rsq_pipe.telemetry.health import Health
 from rsq_pipe.telemetry.metrics import Metrics
-from rsq_pipe.telemetry.observer import Observer, SourceObserver, StageGauges, StageObserver
+from rsq_pipe.telemetry.observer import BatchTrace, Observer, SourceObserver, StageGauges, StageObserver
 from rsq_pipe.telemetry.record_span import MAX_ERROR
 from rsq_pipe.telemetry.sampler import sampler
 from rsq_pipe.telemetry.source_spans import SourceSpans
@@ -154,34 +155,49 @@ class MeasuredStage(StageObserver):
         self._metrics = metrics
         self._stage = stage
         self._spans = spans
-        self._size = 0
-        self._began = 0.0
-        self._settlement: Settlement | None = None
 
-    def begin(self, messages: list[StreamMessage]) -> list[StreamMessage]:
+    def begin(self, batch: Batch) -> BatchTrace:
         """Take note of a batch."""
-        self._size, self._began = len(messages), time.monotonic()
-        return self._spans.begin(messages)
+        return MeasuredBatch(self._spans.begin(batch), self._metrics, self._stage)
 
-    def failing(self, message: StreamMessage, error: BaseException | str) -> StreamMessage:
-        """Take note of a record that failed."""
-        return self._spans.failing(message, error)
-
-    def burying(self, entry: Entry, letter: Output) -> Output:
+    def burying(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:
         """Take note of an entry that no handler sees."""
-        return self._spans.burying(entry, letter)
+        return self._spans.burying(stream, entry_id, deliveries, letter)
 
-    def decided(self, settlement: Settlement) -> None:
-        """Take note of how the batch is to end."""
-        self._settlement = settlement
-        self._spans.decided(settlement)
+    def buried(self, lost: Container[tuple[str, str]]) -> None:
+        """Take note that such entries are settled."""
+        self._spans.buried(lost)
 
-    def settled(self, settlement: Settlement, settled: Settled) -> None:
-        """Measure the batch, if this is its settlement."""
-        if settlement is self._settlement:
-            self._metrics.batch(self._stage, self._size, time.monotonic() - self._began)
-            self._settlement = None
-        self._spans.settled(settlement, settled)
+    def close(self) -> None:
+        """End what is still open."""
+        self._spans.close()
+
+
+class MeasuredBatch(BatchTrace):
+    """
+    Measure one batch, if it is settled, beside tracing it.
+
+    Args:
+        spans: Told everything.
+        metrics: Told of the batch.
+        stage: The stage's name.
+    """
+
+    def __init__(self, spans: BatchTrace, metrics: Metrics, stage: str) -> None:
+        super().__init__(spans.batch)
+        self._spans = spans
+        self._metrics = metrics
+        self._stage = stage
+        self._began = time.monotonic()
+
+    def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:
+        """Take note of a record that failed."""
+        return self._spans.failing(place, error)
+
+    def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
+        """Measure the batch: its records, however many entries they came in."""
+        self._metrics.batch(self._stage, len(self.batch), time.monotonic() - self._began)
+        self._spans.end(outcomes, fates, lost)
 
     def close(self) -> None:
         """End what is still open."""

@@ -1,8 +1,8 @@
 """Stages: what a handler sees and returns, and the verbs."""
 
+from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
 from rsq_pipe.stages.batch_handler import batch_handler
 from rsq_pipe.stages.context import BatchContext, Context, StageContext
-from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
 
 __all__ = [
     "BatchContext",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.spec.graph import Stage
@@ -18,7 +19,7 @@ from rsq_pipe.stages.stage_handler import StageHandler
 from rsq_pipe.stages.verb import Verb
 
 
-def build(stage: Stage, *, root: Path, pipeline: str) -> Verb:
+def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None = None) -> Verb:
     """
     Build a verb for one worker of a stage; every worker gets one of its own.
 
@@ -26,6 +27,8 @@ def build(stage: Stage, *, root: Path, pipeline: str) -> Verb:
         stage: A stage that is neither a source nor a sink.
         root: The project root, from which handlers are imported.
         pipeline: The pipeline's name.
+        decode: Makes a record of the bytes that `Batch.original` tells; a batch handler gets its records anew
+            by it, where a call has raised.
 
     Raises:
         ImportError: The handler's module cannot be imported.
@@ -33,7 +36,7 @@ def build(stage: Stage, *, root: Path, pipeline: str) -> Verb:
     """
     match stage.verb:
         case "call":
-            return _call(stage, root, pipeline)
+            return _call(stage, root, pipeline, decode)
         case "map":
             return Map(stage.name, stage.options)
         case "filter":
@@ -48,7 +51,7 @@ def build(stage: Stage, *, root: Path, pipeline: str) -> Verb:
             assert_never(stage.verb)
 
 
-def _call(stage: Stage, root: Path, pipeline: str) -> Verb:
+def _call(stage: Stage, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None) -> Verb:
     try:
         home = stage.options.root or root
         handler = resolve(stage.options.module, stage.options.function, home)
@@ -57,4 +60,4 @@ def _call(stage: Stage, root: Path, pipeline: str) -> Verb:
     except ImportError as exc:
         raise ImportError(f"stage {stage.name!r}: {exc}", name=exc.name) from exc
     at = StageHandler(stage, handler, root=root, pipeline=pipeline)
-    return BatchCall(at) if handler.batch else Call(at)
+    return BatchCall(at, decode) if handler.batch else Call(at)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcome, Outcomes
 from rsq_pipe.stages.context import Context
-from rsq_pipe.model.outcome import Outcome
 from rsq_pipe.stages.stage_handler import StageHandler
-from rsq_pipe.streams.message import StreamMessage
 
 
 class Call:
@@ -19,16 +19,24 @@ class Call:
         at: The handler in its stage.
     """
 
+    pure: ClassVar[bool] = False
+    changed: ClassVar[frozenset[str] | None] = None
+
     def __init__(self, at: StageHandler) -> None:
         self._at = at
         self._call = _async_call(at) if at.handler.is_async else _sync_call(at)
+        self._call_with = _async_call_with(at) if at.handler.is_async else _sync_call_with(at)
 
     async def open(self) -> None:
         """Nothing: a thread is started with the first batch, resources are made when asked for."""
 
-    async def process(self, batch: Sequence[StreamMessage]) -> Sequence[Outcome]:
+    async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch; sync handlers in a thread, async ones up to `concurrency` at once."""
-        return await self._at.lane.each(self._call, batch)
+        if self._at.handler.takes_context:
+            results = await self._at.lane.each(self._call_with(batch), range(len(batch)))
+        else:
+            results = await self._at.lane.each(self._call, batch.records)
+        return self._at.normaliser.outcomes(batch, results)
 
     async def close(self) -> None:
         """Close the handler's resources, and abandon what still runs."""
@@ -38,40 +46,64 @@ class Call:
 # Each builds the shortest path for its kind of handler: these few lines are paid for every record.
 
 
-def _sync_call(at: StageHandler) -> Callable[[StreamMessage], Outcome]:
-    function, outcome, plain = at.handler.function, at.contract.outcome, at.contract.plain
-    arguments = _arguments(at)
-    if arguments is not None:
-        return lambda message: outcome(function(*arguments(message)))
+def _sync_call(at: StageHandler) -> Callable[[Any], Outcome]:
+    function, outcome, plain, validate = _parts(at)
+    if validate is not None:
+        return lambda record: outcome(function(validate(record)))
 
-    def call(message: StreamMessage) -> Outcome:
-        value = function(message.data)
+    def call(record: Any) -> Outcome:
+        value = function(record)
         return value if type(value) is dict and plain else outcome(value)
 
     return call
 
 
-def _async_call(at: StageHandler) -> Callable[[StreamMessage], Any]:
-    function, outcome = at.handler.function, at.contract.outcome
-    arguments = _arguments(at)
+def _async_call(at: StageHandler) -> Callable[[Any], Any]:
+    function, outcome, plain, validate = _parts(at)
 
-    async def call(message: StreamMessage) -> Outcome:
-        return outcome(await function(message.data))
+    async def call(record: Any) -> Outcome:
+        value = await function(record if validate is None else validate(record))
+        return value if type(value) is dict and plain else outcome(value)
 
-    async def call_with(message: StreamMessage) -> Outcome:
-        assert arguments is not None
-        return outcome(await function(*arguments(message)))
-
-    return call if arguments is None else call_with
+    return call
 
 
-def _arguments(at: StageHandler) -> Callable[[StreamMessage], tuple[Any, ...]] | None:
-    """Make what the function is called with; None if that is the record alone, as it is."""
-    validate, context = at.validate, at.context
-    if at.handler.takes_context and validate is not None:
-        return lambda message: (validate(message.data), Context(context, message))
-    if at.handler.takes_context:
-        return lambda message: (message.data, Context(context, message))
-    if validate is not None:
-        return lambda message: (validate(message.data),)
-    return None
+def _sync_call_with(at: StageHandler) -> Callable[[Batch], Callable[[int], Outcome]]:
+    """Call with the context too; which record it is, its place in the batch says."""
+    function, outcome, plain, validate = _parts(at)
+    context = at.context
+
+    def calling(batch: Batch) -> Callable[[int], Outcome]:
+        records = batch.records
+
+        def call(place: int) -> Outcome:
+            record = records[place] if validate is None else validate(records[place])
+            value = function(record, Context(context, batch, place))
+            return value if type(value) is dict and plain else outcome(value)
+
+        return call
+
+    return calling
+
+
+def _async_call_with(at: StageHandler) -> Callable[[Batch], Callable[[int], Any]]:
+    function, outcome, plain, validate = _parts(at)
+    context = at.context
+
+    def calling(batch: Batch) -> Callable[[int], Any]:
+        records = batch.records
+
+        async def call(place: int) -> Outcome:
+            record = records[place] if validate is None else validate(records[place])
+            value = await function(record, Context(context, batch, place))
+            return value if type(value) is dict and plain else outcome(value)
+
+        return call
+
+    return calling
+
+
+def _parts(
+    at: StageHandler,
+) -> tuple[Callable[..., Any], Callable[[Any], Outcome], bool, Callable[[Any], Any] | None]:
+    return at.handler.function, at.contract.outcome, at.contract.plain, at.validate

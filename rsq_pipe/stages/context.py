@@ -8,9 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.stages.record_headers import whole
 from rsq_pipe.stages.resources import Resources
 from rsq_pipe.stages.values import Values
-from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.telemetry.trace_context import names
 
 if TYPE_CHECKING:
@@ -108,51 +109,62 @@ class _CallContext(StageContext):
 class Context(_CallContext):
     """What a per-record handler gets as `ctx`: its stage's context, and what is known of the record."""
 
-    __slots__ = ("_message",)
+    __slots__ = ("_batch", "_place")
 
-    def __init__(self, of: StageContext, message: StreamMessage) -> None:
+    def __init__(self, of: StageContext, batch: Batch, place: int) -> None:
         super().__init__(of)
-        self._message = message
+        self._batch = batch
+        self._place = place
 
     @property
     def rid(self) -> str:
         """The record id, the same in every attempt and replay: deduplicate effects outside by it."""
-        return self._message.rid
+        return self._batch.rids[self._place]
 
     @property
     def attempt(self) -> int:
         """Which attempt this is, from 1."""
-        return self._message.attempts + 1
+        return self._batch.attempts_at(self._place) + 1
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The record's headers; `Emit(headers=...)` adds to them."""
-        return MappingProxyType(dict(self._message.headers))
+        return MappingProxyType(whole(self._batch, self._place))
 
     def _facts(self) -> dict[str, str]:
-        return {**super()._facts(), **names(self._message)}
+        return {**super()._facts(), **names(self.rid, self._batch.headers_at(self._place))}
 
 
 class BatchContext(_CallContext):
-    """What a batch handler gets as `ctx`: its stage's context, and what is known of each record, in order."""
+    """
+    What a batch handler gets as `ctx`: its stage's context, and what is known of each record, in order.
 
-    __slots__ = ("_messages",)
+    Args:
+        of: The stage's context.
+        batch: The batch.
+        places: Which of its records this call gets; None for all.
+    """
 
-    def __init__(self, of: StageContext, messages: Sequence[StreamMessage]) -> None:
+    __slots__ = ("_batch", "_places")
+
+    def __init__(self, of: StageContext, batch: Batch, places: Sequence[int] | None = None) -> None:
         super().__init__(of)
-        self._messages = messages
+        self._batch = batch
+        self._places = range(len(batch)) if places is None else places
 
     @property
     def rids(self) -> tuple[str, ...]:
         """The record ids."""
-        return tuple(message.rid for message in self._messages)
+        rids = self._batch.rids
+        return tuple(rids[place] for place in self._places)
 
     @property
     def attempts(self) -> tuple[int, ...]:
         """Which attempt this is for each record, from 1."""
-        return tuple(message.attempts + 1 for message in self._messages)
+        attempts_at = self._batch.attempts_at
+        return tuple(attempts_at(place) + 1 for place in self._places)
 
     @property
     def headers(self) -> tuple[Mapping[str, str], ...]:
         """The headers of each record."""
-        return tuple(MappingProxyType(dict(message.headers)) for message in self._messages)
+        return tuple(MappingProxyType(whole(self._batch, place)) for place in self._places)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsq_pipe.errors import EvaluationError, HandlerContractError, MissingFieldError, RecordInvalidError
-from rsq_pipe.spec.explanation import explained
 from rsq_pipe.model.outcome import Failure
+from rsq_pipe.spec.explanation import explained
 
 _OURS = str(Path(__file__).parent)
 

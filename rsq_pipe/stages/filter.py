@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import ClassVar
 
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.stages.failed import expression_failure
-from rsq_pipe.model.outcome import Drop, Outcome
-from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.stages.passed import passed
 
-_DROPPED = Drop("filter")
+_REASON = "filter"
 
 
 class Filter:
@@ -21,6 +22,9 @@ class Filter:
         condition: The expression.
     """
 
+    pure: ClassVar[bool] = True
+    changed: ClassVar[frozenset[str]] = frozenset()
+
     def __init__(self, stage: str, condition: Expression) -> None:
         self._stage = stage
         self._evaluate = condition.evaluate
@@ -28,15 +32,24 @@ class Filter:
     async def open(self) -> None:
         """Nothing."""
 
-    async def process(self, batch: Sequence[StreamMessage]) -> Sequence[Outcome]:
+    async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
-        return [self._filtered(message.data) for message in batch]
+        evaluate = self._evaluate
+        kept: list[int] = []
+        dropped: list[int] = []
+        keep, drop = kept.append, dropped.append
+        failed: dict[int, Failure | Retry | Reject] = {}
+        for place, record in enumerate(batch.records):
+            try:
+                if evaluate(record):
+                    keep(place)
+                else:
+                    drop(place)
+            except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
+                failed[place] = expression_failure(exc, self._stage, "filter")
+        return Outcomes(
+            {"": passed(batch, kept)} if kept else {}, {_REASON: dropped} if dropped else {}, failed
+        )
 
     async def close(self) -> None:
         """Nothing."""
-
-    def _filtered(self, record: dict[str, object]) -> Outcome:
-        try:
-            return record if self._evaluate(record) else _DROPPED
-        except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
-            return expression_failure(exc, self._stage, "filter")

@@ -12,9 +12,9 @@ from time import monotonic
 from typing import Any, Protocol
 
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
+from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.duration import format_duration
 from rsq_pipe.stages.failed import failure
-from rsq_pipe.model.outcome import Failure
 
 ABANDONED_LIMIT = 16  # calls of one stage worker that ran past their timeout and still run
 

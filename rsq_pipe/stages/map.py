@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.stages.failed import expression_failure
-from rsq_pipe.model.outcome import Failure, Outcome
-from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.stages.passed import made
 
 
 class Map:
@@ -19,29 +21,39 @@ class Map:
         fields: Field -> expression; None removes the field.
     """
 
+    pure: ClassVar[bool] = True
+
     def __init__(self, stage: str, fields: Mapping[str, Expression | None]) -> None:
         self._stage = stage
         self._set = tuple((name, field.evaluate) for name, field in fields.items() if field is not None)
         self._removed = tuple(name for name, field in fields.items() if field is None)
+        self.changed = frozenset(fields)
 
     async def open(self) -> None:
         """Nothing."""
 
-    async def process(self, batch: Sequence[StreamMessage]) -> Sequence[Outcome]:
+    async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop: 200 records take well under a millisecond."""
-        return [self._mapped(message.data) for message in batch]
+        to_set, to_remove = self._set, self._removed
+        mapped: list[Any] = []
+        add = mapped.append
+        failed: dict[int, Failure | Retry | Reject] = {}
+        name = ""
+        for place, record in enumerate(batch.records):
+            try:
+                copy = record.copy()
+                for name, evaluate in to_set:
+                    copy[name] = evaluate(record)
+                for name in to_remove:
+                    copy.pop(name, None)
+            except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
+                failed[place] = expression_failure(exc, self._stage, f"map.{name}")
+            else:
+                add(copy)
+        if not failed:
+            return Outcomes({"": made(batch, mapped)} if mapped else {})
+        places = [place for place in range(len(batch)) if place not in failed]
+        return Outcomes({"": made(batch, mapped, places)} if mapped else {}, failed=failed)
 
     async def close(self) -> None:
         """Nothing."""
-
-    def _mapped(self, record: dict[str, object]) -> dict[str, object] | Failure:
-        name = ""
-        try:
-            mapped = record.copy()
-            for name, evaluate in self._set:
-                mapped[name] = evaluate(record)
-        except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
-            return expression_failure(exc, self._stage, f"map.{name}")
-        for name in self._removed:
-            mapped.pop(name, None)
-        return mapped

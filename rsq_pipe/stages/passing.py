@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import ClassVar
 
-from rsq_pipe.model.outcome import Outcome
-from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.stages.passed import passed
 
 
 class Pass:
     """Hand each record on as it is."""
 
+    pure: ClassVar[bool] = True
+    changed: ClassVar[frozenset[str]] = frozenset()
+
     async def open(self) -> None:
         """Nothing."""
 
-    async def process(self, batch: Sequence[StreamMessage]) -> Sequence[Outcome]:
+    async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch."""
-        return [message.data for message in batch]
+        return Outcomes({"": passed(batch)} if len(batch) else {})
 
     async def close(self) -> None:
         """Nothing."""

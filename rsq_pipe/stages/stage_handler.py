@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.stages.annotation import is_typed_dict
 from rsq_pipe.stages.context import StageContext
 from rsq_pipe.stages.contract import Contract
 from rsq_pipe.stages.handler import Handler
 from rsq_pipe.stages.lane import Lane, ThreadLane
-from rsq_pipe.model.outcome import Failure
+from rsq_pipe.stages.normalise import Normaliser
 from rsq_pipe.stages.resources import Resources
 from rsq_pipe.stages.task_lane import TaskLane
 from rsq_pipe.stages.validation import validator
@@ -42,6 +43,7 @@ class StageHandler:
             ports=frozenset(stage.outputs),
             plain=not is_typed_dict(handler.annotation),
         )
+        self.normaliser = Normaliser(stage)
         self.validate = None if handler.annotation is None else validator(handler.annotation, stage.name)
         self.lane: Lane = (
             TaskLane(stage.name, stage.timeout, 1 if handler.batch else stage.concurrency)

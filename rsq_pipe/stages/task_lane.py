@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Any
 
 from rsq_pipe.errors import HandlerError
+from rsq_pipe.model.outcome import Failure
 from rsq_pipe.stages.failed import failure
 from rsq_pipe.stages.lane import ABANDONED_LIMIT, overrun, too_many
-from rsq_pipe.model.outcome import Failure
 
 GRACE = 1.0  # seconds a cancelled call gets to clean up before it is left behind
 YIELD_EVERY = 0.01  # seconds of calls that never wait, after which others get the event loop

@@ -1,33 +1,42 @@
-"""Verb: a stage's work, a batch of messages in, one outcome per message out; no I/O on Redis."""
+"""Verb: a stage's work, a batch of records in, the outcomes of all of them out; no I/O on Redis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
-from rsq_pipe.model.outcome import Outcome
-from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
 
 
 class Verb(Protocol):
     """
-    Turn batches of messages into outcomes.
+    Turn batches of records into outcomes.
 
     One instance serves one stage worker: it is never called twice at once.
 
     A verb never raises for what a record contains: that is a `Failure` in the record's place.
     """
 
+    @property
+    def pure(self) -> bool:
+        """Whether it does nothing but make records of records: no user code, no effects, no waiting."""
+        ...
+
+    @property
+    def changed(self) -> frozenset[str] | None:
+        """The fields it may have set or removed in a record that it sends on; None for anything at all."""
+        ...
+
     async def open(self) -> None:
         """Make what lives as long as the stage."""
         ...
 
-    async def process(self, batch: Sequence[StreamMessage]) -> Sequence[Outcome]:
+    async def process(self, batch: Batch) -> Outcomes:
         """
         Handle one batch.
 
         Returns:
-            One outcome per message, in the same order.
+            What becomes of each of its records; the columns may be the batch's own.
 
         Cancellation: safe at any point; nothing has been written anywhere that counts.
         """

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from rsq_pipe.ids import shown
 from rsq_pipe.streams.headers import PARENT, STATE
-from rsq_pipe.streams.message import StreamMessage
 
 MAX_STATE = 512
 """Characters of a `tracestate` that are passed on: as many as the W3C asks for. A longer one is left out."""
@@ -92,10 +91,10 @@ def with_context(fields: Sequence[str | bytes], context: TraceContext) -> list[s
     return kept
 
 
-def names(message: StreamMessage) -> dict[str, str]:
-    """Name a record in a log line: its id, and its trace where it has one."""
-    context = read(message.headers)
-    own = {"rid": shown(message.rid)}
+def names(rid: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """Name a record in a log line: its id, and its trace where its headers tell of one."""
+    context = read(headers)
+    own = {"rid": shown(rid)}
     return own if context is None else {**own, "trace_id": f"{context.trace_id:032x}"}
 
 

@@ -9,10 +9,10 @@ import pytest
 from pydantic import BaseModel
 
 from rsq_pipe.errors import HandlerContractError, HandlerTimeoutError, RecordInvalidError
+from rsq_pipe.model.outcome import Drop, Failure
 from rsq_pipe.stages.batch_handler import batch_handler
 from rsq_pipe.stages.context import BatchContext
-from rsq_pipe.model.outcome import Drop, Failure
-from tests.unit.stages.given import calling, message, numbered, outcomes, stage
+from tests.unit.stages.given import batch_of, calling, numbered, one, outcomes, stage
 
 Records = list[dict[str, Any]]
 
@@ -158,7 +158,7 @@ async def test_the_context_names_each_record_of_the_call() -> None:
         return records
 
     async with calling(handler) as verb:
-        await verb.process([message({}, rid="a", k="1"), message({}, rid="b", k="2", attempts="2")])
+        await verb.process(batch_of(one({}, "a", k="1"), one({}, "b", attempts=2, k="2")))
 
     assert seen == [(2, ("a", "b"), (1, 3), "1"), (1, ("a",), (1,), "1"), (1, ("b",), (3,), "2")]
 

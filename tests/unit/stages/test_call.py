@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import HandlerContractError, HandlerError
-from rsq_pipe.stages.context import Context
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Reject, Retry
+from rsq_pipe.stages.context import Context
 from rsq_pipe.stages.task_lane import YIELD_EVERY
 from tests.unit.stages.given import calling, numbered, outcomes, stage
 
@@ -49,10 +49,22 @@ async def test_the_traceback_of_a_failure_begins_in_user_code(handler: Any) -> N
 
 @pytest.mark.parametrize(
     "outcome",
-    [None, {"a": 1}, [{"a": 1}, {"a": 2}], Emit({"a": 1}), Drop("old"), Retry("30s"), Reject("bad")],
+    [
+        None,
+        {"a": 1},
+        [{"a": 1}, {"a": 2}],
+        Emit({"a": 1}, "large"),
+        Drop("old"),
+        Retry("30s"),
+        Reject("bad"),
+    ],
 )
 async def test_what_a_handler_may_return_arrives_as_it_is(outcome: Any) -> None:
-    assert await outcomes(lambda record: outcome, {}) == [outcome]
+    assert await outcomes(lambda record: outcome, {}, of=stage(ports=("large",))) == [outcome]
+
+
+async def test_an_emit_without_port_and_headers_is_its_record() -> None:
+    assert await outcomes(lambda record: Emit({"a": 1}), {}) == [{"a": 1}]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import structlog
 
 from rsq_pipe.stages.context import Context
 from rsq_pipe.stages.values import Values
-from tests.unit.stages.given import calling, message, outcomes, stage
+from tests.unit.stages.given import batch_of, calling, one, outcomes, stage
 
 VALUES = Values({"customers": "c.csv", "limits": {"large": [1, {"a": 2}]}, "items": 3}, "enrich")
 
@@ -21,14 +21,15 @@ async def test_a_handler_that_asks_for_ctx_knows_where_it_is_and_what_it_handles
         seen.append(ctx)
 
     async with calling(handler, stage("enrich", values={"customers": "c.csv"})) as verb:
-        await verb.process([message({}, rid="read:7", attempts="1", source="x"), message({})])
+        await verb.process(batch_of(one({}, "read:7", 1, source="x"), one({}, "clicks:1-0")))
 
     ctx, first_time = seen
     assert (ctx.stage, ctx.pipeline, ctx.root) == ("enrich", "orders", Path())
     assert (ctx.values.customers, ctx.values["customers"]) == ("c.csv", "c.csv")
     assert (ctx.rid, ctx.attempt) == ("read:7", 2)
     assert ctx.headers == {"rsq-rid": "read:7", "rsq-attempts": "1", "source": "x"}
-    assert (first_time.rid, first_time.attempt) == ("1-0", 1)
+    assert (first_time.rid, first_time.attempt) == ("clicks:1-0", 1)
+    assert first_time.headers == {"rsq-rid": "clicks:1-0"}
 
 
 async def test_headers_cannot_be_changed_through_the_context() -> None:

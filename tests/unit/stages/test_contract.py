@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel, RootModel
 
 from rsq_pipe.errors import HandlerContractError
-from rsq_pipe.stages.contract import Contract
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Retry
+from rsq_pipe.stages.contract import Contract
 
 CONTRACT = Contract("price", "orders:price", ports={"", "large"})
 DAY = dt.date(2026, 1, 2)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import EvaluationError, HandlerError, MissingFieldError
+from rsq_pipe.model.outcome import Drop, Emit, Failure
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
 from rsq_pipe.stages.batch_call import BatchCall
 from rsq_pipe.stages.build import build
 from rsq_pipe.stages.call import Call
-from rsq_pipe.model.outcome import Drop, Emit, Failure
-from tests.unit.stages.given import messages, stage
+from tests.unit.stages.given import batch, each, stage
 
 MAP = {
     "total": compile_expression("sum(line['price'] * line['quantity'] for line in lines)"),
@@ -30,9 +30,10 @@ ROUTE = (
 async def run(verb: str, options: Any, *records: Any, root: Any = None) -> list[Any]:
     built = build(stage("price", verb, options), root=root, pipeline="orders")
     await built.open()
-    found = await built.process(messages(*records))
+    given = batch(*records)
+    found = await built.process(given)
     await built.close()
-    return list(found)
+    return each(given, found)
 
 
 async def test_map_sets_and_removes_fields_of_a_copy() -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
-from rsq_pipe.stages.lane import ABANDONED_LIMIT
 from rsq_pipe.model.outcome import Failure
+from rsq_pipe.stages.lane import ABANDONED_LIMIT
 from tests.support.signals import wait_until
-from tests.unit.stages.given import calling, messages, numbered, outcomes, stage
+from tests.unit.stages.given import batch, calling, numbered, outcomes, stage
 
 QUICK = stage(timeout=0.1)
 HANGS = 30.0  # seconds a hanging handler waits at most; each test lets it go before it ends
@@ -137,7 +137,7 @@ async def test_more_abandoned_calls_than_the_limit_stop_the_stage(let_go: thread
         let_go.set()
         await wait_until(lambda: not _threads(), what="the abandoned threads have ended")
 
-        assert await verb.process(messages({})) is not None  # those that ended count no longer
+        assert await verb.process(batch({})) is not None  # those that ended count no longer
 
 
 async def test_cancelling_abandons_the_call_at_once(let_go: threading.Event) -> None:

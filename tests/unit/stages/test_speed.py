@@ -13,10 +13,10 @@ from rsq_pipe.stages.filter import Filter
 from rsq_pipe.stages.map import Map
 from rsq_pipe.stages.route import Route
 from rsq_pipe.stages.verb import Verb
-from tests.unit.stages.given import calling, messages
+from tests.unit.stages.given import batch, calling
 
 RECORD = {"id": 10248, "customer": "VINET", "quantity": 12, "price": 14.5, "country": "France"}
-BATCH = messages(*({**RECORD, "id": n} for n in range(200)))
+BATCH = batch(*({**RECORD, "id": n} for n in range(200)))
 ROUNDS = 20
 
 
@@ -43,7 +43,7 @@ async def microseconds(verb: Verb) -> float:
     for _ in range(5):
         started = perf_counter()
         for _ in range(ROUNDS):
-            assert len(await verb.process(BATCH)) == len(BATCH)
+            assert sum(map(len, (await verb.process(BATCH)).emitted.values()))
         best = min(best, perf_counter() - started)
     return best / ROUNDS / len(BATCH) * 1e6
 
@@ -58,6 +58,6 @@ async def test_print_microseconds_per_record() -> None:
     print()
     for handler in (same, same_with_context, same_async, same_batch):
         async with calling(handler) as call:
-            print(f"call {handler.__name__:<18}{await microseconds(call):6.2f} us/record")
+            print(f"call {handler.__name__:<18}{await microseconds(call.verb):6.2f} us/record")
     for name, verb in verbs.items():
         print(f"{name:<23}{await microseconds(verb):6.2f} us/record")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
-from rsq_pipe.stages.lane import ABANDONED_LIMIT
 from rsq_pipe.model.outcome import Failure
+from rsq_pipe.stages.lane import ABANDONED_LIMIT
 from rsq_pipe.stages.task_lane import TaskLane
 from tests.support.signals import wait_until
 from tests.unit.stages.given import calling, numbered, outcomes, stage

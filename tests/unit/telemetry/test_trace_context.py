@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.telemetry.trace_context import MAX_STATE, TraceContext, names, read, read_parent
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -76,7 +75,7 @@ def test_forged_time_of_entry_is_none() -> None:
 
 
 def test_a_log_line_names_a_record_by_no_more_than_the_beginning_of_a_huge_id() -> None:
-    named = names(StreamMessage("1-0", {}, headers={"rsq-rid": "r" * 70_000}))
+    named = names("r" * 70_000, {})
 
     assert len(named["rid"]) < 250
     assert named["rid"].endswith("(70,000 characters)")

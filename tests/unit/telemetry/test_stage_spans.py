@@ -1,224 +1,154 @@
-"""The spans of a stage worker's batches."""
+"""What a stage worker traces: whose contexts it follows, and entries that meet no handler."""
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from rsq_pipe.spec.sampling import parse_sampling
-from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.settlement import Entry, Output, Part, Settled, Settlement
+from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.observer import headers_of
-from rsq_pipe.telemetry.sampler import Sampler
-from rsq_pipe.telemetry.stage_spans import StageSpans
-from rsq_pipe.telemetry.tally import Tally
 from rsq_pipe.telemetry.trace_context import read
-
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
-INPUT, AGAIN = "{p}:above", "{p}:work:again"
-
-
-class Stage:
-    """A stage worker's observer, and the spans it has ended."""
-
-    def __init__(self, sample: str = "all", *, is_entry: bool = False, trust: bool = False) -> None:
-        self._ended = InMemorySpanExporter()
-        provider = TracerProvider(shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(self._ended))
-        self.tally = Tally()
-        self.observer = StageSpans(
-            provider.get_tracer("test"),
-            Sampler(parse_sampling(sample), trust=trust),
-            pipeline="p",
-            stage="work",
-            again=AGAIN,
-            outside=frozenset([INPUT] if is_entry else []),
-            max_links=3,
-            tally=self.tally,
-        )
-
-    def settle(self, messages: list[StreamMessage], *, fenced: bool = False) -> None:
-        """End a batch in which every record was emitted."""
-        parts = [Part((Entry(m.stream, m.id),), (Output("{p}:work", ["data", b"{}"]),)) for m in messages]
-        settlement = Settlement(parts)
-        self.observer.decided(settlement)
-        self.observer.settled(settlement, Settled((), parts) if fenced else Settled(parts))
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        return [span for span in self._ended.get_finished_spans() if "rsq.rid" in facts(span)]
-
-    @property
-    def batches(self) -> list[ReadableSpan]:
-        return [span for span in self._ended.get_finished_spans() if "rsq.rid" not in facts(span)]
-
-
-def facts(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
-
-
-def message(number: int, stream: str = INPUT, **headers: str) -> StreamMessage:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return StreamMessage(f"1700000000000-{number}", {}, 1, {"rsq-rid": f"r:{number}", **named}, stream, b"{}")
+from tests.support.traced_stage import (
+    AGAIN,
+    INPUT,
+    NONE,
+    PARENT,
+    TRACE,
+    TRACED,
+    TracedStage,
+    batch_of,
+    end,
+    facts,
+)
 
 
 def test_batch_without_a_traced_record_is_handed_on_as_it_is_and_leaves_no_span() -> None:
-    stage = Stage()
-    messages = [message(1), message(2)]
+    stage = TracedStage()
+    batch = batch_of(NONE, {"user": "x"})
 
-    assert stage.observer.begin(messages) is messages
-    stage.settle(messages)
+    trace = stage.observer.begin(batch)
+    end(trace)
 
+    assert trace.batch is batch
     assert stage.spans == stage.batches == []
 
 
-def test_traced_record_carries_its_new_span_and_the_others_are_untouched() -> None:
-    stage = Stage()
-    messages = [message(1), message(2, traceparent=PARENT, tracestate="v=1")]
+@pytest.mark.parametrize("whose", ["batch", "worker"])
+def test_spans_of_a_batch_that_was_never_settled_are_ended_when_it_is_given_up_or_the_worker_ends(
+    whose: str,
+) -> None:
+    stage = TracedStage()
+    trace = stage.observer.begin(batch_of(TRACED))
 
-    first, second = stage.observer.begin(messages)
-    stage.settle([first, second])
-
-    assert first is messages[0]
-    (span,) = stage.spans
-    context = read(second.headers)
-    assert context is not None
-    assert (span.context.trace_id, span.context.span_id) == (context.trace_id, context.span_id)
-    assert f"{context.trace_id:032x}" == TRACE
-    assert context.state == "v=1"
-    assert span.parent is not None
-    assert f"{span.parent.span_id:016x}" == "00f067aa0ba902b7"
-    assert messages[1].headers["traceparent"] == PARENT
-
-
-def test_span_of_a_fenced_record_says_that_it_does_not_count() -> None:
-    stage = Stage()
-    messages = stage.observer.begin([message(1, traceparent=PARENT)])
-
-    stage.settle(messages, fenced=True)
-
-    (span,) = stage.spans
-    assert facts(span)["rsq.settled"] is False
-
-
-def test_spans_of_a_batch_that_was_never_settled_are_ended_by_the_next() -> None:
-    stage = Stage()
-    stage.observer.begin([message(1, traceparent=PARENT)])
-
-    stage.observer.begin([message(2)])
+    for _ in range(2):
+        (trace if whose == "batch" else stage.observer).close()
 
     (span,) = stage.spans
     assert (facts(span)["rsq.outcome"], facts(span)["rsq.settled"]) == ("unsettled", False)
     assert len(stage.batches) == 1
 
 
-def test_links_beyond_the_limit_are_counted() -> None:
-    stage = Stage()
-    messages = stage.observer.begin([message(n, traceparent=PARENT) for n in range(5)])
-    stage.settle(messages)
+def test_two_batches_under_way_at_once_do_not_end_each_others_spans() -> None:
+    stage = TracedStage()
+    # The same places, and the same entry, handed out again before the first worker's lane let go of it.
+    first, second = stage.observer.begin(batch_of(TRACED)), stage.observer.begin(batch_of(TRACED))
+    failed = second.failing(0, ValueError("no"))
+    end(first)
 
-    (batch,) = stage.batches
-    assert len(batch.links) == 3
-    assert facts(batch)["rsq.links.left_out"] == 2
-    assert facts(batch)["messaging.batch.message_count"] == 5
+    (span,) = stage.spans
+    assert facts(span)["rsq.outcome"] == "emitted"
+    assert len(stage.batches) == 1
+    end(second, fates={0: "retried"})
+    assert [facts(span)["rsq.outcome"] for span in stage.spans] == ["emitted", "retried"]
+    assert failed["traceparent"] == second.batch.headers[0]["traceparent"]
+    assert failed["traceparent"] != first.batch.headers[0]["traceparent"]
+    assert len(stage.batches) == 2
 
 
 @pytest.mark.parametrize("sample", ["all", "none"])
 def test_broken_context_is_taken_away_and_counted(sample: str) -> None:
-    stage = Stage(sample)
+    stage = TracedStage(sample)
+    broken = {"traceparent": "00-forged", "tracestate": "x=1"}
 
-    (kept,) = stage.observer.begin([message(1, traceparent="00-forged", tracestate="x=1")])
+    trace = stage.observer.begin(batch_of(broken, {**broken, "user": "x"}))
 
-    assert dict(kept.headers) == {"rsq-rid": "r:1"}
-    assert stage.tally.broken == 1
-    stage.settle([kept])
+    assert trace.batch.headers == {1: {"user": "x"}}
+    assert stage.tally.broken == 2
+    end(trace)
     assert stage.spans == []
 
 
 def test_record_its_sender_does_not_sample_goes_on_as_it_came() -> None:
-    stage = Stage(is_entry=True)
-    messages = [message(1, traceparent=PARENT[:-2] + "00")]
+    stage = TracedStage(is_entry=True)
+    batch = batch_of({"traceparent": PARENT[:-2] + "00"})
 
-    assert stage.observer.begin(messages) is messages
+    assert stage.observer.begin(batch).batch is batch
 
 
 @pytest.mark.parametrize(("sample", "most"), [("10/s", 10), ("1%", 10), ("none", 0)])
 def test_no_more_traces_are_followed_from_outside_than_are_sampled_unless_they_are_trusted(
     sample: str, most: int
 ) -> None:
-    forged = [message(n, traceparent=PARENT, tracestate="x=1") for n in range(1_000)]
-    stage = Stage(sample, is_entry=True)
+    forged = batch_of(*[{**TRACED, "tracestate": "x=1"}] * 1_000)
+    stage = TracedStage(sample, is_entry=True)
 
-    traced = stage.observer.begin(forged)
-    stage.settle(traced)
+    trace = stage.observer.begin(forged)
+    end(trace)
 
     assert len(stage.spans) == most
-    rest = [one.headers for one in traced if one.headers["traceparent"] == PARENT[:-2] + "00"]
+    headers = trace.batch.headers.values()
+    rest = [one for one in headers if one["traceparent"] == PARENT[:-2] + "00"]
     assert len(rest) == 1_000 - most
     assert rest[0]["tracestate"] == "x=1"
-    trusting = Stage(sample, is_entry=True, trust=True)
-    trusting.settle(trusting.observer.begin(forged))
+    trusting = TracedStage(sample, is_entry=True, trust=True)
+    end(trusting.observer.begin(forged))
     assert len(trusting.spans) == 1_000
 
 
 def test_traces_of_the_pipelines_own_are_followed_however_many_they_are() -> None:
-    stage = Stage("1/s")
+    stage = TracedStage("1/s")
 
-    stage.settle(stage.observer.begin([message(n, traceparent=PARENT) for n in range(100)]))
+    end(stage.observer.begin(batch_of(*[TRACED] * 100)))
 
     assert len(stage.spans) == 100
 
 
 def test_decision_is_made_where_records_enter_and_nowhere_else() -> None:
-    assert read(Stage(is_entry=True).observer.begin([message(1)])[0].headers) is not None
-    assert read(Stage(is_entry=False).observer.begin([message(1)])[0].headers) is None
+    assert read(TracedStage(is_entry=True).observer.begin(batch_of(NONE)).batch.headers_at(0)) is not None
+    assert TracedStage(is_entry=False).observer.begin(batch_of(NONE)).batch.headers == {}
 
 
-def test_failing_record_starts_a_trace_unless_none_are_wanted() -> None:
-    for sample, traced in (("1%", True), ("none", False)):
-        stage = Stage(sample)
-        messages = stage.observer.begin([message(1)])
+def test_record_that_enters_without_a_trace_is_sampled_beside_those_that_bring_one_and_those_of_our_own() -> (
+    None
+):
+    stage = TracedStage(is_entry=True)
+    batch = batch_of(NONE, TRACED, {"traceparent": "forged"}, NONE, NONE, entries=[1, 1, 1, 2])
+    batch.deliveries = [*batch.deliveries[:3], Delivery(AGAIN, "1700000000000-9", 1)]
 
-        failed = stage.observer.failing(messages[0], ValueError("no\x00good"))
-        stage.settle([failed])
+    trace = stage.observer.begin(batch)
+    end(trace)
 
-        assert (read(failed.headers) is not None) is traced
-        assert [facts(span)["error.type"] for span in stage.spans] == ["ValueError"] * traced
-
-
-@pytest.mark.parametrize("kept", [True, False], ids=["parent-kept", "parent-left-out"])
-def test_replayed_record_links_to_its_old_trace_once(kept: bool) -> None:
-    stage = Stage()
-    parent = {"traceparent": PARENT} if kept else {}
-
-    (replayed,) = stage.observer.begin([message(1, AGAIN, rsq_replay_link=PARENT, **parent)])
-    stage.settle([replayed])
-
-    (span,) = stage.spans
-    assert span.parent is None
-    old = [link for link in span.links if (link.attributes or {}).get("rsq.link") == "replay"]
-    assert [f"{link.context.trace_id:032x}" for link in old] == [TRACE]
-    assert "rsq-replay-link" not in replayed.headers
+    spans = {facts(span)["rsq.rid"]: span.parent is None for span in stage.spans}
+    assert spans == {"r:1": True, "r:2": False, "r:3": True}
+    assert sorted(trace.batch.headers) == [0, 1, 2]
+    entered = read(trace.batch.headers[0])
+    assert entered is not None
+    assert entered.entered_at == 1700000000000
 
 
-def bury(stage: Stage, *, fenced: bool = False, **headers: str) -> dict[str, str]:
+def bury(stage: TracedStage, *, fenced: bool = False, **headers: str) -> dict[str, str]:
     """Dead-letter an entry that no handler saw; return the headers of its dead letter."""
-    entry = Entry(INPUT, "1-9", 3)
     why = {"rsq-rid": "r:9", "rsq-dlq-reason": "decode_error", "rsq-dlq-error": "E: no", **headers}
-    letter = stage.observer.burying(entry, Output("{p}:work:dlq", ["data", b"x", *chain(*why.items())]))
-    part = Part((entry,), dead=(letter,))
-    stage.observer.settled(Settlement([part]), Settled((), [part]) if fenced else Settled([part]))
+    came = Output("{p}:work:dlq", ["data", b"x", *chain(*why.items())])
+    letter = stage.observer.burying(INPUT, "1-9", 3, came)
+    stage.observer.buried({(INPUT, "1-9")} if fenced else ())
     return headers_of(letter.fields)
 
 
 def test_entry_no_handler_saw_gets_a_trace_that_its_dead_letter_names() -> None:
-    stage = Stage()
+    stage = TracedStage()
 
     headers = bury(stage)
 
@@ -230,7 +160,7 @@ def test_entry_no_handler_saw_gets_a_trace_that_its_dead_letter_names() -> None:
 
 
 def test_entry_no_handler_saw_ends_in_the_trace_it_came_with() -> None:
-    stage = Stage()
+    stage = TracedStage()
 
     headers = bury(stage, traceparent=PARENT)
 
@@ -239,7 +169,7 @@ def test_entry_no_handler_saw_ends_in_the_trace_it_came_with() -> None:
 
 
 def test_dead_letter_that_another_worker_wrote_first_does_not_count() -> None:
-    stage = Stage()
+    stage = TracedStage()
 
     bury(stage, fenced=True)
 
@@ -248,7 +178,7 @@ def test_dead_letter_that_another_worker_wrote_first_does_not_count() -> None:
 
 
 def test_dead_letter_is_left_as_it_is_where_nothing_is_to_be_traced() -> None:
-    stage = Stage("none")
+    stage = TracedStage("none")
 
     assert "traceparent" not in bury(stage)
     assert stage.spans == []

@@ -9,7 +9,7 @@ from dataclasses import replace
 from opentelemetry.trace import SpanKind, Tracer
 
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.streams.headers import RID, STATE, WHY
+from rsq_pipe.streams.headers import RID, WHY
 from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.observer import SourceObserver, SourceTrace, headers_of
 from rsq_pipe.telemetry.record_span import MAX_TEXT, RecordSpan, Value, start
@@ -64,8 +64,8 @@ class SourceSpans(SourceObserver):
     def _sending(self, batch: Batch, place: int, now: int) -> tuple[RecordSpan, Mapping[str, str]]:
         came_with = batch.headers_at(place)
         span = self._start(batch.rids[place], came_with, now)
-        own = {name: text for name, text in came_with.items() if name != STATE}
-        return span, own | span.context.headers
+        # The context has a state always: it says when the record entered.
+        return span, {**came_with, **span.context.headers}
 
     def _burying(self, letter: Output, now: int) -> tuple[RecordSpan, Output]:
         headers = headers_of(letter.fields)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from rsq_pipe.model.batch import Batch
@@ -221,3 +224,21 @@ def test_replay_link_that_the_stage_did_not_write_itself_is_not_believed() -> No
     (span,) = stage.spans
     assert span.parent is not None
     assert [dict(link.attributes or {}) for link in span.links] == [{"rsq.link": "batch"}]
+
+
+def test_state_that_cannot_be_passed_on_is_left_out() -> None:
+    trace = TracedStage().observer.begin(batch_of({**TRACED, "tracestate": "x=" + "1" * 600}))
+
+    assert trace.batch.headers[0].keys() == {"traceparent"}
+
+
+def test_batch_that_has_ended_is_let_go() -> None:
+    stage = TracedStage()
+    trace = stage.observer.begin(batch_of(TRACED))
+    gone = weakref.ref(trace)
+
+    end(trace)
+    del trace
+    gc.collect()
+
+    assert gone() is None

@@ -138,6 +138,22 @@ def test_record_that_enters_without_a_trace_is_sampled_beside_those_that_bring_o
     assert entered.entered_at == 1700000000000
 
 
+def test_records_of_our_own_streams_are_not_sampled_beside_those_that_enter() -> None:
+    stage = TracedStage(is_entry=True)
+    batch = batch_of(NONE, NONE, NONE)
+    batch.deliveries = [Delivery(AGAIN, "1700000000000-9", 1), *batch.deliveries[1:]]
+
+    assert sorted(stage.observer.begin(batch).batch.headers) == [1, 2]
+
+
+def test_trace_that_comes_from_outside_says_when_its_record_entered() -> None:
+    trace = TracedStage(is_entry=True).observer.begin(batch_of(TRACED))
+
+    entered = read(trace.batch.headers[0])
+    assert entered is not None
+    assert entered.entered_at == 1700000000000
+
+
 def bury(stage: TracedStage, *, fenced: bool = False, **headers: str) -> dict[str, str]:
     """Dead-letter an entry that no handler saw; return the headers of its dead letter."""
     why = {"rsq-rid": "r:9", "rsq-dlq-reason": "decode_error", "rsq-dlq-error": "E: no", **headers}
@@ -182,3 +198,14 @@ def test_dead_letter_is_left_as_it_is_where_nothing_is_to_be_traced() -> None:
 
     assert "traceparent" not in bury(stage)
     assert stage.spans == []
+
+
+def test_dead_letter_that_was_never_settled_does_not_count() -> None:
+    stage = TracedStage()
+    stage.observer.burying(INPUT, "1-9", 3, Output("{p}:work:dlq", ["data", b"x"]))
+
+    stage.observer.close()
+
+    (span,) = stage.spans
+    assert (facts(span)["rsq.outcome"], facts(span)["rsq.settled"]) == ("unsettled", False)
+    assert facts(span)["rsq.rid"] == f"{INPUT}:1-9"

@@ -16,6 +16,7 @@ from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.payload import Payloads, as_json
 from rsq_pipe.ops.portrait import portrait
+from rsq_pipe.runtime.codecs import Unfolding
 from rsq_pipe.runtime.holding import Holding, look_back
 from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
 from rsq_pipe.runtime.last_run import positions
@@ -115,6 +116,7 @@ class _Leaving:
         self._client = client
         self._stage = stage
         self._payloads = Payloads(graph.serializer)
+        self._singles = Unfolding(graph).singles
         self.prefix = f"{{{graph.pipeline}}}:{stage}"
         self.ends: dict[str, str] = {}
         """Stream -> the last id that goes; what is written to a stream from outside meanwhile is not read."""
@@ -127,9 +129,11 @@ class _Leaving:
         """Describe each record: where it stood, its headers, and the record, or bytes in base64."""
         for stream, end in self.ends.items():
             async for entry in self._pending(stream):
-                yield self._line("pending", entry)
+                for single in self._singles(entry):
+                    yield self._line("pending", single)
             async for entry in self._undelivered(stream, end):
-                yield self._line("waiting", entry)
+                for single in self._singles(entry):
+                    yield self._line("waiting", single)
         async for entry in self._retries():
             yield self._line("retry", entry)
         dlq = f"{self.prefix}:dlq"

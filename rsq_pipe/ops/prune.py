@@ -8,8 +8,9 @@ from rsq_pipe.runtime.change import Plan
 from rsq_pipe.runtime.changeover import plan
 from rsq_pipe.runtime.holding import Past, look_back
 from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.last_run import known, positions
+from rsq_pipe.runtime.last_run import is_of, known, positions
 from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.runtime.record_counts import count_fields_of
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import empty
@@ -83,15 +84,17 @@ async def _forget(client: StreamClient, graph: Graph, past: Past, stage: str) ->
     ports = past.last.stage(stage).writes.values() if stage in past.last.names else ()
     streams = [f"{head}{own}" for own in _OWN] + [port for port in ports if port.startswith(f"{head}.")]
     read = {stream for _, stream in past.readings}  # a stage that reads it still has to hand that on
+    gone = [key for key in streams if key not in read]
     await empty(
         *(client, Keyspace(graph.pipeline).meta, stage),
         streams=[],
         keys=[
-            *(key for key in streams if key not in read),
+            *gone,
             *(f"{head}:lease:{target}{what}" for target in targets for what in ("", ":epoch")),
         ],
         fields=[
             *fields,
-            *(field for field in past.fields if field.startswith((f"{stage}:", f"replace:{stage}"))),
+            *count_fields_of(stage, gone, past.fields),
+            *(field for field in past.fields if is_of(stage, field) or field == f"replace:{stage}"),
         ],
     )

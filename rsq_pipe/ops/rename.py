@@ -8,7 +8,7 @@ from dataclasses import replace
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.runtime.holding import Past, look_back
 from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
-from rsq_pipe.runtime.last_run import GRAPH, LastRun, known, marks, positions
+from rsq_pipe.runtime.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.suggestion import suggest
@@ -16,7 +16,6 @@ from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
 
 _OWN = ("retry", "again", "dlq", "drops", "journal")
-_TAKEN = ("group", "position", "left", "replace")  # the fields that begin so are of no stage of that name
 
 
 async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool:
@@ -96,16 +95,18 @@ def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator
     counters = {f"{old}:{what}" for what in (*COUNTED, "replayed", "purged")}
     for field in past.fields:
         kind, _, rest = field.partition(":")
-        if kind in ("group", "left") and rest.count(":"):
+        if kind in ("group", "left", "settled") and rest.count(":"):
             name, _, stream = rest.partition(":")
             moved = f"{kind}:{new if name == old else name}:{keys.get(stream, stream)}"
             if moved != field:
                 yield field, moved
+        elif kind == "appended" and rest in keys:
+            yield field, f"appended:{keys[rest]}"
         elif kind == "position" and rest.startswith(f"{old}:"):
             yield field, f"position:{new}{rest.removeprefix(old)}"
         elif field == f"replace:{old}":
             yield field, f"replace:{new}"
-        elif field in counters or (kind == old and old not in _TAKEN):
+        elif field in counters or (kind == old and old not in TAKEN):
             yield field, f"{new}:{rest}"
 
 

@@ -11,6 +11,7 @@ from rsq_pipe.runtime.change import StageChange
 from rsq_pipe.runtime.changeover import plan
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
 from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.runtime.record_counts import appended, count_fields, to_do
 from rsq_pipe.runtime.summary import by_frequency
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -31,10 +32,11 @@ class StageStatus:
         name: The stage.
         verb: What it does.
         state: `new` before its first run, `lost` if its place in an input is gone, else `ok`.
-        lag: Entries not yet delivered to it; None where the server cannot tell.
+        lag: Records not yet delivered to it; None where the server cannot tell.
         lag_at_most: What the lag cannot exceed, where it is not known.
-        pending: Entries delivered and not settled.
-        oldest_seconds: Age of the oldest entry it has not settled, since that was written.
+        pending: Records delivered and not settled. Of packs the sum of lag and pending is exact, how it
+            divides is not.
+        oldest_seconds: Age of the oldest record it has not settled, since that was written.
         oldest_pending_seconds: Age of the oldest of those that were delivered.
         retry: Records waiting for their next attempt.
         dead: Dead letters in its queue.
@@ -161,7 +163,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
-        fields=["spec", *counter_fields(graph), *group_marks(graph)],
+        fields=["spec", *counter_fields(graph), *group_marks(graph), *count_fields(graph)],
         hashes=[keys.drops(stage) for stage in graph.stages],
     )
     found = await plan(client, graph)
@@ -211,7 +213,8 @@ def _stage(
     now: float,
 ) -> StageStatus:
     keys = Keyspace(graph.pipeline)
-    lags = [_lag(shot, key, stage.name) for key in keys.inputs(stage)]
+    found = [_to_do(shot, key, stage.name) for key in keys.inputs(stage)]
+    lags = [lag for lag, _, _ in found]
     # One worker reads several inputs under one name, and is alive if it is on any of them.
     alive: dict[str, bool] = {}
     for consumer in (consumer for state in inputs for consumer in state.consumers):
@@ -222,15 +225,8 @@ def _stage(
         verb=stage.verb,
         state=_state(keys, stage, shot),
         lag=None if None in lags else sum(lag for lag in lags if lag),
-        lag_at_most=sum(
-            shot.lengths[key] if lag is None else lag
-            for key, lag in zip(keys.inputs(stage), lags, strict=True)
-        ),
-        pending=sum(
-            shot.groups[key][stage.name].pending
-            for key in keys.inputs(stage)
-            if stage.name in shot.groups[key]
-        ),
+        lag_at_most=sum(most if lag is None else lag for lag, _, most in found),
+        pending=sum(pending for _, pending, _ in found),
         oldest_seconds=_age([*pending_since, *(state.oldest_undelivered for state in inputs)], now),
         oldest_pending_seconds=_age(pending_since, now),
         retry=shot.sets[keys.retry(stage)],
@@ -249,11 +245,21 @@ def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:
     return "new" if missing or "spec" not in shot.table else "ok"
 
 
-def _lag(shot: Snapshot, key: str, group: str) -> int | None:
-    """Count what waits before a group; one that is not there yet will begin at the beginning."""
-    if group not in shot.groups[key]:
-        return None if group_mark(group, key) in shot.table else shot.lengths[key]
-    return shot.groups[key][group].lag if shot.undelivered(key, group) else 0
+def _to_do(shot: Snapshot, key: str, group: str) -> tuple[int | None, int, int]:
+    """
+    Count the records a group has before it, those it has in hand, and what the first cannot exceed.
+
+    A group that is not there yet will begin at the beginning.
+    """
+    entries = shot.lengths[key]
+    written = shot.table.get(appended(key))
+    most = entries if written is None or not entries else int(written)
+    if group in shot.groups[key]:
+        undelivered = shot.undelivered(key, group)
+        return (*to_do(shot.table, key, shot.groups[key][group], undelivered=undelivered), most)
+    is_lost = group_mark(group, key) in shot.table
+    # How many of the records that were written still stand there, nobody has counted.
+    return (None if is_lost or most != entries else entries), 0, most
 
 
 def _age(written: Sequence[int | None], now: float) -> float | None:

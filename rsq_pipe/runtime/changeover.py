@@ -10,11 +10,13 @@ import structlog
 
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
 from rsq_pipe.runtime.change import Plan, StageChange, compare
+from rsq_pipe.runtime.codecs import Unfolding
 from rsq_pipe.runtime.holding import look_back
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.last_run import describe
 from rsq_pipe.runtime.moves import Requeue
 from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.runtime.record_counts import settled
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import hand_over, requeue
@@ -70,13 +72,18 @@ async def _refuse_others(presence: Presence, found: Plan) -> None:
 
 async def _requeue(client: StreamClient, graph: Graph, move: Requeue) -> None:
     stage = graph.stage(move.stage)
-    moved = await requeue(client, move.stream, move.stage, Keyspace(graph.pipeline).again(stage))
+    keys = Keyspace(graph.pipeline)
+    moved = await requeue(
+        *(client, move.stream, move.stage, keys.again(stage)),
+        count=(keys.meta, settled(move.stage, move.stream)),
+        singles=Unfolding(graph).singles,
+    )
     log.info(
         "a stage reads another stream than before; what it had not done of the old one goes to it first",
         pipeline=graph.pipeline,
         stage=move.stage,
         stream=move.stream,
-        entries=moved,
+        records=moved,
     )
 
 

@@ -11,6 +11,7 @@ from rsq_pipe.errors import SettleError, StreamFullError
 from rsq_pipe.runtime.keyspace import Keyspace, group_mark, groups
 from rsq_pipe.runtime.last_run import GRAPH, describe
 from rsq_pipe.runtime.last_run import marks as made
+from rsq_pipe.runtime.record_counts import begin
 from rsq_pipe.runtime.survey import lost
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -28,7 +29,8 @@ async def lay(client: StreamClient, graph: Graph) -> None:
     """
     Make every group of the pipeline, before any source produces, and keep its graph for the next run.
 
-    A group made later would miss what has been trimmed by then.
+    A group made later would miss what has been trimmed by then. What each has to do is counted in records
+    from then on.
 
     Raises:
         GroupLostError: A group was made by an earlier run and is not there any more.
@@ -50,6 +52,7 @@ async def lay(client: StreamClient, graph: Graph) -> None:
                 await client.create_group(stream, name, await _start(client, keys, marks, name, stream))
             if mark not in marks:
                 await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
+    await begin(client, graph)
     await _note_graph(client, keys, graph)
     await _tell_of_strangers(client, keys, graph, ", ".join(strangers))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.last_run import GRAPH, LastRun, known, marks, parse, positions, recall
+from rsq_pipe.runtime.record_counts import appended, settled, to_do
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
 
@@ -21,8 +22,8 @@ class Reading:
 
     Args:
         stage, stream: Whose, and where.
-        lag: Entries not delivered yet; None where the server cannot tell how many.
-        pending: Entries delivered and not settled.
+        lag: Records not delivered yet; None where the server cannot tell how many.
+        pending: Records delivered and not settled.
         last: The id of the last entry delivered; empty where the group is gone.
     """
 
@@ -44,8 +45,8 @@ class Holding:
     Say what one stage holds.
 
     Args:
-        lag: Entries not delivered to it; None where the server cannot tell how many.
-        pending: Entries delivered and not settled.
+        lag: Records not delivered to it; None where the server cannot tell how many.
+        pending: Records delivered and not settled.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
         positions: Shard or target -> position, some of them.
@@ -126,13 +127,19 @@ async def look_back(client: StreamClient, pipeline: str) -> Past:
     )
     made, names = marks(fields), known(fields)
     shown = [found for name in names for found in positions(fields, name)[:SHOWN_POSITIONS]]
+    counts = [
+        field
+        for name, stream in made
+        for field in (settled(name, stream), appended(stream))
+        if field in fields
+    ]
     shot = await take(
         client,
         streams=sorted({stream for _, stream in made}),
         sets=[f"{{{pipeline}}}:{name}:retry" for name in names],
         lengths=[f"{{{pipeline}}}:{name}:dlq" for name in names],
         table=keys.meta,
-        fields=[GRAPH, "spec", *shown],
+        fields=[GRAPH, "spec", *shown, *counts],
     )
     graph = parse(shot.table.get(GRAPH))
     readings = {(name, stream): _reading(shot, name, stream) for name, stream in made}
@@ -156,8 +163,8 @@ def _reading(shot: Snapshot, name: str, stream: str) -> Reading:
     info = shot.groups[stream].get(name)
     if info is None:
         return Reading(name, stream)
-    lag = info.lag if shot.undelivered(stream, name) else 0
-    return Reading(name, stream, lag, info.pending, info.last_delivered_id)
+    lag, pending = to_do(shot.table, stream, info, undelivered=shot.undelivered(stream, name))
+    return Reading(name, stream, lag, pending, info.last_delivered_id)
 
 
 def _holding(

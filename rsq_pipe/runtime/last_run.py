@@ -9,11 +9,14 @@ from typing import Any
 
 import msgspec
 
-from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 GRAPH = "graph"
 """The field of the pipeline's hash that holds the graph."""
+
+TAKEN = ("group", "position", "left", "replace", "settled", "appended")
+"""The fields of that hash that begin so are of no stage of that name, but for its counters."""
 
 _COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")
 
@@ -139,6 +142,12 @@ def marks(fields: Collection[str]) -> list[tuple[str, str]]:
 def known(fields: Collection[str]) -> list[str]:
     """Name every stage that left a counter or a mark."""
     return sorted({*_counted(fields), *(name for name, _ in marks(fields))})
+
+
+def is_of(stage: str, field: str) -> bool:
+    """Tell whether a field is one of a stage's own: a counter, above all."""
+    kind, _, rest = field.partition(":")
+    return kind == stage and (stage not in TAKEN or rest in (*COUNTED, "replayed", "purged"))
 
 
 def positions(fields: Collection[str], name: str) -> list[str]:

@@ -6,21 +6,28 @@ import shlex
 
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.runtime.keyspace import Keyspace, group_mark
+from rsq_pipe.runtime.record_counts import packed, records_between, settled
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 _UNKNOWN = ("", "1")  # what a mark holds as long as nothing was noted
 _COUNTED = 100
-"""Entries behind the noted one that are counted; of more it is said that they are more."""
+"""Records behind the noted entry that are counted; of more it is said that they are more."""
 
 
 async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str) -> GroupLostError:
     """
     Make the error for a group that is gone: with what its stream still holds, and how far the stage was.
 
-    Redis: HMGET, XLEN, XRANGE and XREVRANGE; nothing is written.
+    What the group had settled is forgotten: the next run counts anew what it has to do where it is then made.
+
+    Redis: HMGET, XLEN, XRANGE and XREVRANGE; HDEL.
     """
     execute, meta = client.channel.execute, Keyspace(graph.pipeline).meta
+    if group not in [
+        info.name for info in await client.group_info(stream)
+    ]:  # or it has been made again by now
+        await execute("HDEL", meta, settled(group, stream), key=meta)
     mark, counter = group_mark(group, stream), f"{group}:in"
     noted, counted = [
         value.decode() if value else "" for value in await execute("HMGET", meta, mark, counter, key=meta)
@@ -33,8 +40,8 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
     )
     lines = [what]
     if noted not in _UNKNOWN:
-        behind = len(await execute("XRANGE", stream, f"({noted}", "+", "COUNT", _COUNTED + 1, key=stream))
-        many = f"more than {_COUNTED}" if behind > _COUNTED else str(behind)
+        behind = await records_between(client, stream, f"({noted}", "+", most=_COUNTED)
+        many = f"more than {_COUNTED} records" if behind > _COUNTED else _records(behind)
         lines += [
             f"- go on behind {noted}, the last entry noted as done (every second), with {many} behind it",
             _command(stream, group, noted),
@@ -43,7 +50,7 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
         first = (await execute("XRANGE", stream, "-", "+", "COUNT", 1, key=stream))[0][0].decode()
         last = (await execute("XREVRANGE", stream, "+", "-", "COUNT", 1, key=stream))[0][0].decode()
         lines += [
-            f"- repeat all {length:,} entries it still holds, {first} to {last}",
+            f"- repeat all it still holds, {await _all(client, graph, stream, length)}, {first} to {last}",
             _command(stream, group, "0"),
             "- skip them",
             _command(stream, group, last),
@@ -52,6 +59,15 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
         lines += ["- go on with what comes: the stream holds nothing", _command(stream, group, "0")]
     lines += ["- start over", f"    rsq-pipe run {shlex.quote(str(graph.path))} --fresh"]
     return GroupLostError("\n".join(lines), stream=stream, group=group)
+
+
+async def _all(client: StreamClient, graph: Graph, stream: str, length: int) -> str:
+    """Count a stream's records; where none are packs, these are its entries."""
+    return _records(await records_between(client, stream, "-", "+") if stream in packed(graph) else length)
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def _command(stream: str, group: str, start: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, drop_counters, groups
+from rsq_pipe.runtime.record_counts import appended, count_fields, packed, to_do
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
@@ -18,8 +19,8 @@ class StageState:
     Describe one stage at one moment.
 
     Args:
-        lag: Entries of its inputs not yet delivered to it; None where the server cannot tell.
-        pending: Entries delivered and not settled.
+        lag: Records of its inputs not yet delivered to it; None where the server cannot tell.
+        pending: Records delivered and not settled. Of packs the sum of both is exact, how it divides is not.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
         idle: Whether there is nothing undelivered, pending or waiting.
@@ -33,7 +34,7 @@ class StageState:
 
     @property
     def backlog(self) -> int:
-        """What the stage still has to do; undelivered entries the server cannot count are left out."""
+        """Records the stage still has to do; undelivered ones the server cannot count are left out."""
         return (self.lag or 0) + self.pending + self.retry
 
 
@@ -44,14 +45,16 @@ class PipelineState:
 
     Args:
         stages: By name.
-        backlog: Entries of a stream that its slowest group still needs, by stream key.
+        backlog: Records of a stream that its slowest group still has to do, by stream key.
         counters: `<stage>:in|out|dropped|retried|dead` and `<stage>:dropped:<reason>`, since the pipeline's
             first run.
+        settled: For streams of packs, how many of the records ever appended are not in the backlog.
     """
 
     stages: Mapping[str, StageState]
     backlog: Mapping[str, int]
     counters: Mapping[str, int] = field(default_factory=dict)
+    settled: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def drained(self) -> bool:
@@ -63,6 +66,28 @@ class PipelineState:
         keys = Keyspace(graph.pipeline)
         outputs = graph.stage(stage).outputs.values()
         return max((self.backlog.get(keys.stream(ref), 0) for ref in outputs), default=0)
+
+    def room(self, graph: Graph, stage: str, totals: Mapping[str, int]) -> int:
+        """
+        Tell how many records a stage may still write before the fullest stream below it is full.
+
+        Args:
+            graph: The pipeline.
+            stage: The writer.
+            totals: Values of fields `appended:<stream>` as its settlements told them since; by these what
+                other processes have written is known, too.
+
+        Returns:
+            Less than nothing where a stream is past its bound.
+        """
+        keys = Keyspace(graph.pipeline)
+        fullest = 0
+        for ref in graph.stage(stage).outputs.values():
+            stream = keys.stream(ref)
+            fullest = max(fullest, self.backlog.get(stream, 0))
+            if stream in self.settled:
+                fullest = max(fullest, totals.get(appended(stream), 0) - self.settled[stream])
+        return graph.max_backlog - fullest
 
 
 async def survey(client: StreamClient, graph: Graph) -> PipelineState:
@@ -82,7 +107,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
-        fields=counter_fields(graph),
+        fields=[*counter_fields(graph), *count_fields(graph)],
         hashes=[keys.drops(stage) for stage in graph.stages],
     )
     for stream, names in readers.items():
@@ -91,13 +116,16 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
                 raise lost(stream, name)
     stages = {stage.name: _state(graph, stage.name, shot) for stage in graph.stages}
     backlog = {
-        stream: max(shot.needs(stream, name) + _waiting(keys, graph, stages, stream, name) for name in names)
+        stream: max(
+            _needs(shot, stream, name) + _waiting(keys, graph, stages, stream, name) for name in names
+        )
         for stream, names in readers.items()
     }
-    counters = {name: int(value) for name, value in shot.table.items()}
+    settled = {stream: int(shot.table.get(appended(stream), 0)) - backlog[stream] for stream in packed(graph)}
+    counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
     for stage in graph.stages:
         counters |= drop_counters(stage, shot.hashes[keys.drops(stage)])
-    return PipelineState(stages, backlog, counters)
+    return PipelineState(stages, backlog, counters, settled)
 
 
 def lost(stream: str, group: str) -> GroupLostError:
@@ -116,17 +144,28 @@ def _state(graph: Graph, name: str, shot: Snapshot) -> StageState:
     keys = Keyspace(graph.pipeline)
     stage = graph.stage(name)
     inputs = keys.inputs(stage)
-    lags = [shot.groups[key][name].lag for key in inputs]
-    pending = sum(shot.groups[key][name].pending for key in inputs)
+    found = [_to_do(shot, key, name) for key in inputs]
+    lags = [lag for lag, _ in found]
     retry = shot.sets[keys.retry(stage)]
     undelivered = any(shot.undelivered(key, name) for key in inputs)
     return StageState(
         lag=None if None in lags else sum(lag for lag in lags if lag),
-        pending=pending,
+        pending=sum(pending for _, pending in found),
         retry=retry,
         dead=shot.lengths[keys.dlq(stage)],
-        idle=not undelivered and not pending and not retry,
+        idle=not undelivered and not any(shot.groups[key][name].pending for key in inputs) and not retry,
     )
+
+
+def _to_do(shot: Snapshot, stream: str, name: str) -> tuple[int | None, int]:
+    undelivered = shot.undelivered(stream, name)
+    return to_do(shot.table, stream, shot.groups[stream][name], undelivered=undelivered)
+
+
+def _needs(shot: Snapshot, stream: str, name: str) -> int:
+    """Count the records a group has not finished, as far as that can be told."""
+    lag, pending = _to_do(shot, stream, name)
+    return (lag or 0) + pending
 
 
 def _waiting(keys: Keyspace, graph: Graph, stages: Mapping[str, StageState], stream: str, name: str) -> int:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from rsq_pipe.errors import GroupLostError
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import RawEntry, range_reply, read_reply
+from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.script import Script
 
-STEP = 100
-"""Entries one step of `requeue` moves: the server serves nobody else meanwhile."""
+STEP = 50
+"""Entries that `requeue` reads at once: each may be a pack."""
+
+_MOVER = "plan"
+"""The consumer that holds what is moved."""
 
 _HAND_OVER = Script("hand_over")
 _REQUEUE = Script("requeue")
@@ -29,28 +36,74 @@ async def hand_over(client: StreamClient, stream: str, table: str, group: str, h
     Returns:
         False, with nothing done, where it holds something and there is no heir.
 
-    Delivery: what was delivered and not acknowledged is pending for each heir, under the same consumers.
+    Delivery: what was delivered and not acknowledged is pending for each heir, under the same consumers. The
+        count of the records that the group has settled goes with it.
     Cancellation: done or not; calling again is safe.
     Redis: hand_over.lua.
     """
     return bool(await client.channel.run(_HAND_OVER, [stream, table], [group, *heirs]) != -1)
 
 
-async def requeue(client: StreamClient, stream: str, group: str, target: str) -> int:
+async def requeue(
+    client: StreamClient,
+    stream: str,
+    group: str,
+    target: str,
+    *,
+    count: tuple[str, str],
+    singles: Callable[[RawEntry], Sequence[RawEntry]],
+) -> int:
     """
     Move all that a group has not acknowledged to another stream.
 
-    Returns:
-        How many entries were moved.
+    Args:
+        count: The key of a hash, and its field that counts the records which the group has settled.
+        singles: Takes a pack apart: the target holds one record an entry.
 
-    Delivery: an entry is acknowledged in the step that writes it to the target.
-    Cancellation: between two steps; calling again goes on.
-    Redis: requeue.lua.
+    Returns:
+        How many records were moved.
+
+    Delivery: an entry is acknowledged in the step that writes its records to the target.
+    Cancellation: between two entries; calling again goes on.
+    Redis: XPENDING and XRANGE for what is pending, then XREADGROUP; requeue.lua for each entry.
     """
     moved = 0
-    while step := int(await client.channel.run(_REQUEUE, [stream, target], [group, "plan", STEP])):
-        moved += step
+    # A group that is not there any more has been moved by another run.
+    with suppress(GroupLostError):
+        for read in (_pending, _undelivered):
+            while entries := await read(client, stream, group):
+                for entry in entries:
+                    args: list[str | bytes | int] = [group, entry.id, count[1], entry.records]
+                    for single in singles(entry):
+                        args += [len(single.fields), *single.fields]
+                    moved += int(await client.channel.run(_REQUEUE, [stream, target, count[0]], args))
     return moved
+
+
+async def _pending(client: StreamClient, stream: str, group: str) -> list[RawEntry]:
+    """Read entries that are pending for a group; those that somebody deleted are acknowledged."""
+    while True:
+        ids = [entry.id for entry in await client.pending_range(stream, group, count=STEP)]
+        commands: list[Command] = [["XRANGE", stream, entry_id, entry_id] for entry_id in ids]
+        replies = await client.channel.exchange(commands, key=stream) if commands else []
+        found = [
+            entry
+            for reply in replies
+            for entry in range_reply(stream, checked(reply, client.channel.address))
+        ]
+        deleted = set(ids) - {entry.id for entry in found}
+        if deleted:
+            await client.channel.execute("XACK", stream, group, *sorted(deleted), key=stream)
+        if found or not ids:
+            return found
+
+
+async def _undelivered(client: StreamClient, stream: str, group: str) -> list[RawEntry]:
+    return read_reply(
+        await client.channel.execute(
+            *("XREADGROUP", "GROUP", group, _MOVER, "COUNT", STEP, "STREAMS", stream, ">"), key=stream
+        )
+    )
 
 
 async def rename(

@@ -43,11 +43,6 @@ class Snapshot:
         newest = self.newest.get(stream)
         return newest is not None and _number(newest) > _number(info.last_delivered_id)
 
-    def needs(self, stream: str, group: str) -> int:
-        """Entries a group has not finished, as far as the server can count."""
-        info = self.groups[stream][group]
-        return (info.lag or 0) + info.pending
-
 
 async def take(
     client: StreamClient,

@@ -23,6 +23,11 @@ for i = 1, streams do
   if group and #redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], last, 'COUNT', 1) > 0 then
     redis.call('XGROUP', 'SETID', stream, ARGV[1], last)
   end
+  -- Where it is counted in records what the group has settled, that is all there is.
+  local settled = 'settled:' .. ARGV[1] .. ':' .. stream
+  if redis.call('HEXISTS', KEYS[1], settled) == 1 then
+    redis.call('HSET', KEYS[1], settled, redis.call('HGET', KEYS[1], 'appended:' .. stream) or '0')
+  end
 end
 for i = 2 + streams, #KEYS do
   redis.call('UNLINK', KEYS[i])

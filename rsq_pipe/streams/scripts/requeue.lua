@@ -1,32 +1,26 @@
 #!lua flags=allow-oom
--- Move entries that a group has not done to another stream, each in one step: pending ones first, then new ones.
+-- Move an entry that a group has not done to another stream, as one entry or as several: those that a pack stands for.
 -- allow-oom: what is written is acknowledged where it stood.
 --
--- KEYS  stream, target stream
--- ARGV  group, a consumer's name, how many at most
+-- KEYS  stream, target stream, hash of the counts
+-- ARGV  group, entry id, field that counts the records which the group has settled, how many the entry holds,
+--       then each entry to write: how many fields and values, these
 --
--- Returns how many were moved; 0 where nothing is left.
---#include place.lua
+-- Returns how many were written; 0 where the group does not have the entry pending any more.
 
-if not place(KEYS[1], ARGV[1]) then
+local stream, target, hash = KEYS[1], KEYS[2], KEYS[3]
+local group, id, settled, records = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
   return 0
 end
-local most = tonumber(ARGV[3])
-local pending, entries = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', most), {}
-for _, one in ipairs(pending) do
-  local found = redis.call('XRANGE', KEYS[1], one[1], one[1])
-  if #found == 0 then
-    redis.call('XACK', KEYS[1], ARGV[1], one[1])  -- it was deleted by somebody
-  else
-    entries[#entries + 1] = found[1]
-  end
+local written, at = 0, 4
+while at < #ARGV do
+  local n = tonumber(ARGV[at + 1])
+  redis.call('XADD', target, '*', unpack(ARGV, at + 2, at + 1 + n))
+  written, at = written + 1, at + 1 + n
 end
-if #pending == 0 then
-  local reply = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', most, 'STREAMS', KEYS[1], '>')
-  entries = reply and reply[1] and reply[1][2] or {}
+if redis.call('HGET', hash, settled) then
+  redis.call('HINCRBY', hash, settled, records)
 end
-for _, entry in ipairs(entries) do
-  redis.call('XADD', KEYS[2], '*', unpack(entry[2]))
-  redis.call('XACK', KEYS[1], ARGV[1], entry[1])
-end
-return math.max(#pending, #entries)
+redis.call('XACK', stream, group, id)
+return written

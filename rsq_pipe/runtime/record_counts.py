@@ -1,0 +1,156 @@
+"""Record counts: how many records streams of packs hold, which the server counts in entries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import range_reply
+from rsq_pipe.streams.link import Command
+from rsq_pipe.streams.script import Script
+from rsq_pipe.streams.stats import GroupInfo
+
+PAGE = 50
+"""Entries read at once where records have to be counted: each may be a pack."""
+
+_BEGIN = Script("begin_count")
+
+
+def appended(stream: str) -> str:
+    """Name the field of the pipeline's hash that counts the records ever written to a stream."""
+    return f"appended:{stream}"
+
+
+def settled(group: str, stream: str) -> str:
+    """Name the field that counts those of them that a group has settled."""
+    return f"settled:{group}:{stream}"
+
+
+def packed(graph: Graph) -> dict[str, list[str]]:
+    """List the groups of every stream of packs, all that stages write for others: key -> stage names."""
+    keys = Keyspace(graph.pipeline)
+    written = {
+        keys.stream(ref) for stage in graph.stages for ref in stage.outputs.values() if not ref.external
+    }
+    return {stream: names for stream, names in groups(graph).items() if stream in written}
+
+
+def count_fields(graph: Graph) -> list[str]:
+    """Name the counts of all streams of packs of a pipeline."""
+    found = packed(graph)
+    return [
+        *map(appended, found),
+        *(settled(name, stream) for stream, names in found.items() for name in names),
+    ]
+
+
+def count_fields_of(stage: str, streams: Collection[str], fields: Collection[str]) -> Iterator[str]:
+    """Choose, of a hash's fields, the counts of a stage that is gone and of streams that go with it."""
+    for field in fields:
+        kind, _, rest = field.partition(":")
+        if (kind == "settled" and rest.startswith(f"{stage}:{{")) or (kind == "appended" and rest in streams):
+            yield field
+
+
+def held(table: Mapping[str, str], group: str, stream: str) -> int | None:
+    """
+    Tell how many records of a stream a group has not settled.
+
+    Args:
+        table: Fields of the pipeline's hash, the two counts among them where they are there.
+
+    Returns:
+        None where they are not counted: the stream is none of packs, or no run of this release has begun.
+    """
+    done = table.get(settled(group, stream))
+    return None if done is None else int(table.get(appended(stream), 0)) - int(done)
+
+
+def to_do(
+    table: Mapping[str, str], stream: str, group: GroupInfo, *, undelivered: bool
+) -> tuple[int | None, int]:
+    """
+    Tell how many records before a group are undelivered, and how many delivered and not settled.
+
+    The sum is exact. How it divides is told by the entries: they hold about as many records each.
+
+    Args:
+        table: As of `held`.
+        stream: The stream's key.
+        group: What the server says of the group, in entries.
+        undelivered: Whether there are entries it was not given.
+
+    Returns:
+        The first is None where neither the server nor the counts can tell.
+    """
+    lag = group.lag if undelivered else 0
+    total = held(table, group.name, stream)
+    # An entry holds one record at least. Where there is none, nothing is held, whatever is counted.
+    if total is None or (lag == 0 and group.pending == 0):
+        return lag, group.pending
+    if lag is None:
+        return max(1, total - group.pending), group.pending
+    total = max(total, lag + group.pending)
+    pending = round(total * group.pending / (lag + group.pending))
+    pending = min(max(pending, group.pending), total - lag)
+    return total - pending, pending
+
+
+async def begin(client: StreamClient, graph: Graph) -> None:
+    """
+    Begin to count, for each group of a stream of packs that is not counted yet.
+
+    In a new pipeline there is nothing to count. What an earlier release left, or a stage that was put in
+    between has before it, is read once. Two runs may begin at once, as long as neither works before it has.
+
+    Raises:
+        GroupLostError: A group is not there.
+
+    Cancellation: between two groups; calling again goes on.
+    Redis: begin_count.lua; XRANGE and XPENDING, page by page, where there is something to count.
+    """
+    meta = Keyspace(graph.pipeline).meta
+    for stream, names in packed(graph).items():
+        for name in names:
+            args = [name, appended(stream), settled(name, stream)]
+            stands, *before = await client.channel.run(_BEGIN, [stream, meta], args)
+            if not stands:
+                total, last, newest = before
+                waiting = await records_between(client, stream, f"({last.decode()}", newest.decode())
+                waiting += await _pending(client, stream, name)
+                await client.channel.run(_BEGIN, [stream, meta], [*args, int(total) - waiting])
+
+
+async def records_between(
+    client: StreamClient, stream: str, start: str, end: str, *, most: float = float("inf")
+) -> int:
+    """
+    Count the records of a part of a stream.
+
+    Args:
+        start, end: As of XRANGE.
+        most: Where to stop counting; what is counted then is more.
+    """
+    count = 0
+    while True:
+        reply = await client.channel.execute("XRANGE", stream, start, end, "COUNT", PAGE, key=stream)
+        entries = list(range_reply(stream, reply))
+        count += sum(entry.records for entry in entries)
+        if len(reply) < PAGE or count > most:
+            return count
+        start = f"({entries[-1].id}"
+
+
+async def _pending(client: StreamClient, stream: str, group: str) -> int:
+    count, start = 0, "-"
+    while True:
+        page = await client.pending_range(stream, group, start, count=PAGE)
+        commands: list[Command] = [["XRANGE", stream, entry.id, entry.id] for entry in page]
+        for reply in await client.channel.exchange(commands, key=stream) if commands else ():
+            if not isinstance(reply, Exception):
+                count += sum(entry.records for entry in range_reply(stream, reply))
+        if len(page) < PAGE:
+            return count
+        start = f"({page[-1].id}"

@@ -51,6 +51,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def knows_bytes(self) -> bool:
+        """Whether `original` tells any bytes; asking it for some may take decoding a whole pack."""
+        return self.original is not _unknown
+
     def headers_at(self, place: int) -> Mapping[str, str]:
         """Return a record's headers beside its id; do not change them."""
         return self.headers.get(place, NO_HEADERS)
@@ -73,7 +78,7 @@ class Batch:
             self.deliveries,
             taken(self.headers, places),
             taken(self.attempts, places),
-            lambda place: original(places[place]),
+            (lambda place: original(places[place])) if self.knows_bytes else original,
         )
 
     def slices(self, size: int) -> Iterator[tuple[int, Batch]]:

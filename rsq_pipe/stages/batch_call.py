@@ -69,10 +69,10 @@ class BatchCall:
             return failure(exc)
 
     def _sync_call(self, part: _Part) -> list[Outcome]:
-        return self._outcomes(self._at.handler.function(*self._arguments(part)), len(part[0]))
+        return self._outcomes(self._at.handler.function(*self._arguments(part)), len(part[2]))
 
     async def _async_call(self, part: _Part) -> list[Outcome]:
-        return self._outcomes(await self._at.handler.function(*self._arguments(part)), len(part[0]))
+        return self._outcomes(await self._at.handler.function(*self._arguments(part)), len(part[2]))
 
     def _arguments(self, part: _Part) -> tuple[Any, ...]:
         records, batch, places = part
@@ -167,15 +167,7 @@ def _originals(
     """
     if len(places) == 1:
         return lambda _start, _end: []  # one record is not called again
-    if decode is not None and _knows_bytes(batch, places[0]):
+    if decode is not None and batch.knows_bytes:
         return lambda start, end: [decode(batch.original(place)) for place in places[start:end]]
     pickled = pickle.dumps([batch.records[place] for place in places])
     return lambda start, end: list(pickle.loads(pickled)[start:end])  # noqa: S301 - our own bytes
-
-
-def _knows_bytes(batch: Batch, place: int) -> bool:
-    try:
-        batch.original(place)
-    except LookupError:
-        return False
-    return True

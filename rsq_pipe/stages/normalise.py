@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rsq_pipe.errors import HandlerContractError, without_frames
 from rsq_pipe.ids import child
-from rsq_pipe.model.batch import NO_HEADERS, Batch
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import (
     EMPTY_LIST,
     MAX_CHILDREN,
@@ -24,7 +24,7 @@ from rsq_pipe.model.outcome import (
 )
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.stages.passed import made
-from rsq_pipe.stages.record_headers import added, onward, whole
+from rsq_pipe.stages.record_headers import added, onward
 from rsq_pipe.telemetry.redaction import redact
 
 _ONLY_RECORDS = {dict}
@@ -112,9 +112,7 @@ class Normaliser:
             )
         if not emit.headers:
             return _Wish(emit.to, emit.record, rid, None)
-        going = onward({0: batch.headers_at(place)}).get(0, NO_HEADERS)
-        headers = added(self._stage, emit.headers, going, whole(batch, place))
-        return _Wish(emit.to, emit.record, rid, headers)
+        return _Wish(emit.to, emit.record, rid, added(self._stage, emit.headers, batch, place))
 
 
 class _Wish(NamedTuple):

@@ -21,33 +21,36 @@ def whole(batch: Batch, place: int) -> dict[str, str]:
 
 def onward(headers: Mapping[int, Mapping[str, str]]) -> dict[int, Mapping[str, str]]:
     """Take from a batch's headers those that go on, the user's and the trace's; the system's end here."""
-    going: dict[int, Mapping[str, str]] = {}
-    for place, beside in headers.items():
-        if any(name.startswith(PREFIX) for name in beside):
-            own = {name: value for name, value in beside.items() if not name.startswith(PREFIX)}
-            if own:
-                going[place] = own
-        elif beside:
-            going[place] = beside
-    return going
+    going = {place: _going(beside) for place, beside in headers.items()}
+    return {place: beside for place, beside in going.items() if beside}
 
 
-def added(
-    stage: str, wish: Mapping[str, str], to: Mapping[str, str], came_with: Mapping[str, str]
-) -> Mapping[str, str]:
+def added(stage: str, wish: Mapping[str, str], batch: Batch, place: int) -> Mapping[str, str]:
     """
-    Add the headers that a handler emits with a record.
+    Add the headers that a handler emits to those with which its record goes on.
 
     Args:
         stage: The stage, for messages.
         wish: What the handler emits.
-        to: The headers that go on anyway.
-        came_with: All headers of the record the handler got.
+        batch: The batch.
+        place: Which of its records the handler got.
 
     Raises:
         HandlerContractError: One cannot be written, or is not a handler's to set; or they are too many.
     """
-    headers = {**to, **_checked(stage, wish, came_with)}
+    headers = dict(_going(batch.headers_at(place)))
+    for name, value in wish.items():
+        _check_text(stage, name, value)
+        if not is_reserved(name):
+            headers[name] = value
+        # A record's own come from an entry: who hands `ctx.headers` on, with one more, means no harm.
+        elif whole(batch, place).get(name) != value:
+            raise HandlerContractError(
+                f"stage {stage!r} emitted the header {name!r}, which is not a handler's to set: "
+                f"{DATA!r} holds the record, and what begins with {PREFIX!r} is rsq-pipe's own; "
+                "give it another name",
+                stage=stage,
+            )
     if len(headers) + 1 >= MAX_FIELDS and not has_room((DATA, RID, *headers)):
         raise HandlerContractError(
             f"stage {stage!r} emitted {len(headers) + 1:,} headers; the bound is {MAX_FIELDS - 1:,}",
@@ -56,24 +59,20 @@ def added(
     return headers
 
 
-def _checked(stage: str, wish: Mapping[str, str], came_with: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers a handler may add; a record's own come from an entry, and can be written."""
-    for name, value in wish.items():
-        for item in (name, value):
-            try:
-                item.encode()
-            except (AttributeError, UnicodeEncodeError) as exc:
-                raise HandlerContractError(
-                    f"stage {stage!r} emitted a header that cannot be written: {item!a}; "
-                    "names and values are text",
-                    stage=stage,
-                ) from exc
-        # Who hands `ctx.headers` on, with one more, means no harm.
-        if is_reserved(name) and came_with.get(name) != value:
+def _going(beside: Mapping[str, str]) -> Mapping[str, str]:
+    for name in beside:
+        if name.startswith(PREFIX):
+            return {name: value for name, value in beside.items() if not name.startswith(PREFIX)}
+    return beside
+
+
+def _check_text(stage: str, *items: str) -> None:
+    for item in items:
+        try:
+            item.encode()
+        except (AttributeError, UnicodeEncodeError) as exc:
             raise HandlerContractError(
-                f"stage {stage!r} emitted the header {name!r}, which is not a handler's to set: "
-                f"{DATA!r} holds the record, and what begins with {PREFIX!r} is rsq-pipe's own; "
-                "give it another name",
+                f"stage {stage!r} emitted a header that cannot be written: {item!a}; "
+                "names and values are text",
                 stage=stage,
-            )
-    return {name: value for name, value in wish.items() if not is_reserved(name)}
+            ) from exc

@@ -108,7 +108,7 @@ def each(of: Batch, found: Outcomes) -> list[Any]:
             assert all(rid.startswith(of.rids[place] + ".") for rid, _ in children)
             end(place, [child for _, child in children])
     for reason, places in found.dropped.items():
-        said = {NO_RECORD: None, EMPTY_LIST: [], UNSAID: Drop()}
+        said: dict[str, Any] = {NO_RECORD: None, EMPTY_LIST: [], UNSAID: Drop()}
         for place in places:
             end(place, said.get(reason, Drop(reason)))
     for place, failed in found.failed.items():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import threading
 from typing import Any
@@ -201,3 +202,85 @@ async def test_an_empty_batch_makes_no_call() -> None:
 
     assert await outcomes(handler) == []
     assert sizes == []
+
+
+@pytest.mark.parametrize("bad", [(0,), (3, 4)])
+async def test_records_are_made_anew_of_their_bytes_where_the_batch_knows_them(bad: tuple[int, ...]) -> None:
+    handler, _ = failing_on(*bad)
+    asked: list[int] = []
+    given = numbered(6)
+
+    def original(place: int) -> bytes:
+        asked.append(place)
+        return b'{"n":%d}' % place
+
+    given.original = original
+    async with calling(handler, decode=json.loads) as verb:
+        found = await verb.process(given)
+
+    assert [place for place, outcome in enumerate(found) if isinstance(outcome, Failure)] == list(bad)
+    assert [record["seen"] for record in found if isinstance(record, dict)] == [1] * (6 - len(bad))
+    assert set(asked) == set(range(6))
+
+
+async def test_no_bytes_are_asked_for_while_no_call_raises() -> None:
+    handler, _ = failing_on()
+    given = numbered(3)
+    given.original = lambda place: pytest.fail("asked for bytes")
+
+    async with calling(handler, decode=json.loads) as verb:
+        assert len(await verb.process(given)) == 3
+
+
+async def test_a_slice_of_a_batch_without_bytes_is_bisected_too() -> None:
+    handler, _ = failing_on(2)
+
+    async with calling(handler, decode=json.loads) as verb:
+        found = await verb.process(numbered(6).only([1, 2, 3]))
+
+    assert [isinstance(outcome, Failure) for outcome in found] == [False, True, False]
+
+
+async def test_the_batch_itself_is_left_as_it_is_by_a_handler_that_empties_its_list() -> None:
+    @batch_handler
+    def handler(records: Records) -> Records:
+        taken = records.copy()
+        records.clear()
+        return taken
+
+    given = numbered(3)
+    async with calling(handler) as verb:
+        assert await verb.process(given) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert len(given.records) == 3
+
+
+async def test_the_context_of_a_call_after_a_failed_validation_names_the_valid_records() -> None:
+    class Order(BaseModel):
+        n: int
+
+    seen: list[Any] = []
+
+    @batch_handler
+    def handler(orders: list[Order], ctx: BatchContext) -> list[Order]:
+        seen.append((ctx.rids, ctx.attempts, [headers.get("k") for headers in ctx.headers]))
+        return orders
+
+    handler.__annotations__["orders"] = list[Order]
+    async with calling(handler) as verb:
+        found = await verb.process(
+            batch_of(one({"n": "x"}, "a", 1), one({"n": 2}, "b", 2, k="2"), one({"n": 3}, "c"))
+        )
+
+    assert [isinstance(outcome, Failure) for outcome in found] == [True, False, False]
+    assert seen == [(("b", "c"), (3, 1), ["2", None])]
+
+
+async def test_a_handler_that_makes_its_list_longer_fails_the_batch_and_not_the_stage() -> None:
+    @batch_handler
+    def handler(records: Records) -> Records:
+        records.append({})
+        return records
+
+    found = await outcomes(handler, {}, {})
+
+    assert all("returned 3 outcomes for 2 records" in str(failed.error) for failed in found)

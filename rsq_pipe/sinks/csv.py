@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.rows import Extra, Missing, Rows
 from rsq_pipe.sinks.settings import FileOptions
 from rsq_pipe.sinks.sink import Written
-from rsq_pipe.streams.message import StreamMessage
 
 _HEADER_BYTES = 1 << 20
 
@@ -63,18 +63,18 @@ class CsvSink:
         self._fields = self._header() if self._file.length else self._options.fields
         return self._file.position()
 
-    def write(self, batch: Sequence[StreamMessage]) -> Written:
+    def write(self, batch: Batch) -> Written:
         """Append one row per record, under a header if they are the first."""
         fields = self._fields or _fields_of_first(batch)
         rows = Rows(fields, extra=self._options.extra, missing=self._options.missing)
         if fields and not self._file.length:
             rows.add_header()
         failures: dict[int, Exception] = {}
-        for index, message in enumerate(batch):
+        for place, record in enumerate(batch.records):
             try:
-                rows.add(message.data)
+                rows.add(record)
             except EncodeError as exc:
-                failures[index] = without_frames(exc)
+                failures[place] = without_frames(exc)
         if len(failures) < len(batch):
             self._file.append(rows.data())
             self._fields = fields
@@ -98,14 +98,14 @@ class CsvSink:
         return header
 
 
-def _fields_of_first(batch: Sequence[StreamMessage]) -> tuple[str, ...]:
+def _fields_of_first(batch: Batch) -> tuple[str, ...]:
     """Take the fields of the first record that can be written; one that cannot leaves no trace."""
-    for message in batch:
-        fields = tuple(message.data) if isinstance(message.data, dict) else ()
+    for record in batch.records:
+        fields = tuple(record) if isinstance(record, dict) else ()
         trial = Rows(fields)
         try:
             trial.add_header()
-            trial.add(message.data)
+            trial.add(record)
         except EncodeError:
             continue
         return fields

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.json_lines import json_lines
 from rsq_pipe.sinks.settings import FileOptions
 from rsq_pipe.sinks.sink import Written
-from rsq_pipe.streams.message import StreamMessage
 
 
 class Options(FileOptions):
@@ -39,7 +39,7 @@ class JsonlSink:
         self._file.open(position, fresh=fresh, still=still)
         return self._file.position()
 
-    def write(self, batch: Sequence[StreamMessage]) -> Written:
+    def write(self, batch: Batch) -> Written:
         """Append one line per record."""
         lines, failures = json_lines(batch)
         if lines:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.streams.serializers import not_finite
+from rsq_pipe.model.finite import not_finite
+
+_AS_THEY_ARE = frozenset((str, int, float, type(None)))
 
 Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
@@ -63,7 +65,9 @@ class Rows:
 
     def _write(self, values: Sequence[object], record: object) -> None:
         try:
-            self._writer.writerow([_text(value) for value in values])
+            self._writer.writerow(
+                [value if type(value) in _AS_THEY_ARE else _text(value) for value in values]
+            )
         except (csv.Error, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
             raise EncodeError(f"the record cannot be written as csv: {exc}", record) from exc
 

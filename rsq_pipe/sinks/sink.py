@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
-from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.model.batch import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Written:
     Args:
         position: The sink's position after it, stored in the same step that acknowledges the batch;
             empty for a sink without positions.
-        failures: Index in the batch -> why this record could not be written. Such a record left no trace.
+        failures: Place in the batch -> why this record could not be written. Such a record left no trace.
     """
 
     position: str = ""
@@ -68,7 +68,7 @@ class Sink(Protocol):
         """
         ...
 
-    def write(self, batch: Sequence[StreamMessage]) -> Written:
+    def write(self, batch: Batch) -> Written:
         """
         Write one batch and make it durable; nothing of it counts until its position is stored.
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.json_lines import json_lines
 from rsq_pipe.sinks.sink import Written
-from rsq_pipe.streams.message import StreamMessage
 
 
 class Options(BaseModel):
@@ -47,7 +47,7 @@ class StdoutSink:
         """Begin; standard output has no positions."""
         return ""
 
-    def write(self, batch: Sequence[StreamMessage]) -> Written:
+    def write(self, batch: Batch) -> Written:
         """Print one line per record."""
         lines, failures = json_lines(batch)
         sys.stdout.flush()

@@ -20,9 +20,9 @@ from types import FrameType
 from typing import Any
 
 from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.registry import connector
 from rsq_pipe.sinks.sink import TargetBusyError
-from rsq_pipe.streams.message import StreamMessage
 
 
 class Store:
@@ -115,9 +115,8 @@ def main(kind: str, root: Path, total: int, signal_name: str, call: int) -> None
         sys.exit("lost")
     while state["count"] < total:
         end = min(total, state["count"] + rng.randint(1, 20))
-        batch = [
-            StreamMessage(f"1-{n}", {"id": n, "pad": "x" * (n % 50)}) for n in range(state["count"], end)
-        ]
+        numbers = range(state["count"], end)
+        batch = Batch([{"id": n, "pad": "x" * (n % 50)} for n in numbers], [f"read:{n}" for n in numbers])
         with strike.armed():
             written = sink.write(batch)
         state |= {"position": written.position, "count": end}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.registry import connector
 from rsq_pipe.sinks.sink import Sink
-from rsq_pipe.streams.message import StreamMessage
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def sink(tmp_path: Path) -> Iterator[Callable[..., Sink]]:
 
 
 @pytest.fixture
-def batch() -> Callable[..., list[StreamMessage]]:
+def batch() -> Callable[..., Batch]:
     """Make a batch of the given records."""
 
-    def make(*records: Any) -> list[StreamMessage]:
-        return [StreamMessage(f"1-{index}", record) for index, record in enumerate(records)]
+    def make(*records: Any) -> Batch:
+        return Batch(list(records), [f"read:{place}" for place in range(len(records))])
 
     return make

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.sink import Sink
-from rsq_pipe.streams.message import StreamMessage
 
 Make = Callable[..., Sink]
-Batch = Callable[..., list[StreamMessage]]
+MakeBatch = Callable[..., Batch]
 
 
 def test_first_record_gives_the_columns_and_values_are_quoted_as_rfc_4180_says(
-    tmp_path: Path, sink: Make, batch: Batch
+    tmp_path: Path, sink: Make, batch: MakeBatch
 ) -> None:
     made = sink("csv", path="out/x.csv")
     made.open(None)
@@ -31,7 +31,7 @@ def test_first_record_gives_the_columns_and_values_are_quoted_as_rfc_4180_says(
         assert [row["na,me"] for row in csv.DictReader(file)] == ['say "hi"', "é\r\nf", '[1,{"a":null}]']
 
 
-def test_record_with_other_fields_fails_alone(tmp_path: Path, sink: Make, batch: Batch) -> None:
+def test_record_with_other_fields_fails_alone(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     made = sink("csv", path="x.csv")
     made.open(None)
 
@@ -46,7 +46,7 @@ def test_record_with_other_fields_fails_alone(tmp_path: Path, sink: Make, batch:
     assert (tmp_path / "x.csv").read_text() == "a\n1\n3\n"
 
 
-def test_extra_and_missing_fields_can_be_allowed(tmp_path: Path, sink: Make, batch: Batch) -> None:
+def test_extra_and_missing_fields_can_be_allowed(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     made = sink("csv", path="x.csv", fields=["b", "a"], extra="ignore", missing="empty")
     made.open(None)
 
@@ -57,7 +57,7 @@ def test_extra_and_missing_fields_can_be_allowed(tmp_path: Path, sink: Make, bat
 
 
 def test_record_that_cannot_be_written_does_not_give_the_columns(
-    tmp_path: Path, sink: Make, batch: Batch
+    tmp_path: Path, sink: Make, batch: MakeBatch
 ) -> None:
     made = sink("csv", path="x.csv")
     made.open(None)
@@ -70,7 +70,7 @@ def test_record_that_cannot_be_written_does_not_give_the_columns(
 
 
 def test_columns_of_a_written_file_stay_when_it_is_opened_again(
-    tmp_path: Path, sink: Make, batch: Batch
+    tmp_path: Path, sink: Make, batch: MakeBatch
 ) -> None:
     made = sink("csv", path="x.csv")
     made.open(None)
@@ -84,7 +84,7 @@ def test_columns_of_a_written_file_stay_when_it_is_opened_again(
     assert (tmp_path / "x.csv").read_text() == 'a,"b\n"\n1,2\n3,4\n'
 
 
-def test_written_file_with_other_columns_than_fields_is_an_error(sink: Make, batch: Batch) -> None:
+def test_written_file_with_other_columns_than_fields_is_an_error(sink: Make, batch: MakeBatch) -> None:
     made = sink("csv", path="x.csv")
     made.open(None)
     position = made.write(batch({"a": 1})).position
@@ -94,7 +94,7 @@ def test_written_file_with_other_columns_than_fields_is_an_error(sink: Make, bat
         sink("csv", path="x.csv", fields=["b"]).open(position)
 
 
-def test_uncommitted_header_is_written_again(tmp_path: Path, sink: Make, batch: Batch) -> None:
+def test_uncommitted_header_is_written_again(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     made = sink("csv", path="x.csv")
     begin = made.open(None)
     made.write(batch({"a": 1}))

@@ -13,11 +13,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.sink import Sink
-from rsq_pipe.streams.message import StreamMessage
 
 Make = Callable[..., Sink]
-Batch = Callable[..., list[StreamMessage]]
+MakeBatch = Callable[..., Batch]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def committed(sink: Make, batch: Batch) -> str:
+def committed(sink: Make, batch: MakeBatch) -> str:
     """The position of a file that holds record 1, closed."""
     made = sink("jsonl", path="x.jsonl")
     made.open(None)
@@ -66,7 +66,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("tail", [b"", b'{"id":2}\n', b'{"id"'])
 def test_what_stands_behind_the_stored_position_is_cut_off(
-    path: Path, committed: str, sink: Make, batch: Batch, tail: bytes
+    path: Path, committed: str, sink: Make, batch: MakeBatch, tail: bytes
 ) -> None:
     path.write_bytes(path.read_bytes() + tail)
 
@@ -96,7 +96,7 @@ def test_file_of_somebody_else_is_not_touched(path: Path, sink: Make) -> None:
     ],
 )
 def test_file_of_somebody_else_is_appended_to_or_replaced_on_request(
-    path: Path, sink: Make, batch: Batch, case: tuple[str, str, str]
+    path: Path, sink: Make, batch: MakeBatch, case: tuple[str, str, str]
 ) -> None:
     exists, before, after = case
     path.write_text(before)
@@ -112,7 +112,7 @@ def test_file_of_somebody_else_is_appended_to_or_replaced_on_request(
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_fresh_replaces_whatever_is_there(
-    path: Path, committed: str, sink: Make, batch: Batch, stored: bool
+    path: Path, committed: str, sink: Make, batch: MakeBatch, stored: bool
 ) -> None:
     made = sink("jsonl", path="x.jsonl")
 
@@ -124,7 +124,7 @@ def test_fresh_replaces_whatever_is_there(
 
 @pytest.mark.parametrize("gone", [Path.unlink, rename, empty])
 def test_file_that_was_rotated_away_begins_anew_with_a_warning(
-    path: Path, committed: str, sink: Make, batch: Batch, gone: Callable[[Path], object]
+    path: Path, committed: str, sink: Make, batch: MakeBatch, gone: Callable[[Path], object]
 ) -> None:
     gone(path)
     made = sink("jsonl", path="x.jsonl")
@@ -141,7 +141,7 @@ def test_file_that_was_rotated_away_begins_anew_with_a_warning(
 
 
 def test_file_that_comes_back_before_anything_was_committed_goes_on(
-    path: Path, committed: str, moved_away: str, sink: Make, batch: Batch
+    path: Path, committed: str, moved_away: str, sink: Make, batch: MakeBatch
 ) -> None:
     Path(f"{path}.1").rename(path)
 
@@ -163,7 +163,7 @@ def test_what_a_killed_writer_left_in_the_new_file_is_cut_off_and_the_former_one
 
 
 def test_file_that_comes_back_after_something_was_committed_is_an_error(
-    path: Path, moved_away: str, sink: Make, batch: Batch
+    path: Path, moved_away: str, sink: Make, batch: MakeBatch
 ) -> None:
     made = sink("jsonl", path="x.jsonl")
     made.open(moved_away)
@@ -187,7 +187,9 @@ def test_file_that_is_not_the_one_written_before_is_an_error(
     assert path.read_text() == now
 
 
-def test_full_disk_is_an_error_that_leaves_no_part_of_the_batch(path: Path, sink: Make, batch: Batch) -> None:
+def test_full_disk_is_an_error_that_leaves_no_part_of_the_batch(
+    path: Path, sink: Make, batch: MakeBatch
+) -> None:
     made = sink("jsonl", path="x.jsonl")
     made.open(None)
     made.write(batch({"id": 1}))
@@ -202,7 +204,7 @@ def test_full_disk_is_an_error_that_leaves_no_part_of_the_batch(path: Path, sink
 
 @pytest.mark.parametrize("move", [Path.unlink, rename])
 def test_writer_notices_that_its_file_was_moved_away(
-    path: Path, sink: Make, batch: Batch, move: Callable[[Path], object]
+    path: Path, sink: Make, batch: MakeBatch, move: Callable[[Path], object]
 ) -> None:
     made = sink("jsonl", path="x.jsonl")
     made.open(None)
@@ -227,7 +229,7 @@ def replace_in_place(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [cut, empty, replace_in_place])
 def test_file_that_was_shortened_or_overwritten_in_mid_run_is_an_error_and_left_as_it_is(
-    path: Path, sink: Make, batch: Batch, harm: Callable[[Path], None]
+    path: Path, sink: Make, batch: MakeBatch, harm: Callable[[Path], None]
 ) -> None:
     made = sink("jsonl", path="x.jsonl")
     made.open(None)
@@ -242,7 +244,9 @@ def test_file_that_was_shortened_or_overwritten_in_mid_run_is_an_error_and_left_
     assert path.read_bytes() == left
 
 
-def test_what_others_add_in_mid_run_is_cut_off_with_a_warning(path: Path, sink: Make, batch: Batch) -> None:
+def test_what_others_add_in_mid_run_is_cut_off_with_a_warning(
+    path: Path, sink: Make, batch: MakeBatch
+) -> None:
     made = sink("jsonl", path="x.jsonl")
     made.open(None)
     made.write(batch({"id": 1}))
@@ -276,7 +280,7 @@ def test_target_that_cannot_be_a_file_is_an_error(tmp_path: Path, sink: Make, ta
     assert why in str(caught.value)
 
 
-def test_link_is_followed_and_stays_a_link(tmp_path: Path, path: Path, sink: Make, batch: Batch) -> None:
+def test_link_is_followed_and_stays_a_link(tmp_path: Path, path: Path, sink: Make, batch: MakeBatch) -> None:
     (tmp_path / "disk").mkdir()
     path.symlink_to("disk/real.jsonl")
     made, other = sink("jsonl", path="x.jsonl"), sink("jsonl", path="x.jsonl")
@@ -289,7 +293,9 @@ def test_link_is_followed_and_stays_a_link(tmp_path: Path, path: Path, sink: Mak
     assert (tmp_path / "disk/real.jsonl").read_text() == '{"id":1}\n{"id":2}\n'
 
 
-def test_writer_that_lost_the_file_to_another_can_write_no_more(path: Path, sink: Make, batch: Batch) -> None:
+def test_writer_that_lost_the_file_to_another_can_write_no_more(
+    path: Path, sink: Make, batch: MakeBatch
+) -> None:
     slow, fast = sink("jsonl", path="x.jsonl"), sink("jsonl", path="x.jsonl")
     slow.open(None)
     position = slow.write(batch({"id": 1})).position

@@ -11,12 +11,12 @@ from types import FrameType
 import pytest
 
 from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks import owned_file
 from rsq_pipe.sinks.sink import Sink, TargetBusyError
-from rsq_pipe.streams.message import StreamMessage
 
 Make = Callable[..., Sink]
-Batch = Callable[..., list[StreamMessage]]
+MakeBatch = Callable[..., Batch]
 
 BOTH = '{"id":1}\n{"id":2}\n'
 _SINKS = "rsq_pipe/sinks/"
@@ -66,7 +66,7 @@ class Opening(threading.Thread):
 
 @pytest.mark.parametrize("predecessor", ["gone", "paused", "gone_meanwhile"])
 def test_a_writer_paused_at_any_step_of_its_opening_undoes_nothing_its_successor_commits(
-    tmp_path: Path, sink: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch, predecessor: str
+    tmp_path: Path, sink: Make, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, predecessor: str
 ) -> None:
     monkeypatch.setattr(owned_file, "PATIENCE", 0)
     path = tmp_path / "x.jsonl"

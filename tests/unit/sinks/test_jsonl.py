@@ -9,15 +9,18 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.sink import Sink
-from rsq_pipe.streams.message import StreamMessage
 
 Make = Callable[..., Sink]
-Batch = Callable[..., list[StreamMessage]]
+MakeBatch = Callable[..., Batch]
 
 
-def test_record_is_one_line_of_json_in_utf8(tmp_path: Path, sink: Make, batch: Batch) -> None:
+def test_record_is_one_line_of_json_in_utf8(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     made = sink("jsonl", path="out/a/x.jsonl")
     made.open(None)
     record = {
@@ -38,7 +41,7 @@ def test_record_is_one_line_of_json_in_utf8(tmp_path: Path, sink: Make, batch: B
 
 
 def test_record_that_cannot_be_written_fails_alone_and_leaves_no_trace(
-    tmp_path: Path, sink: Make, batch: Batch
+    tmp_path: Path, sink: Make, batch: MakeBatch
 ) -> None:
     made = sink("jsonl", path="x.jsonl")
     made.open(None)
@@ -52,7 +55,7 @@ def test_record_that_cannot_be_written_fails_alone_and_leaves_no_trace(
     assert (tmp_path / "x.jsonl").read_text() == '{"id":1}\n{"id":5}\n'
 
 
-def test_batch_of_failures_moves_nothing(tmp_path: Path, sink: Make, batch: Batch) -> None:
+def test_batch_of_failures_moves_nothing(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     made = sink("jsonl", path="x.jsonl")
     begin = made.open(None)
 
@@ -62,14 +65,46 @@ def test_batch_of_failures_moves_nothing(tmp_path: Path, sink: Make, batch: Batc
     assert (tmp_path / "x.jsonl").read_bytes() == b""
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "others", [[{"a": None}], [{"a": "null"}], [{"a": [None]}, {"null": 1}], [{"a": None}] * 5], ids=repr
+)
+def test_number_that_is_none_fails_alone_whatever_nulls_are_beside_it(
+    tmp_path: Path, sink: Make, batch: MakeBatch, number: float, others: list[Any]
+) -> None:
+    made = sink("jsonl", path="x.jsonl")
+    made.open(None)
+
+    written = made.write(batch(*others, {"a": None, "b": {"c": [number]}}, *others))
+
+    assert [str(error) for error in written.failures.values()] == [
+        "the record cannot be written as JSON: $.b.c[0] is not a finite number"
+    ]
+    assert list(written.failures) == [len(others)]
+    assert [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()] == others * 2
+
+
+@pytest.mark.parametrize("record", [{"a": None}, {"a": "null"}, {"a": [None]}, {"null": None}], ids=repr)
+def test_nulls_are_written_as_they_are(tmp_path: Path, sink: Make, batch: MakeBatch, record: Any) -> None:
+    made = sink("jsonl", path="x.jsonl")
+    made.open(None)
+
+    assert made.write(batch(record, {"n": 1})).failures == {}
+
+    assert [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()] == [
+        record,
+        {"n": 1},
+    ]
+
+
 STDOUT_WRITER = """
 from pathlib import Path
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.stdout import Options, connect
-from rsq_pipe.streams.message import StreamMessage
 sink = connect(Options(), stage="show", root=Path.cwd())
 assert sink.open(None) == "" and not sink.exclusive and sink.guarantee == "at-least-once"
 print("before")
-written = sink.write([StreamMessage("1-0", {"id": 1}), StreamMessage("1-1", {"id": object()})])
+written = sink.write(Batch([{"id": 1}, {"id": object()}], ["read:1", "read:2"]))
 assert list(written.failures) == [1]
 """
 

@@ -99,7 +99,12 @@ class _CallContext(StageContext):
     __slots__ = ("_of",)
 
     def __init__(self, of: StageContext) -> None:
-        super().__init__(of.stage, of.pipeline, of.values, of.root, of._resources)
+        # Not by the class above: one is made for every record.
+        self.stage = of.stage
+        self.pipeline = of.pipeline
+        self.values = of.values
+        self.root = of.root
+        self._resources = of._resources
         self._of = of
 
     def _view(self) -> StageContext:

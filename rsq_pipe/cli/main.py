@@ -26,6 +26,7 @@ COMMANDS = {
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
     "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
+    "peek": ("rsq_pipe.cli.peek", "Show the records that stand before a stage."),
     "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, mend them, send them back."),
     "trace": ("rsq_pipe.cli.trace", "Draw the way of one record through its pipeline."),
     "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),

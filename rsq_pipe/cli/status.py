@@ -54,13 +54,13 @@ WIDE = 160
     metavar="DURATION",
 )
 @click.option(
-    "--max-lag", type=click.IntRange(0), metavar="N", help="Entries a stage may have before it, undelivered."
+    "--max-lag", type=click.IntRange(0), metavar="N", help="Records a stage may have before it, undelivered."
 )
 @click.option(
     "--max-oldest",
     type=DURATION,
     metavar="DURATION",
-    help="How long ago the oldest entry a stage has not settled may have been written.",
+    help="How long ago the oldest record a stage has not settled may have been written.",
 )
 @click.option("--max-dlq", type=click.IntRange(0), metavar="N", help="Dead letters a stage may have.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, one a line with `--watch`.")
@@ -80,7 +80,7 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     Show how a pipeline is doing.
 
-    Per stage: entries not yet delivered (lag), delivered and not settled (pending), the age of the oldest of
+    Per stage: records not yet delivered (lag), delivered and not settled (pending), the age of the oldest of
     both, records waiting for their next attempt, dead letters, consumers at work and gone, records a second.
     Creates nothing. Exit code 1 if a bound is passed, a stage lost its place in a stream, the server or its
     disk is full, or a bound is given and the pipeline never ran there; 3 if it is not reachable: fit for a

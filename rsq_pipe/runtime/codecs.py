@@ -30,7 +30,10 @@ class Unfolding:
     def __init__(self, graph: Graph) -> None:
         self._packs = packs(graph)
         self._serializer = serializer(graph)
+        self._own = f"{{{graph.pipeline}}}:"
 
     def singles(self, entry: RawEntry) -> list[RawEntry]:
-        """Return the entries of one record each that an entry stands for."""
+        """Return the entries of one record each that an entry stands for; outsiders write no packs."""
+        if not entry.stream.startswith(self._own):
+            return [entry]
         return unfolded(entry, self._packs, self._serializer)

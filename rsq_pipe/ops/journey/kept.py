@@ -11,6 +11,7 @@ import msgpack
 from rsq_pipe.ids import is_family, record_id
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.journey.step import Journey, Step
+from rsq_pipe.runtime.codecs import Unfolding
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -20,8 +21,8 @@ from rsq_pipe.streams.stats import GroupInfo
 from rsq_pipe.telemetry.observer import headers_of
 from rsq_pipe.telemetry.trace_context import read
 
-PAGE = 500
-"""Entries read at once."""
+PAGE = 100
+"""Entries read at once: each may be a pack."""
 
 _NUMBER = re.compile(r"\d+-\d+|[0-9a-f]{32}")  # an entry id or a trace id
 
@@ -42,6 +43,7 @@ class Kept:
         self._client = client
         self._graph = graph
         self._keys = Keyspace(graph.pipeline)
+        self._singles = Unfolding(graph).singles
 
     async def journey(self, name: str) -> Journey:
         """
@@ -185,12 +187,14 @@ class Kept:
                 yield entry
 
     async def _entries(self, key: str) -> AsyncIterator[RawEntry]:
+        """Yield what a stream holds, the records of a pack one by one."""
         start = "-"
         while True:
             reply = await self._client.channel.execute("XRANGE", key, start, "+", "COUNT", PAGE, key=key)
             entries: Sequence[RawEntry] = list(range_reply(key, reply))
             for entry in entries:
-                yield entry
+                for single in self._singles(entry):
+                    yield single
             if len(reply) < PAGE:
                 return
             start = f"({entries[-1].id}"

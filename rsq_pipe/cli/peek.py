@@ -1,0 +1,167 @@
+"""`rsq-pipe peek`: the records that stand before a stage."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from rich.text import Text
+
+from rsq_pipe.cli.dlq_console import console, remark
+from rsq_pipe.cli.dlq_types import WhereType
+from rsq_pipe.cli.printable import escaped, json_line, printable
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.ops.payload import Payloads, as_json
+from rsq_pipe.ops.peek import Filter, Peeked, peek
+from rsq_pipe.runtime.holding import Holding, look_back
+from rsq_pipe.server.home import Home
+from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+from rsq_pipe.telemetry import redaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Say how many records were printed, whether these were all, and what the stage holds."""
+
+    count: int
+    is_all: bool
+    holds: Holding
+
+
+@click.command("peek")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.argument("stage", type=STAGE, metavar="STAGE")
+@redis_option
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="At most so many, the oldest first.",
+)
+@click.option(
+    "--where",
+    type=WhereType(),
+    metavar="EXPR",
+    help="For which this expression is true. It sees the payload's fields by name, and `entry['state']`, "
+    "`headers['tenant']`, `payload`. A field that is missing means no.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+def command(  # noqa: PLR0917  one parameter an option
+    spec: Path, stage: str, url: str | None, count: int, where: Expression | None, as_json: bool
+) -> None:
+    """
+    Show the records that stand before a stage.
+
+    Between stages several records stand in one entry of a stream; here each is shown by itself: pending ones,
+    which are delivered and not settled, waiting ones, those that are due for another attempt or replayed, and
+    then those whose next attempt is not due yet. Nothing is changed by looking.
+    """
+    graph = load(spec)
+    redaction.add(graph.secrets)
+    known(graph, [stage])
+    if graph.stage(stage).verb == "source":
+        raise click.UsageError(f"stage {stage!r} is a source: nothing stands before it; name one below it")
+    payloads = Payloads(graph.serializer)
+    sieve = Filter(where, payloads)
+    shown = _Shown(0, is_all=True, holds=Holding())
+    if url or graph.redis_url or Home(graph.root).data.exists():
+        with server_address(graph, url) as address:
+            shown = asyncio.run(_show(address, graph, stage, sieve, count=count, as_json=as_json))
+    if sieve.passed_over:
+        many = f"{sieve.passed_over:,} record{'' if sieve.passed_over == 1 else 's'}"
+        remark(f"{many} passed over, since --where has no value: {sieve.why}")
+    if not as_json:
+        _tell(graph, stage, shown, filtered=where is not None)
+
+
+async def _show(
+    address: str, graph: Graph, stage: str, sieve: Filter, *, count: int, as_json: bool
+) -> _Shown:
+    shown, is_all = 0, True
+    async with connect(address) as client:
+        async for found in peek(client, graph, graph.stage(stage)):
+            if not sieve.passes(found):
+                continue
+            if shown == count:
+                is_all = False
+                break
+            if as_json:
+                sys.stdout.write(json_line(document(found, sieve.payloads)))
+            else:
+                console().print(drawn(found, sieve.payloads), soft_wrap=True)
+            shown += 1
+        past = await look_back(client, graph.pipeline)
+    return _Shown(shown, is_all, past.holdings.get(stage, Holding()))
+
+
+def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
+    where = f"{graph.pipeline}: stage {stage!r}"
+    if not shown.count:
+        what = "no record matches" if filtered and shown.holds.waits else "nothing stands before it"
+        console().print(printable(f"{where}: {what}"))
+    elif not shown.is_all:
+        remark(f"{where} holds {shown.holds}; --count shows more")
+
+
+def document(found: Peeked, payloads: Payloads) -> dict[str, Any]:
+    """Give the keys of `--json`, which stay as they are from one release to the next."""
+    described: dict[str, Any] = {
+        "state": found.state,
+        "stream": found.stream,
+        "id": found.id,
+        "rid": found.rid,
+        "headers": dict(found.headers),
+        "consumer": found.consumer,
+        "deliveries": found.deliveries,
+        "idle_ms": found.idle_ms,
+        "due_in": None if found.due_in is None else round(found.due_in, 3),
+    }
+    record = as_json(payloads.decode(found.raw))
+    if record is None:
+        text = found.raw.decode("utf-8", "backslashreplace")
+        return described | {"raw": base64.b64encode(found.raw).decode(), "text": text}
+    return described | {"payload": record}
+
+
+def drawn(found: Peeked, payloads: Payloads) -> Text:
+    """Draw a record: where it stands, its headers, and what it holds."""
+    # The record and its headers are the user's, and stay whole; what is not printable is escaped.
+    text = Text.assemble((escaped(found.rid), "bold"), f"  {printable(_state(found))}\n")
+    text.append(f"  {printable(f'{found.stream} {found.id}'.rstrip())}\n", style="dim")
+    for name, value in found.headers.items():
+        text.append(f"  {_one_line(f'{name}: {value}')}\n")
+    text.append(f"  {_one_line(_payload(found, payloads))}")
+    return text
+
+
+def _state(found: Peeked) -> str:
+    if found.state == "pending":
+        return f"pending, delivery {found.deliveries}, {found.consumer}, idle {found.idle_ms:,} ms"
+    if found.due_in is not None:
+        return f"retry, due in {found.due_in:,.1f}s" if found.due_in > 0 else "retry, due"
+    return found.state
+
+
+def _payload(found: Peeked, payloads: Payloads) -> str:
+    record = payloads.decode(found.raw)
+    if record is not None:
+        try:
+            return json.dumps(record, ensure_ascii=False, default=repr)
+        except (TypeError, ValueError, RecursionError):  # keys of any type, endless digits
+            pass
+    return found.raw.decode(errors="backslashreplace") or "(no bytes)"
+
+
+def _one_line(text: str) -> str:
+    return escaped(text).replace("\n", "\\n")

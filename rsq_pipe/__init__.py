@@ -44,9 +44,9 @@ if TYPE_CHECKING:
         StreamFullError,
         UnknownStageError,
     )
+    from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
     from rsq_pipe.stages.batch_handler import batch_handler
     from rsq_pipe.stages.context import BatchContext, Context, StageContext
-    from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
     from rsq_pipe.streams.client import StreamClient
     from rsq_pipe.streams.config import ConsumerConfig
     from rsq_pipe.streams.consumer import StreamConsumer

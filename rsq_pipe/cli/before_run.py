@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import rich_click as click
 
 from rsq_pipe.cli.server_address import connect
+from rsq_pipe.engine.source_worker import connected
 from rsq_pipe.errors import ReplayError, SourceError, SpecError
 from rsq_pipe.ops.dead_letter_queue import find_queues
-from rsq_pipe.runtime.source_pump import connected
 from rsq_pipe.spec.graph import Graph, Stage
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 _SCALARS = frozenset((str, bool, type(None)))
@@ -30,15 +30,26 @@ def is_plain(values: Iterable[Any]) -> bool:
 
 
 def plain(
-    record: dict[str, Any], encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+    record: dict[str, Any],
+    encode: Callable[[Any], bytes],
+    decode: Callable[[bytes], Any],
+    changed: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """
     Make a record what it would be if it came out of a stream.
 
+    Args:
+        record: The record.
+        encode, decode: As of the pipeline's serializer.
+        changed: The fields that may be other than they came out of one; None for all.
+
     Raises:
         EncodeError: It cannot be written.
     """
-    if all(type(name) is str for name in record) and is_plain(record.values()):
+    if changed is None:
+        if all(type(name) is str for name in record) and is_plain(record.values()):
+            return record
+    elif is_plain([record[name] for name in changed if name in record]):
         return record
     made: dict[str, Any] = decode(encode(record))
     return made

@@ -20,7 +20,8 @@ class Gate:
     def __init__(
         self, on_close: Callable[[], None] | None = None, on_open: Callable[[], None] | None = None
     ) -> None:
-        self._room: float = float("inf")
+        self.room: float = float("inf")
+        """How many records may be written until the next look."""
         self._open = asyncio.Event()
         self._open.set()
         self._on_close = on_close
@@ -32,14 +33,14 @@ class Gate:
         return self._open.is_set()
 
     def grant(self, room: float) -> None:
-        """State how many entries may be written until the next look; opens or closes."""
-        self._room = room
+        """State how many records may be written until the next look; opens or closes."""
+        self.room = room
         self._turn(is_open=room > 0)
 
     def spend(self, entries: int) -> None:
         """State that entries were written; closes where that was all the room there was."""
-        self._room -= entries
-        if self._room <= 0:
+        self.room -= entries
+        if self.room <= 0:
             self._turn(is_open=False)
 
     async def passed(self) -> None:

@@ -74,6 +74,13 @@ def groups(graph: Graph) -> dict[str, list[str]]:
     return found
 
 
+def published(graph: Graph) -> list[str]:
+    """List the streams that stages write for others to read, under names of their own."""
+    keys = Keyspace(graph.pipeline)
+    outputs = (ref for stage in graph.stages for ref in stage.outputs.values())
+    return sorted({keys.stream(ref) for ref in outputs if ref.external})
+
+
 COUNTED = ("in", "out", "dropped", "retried", "dead")
 """What is counted of every stage, in fields `<stage>:in` ... of the pipeline's hash."""
 

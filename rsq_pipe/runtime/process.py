@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.quarantine import Quarantine
+from rsq_pipe.telemetry.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,16 @@ class Process:
         client: The server.
         graph: The pipeline.
         halt: Called with an error that must end the run.
+        names: The stages that run here.
+        observer: Told of what happens.
+        totals: `appended:<stream>` -> how many records were ever written to it, as the last settlement told.
         quarantine: Lets an entry in its last delivery be all that the process has in hand.
     """
 
     client: StreamClient
     graph: Graph
     halt: Callable[[BaseException], None]
+    names: Collection[str] = ()
+    observer: Observer = field(default_factory=Observer)
+    totals: dict[str, int] = field(default_factory=dict)
     quarantine: Quarantine = field(default_factory=Quarantine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.runtime.keyspace import Keyspace, groups, published
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import TRIM
@@ -13,7 +13,9 @@ PERIOD = 1.0
 
 class Retention:
     """
-    Trim the pipeline's own streams. Streams from outside belong to whoever made them, and dead letters stay.
+    Trim the pipeline's own streams, and those it publishes as soon as anybody reads them through a group.
+
+    Streams from outside belong to whoever made them, and dead letters stay.
 
     Args:
         client: The server.
@@ -27,11 +29,12 @@ class Retention:
         self._channel = client.channel
         self._meta = keys.meta
         self._keep = round(graph.keep * 1000)
+        readers = groups(graph)
         self._readers = {
             stream: names
-            for stream, names in groups(graph).items()
+            for stream, names in readers.items()
             if stream.startswith(own) and stream not in kept
-        }
+        } | {stream: readers.get(stream, []) for stream in published(graph)}
 
     async def trim(self, *, exactly: bool = False) -> int:
         """

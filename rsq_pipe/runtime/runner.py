@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from rsq_pipe.engine.sink_worker import SinkWorker
+from rsq_pipe.engine.source_worker import SourceWorker
+from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.runtime import groundwork
 from rsq_pipe.runtime.changeover import change_over
-from rsq_pipe.runtime.gate import Gate
 from rsq_pipe.runtime.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.runtime.gauges import measure
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.lost_place import lost_place
 from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.runtime.presence import Presence
@@ -25,9 +25,6 @@ from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.promoter import Promoter
 from rsq_pipe.runtime.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.runtime.retention import Retention
-from rsq_pipe.runtime.sink_writer import SinkWriter
-from rsq_pipe.runtime.source_pump import SourcePump
-from rsq_pipe.runtime.stage_worker import StageWorker
 from rsq_pipe.runtime.summary import Summary, summarize
 from rsq_pipe.runtime.survey import PipelineState, lost, survey
 from rsq_pipe.spec.graph import Graph, Stage
@@ -51,9 +48,16 @@ T = TypeVar("T")
 
 
 class Role(Protocol):
-    """What the runner keeps running: a stage worker, a source pump, a sink writer."""
+    """What the runner keeps running: the worker of a stage, a source or a sink."""
 
-    gate: Gate
+    @property
+    def has_room(self) -> bool:
+        """Whether it may go on: no stream below is full."""
+        ...
+
+    def looked(self, state: PipelineState) -> None:
+        """Take note of what the pipeline holds."""
+        ...
 
     async def run(self) -> None:
         """Work until `stop`, or to the end."""
@@ -99,7 +103,7 @@ class Runner:
         self._observer = observer or Observer()
         self._roles: list[tuple[Stage, Role]] = []
         self._presence = Presence(client, graph.pipeline, graph.spec_hash)
-        self._process = Process(client, graph, self._halt)
+        self._process = Process(client, graph, self._halt, self._names, self._observer)
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
@@ -159,14 +163,12 @@ class Runner:
             stage = self.graph.stage(name)
             match stage.verb:
                 case "source":
-                    target = Keyspace(self.graph.pipeline).stream(stage.outputs[""])
-                    watch = self._observer.source(stage, target)
-                    yield stage, SourcePump(self._client, self.graph, stage, watch)
+                    yield stage, SourceWorker(self._process, stage)
                 case "sink":
-                    yield stage, SinkWriter(self._process, stage, self._observer.stage(stage))
+                    yield stage, SinkWorker(self._process, stage)
                 case _:
                     for _ in range(stage.workers):
-                        yield stage, StageWorker(self._process, stage, self._observer.stage(stage))
+                        yield stage, StageWorker(self._process, stage)
 
     async def _work(self) -> None:
         roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
@@ -266,14 +268,12 @@ class Runner:
             self._observer.look(await measure(self._client, self.graph, self.state))
 
     def _grant(self, state: PipelineState) -> None:
-        writers = Counter(stage.name for stage, _ in self._roles)
-        for stage, role in self._roles:
-            room = self.graph.max_backlog - state.fullest_below(self.graph, stage.name)
-            role.gate.grant(room / writers[stage.name])
+        for _, role in self._roles:
+            role.looked(state)
 
     @property
     def _survey_period(self) -> float:
-        return SURVEY_PERIOD if all(role.gate.is_open for _, role in self._roles) else EAGER_PERIOD
+        return SURVEY_PERIOD if all(role.has_room for _, role in self._roles) else EAGER_PERIOD
 
     @property
     def _ends_by_itself(self) -> bool:
@@ -285,12 +285,12 @@ class Runner:
 
     @property
     def _exhausted(self) -> bool:
-        return all(role.exhausted for _, role in self._roles if isinstance(role, SourcePump))
+        return all(role.exhausted for _, role in self._roles if isinstance(role, SourceWorker))
 
     def _unread(self) -> BaseException | None:
         """Tell of a source that could not be read to its end: all else is done, but the run is no success."""
-        pumps = (role for _, role in self._roles if isinstance(role, SourcePump))
-        return next((pump.fault for pump in pumps if pump.fault is not None), None)
+        sources = (role for _, role in self._roles if isinstance(role, SourceWorker))
+        return next((source.fault for source in sources if source.fault is not None), None)
 
     async def _located(self, exc: GroupLostError) -> GroupLostError:
         """Whoever noticed a lost group first, the user reads what can be done about it."""

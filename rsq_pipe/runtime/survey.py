@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.errors import GroupLostError
-from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, drop_counters, groups
+from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, drop_counters, groups, published
 from rsq_pipe.runtime.record_counts import appended, count_fields, packed, to_do
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
@@ -103,7 +103,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
     readers = groups(graph)
     shot = await take(
         client,
-        streams=list(readers),
+        streams=list({**readers, **dict.fromkeys(published(graph))}),
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
@@ -115,12 +115,7 @@ async def survey(client: StreamClient, graph: Graph) -> PipelineState:
             if name not in shot.groups[stream]:
                 raise lost(stream, name)
     stages = {stage.name: _state(graph, stage.name, shot) for stage in graph.stages}
-    backlog = {
-        stream: max(
-            _needs(shot, stream, name) + _waiting(keys, graph, stages, stream, name) for name in names
-        )
-        for stream, names in readers.items()
-    }
+    backlog = _backlog(graph, stages, shot, readers)
     settled = {stream: int(shot.table.get(appended(stream), 0)) - backlog[stream] for stream in packed(graph)}
     counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
     for stage in graph.stages:
@@ -166,6 +161,26 @@ def _needs(shot: Snapshot, stream: str, name: str) -> int:
     """Count the records a group has not finished, as far as that can be told."""
     lag, pending = _to_do(shot, stream, name)
     return (lag or 0) + pending
+
+
+def _backlog(
+    graph: Graph, stages: Mapping[str, StageState], shot: Snapshot, readers: Mapping[str, Sequence[str]]
+) -> dict[str, int]:
+    """
+    Count, for each stream, the records that its slowest reader has not finished.
+
+    Those of a published stream are all that read it through a group; of others the pipeline's own stages.
+    """
+    keys = Keyspace(graph.pipeline)
+    needs = {
+        stream: [_needs(shot, stream, name) + _waiting(keys, graph, stages, stream, name) for name in names]
+        for stream, names in readers.items()
+    }
+    for stream in published(graph):
+        own = readers.get(stream, ())
+        others = [_needs(shot, stream, name) for name in shot.groups[stream] if name not in own]
+        needs[stream] = needs.get(stream, []) + others
+    return {stream: max(found, default=0) for stream, found in needs.items()}
 
 
 def _waiting(keys: Keyspace, graph: Graph, stages: Mapping[str, StageState], stream: str, name: str) -> int:

@@ -120,6 +120,7 @@ class Stage:
         timeout: Seconds one handler call may take.
         workers: Batches handled at once in one process.
         concurrency: Calls in flight at once within a batch of an async per-record handler.
+        fuse: Whether it runs in the worker of the stage above; None to leave that to its verb.
         digests: Setting -> what tells whether it changed; it shows nothing of a value.
     """
 
@@ -136,6 +137,7 @@ class Stage:
     on_error: OnError
     workers: int = 1
     concurrency: int = 1
+    fuse: bool | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -159,7 +161,7 @@ class Graph:
         stages: In topological order: a stage stands behind all it reads.
         root: The project root: relative paths and handler modules are found from here.
         redis_url: Empty for the embedded server.
-        max_backlog: Entries a stream may hold for its slowest group before its writers pause.
+        max_backlog: Records a stream may hold for its slowest group before its writers pause.
         keep: Seconds acknowledged entries are kept.
         reclaim_idle: Seconds without a sign of life after which a consumer's entries are taken over.
         drain_timeout: Seconds a stop may take.

@@ -60,9 +60,11 @@ class Batch(Settings):
     """What one handler call gets."""
 
     size: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=200, description="Records in one batch, at most."
+        default=500, description="Records in one batch, at most."
     )
-    wait: Duration = Field(default=0.05, description="How long to wait for a batch to fill.")
+    wait: Duration = Field(
+        default=0.0, description="How long to wait for a batch to fill; by default a batch is what is there."
+    )
 
 
 class Backoff(Settings):
@@ -143,6 +145,12 @@ class Tuning(Settings):
     )
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=1, description="Calls of an async handler in flight at once within a batch."
+    )
+    fuse: bool | None = Field(
+        default=None,
+        description="Whether a stage that alone reads one port of the stage above runs in that stage's "
+        "worker, without a stream in between. Left out: `map`, `filter` and `route` do, `call` does not; "
+        "a `call` stage never joins a source.",
     )
 
 
@@ -262,7 +270,7 @@ class Pipeline(Settings):
         default=Tuning(), description="Settings for all stages; a stage may say otherwise."
     )
     max_backlog: Count = Field(
-        default=10_000, description="Entries a stream may hold for its slowest reader before writers pause."
+        default=10_000, description="Records a stream may hold for its slowest reader before writers pause."
     )
     keep: Duration = Field(default=0.0, description="How long acknowledged entries are kept, for replay.")
     reclaim: Reclaim = Field(default=Reclaim(), description="When a worker's entries are taken over.")

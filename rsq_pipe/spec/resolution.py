@@ -68,6 +68,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         on_error=tuning.on_error,
         workers=tuning.workers,
         concurrency=tuning.concurrency,
+        fuse=tuning.fuse,
         digests=_digests(document, draft.name),
     )
 

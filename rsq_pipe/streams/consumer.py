@@ -21,6 +21,7 @@ from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
 from rsq_pipe.streams.push import ErrorHook, Handler, Push
 from rsq_pipe.streams.quarantine import Quarantine
+from rsq_pipe.streams.read_size import ReadSize, first_of, records_in
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
 from rsq_pipe.streams.retry import DLQHandler
@@ -79,6 +80,7 @@ class StreamConsumer:
         counters: Counters | None = None,
         on_settled: SettledHook | None = None,
         quarantine: Quarantine | None = None,
+        read_size: ReadSize | None = None,
     ) -> None:
         self.client = client
         self.streams = (stream,) if isinstance(stream, str) else tuple(stream)
@@ -93,6 +95,7 @@ class StreamConsumer:
         self._holding = Holding(client.channel, group, name)
         self._reclaim = Reclaim(client, self.streams, config, self._holding)
         self._tally = ConsumerTally()
+        self._read_size = read_size or ReadSize(config.batch_size)
         form: Serializer = JsonSerializer() if serializer is None else serializer
         burial = Burial(client, config, form, dlq_handler)
         self._push = Push(config, handler or _nobody, form, burial, self.settle, self._tally, error_hook)
@@ -256,34 +259,35 @@ class StreamConsumer:
     # Batches
 
     async def _read_batch(self) -> list[RawEntry]:
-        size, wait = self.config.batch_size, self.config.batch_wait_ms / 1000
+        size, wait = self._read_size.records, self.config.batch_wait_ms / 1000
         if self._reader.may_have_lost_a_reply:
             if await self._reclaim.find_lost(self._reader.received):
                 self._due.set()
             self._reader.may_have_lost_a_reply = False
-        batch = await self._reader.read(size, self.config.block_ms)
+        batch = await self._reader.read(self._read_size.entries(), self.config.block_ms)
         self._holding.take(batch)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
-        while batch and len(batch) < size and not self._stopping.is_set():
+        while batch and wait and (more := size - records_in(batch)) > 0 and not self._stopping.is_set():
             left = int((deadline - loop.time()) * 1000)
             if left <= 0:
                 break
             try:
-                more = await self._reader.read(size - len(batch), left)
+                added = await self._reader.read(min(more, self._read_size.entries()), left)
             except StreamError:  # the next read meets it too, with nothing in hand
                 break
-            self._holding.take(more)
-            batch += more
+            self._holding.take(added)
+            batch += added
+        self._read_size.learn(batch)
         return batch
 
     async def _handle_new(self, entries: list[RawEntry]) -> None:
-        # COUNT holds per stream, so a read of several streams may bring more than one batch.
-        size = self.config.batch_size
+        # COUNT holds per stream, and packs differ in size, so a read may bring more than one batch.
         self._tally.received(len(entries))
         rest = entries
         try:
             while rest:
+                size = first_of(rest, self._read_size.records)
                 batch, rest = rest[:size], rest[size:]
                 async with self._handling, self._quarantine.beside_others():
                     await self._handle(batch)

@@ -43,5 +43,10 @@ class StreamMessage:
     @property
     def attempts(self) -> int:
         """How many handler calls have failed for this record so far; 0 where the header is no such number."""
-        text = self.headers.get(ATTEMPTS, "")
-        return int(text) if text.isdecimal() and len(text) < 10 else 0
+        return attempts_in(self.headers)
+
+
+def attempts_in(headers: Mapping[str, str]) -> int:
+    """Tell how many handler calls have failed for a record, by its headers; 0 where they say no number."""
+    text = headers.get(ATTEMPTS, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else 0

@@ -18,7 +18,7 @@ class StageGauges:
     State what one stage of the whole pipeline holds, whichever processes work on it.
 
     Args:
-        lag: Entries not yet delivered to it; None where the server cannot tell.
+        lag: Records not yet delivered to it; None where the server cannot tell.
         pending: Entries delivered and not settled.
         retry: Records waiting for their next attempt.
         dead: Dead letters.

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.runtime.codecs import serializer
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.runner import Runner
-from rsq_pipe.runtime.stage_worker import serializer
 from rsq_pipe.runtime.summary import Summary
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient

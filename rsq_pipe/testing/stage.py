@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import record_id
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
 from rsq_pipe.spec.suggestion import suggest
-from rsq_pipe.streams.headers import ATTEMPTS, RID
-from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
+from rsq_pipe.streams.message import NO_HEADERS
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 from rsq_pipe.testing.own_loop import own_loop
 from rsq_pipe.testing.stage_run import StageRun
@@ -52,10 +53,9 @@ def run_stage(
     graph = load(Path(spec))
     chosen = _chosen(graph, stage)
     serializer: Serializer = MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer()
-    failed = {ATTEMPTS: str(attempt - 1)} if attempt > 1 else {}
-    given = {**headers, **failed}
-    messages = list(_messages(chosen, chosen.inputs[0].key(graph.pipeline), serializer, records, given))
-    return own_loop("run_stage", lambda: Trial(graph, chosen, serializer).run(messages))
+    stream = chosen.inputs[0].key(graph.pipeline)
+    batch = _batch(stream, serializer, chosen, records, headers, attempt - 1)
+    return own_loop("run_stage", lambda: Trial(graph, chosen, serializer).run(batch))
 
 
 def _chosen(graph: Graph, name: str) -> Stage:
@@ -70,17 +70,27 @@ def _chosen(graph: Graph, name: str) -> Stage:
     return stages[name]
 
 
-def _messages(
-    stage: Stage,
+def _batch(
     stream: str,
     serializer: Serializer,
+    stage: Stage,
     records: Iterable[dict[str, Any]],
     headers: Mapping[str, str],
-) -> Iterator[StreamMessage]:
+    failed: int,
+) -> Batch:
+    raws: list[bytes] = []
     for number, record in enumerate(records, 1):
         try:
-            raw = serializer.encode(record)
+            raws.append(serializer.encode(record))
         except EncodeError as exc:
             raise EncodeError(f"record {number} given to stage {stage.name!r}: {exc}", record) from exc
-        own = {RID: record_id("test", str(number)), **headers}
-        yield StreamMessage(f"{number}-0", serializer.decode(raw), 1, own, stream, raw)
+    places = range(len(raws))
+    return Batch(
+        [serializer.decode(raw) for raw in raws],
+        [record_id("test", str(number)) for number in range(1, len(raws) + 1)],
+        places,
+        [Delivery(stream, f"{number}-0", 1) for number in range(1, len(raws) + 1)],
+        dict.fromkeys(places, headers) if headers else {},
+        dict.fromkeys(places, failed) if failed else {},
+        raws.__getitem__,
+    )

@@ -1,28 +1,32 @@
-"""Trial: one stage's verb on some messages, judged as the runtime judges, and nothing settled."""
+"""Trial: one stage's verb on some records, planned as the engine plans, and nothing settled."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rsq_pipe.engine.chain import Chain, Link, Step
+from rsq_pipe.engine.packing import Port
+from rsq_pipe.engine.plan import Work
+from rsq_pipe.engine.planner import Planner
+from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.runtime.verdict import Judge
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build
 from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.streams.headers import WHY
-from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.streams.settlement import Output, Part
-from rsq_pipe.telemetry.observer import StageObserver, headers_of
+from rsq_pipe.streams.settlement import Part
+from rsq_pipe.telemetry.observer import BatchTrace, StageObserver, headers_of
 from rsq_pipe.testing.failed import Dead, Retried
 from rsq_pipe.testing.stage_run import StageRun
 
 
 class Trial(StageObserver):
     """
-    Try a stage, once. As its judge's observer it learns why a record is retried, which no settlement says.
+    Try a stage, once. As the observer of its batches it learns why a record is retried, which no plan says.
 
     Args:
         graph: The pipeline.
@@ -31,62 +35,89 @@ class Trial(StageObserver):
     """
 
     def __init__(self, graph: Graph, stage: Stage, serializer: Serializer) -> None:
-        self._size = stage.batch_size
-        self._verb = build(stage, root=graph.root, pipeline=graph.pipeline)
-        self._serializer = serializer
         # A test that compares a delay wants the same one every time.
         steady = replace(stage, retry=replace(stage.retry, jitter=0.0))
-        self._judge = Judge(graph, steady, serializer, observer=self)
-        self._port_of = {ref.key(graph.pipeline): port for port, ref in stage.outputs.items()}
-        self._errors: dict[str, str] = {}
+        self._serializer = serializer
+        verb = build(stage, root=graph.root, pipeline=graph.pipeline, decode=serializer.decode)
+        ports = {port: Port(ref.key(graph.pipeline), serializer) for port, ref in stage.outputs.items()}
+        self._size = stage.batch_size
+        self._chain = Chain(Link(steady, verb, self, ports), serializer)
+        alone = replace(
+            graph, stages=tuple(steady if one.name == stage.name else one for one in graph.stages)
+        )
+        self._planner = Planner(alone, steady)
+        self._port_of = {port.key: name for name, port in ports.items()}
+        self._errors: dict[int, str] = {}
         outputs: dict[str, list[dict[str, Any]]] = {port: [] for port in stage.outputs}
         headers: dict[str, list[dict[str, str]]] = {port: [] for port in stage.outputs}
         self._run = StageRun(stage.name, outputs, headers, dropped=[], retried=[], dead=[])
 
-    async def run(self, messages: Sequence[StreamMessage]) -> StageRun:
-        """Handle the messages batch by batch, until the stage halts or they are done."""
+    async def run(self, batch: Batch) -> StageRun:
+        """Handle the records batch by batch, until the stage halts or they are done."""
         halted: BaseException | None = None
-        await self._verb.open()
+        await self._chain.open()
         try:
-            for start in range(0, len(messages), self._size):
-                halted = await self._handle(messages[start : start + self._size])
+            for _, part in batch.slices(self._size):
+                halted = await self._handle(part)
                 if halted is not None:
                     break
         except HandlerError as exc:  # not of a record: the stage cannot go on
             halted = exc
         finally:
-            await self._verb.close()
+            await self._chain.close()
         return replace(self._run, halted=halted)
 
-    def failing(self, message: StreamMessage, error: BaseException | str) -> StreamMessage:
-        """Keep why a record failed."""
-        self._errors[message.id] = told(error)
-        return message
+    def begin(self, batch: Batch) -> BatchTrace:
+        """Follow a batch, to learn why records fail."""
+        self._errors.clear()
+        return _Errors(batch, self._errors)
 
-    async def _handle(self, batch: Sequence[StreamMessage]) -> BaseException | None:
-        verdict = self._judge.decide(batch, await self._verb.process(batch))
-        messages = {message.id: message for message in batch}
-        for part in verdict.settlement.parts:
-            self._note(part, messages[part.entries[0].id])
-        return verdict.halt
+    async def _handle(self, batch: Batch) -> BaseException | None:
+        (step,) = await self._chain.process(batch)
+        work = Work(Unpacked(step.batch, [1] * len(batch)), [step])
+        plan = self._planner.plan(work, work.portion)
+        if plan.settlement.parts:
+            self._note(step, plan.settlement.parts[0], plan.halted)
+        return plan.halt
 
-    def _note(self, part: Part, message: StreamMessage) -> None:
-        # Decoded anew: the handler may have changed the one it got, and a dead letter has the original.
-        record = self._serializer.decode(message.raw)
+    def _note(self, step: Step, part: Part, halted: Container[int]) -> None:
         for output in part.outputs:
             port = self._port_of[output.stream]
-            self._run.ports[port].append(self._record(output))
+            self._run.ports[port].append(self._decoded(output.fields[1]))
             self._run.headers[port].append(headers_of(output.fields))
-        if part.dropped:
-            self._run.dropped.append(record)
-        for retry in part.retries:
-            self._run.retried.append(Retried(record, self._errors[message.id], retry.delay / 1000))
+        ended = [
+            place for places in step.outcomes.dropped.values() for place in places if place not in halted
+        ]
+        ended += [place for place, fate in step.fates.items() if fate == "dropped"]
+        self._run.dropped.extend(self._original(step.batch, place) for place in sorted(ended))
+        again = [place for place, fate in step.fates.items() if fate == "retried"]
+        for place, retry in zip(again, part.retries, strict=True):
+            record, seconds = self._original(step.batch, place), retry.delay / 1000
+            self._run.retried.append(Retried(record, self._errors[place], seconds))
         for letter in part.dead:
             why = headers_of(letter.fields)
-            self._run.dead.append(Dead(record, why[f"{WHY}reason"], why[f"{WHY}error"]))
+            self._run.dead.append(
+                Dead(self._decoded(letter.fields[1]), why[f"{WHY}reason"], why[f"{WHY}error"])
+            )
 
-    def _record(self, output: Output) -> dict[str, Any]:
-        raw = output.fields[1]  # behind the name `data`
+    def _original(self, batch: Batch, place: int) -> dict[str, Any]:
+        # Decoded anew: the handler may have changed the one it got.
+        return self._decoded(batch.original(place))
+
+    def _decoded(self, raw: str | bytes) -> dict[str, Any]:
         assert isinstance(raw, bytes)
         record: dict[str, Any] = self._serializer.decode(raw)
         return record
+
+
+class _Errors(BatchTrace):
+    """Keep why records of a batch failed."""
+
+    def __init__(self, batch: Batch, errors: dict[int, str]) -> None:
+        super().__init__(batch)
+        self._errors = errors
+
+    def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:
+        """Take note of a failure."""
+        self._errors[place] = told(error)
+        return super().failing(place, error)

@@ -28,6 +28,7 @@ LAYERS = {
     "spec": 2,
     "stages": 2,
     "telemetry": 2,
+    "engine": 3,
     "runtime": 3,
     "ops": 4,
     "testing": 4,

@@ -42,8 +42,11 @@ local function floor(stream, required, done)
     found[group['name']] = true
     local last, needs = group['last-delivered-id'], after(group['last-delivered-id'])
     if group['pending'] > 0 then
-      needs = redis.call('XPENDING', stream, group['name'])[2]
-      last = prior(needs)
+      -- A group that was set back has entries to read again that are older than any it has pending.
+      local oldest = redis.call('XPENDING', stream, group['name'])[2]
+      if before(oldest, needs) then
+        needs, last = oldest, prior(oldest)
+      end
     end
     if done then
       done[group['name']] = last

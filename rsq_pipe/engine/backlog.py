@@ -1,0 +1,78 @@
+"""Backlog: has a worker wait while a stream below it is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from rsq_pipe.runtime.gate import Gate
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.process import Process
+from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.streams.consumer import StreamConsumer
+from rsq_pipe.streams.settlement import Settled, Settlement
+from rsq_pipe.streams.waiting import first
+
+
+class Backlog:
+    """
+    Keep the streams that a chain writes to within `max_backlog` records.
+
+    What the streams hold is looked at now and then; what has been written since, by this process and others,
+    each settlement tells. So together they pass the bound by one settlement each, at most. Of streams that
+    others read too only this worker's own writes are known in between.
+
+    Args:
+        process: What the stages of this process share.
+        stages: Names of the chain's stages.
+        consumer: Paused while there is no room; None for a source.
+    """
+
+    def __init__(
+        self, process: Process, stages: Collection[str], consumer: StreamConsumer | None = None
+    ) -> None:
+        graph = process.graph
+        keys = Keyspace(graph.pipeline)
+        self._process = process
+        self._stages = stages
+        self._outside = {
+            keys.stream(ref) for name in stages for ref in graph.stage(name).outputs.values() if ref.external
+        }
+        self._stopping = asyncio.Event()
+        pause, resume = (consumer.pause, consumer.resume) if consumer else (None, None)
+        self._gate = Gate(pause, resume)
+        self._state: PipelineState | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there was room at the last look, less what was written since."""
+        return self._gate.is_open
+
+    def looked(self, state: PipelineState) -> None:
+        """State what the streams hold."""
+        self._state = state
+        self._gate.grant(self._room(state))
+
+    def wrote(self, settlement: Settlement, settled: Settled) -> None:
+        """State what was written."""
+        if settled.totals:
+            self._process.totals.update(settled.totals)
+        if self._state is not None:
+            self._gate.grant(min(self._gate.room, self._room(self._state)))
+        if self._outside and settled.committed:
+            parts = settlement.parts
+            self._gate.spend(sum(out.stream in self._outside for part in parts for out in part.outputs))
+
+    async def has_room(self) -> bool:
+        """Wait until there is room; False where the worker is to stop meanwhile."""
+        if not self._gate.is_open and not self._stopping.is_set():
+            await first(self._gate.passed(), self._stopping.wait())
+        return self._gate.is_open or not self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._stopping.set()
+
+    def _room(self, state: PipelineState) -> int:
+        graph, totals = self._process.graph, self._process.totals
+        return min(state.room(graph, name, totals) for name in self._stages)

@@ -1,0 +1,268 @@
+"""Chain: the stages that one worker runs, from the one that reads to those fused with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rsq_pipe.engine.fusion import joined
+from rsq_pipe.engine.packing import PACK_RECORDS, Port, Written, chosen
+from rsq_pipe.errors import EncodeError, without_frames
+from rsq_pipe.ids import branch
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
+from rsq_pipe.model.plain import plain
+from rsq_pipe.runtime.codecs import packs, serializer
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.spec.branches import branches
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.stages.build import build
+from rsq_pipe.stages.passing import Pass
+from rsq_pipe.stages.verb import Verb
+from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    Hold one stage of a chain.
+
+    Args:
+        stage: The stage.
+        verb: What it does.
+        observer: Told of its batches.
+        ports: Port -> how its records are written; of those that no stage of the chain reads.
+        below: Port -> the stage of the chain that reads it.
+        branch: What a record that comes to it through the chain adds to its id, if anything.
+    """
+
+    stage: Stage
+    verb: Verb
+    observer: StageObserver
+    ports: Mapping[str, Port]
+    below: Mapping[str, Link] = field(default_factory=dict)
+    branch: str = ""
+
+    def key(self, port: str) -> str:
+        """Name the stream of a port; empty where a stage of the chain gets its records."""
+        return self.ports[port].key if port in self.ports else ""
+
+
+@dataclass(slots=True)
+class Step:
+    """
+    Hold what one stage made of its batch.
+
+    Args:
+        link: The stage.
+        batch: What it got, with the contexts of its spans.
+        trace: Follows the batch.
+        outcomes: What becomes of each record.
+        written: Port -> the entries its records are written in; of ports that no stage of the chain reads.
+        failing: Place -> the headers of a record that failed, with its trace; filled as they are asked for.
+        fates: Place -> what becomes of a record that failed; filled as that is planned.
+        reasons: Place -> why a record that failed is dropped; likewise.
+    """
+
+    link: Link
+    batch: Batch
+    trace: BatchTrace
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    written: dict[str, Written] = field(default_factory=dict)
+    failing: dict[int, Mapping[str, str]] = field(default_factory=dict)
+    fates: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def end(self, lost: Container[int]) -> None:
+        """End the batch's spans; `lost` are the places of deliveries that this worker did not settle."""
+        for place, reason in self.reasons.items():
+            self.outcomes.dropped.setdefault(reason, []).append(place)
+        self.trace.end(self.outcomes, self.fates, lost)
+
+
+class Chain:
+    """
+    Process batches with a stage and those fused with it.
+
+    Args:
+        first: The stage that reads, with all below it.
+        form: How single records are written.
+    """
+
+    def __init__(self, first: Link, form: Serializer) -> None:
+        self.first = first
+        self._form = form
+
+    def links(self) -> Iterator[Link]:
+        """Yield the stages, each before those below it."""
+        waiting = [self.first]
+        while waiting:
+            link = waiting.pop()
+            yield link
+            waiting += link.below.values()
+
+    async def open(self) -> None:
+        """Open every verb."""
+        for link in self.links():
+            await link.verb.open()
+
+    async def close(self) -> None:
+        """Close every verb, and end what is open of its spans."""
+        for link in self.links():
+            link.observer.close()
+            await link.verb.close()
+
+    async def process(self, batch: Batch) -> list[Step]:
+        """
+        Have a batch go through the chain.
+
+        Returns:
+            What each stage that got records made of them, in the chain's order.
+
+        Raises:
+            HandlerError: A stage cannot go on; no record is to blame.
+
+        Cancellation: what handlers do is abandoned; nothing has been written.
+        """
+        steps: list[Step] = []
+        try:
+            await self._pass(self.first, batch, steps)
+        except BaseException:
+            for step in steps:
+                step.trace.close()
+            raise
+        return steps
+
+    async def _pass(self, link: Link, batch: Batch, steps: list[Step]) -> None:
+        trace = link.observer.begin(batch)
+        step = Step(link, trace.batch, trace)
+        steps.append(step)
+        step.outcomes = await _handled(link, step.batch)
+        self._write(step)
+        for port, below in link.below.items():
+            emitted = step.outcomes.emitted.get(port)
+            if emitted:
+                await self._pass(below, self._handed_on(step.batch, emitted, below), steps)
+
+    def _write(self, step: Step) -> None:
+        """Write what goes to streams, and see to it that the rest could be; what cannot has failed here."""
+        bad: dict[int, EncodeError] = {}
+        for port, emitted in step.outcomes.emitted.items():
+            if port in step.link.below:
+                wrong = self._made_plain(emitted, step.link.verb.changed)
+            else:
+                step.written[port] = step.link.ports[port].write(emitted)
+                wrong = step.written[port].bad
+            bad |= {emitted.sources[place]: error for place, error in wrong.items()}
+        if not bad:
+            return
+        for place, error in bad.items():
+            step.outcomes.failed[place] = Failure(without_frames(error), retryable=False)
+        # A record that became several fails as one: nothing of it goes on.
+        for port, emitted in step.outcomes.emitted.items():
+            keep = [place for place, source in enumerate(emitted.sources) if source not in bad]
+            step.outcomes.emitted[port] = chosen(emitted, keep)
+            if port in step.written:
+                step.written[port] = step.link.ports[port].write(step.outcomes.emitted[port])
+
+    def _made_plain(self, emitted: Emitted, changed: Collection[str] | None) -> dict[int, EncodeError]:
+        """Make records what they would be out of a stream; only what may have changed is looked at."""
+        bad: dict[int, EncodeError] = {}
+        if changed is not None and not changed:
+            return bad
+        encode, decode = self._form.encode, self._form.decode
+        for place, record in enumerate(emitted.records):
+            try:
+                emitted.records[place] = plain(record, encode, decode, changed)
+            except EncodeError as exc:
+                bad[place] = exc
+        return bad
+
+    def _handed_on(self, batch: Batch, emitted: Emitted, below: Link) -> Batch:
+        records, origins, sources = emitted.records, batch.origins, emitted.sources
+        encode = self._form.encode
+        # A pure verb leaves its records as they are; of what a handler gets, the bytes are kept.
+        kept = None if below.verb.pure else [encode(record) for record in records]
+
+        def original(place: int) -> bytes:
+            return encode(records[place]) if kept is None else kept[place]
+
+        name = below.branch
+        return Batch(
+            records,
+            [branch(rid, name) for rid in emitted.rids] if name else emitted.rids,
+            origins if sources == range(len(batch)) else [origins[source] for source in sources],
+            batch.deliveries,
+            emitted.headers,
+            original=original,
+        )
+
+
+async def _handled(link: Link, batch: Batch) -> Outcomes:
+    """Have a verb handle a batch, user code no more of it at once than it asks for."""
+    size = link.stage.batch_size
+    if link.verb.pure or len(batch) <= size:
+        return await link.verb.process(batch)
+    whole = Outcomes(done=[])
+    for start, part in batch.slices(size):
+        _add(whole, await link.verb.process(part), start)
+    return whole
+
+
+def _add(whole: Outcomes, part: Outcomes, start: int) -> None:
+    for port, emitted in part.emitted.items():
+        into = whole.emitted.setdefault(port, Emitted(headers={}))
+        at = len(into)
+        into.records += emitted.records
+        into.rids += emitted.rids
+        into.sources = [*into.sources, *(start + source for source in emitted.sources)]
+        into.headers = {**into.headers, **{at + place: some for place, some in emitted.headers.items()}}
+    for reason, places in part.dropped.items():
+        whole.dropped.setdefault(reason, []).extend(start + place for place in places)
+    whole.failed |= {start + place: why for place, why in part.failed.items()}
+    whole.done = [*whole.done, *(start + place for place in part.done)]
+
+
+def chain(graph: Graph, stage: Stage, names: Collection[str], observer: Observer) -> Chain:
+    """
+    Make the chain of one worker, with verbs of its own.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage that reads; a source hands on what it brings.
+        names: The stages that run in this process.
+        observer: Asked for who follows each stage.
+
+    Raises:
+        ImportError, HandlerContractError: A handler cannot be used.
+    """
+    return Chain(_link(graph, stage, names, observer, stage.verb == "source"), serializer(graph))
+
+
+def _link(graph: Graph, stage: Stage, names: Collection[str], observer: Observer, of_source: bool) -> Link:
+    below = joined(graph, stage, names, of_source=of_source)
+    made = {}
+    for port, reader in below.items():
+        link = _link(graph, reader, names, observer, of_source)
+        name = branches(graph, reader).get(stage.outputs[port], "")
+        made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
+    source, decode = stage.verb == "source", serializer(graph).decode
+    return Link(
+        stage,
+        Pass()
+        if stage.verb == "source"
+        else build(stage, root=graph.root, pipeline=graph.pipeline, decode=serializer(graph).decode),
+        StageObserver() if stage.verb == "source" else observer.stage(stage),
+        {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
+        made,
+    )
+
+
+def _port(graph: Graph, stage: Stage, port: str) -> Port:
+    ref = stage.outputs[port]
+    key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph)
+    if ref.external:
+        return Port(key, form)
+    most = min([PACK_RECORDS, *(reader.batch_size for reader in graph.readers(ref) if reader.verb == "call")])
+    return Port(key, form, packs(graph), most)

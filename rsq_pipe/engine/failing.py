@@ -1,0 +1,170 @@
+"""Failing: the retry, the dead letter or the end of the run that a record becomes which failed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from rsq_pipe.engine.chain import Step
+from rsq_pipe.engine.plan import Failed
+from rsq_pipe.errors import (
+    EncodeError,
+    EvaluationError,
+    HandlerContractError,
+    HandlerError,
+    HandlerTimeoutError,
+    RecordInvalidError,
+    without_frames,
+)
+from rsq_pipe.ids import shown
+from rsq_pipe.model.outcome import Failure, Reject, Retry
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.schedule import delay
+from rsq_pipe.spec.duration import parse_duration
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.dead_letter import dead_letter, told
+from rsq_pipe.streams.entry import fields_of
+from rsq_pipe.streams.headers import ATTEMPTS, RID
+from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.settlement import Output, RetryAt
+from rsq_pipe.telemetry.redaction import redact
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (HandlerTimeoutError, "timeout"),
+    (HandlerContractError, "contract"),
+    (RecordInvalidError, "invalid_record"),
+    (EvaluationError, "expression_error"),
+    (EncodeError, "not_encodable"),
+)
+
+
+def reason_of(error: BaseException) -> str:
+    """Name the cause of a failure in a word."""
+    return next((word for kind, word in _REASONS if isinstance(error, kind)), "handler_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    Say why a record failed.
+
+    Args:
+        error: What was raised, or why it is rejected.
+        final: Whether another attempt is of no use.
+        pause: Milliseconds to wait before the next attempt; None for the stage's backoff.
+    """
+
+    error: BaseException | str
+    final: bool = False
+    pause: int | None = None
+
+
+def fault(outcome: Failure | Retry | Reject, stage: str) -> Fault:
+    """Read why a record failed out of its outcome."""
+    match outcome:
+        case Failure():
+            return Fault(outcome.error, not outcome.retryable)
+        case Reject():
+            return Fault(outcome.reason, final=True)
+        case Retry():
+            why = HandlerError(outcome.reason or "the handler asked for a retry", stage=stage)
+            try:
+                after = parse_duration(outcome.after) if isinstance(outcome.after, str) else outcome.after
+            except ValueError as exc:
+                return Fault(without_frames(exc), final=True)
+            return Fault(why, pause=None if after is None else round(after * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """
+    Spell the retries and dead letters of one stage.
+
+    Args:
+        stage: The stage.
+        dlq, retry, drops, journal: Its keys.
+        draw: Where the jitter of retries comes from.
+        outside: What a record that a source has just brought is said to have come from.
+    """
+
+    stage: Stage
+    dlq: str
+    retry: str
+    drops: str
+    journal: str
+    draw: random.Random
+    outside: str
+
+    @classmethod
+    def of(cls, graph: Graph, stage: Stage, draw: random.Random, reader: Stage) -> Means:
+        """Find a stage's keys; `reader` is the stage that its chain begins with."""
+        keys = Keyspace(graph.pipeline)
+        places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.journal(stage))
+        return cls(stage, *places, draw, reader.name)
+
+    def is_final(self, step: Step, place: int) -> bool:
+        """Whether a failed record gets no further attempt."""
+        outcome = step.outcomes.failed[place]
+        attempts = step.batch.attempts_at(place) + 1
+        return not isinstance(outcome, Reject) and (
+            fault(outcome, self.stage.name).final or attempts >= self.stage.retry.attempts
+        )
+
+    def headers(self, step: Step, place: int, error: BaseException | str) -> dict[str, str]:
+        """Return all headers of a failed record, with its id and its trace; its failure is noted once."""
+        if place not in step.failing:
+            step.failing[place] = step.trace.failing(place, error)
+        headers = {RID: step.batch.rids[place], **step.failing[place]}
+        attempts = step.batch.attempts_at(place)
+        return headers | {ATTEMPTS: str(attempts)} if attempts else headers
+
+    def retry_at(self, step: Step, place: int, found: Fault) -> RetryAt:
+        """Spell the next attempt of a record."""
+        attempts = step.batch.attempts_at(place) + 1
+        due = delay(self.stage.retry, attempts, self.draw) if found.pause is None else found.pause
+        headers = self.headers(step, place, found.error) | {ATTEMPTS: str(attempts)}
+        fields = fields_of(step.batch.original(place), headers)
+        # Records of one pack came in one entry, and may be equal: their ids tell them apart.
+        origin = "/".join((*self._entry(step, place), headers[RID]))
+        return RetryAt(self.retry, due, fields, origin)
+
+    def dead_letter(self, step: Step, place: int, found: Fault, reason: str) -> Output:
+        """Make a record's dead letter."""
+        delivery = step.batch.delivery_at(place)
+        raw = step.batch.original(place)
+        headers = self.headers(step, place, found.error)
+        stream, entry_id = self._entry(step, place)
+        failed = StreamMessage(entry_id, None, delivery.deliveries if delivery else 1, headers, stream, raw)
+        return dead_letter(
+            *(self.dlq, failed),
+            reason=reason,
+            stage=self.stage.name,
+            error=found.error,
+            attempts=step.batch.attempts_at(place) + 1,
+            redact=redact,
+        )
+
+    def failed(self, step: Step, place: int) -> Failed:
+        """Say for the log which record failed."""
+        error = fault(step.outcomes.failed[place], self.stage.name).error
+        headers = self.headers(step, place, error)
+        return Failed(self.stage.name, self.stage.on_error, headers[RID], headers, error)
+
+    def halt(self, step: Step, place: int) -> HandlerError:
+        """Say why the stage stops."""
+        found = fault(step.outcomes.failed[place], self.stage.name)
+        self.headers(step, place, found.error)
+        delivery = step.batch.delivery_at(place)
+        where = f"entry {delivery.id} of {delivery.stream}" if delivery else f"from source {self.outside!r}"
+        halt = HandlerError(
+            f"stage {self.stage.name!r} stopped at record {shown(step.batch.rids[place])!r} "
+            f"({where}): {told(found.error)}. It stays pending: mend the handler or what it needs, and run "
+            "again",
+            stage=self.stage.name,
+        )
+        halt.__cause__ = found.error if isinstance(found.error, BaseException) else None
+        return halt
+
+    def _entry(self, step: Step, place: int) -> tuple[str, str]:
+        delivery = step.batch.delivery_at(place)
+        return (delivery.stream, delivery.id) if delivery else (self.outside, step.batch.rids[place])

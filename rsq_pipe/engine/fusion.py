@@ -1,0 +1,64 @@
+"""Fusion: which stages run in the worker of the stage above them, without a stream in between."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rsq_pipe.spec.graph import Graph, Stage
+
+PURE = frozenset(("map", "filter", "route", "pass"))
+"""Verbs that only compute: they join the stage above unless told not to."""
+
+
+def joined(graph: Graph, stage: Stage, names: Collection[str], *, of_source: bool) -> dict[str, Stage]:
+    """
+    Find the stages that run in a worker of the stage above them.
+
+    A stage joins if it reads nothing but one port of the stage above, and nobody else reads that. Pure ones
+    do so by themselves, `call` stages where `fuse: true` says so.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage above.
+        names: The stages that run in this process; others are fed through their streams.
+        of_source: Whether the chain begins with a source, which no `call` stage joins: a source cannot retry.
+
+    Returns:
+        Port -> the stage that reads it and joins.
+    """
+    found: dict[str, Stage] = {}
+    for port, ref in stage.outputs.items():
+        readers = graph.readers(ref)
+        writers = [other for other in graph.stages if ref in other.outputs.values()]
+        if ref.external or len(readers) != 1 or len(writers) != 1:
+            continue
+        reader = readers[0]
+        if len(reader.inputs) == 1 and reader.name in names and _may_join(reader, of_source=of_source):
+            found[port] = reader
+    return found
+
+
+def fused(graph: Graph, names: Collection[str] | None = None) -> dict[str, str]:
+    """Name the stages that run in another's worker: stage -> the stage above it."""
+    chosen = {stage.name for stage in graph.stages} if names is None else names
+    found: dict[str, str] = {}
+    for stage in graph.stages:
+        # In topological order: whoever the stage above runs with is known by now.
+        if stage.name in chosen:
+            of_source = _root(graph, stage, found).verb == "source"
+            below = joined(graph, stage, chosen, of_source=of_source)
+            found |= {reader.name: stage.name for reader in below.values()}
+    return found
+
+
+def _root(graph: Graph, stage: Stage, found: dict[str, str]) -> Stage:
+    name = stage.name
+    while name in found:
+        name = found[name]
+    return graph.stage(name)
+
+
+def _may_join(stage: Stage, *, of_source: bool) -> bool:
+    if stage.fuse is False:
+        return False
+    return stage.verb in PURE or (stage.verb == "call" and stage.fuse is True and not of_source)

@@ -1,0 +1,51 @@
+"""Intake: the consumer through which a stage reads."""
+
+from __future__ import annotations
+
+from rsq_pipe.engine.packing import PACK_RECORDS
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.process import Process
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.consumer import StreamConsumer
+from rsq_pipe.streams.read_size import ReadSize
+
+BLOCK_MS = 2_000
+"""Milliseconds one read waits; a stop does not wait for it."""
+
+_FOR_EVER = 2**31
+
+
+def deliveries(stage: Stage) -> int:
+    """Say how often an entry may be handed out."""
+    # Where `on_error: stop`, each run hands a record out once more, and none may condemn it.
+    return _FOR_EVER if stage.on_error == "stop" else stage.retry.deliveries
+
+
+def consumer(process: Process, stage: Stage, records: int | None = None) -> StreamConsumer:
+    """
+    Make a stage's consumer; it reads the stage's own `again` stream first, then its inputs.
+
+    Args:
+        process: What the stages of this process share.
+        stage: The stage.
+        records: Records in one batch, at most; the stage's own setting if left out.
+    """
+    graph = process.graph
+    outside = all(ref.external for ref in stage.inputs)
+    return StreamConsumer(
+        process.client,
+        Keyspace(graph.pipeline).inputs(stage),
+        ConsumerConfig(
+            group=stage.name,
+            batch_size=stage.batch_size,
+            batch_wait_ms=round(stage.batch_wait * 1000),
+            block_ms=BLOCK_MS,
+            min_idle_claim_ms=round(graph.reclaim_idle * 1000),
+            max_deliveries=deliveries(stage),
+            halt_on_fault=True,
+            create_groups=False,  # they are made before; made anew here, one that was lost would begin at 0
+        ),
+        quarantine=process.quarantine,
+        read_size=ReadSize(records or stage.batch_size, 1 if outside else PACK_RECORDS),
+    )

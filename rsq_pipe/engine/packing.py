@@ -1,0 +1,120 @@
+"""Packing: the entries that a stage's records are written in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rsq_pipe.errors import EncodeError
+from rsq_pipe.model.outcome import Emitted
+from rsq_pipe.model.pack import Packs
+from rsq_pipe.streams.entry import PACK, fields_of
+from rsq_pipe.streams.headers import RID
+from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.streams.settlement import Output
+
+PACK_RECORDS = 500
+"""Records in one entry, at most; docs/adr/0014-packs.md says why."""
+
+PACK_BYTES = 256 * 1024
+"""Bytes of one entry of several records, at most."""
+
+MAX_RECORD = 16 * 1024 * 1024
+"""Bytes of one encoded record, at most; what is larger is a dead letter of the stage that made it."""
+
+_PACK = PACK.decode()
+
+
+@dataclass(slots=True)
+class Written:
+    """
+    Hold what records of one port are written as.
+
+    Args:
+        outputs: The entries.
+        size: Their bytes, about.
+        bad: Place among the records -> why it cannot be written; the entries are of no use then.
+    """
+
+    outputs: list[Output]
+    size: int
+    bad: dict[int, EncodeError]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """
+    Write the records of one port.
+
+    Args:
+        key: The stream's key.
+        serializer: How single records are written.
+        packs: How several are written in one entry; None for a stream that others read too, where each
+            record is an entry.
+        most: Records in one entry: no more than any of the stream's readers takes at once, so that a slow
+            one settles, and shares with others, as few as it asks for.
+    """
+
+    key: str
+    serializer: Serializer
+    packs: Packs | None = None
+    most: int = PACK_RECORDS
+
+    def write(self, emitted: Emitted) -> Written:
+        """Encode records; those that cannot be encoded are named, and have no part in any entry."""
+        written = Written([], 0, {})
+        step = self.most if self.packs is not None else 1
+        for start in range(0, len(emitted), step):
+            self._write(emitted, start, min(start + step, len(emitted)), written)
+        return written
+
+    def _write(self, emitted: Emitted, start: int, end: int, written: Written) -> None:
+        if end - start == 1:
+            self._write_one(emitted, start, written)
+            return
+        assert self.packs is not None
+        headers = within(emitted.headers, start, end)
+        try:
+            raw = self.packs.encode(emitted.records[start:end], emitted.rids[start:end], headers)
+        except EncodeError:
+            raw = b""  # one of them; the halves tell which
+        if raw and len(raw) <= PACK_BYTES:
+            written.outputs.append(Output(self.key, [_PACK, str(end - start), "data", raw]))
+            written.size += len(raw)
+            return
+        middle = (start + end) // 2
+        self._write(emitted, start, middle, written)
+        self._write(emitted, middle, end, written)
+
+    def _write_one(self, emitted: Emitted, place: int, written: Written) -> None:
+        try:
+            raw = self.serializer.encode(emitted.records[place])
+        except EncodeError as exc:
+            written.bad[place] = exc
+            return
+        if len(raw) > MAX_RECORD:
+            why = f"the record has {len(raw):,} bytes when it is encoded; the bound is {MAX_RECORD:,}"
+            written.bad[place] = EncodeError(why, raw[:4096])
+            return
+        headers: Mapping[str, str] = {RID: emitted.rids[place], **emitted.headers.get(place, {})}
+        written.outputs.append(Output(self.key, fields_of(raw, headers)))
+        written.size += len(raw)
+
+
+def within(headers: Mapping[int, Mapping[str, str]], start: int, end: int) -> Mapping[int, Mapping[str, str]]:
+    """Take the headers of some neighbours, by their place among these."""
+    if not headers:
+        return headers
+    return {place - start: some for place, some in headers.items() if start <= place < end}
+
+
+def chosen(emitted: Emitted, keep: Sequence[int]) -> Emitted:
+    """Take some of the records."""
+    return Emitted(
+        [emitted.records[place] for place in keep],
+        [emitted.rids[place] for place in keep],
+        [emitted.sources[place] for place in keep],
+        {new: emitted.headers[old] for new, old in enumerate(keep) if old in emitted.headers}
+        if emitted.headers
+        else {},
+    )

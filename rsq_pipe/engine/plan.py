@@ -1,0 +1,82 @@
+"""Plan: what becomes of a batch, before it is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rsq_pipe.engine.chain import Step
+from rsq_pipe.engine.unpacking import Unpacked
+from rsq_pipe.streams.settlement import Output, Settlement
+
+
+@dataclass(slots=True)
+class Work:
+    """
+    Hold one batch that has been processed.
+
+    Args:
+        unpacked: What was read.
+        steps: What the stages of the chain made of it.
+        letters: Place of a delivery whose records could not be processed -> its dead letter.
+        singles: Place of a pack that came back -> the entries that it is split into.
+    """
+
+    unpacked: Unpacked
+    steps: Sequence[Step] = ()
+    letters: Mapping[int, Output] = field(default_factory=dict)
+    singles: Mapping[int, Sequence[Output]] = field(default_factory=dict)
+
+    @property
+    def portion(self) -> frozenset[int]:
+        """The places of all its deliveries."""
+        return frozenset(range(len(self.unpacked.batch.deliveries)))
+
+    def places(self, gone: Collection[tuple[str, str]]) -> frozenset[int]:
+        """Find the places of deliveries by their streams and ids."""
+        deliveries = enumerate(self.unpacked.batch.deliveries)
+        return frozenset(place for place, one in deliveries if (one.stream, one.id) in gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """
+    Hold a record that failed for good, for the log.
+
+    Args:
+        stage: The stage that failed it.
+        on_error: What that stage does with such records.
+        rid, headers: The record's.
+        error: Why.
+    """
+
+    stage: str
+    on_error: str
+    rid: str
+    headers: Mapping[str, str]
+    error: BaseException | str
+
+
+@dataclass(slots=True)
+class Plan:
+    """
+    State what is to be settled, all of it or nothing.
+
+    Args:
+        settlement: It; without parts where nothing is.
+        halted: Places of the deliveries that stay pending since a stage stops at one of their records.
+        failures: The records that failed for good.
+        halt: Why the stage has to stop, where `on_error: stop` says so.
+    """
+
+    settlement: Settlement
+    halted: frozenset[int] = frozenset()
+    failures: list[Failed] = field(default_factory=list)
+    halt: BaseException | None = None
+
+    def failed_by_stage(self) -> dict[str, list[Failed]]:
+        """Group the failures by stage."""
+        found: dict[str, list[Failed]] = {}
+        for one in self.failures:
+            found.setdefault(one.stage, []).append(one)
+        return found

@@ -1,0 +1,179 @@
+"""SinkWorker: writes a sink stage's records outside, and its position with their acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import structlog
+
+from rsq_pipe.engine.chain import Link, Step
+from rsq_pipe.engine.intake import consumer
+from rsq_pipe.engine.plan import Plan, Work
+from rsq_pipe.engine.planner import Planner
+from rsq_pipe.engine.target import Target
+from rsq_pipe.engine.unread import Unread
+from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.process import Process
+from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.runtime.tenure import SECONDS, Superseded, Tenure
+from rsq_pipe.sinks.sink import Written
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.stages.passing import Pass
+from rsq_pipe.streams.consumer import StreamConsumer
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.settlement import Position
+
+RECORDS = 5_000
+"""Records that are written, made durable and settled together, if there are so many."""
+
+
+class SinkWorker:
+    """
+    Write one sink stage. Where the target takes one writer, one process writes and the others stand by.
+
+    Args:
+        process: What the stages of this process share.
+        stage: The sink stage.
+    """
+
+    def __init__(self, process: Process, stage: Stage) -> None:
+        graph = process.graph
+        self._process = process
+        self._stage = stage
+        self._target = Target(process.client, graph, stage)
+        observer = process.observer.stage(stage)
+        self._link = Link(stage, Pass(), observer, {})
+        self._planner = Planner(graph, stage)
+        self._unread = Unread(graph, stage, observer)
+        self._over = False
+        self._superseded = False
+        self._consumer: StreamConsumer | None = None
+        self._stopping = asyncio.Event()
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+
+    async def run(self) -> None:
+        """
+        Write until `stop`.
+
+        Raises:
+            SinkError: The target cannot be written; what was acknowledged stands in it.
+
+        Delivery: as the sink says: a file holds each record once, also after a kill at any moment.
+        Cancellation: a batch that is written and not settled is undone by whoever opens the sink next.
+        """
+        if not self._target.exclusive:
+            await self._write_on(0)
+            return
+        key = Keyspace(self._process.graph.pipeline).lease(self._stage, self._target.name)
+        lease = Lease(self._process.client, key, SECONDS)
+        await Tenure(lease, f"sink {self._stage.name}", self._stopping).hold(self._write_on)
+
+    def stop(self) -> None:
+        """Finish the batch in flight, settle it, and return from `run`."""
+        self._stopping.set()
+        if self._consumer is not None:
+            self._consumer.stop()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may go on: nothing is below it that could be full."""
+        return True
+
+    def looked(self, state: PipelineState) -> None:
+        """Nothing: as above."""
+
+    async def _write_on(self, epoch: int) -> None:
+        self._over = self._superseded = False
+        self._target.begin(epoch)
+        try:
+            await self._target.open(self._stopping)
+            self._consumer = consumer(self._process, self._stage, RECORDS)
+            if self._stopping.is_set():
+                self._consumer.stop()
+            async with aclosing(self._consumer.batches()) as batches:
+                async for entries in batches:
+                    if not self._over:  # after an error nothing more is written
+                        await self._write(entries)
+        finally:
+            # Also after an opening that was cancelled: its thread may hold the target by now.
+            self._consumer = None
+            self._unread.tell()
+            self._link.observer.close()
+            await self._target.close()
+        if self._superseded:
+            raise Superseded
+
+    async def _write(self, entries: Sequence[RawEntry]) -> None:
+        unpacked = self._unread.unpack(entries)
+        trace = self._link.observer.begin(unpacked.batch)
+        step = Step(self._link, trace.batch, trace)
+        work = Work(unpacked, [step], *self._unread.ends(unpacked, entries))
+        try:
+            if not await self._target.open(self._stopping):
+                trace.close()
+                return
+            position = await self._put(step) if step.batch.records else None
+        except (SinkError, Superseded) as exc:
+            trace.close()
+            await self._give_up(exc)
+        else:
+            await self._settle(work, step, position)
+
+    async def _put(self, step: Step) -> Position | None:
+        written, position = await self._target.write(step.batch)
+        step.outcomes = _outcomes(step.batch, written)
+        return position
+
+    async def _settle(self, work: Work, step: Step, position: Position | None) -> None:
+        assert self._consumer is not None
+        portion = work.portion
+        plan = self._planner.plan(work, portion, position)
+        if plan.halt is not None:
+            # Of what was written nothing counts: the next writer cuts it off.
+            self._over = True
+            step.end(portion)
+            self._tell(plan)
+            self._process.halt(plan.halt)
+            return
+        settled = await self._consumer.settle(plan.settlement)
+        while settled.gone and position is None:
+            portion -= work.places(settled.gone)
+            settled = await self._consumer.settle(self._planner.plan(work, portion).settlement)
+        if not settled.committed:
+            # Not all of the batch is this worker's any more: what was written is cut off, and the rest of the
+            # batch comes again.
+            portion = frozenset()
+        elif position is not None:
+            self._target.stored(position)
+        lost = work.portion - portion
+        step.end(lost)
+        self._unread.settled(work, lost)
+        self._tell(plan)
+
+    def _tell(self, plan: Plan) -> None:
+        if plan.failures:
+            first = plan.failures[0].error
+            failed = len(plan.failures)
+            self._log.warning("records that cannot be written", records=failed, first_error=str(first))
+
+    async def _give_up(self, exc: Exception) -> None:
+        """End the tenure where another process has taken the target over; else the run."""
+        self._over = True
+        if self._consumer is not None:
+            self._consumer.stop()
+        if isinstance(exc, Superseded) or not await self._target.is_writer():
+            self._superseded = True
+        else:
+            self._process.halt(exc)
+
+
+def _outcomes(batch: Batch, written: Written) -> Outcomes:
+    failed = {place: Failure(error, retryable=False) for place, error in written.failures.items()}
+    done = [place for place in range(len(batch)) if place not in failed] if failed else range(len(batch))
+    return Outcomes(failed={**failed}, done=done)

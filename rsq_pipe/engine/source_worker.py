@@ -1,0 +1,211 @@
+"""SourceWorker: moves a source's records into the pipeline, and its position with them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+
+import structlog
+
+from rsq_pipe.engine.arrivals import Arrivals
+from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.engine.chain import chain
+from rsq_pipe.engine.packing import PACK_RECORDS
+from rsq_pipe.engine.plan import Plan, Work
+from rsq_pipe.engine.planner import NO_ENTRIES, Planner
+from rsq_pipe.engine.telling import tell
+from rsq_pipe.engine.unpacking import Unpacked
+from rsq_pipe.errors import SourceError, StreamError, StreamFullError
+from rsq_pipe.registry import connector
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.prefetch import Prefetch
+from rsq_pipe.runtime.process import Process
+from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.runtime.tenure import SECONDS, Tenure
+from rsq_pipe.sources.source import Chunk, Source
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.settlement import Position, Settled
+
+RECORDS = 2_000
+"""Records that enter together, if there are so many and the source's `batch.size` is not made smaller."""
+
+
+class SourceWorker:
+    """
+    Read one source, through the stages fused with it. Of several processes one reads; the others stand by.
+
+    Args:
+        process: What the stages of this process share.
+        stage: The source stage.
+    """
+
+    def __init__(self, process: Process, stage: Stage) -> None:
+        graph = process.graph
+        self._source = connected(graph, stage)
+        self._process = process
+        self._client = process.client
+        self._stage = stage
+        self._keys = Keyspace(graph.pipeline)
+        self._chain = chain(graph, stage, process.names, process.observer)
+        self._planner = Planner(graph, stage)
+        self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])
+        self._stopping = asyncio.Event()
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        # What standard input holds is new with every process, so its record ids must be, too.
+        self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
+        self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
+        self._arrivals = Arrivals(graph, stage, self._name, self._log)
+        self._size = max(stage.batch_size, RECORDS) if stage.batch_size >= PACK_RECORDS else stage.batch_size
+        self._chunks: Prefetch[Chunk] | None = None
+        self.exhausted = False
+        """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
+        self._faults: list[SourceError] = []
+
+    async def run(self) -> None:
+        """
+        Pump until the source ends, or `stop`.
+
+        Raises:
+            SourceError: There is nothing to read. A file that cannot be read does not keep the others from
+                being read: `fault` tells of it.
+
+        Delivery: each record enters once; the position moves in the step that stores the records.
+        Cancellation: between two chunks; nothing is half stored.
+        """
+        if not self._source.resumable:
+            # Every process has a standard input of its own; nobody else could go on with it.
+            await self._read(0)
+            return
+        lease = Lease(self._client, self._keys.lease(self._stage, "source"), SECONDS)
+        await Tenure(lease, f"source {self._stage.name}", self._stopping).hold(self._read)
+
+    @property
+    def fault(self) -> SourceError | None:
+        """Why not all of the source is in the pipeline, though it has ended."""
+        if len(self._faults) < 2:
+            return self._faults[0] if self._faults else None
+        first, *others = self._faults
+        files = "file" if len(others) == 1 else "files"
+        return SourceError(
+            f"{first} (and {len(others)} more {files} that cannot be read: see the log)",
+            stage=self._stage.name,
+        )
+
+    def stop(self) -> None:
+        """Store the chunk in flight and return from `run`."""
+        self._stopping.set()
+        self._backlog.stop()
+        if self._chunks is not None:
+            self._chunks.close()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may go on: no stream below is full."""
+        return self._backlog.is_open
+
+    def looked(self, state: PipelineState) -> None:
+        """Take note of what the pipeline holds."""
+        self._backlog.looked(state)
+
+    async def _read(self, _: int) -> None:
+        self._faults = []
+        await self._chain.open()
+        try:
+            shards = await asyncio.to_thread(self._source.shards)
+            for shard in shards:
+                try:
+                    while not self._stopping.is_set() and not await self._read_shard(shard):
+                        pass
+                except SourceError as exc:
+                    # The run is not ended by it: that would keep what the other files hold from the sinks.
+                    self._faults.append(exc)
+                    if len(shards) > 1:
+                        self._log.error("cannot go on with a file; the others are read", error=str(exc))
+            self.exhausted = not self._stopping.is_set()
+        finally:
+            await self._chain.close()
+
+    async def _read_shard(self, shard: str) -> bool:
+        """Read one shard from its stored position; False if another process moved that meanwhile."""
+        field = f"position:{self._name}:{shard}"
+        position = await self._stored(field)
+        chunks = self._chunks = Prefetch(self._source.read(shard, position, self._size))
+        try:
+            async for chunk in chunks:
+                if not await self._backlog.has_room() or self._stopping.is_set():
+                    return True
+                moved = Position(self._keys.meta, field, position, chunk.position)
+                settled = await self._enter(chunk, moved)
+                if settled is None:
+                    return True
+                if settled.refused is not None:
+                    return False
+                position = chunk.position
+            return True
+        finally:
+            chunks.close()
+            if not self._source.resumable:
+                with contextlib.suppress(StreamError):  # a field too many in the hash; nobody reads it again
+                    await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
+
+    async def _stored(self, field: str) -> str:
+        backoff = Backoff(f"source {self._stage.name}")
+        while True:
+            try:
+                reply = await self._client.channel.execute(
+                    "HGET", self._keys.meta, field, key=self._keys.meta
+                )
+            except StreamError as exc:
+                if not exc.retryable or self._stopping.is_set():
+                    raise
+                await backoff.wait(exc, self._stopping)
+            else:
+                backoff.reset()
+                return reply.decode() if reply else ""
+
+    async def _enter(self, chunk: Chunk, position: Position) -> Settled | None:
+        """Have a chunk enter; None where that is to stop, while the server is away or by `on_error: stop`."""
+        arrived = self._arrivals.batch(chunk.arrivals)
+        entering = self._observer.enter(arrived.batch, arrived.dead)
+        steps = await self._chain.process(entering.batch) if entering.batch.records else []
+        work = Work(Unpacked(entering.batch), steps, dict(enumerate(entering.dead)))
+        plan = self._planner.plan(work, NO_ENTRIES, position)
+        if plan.failures:
+            tell(self._log, plan)
+        if plan.halt is not None:
+            self._process.halt(plan.halt)
+        settled = None if plan.halt is not None else await self._settled(plan)
+        counts = settled is not None and settled.refused is None
+        entering.settled(counts)
+        for step in steps:
+            step.end(() if counts else NO_ENTRIES)
+        return settled
+
+    async def _settled(self, plan: Plan) -> Settled | None:
+        backoff = Backoff(f"source {self._stage.name}")
+        while True:
+            try:
+                settled = await self._client.settle(plan.settlement, group="", consumer="")
+            except StreamError as exc:
+                # A server out of memory is backpressure: what drains it may write on, what fills it waits.
+                if not exc.retryable and not isinstance(exc, StreamFullError):
+                    raise
+                if self._stopping.is_set():
+                    return None
+                await backoff.wait(exc, self._stopping)
+            else:
+                self._backlog.wrote(plan.settlement, settled)
+                return settled
+
+
+def connected(graph: Graph, stage: Stage) -> Source:
+    """Make the source of a stage; nothing is opened yet."""
+    ref: ConnectorRef = stage.options
+    connect = connector("source", ref.type).connect
+    if connect is None:
+        raise LookupError(f"source {ref.type!r} cannot be connected to")
+    source: Source = connect(ref.options, stage=stage.name, root=graph.root)
+    return source

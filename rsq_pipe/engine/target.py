@@ -1,0 +1,179 @@
+"""Target: what a sink writes to, and the right to write to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rsq_pipe.errors import SinkError, StreamError
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.registry import connector
+from rsq_pipe.runtime.groundwork import replacing
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.runtime.tenure import Superseded
+from rsq_pipe.sinks.sink import Sink, TargetBusyError, Written
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.spec.protected import check_target
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.settlement import Position
+from rsq_pipe.streams.uninterrupted import uninterrupted
+
+T = TypeVar("T")
+
+
+class Target:
+    """
+    Write batches to a sink, and know the position that is to be stored with each.
+
+    The stored position is `epoch|position`, or the epoch alone where nothing was written yet. Whoever gets
+    the lease stores its own epoch, and only then touches the target: from there on the settlement of a writer
+    that was paused, or does not know yet that its lease has lapsed, is refused, whatever it managed to write
+    meanwhile. `FileTarget` shows why no order of these steps can lose.
+
+    Args:
+        client: The server.
+        graph: The pipeline.
+        stage: The sink stage.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
+        ref: ConnectorRef = stage.options
+        connect = connector("sink", ref.type).connect
+        if connect is None:
+            raise LookupError(f"sink {ref.type!r} cannot be connected to")
+        self._sink: Sink = connect(ref.options, stage=stage.name, root=graph.root)
+        self._client = client
+        self._graph = graph
+        self._stage = stage
+        self._keys = Keyspace(graph.pipeline)
+        self._field = f"position:{stage.name}:{self._sink.target}"
+        self._stored = ""
+        self._epoch = 0
+        self._must_open = True
+
+    @property
+    def name(self) -> str:
+        """What it is, as a user would name it."""
+        return self._sink.target
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether there may be one writer at a time."""
+        return self._sink.exclusive
+
+    def begin(self, epoch: int) -> None:
+        """Write from now on with the right of a lease's epoch."""
+        self._epoch = epoch
+        self._loop = asyncio.get_running_loop()
+        self._must_open = True
+
+    async def open(self, stopping: asyncio.Event) -> bool:
+        """
+        Become the writer, also through an outage of the server.
+
+        Returns:
+            Whether it may be written; False where this is to stop.
+
+        Raises:
+            SinkError: It cannot be opened.
+            Superseded: Another process has become its writer.
+        """
+        backoff = Backoff(f"sink {self._stage.name}")
+        while self._must_open and not stopping.is_set():
+            try:
+                await self._open_once()
+                backoff.reset()
+            except (TargetBusyError, StreamError) as exc:
+                if isinstance(exc, StreamError) and not exc.retryable:
+                    raise
+                await backoff.wait(exc, stopping)
+        return not self._must_open
+
+    async def write(self, batch: Batch) -> tuple[Written, Position | None]:
+        """
+        Write a batch; it counts once the position that is returned has been stored, and `stored` is told so.
+
+        Raises:
+            SinkError: It cannot be written; nothing of the batch counts.
+        """
+        # Until the settlement is known to be committed these lines count for nothing: what is written next
+        # must not stand behind them.
+        self._must_open = self._sink.exclusive
+        written: Written = await self._on_sink(self._sink.write, batch)
+        if not self._sink.exclusive:
+            return written, None
+        new = f"{self._epoch}|{written.position}"
+        return written, Position(self._keys.meta, self._field, self._stored, new)
+
+    def stored(self, position: Position) -> None:
+        """State that a position was stored: what has been written counts."""
+        self._stored = position.new
+        self._must_open = False
+
+    async def close(self) -> None:
+        """Let go of it."""
+        await self._on_sink(self._sink.close)
+
+    async def is_writer(self) -> bool:
+        """Tell whether no later writer has stored its epoch; while the server is away, none can."""
+        try:
+            return await self._last_epoch() == self._epoch
+        except StreamError:
+            return True
+
+    async def _open_once(self) -> None:
+        """Fence off every earlier writer, undo what one left uncommitted, and store where writing goes on."""
+        await self._on_sink(check_target, self._graph, self._stage)
+        place, fresh = await self._fence()
+        try:
+            opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=self._still)
+        except SinkError as exc:
+            if await self.is_writer():
+                raise
+            raise Superseded from exc
+        if await self._store(f"{self._epoch}|{opened}"):
+            self._must_open = False
+            meta = self._keys.meta
+            await self._client.channel.execute("HDEL", meta, replacing(self._stage), key=meta)
+
+    async def _fence(self) -> tuple[str | None, bool]:
+        """
+        Store this writer's epoch, so that no earlier one can settle any more; only then read the position.
+
+        Returns:
+            The position, None if nothing was ever stored; whether what the target holds is to be replaced.
+        """
+        meta, mark = self._keys.meta, replacing(self._stage)
+        while True:
+            reply, fresh = await self._client.channel.execute("HMGET", meta, self._field, mark, key=meta)
+            self._stored = reply.decode() if reply else ""
+            epoch, bar, place = self._stored.partition("|")
+            if epoch and int(epoch) > self._epoch:  # opening would take the target from its present writer
+                raise Superseded
+            if await self._store(f"{self._epoch}{bar}{place}"):
+                return (place, False) if bar else (None, bool(fresh))
+
+    async def _store(self, new: str) -> bool:
+        """Move the stored position, with no entries; False where another process has moved it."""
+        if new != self._stored:
+            settled = await self._client.ingest(Position(self._keys.meta, self._field, self._stored, new), ())
+            if settled.refused is not None:
+                return False
+            self._stored = new
+        return True
+
+    def _still(self) -> bool:
+        """Tell the same in the sink's thread, where an answer is needed."""
+        asked = asyncio.run_coroutine_threadsafe(self._last_epoch(), self._loop)
+        return asked.result() == self._epoch
+
+    async def _last_epoch(self) -> int:
+        meta = self._keys.meta
+        reply = await self._client.channel.execute("HGET", meta, self._field, key=meta)
+        return int(reply.partition(b"|")[0]) if reply else -1
+
+    async def _on_sink(self, call: Callable[..., T], *args: Any, **settings: Any) -> T:
+        """Call the sink in a thread, to the end: a second thread must not close what the first one writes."""
+        return await uninterrupted(asyncio.to_thread(call, *args, **settings))

@@ -1,0 +1,194 @@
+"""Unpacking: the entries a stage reads, made into one batch of records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rsq_pipe.ids import branch, record_id
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.pack import Packs
+from rsq_pipe.runtime.codecs import packs, serializer
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.spec.branches import branches
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.decoding import decoded
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.headers import ATTEMPTS, REPLAY_LINK, RID, current
+from rsq_pipe.streams.message import attempts_in
+from rsq_pipe.streams.serializers import Serializer
+
+_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK))
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """
+    Hold what was read.
+
+    Args:
+        batch: The records that are to be processed, with all deliveries.
+        sizes: For each delivery, how many records it holds; 1 for one that holds none that can be read.
+        unread: Place of a delivery -> why its records cannot be processed.
+        returned: Places of packs that were handed out before: their worker died, or could not go on.
+    """
+
+    batch: Batch
+    sizes: list[int] = field(default_factory=list)
+    unread: dict[int, Exception | str] = field(default_factory=dict)
+    returned: list[int] = field(default_factory=list)
+
+
+class Unpacker:
+    """
+    Unpack what one stage reads: give records their ids, and leave out headers that are not to be believed.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage.
+        deliveries: How often an entry may be handed out; one that comes more often is not processed.
+    """
+
+    def __init__(self, graph: Graph, stage: Stage, deliveries: int) -> None:
+        keys = Keyspace(graph.pipeline)
+        self._own = keys.pattern.removesuffix("*")
+        self._again = keys.again(stage)
+        self._branches = {keys.stream(ref): name for ref, name in branches(graph, stage).items()}
+        self._packs: Packs = packs(graph)
+        # What this pipeline wrote itself has no key twice; what comes from outside may.
+        strict = any(ref.external for ref in stage.inputs)
+        self._serializer: Serializer = serializer(graph, strict=strict)
+        self._most = deliveries
+
+    def unpack(self, entries: Sequence[RawEntry]) -> Unpacked:
+        """
+        Decode entries.
+
+        Returns:
+            Records in the order of the entries; an entry that cannot be decoded, or came too often, has none.
+        """
+        headers: dict[int, Mapping[str, str]] = {}
+        attempts: dict[int, int] = {}
+        deliveries = [Delivery(entry.stream, entry.id, entry.deliveries) for entry in entries]
+        batch = Batch([], [], [], deliveries, headers, attempts)
+        origins: list[int] = []
+        found = Unpacked(batch)
+        starts: list[int] = []
+        for place, entry in enumerate(entries):
+            start = len(batch.records)
+            starts.append(start)
+            try:
+                if entry.is_pack:
+                    self._add_pack(entry, place, found, headers)
+                elif entry.deliveries > self._most:
+                    decoded(entry, self._serializer)  # what cannot be decoded is a dead letter for that
+                    found.unread[place] = _exhausted(entry)
+                else:
+                    self._add_single(entry, batch, headers, attempts)
+            except Exception as exc:  # noqa: BLE001  a serializer may raise anything; its entry is a dead letter
+                found.unread[place] = exc
+            size = len(batch.records) - start
+            found.sizes.append(size or entry.records)
+            origins += [place] * size
+        batch.origins = origins
+        batch.original = Originals(entries, starts, origins, self._packs, self._serializer)
+        return found
+
+    def _add_pack(
+        self, entry: RawEntry, place: int, found: Unpacked, headers: dict[int, Mapping[str, str]]
+    ) -> None:
+        if entry.deliveries > 1:
+            found.returned.append(place)
+            return
+        batch, packed = found.batch, self._packs.decode(entry.data)
+        for at, beside in packed.headers.items():
+            headers[len(batch.records) + at] = beside
+        batch.records += packed.records
+        name = self._branches.get(entry.stream)
+        batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+
+    def _add_single(
+        self,
+        entry: RawEntry,
+        batch: Batch,
+        headers: dict[int, Mapping[str, str]],
+        attempts: dict[int, int],
+    ) -> None:
+        message = decoded(entry, self._serializer)
+        beside = message.headers
+        at = len(batch.records)
+        # Nearly every record carries its id and nothing else.
+        if not (len(beside) == 1 and RID in beside and entry.stream not in self._branches):
+            rid, beside = self._identified(entry, beside)
+            failed = attempts_in(beside) if entry.stream == self._again else 0
+            if failed:
+                attempts[at] = failed
+            others = {name: text for name, text in beside.items() if name not in {RID, ATTEMPTS}}
+            if others:
+                headers[at] = others
+        else:
+            rid = beside[RID] or record_id(entry.stream, entry.id)
+        batch.records.append(message.data)
+        batch.rids.append(rid)
+
+    def _identified(self, entry: RawEntry, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+        if entry.stream.startswith(self._own):
+            headers = current(headers)
+        rid = headers.get(RID) or record_id(entry.stream, entry.id)
+        if entry.stream == self._again:
+            # Retries and replays: written by this stage, with the id it gave the record when it first came.
+            return rid, headers
+        if entry.stream in self._branches:
+            rid = branch(rid, self._branches[entry.stream])
+        # Attempts belong to the stage that failed, and anybody may write them on a stream from outside.
+        return rid, {name: headers[name] for name in headers if name not in _OF_THIS_STAGE}
+
+    def rid_of(self, entry: RawEntry) -> str:
+        """Name an entry that no handler sees."""
+        return self._identified(entry, entry.headers)[0]
+
+    def singles(self, entry: RawEntry) -> list[tuple[bytes, dict[str, str]]]:
+        """Take a pack apart: the bytes and headers of each record, with the id this stage knows it by."""
+        packed = self._packs.decode(entry.data)
+        name = self._branches.get(entry.stream)
+        rids = packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+        return [
+            (self._serializer.encode(record), {RID: rids[at], **packed.headers.get(at, {})})
+            for at, record in enumerate(packed.records)
+        ]
+
+
+class Originals:
+    """Tell the bytes of records as they came in; a pack is decoded once more when one of it is asked for."""
+
+    def __init__(
+        self,
+        entries: Sequence[RawEntry],
+        starts: Sequence[int],
+        origins: Sequence[int],
+        packs: Packs,
+        serializer: Serializer,
+    ) -> None:
+        self.entries = entries
+        self._starts = starts
+        self._origins = origins
+        self._packs = packs
+        self._serializer = serializer
+        self._known: dict[int, list[dict[str, object]]] = {}
+
+    def __call__(self, place: int) -> bytes:
+        origin = self._origins[place]
+        entry = self.entries[origin]
+        if not entry.is_pack:
+            return entry.data
+        if origin not in self._known:
+            self._known[origin] = self._packs.decode(entry.data).records
+        return self._serializer.encode(self._known[origin][place - self._starts[origin]])
+
+
+def _exhausted(entry: RawEntry) -> str:
+    return (
+        f"handed out {entry.deliveries - 1} times and never finished: "
+        "its handler failed, hung or took its worker down each time"
+    )

@@ -1,0 +1,108 @@
+"""Unread: entries whose records no handler sees, and packs that came back: what becomes of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from rsq_pipe.engine.intake import deliveries
+from rsq_pipe.engine.plan import Work
+from rsq_pipe.engine.unpacking import Unpacked, Unpacker
+from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.dead_letter import dead_letter, told
+from rsq_pipe.streams.entry import RawEntry, fields_of
+from rsq_pipe.streams.headers import RID
+from rsq_pipe.streams.settlement import Output
+from rsq_pipe.telemetry.observer import StageObserver
+from rsq_pipe.telemetry.redaction import redact
+
+QUIET = 10.0
+"""Seconds between two log lines of one stage worker: a million such entries may come."""
+
+
+class Unread:
+    """
+    Unpack what a stage reads; make dead letters of what cannot be read or took its worker down each time.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage.
+        observer: Told of such entries; gives each a trace.
+    """
+
+    def __init__(self, graph: Graph, stage: Stage, observer: StageObserver) -> None:
+        keys = Keyspace(graph.pipeline)
+        self._stage = stage
+        self._dlq, self._again = keys.dlq(stage), keys.again(stage)
+        self._most = deliveries(stage)
+        self._unpacker = Unpacker(graph, stage, self._most)
+        self._observer = observer
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        self._told_at = -QUIET
+        self._count = 0
+        self._example: dict[str, str] = {}
+
+    def unpack(self, entries: Sequence[RawEntry]) -> Unpacked:
+        """Decode entries into a batch."""
+        return self._unpacker.unpack(entries)
+
+    def ends(
+        self, unpacked: Unpacked, entries: Sequence[RawEntry]
+    ) -> tuple[dict[int, Output], dict[int, list[Output]]]:
+        """
+        Say what becomes of entries that were not processed.
+
+        Returns:
+            Place -> dead letter, and place -> the single entries of a pack that came back: one of its records
+            may have killed its worker, and alone each shows whether it is the one.
+        """
+        if not unpacked.unread and not unpacked.returned:
+            return {}, {}
+        letters = {place: self._letter(entries[place], why) for place, why in unpacked.unread.items()}
+        return letters, {place: self._singles(entries[place]) for place in unpacked.returned}
+
+    def settled(self, work: Work, lost: Collection[int]) -> None:
+        """Tell the observer what was settled."""
+        if work.letters:
+            at = work.unpacked.batch.deliveries
+            self._observer.buried({(at[place].stream, at[place].id) for place in lost if place < len(at)})
+
+    def tell(self) -> None:
+        """Log what has not been told of yet."""
+        if self._count:
+            self._log.warning("dead-lettered entries no handler saw", records=self._count, **self._example)
+            self._told_at, self._count = time.monotonic(), 0
+
+    def _letter(self, entry: RawEntry, why: Exception | str) -> Output:
+        exhausted = isinstance(why, str)
+        reason = "max_deliveries" if exhausted else "decode_error"
+        attempts = min(entry.deliveries, self._most)
+        letter = dead_letter(
+            self._dlq, entry, reason=reason, stage=self._stage.name, error=why, attempts=attempts
+        )
+        letter = _with_rid(letter, self._unpacker.rid_of(entry))
+        if not self._count:
+            self._example = {
+                "reason": reason,
+                "first_error": redact(told(why)),
+                "entry": f"{entry.stream}/{entry.id}",
+            }
+        self._count += 1
+        if time.monotonic() - self._told_at >= QUIET:
+            self.tell()
+        return self._observer.burying(entry.stream, entry.id, entry.deliveries, letter)
+
+    def _singles(self, entry: RawEntry) -> list[Output]:
+        singles = self._unpacker.singles(entry)
+        return [Output(self._again, fields_of(raw, headers)) for raw, headers in singles]
+
+
+def _with_rid(letter: Output, rid: str) -> Output:
+    fields: list[str | bytes] = []
+    for name, value in zip(letter.fields[::2], letter.fields[1::2], strict=True):
+        if name not in {RID, RID.encode()}:
+            fields += (name, value)
+    return Output(letter.stream, [*fields, RID, rid])

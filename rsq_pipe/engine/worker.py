@@ -1,0 +1,110 @@
+"""Worker: the whole way of a batch, from the read to the settlement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import structlog
+
+from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.engine.chain import chain
+from rsq_pipe.engine.intake import consumer
+from rsq_pipe.engine.plan import Plan, Work
+from rsq_pipe.engine.planner import Planner
+from rsq_pipe.engine.telling import tell
+from rsq_pipe.engine.unread import Unread
+from rsq_pipe.errors import HandlerError
+from rsq_pipe.runtime.process import Process
+from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.settlement import Settled
+
+
+class StageWorker:
+    """
+    Run a stage, and those fused with it, on the batches of one consumer.
+
+    Args:
+        process: What the stages of this process share.
+        stage: The stage that reads; not a source or a sink.
+    """
+
+    def __init__(self, process: Process, stage: Stage) -> None:
+        graph = process.graph
+        self._process = process
+        self._chain = chain(graph, stage, process.names, process.observer)
+        self._planner = Planner(graph, stage)
+        self._unread = Unread(graph, stage, self._chain.first.observer)
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
+        self.consumer = consumer(process, stage)
+        self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()], self.consumer)
+
+    async def run(self) -> None:
+        """
+        Work until `stop`.
+
+        Raises:
+            StreamError: What time does not mend: a lost group, a key of the wrong type.
+
+        Delivery: each record is committed once per stage; handlers may see one more than once.
+        Cancellation: what the verbs are doing is abandoned and its entries are handed back.
+        """
+        await self._chain.open()
+        try:
+            async with aclosing(self.consumer.batches()) as batches:
+                async for entries in batches:
+                    if not await self._backlog.has_room():
+                        break
+                    work = await self._processed(entries)
+                    if work is not None:
+                        await self._settle(work)
+        finally:
+            self._unread.tell()
+            await self._chain.close()
+
+    def stop(self) -> None:
+        """Finish the batch in flight, settle it, and return from `run`."""
+        self.consumer.stop()
+        self._backlog.stop()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may go on: no stream below is full."""
+        return self._backlog.is_open
+
+    def looked(self, state: PipelineState) -> None:
+        """Take note of what the pipeline holds."""
+        self._backlog.looked(state)
+
+    async def _processed(self, entries: Sequence[RawEntry]) -> Work | None:
+        """Process a batch; None where the stage cannot go on, and its entries stay pending."""
+        unpacked = self._unread.unpack(entries)
+        try:
+            steps = await self._chain.process(unpacked.batch) if unpacked.batch.records else []
+        except HandlerError as exc:  # not of a record: no record is to blame
+            self._process.halt(exc)
+            return None
+        return Work(unpacked, steps, *self._unread.ends(unpacked, entries))
+
+    async def _settle(self, work: Work) -> None:
+        """Settle what a batch has become; what is another worker's by now is left out, and not done again."""
+        lost: frozenset[int] = frozenset()
+        for portion in self._planner.portions(work):
+            plan = self._planner.plan(work, portion)
+            while (settled := await self._settled(plan)).gone:
+                lost |= work.places(settled.gone)
+                plan = self._planner.plan(work, portion - lost)
+            lost |= plan.halted
+            tell(self._log, plan)
+            if plan.halt is not None:
+                self._process.halt(plan.halt)
+        for step in work.steps:
+            step.end(lost)
+        self._unread.settled(work, lost)
+
+    async def _settled(self, plan: Plan) -> Settled:
+        settled = await self.consumer.settle(plan.settlement)
+        self._backlog.wrote(plan.settlement, settled)
+        return settled

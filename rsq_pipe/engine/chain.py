@@ -250,10 +250,8 @@ def _link(graph: Graph, stage: Stage, names: Collection[str], observer: Observer
     source, decode = stage.verb == "source", serializer(graph).decode
     return Link(
         stage,
-        Pass()
-        if stage.verb == "source"
-        else build(stage, root=graph.root, pipeline=graph.pipeline, decode=serializer(graph).decode),
-        StageObserver() if stage.verb == "source" else observer.stage(stage),
+        Pass() if source else build(stage, root=graph.root, pipeline=graph.pipeline, decode=decode),
+        StageObserver() if source else observer.stage(stage),
         {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
         made,
     )

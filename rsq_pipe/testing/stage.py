@@ -54,7 +54,10 @@ def run_stage(
     chosen = _chosen(graph, stage)
     serializer: Serializer = MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer()
     stream = chosen.inputs[0].key(graph.pipeline)
-    batch = _batch(stream, serializer, chosen, records, headers, attempt - 1)
+    batch = _batch(chosen, stream, serializer, records)
+    places = range(len(batch))
+    batch.headers = dict.fromkeys(places, headers) if headers else {}
+    batch.attempts = dict.fromkeys(places, attempt - 1) if attempt > 1 else {}
     return own_loop("run_stage", lambda: Trial(graph, chosen, serializer).run(batch))
 
 
@@ -70,27 +73,17 @@ def _chosen(graph: Graph, name: str) -> Stage:
     return stages[name]
 
 
-def _batch(
-    stream: str,
-    serializer: Serializer,
-    stage: Stage,
-    records: Iterable[dict[str, Any]],
-    headers: Mapping[str, str],
-    failed: int,
-) -> Batch:
+def _batch(stage: Stage, stream: str, serializer: Serializer, records: Iterable[dict[str, Any]]) -> Batch:
     raws: list[bytes] = []
     for number, record in enumerate(records, 1):
         try:
             raws.append(serializer.encode(record))
         except EncodeError as exc:
             raise EncodeError(f"record {number} given to stage {stage.name!r}: {exc}", record) from exc
-    places = range(len(raws))
     return Batch(
         [serializer.decode(raw) for raw in raws],
         [record_id("test", str(number)) for number in range(1, len(raws) + 1)],
-        places,
+        range(len(raws)),
         [Delivery(stream, f"{number}-0", 1) for number in range(1, len(raws) + 1)],
-        dict.fromkeys(places, headers) if headers else {},
-        dict.fromkeys(places, failed) if failed else {},
-        raws.__getitem__,
+        original=raws.__getitem__,
     )

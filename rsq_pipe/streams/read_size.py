@@ -1,0 +1,65 @@
+"""ReadSize: how many entries to ask for, so that about as many records come as a batch may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.settlement import MAX_ENTRIES
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes that one read is to bring, about, judged by the reads before."""
+
+_CAUTION = 16
+"""Entries of the first read where nothing is known of their size."""
+
+
+class ReadSize:
+    """
+    Learn from each read how much an entry holds.
+
+    Args:
+        records: Records that a batch may hold.
+        an_entry: Records that an entry holds, at most, as far as is known before the first read; 0 where each
+            holds one and every read is to ask for a whole batch.
+    """
+
+    def __init__(self, records: int, an_entry: int = 0) -> None:
+        self.records = records
+        self._learns = an_entry > 0
+        self._an_entry = float(max(an_entry, 1))
+        self._bytes = MAX_BYTES / _CAUTION if an_entry else 0.0
+
+    def entries(self) -> int:
+        """Tell how many entries to ask for."""
+        if not self._learns:
+            return self.records
+        most = self.records / self._an_entry
+        if self._bytes:
+            most = min(most, MAX_BYTES / self._bytes)
+        return max(1, min(self.records, MAX_ENTRIES, int(most)))
+
+    def learn(self, entries: Sequence[RawEntry]) -> None:
+        """Take note of what a read has brought: much is believed at once, little only little by little."""
+        if not entries or not self._learns:
+            return
+        count = len(entries)
+        records = sum(entry.records for entry in entries) / count
+        size = sum(len(field) for entry in entries for field in entry.fields[1::2]) / count
+        self._an_entry = max(records, self._an_entry / 4)
+        self._bytes = max(size, self._bytes / 4)
+
+
+def records_in(entries: Sequence[RawEntry]) -> int:
+    """Count the records of some entries."""
+    return sum(entry.records for entry in entries)
+
+
+def first_of(entries: Sequence[RawEntry], records: int) -> int:
+    """Tell how many of the first entries hold no more than so many records; one at least."""
+    total = 0
+    for count, entry in enumerate(entries):
+        total += entry.records
+        if total > records:
+            return min(max(count, 1), MAX_ENTRIES)
+    return min(len(entries), MAX_ENTRIES)

@@ -104,6 +104,6 @@ def _where(file: Path | None) -> str:
             "failed. OTEL_TRACES_SAMPLER=always_on has a run trace them all"
         )
     return (
-        "what the server still holds; what all stages are done with goes. `telemetry: {journal: 100k}` in the "
-        "pipeline's file has each stage remember its last records, filters and sinks too"
+        "what the server still holds; what all stages are done with goes. `telemetry: {journal: 100k}` in "
+        "the pipeline's file has each stage remember its last records, filters and sinks too"
     )

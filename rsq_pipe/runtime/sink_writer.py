@@ -35,6 +35,11 @@ from rsq_pipe.telemetry.observer import StageObserver
 T = TypeVar("T")
 
 
+def position_field(stage: Stage, target: str) -> str:
+    """Name the field of the pipeline's hash that holds `epoch|position` of a sink's target."""
+    return f"position:{stage.name}:{target}"
+
+
 class SinkWriter:
     """
     Write one sink stage. Where the target takes one writer, one process writes and the others stand by.
@@ -61,7 +66,7 @@ class SinkWriter:
         self._client = process.client
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
-        self._field = f"position:{stage.name}:{self._sink.target}"
+        self._field = position_field(stage, self._sink.target)
         self._observer = observer or StageObserver()
         self._identity = Identity(graph, stage)
         self._unseen = Unseen(graph.pipeline, stage.name, self._identity, self._observer)

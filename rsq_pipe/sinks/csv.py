@@ -11,6 +11,7 @@ from pydantic import Field
 
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.sinks.held_file import HeldFile
 from rsq_pipe.sinks.rows import Extra, Missing, Rows
 from rsq_pipe.sinks.settings import FileOptions
 from rsq_pipe.sinks.sink import Written
@@ -79,6 +80,10 @@ class CsvSink:
             self._file.append(rows.data())
             self._fields = fields
         return Written(self._file.position(), failures)
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the file with a stored position."""
+        return self._file.held(position)
 
     def close(self) -> None:
         """Unlock the file."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.sinks.held_file import HeldFile
 from rsq_pipe.sinks.json_lines import json_lines
 from rsq_pipe.sinks.settings import FileOptions
 from rsq_pipe.sinks.sink import Written
@@ -45,6 +46,10 @@ class JsonlSink:
         if lines:
             self._file.append(lines)
         return Written(self._file.position(), failures)
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the file with a stored position."""
+        return self._file.held(position)
 
     def close(self) -> None:
         """Unlock the file."""

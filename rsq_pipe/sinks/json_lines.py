@@ -9,6 +9,7 @@ import msgspec
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.serializers import not_finite
+from rsq_pipe.streams.wording import unwritable
 
 _encoder = msgspec.json.Encoder()
 # TypeError: JSON has no such value. ValueError: text that is not Unicode (a lone surrogate).
@@ -37,9 +38,13 @@ def _one_by_one(batch: Sequence[StreamMessage]) -> tuple[bytes, dict[int, Except
     failures: dict[int, Exception] = {}
     for index, message in enumerate(batch):
         try:
-            if path := not_finite(message.data):
-                raise ValueError(f"{path} is not a finite number")
-            lines.append(_encoder.encode(message.data) + b"\n")
-        except _CANNOT as exc:
-            failures[index] = EncodeError(f"the record cannot be written as JSON: {exc}", message.data)
+            path = not_finite(message.data)
+            why = f"{path} is not a finite number" if path else ""
+            line = _encoder.encode(message.data) + b"\n"
+        except _CANNOT:
+            why, line = unwritable(message.data, _encoder.encode, "JSON"), b""
+        if why:
+            failures[index] = EncodeError(f"the record cannot be written as JSON: {why}", message.data)
+        else:
+            lines.append(line)
     return b"".join(lines), failures

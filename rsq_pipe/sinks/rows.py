@@ -10,6 +10,7 @@ import msgspec
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.streams.serializers import not_finite
+from rsq_pipe.streams.wording import unwritable
 
 Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
@@ -65,7 +66,8 @@ class Rows:
         try:
             self._writer.writerow([_text(value) for value in values])
         except (csv.Error, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-            raise EncodeError(f"the record cannot be written as csv: {exc}", record) from exc
+            why = unwritable(record, msgspec.json.encode, "csv")
+            raise EncodeError(f"the record cannot be written as csv: {why}", record) from exc
 
     def _check_fields(self, record: dict[str, Any]) -> None:
         extra = [name for name in record if name not in self._names]
@@ -96,7 +98,7 @@ def _text(value: object) -> object:
     if isinstance(value, int | float):
         return value
     if path := not_finite(value):
-        raise ValueError(f"{path} is not a finite number")
+        raise EncodeError(f"the record cannot be written as csv: {path} is not a finite number", value)
     text = msgspec.json.encode(value).decode()
     # Dates and their like are JSON strings: written without JSON's quotes.
     return msgspec.json.decode(text) if text.startswith('"') else text

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.held_file import HeldFile
+from rsq_pipe.sinks.record_id import FIELD, named
 from rsq_pipe.sinks.rows import Extra, Missing, Rows
 from rsq_pipe.sinks.settings import FileOptions
 from rsq_pipe.sinks.sink import Written
@@ -53,7 +54,9 @@ class CsvSink:
         self._options = options
         self._stage = stage
         self._file = FileTarget(options, stage=stage, root=root)
-        self._fields = options.fields
+        self._record = named if options.rid else _data
+        self._given = _with_rid(options.fields) if options.rid and options.fields else options.fields
+        self._fields = self._given
         self.target = self._file.name
 
     def open(
@@ -61,19 +64,19 @@ class CsvSink:
     ) -> str:
         """Lock the file, cut off what stands behind `position`, and read its header."""
         self._file.open(position, fresh=fresh, still=still)
-        self._fields = self._header() if self._file.length else self._options.fields
+        self._fields = self._header() if self._file.length else self._given
         return self._file.position()
 
     def write(self, batch: Sequence[StreamMessage]) -> Written:
         """Append one row per record, under a header if they are the first."""
-        fields = self._fields or _fields_of_first(batch)
+        fields = self._fields or self._fields_of_first(batch)
         rows = Rows(fields, extra=self._options.extra, missing=self._options.missing)
         if fields and not self._file.length:
             rows.add_header()
         failures: dict[int, Exception] = {}
         for index, message in enumerate(batch):
             try:
-                rows.add(message.data)
+                rows.add(self._record(message))
             except EncodeError as exc:
                 failures[index] = without_frames(exc)
         if len(failures) < len(batch):
@@ -93,25 +96,36 @@ class CsvSink:
         """Read the columns of a file that is written already; they stay."""
         text = self._file.read_head(_HEADER_BYTES).decode(errors="replace")
         header = tuple(next(csv.reader(text.splitlines(keepends=True))))
-        if self._options.fields not in (None, header):
+        wanted = "those of `fields`" if self._given not in (None, header) else ""
+        if self._options.rid and FIELD not in header:
+            wanted = "`rid`"
+        if wanted:
             self._file.close()
             message = (
                 f"stage {self._stage!r}: file {self.target} has the columns {', '.join(header)}, "
-                "not those of `fields`; move it away, or use --fresh to write it again"
+                f"not {wanted}; move it away, or use --fresh to write it again"
             )
             raise SinkError(message, stage=self._stage)
         return header
 
+    def _fields_of_first(self, batch: Sequence[StreamMessage]) -> tuple[str, ...]:
+        """Take the fields of the first record that can be written; one that cannot leaves no trace."""
+        for message in batch:
+            try:
+                record = self._record(message)
+                fields = tuple(record) if isinstance(record, dict) else ()
+                trial = Rows(fields)
+                trial.add_header()
+                trial.add(record)
+            except EncodeError:
+                continue
+            return fields
+        return ()
 
-def _fields_of_first(batch: Sequence[StreamMessage]) -> tuple[str, ...]:
-    """Take the fields of the first record that can be written; one that cannot leaves no trace."""
-    for message in batch:
-        fields = tuple(message.data) if isinstance(message.data, dict) else ()
-        trial = Rows(fields)
-        try:
-            trial.add_header()
-            trial.add(message.data)
-        except EncodeError:
-            continue
-        return fields
-    return ()
+
+def _data(message: StreamMessage) -> Any:
+    return message.data
+
+
+def _with_rid(fields: tuple[str, ...]) -> tuple[str, ...]:
+    return fields if FIELD in fields else (FIELD, *fields)

@@ -30,6 +30,7 @@ class JsonlSink:
     exclusive: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._rid = options.rid
         self._file = FileTarget(options, stage=stage, root=root)
         self.target = self._file.name
 
@@ -42,7 +43,7 @@ class JsonlSink:
 
     def write(self, batch: Sequence[StreamMessage]) -> Written:
         """Append one line per record."""
-        lines, failures = json_lines(batch)
+        lines, failures = json_lines(batch, rid=self._rid)
         if lines:
             self._file.append(lines)
         return Written(self._file.position(), failures)

@@ -12,19 +12,22 @@ from pydantic import BaseModel, ConfigDict
 
 from rsq_pipe.errors import SinkError
 from rsq_pipe.sinks.json_lines import json_lines
+from rsq_pipe.sinks.record_id import rid_option
 from rsq_pipe.sinks.sink import Written
 from rsq_pipe.streams.message import StreamMessage
 
 
 class Options(BaseModel):
-    """Settings of the `stdout` sink: it has none."""
+    """Settings of the `stdout` sink: one JSON object a line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rid: bool = rid_option()
 
 
 def connect(options: Options, *, stage: str, root: Path) -> StdoutSink:  # noqa: ARG001  every connector's signature
     """Make the sink of a stage."""
-    return StdoutSink(stage)
+    return StdoutSink(stage, rid=options.rid)
 
 
 class StdoutSink:
@@ -34,8 +37,9 @@ class StdoutSink:
     exclusive: ClassVar[bool] = False
     target: str = "stdout"
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, stage: str, *, rid: bool = False) -> None:
         self._stage = stage
+        self._rid = rid
 
     def open(
         self,
@@ -49,7 +53,7 @@ class StdoutSink:
 
     def write(self, batch: Sequence[StreamMessage]) -> Written:
         """Print one line per record."""
-        lines, failures = json_lines(batch)
+        lines, failures = json_lines(batch, rid=self._rid)
         sys.stdout.flush()
         # Past Python's buffer: what stays in it when its reader is gone fails again when the process ends.
         view = memoryview(lines)

@@ -10,6 +10,7 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe.cli.errors import DONE, WRONG_SPEC
+from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.spec.loader import Checked, check
 from rsq_pipe.spec.namesakes import Namesakes
 from rsq_pipe.spec.problem import Problem
@@ -33,11 +34,12 @@ def command(ctx: click.Context, files: tuple[str, ...]) -> None:
     for path in _expand(files):
         checked = _missing(path) if isinstance(path, str) else namesakes.told(path, check(path))
         for problem in checked.problems:
-            sys.stdout.write(f"{problem}\n")
+            sys.stdout.write(f"{on_one_line(str(problem))}\n")
         wrong |= checked.graph is None
         if checked.graph is not None:
             stages, warnings = len(checked.graph.stages), len(checked.problems)
-            sys.stdout.write(f"{path}: ok, {_count(stages, 'stage')}, {_count(warnings, 'warning')}\n")
+            shown = on_one_line(str(path))
+            sys.stdout.write(f"{shown}: ok, {_count(stages, 'stage')}, {_count(warnings, 'warning')}\n")
     ctx.exit(WRONG_SPEC if wrong else DONE)
 
 

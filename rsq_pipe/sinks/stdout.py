@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -54,6 +55,8 @@ class StdoutSink:
     def write(self, batch: Sequence[StreamMessage]) -> Written:
         """Print one line per record."""
         lines, failures = json_lines(batch, rid=self._rid)
+        if os.isatty(sys.stdout.fileno()):
+            lines = _harmless(lines)
         sys.stdout.flush()
         # Past Python's buffer: what stays in it when its reader is gone fails again when the process ends.
         view = memoryview(lines)
@@ -67,3 +70,12 @@ class StdoutSink:
 
     def close(self) -> None:
         """Leave standard output open for others."""
+
+
+def _harmless(lines: bytes) -> bytes:
+    """Escape as JSON does what it lets stand and a terminal acts on: DEL, C1 controls, directions."""
+    text = lines.decode()
+    if text.replace("\n", "").isprintable():
+        return lines
+    shown = (char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    return "".join(shown).replace("\x7f", "\\u007f").encode()

@@ -75,7 +75,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  the base class's
-        """Make room for a client where there is none: a probe is done in milliseconds, and must get through."""
+        """Make room for a client where there is none: a probe takes milliseconds, and must get through."""
         with self._lock:
             crowd = list(self._since)
             if len(crowd) >= MOST:
@@ -102,8 +102,8 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  the base class's
         """Tell of a fault of ours; that a client is gone is none."""
-        if not isinstance(sys.exception(), OSError):
-            log.exception("a request for metrics could not be answered")
+        if not isinstance(why := sys.exception(), OSError):
+            log.error("a request for metrics could not be answered", exc_info=why)
 
 
 def _hang_up(client: socket.socket) -> None:

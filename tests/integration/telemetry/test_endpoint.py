@@ -62,7 +62,7 @@ def test_a_client_that_goes_on_steadily_and_slowly_is_left_at_the_deadline(
             slow.sendall(b"T")
             return False
 
-        with pytest.raises(OSError):  # noqa: PT011  a reset or a broken pipe, as the system likes
+        with pytest.raises(OSError):  # a reset or a broken pipe, as the system likes
             eventually(is_left, timeout=5)
 
 

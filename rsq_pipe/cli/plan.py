@@ -20,7 +20,8 @@ from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
 from rsq_pipe.runtime.change import Plan, StageChange
-from rsq_pipe.runtime.changeover import plan, refusal
+from rsq_pipe.runtime.changeover import plan
+from rsq_pipe.runtime.choices import refusal
 from rsq_pipe.runtime.holding import Holding, look_back
 from rsq_pipe.runtime.moves import Requeue
 from rsq_pipe.server.home import Home
@@ -134,7 +135,7 @@ def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str,
         "stages": [asdict(change) for change in found.stages],
         "moves": [{"does": type(move).__name__.lower(), **asdict(move)} for move in found.moves],
         "orphaned_groups": [{"group": group, "stream": stream} for group, stream in found.strangers],
-        "message": printable(refusal(graph, found.stranded, options)) if found.stranded else "",
+        "message": printable(refusal(graph, found, options)) if found.stranded else "",
     }
 
 
@@ -158,7 +159,7 @@ def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableTy
         spec = f"{shlex.quote(str(graph.path))}{options}"
         parts.append(_text(f"To remove them: rsq-pipe plan {spec} --prune"))
     if found.stranded:
-        parts.append(Text(printable(refusal(graph, found.stranded, options)), style="bold"))
+        parts.append(Text(printable(refusal(graph, found, options)), style="bold"))
     else:
         parts.append(Text("`rsq-pipe run` goes on with this file."))
     return Group(*parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import rich_click as click
 
@@ -13,6 +14,7 @@ from rsq_pipe.engine.source_worker import connected
 from rsq_pipe.errors import ReplayError, SourceError, SpecError
 from rsq_pipe.ops.dead_letter_queue import find_queues
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.protected import why_taken
 
 
 def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
@@ -39,6 +41,17 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
             source.shards()
         except SourceError as exc:
             raise SpecError(f"{graph.path}: {exc}; nothing was run") from exc
+
+
+def check_trace_file(graph: Graph, file: Path | None) -> None:
+    """
+    Refuse to write traces into a file that is the pipeline's for something else.
+
+    Raises:
+        UsageError: It is the pipeline file, code, a source's, a sink's, or in `.rsq`.
+    """
+    if file is not None and (why := why_taken(graph, file)):
+        raise click.UsageError(f"--trace-file {str(file)!r}: {why}; name another file")
 
 
 def ask_before_fresh(graph: Graph, address: str) -> None:

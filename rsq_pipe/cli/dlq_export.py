@@ -14,7 +14,7 @@ import rich_click as click
 from rsq_pipe.cli.dlq_console import letters, remark, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_show import redacted
-from rsq_pipe.cli.printable import json_line
+from rsq_pipe.cli.printable import json_line, on_terminal
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.portrait import portrait
 
@@ -50,6 +50,8 @@ async def _export(request: DlqRequest, address: str, file: BinaryIO, *, raw: boo
         async for page in found.pages():
             for letter in page.letters:
                 line = letter.raw if raw else json_line(redacted(portrait(letter, found.payloads))).encode()
+                if file.isatty():
+                    line = on_terminal(line)
                 file.write(line)
                 count += 1
     tell_passed_over(found.sieve)

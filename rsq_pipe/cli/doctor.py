@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.doctor.finding import LEVELS, Finding
@@ -67,7 +67,7 @@ async def _examined(address: str, graph: Graph | None) -> tuple[str, list[Findin
 
 def _show(server: str, findings: Sequence[Finding]) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    console.print(Text(server))
+    console.print(Text(on_one_line(server)))
     for finding in findings:
         console.print()
         console.print(

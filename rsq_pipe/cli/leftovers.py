@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import rich_click as click
 
 from rsq_pipe.cli.dlq_console import remark
 from rsq_pipe.cli.server_address import connect
-from rsq_pipe.errors import SettleError, UnknownStageError
-from rsq_pipe.ops.discard import discard
+from rsq_pipe.errors import RsqPipeError, SettleError, UnknownStageError
+from rsq_pipe.ops.discard import Discarded, discard
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
 
 Rename = tuple[str, str]
 
@@ -65,10 +67,8 @@ async def settle_leftovers(
     async with connect(address) as client:
         try:
             for stage in dict.fromkeys(discards):
-                stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-                file = Path(f"{graph.pipeline}-{stage}-discarded-{stamp}.jsonl")
-                gone = await discard(client, graph, stage, file)
-                kept = f"; {gone.exported:,} records are in {file}" if gone.exported else ""
+                gone = await _discard(client, graph, stage)
+                kept = f"; {gone.exported:,} records are in {gone.file}" if gone.exported else ""
                 remark(f"{graph.pipeline}: discarded of stage {stage!r}: {gone.held}{kept}")
             for old, new in renames:
                 done = "takes over" if await rename(client, graph, old, new) else "has taken over already"
@@ -82,3 +82,20 @@ async def settle_leftovers(
                 f"a stage of the new name has been run, too, and holds something of its own: {exc.reply}; "
                 "discard one of the two"
             ) from exc
+
+
+async def _discard(client: StreamClient, graph: Graph, stage: str) -> Discarded:
+    file = _new_file(graph.pipeline, stage)
+    try:
+        return await discard(client, graph, stage, file)
+    except OSError as exc:
+        what = f"{Path.cwd() / file} cannot be written: {exc.strerror}"
+        raise RsqPipeError(f"{what}; nothing of stage {stage!r} was taken away") from exc
+
+
+def _new_file(pipeline: str, stage: str) -> Path:
+    """Name a file that is not there: two may be written in one second."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    name = f"{pipeline}-{stage}-discarded-{stamp}"
+    names = chain([f"{name}.jsonl"], (f"{name}-{number}.jsonl" for number in count(2)))
+    return next(path for path in map(Path, names) if not path.exists())

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
+    "repair": ("rsq_pipe.cli.repair", "Let a sink go on in a file that is not as the pipeline left it."),
     "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
     "peek": ("rsq_pipe.cli.peek", "Show the records that stand before a stage."),
     "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, mend them, send them back."),

@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import escaped, on_one_line, printable
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
 from rsq_pipe.runtime.change import Plan, StageChange
-from rsq_pipe.runtime.changeover import plan, refusal
+from rsq_pipe.runtime.changeover import plan
+from rsq_pipe.runtime.choices import refusal
 from rsq_pipe.runtime.holding import Holding, look_back
 from rsq_pipe.runtime.moves import Requeue
 from rsq_pipe.server.home import Home
@@ -56,7 +57,8 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     graph = load(spec)
     if show_last:
-        sys.stdout.write(_last(graph, url))
+        last = _last(graph, url)
+        sys.stdout.write(escaped(last) if sys.stdout.isatty() else last)
         return
     if pruning:
         _prune(graph, url)
@@ -118,7 +120,7 @@ def _prune(graph: Graph, url: str | None) -> None:
     lines += [f"removed what stage {stage} left" for stage in done.stages]
     lines += [f"left group {group} of {stream}: somebody reads through it" for group, stream in done.active]
     for line in lines or ["there is nothing to remove"]:
-        click.echo(printable(f"{graph.pipeline}: {line}"))
+        click.echo(on_one_line(f"{graph.pipeline}: {line}"))
 
 
 def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str, object]:
@@ -133,12 +135,12 @@ def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str,
         "stages": [asdict(change) for change in found.stages],
         "moves": [{"does": type(move).__name__.lower(), **asdict(move)} for move in found.moves],
         "orphaned_groups": [{"group": group, "stream": stream} for group, stream in found.strangers],
-        "message": printable(refusal(graph, found.stranded, options)) if found.stranded else "",
+        "message": printable(refusal(graph, found, options)) if found.stranded else "",
     }
 
 
 def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableType:
-    head = Text(printable(f"{found.pipeline} on {server}: {found}"))
+    head = _text(f"{found.pipeline} on {server}: {found}")
     if not found.ran:
         return head
     parts: list[RenderableType] = [head, _table(found)]
@@ -146,16 +148,18 @@ def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableTy
         parts.append(Text("An earlier release made the last run: what it did is told from what it left."))
     for move in found.moves:
         if isinstance(move, Requeue):
-            parts.append(Text(f"What {move.stage} has not done of {move.stream} goes to it before all else."))
+            parts.append(
+                _text(f"What {move.stage} has not done of {move.stream} goes to it before all else.")
+            )
         elif move.heirs:
-            parts.append(Text(f"{' and '.join(move.heirs)} begins in {move.stream} where {move.stage} was."))
+            parts.append(_text(f"{' and '.join(move.heirs)} begins in {move.stream} where {move.stage} was."))
     for group, stream in found.strangers:
-        parts.append(Text(f"Group {group} of {stream} is no stage's, and keeps entries from being trimmed."))
+        parts.append(_text(f"Group {group} of {stream} is no stage's, and keeps entries from being trimmed."))
     if found.strangers:
         spec = f"{shlex.quote(str(graph.path))}{options}"
-        parts.append(Text(printable(f"To remove them: rsq-pipe plan {spec} --prune")))
+        parts.append(_text(f"To remove them: rsq-pipe plan {spec} --prune"))
     if found.stranded:
-        parts.append(Text(printable(refusal(graph, found.stranded, options)), style="bold"))
+        parts.append(Text(printable(refusal(graph, found, options)), style="bold"))
     else:
         parts.append(Text("`rsq-pipe run` goes on with this file."))
     return Group(*parts)
@@ -169,13 +173,19 @@ def _table(found: Plan) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("position", no_wrap=True)
     for change in found.stages:
-        table.add_row(change.stage, _what(change), *_numbers(change.holds), Text(_position(change.holds)))
+        numbers = _numbers(change.holds)
+        table.add_row(_text(change.stage), _what(change), *numbers, _text(_position(change.holds)))
     return table
 
 
 def _what(change: StageChange) -> Text:
     style = "bold red" if change.stranded else "dim" if change.kind == "same" else ""
-    return Text(f"{change.kind}: {change.what}" if change.what else change.kind, style=style)
+    return _text(f"{change.kind}: {change.what}" if change.what else change.kind, style)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Draw a text that may hold what the server said: names of groups, streams and files."""
+    return Text(on_one_line(text), style=style)
 
 
 def _numbers(holds: Holding) -> list[Text]:
@@ -192,5 +202,5 @@ def _position(holds: Holding) -> str:
     if holds.positions:
         target, position = next(iter(holds.positions.items()))
         more = f" and {holds.placed - 1} more" if holds.placed > 1 else ""
-        return printable(f"{target} at {position}{more}")
+        return f"{target} at {position}{more}"
     return ", ".join(last for stream, last in holds.last.items() if not stream.endswith(":again"))

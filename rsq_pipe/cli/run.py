@@ -13,7 +13,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsq_pipe.cli.before_run import ask_before_fresh, check_sources
+from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.forks import leave_signals_to_parent
@@ -141,6 +141,7 @@ def command(  # noqa: PLR0917  one parameter an option
     set_up(log_format)
     graph = load(spec)
     names = known(graph, stages)
+    check_trace_file(graph, trace_file)
     if SUPERVISED not in os.environ:
         check_sources(graph, names, shared=processes > 1)
     with ExitStack() as stack:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import Any
 
 import structlog
 from rich.console import Console
 
+from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.table import drop_lines, summary_table
 from rsq_pipe.runtime.summary import StageSummary, Summary
 from rsq_pipe.spec.graph import Graph
@@ -76,9 +78,11 @@ def _print(graph: Graph, summary: Summary) -> None:
         end = "done" if summary.finished else "stopped"
         console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s")
     if summary.dead_letters:
+        spec = on_one_line(shlex.quote(str(graph.path)))
         console.print(
             f"{graph.pipeline}: {_count(summary.dead_letters, 'dead letter')} in all, "
-            f"{summary.dead:,} of this run; rsq-pipe dlq list {graph.path} shows them"
+            f"{summary.dead:,} of this run; rsq-pipe dlq list {spec} shows them",
+            markup=False,
         )
 
 

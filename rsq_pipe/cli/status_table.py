@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.table import drop_lines
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
@@ -25,11 +25,11 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
     """Draw a pipeline's status, and the bounds that are passed below it."""
     if not status.ran:
         where = f" on {status.server}" if status.server else ": its embedded server was never started"
-        head: list[RenderableType] = [Text(f"{status.pipeline}: never ran{where}")]
+        head: list[RenderableType] = [Text(on_one_line(f"{status.pipeline}: never ran{where}"))]
     else:
         drops = drop_lines({stage.name: stage.drops for stage in status.stages})
-        head = [Text(_headline(status)), _Stages(status.stages), *drops, *_changes(status)]
-    return Group(*head, *(Text(f"! {breach.text}", style="bold red") for breach in breaches))
+        head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops, *_changes(status)]
+    return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
 
 
 def _headline(status: PipelineStatus) -> str:

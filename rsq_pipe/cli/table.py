@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.runtime.summary import StageSummary, Summary
 from rsq_pipe.runtime.survey import PipelineState
 from rsq_pipe.spec.graph import Graph
@@ -28,7 +28,8 @@ def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
     """Say why records were dropped, a line a stage that dropped any."""
     return [
         Text(
-            f"{stage} dropped: " + ", ".join(f"{count:,} {printable(name)}" for name, count in names.items())
+            f"{stage} dropped: "
+            + ", ".join(f"{count:,} {on_one_line(name)}" for name, count in names.items())
         )
         for stage, names in drops.items()
         if names

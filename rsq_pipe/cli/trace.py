@@ -9,7 +9,7 @@ import rich_click as click
 from rich.console import Console
 
 from rsq_pipe.cli.errors import DONE, FAILED
-from rsq_pipe.cli.printable import json_line, printable
+from rsq_pipe.cli.printable import json_line, on_one_line, printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.waterfall import waterfall
 from rsq_pipe.ops.journey.kept import Kept
@@ -88,9 +88,10 @@ def _draw(journey: Journey, ui: str) -> None:
     if not console.is_terminal:
         console.width = WIDTH
     rids = list(dict.fromkeys(step.rid for step in journey.steps))
-    console.print(printable(", ".join(rids)), markup=False)
+    console.print(on_one_line(", ".join(rids)), markup=False)
     for trace_id in journey.trace_ids:
-        console.print(f"trace {trace_id}" if not ui else f"{ui.rstrip('/')}/trace/{trace_id}", markup=False)
+        where = f"trace {trace_id}" if not ui else f"{ui.rstrip('/')}/trace/{trace_id}"
+        console.print(on_one_line(where), markup=False)
     console.print()
     console.print(waterfall(journey))
 
@@ -104,6 +105,6 @@ def _where(file: Path | None) -> str:
             "failed. OTEL_TRACES_SAMPLER=always_on has a run trace them all"
         )
     return (
-        "what the server still holds; what all stages are done with goes. `telemetry: {journal: 100k}` in the "
-        "pipeline's file has each stage remember its last records, filters and sinks too"
+        "what the server still holds; what all stages are done with goes. `telemetry: {journal: 100k}` in "
+        "the pipeline's file has each stage remember its last records, filters and sinks too"
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 
 import rich_click as click
 
 from rsq_pipe.cli.errors import DONE, WRONG_SPEC
+from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.sources.matching import TooManyError, matching
 from rsq_pipe.spec.loader import Checked, check
 from rsq_pipe.spec.namesakes import Namesakes
 from rsq_pipe.spec.problem import Problem
@@ -31,40 +34,44 @@ def command(ctx: click.Context, files: tuple[str, ...]) -> None:
     wrong = False
     namesakes = Namesakes()
     for path in _expand(files):
-        checked = _missing(path) if isinstance(path, str) else namesakes.told(path, check(path))
+        checked = path if isinstance(path, Checked) else namesakes.told(path, check(path))
         for problem in checked.problems:
-            sys.stdout.write(f"{problem}\n")
+            sys.stdout.write(f"{on_one_line(str(problem))}\n")
         wrong |= checked.graph is None
         if checked.graph is not None:
             stages, warnings = len(checked.graph.stages), len(checked.problems)
-            sys.stdout.write(f"{path}: ok, {_count(stages, 'stage')}, {_count(warnings, 'warning')}\n")
+            shown = on_one_line(str(path))
+            sys.stdout.write(f"{shown}: ok, {_count(stages, 'stage')}, {_count(warnings, 'warning')}\n")
     ctx.exit(WRONG_SPEC if wrong else DONE)
 
 
-def _expand(files: Iterable[str]) -> Iterator[Path | str]:
-    """Yield the files meant, and the arguments that mean none as they are."""
+def _expand(files: Iterable[str]) -> Iterator[Path | Checked]:
+    """Yield the files meant, and what is wrong with an argument that means none."""
     for file in files:
-        path = Path(file)
-        if path.is_dir():
-            found = sorted(inner for inner in path.rglob("*") if _is_meant(inner.relative_to(path)))
-        elif has_magic(file) and not path.exists():
-            found = sorted(Path(inner) for inner in glob(file, recursive=True))  # noqa: PTH207  absolute, too
-        else:
-            found = [path]
-        if found:
-            yield from found
-        else:
-            yield file
+        try:
+            found = sorted(_meant(file))
+        except TooManyError as exc:
+            yield _wrong(file, str(exc), "name the folder the files are in")
+            continue
+        if not found:
+            what = "there are no .yaml files in this folder" if Path(file).is_dir() else "no file matches"
+            yield _wrong(file, what, "check the name")
+        yield from found
 
 
-def _is_meant(path: Path) -> bool:
-    """Leave out hidden folders: a `.venv` holds many YAML files, and no pipeline."""
-    return path.suffix in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+def _meant(file: str) -> Iterator[Path]:
+    path = Path(os.path.normpath(file))
+    if path.is_dir():
+        # Hidden folders are left out: a `.venv` holds many YAML files, and no pipeline.
+        yield from (inner for suffix in SUFFIXES for inner in matching(path, f"**/*{suffix}"))
+    elif has_magic(file) and not path.exists():
+        yield from (inner for inner in matching(Path(path.anchor), file) if not inner.is_dir())
+    else:
+        yield Path(file)
 
 
-def _missing(argument: str) -> Checked:
-    what = "there are no .yaml files in this folder" if Path(argument).is_dir() else "no file matches"
-    return Checked(None, (Problem(argument, 1, 1, "", what, "check the name"),))
+def _wrong(argument: str, what: str, fix: str) -> Checked:
+    return Checked(None, (Problem(argument, 1, 1, "", what, fix),))
 
 
 def _count(number: int, noun: str) -> str:

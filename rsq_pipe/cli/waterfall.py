@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.ops.journey.step import Journey, Step
 
 WIDTH = 36
@@ -25,12 +25,12 @@ def waterfall(journey: Journey) -> Table:
     several = len({step.rid for step in journey.steps}) > 1
     for step in journey.steps:
         stage = f"{step.stage} {step.rid}" if several else step.stage
-        outcome = Text(step.outcome, style=_COLOURS.get(step.outcome, ""))
+        outcome = Text(on_one_line(step.outcome), style=_COLOURS.get(step.outcome, ""))
         attempt = str(step.attempt) if step.attempt else ""
-        row = (printable(stage), _duration(step.waited), _duration(step.ran), attempt)
+        row = (on_one_line(stage), _duration(step.waited), _duration(step.ran), attempt)
         table.add_row(*map(Text, row), outcome, Text(_bar(journey, step)))
         for remark in filter(None, (step.error, step.note)):
-            table.add_row("", "", "", "", "", Text(printable(_short(remark)), style="dim"))
+            table.add_row("", "", "", "", "", Text(on_one_line(_short(remark)), style="dim"))
     return table
 
 

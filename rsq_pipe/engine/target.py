@@ -23,6 +23,11 @@ from rsq_pipe.streams.uninterrupted import uninterrupted
 T = TypeVar("T")
 
 
+def position_field(stage: Stage, target: str) -> str:
+    """Name the field of the pipeline's hash that holds `epoch|position` of a sink's target."""
+    return f"position:{stage.name}:{target}"
+
+
 class Target:
     """
     Write batches to a sink, and know the position that is to be stored with each.
@@ -48,7 +53,7 @@ class Target:
         self._graph = graph
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
-        self._field = f"position:{stage.name}:{self._sink.target}"
+        self._field = position_field(stage, self._sink.target)
         self._stored = ""
         self._epoch = 0
         self._must_open = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -91,5 +90,12 @@ def _outside(graph: Graph) -> Iterator[str]:
 
 def pattern(key: str) -> str:
     """Spell the pattern that fits one key."""
-    # A blank would end the rule, and a quote is read by some clients: any one character stands for it.
-    return re.sub(r"[\s\"']", "?", re.sub(r"([*?\[\]\\^])", r"\\\1", key))
+    # A blank would end the rule, a quote is read by some clients, and a terminal may act on what is not
+    # printable: any bytes stand for it.
+    return "".join(_piece(char) for char in key)
+
+
+def _piece(char: str) -> str:
+    if char.isspace() or char in "\"'" or not char.isprintable():
+        return "?" * len(char.encode())
+    return f"\\{char}" if char in "*?[]\\^" else char

@@ -94,9 +94,10 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
 
 async def _export(leaving: _Leaving, file: Path) -> int:
     """Write every record, to a file that has its name only once it is whole and on the disk."""
-    part, count = file.with_name(f".{file.name}.part"), 0
+    # Named for this process: one that was killed leaves its part behind.
+    part, count = file.with_name(f".{file.name}.{os.getpid()}.part"), 0
     try:
-        with part.open("xb") as out:
+        with part.open("wb") as out:
             async for line in leaving.lines():
                 out.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
                 count += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rsq_pipe.runtime.holding import Holding, Past
@@ -26,6 +26,7 @@ class StageChange:
         holds: What it holds.
         heir: The stage of the file that looks like it, where it was renamed.
         stranded: What would be lost or doubled if the file were run as it is; empty if nothing.
+        verb: What it does, or did; empty where that is not known.
     """
 
     stage: str
@@ -34,6 +35,7 @@ class StageChange:
     holds: Holding = field(default_factory=Holding)
     heir: str = ""
     stranded: str = ""
+    verb: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Plan:
 def compare(pipeline: str, past: Past, now: LastRun) -> Plan:
     """Compare what was run with what is to be run."""
     if not past.ran:
-        added_all = tuple(StageChange(stage.name, "added") for stage in now.stages)
+        added_all = tuple(StageChange(stage.name, "added", verb=stage.verb) for stage in now.stages)
         return Plan(pipeline, ran=False, kept=False, stages=added_all)
     gone = [name for name in past.last.names if name not in now.names]
     # One that an earlier change left behind counts for as long as it holds something.
@@ -113,8 +115,8 @@ def compare(pipeline: str, past: Past, now: LastRun) -> Plan:
         ran=True,
         kept=past.kept,
         stages=(
-            *(_here(stage, past, renames) for stage in now.stages),
-            *(_gone(name, past, renames, added) for name in gone),
+            *(replace(_here(stage, past, renames), verb=stage.verb) for stage in now.stages),
+            *(replace(_gone(name, past, renames, added), verb=_verb(name, past)) for name in gone),
         ),
         moves=moves(pipeline, past, now),
         strangers=tuple((group, stream) for group, stream in past.strangers if group not in now.names),
@@ -157,6 +159,10 @@ def _gone(name: str, past: Past, renames: Mapping[str, str], added: Sequence[Las
         )
         return StageChange(name, kind, what, holds, heir or twin, why)
     return StageChange(name, kind, what, holds, heir)
+
+
+def _verb(name: str, past: Past) -> str:
+    return past.last.stage(name).verb if name in past.last.names else ""
 
 
 def _twin(before: LastStage, past: Past, added: Sequence[LastStage]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from functools import partial
 
 import structlog
 
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
-from rsq_pipe.runtime.change import Plan, StageChange, compare
+from rsq_pipe.runtime.change import Plan, compare
+from rsq_pipe.runtime.choices import refusal
 from rsq_pipe.runtime.codecs import Unfolding
 from rsq_pipe.runtime.holding import look_back
 from rsq_pipe.runtime.keyspace import Keyspace
@@ -44,7 +43,7 @@ async def change_over(client: StreamClient, graph: Graph, presence: Presence) ->
     found = await plan(client, graph)
     if found.stranded:
         raise PipelineChangedError(
-            partial(refusal, graph, found.stranded), stages=[change.stage for change in found.stranded]
+            partial(refusal, graph, found), stages=[change.stage for change in found.stranded]
         )
     if found.moves:
         await _refuse_others(presence, found)
@@ -85,33 +84,3 @@ async def _requeue(client: StreamClient, graph: Graph, move: Requeue) -> None:
         stream=move.stream,
         records=moved,
     )
-
-
-def refusal(graph: Graph, stranded: Sequence[StageChange], options: str = "") -> str:
-    """
-    Say why a file is not run, and what can be done, as commands that work when they are pasted.
-
-    Args:
-        graph: The file.
-        stranded: What would be lost or doubled.
-        options: What the commands need beside the file, ` --redis URL` say.
-    """
-    spec = f"{shlex.quote(str(graph.path))}{options}"
-    old = shlex.quote(str(graph.path.with_suffix(".last.yaml")))
-    lines = [f"{graph.path}: this file does not have stages that an earlier run of it left something in:"]
-    lines += [f"  stage {change.stage!r} {change.stranded}" for change in stranded]
-    lines += ["Nothing was run. Choose one of:"]
-    if any(not change.holds.is_empty for change in stranded):
-        lines += [
-            "- finish with the file as it was last run, then run this one:",
-            f"    rsq-pipe plan {spec} --show-last > {old} && rsq-pipe run {old}{options}",
-        ]
-    renames = [f"{change.stage}={change.heir or 'NEW'}" for change in stranded]
-    guess = "" if all(change.heir for change in stranded) else " (put the new name for NEW)"
-    lines += [
-        f"- the same stage under a new name, which takes over all it holds{guess}:",
-        f"    rsq-pipe run {spec} {' '.join(f'--rename {rename}' for rename in renames)}",
-        "- give it up; what it holds is exported to a file first:",
-        f"    rsq-pipe run {spec} {' '.join(f'--discard {change.stage}' for change in stranded)}",
-    ]
-    return "\n".join(lines)

@@ -12,6 +12,8 @@ from pydantic import Field
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.sinks.held_file import HeldFile
+from rsq_pipe.sinks.record_id import FIELD, named
 from rsq_pipe.sinks.rows import Extra, Missing, Rows
 from rsq_pipe.sinks.settings import FileOptions
 from rsq_pipe.sinks.sink import Written
@@ -52,7 +54,8 @@ class CsvSink:
         self._options = options
         self._stage = stage
         self._file = FileTarget(options, stage=stage, root=root)
-        self._fields = options.fields
+        self._given = _with_rid(options.fields) if options.rid and options.fields else options.fields
+        self._fields = self._given
         self.target = self._file.name
 
     def open(
@@ -60,25 +63,29 @@ class CsvSink:
     ) -> str:
         """Lock the file, cut off what stands behind `position`, and read its header."""
         self._file.open(position, fresh=fresh, still=still)
-        self._fields = self._header() if self._file.length else self._options.fields
+        self._fields = self._header() if self._file.length else self._given
         return self._file.position()
 
     def write(self, batch: Batch) -> Written:
         """Append one row per record, under a header if they are the first."""
-        fields = self._fields or _fields_of_first(batch)
+        fields = self._fields or self._fields_of_first(batch)
         rows = Rows(fields, extra=self._options.extra, missing=self._options.missing)
         if fields and not self._file.length:
             rows.add_header()
         failures: dict[int, Exception] = {}
         for place, record in enumerate(batch.records):
             try:
-                rows.add(record)
+                rows.add(named(record, batch.rids[place]) if self._options.rid else record)
             except EncodeError as exc:
                 failures[place] = without_frames(exc)
         if len(failures) < len(batch):
             self._file.append(rows.data())
             self._fields = fields
         return Written(self._file.position(), failures)
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the file with a stored position."""
+        return self._file.held(position)
 
     def close(self) -> None:
         """Unlock the file."""
@@ -88,25 +95,32 @@ class CsvSink:
         """Read the columns of a file that is written already; they stay."""
         text = self._file.read_head(_HEADER_BYTES).decode(errors="replace")
         header = tuple(next(csv.reader(text.splitlines(keepends=True))))
-        if self._options.fields not in (None, header):
+        wanted = "those of `fields`" if self._given not in (None, header) else ""
+        if self._options.rid and FIELD not in header:
+            wanted = "`rid`"
+        if wanted:
             self._file.close()
             message = (
                 f"stage {self._stage!r}: file {self.target} has the columns {', '.join(header)}, "
-                "not those of `fields`; move it away, or use --fresh to write it again"
+                f"not {wanted}; move it away, or use --fresh to write it again"
             )
             raise SinkError(message, stage=self._stage)
         return header
 
+    def _fields_of_first(self, batch: Batch) -> tuple[str, ...]:
+        """Take the fields of the first record that can be written; one that cannot leaves no trace."""
+        for record, rid in zip(batch.records, batch.rids, strict=True):
+            try:
+                shown = named(record, rid) if self._options.rid else record
+                fields = tuple(shown) if isinstance(shown, dict) else ()
+                trial = Rows(fields)
+                trial.add_header()
+                trial.add(shown)
+            except EncodeError:
+                continue
+            return fields
+        return ()
 
-def _fields_of_first(batch: Batch) -> tuple[str, ...]:
-    """Take the fields of the first record that can be written; one that cannot leaves no trace."""
-    for record in batch.records:
-        fields = tuple(record) if isinstance(record, dict) else ()
-        trial = Rows(fields)
-        try:
-            trial.add_header()
-            trial.add(record)
-        except EncodeError:
-            continue
-        return fields
-    return ()
+
+def _with_rid(fields: tuple[str, ...]) -> tuple[str, ...]:
+    return fields if FIELD in fields else (FIELD, *fields)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rsq_pipe.errors import SinkError
+from rsq_pipe.sinks.held_file import HeldFile, held_file
 from rsq_pipe.sinks.mark import HEAD_BYTES, Mark
 from rsq_pipe.sinks.owned_file import NotOwnedError, OwnedFile, TurnTakenError
 from rsq_pipe.sinks.settings import FileOptions
@@ -86,6 +87,19 @@ class FileTarget:
     def read_head(self, size: int) -> bytes:
         """Read the first bytes of the committed part."""
         return self._opened.read(min(size, self.length))
+
+    def held(self, position: str) -> HeldFile:
+        """
+        Compare the file with a stored position; it is not opened for writing, nor locked.
+
+        Raises:
+            SinkError: It cannot be read.
+            ValueError: The stored position is none.
+        """
+        try:
+            return held_file(self._path, self.name, position)
+        except OSError as exc:
+            raise self._error(f"it cannot be read: {exc.strerror or exc}") from exc
 
     def close(self) -> None:
         """Let go of the file."""
@@ -206,8 +220,8 @@ class FileTarget:
     def _not_ours(self, size: int, length: int) -> SinkError:
         return self._error(
             f"it is not the file this pipeline wrote {length} bytes to: it has {size} bytes now, or "
-            "begins or ends there differently; put that file back, move this one away, or use --fresh to "
-            "start over"
+            "begins or ends there differently; put that file back, move this one away, let the pipeline go "
+            f"on in it as it is (`rsq-pipe repair SPEC {self._stage}`), or use --fresh to start over"
         )
 
     def _kept_of_foreign(self, size: int) -> int:

@@ -7,31 +7,37 @@ from typing import Any
 
 import msgspec
 
-from rsq_pipe.errors import EncodeError
+from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.sinks.record_id import named
+from rsq_pipe.streams.wording import unwritable
 
 _encoder = msgspec.json.Encoder()
 # TypeError: JSON has no such value. ValueError: text that is not Unicode (a lone surrogate).
 _CANNOT = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 
 
-def json_lines(batch: Batch) -> tuple[bytes, dict[int, Exception]]:
+def json_lines(batch: Batch, *, rid: bool = False) -> tuple[bytes, dict[int, Exception]]:
     """
     Write each record as one line of JSON.
+
+    Args:
+        batch: The records.
+        rid: Whether each is written with its record id.
 
     Returns:
         The lines, and for each record that cannot be written, its place and why.
     """
-    records = batch.records
     try:
+        records = list(map(named, batch.records, batch.rids)) if rid else batch.records
         lines = _encoder.encode_lines(records)
-    except _CANNOT:
-        return _one_by_one(records)
+    except (EncodeError, *_CANNOT):
+        return _one_by_one(batch, rid=rid)
     # msgspec writes NaN as null, which would change the record in silence. Where all nulls are plain ones,
     # there is none.
     if b"null" in lines and lines.count(b"null") != _nulls(records) and any(map(not_finite, records)):
-        return _one_by_one(records)
+        return _one_by_one(batch, rid=rid)
     return lines, {}
 
 
@@ -40,14 +46,21 @@ def _nulls(records: Sequence[Any]) -> int:
     return sum(list(record.values()).count(None) for record in records if type(record) is dict)
 
 
-def _one_by_one(records: Sequence[Any]) -> tuple[bytes, dict[int, Exception]]:
+def _one_by_one(batch: Batch, *, rid: bool) -> tuple[bytes, dict[int, Exception]]:
     lines: list[bytes] = []
     failures: dict[int, Exception] = {}
-    for place, record in enumerate(records):
+    for place, record in enumerate(batch.records):
         try:
-            if path := not_finite(record):
-                raise ValueError(f"{path} is not a finite number")
-            lines.append(_encoder.encode(record) + b"\n")
-        except _CANNOT as exc:
-            failures[place] = EncodeError(f"the record cannot be written as JSON: {exc}", record)
+            path = not_finite(record)
+            why = f"{path} is not a finite number" if path else ""
+            line = _encoder.encode(named(record, batch.rids[place]) if rid else record) + b"\n"
+        except EncodeError as exc:
+            failures[place] = without_frames(exc)
+            continue
+        except _CANNOT:
+            why, line = unwritable(record, _encoder.encode, "JSON"), b""
+        if why:
+            failures[place] = EncodeError(f"the record cannot be written as JSON: {why}", record)
+        else:
+            lines.append(line)
     return b"".join(lines), failures

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.file_target import FileTarget
+from rsq_pipe.sinks.held_file import HeldFile
 from rsq_pipe.sinks.json_lines import json_lines
 from rsq_pipe.sinks.settings import FileOptions
 from rsq_pipe.sinks.sink import Written
@@ -29,6 +30,7 @@ class JsonlSink:
     exclusive: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._rid = options.rid
         self._file = FileTarget(options, stage=stage, root=root)
         self.target = self._file.name
 
@@ -41,10 +43,14 @@ class JsonlSink:
 
     def write(self, batch: Batch) -> Written:
         """Append one line per record."""
-        lines, failures = json_lines(batch)
+        lines, failures = json_lines(batch, rid=self._rid)
         if lines:
             self._file.append(lines)
         return Written(self._file.position(), failures)
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the file with a stored position."""
+        return self._file.held(position)
 
     def close(self) -> None:
         """Unlock the file."""

@@ -10,6 +10,7 @@ import msgspec
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.streams.wording import unwritable
 
 _AS_THEY_ARE = frozenset((str, int, float, type(None)))
 
@@ -69,7 +70,8 @@ class Rows:
                 [value if type(value) in _AS_THEY_ARE else _text(value) for value in values]
             )
         except (csv.Error, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-            raise EncodeError(f"the record cannot be written as csv: {exc}", record) from exc
+            why = unwritable(record, msgspec.json.encode, "csv")
+            raise EncodeError(f"the record cannot be written as csv: {why}", record) from exc
 
     def _check_fields(self, record: dict[str, Any]) -> None:
         extra = [name for name in record if name not in self._names]
@@ -100,7 +102,7 @@ def _text(value: object) -> object:
     if isinstance(value, int | float):
         return value
     if path := not_finite(value):
-        raise ValueError(f"{path} is not a finite number")
+        raise EncodeError(f"the record cannot be written as csv: {path} is not a finite number", value)
     text = msgspec.json.encode(value).decode()
     # Dates and their like are JSON strings: written without JSON's quotes.
     return msgspec.json.decode(text) if text.startswith('"') else text

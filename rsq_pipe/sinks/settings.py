@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from rsq_pipe.sinks.record_id import rid_option
+
 Exists = Literal["error", "append", "replace"]
 
 
@@ -33,3 +35,4 @@ class FileOptions(BaseModel):
         description="Force each batch to the disk before it counts. Without it a power failure may lose "
         "records; a crash of the process does not.",
     )
+    rid: bool = rid_option()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,18 +14,21 @@ from pydantic import BaseModel, ConfigDict
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.json_lines import json_lines
+from rsq_pipe.sinks.record_id import rid_option
 from rsq_pipe.sinks.sink import Written
 
 
 class Options(BaseModel):
-    """Settings of the `stdout` sink: it has none."""
+    """Settings of the `stdout` sink: one JSON object a line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rid: bool = rid_option()
 
 
 def connect(options: Options, *, stage: str, root: Path) -> StdoutSink:  # noqa: ARG001  every connector's signature
     """Make the sink of a stage."""
-    return StdoutSink(stage)
+    return StdoutSink(stage, rid=options.rid)
 
 
 class StdoutSink:
@@ -34,8 +38,9 @@ class StdoutSink:
     exclusive: ClassVar[bool] = False
     target: str = "stdout"
 
-    def __init__(self, stage: str) -> None:
+    def __init__(self, stage: str, *, rid: bool = False) -> None:
         self._stage = stage
+        self._rid = rid
 
     def open(
         self,
@@ -49,7 +54,9 @@ class StdoutSink:
 
     def write(self, batch: Batch) -> Written:
         """Print one line per record."""
-        lines, failures = json_lines(batch)
+        lines, failures = json_lines(batch, rid=self._rid)
+        if os.isatty(sys.stdout.fileno()):
+            lines = _harmless(lines)
         sys.stdout.flush()
         # Past Python's buffer: what stays in it when its reader is gone fails again when the process ends.
         view = memoryview(lines)
@@ -63,3 +70,12 @@ class StdoutSink:
 
     def close(self) -> None:
         """Leave standard output open for others."""
+
+
+def _harmless(lines: bytes) -> bytes:
+    """Escape as JSON does what it lets stand and a terminal acts on: DEL, C1 controls, directions."""
+    text = lines.decode()
+    if text.replace("\n", "").isprintable():
+        return lines
+    shown = (char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    return "".join(shown).replace("\x7f", "\\u007f").encode()

@@ -8,6 +8,8 @@ import zlib
 
 import msgspec
 
+from rsq_pipe.streams.wording import unreadable
+
 _CSV = {  # what the csv module says: what we say
     "unexpected end of data": "a quote is opened and not closed",
     "' expected after '": "a closing quote is followed by something else than the delimiter",
@@ -20,25 +22,15 @@ _CSV = {  # what the csv module says: what we say
 def wording(error: Exception) -> str:
     """Say why bytes are not a record, or a file cannot be read."""
     match error:
-        case UnicodeDecodeError():
-            return f"it is not UTF-8: it holds byte 0x{error.object[error.start]:02x}"
-        case RecursionError():
-            return "it is nested too deeply"
+        case UnicodeDecodeError() | RecursionError():
+            return unreadable(error)
         case msgspec.DecodeError():
-            return f"it is not JSON: {_json(str(error))}"
+            return f"it is not JSON: {unreadable(error)}"
         case csv.Error():
             return next((ours for theirs, ours in _CSV.items() if theirs in str(error)), str(error))
         case OSError() | EOFError() | zlib.error():
             return _file(error)
     return str(error)
-
-
-def _json(text: str) -> str:
-    if "truncated" in text:
-        return "it ends too early"
-    if "out of range" in text:
-        return "a number is out of range"
-    return text.removeprefix("JSON is malformed: ")
 
 
 def _file(error: Exception) -> str:

@@ -17,7 +17,7 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_handler
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.problem import Problem
-from rsq_pipe.spec.protected import why_protected
+from rsq_pipe.spec.protected import resolved, why_protected
 from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
@@ -136,7 +136,7 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
     """Report a file that two sinks write, that a source reads, or that is one of the pipeline's own."""
     writers: dict[str, str] = {}
     patterns = [
-        (source.name, os.path.normpath(root / pattern))
+        (source.name, Path(os.path.normpath(root / pattern)), resolved(root, pattern))
         for source in stages
         if source.verb == "source"
         for pattern in _paths(source)
@@ -144,8 +144,8 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
     for stage in stages:
         for path in _paths(stage) if stage.verb == "sink" else ():
             where = (*stage.path, "sink", "path")
-            file, spelt = os.path.realpath(root / path), Path(os.path.normpath(root / path))
-            first = writers.setdefault(file, stage.name)
+            file, spelt = Path(os.path.realpath(root / path)), Path(os.path.normpath(root / path))
+            first = writers.setdefault(str(file), stage.name)
             if first != stage.name:
                 what = f"stage {stage.name!r} writes the file that stage {first!r} writes: {path}"
                 fix = "give it a file of its own, or let one sink read both: `from: [one, other]`"
@@ -153,8 +153,8 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
             if why := why_protected(root / path, spec=spec, root=root):
                 what = f"stage {stage.name!r} would overwrite {path}: {why}"
                 document.report(where, what, "write it somewhere else")
-            for source, pattern in patterns:
-                if file == os.path.realpath(pattern) or _matches(spelt, Path(pattern)):
+            for source, pattern, followed in patterns:
+                if _matches(spelt, pattern) or _matches(file, followed):
                     what = f"stage {stage.name!r} writes a file that stage {source!r} reads: {path}"
                     document.report(where, what, "write it somewhere else")
 
@@ -169,7 +169,8 @@ def _matching(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
         return pattern in (parts, ("**",))
     if pattern[0] == "**":
         return _matching(parts, pattern[1:]) or _matching(parts[1:], pattern)
-    return fnmatch(parts[0], pattern[0]) and _matching(parts[1:], pattern[1:])
+    here = parts[0] == pattern[0] or fnmatch(parts[0], pattern[0])
+    return here and _matching(parts[1:], pattern[1:])
 
 
 def _paths(stage: Draft) -> tuple[str, ...]:

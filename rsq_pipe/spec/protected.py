@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from glob import has_magic
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
@@ -24,9 +27,9 @@ def why_protected(file: Path, *, spec: Path, root: Path) -> str:
     real = Path(os.path.realpath(file))
     if _is_same(real, spec):
         return "this is the pipeline file"
-    if real.is_relative_to(os.path.realpath(root / ".rsq")):
+    if _is_within(real, Path(os.path.realpath(root)), ".rsq"):
         return "the embedded server keeps its data in .rsq"
-    if real.suffix in all_suffixes() or any(_is_same(real, module) for module in imported_files()):
+    if real.suffix.lower() in all_suffixes() or any(_is_same(real, module) for module in imported_files()):
         return "this is Python code, where handlers are imported from"
     return ""
 
@@ -41,20 +44,56 @@ def check_target(graph: Graph, stage: Stage) -> None:
     for path in _paths(stage):
         file = graph.root / path
         why = why_protected(file, spec=graph.path, root=graph.root)
-        readers = [source for source in graph.stages if source.verb == "source"]
-        why = why or next((f"stage {one.name!r} reads it" for one in readers if _reads(one, file, graph)), "")
+        why = why or next((f"stage {name!r} reads it" for name in _readers(graph, file)), "")
         if why:
             raise SinkError(f"stage {stage.name!r}: file {path}: {why}; write to another", stage=stage.name)
 
 
-def _reads(source: Stage, file: Path, graph: Graph) -> bool:
-    """Tell whether a file is one that a source's patterns name."""
-    if not file.exists():  # as a name it was compared when the pipeline file was checked
-        return False
+def why_taken(graph: Graph, file: Path) -> str:
+    """Say why a file that a run is to write beside its sinks is none for that; empty if it is."""
+    why = why_protected(file, spec=graph.path, root=graph.root)
+    why = why or next((f"stage {name!r} reads it" for name in _readers(graph, file)), "")
+    writers = [stage for stage in graph.stages if stage.verb == "sink"]
+    return why or next(
+        (
+            f"stage {stage.name!r} writes it"
+            for stage in writers
+            for path in _paths(stage)
+            if _is_same(graph.root / path, file)
+        ),
+        "",
+    )
+
+
+def resolved(root: Path, pattern: str) -> Path:
+    """Follow the links in the part of a pattern that has no wildcard."""
+    path = Path(os.path.normpath(root / pattern))
+    top = root if path.is_relative_to(root) else Path(path.anchor)  # a place, whatever characters it has
+    fixed = next(folder for folder in (path, *path.parents) if not has_magic(str(folder.relative_to(top))))
+    return Path(os.path.realpath(fixed)) / path.relative_to(fixed)
+
+
+def _readers(graph: Graph, file: Path) -> Iterator[str]:
+    """Name the sources whose patterns a file is found by, or would be once it is there."""
+    real = Path(os.path.realpath(file))
+    for stage in graph.stages:
+        if stage.verb == "source" and any(_finds(graph.root, pattern, real) for pattern in _paths(stage)):
+            yield stage.name
+
+
+def _finds(root: Path, pattern: str, file: Path) -> bool:
+    folders, _, name = os.path.normpath(pattern).rpartition("/")
+    above = [folders or "."]
+    if name == "**":
+        name, above = "*", [folders or ".", pattern]
+    elif folders == "**" or folders.endswith("/**"):
+        above = [folders.removesuffix("**") or ".", folders]
+    named = fnmatchcase(file.name, name) and (name.startswith(".") or not file.name.startswith("."))
     try:
-        return any(
-            _is_same(found, file) for pattern in _paths(source) for found in matching(graph.root, pattern)
-        )
+        if named and any(_is_same(folder, file.parent) for one in above for folder in matching(root, one)):
+            return True
+        # By another name: a link, or letters of another case where the file system takes them for the same.
+        return file.exists() and any(_is_same(found, file) for found in matching(root, pattern))
     except TooManyError:  # the source itself says so
         return False
 
@@ -62,6 +101,14 @@ def _reads(source: Stage, file: Path, graph: Graph) -> bool:
 def _paths(stage: Stage) -> tuple[str, ...]:
     paths = getattr(getattr(stage.options, "options", None), "path", ())
     return (paths,) if isinstance(paths, str) else tuple(paths)
+
+
+def _is_within(file: Path, root: Path, name: str) -> bool:
+    """Tell whether a file is in a folder of the root, or is that, in whatever case it is spelt."""
+    parts = file.relative_to(root).parts if file.is_relative_to(root) else ()
+    if parts and parts[0].casefold() == name:
+        return True
+    return any(_is_same(folder, root / name) for folder in (file, *file.parents))
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -59,6 +59,8 @@ def _read_text(path: Path) -> str:
         raw = _read_regular(path)
     except FileNotFoundError as exc:
         raise problem("there is no such file", "check the name") from exc
+    except IsADirectoryError as exc:
+        raise problem("this is a folder", "name the pipeline file in it") from exc
     except OSError as exc:
         raise problem(f"the file cannot be read: {exc.strerror}", "check its permissions") from exc
     if raw is None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
+import ssl
 
 from redis import exceptions as vendor
 
@@ -49,7 +52,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
         An error of our hierarchy, to be raised `from exc`.
     """
     text = str(exc) or type(exc).__name__
-    why = text.rstrip(".")  # more of a sentence follows
+    why = _unconnected(exc) or text.rstrip(".")  # more of a sentence follows
     match exc:
         case (
             vendor.AuthenticationError()
@@ -75,6 +78,24 @@ def translate(exc: BaseException, address: str) -> StreamError:
             return refusal(f"{code} {text}" if code and not text.startswith(code) else text, address)
         case _:
             return SettleError(f"server {address}: {text}", reply=text)
+
+
+def _unconnected(exc: BaseException) -> str:
+    """Say why no connection was made, where the socket said so; redis-py tells numbers of errors."""
+    match exc if isinstance(exc, OSError) else exc.__context__:
+        case ConnectionRefusedError():
+            return "nothing listens there (connection refused)"
+        case socket.gaierror():
+            return "no address is known for this name"
+        case FileNotFoundError():
+            return "there is no such socket"
+        case PermissionError():
+            return "this user may not open it"
+        case ssl.SSLError():
+            return ""  # its numbers are OpenSSL's
+        case OSError(errno=int() as number):
+            return f"{os.strerror(number)[:1].lower()}{os.strerror(number)[1:]}"
+    return ""
 
 
 def cannot_serve(reply: vendor.ResponseError) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.streams.unique_keys import unique_keys
+from rsq_pipe.streams.wording import unreadable, unwritable
 
 _SPACED = re.compile(rb"[ \t\r\n]:")
 
@@ -58,7 +59,8 @@ class JsonSerializer:
             # msgspec writes NaN as null, which would change the record in silence.
             path = not_finite(msgspec.to_builtins(data)) if b"null" in raw else ""
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
-            raise EncodeError(f"the record cannot be written as JSON: {exc}", data) from exc
+            why = unwritable(data, self._encoder.encode, "JSON")
+            raise EncodeError(f"the record cannot be written as JSON: {why}", data) from exc
         if path:
             raise EncodeError(f"the record cannot be written as JSON: {path} is not a finite number", data)
         return raw
@@ -68,7 +70,7 @@ class JsonSerializer:
         try:
             record: dict[str, Any] = self._decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise DecodeError(f"the data is not a JSON object: {exc}", raw) from exc
+            raise DecodeError(f"the data is not a JSON object: {unreadable(exc)}", raw) from exc
         if self.strict and _may_repeat_a_key(raw, record):
             _refuse_duplicates(raw)
         return record
@@ -90,19 +92,17 @@ class MsgpackSerializer:
         if type(data) is not dict:
             raise EncodeError(f"a record is a dict, not {type(data).__name__}", data)
         try:
-            packed: bytes = msgpack.packb(data, use_bin_type=True, datetime=False)
+            return _packed(data)
         except (TypeError, ValueError, OverflowError) as exc:
-            raise EncodeError(f"the record cannot be written as msgpack: {exc}", data) from exc
-        return packed
+            why = unwritable(data, _packed, "msgpack")
+            raise EncodeError(f"the record cannot be written as msgpack: {why}", data) from exc
 
     def decode(self, raw: bytes) -> dict[str, Any]:
         """Decode one msgpack map."""
         try:
             record = msgpack.unpackb(raw, raw=False, strict_map_key=False, object_pairs_hook=self._hook)
         except Exception as exc:  # the unpacker raises ValueError, its own types and UnicodeDecodeError
-            raise DecodeError(
-                f"the data is not a msgpack map: {str(exc) or type(exc).__name__}", raw
-            ) from exc
+            raise DecodeError(f"the data is not a msgpack map: {unreadable(exc)}", raw) from exc
         if type(record) is not dict:
             raise DecodeError(f"the data is a msgpack {type(record).__name__}, not a map", raw)
         return record
@@ -164,4 +164,33 @@ def _refuse_duplicates(raw: bytes) -> None:
     try:
         json.loads(raw, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as exc:
-        raise DecodeError(f"the data is not a JSON object: {exc}", raw) from exc
+        raise DecodeError(f"the data is not a JSON object: {unreadable(exc)}", raw) from exc
+
+
+def _packed(value: Any) -> bytes:
+    packed: bytes = msgpack.packb(value, use_bin_type=True, datetime=False)
+    return packed
+
+
+def not_finite(value: Any) -> str:
+    """
+    Name the place of the first NaN or infinity, which msgspec writes as null; empty if there is none.
+
+    Raises:
+        RecursionError: It is deeper than MAX_DEPTH, or holds itself.
+    """
+    waiting = [(value, "$", 0)]
+    while waiting:
+        item, place, depth = waiting.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            return place
+        if depth > MAX_DEPTH:
+            raise RecursionError(f"it is nested deeper than {MAX_DEPTH:,} levels")
+        inner: Iterable[tuple[Any, Any]] = ()
+        if isinstance(item, dict):
+            inner = ((f".{key}", one) for key, one in item.items())
+        elif isinstance(item, list | tuple):
+            inner = ((f"[{index}]", one) for index, one in enumerate(item))
+        found = [(one, place + step, depth + 1) for step, one in inner if isinstance(one, _LOOKED_INTO)]
+        waiting += reversed(found)
+    return ""

@@ -8,17 +8,21 @@ from typing import Any
 _SHOWN = 80  # characters of a key that a message shows
 
 
+class RepeatedKeyError(ValueError):
+    """An object names a key twice."""
+
+
 def unique_keys(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """
     Make a dict of a decoder's pairs (an `object_pairs_hook`), in linear time.
 
     Raises:
-        ValueError: A key stands among them twice; with its name.
+        RepeatedKeyError: A key stands among them twice; with its name.
     """
     found = dict(pairs)
     if len(found) != len(pairs):
         name = repeated(key for key, _ in pairs)
-        raise ValueError(f"key {shown(name)} stands in one object twice")
+        raise RepeatedKeyError(f"key {shown(name)} stands in one object twice")
     return found
 
 

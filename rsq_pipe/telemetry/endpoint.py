@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import socket
+import sys
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.telemetry.health import Health
 
+log = logging.getLogger("rsq_pipe.telemetry")
+
 PATIENCE = 5.0
-"""Seconds a client may take to send its request."""
+"""Seconds a client may take for all of its request and for all of the answer, however steadily it goes on."""
+
+MOST = 32
+"""Clients at a time; the one that has been there longest makes room for the next."""
 
 Metrics = Callable[[str], tuple[str, bytes]]
 """From an `Accept` header to a content type and a body."""
@@ -52,8 +62,54 @@ class Endpoint:
 
 
 class _Server(ThreadingHTTPServer):
+    """Give every client a thread, for a bounded time, and to a bounded number of them."""
+
     daemon_threads = True
     allow_reuse_address = True
+    # Not 5, as http.server has it: what comes in one moment would be kept waiting by the system, for seconds.
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._since: dict[socket.socket, float] = {}  # the oldest first
+        self._lock = threading.Lock()
+        super().__init__(address, handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  the base class's
+        """Make room for a client where there is none: a probe takes milliseconds, and must get through."""
+        with self._lock:
+            crowd = list(self._since)
+            if len(crowd) >= MOST:
+                # Their threads end in a moment, except those that are in the middle of an answer.
+                for oldest in crowd[: len(crowd) - MOST + 1]:
+                    _hang_up(oldest)
+            if len(crowd) >= 2 * MOST:
+                return False
+            self._since[request] = time.monotonic()
+            return True
+
+    def service_actions(self) -> None:
+        """Hang up on clients that take too long; called twice a second."""
+        with self._lock:
+            for client, since in self._since.items():
+                if time.monotonic() - since > PATIENCE:
+                    _hang_up(client)
+
+    def close_request(self, request: Any) -> None:
+        """Forget a client that is done."""
+        with self._lock:
+            self._since.pop(request, None)
+        super().close_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  the base class's
+        """Tell of a fault of ours; that a client is gone is none."""
+        if not isinstance(why := sys.exception(), OSError):
+            log.error("a request for metrics could not be answered", exc_info=why)
+
+
+def _hang_up(client: socket.socket) -> None:
+    # Not close(): its thread still uses the descriptor, whose number may be another file's a moment later.
+    with contextlib.suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
 
 
 class _Request(BaseHTTPRequestHandler):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -40,7 +42,7 @@ def set_up(style: LogFormat = "auto", *, level: int = logging.INFO) -> None:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
         rendering += [_escape, renderer]
     else:
-        rendering += [structlog.processors.JSONRenderer(ensure_ascii=True, default=repr)]
+        rendering += [structlog.processors.JSONRenderer(_json)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -67,8 +69,15 @@ class _StandardError(logging.Handler):
         try:
             sys.stderr.write(self.format(record) + "\n")
             sys.stderr.flush()
-        except Exception:  # noqa: BLE001  as every handler of `logging` does
-            self.handleError(record)
+        except Exception as exc:  # noqa: BLE001  as every handler of `logging` does
+            self._own_up(record, exc)
+
+    def _own_up(self, record: logging.LogRecord, exc: Exception) -> None:
+        """Say in one line that a line could not be written: its parts may be what a terminal acts on."""
+        where = f"{record.pathname}:{record.lineno}"
+        what = f"a log line of {where} cannot be written: {type(exc).__name__}: {_spelt(exc, str)}"
+        with contextlib.suppress(OSError, ValueError):  # standard error is gone
+            sys.stderr.write(f"{_printable(redact(what))}\n")
 
 
 def _redact(_: Any, __: str, event: _EventDict) -> _EventDict:
@@ -83,12 +92,52 @@ def _redacted(_: Any, __: str, line: str | bytes | _EventDict) -> str:
 
 
 def _escape(_: Any, __: str, event: _EventDict) -> _EventDict:
+    shown: _EventDict = {}
     for key, value in event.items():
-        if key == "exception":
-            event[key] = "\n".join(f"    {_printable(line)}" for line in str(value).split("\n"))
-        elif isinstance(value, str):
-            event[key] = _printable(value)
-    return event
+        if key in {"exception", "stack"}:
+            shown[key] = "\n".join(f"    {_printable(line)}" for line in str(value).split("\n"))
+        elif key in _PLAIN:
+            shown[key] = _printable(str(value))
+        else:
+            shown[_printable(str(key))] = _Shown(value)
+    return shown
+
+
+_PLAIN = {"event", "level", "timestamp", "logger", "logger_name"}
+"""What the renderer prints as it stands."""
+
+_MARKED = frozenset(" \t=\r\n\"'")
+"""What a value stands in quotes for, as structlog has it."""
+
+
+class _Shown:
+    """A value as the renderer is to print it, whatever its own `repr` would say."""
+
+    def __init__(self, value: object) -> None:
+        plain = isinstance(value, str) and value.isprintable() and not _MARKED & set(value)
+        self._text = str(value) if plain else _printable(_spelt(value, repr))
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _spelt(value: object, how: Callable[[object], str]) -> str:
+    """Spell a value of a handler's, whose own code may fail at that."""
+    try:
+        return how(value)
+    except Exception as exc:  # noqa: BLE001  whatever that code raises
+        return f"<{type(value).__name__}, which cannot be shown: {type(exc).__name__}>"
+
+
+def _json(event: _EventDict, **_: Any) -> str:
+    def spelt(value: object) -> str:
+        return _spelt(value, repr)
+
+    try:
+        return json.dumps(event, default=spelt)
+    except (TypeError, ValueError, RecursionError):  # keys that JSON does not have, a value within itself
+        plain = {str(key): value if isinstance(value, str) else spelt(value) for key, value in event.items()}
+        return json.dumps(plain)
 
 
 def _printable(text: str) -> str:

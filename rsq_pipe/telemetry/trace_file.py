@@ -31,7 +31,10 @@ class TraceFile(SpanExporter):
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        # A pipe that nobody reads is an error, and not waited for; writes then wait as they would have.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        self._file = os.open(path, flags, _MODE)
+        os.set_blocking(self._file, True)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write one line; FAILURE where it does not fit on the disk whole."""

@@ -112,6 +112,24 @@ def test_on_the_embedded_server_the_old_file_finishes_what_it_began(project: Pro
     assert project.numbers("out/all.jsonl") == [n for n in range(COUNT + 10) if n != 3]
 
 
+def test_dead_letters_that_are_left_are_replayed_by_the_offered_command(
+    project: Project, valkey: StreamServer
+) -> None:
+    interrupt(project, "--redis", valkey.url)
+    rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    project.spec(RENAMED)
+    refused = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    project.handlers("def slow(record): return record")
+
+    replayed = paste(offered(refused.stderr, "dlq replay"), project.root)
+    again = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+
+    assert "stage 'slow' holds 1 dead letter" in refused.stderr
+    assert replayed.returncode == 0, replayed.stderr
+    assert again.returncode == 0, again.stderr
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
 def test_what_is_discarded_is_exported_first(project: Project, valkey: StreamServer) -> None:
     interrupt(project, "--redis", valkey.url)
     project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""))
@@ -180,6 +198,82 @@ def test_a_stage_that_reads_elsewhere_and_was_killed_while_it_moved_goes_on(
     assert 0 < moved < many
     assert again.returncode == 0, again.stderr
     assert project.numbers("out/all.jsonl") == list(range(many))
+
+
+@on_one_server
+def test_a_discard_that_was_killed_is_completed_by_the_same_command(
+    project: Project, server: StreamServer
+) -> None:
+    many = 12_000
+    project.records(range(COUNT, many))
+    project.spec(STAGES, top="max_backlog: 100000")
+    command = ["run", str(project.path), "--redis", server.url]
+    with redis.Redis.from_url(server.url) as client:
+        feeding = start(*command, cwd=project.root)
+        written = f"{{{project.pipeline}}}:read"
+        eventually(lambda: client.xlen(written) > many // 2, timeout=30, what="most of it waits for `slow`")
+        feeding.send_signal(signal.SIGTERM)
+        feeding.communicate(timeout=30)
+    project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""), top="max_backlog: 100000")
+    command += ["--discard", "slow"]
+    killed = start(*command, cwd=project.root)
+    eventually(lambda: list(project.root.glob(".*-slow-discarded-*.part")), timeout=20, what="it exports")
+    killed.kill()
+    killed.communicate()
+    exported = list(project.root.glob("*-slow-discarded-*.jsonl"))
+
+    again = rsq_pipe(*command, cwd=project.root)
+
+    assert exported == []
+    assert again.returncode == 0, again.stderr
+    (file,) = project.root.glob("*-slow-discarded-*.jsonl")
+    lost = [json.loads(line)["payload"]["n"] for line in file.read_text().splitlines()]
+    assert sorted([*lost, *project.numbers("out/all.jsonl")]) == list(range(many))
+
+
+@on_one_server
+def test_1_an_export_that_cannot_be_written_is_told_in_one_line_and_takes_nothing_away(
+    project: Project, server: StreamServer
+) -> None:
+    interrupt(project, "--redis", server.url)
+    project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""))
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, "--discard", "slow", cwd=Path("/proc"))
+    after = rsq_pipe("plan", project.path, "--redis", server.url, "--json", cwd=project.root)
+
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert "cannot be written: No such file or directory; nothing of stage 'slow' was taken away" in line
+    assert not json.loads(after.stdout)["goes_on"]
+
+
+@on_one_server
+def test_a_prune_that_was_killed_is_completed_by_the_same_command(
+    project: Project, server: StreamServer
+) -> None:
+    project.spec(STAGES)
+    rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+    stream = f"{{{project.pipeline}}}:slow"
+    command = ["plan", str(project.path), "--redis", server.url, "--prune"]
+    with redis.Redis.from_url(server.url) as client:
+        pipe = client.pipeline()
+        for number in range(5_000):
+            pipe.xgroup_create(stream, f"audit-{number}", "$")
+        pipe.execute()
+        killed = start(*command, cwd=project.root)
+        eventually(lambda: len(client.xinfo_groups(stream)) < 5_000, timeout=20, what="it removes groups")
+        killed.kill()
+        killed.communicate()
+        left = len(client.xinfo_groups(stream))
+
+        again = rsq_pipe(*command, cwd=project.root)
+
+        assert left > 1
+        assert again.returncode == 0, again.stderr
+        assert [group["name"] for group in client.xinfo_groups(stream)] == [b"add"]
+    project.records(range(COUNT, COUNT + 5))
+    assert rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root).returncode == 0
+    assert project.numbers("out/all.jsonl") == [n for n in range(COUNT + 5) if n != 3]
 
 
 @on_one_server

@@ -54,6 +54,12 @@ def project(tmp_path: Path, name: str) -> Project:
                 time.sleep(1)
             return record
 
+        def stick(record):
+            if not os.path.exists("stuck"):
+                open("stuck", "w").close()
+                time.sleep(600)
+            return record
+
         def hang(record):
             open("hanging", "w").close()
             time.sleep(600)
@@ -84,10 +90,10 @@ def finish(project: Project, valkey: StreamServer) -> None:
     assert project.numbers("out/all.jsonl") == list(range(1_000))
 
 
-def is_reading(server: StreamServer, project: Project) -> bool:
+def is_reading(server: StreamServer, project: Project, stream: str = "read") -> bool:
     """Whether the sink has begun to read: so has the source, which was started before it."""
     with redis.Redis.from_url(server.url) as client:
-        key = f"{{{project.pipeline}}}:read"
+        key = f"{{{project.pipeline}}}:{stream}"
         return bool(client.exists(key)) and bool(client.xinfo_consumers(key, "out"))
 
 
@@ -275,8 +281,10 @@ def test_a_kill_in_mid_run_loses_and_repeats_nothing(
 def test_the_next_run_waits_for_no_lease_of_one_that_was_killed_and_whose_parent_has_not_noticed(
     project: Project, valkey: StreamServer, run: Start
 ) -> None:
+    project.spec(SLOW.replace("handlers:slow", "handlers:stick"))
     process = run()
-    flowing(project)
+    eventually((project.root / "stuck").exists, timeout=15, what="the handler has a batch in hand")
+    eventually(lambda: is_reading(valkey, project, "slow"), timeout=15, what="the sink stands on its lease")
 
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the list of processes

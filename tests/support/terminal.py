@@ -32,6 +32,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._columns = columns
         self._process: subprocess.Popen[bytes] | None = None
+        self.written = b""
+        """What was written to it, as it came."""
         self.most_tables = 0
         """How many tables of stages stood on the screen, or above it, at once."""
 
@@ -53,6 +55,7 @@ class Terminal:
             os.close(theirs)
             for read in _chunks(ours):
                 self._stream.feed(read)
+                self.written += read
                 if answer and "[y/N]" in "".join(self.lines):
                     os.write(ours, answer)
                     answer = b""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, Stage, StreamRef
 
 
@@ -76,7 +76,7 @@ def diagram(graph: Graph) -> Diagram:
     feeds = {edge.target for edge in edges} - stages
     nodes = (
         *(Node(name, "stream") for name in dict.fromkeys(edge.source for edge in edges) if name in fed_by),
-        *(Node(stage.name, "stage", stage.verb, printable(_detail(stage))) for stage in graph.stages),
+        *(Node(stage.name, "stage", stage.verb, on_one_line(_detail(stage))) for stage in graph.stages),
         *(Node(name, "stream") for name in dict.fromkeys(edge.target for edge in edges) if name in feeds),
     )
     return Diagram(graph.pipeline, nodes, edges)

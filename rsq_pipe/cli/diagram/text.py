@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rsq_pipe.cli.diagram.model import Diagram, Edge, Node
+from rsq_pipe.cli.printable import on_one_line
 
 
 def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
@@ -25,7 +26,7 @@ def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
         rows.append((lanes.place(node), node))
         rows += [(line, None) for line in lanes.fork(diagram.out_of(node.name))]
     left = max((len(line) for line, node in rows if node), default=0)
-    names = max((len(node.name) for node in diagram.nodes), default=0)
+    names = max((len(on_one_line(node.name)) for node in diagram.nodes), default=0)
     titles = max((len(_title(diagram, node)) for node in diagram.nodes), default=0)
     lines = [diagram.pipeline]
     for line, drawn in rows:
@@ -33,7 +34,7 @@ def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
             lines.append(line)
             continue
         title = f"{_title(diagram, drawn):{titles}}  {notes.get(drawn.name, '')}"
-        lines.append(f"{line:{left}}  {drawn.name:{names}}  {title}".rstrip())
+        lines.append(f"{line:{left}}  {on_one_line(drawn.name):{names}}  {title}".rstrip())
     return "\n".join(lines) + "\n"
 
 

@@ -33,7 +33,7 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
     """
     key = f"{{{graph.pipeline}}}:doctor" if graph else NOBODYS
     facts = await gather(client, key)
-    return [
+    findings = [
         *judge_version(facts),
         *judge_persistence(facts),
         *judge_memory(facts, graph),
@@ -42,8 +42,10 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
         *await judge_scripts(client, key),
         *judge_replication(facts),
         *judge_timing(facts),
-        *await _changed(client, graph),
     ]
+    if any((finding.check, finding.level) == ("cluster", "problem") for finding in findings):
+        return findings  # the node that was asked does not hold the pipeline's keys
+    return [*findings, *await _changed(client, graph)]
 
 
 async def _changed(client: StreamClient, graph: Graph | None) -> list[Finding]:

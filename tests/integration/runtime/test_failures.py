@@ -208,7 +208,9 @@ async def test_on_error_drop_counts_what_it_drops(lab: Lab) -> None:
     summary = await lab.run()
 
     assert lab.numbers("out/all.jsonl") == [1, 3, 5, 7, 9]
-    assert summary.stages["odd"] == StageSummary(received=10, emitted=5, dropped=5, retried=0, dead=0)
+    assert summary.stages["odd"] == StageSummary(
+        received=10, emitted=5, dropped=5, retried=0, dead=0, drops={"on_error: handler_error": 5}
+    )
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ async def test_two_stages_that_read_one_stream_both_get_every_record(lab: Lab) -
         2 * line["n"] for line in lab.lines("out/a.jsonl")
     ]
     assert lab.numbers("out/b.jsonl") == list(range(0, 120, 2))
-    assert summary.stages["b"] == StageSummary(received=120, emitted=60, dropped=60, retried=0, dead=0)
+    assert summary.stages["b"] == StageSummary(
+        received=120, emitted=60, dropped=60, retried=0, dead=0, drops={"filter": 60}
+    )
 
 
 async def test_a_stage_reads_all_of_a_list(lab: Lab) -> None:

@@ -37,6 +37,22 @@ async def test_a_record_from_outside_has_one_id_in_every_attempt(lab: Lab) -> No
     ]
 
 
+async def test_a_sink_writes_the_record_ids_that_its_handlers_saw(lab: Lab) -> None:
+    lab.records(range(3))
+    lab.handlers("def seen(record, ctx):\n    return record | {'seen': ctx.rid}")
+    lab.spec(f"""
+        {READ}
+        seen: {{call: "handlers:seen"}}
+        out: {{sink: {{type: jsonl, path: out/all.jsonl, rid: true}}}}
+    """)
+
+    await lab.run()
+
+    lines = lab.lines("out/all.jsonl")
+    assert [line["rid"] for line in lines] == [line["seen"] for line in lines]
+    assert [line["rid"] for line in lines] == [f"read:in.jsonl:{n}" for n in (1, 2, 3)]
+
+
 async def test_branches_of_one_record_have_ids_of_their_own_where_they_meet(lab: Lab) -> None:
     lab.records(range(3))
     lab.handlers("""

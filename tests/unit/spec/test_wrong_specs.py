@@ -85,6 +85,4 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path, raw: bytes, wha
 
 
 def test_a_folder_is_not_a_pipeline_file(tmp_path: Path) -> None:
-    assert [problem.what for problem in check(tmp_path).problems] == [
-        "the file cannot be read: Is a directory"
-    ]
+    assert [problem.what for problem in check(tmp_path).problems] == ["this is a folder"]

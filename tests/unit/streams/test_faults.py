@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 
 import pytest
 from redis import exceptions as vendor
@@ -138,3 +139,26 @@ def test_a_vendors_full_stop_does_not_end_up_in_the_middle_of_a_sentence() -> No
     error = translate(vendor.ConnectionError("Connection closed by server."), "h:1")
 
     assert str(error) == "server h:1 is not reachable: Connection closed by server"
+
+
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "nothing listens there"),
+        (socket.gaierror(-2, "Name or service not known"), "no address is known for this name"),
+        (FileNotFoundError(2, "No such file or directory"), "there is no such socket"),
+        (OSError(113, "Connect call failed ('10.0.0.1', 1)"), "no route to host"),
+    ],
+)
+def test_a_connection_that_is_not_made_is_told_without_numbers_and_calls(cause: OSError, why: str) -> None:
+    caught: vendor.ConnectionError | None = None
+    try:
+        try:
+            raise cause
+        except OSError as exc:
+            # As redis-py does it, without a cause of its own.
+            raise vendor.ConnectionError(f"Error {exc.errno} connecting to h:1. {exc.strerror}.")  # noqa: B904
+    except vendor.ConnectionError as exc:
+        caught = exc
+
+    assert str(translate(caught, ADDRESS)).startswith(f"server {ADDRESS} is not reachable: {why}")

@@ -161,3 +161,55 @@ def test_bytes_are_base64_in_json_and_bytes_in_msgpack() -> None:
 
     assert json.decode(json.encode({"b": b"\xff\x00"})) == {"b": "/wA="}
     assert packed.decode(packed.encode({"b": b"\xff\x00"})) == {"b": b"\xff\x00"}
+
+
+def deep() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(3_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("record", "in_json", "in_msgpack"),
+    [
+        (
+            {"a": [1, object()]},
+            "$.a[1] is of type object, which JSON",
+            "$.a[1] is of type object, which msgpack",
+        ),
+        ({"a": {"b c": "\ud800"}}, "$.a['b c'] holds half a surrogate pair", "$.a['b c'] holds half a"),
+        ({"a": {None: 1}}, "the key None in $.a is of type NoneType, which JSON", ""),
+        ({"a": 10**30}, "", "$.a is a number that is out of range for msgpack"),
+        ({"a": deep()}, "it is nested too deeply", "it is nested too deeply"),
+    ],
+)
+def test_what_cannot_be_written_is_named_with_its_place_and_in_our_own_words(
+    record: dict[str, Any], in_json: str, in_msgpack: str
+) -> None:
+    cases = (JsonSerializer(), "JSON", in_json), (MsgpackSerializer(), "msgpack", in_msgpack)
+    for serializer, form, why in cases:
+        if not why:
+            serializer.encode(record)
+            continue
+        with pytest.raises(EncodeError) as caught:
+            serializer.encode(record)
+        assert f"the record cannot be written as {form}: {why}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("serializer", "raw", "why"),
+    [
+        (JsonSerializer(), b'{"a":"\xff"}', "it is not UTF-8: it holds byte 0xff"),
+        (MsgpackSerializer(), b"\x81\xa1a\xa1\xff", "it is not UTF-8: it holds byte 0xff"),
+        (MsgpackSerializer(), b"\x81\x91\x01\x01", "a list or a map stands where a key should"),
+        (MsgpackSerializer(), b"\x91" * 2_000, "it is nested too deeply"),
+        (MsgpackSerializer(), b"\x80\x80", "more bytes follow behind its end"),
+        (MsgpackSerializer(), b"\x81", "it is cut off or damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_our_own_words(serializer: Serializer, raw: bytes, why: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        serializer.decode(raw)
+
+    assert str(caught.value).endswith(f": {why}")

@@ -53,6 +53,56 @@ def test_json_line_is_one_line_with_everything_in_it(capsys: pytest.CaptureFixtu
     assert "ValueError" in document["exception"]
 
 
+class Odd:
+    def __repr__(self) -> str:
+        return f"<{NASTY}>"
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError(NASTY)
+
+
+def within_itself() -> dict[str, object]:
+    value: dict[str, object] = {}
+    value["self"] = value
+    return value
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+@pytest.mark.parametrize(
+    "value", [Odd(), [Odd()], {NASTY: 1, (1, 2): Odd(), 3: NASTY}, Broken(), within_itself(), NASTY.encode()]
+)
+def test_keys_and_values_of_any_kind_are_one_harmless_line(
+    capsys: pytest.CaptureFixture[str], style: LogFormat, value: object
+) -> None:
+    set_up(style)
+
+    structlog.get_logger("test").info("said", **{NASTY: value}, plain="as it is")
+
+    (line,) = capsys.readouterr().err.split("\n")[:-1]
+    assert line.isprintable()
+    assert "said" in line
+    assert "as it is" in line
+    assert "first" in line
+    if style == "json":
+        assert NASTY in json.loads(line)
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_line_that_cannot_be_written_is_told_in_one_harmless_line(
+    capsys: pytest.CaptureFixture[str], style: LogFormat
+) -> None:
+    set_up(style)
+
+    logging.getLogger("other").warning("%s and %s", Broken(), NASTY)
+
+    (line,) = capsys.readouterr().err.split("\n")[:-1]
+    assert line.isprintable()
+    assert "test_logs.py" in line
+    assert "cannot be written: RuntimeError" in line
+
+
 @pytest.mark.parametrize("style", ["console", "json"])
 def test_secrets_are_masked_wherever_they_stand(capsys: pytest.CaptureFixture[str], style: LogFormat) -> None:
     redaction.add(["canary-of-the-logs"])

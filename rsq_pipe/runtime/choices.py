@@ -1,0 +1,81 @@
+"""Choices: why a changed file is not run, and what can be done, as commands to be pasted."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from rsq_pipe.runtime.change import Plan, StageChange
+from rsq_pipe.spec.graph import Graph
+
+
+def refusal(graph: Graph, found: Plan, options: str = "") -> str:
+    """
+    Say why a file is not run, and what can be done.
+
+    Args:
+        graph: The file.
+        found: What a run of it would do; it strands something.
+        options: What the commands need beside the file, ` --redis URL` say.
+    """
+    spec = f"{shlex.quote(str(graph.path))}{options}"
+    old = f"{shlex.quote(str(graph.path.with_suffix('.last.yaml')))}{options}"
+    lines = [f"{graph.path}: this file does not have stages that an earlier run of it left something in:"]
+    lines += [f"  stage {change.stage!r} {change.stranded}" for change in found.stranded]
+    lines += ["Nothing was run. Choose one of:"]
+    lines += _finish(found, spec, old, keep=shlex.quote(str(graph.path.with_suffix(".last.yaml"))))
+    lines += _rename(found, spec)
+    lines += _give_up(found.stranded, spec)
+    return "\n".join(lines)
+
+
+def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
+    """Finish with the file as it was; where only dead letters are left, that needs a replay first."""
+    dead = [change.stage for change in found.stranded if change.holds.dead]
+    # Nothing enters a source again.
+    again = [change.stage for change in found.stranded if change.holds.dead and change.verb != "source"]
+    save = f"rsq-pipe plan {spec} --show-last > {keep}"
+    if any(change.holds.waits for change in found.stranded):
+        stay = "; dead letters stay, and the next run asks what becomes of them" if dead else ""
+        yield f"- finish with the file as it was last run, then run this one{stay}:"
+        yield f"    {save} && rsq-pipe run {old}"
+    elif again:
+        stages = " ".join(f"--stage {stage}" for stage in again)
+        yield "- once what failed them is mended, replay the dead letters with the file as it was last run:"
+        yield f"    {save} && rsq-pipe dlq replay {old} {stages} --yes && rsq-pipe run {old}"
+
+
+def _rename(found: Plan, spec: str) -> Iterator[str]:
+    """Offer new names: those that are likely, else those of stages that are new and that no other one was."""
+    taken = {change.heir for change in found.stranded}
+    free = [change.stage for change in found.stages if change.kind == "added" and change.stage not in taken]
+    unlike = [change.stage for change in found.stranded if not change.heir]
+    if unlike and len(free) < len(unlike):
+        free = []
+    renamed = [change for change in found.stranded if change.heir or free]
+    if not renamed:
+        return
+    new = free[0] if len(free) == 1 else "NEW"
+    words = [f"--rename {change.stage}={change.heir or new}" for change in renamed]
+    words += [f"--discard {change.stage}" for change in found.stranded if change not in renamed]
+    what = "the same stage under a new name, which takes over all it holds"
+    if len(renamed) > 1:
+        what = "the same stages under new names, which take over all they hold"
+    if unlike and not free:
+        what += f"; {' and '.join(map(repr, unlike))} given up, which is exported to a file first"
+    elif unlike and new == "NEW":
+        what += f" (for NEW put one of {', '.join(free)})"
+    yield f"- {what}:"
+    yield f"    rsq-pipe run {spec} {' '.join(words)}"
+
+
+def _give_up(stranded: Sequence[StageChange], spec: str) -> Iterator[str]:
+    it, holds = ("it", "it holds") if len(stranded) == 1 else ("them", "they hold")
+    anew = [change.heir for change in stranded if change.holds.is_empty]
+    what = f"what {holds} is exported to a file first"
+    if len(anew) == len(stranded):
+        what = f"{' and '.join(map(repr, anew))} begins anew"
+    elif anew:
+        what += f", and {' and '.join(map(repr, anew))} begins anew"
+    yield f"- give {it} up; {what}:"
+    yield f"    rsq-pipe run {spec} {' '.join(f'--discard {change.stage}' for change in stranded)}"

@@ -1,0 +1,87 @@
+"""Wording: why bytes are no record, or a record no bytes, in our own words whatever library found out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgpack
+import msgspec
+
+from rsq_pipe.streams.unique_keys import RepeatedKeyError, shown
+
+_DEEP = 1_000  # levels that are looked into
+TOO_DEEP = "it is nested too deeply, or holds itself"
+
+
+def unreadable(error: Exception) -> str:
+    """Say why bytes are not a record."""
+    match error:
+        case RepeatedKeyError():
+            return str(error)
+        case UnicodeDecodeError():
+            return f"it is not UTF-8: it holds byte 0x{error.object[error.start]:02x}"
+        case RecursionError() | msgpack.StackError():
+            return "it is nested too deeply"
+        case msgspec.DecodeError():
+            return _json(str(error))
+        case msgpack.ExtraData():
+            return "more bytes follow behind its end"
+        case TypeError():
+            return "a list or a map stands where a key should"
+    return "it is cut off or damaged"
+
+
+def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
+    """
+    Say why a record cannot be written: which of its values, and what is wrong with that.
+
+    Args:
+        record: The record.
+        encode: What writes one value.
+        form: What it should have become: `JSON`, say.
+    """
+    for place, value, is_key in _values(record):
+        try:
+            encode({value: None} if is_key else value)
+        except UnicodeEncodeError:
+            return f"{place} holds half a surrogate pair, which is no text"
+        except OverflowError:
+            return f"{place} is a number that is out of range for {form}"
+        except Exception:  # noqa: BLE001  that it is this value is what was looked for
+            if isinstance(value, float) and not math.isfinite(value):
+                return f"{place} is not a finite number"
+            what = f"the key {shown(value)} in {place}" if is_key else place
+            return f"{what} is of type {type(value).__name__}, which {form} does not have"
+    return TOO_DEEP
+
+
+def _values(record: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Walk through values that hold no others, and keys: each with its place, and whether it is a key."""
+    waiting = [(record, "$", 0)]
+    while waiting:
+        item, place, depth = waiting.pop()
+        if isinstance(item, dict):
+            yield from ((place, key, True) for key in item if not isinstance(key, str) or not key.isascii())
+            inner = [(value, f"{place}{_step(key)}", depth + 1) for key, value in item.items()]
+        elif isinstance(item, list | tuple):
+            inner = [(value, f"{place}[{index}]", depth + 1) for index, value in enumerate(item)]
+        else:
+            yield place, item, False
+            continue
+        if depth < _DEEP:
+            waiting += reversed(inner)
+
+
+def _step(key: Any) -> str:
+    """Spell a key as part of a place; it may be long, and may be no text."""
+    return f".{key}" if isinstance(key, str) and len(key) < 80 and key.isidentifier() else f"[{shown(key)}]"
+
+
+def _json(text: str) -> str:
+    if "truncated" in text:
+        return "it ends too early"
+    if "out of range" in text:
+        return "a number is out of range"
+    return text.removeprefix("JSON is malformed: ")

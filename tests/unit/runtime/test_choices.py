@@ -1,0 +1,91 @@
+"""What a refused file offers are commands that lead on, in every state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.runtime.change import Plan, StageChange
+from rsq_pipe.runtime.choices import refusal
+from rsq_pipe.runtime.holding import Holding
+from rsq_pipe.spec.loader import load
+
+SPEC = """
+version: 1
+pipeline: p
+stages:
+  read: {source: {type: jsonl, path: in.jsonl}}
+  out: {sink: {type: stdout}}
+"""
+NEW = StageChange("new", "added")
+OTHER = StageChange("other", "added")
+
+
+def gone(
+    name: str, heir: str = "", *, verb: str = "call", lag: int = 0, pending: int = 0, dead: int = 0
+) -> StageChange:
+    holds = Holding(lag=lag, pending=pending, dead=dead)
+    return StageChange(name, "renamed" if heir else "removed", "", holds, heir, f"holds {holds}", verb)
+
+
+SAVE = "rsq-pipe plan SPEC --show-last > LAST"
+FINISH = f"{SAVE} && rsq-pipe run LAST OPTIONS"
+
+
+def commands(tmp_path: Path, *changes: StageChange) -> list[str]:
+    """List what is offered, with the names of files and options as words."""
+    path = tmp_path / "my file.yaml"
+    path.write_text(SPEC)
+    options = " --redis unix:///x"
+    text = refusal(load(path), Plan("p", ran=True, kept=True, stages=changes), options)
+    text = text.replace(f"'{path}'{options}", "SPEC").replace(f"'{path.with_suffix('.last.yaml')}'", "LAST")
+    return [line.strip().replace(options.strip(), "OPTIONS") for line in text.splitlines() if "    " in line]
+
+
+@pytest.mark.parametrize(
+    ("changes", "offered"),
+    [
+        pytest.param(
+            [gone("slow", "new", lag=3, dead=2), NEW],
+            [FINISH, "rsq-pipe run SPEC --rename slow=new", "rsq-pipe run SPEC --discard slow"],
+            id="renamed",
+        ),
+        pytest.param(
+            [gone("slow", dead=2)],
+            [
+                f"{SAVE} && rsq-pipe dlq replay LAST OPTIONS --stage slow --yes && rsq-pipe run LAST OPTIONS",
+                "rsq-pipe run SPEC --discard slow",
+            ],
+            id="only dead letters, which finishing would leave as they are",
+        ),
+        pytest.param(
+            [gone("read", verb="source", dead=2)],
+            ["rsq-pipe run SPEC --discard read"],
+            id="dead letters of a source, which nothing enters again",
+        ),
+        pytest.param(
+            [gone("slow", lag=1), NEW, OTHER],
+            [FINISH, "rsq-pipe run SPEC --rename slow=NEW", "rsq-pipe run SPEC --discard slow"],
+            id="two that it may be called now",
+        ),
+        pytest.param(
+            [gone("slow", lag=1)],
+            [FINISH, "rsq-pipe run SPEC --discard slow"],
+            id="removed, with no new stage that it could be",
+        ),
+        pytest.param(
+            [gone("slow", "new", lag=1), gone("b", pending=1), NEW],
+            [
+                FINISH,
+                "rsq-pipe run SPEC --rename slow=new --discard b",
+                "rsq-pipe run SPEC --discard slow --discard b",
+            ],
+            id="one renamed and one removed",
+        ),
+    ],
+)
+def test_each_choice_is_a_command_that_leads_on(
+    tmp_path: Path, changes: list[StageChange], offered: list[str]
+) -> None:
+    assert commands(tmp_path, *changes) == offered

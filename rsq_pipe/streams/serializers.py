@@ -170,27 +170,3 @@ def _refuse_duplicates(raw: bytes) -> None:
 def _packed(value: Any) -> bytes:
     packed: bytes = msgpack.packb(value, use_bin_type=True, datetime=False)
     return packed
-
-
-def not_finite(value: Any) -> str:
-    """
-    Name the place of the first NaN or infinity, which msgspec writes as null; empty if there is none.
-
-    Raises:
-        RecursionError: It is deeper than MAX_DEPTH, or holds itself.
-    """
-    waiting = [(value, "$", 0)]
-    while waiting:
-        item, place, depth = waiting.pop()
-        if isinstance(item, float) and not math.isfinite(item):
-            return place
-        if depth > MAX_DEPTH:
-            raise RecursionError(f"it is nested deeper than {MAX_DEPTH:,} levels")
-        inner: Iterable[tuple[Any, Any]] = ()
-        if isinstance(item, dict):
-            inner = ((f".{key}", one) for key, one in item.items())
-        elif isinstance(item, list | tuple):
-            inner = ((f"[{index}]", one) for index, one in enumerate(item))
-        found = [(one, place + step, depth + 1) for step, one in inner if isinstance(one, _LOOKED_INTO)]
-        waiting += reversed(found)
-    return ""

@@ -9,19 +9,15 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.sinks.sink import Sink
-from rsq_pipe.streams.headers import RID
-from rsq_pipe.streams.message import StreamMessage
 
 Make = Callable[..., Sink]
 
 
-def messages(*records: Any) -> list[StreamMessage]:
+def batch_of(*records: Any) -> Batch:
     """Name the records read:0, read:1 ..."""
-    return [
-        StreamMessage(f"1-{index}", record, headers={RID: f"read:{index}"})
-        for index, record in enumerate(records)
-    ]
+    return Batch(list(records), [f"read:{place}" for place in range(len(records))])
 
 
 @pytest.mark.parametrize(
@@ -37,13 +33,13 @@ def test_each_row_names_its_record_id_where_that_is_asked_for(
     made = sink(kind, path="x", rid=True)
     made.open(None)
 
-    assert made.write(messages({"n": 1}, {"n": 2})).failures == {}
+    assert made.write(batch_of({"n": 1}, {"n": 2})).failures == {}
 
     assert (tmp_path / "x").read_text() == expected
 
 
 def test_standard_output_names_them_too(sink: Make, capfd: pytest.CaptureFixture[str]) -> None:
-    assert sink("stdout", rid=True).write(messages({"n": 1})).failures == {}
+    assert sink("stdout", rid=True).write(batch_of({"n": 1})).failures == {}
     assert capfd.readouterr().out == '{"rid":"read:0","n":1}\n'
 
 
@@ -54,7 +50,7 @@ def test_a_record_with_another_rid_of_its_own_fails_alone_and_is_not_written_ove
     made = sink(kind, path="x", rid=True)
     made.open(None)
 
-    written = made.write(messages({"rid": "mine", "n": 1}, {"rid": "read:1", "n": 2}, {"n": 3}))
+    written = made.write(batch_of({"rid": "mine", "n": 1}, {"rid": "read:1", "n": 2}, {"n": 3}))
 
     assert list(written.failures) == [0]
     assert "it has a field 'rid' of its own" in str(written.failures[0])
@@ -70,7 +66,7 @@ def test_the_columns_that_are_given_need_not_name_it(
     made = sink("csv", path="x.csv", rid=True, fields=fields)
     made.open(None)
 
-    assert made.write(messages({"n": 1})).failures == {}
+    assert made.write(batch_of({"n": 1})).failures == {}
 
     assert (tmp_path / "x.csv").read_text().splitlines()[0] == header
 
@@ -78,7 +74,7 @@ def test_the_columns_that_are_given_need_not_name_it(
 def test_a_csv_that_was_begun_without_ids_is_not_gone_on_in_with_them(sink: Make) -> None:
     plain = sink("csv", path="x.csv")
     plain.open(None)
-    position = plain.write(messages({"n": 1})).position
+    position = plain.write(batch_of({"n": 1})).position
     plain.close()
 
     with pytest.raises(SinkError, match="has the columns n, not `rid`"):

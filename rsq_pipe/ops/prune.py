@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from rsq_pipe.runtime.change import Plan
 from rsq_pipe.runtime.changeover import plan
+from rsq_pipe.runtime.count_fields import count_fields_of
 from rsq_pipe.runtime.holding import Past, look_back
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.last_run import is_of, known, positions
 from rsq_pipe.runtime.presence import Presence
-from rsq_pipe.runtime.record_counts import count_fields_of
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import empty

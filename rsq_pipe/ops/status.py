@@ -9,9 +9,10 @@ from typing import Any, Literal
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.runtime.change import StageChange
 from rsq_pipe.runtime.changeover import plan
+from rsq_pipe.runtime.count_fields import appended, count_fields
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
 from rsq_pipe.runtime.presence import Presence
-from rsq_pipe.runtime.record_counts import appended, count_fields, to_do
+from rsq_pipe.runtime.record_counts import to_do
 from rsq_pipe.runtime.summary import by_frequency
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient

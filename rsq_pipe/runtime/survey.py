@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.errors import GroupLostError
+from rsq_pipe.runtime.count_fields import appended, count_fields, packed
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, drop_counters, groups, published
-from rsq_pipe.runtime.record_counts import appended, count_fields, packed, to_do
+from rsq_pipe.runtime.record_counts import to_do
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take

@@ -15,10 +15,11 @@ from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import StageStatus, look
 from rsq_pipe.runtime import groundwork
 from rsq_pipe.runtime.changeover import change_over
+from rsq_pipe.runtime.count_fields import appended, settled
 from rsq_pipe.runtime.holding import look_back
 from rsq_pipe.runtime.lost_place import lost_place
 from rsq_pipe.runtime.presence import Presence
-from rsq_pipe.runtime.record_counts import appended, begin, settled
+from rsq_pipe.runtime.record_counts import begin
 from rsq_pipe.runtime.survey import survey
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.packed import PackedLab

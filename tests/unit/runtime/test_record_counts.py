@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rsq_pipe.runtime.count_fields import count_fields, count_fields_of, held, packed
 from rsq_pipe.runtime.last_run import is_of
-from rsq_pipe.runtime.record_counts import count_fields, count_fields_of, held, packed, to_do
+from rsq_pipe.runtime.record_counts import to_do
 from rsq_pipe.runtime.survey import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.stats import GroupInfo

@@ -74,7 +74,7 @@ class Trial(StageObserver):
 
     async def _handle(self, batch: Batch) -> BaseException | None:
         (step,) = await self._chain.process(batch)
-        work = Work(Unpacked(step.batch, [1] * len(batch)), [step])
+        work = Work(Unpacked(step.batch, [1] * len(batch.deliveries)), [step])
         plan = self._planner.plan(work, work.portion)
         if plan.settlement.parts:
             self._note(step, plan.settlement.parts[0], plan.halted)

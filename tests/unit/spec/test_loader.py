@@ -222,7 +222,7 @@ def test_what_is_not_said_has_the_documented_default(tmp_path: Path) -> None:
 
     assert (graph.max_backlog, graph.keep, graph.reclaim_idle, graph.drain_timeout) == (10_000, 0, 5, 10)
     assert (graph.serializer, graph.redis_url, graph.telemetry.sample.value) == ("json", "", 10)
-    assert (stage.batch_size, stage.batch_wait, stage.timeout, stage.on_error) == (200, 0.05, 30, "dlq")
+    assert (stage.batch_size, stage.batch_wait, stage.timeout, stage.on_error) == (500, 0, 30, "dlq")
     assert (stage.retry.attempts, stage.retry.first, stage.retry.max) == (3, 0.2, 30)
     assert (stage.retry.jitter, stage.retry.deliveries, stage.concurrency) == (0.2, 5, 1)
 

@@ -42,7 +42,7 @@ def to_do(
     if total is None or (lag == 0 and group.pending == 0):
         return lag, group.pending
     if lag is None:
-        return max(1, total - group.pending), group.pending
+        return total - group.pending if total > group.pending else None, group.pending
     total = max(total, lag + group.pending)
     pending = round(total * group.pending / (lag + group.pending))
     pending = min(max(pending, group.pending), total - lag)

@@ -6,15 +6,17 @@ import subprocess
 import sys
 
 from rsq_pipe.streams.worker import worker_name
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.runtime.lab import Lab
 from tests.support.signals import wait_until
 
-CHAIN = f"""
-    {READ}
-    slow: {{call: "handlers:slow"}}
-    add: {{map: {{k: "n + 1"}}}}
-    out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+CHAIN = """
+    read: {source: {type: jsonl, path: '*.jsonl'}, batch: {size: 5}}
+    slow: {call: "handlers:slow"}
+    add: {map: {k: "n + 1"}}
+    out: {sink: {type: jsonl, path: out/all.jsonl}}
 """
+"""The source writes its records in packs of five."""
+
 RETRIED = DEAD = 2
 
 HANDLERS = """
@@ -42,8 +44,8 @@ async def leave(lab: Lab, *, backlog: bool = True, retries: bool = True) -> None
     """
     Run `CHAIN` on 20 records and stop it; the stage `slow` then holds two dead letters and,
 
-    where asked for, two retries that are due in ten minutes, 15 waiting entries, and five in the hands of a
-    process that is gone.
+    where asked for, two retries that are due in ten minutes, 15 records that wait, and a pack of five in the
+    hands of a process that is gone.
     """
     failing = lab.root / "failing"
     if retries:
@@ -69,7 +71,7 @@ async def leave(lab: Lab, *, backlog: bool = True, retries: bool = True) -> None
             "slow",
             name_of_the_dead("slow"),
             "COUNT",
-            5,
+            1,
             "STREAMS",
             lab.key("read"),
             ">",

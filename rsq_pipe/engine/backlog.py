@@ -59,6 +59,8 @@ class Backlog:
             self._process.totals.update(settled.totals)
         if self._state is not None:
             self._gate.grant(min(self._gate.room, self._room(self._state)))
+            if not self._gate.is_open:
+                self._process.full.set()
         if self._outside and settled.committed:
             parts = settlement.parts
             self._gate.spend(sum(out.stream in self._outside for part in parts for out in part.outputs))
@@ -66,6 +68,7 @@ class Backlog:
     async def has_room(self) -> bool:
         """Wait until there is room; False where the worker is to stop meanwhile."""
         if not self._gate.is_open and not self._stopping.is_set():
+            self._process.full.set()
             await first(self._gate.passed(), self._stopping.wait())
         return self._gate.is_open or not self._stopping.is_set()
 

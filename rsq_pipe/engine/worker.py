@@ -102,6 +102,8 @@ class StageWorker:
                 self._process.halt(plan.halt)
         for step in work.steps:
             step.end(lost)
+            if "retried" in step.fates.values():
+                self._process.retried[step.link.stage.name].set()
         self._unread.settled(work, lost)
 
     async def _settled(self, plan: Plan) -> Settled:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
-_SCALARS = frozenset((str, bool, type(None)))
-_MAX_INT = 2**63
+_AS_THEY_ARE = frozenset((str, int, bool, type(None)))
+_WITH_FLOATS = _AS_THEY_ARE | {float}
+_NAMES = frozenset((str,))
 
 
-def is_plain(values: Iterable[Any]) -> bool:
+def is_plain(values: Collection[Any]) -> bool:
     """
     Tell whether values are the same after they have been written to a stream and read again.
 
-    Only looks at scalars: False for lists and dicts, which may hold anything, and for numbers out of bounds.
+    Only looks at scalars: False for lists and dicts, which may hold anything.
     """
-    for value in values:
-        kind = type(value)
-        if kind in _SCALARS:
-            continue
-        if kind is int:
-            if -_MAX_INT <= value < _MAX_INT:
-                continue
-        elif kind is float and math.isfinite(value):
-            continue
+    kinds = {*map(type, values)}
+    if kinds <= _AS_THEY_ARE:
+        return True
+    if not kinds <= _WITH_FLOATS:
         return False
-    return True
+    return all(math.isfinite(value) for value in values if type(value) is float)
 
 
 def plain(
@@ -47,7 +43,7 @@ def plain(
         EncodeError: It cannot be written.
     """
     if changed is None:
-        if all(type(name) is str for name in record) and is_plain(record.values()):
+        if {*map(type, record)} <= _NAMES and is_plain(record.values()):
             return record
     elif is_plain([record[name] for name in changed if name in record]):
         return record

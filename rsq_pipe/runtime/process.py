@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.spec.graph import Graph
@@ -23,6 +25,8 @@ class Process:
         names: The stages that run here.
         observer: Told of what happens.
         totals: `appended:<stream>` -> how many records were ever written to it, as the last settlement told.
+        retried: Stage -> set when records of it were put off.
+        full: Set when a worker has to wait for room below.
         quarantine: Lets an entry in its last delivery be all that the process has in hand.
     """
 
@@ -32,4 +36,6 @@ class Process:
     names: Collection[str] = ()
     observer: Observer = field(default_factory=Observer)
     totals: dict[str, int] = field(default_factory=dict)
+    retried: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    full: asyncio.Event = field(default_factory=asyncio.Event)
     quarantine: Quarantine = field(default_factory=Quarantine)

@@ -10,13 +10,13 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import PROMOTE
-from rsq_pipe.streams.waiting import until
+from rsq_pipe.streams.waiting import first
 
 AT_ONCE = 500
 """Records one call moves."""
 
-LONGEST_PAUSE = 0.2
-"""Seconds between two looks: another process may have put in a record that is due sooner."""
+LONGEST_PAUSE = 1.0
+"""Seconds between two looks, at most: a process that put in a record and died looks for it no more."""
 
 
 class Promoter:
@@ -26,9 +26,11 @@ class Promoter:
     Args:
         client: The server.
         graph, stage: Whose retries.
+        added: Set when this process has put a record into the set: it may be due before all others.
     """
 
-    def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
+    def __init__(self, client: StreamClient, graph: Graph, stage: Stage, added: asyncio.Event) -> None:
+        self._added = added
         keys = Keyspace(graph.pipeline)
         self._channel = client.channel
         self._keys = [keys.retry(stage), keys.again(stage)]
@@ -43,6 +45,7 @@ class Promoter:
         """
         backoff = Backoff(self._name)
         while not stopping.is_set():
+            self._added.clear()
             try:
                 moved, due_in = await self._channel.run(PROMOTE, self._keys, [AT_ONCE])
             except StreamError as exc:
@@ -53,4 +56,4 @@ class Promoter:
             backoff.reset()
             if moved < AT_ONCE:
                 pause = LONGEST_PAUSE if due_in < 0 else min(LONGEST_PAUSE, due_in / 1000)
-                await until(stopping, pause)
+                await first(stopping.wait(), self._added.wait(), asyncio.sleep(pause))

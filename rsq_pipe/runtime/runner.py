@@ -30,10 +30,14 @@ from rsq_pipe.runtime.survey import PipelineState, lost, survey
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.waiting import first, until
 from rsq_pipe.telemetry.observer import Observer
 
 SURVEY_PERIOD = 0.1
 """Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
+
+RESTING_PERIOD = 1.0
+"""The same while nothing moves."""
 
 EAGER_PERIOD = 0.02
 """The same while a stage waits for room below."""
@@ -173,10 +177,10 @@ class Runner:
     async def _work(self) -> None:
         roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
         beside = [
-            self._start(Promoter(self._client, self.graph, stage).run(self._stopping))
+            self._start(self._promoter(stage).run(self._stopping))
             for stage in {stage.name: stage for stage, _ in self._roles if stage.verb != "source"}.values()
         ]
-        beside.append(self._start(self._every(lambda: self._survey_period, self._look)))
+        beside.append(self._start(self._watch()))
         beside.append(
             self._start(self._every(lambda: RETENTION_PERIOD, Retention(self._client, self.graph).trim))
         )
@@ -237,13 +241,33 @@ class Runner:
 
     async def _every(self, seconds: Callable[[], float], act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         while not self._stopping.is_set():
-            try:
-                await act()
-            except StreamError as exc:
-                if not exc.retryable and not isinstance(exc, StreamFullError):
-                    raise
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), seconds())
+            await self._outlasting(act)
+            await until(self._stopping, seconds())
+
+    async def _outlasting(self, act: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Do what is done again soon; a server that is away, or full, is waited for."""
+        try:
+            await act()
+        except StreamError as exc:
+            if not exc.retryable and not isinstance(exc, StreamFullError):
+                raise
+
+    def _promoter(self, stage: Stage) -> Promoter:
+        return Promoter(self._client, self.graph, stage, self._process.retried[stage.name])
+
+    async def _watch(self) -> None:
+        """Look at what the pipeline holds: often while it moves, a worker waits or the end is near."""
+        period, before = SURVEY_PERIOD, self.state
+        while not self._stopping.is_set():
+            self._process.full.clear()
+            await self._outlasting(self._look)
+            moved = self.state != before or (self._ends_by_itself and self._exhausted)
+            before = self.state
+            period = SURVEY_PERIOD if moved else min(2 * period, RESTING_PERIOD)
+            if all(role.has_room for _, role in self._roles):
+                await first(self._stopping.wait(), self._process.full.wait(), asyncio.sleep(period))
+            else:
+                await until(self._stopping, EAGER_PERIOD)
 
     async def _look(self) -> None:
         # Asked before the survey: a source that ends after it may have brought records the survey missed.
@@ -270,10 +294,6 @@ class Runner:
     def _grant(self, state: PipelineState) -> None:
         for _, role in self._roles:
             role.looked(state)
-
-    @property
-    def _survey_period(self) -> float:
-        return SURVEY_PERIOD if all(role.has_room for _, role in self._roles) else EAGER_PERIOD
 
     @property
     def _ends_by_itself(self) -> bool:

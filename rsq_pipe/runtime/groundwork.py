@@ -11,7 +11,7 @@ from rsq_pipe.errors import SettleError, StreamFullError
 from rsq_pipe.runtime.keyspace import Keyspace, group_mark, groups
 from rsq_pipe.runtime.last_run import GRAPH, describe
 from rsq_pipe.runtime.last_run import marks as made
-from rsq_pipe.runtime.record_counts import begin
+from rsq_pipe.runtime.record_counts import begin, records_pending
 from rsq_pipe.runtime.survey import lost
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -135,14 +135,15 @@ async def inherit(client: StreamClient, graph: Graph) -> int:
     Others wait until they have been idle for `reclaim: idle`; of these it is known at once.
 
     Returns:
-        How many entries the next reclaim will take over.
+        How many records the next reclaim will take over.
     """
     freed = 0
     for stream, names in groups(graph).items():
         for name in names:
             for consumer in await client.consumer_info(stream, name):
                 if is_gone(consumer.name):
-                    freed += await client.channel.run(HAND_BACK, [stream], [name, consumer.name, _IDLE_MS])
+                    freed += await records_pending(client, stream, name, consumer=consumer.name)
+                    await client.channel.run(HAND_BACK, [stream], [name, consumer.name, _IDLE_MS])
     return freed
 
 

@@ -70,7 +70,7 @@ async def begin(client: StreamClient, graph: Graph) -> None:
             if not stands:
                 total, last, newest = before
                 waiting = await records_between(client, stream, f"({last.decode()}", newest.decode())
-                waiting += await _pending(client, stream, name)
+                waiting += await records_pending(client, stream, name)
                 await client.channel.run(_BEGIN, [stream, meta], [*args, int(total) - waiting])
 
 
@@ -94,10 +94,13 @@ async def records_between(
         start = f"({entries[-1].id}"
 
 
-async def _pending(client: StreamClient, stream: str, group: str) -> int:
+async def records_pending(
+    client: StreamClient, stream: str, group: str, *, consumer: str | None = None
+) -> int:
+    """Count the records that were delivered to a group, or to one consumer of it, and not settled."""
     count, start = 0, "-"
     while True:
-        page = await client.pending_range(stream, group, start, count=PAGE)
+        page = await client.pending_range(stream, group, start, count=PAGE, consumer=consumer)
         commands: list[Command] = [["XRANGE", stream, entry.id, entry.id] for entry in page]
         for reply in await client.channel.exchange(commands, key=stream) if commands else ():
             if not isinstance(reply, Exception):

@@ -22,6 +22,7 @@ from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.record_counts import begin
 from rsq_pipe.runtime.survey import survey
 from tests.integration.runtime.lab import READ
+from tests.integration.runtime.leftovers import name_of_the_dead
 from tests.integration.runtime.packed import PackedLab
 from tests.support.server import StreamServer
 
@@ -281,3 +282,68 @@ async def test_fresh_begins_to_count_at_nothing(laid: PackedLab) -> None:
 async def stage(lab: PackedLab, name: str) -> StageStatus:
     status = await look(lab.client, lab.graph)
     return next(stage for stage in status.stages if stage.name == name)
+
+
+async def test_after_a_run_with_failures_every_record_that_was_appended_is_settled(lab: PackedLab) -> None:
+    lab.records(range(2_000))
+    lab.handlers(
+        """
+        failed = set()
+
+        def shaky(record):
+            if record["n"] % 100 == 7:
+                raise ValueError("never")
+            if record["n"] % 50 == 3 and record["n"] not in failed:
+                failed.add(record["n"])
+                raise ValueError("not yet")
+            return [record, record] if record["n"] % 2 else None
+        """
+    )
+    lab.spec(
+        f"""
+        {READ}
+        shaky: {{call: "handlers:shaky", retry: {{attempts: 2, backoff: {{first: 10ms}}}}}}
+        route: {{route: [{{to: low, when: n < 1000}}, {{to: high, otherwise: true}}], fuse: false}}
+        low: {{from: route.low, map: {{m: n}}, fuse: false}}
+        out: {{from: [low, route.high], sink: {{type: jsonl, path: out/all.jsonl}}}}
+        """
+    )
+
+    await lab.run()
+
+    fields = await lab.redis("HGETALL", lab.key("meta"))
+    table = {name.decode(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
+    counts = {name: int(value) for name, value in table.items() if name.startswith(("appended:", "settled:"))}
+    assert counts == {
+        appended(lab.key("read")): 2_000,
+        settled("shaky", lab.key("read")): 2_000,
+        appended(lab.key("shaky")): 2 * (1_000 - 20),
+        settled("route", lab.key("shaky")): 2 * (1_000 - 20),
+        appended(lab.key("route.low")): 980,
+        settled("low", lab.key("route.low")): 980,
+        appended(lab.key("low")): 980,
+        settled("out", lab.key("low")): 980,
+        appended(lab.key("route.high")): 980,
+        settled("out", lab.key("route.high")): 980,
+    }
+
+
+async def test_packs_that_came_back_from_a_worker_that_is_gone_are_counted_once(laid: PackedLab) -> None:
+    laid.records([])
+    for _ in range(3):
+        await laid.append("read", 10)
+    await laid.read("add", "read", 2, consumer=name_of_the_dead("add"))
+
+    await laid.run()
+
+    assert laid.numbers("out/all.jsonl") == list(range(30))
+    assert await laid.field(settled("add", laid.key("read"))) == "30"
+    assert (await survey(laid.client, laid.graph)).room(laid.graph, "read", {}) == 10_000
+
+
+async def test_what_a_worker_that_is_gone_had_in_hand_is_told_in_records(laid: PackedLab) -> None:
+    for _ in range(3):
+        await laid.append("read", 10)
+    await laid.read("add", "read", 2, consumer=name_of_the_dead("add"))
+
+    assert await groundwork.inherit(laid.client, laid.graph) == 20

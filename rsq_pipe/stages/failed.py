@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsq_pipe.errors import EvaluationError, HandlerContractError, MissingFieldError, RecordInvalidError
+from rsq_pipe.errors import (
+    EvaluationError,
+    HandlerContractError,
+    MissingFieldError,
+    RecordInvalidError,
+    without_frames,
+)
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.explanation import explained
 
@@ -39,6 +45,6 @@ def expression_failure(error: Exception, stage: str, place: str) -> Failure:
         named: EvaluationError = MissingFieldError(f"{where}{error}", stage=stage, field=error.field)
     else:
         named = EvaluationError(f"{where}{explained(error)}", stage=stage)
-    # Its frames are a compiled expression's, and hold the record.
-    named.__cause__ = error.with_traceback(None)
+    # Its frames are a compiled expression's, and hold the record and whoever called.
+    named.__cause__ = without_frames(error)
     return Failure(named, retryable=False)

@@ -104,6 +104,10 @@ class Lab(Project):
         found = await self.redis("XRANGE", key, "-", "+")
         return [(entry_id.decode(), _texts(fields)) for entry_id, fields in found]
 
+    async def records_in(self, name: str) -> int:
+        """Count the records that stand in one of the pipeline's streams, in whatever entries."""
+        return sum(int(fields.get("rsq-pack", 1)) for _, fields in await self.entries(self.key(name)))
+
     async def dead_letters(self, stage: str) -> list[Mapping[str, str]]:
         return [fields for _, fields in await self.entries(self.key(f"{stage}:dlq"))]
 

@@ -123,7 +123,7 @@ async def test_a_dead_letter_holds_the_record_and_all_about_its_failure(lab: Lab
     assert "-" in entry_id
     assert float(letter.pop("rsq-dlq-at")) > 1_700_000_000
     assert letter == {
-        "data": '{ "n" : 2.50,  "text":"ä" }',
+        "data": '{"n":2.5,"text":"ä"}',
         "rsq-rid": "read:in.jsonl:2",
         "rsq-attempts": "2",
         "rsq-dlq-reason": "handler_error",
@@ -133,6 +133,23 @@ async def test_a_dead_letter_holds_the_record_and_all_about_its_failure(lab: Lab
     }
     assert (summary.dead, summary.dead_letters) == (1, 1)
     assert lab.numbers("out/all.jsonl") == [1]
+
+
+async def test_the_dead_letter_of_an_entry_from_outside_holds_its_bytes_as_they_came(lab: Lab) -> None:
+    stream, text = f"{lab.pipeline}-outside", '{ "n" : 2.50,  "text":"ä" }'
+    lab.handlers("def price(record):\n    raise KeyError('no such product')")
+    lab.spec(f"""
+        price: {{from: {{stream: {stream}}}, call: "handlers:price"}}
+    """)
+    await lab.redis("XADD", stream, "*", "data", text, "tenant", "a")
+
+    run = await lab.up()
+    letters = await wait_until(lambda: lab.dead_letters("price"), what="it has failed for good")
+    await run.stop()
+
+    assert [(letter["data"], letter["tenant"], letter["rsq-dlq-attempts"]) for letter in letters] == [
+        (text, "a", "3")
+    ]
 
 
 async def test_a_rejected_record_is_a_dead_letter_without_another_attempt(lab: Lab) -> None:
@@ -233,13 +250,26 @@ def stopping(lab: Lab) -> Lab:
     return lab
 
 
-async def test_on_error_stop_ends_the_run_and_names_the_record_which_stays_pending(stopping: Lab) -> None:
+async def test_on_error_stop_ends_the_run_and_names_the_record_whose_pack_stays_pending(
+    stopping: Lab,
+) -> None:
     with pytest.raises(HandlerError, match=r"stage 'strict' stopped at record 'read:in.jsonl:8' .*seven"):
         await stopping.run()
 
+    strict = (await stopping.state()).stages["strict"]
+    assert (strict.pending, strict.lag, strict.dead) == (20, 0, 0)
+    assert stopping.lines("out/all.jsonl") == []
+
+
+async def test_of_a_pack_that_stopped_a_run_only_that_record_stops_the_next_one(stopping: Lab) -> None:
+    for _ in range(2):
+        with pytest.raises(HandlerError, match=r"stopped at record 'read:in.jsonl:8' .*seven"):
+            await stopping.run()
+
     state = await stopping.state()
-    assert state.stages["strict"].pending == 1
-    assert state.stages["strict"].dead == 0
+    strict, out = state.stages["strict"], state.stages["out"]
+    assert (strict.pending, strict.dead) == (1, 0)
+    assert len(stopping.lines("out/all.jsonl")) + out.backlog + (strict.lag or 0) == 19
 
 
 async def test_a_record_that_stopped_runs_is_condemned_by_none_of_them_and_goes_on_when_mended(

@@ -12,7 +12,7 @@ import pytest
 from rsq_pipe.telemetry.observe import observe
 from tests.integration.runtime.lab import READ, Lab
 
-RECORDS, BATCH = 400, 2
+RECORDS, BATCH = 800, 2
 
 SETTINGS = f"""
     defaults:

@@ -16,7 +16,7 @@ BACKLOG, BATCH, COUNT = 400, 50, 2_500
 
 @pytest.fixture
 def narrow(lab: Lab) -> Lab:
-    """A pipeline whose last stage takes a hundred times as long as the others."""
+    """A pipeline whose last stage takes a hundred times as long as the others, with streams between all."""
     lab.records(range(COUNT), text="x" * 200)
     lab.handlers("""
         import time
@@ -28,7 +28,7 @@ def narrow(lab: Lab) -> Lab:
     lab.spec(
         f"""
         {READ}
-        copy: {{map: {{m: n}}, workers: 2}}
+        copy: {{map: {{m: n}}, workers: 2, fuse: false}}
         slow: {{call: "handlers:slow"}}
         out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
         """,
@@ -43,7 +43,7 @@ async def test_no_stream_outgrows_its_backlog_by_more_than_a_batch_or_two_a_writ
 
     while not run.task.done():
         backlogs.append((await narrow.state()).backlog)
-        lengths.append(await narrow.redis("XLEN", narrow.key("copy")))
+        lengths.append(await narrow.records_in("copy"))
         await asyncio.wait([run.task], timeout=0.005)
 
     await run.ended()
@@ -123,7 +123,7 @@ async def test_what_one_group_still_needs_is_not_trimmed(lab: Lab) -> None:
 
     await wait_until(quick_is_done, what="one of two groups has read it all")
     await run.stop()
-    assert await lab.redis("XLEN", lab.key("read")) == 500
+    assert await lab.records_in("read") == 500
 
     await lab.run()
     assert lab.numbers("out/later.jsonl") == list(range(500))
@@ -136,7 +136,7 @@ async def test_keep_holds_what_was_acknowledged(lab: Lab) -> None:
 
     await lab.run()
 
-    assert await lab.redis("XLEN", lab.key("read")) == 500
+    assert await lab.records_in("read") == 500
 
 
 async def _used_memory(lab: Lab) -> int:

@@ -124,8 +124,9 @@ class Means:
         due = delay(self.stage.retry, attempts, self.draw) if found.pause is None else found.pause
         headers = self.headers(step, place, found.error) | {ATTEMPTS: str(attempts)}
         fields = fields_of(step.batch.original(place), headers)
-        # Records of one pack came in one entry, and may be equal: their ids tell them apart.
-        origin = "/".join((*self._entry(step, place), headers[RID]))
+        # Records of one pack came in one entry and may be equal, also in their ids: whoever pushes records
+        # may give two the same. Their places tell them apart.
+        origin = "/".join((*self._entry(step, place), str(place)))
         return RetryAt(self.retry, due, fields, origin)
 
     def dead_letter(self, step: Step, place: int, found: Fault, reason: str) -> Output:

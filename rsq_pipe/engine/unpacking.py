@@ -98,12 +98,12 @@ class Unpacker:
     def _add_pack(
         self, entry: RawEntry, place: int, found: Unpacked, headers: dict[int, Mapping[str, str]]
     ) -> None:
+        batch, packed = found.batch, self._packs.decode(entry.data)
         if entry.deliveries > 1:
             found.returned.append(place)
             return
-        batch, packed = found.batch, self._packs.decode(entry.data)
         for at, beside in packed.headers.items():
-            headers[len(batch.records) + at] = beside
+            headers[len(batch.records) + at] = _believable(beside)
         batch.records += packed.records
         name = self._branches.get(entry.stream)
         batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
@@ -142,7 +142,7 @@ class Unpacker:
         if entry.stream in self._branches:
             rid = branch(rid, self._branches[entry.stream])
         # Attempts belong to the stage that failed, and anybody may write them on a stream from outside.
-        return rid, {name: headers[name] for name in headers if name not in _OF_THIS_STAGE}
+        return rid, _believable(headers)
 
     def rid_of(self, entry: RawEntry) -> str:
         """Name an entry that no handler sees."""
@@ -154,7 +154,7 @@ class Unpacker:
         name = self._branches.get(entry.stream)
         rids = packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
         return [
-            (self._serializer.encode(record), {RID: rids[at], **packed.headers.get(at, {})})
+            (self._serializer.encode(record), {RID: rids[at], **_believable(packed.headers.get(at, {}))})
             for at, record in enumerate(packed.records)
         ]
 
@@ -185,6 +185,10 @@ class Originals:
         if origin not in self._known:
             self._known[origin] = self._packs.decode(entry.data).records
         return self._serializer.encode(self._known[origin][place - self._starts[origin]])
+
+
+def _believable(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: headers[name] for name in headers if name not in _OF_THIS_STAGE}
 
 
 def _exhausted(entry: RawEntry) -> str:

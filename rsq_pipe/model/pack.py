@@ -74,7 +74,7 @@ class JsonPacks:
         """Decode a pack."""
         try:
             return _read(self._decoder.decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError, AttributeError) as exc:
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
 
@@ -132,7 +132,19 @@ def _nulls(parts: Sequence[Any]) -> int:
 def _read(parts: Any) -> Packed:
     names, rows, prefix, rests, headers = parts
     records = rows if names is None else [dict(zip(names, row, strict=True)) for row in rows]
+    if names is None and not all(type(record) is dict for record in records):
+        raise ValueError("one of them is no record")
     rids = [prefix + rest for rest in rests] if prefix else rests
+    "".join(rids)  # raises where one is no text
     if len(records) != len(rids):
         raise ValueError(f"{len(records)} records with {len(rids)} ids")
-    return Packed(records, rids, {int(place): beside for place, beside in headers.items()} if headers else {})
+    return Packed(records, rids, _beside(headers, len(records)) if headers else {})
+
+
+def _beside(headers: Any, count: int) -> dict[int, dict[str, str]]:
+    found = {int(place): beside for place, beside in headers.items()}
+    for place, beside in found.items():
+        if not 0 <= place < count:
+            raise ValueError(f"headers of record {place}, which is not there")
+        "".join((*beside.keys(), *beside.values()))
+    return found

@@ -62,12 +62,6 @@ class PipelineState:
         """Whether no stage has anything to do."""
         return all(state.idle for state in self.stages.values())
 
-    def fullest_below(self, graph: Graph, stage: str) -> int:
-        """The largest backlog among the streams a stage writes to."""
-        keys = Keyspace(graph.pipeline)
-        outputs = graph.stage(stage).outputs.values()
-        return max((self.backlog.get(keys.stream(ref), 0) for ref in outputs), default=0)
-
     def room(self, graph: Graph, stage: str, totals: Mapping[str, int]) -> int:
         """
         Tell how many records a stage may still write before the fullest stream below it is full.

@@ -11,7 +11,7 @@ from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
-from rsq_pipe.model.plain import plain
+from rsq_pipe.model.plain import are_plain
 from rsq_pipe.runtime.codecs import packs, serializer
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.branches import branches
@@ -21,6 +21,9 @@ from rsq_pipe.stages.passing import Pass
 from rsq_pipe.stages.verb import Verb
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
+
+_JSON_SOURCES = frozenset(("jsonl", "csv"))
+"""Sources that bring nothing but what JSON has a form for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ class Chain:
             return
         for place, error in bad.items():
             step.outcomes.failed[place] = Failure(without_frames(error), retryable=False)
+        step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))  # as all else, in the records' order
         # A record that became several fails as one: nothing of it goes on.
         for port, emitted in step.outcomes.emitted.items():
             keep = [place for place, source in enumerate(emitted.sources) if source not in bad]
@@ -169,12 +173,13 @@ class Chain:
     def _made_plain(self, emitted: Emitted, changed: Collection[str] | None) -> dict[int, EncodeError]:
         """Make records what they would be out of a stream; only what may have changed is looked at."""
         bad: dict[int, EncodeError] = {}
-        if changed is not None and not changed:
+        # Nearly every batch ends here.
+        if (changed is not None and not changed) or are_plain(emitted.records, changed):
             return bad
         encode, decode = self._form.encode, self._form.decode
         for place, record in enumerate(emitted.records):
             try:
-                emitted.records[place] = plain(record, encode, decode, changed)
+                emitted.records[place] = decode(encode(record))
             except EncodeError as exc:
                 bad[place] = exc
         return bad
@@ -182,8 +187,12 @@ class Chain:
     def _handed_on(self, batch: Batch, emitted: Emitted, below: Link) -> Batch:
         records, origins, sources = emitted.records, batch.origins, emitted.sources
         encode = self._form.encode
-        # A pure verb leaves its records as they are; of what a handler gets, the bytes are kept.
-        kept = None if below.verb.pure else [encode(record) for record in records]
+        kept: list[bytes] | None = None
+        if not below.verb.pure:
+            # A handler may change the record it gets: its bytes are kept, and it gets one of its own, as the
+            # handler above may have emitted one record twice, or keep it.
+            kept = [encode(record) for record in records]
+            records = [record.copy() for record in records]
 
         def original(place: int) -> bytes:
             return encode(records[place]) if kept is None else kept[place]
@@ -250,11 +259,22 @@ def _link(graph: Graph, stage: Stage, names: Collection[str], observer: Observer
     source, decode = stage.verb == "source", serializer(graph).decode
     return Link(
         stage,
-        Pass() if source else build(stage, root=graph.root, pipeline=graph.pipeline, decode=decode),
+        _entry(graph, stage) if source else build(stage, root=graph.root, pipeline=graph.pipeline, decode=decode),
         StageObserver() if source else observer.stage(stage),
         {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
         made,
     )
+
+
+class _Entry(Pass):
+    """Hand on what a source brings, which may be anything."""
+
+    changed = None
+
+
+def _entry(graph: Graph, stage: Stage) -> Verb:
+    plain = graph.serializer == "json" and getattr(stage.options, "type", "") in _JSON_SOURCES
+    return Pass() if plain else _Entry()
 
 
 def _port(graph: Graph, stage: Stage, port: str) -> Port:

@@ -13,7 +13,7 @@ class Pass:
     """Hand each record on as it is."""
 
     pure: ClassVar[bool] = True
-    changed: ClassVar[frozenset[str]] = frozenset()
+    changed: ClassVar[frozenset[str] | None] = frozenset()
 
     async def open(self) -> None:
         """Nothing."""

@@ -39,7 +39,7 @@ def entry(
     stream: str = READ,
     deliveries: int = 1,
     named: bool = True,
-    **headers: str,
+    **headers: Any,
 ) -> RawEntry:
     """The record read:NUMBER in the entry NUMBER-0; not named: one from outside."""
     raw = data if isinstance(data, bytes) else JSON.encode(data)
@@ -119,9 +119,7 @@ def part_of(plan: Plan) -> Part:
 def counts(plan: Plan, of: str = "price") -> dict[str, int]:
     """What a plan counts of a stage."""
     fields = plan.settlement.counts.get("{orders}:meta", {})
-    return {
-        name.removeprefix(f"{of}:"): count for name, count in fields.items() if name.startswith(f"{of}:")
-    }
+    return {name.removeprefix(f"{of}:"): count for name, count in fields.items() if name.startswith(f"{of}:")}
 
 
 def drops(plan: Plan, of: str = "price") -> Mapping[str, int]:
@@ -131,7 +129,7 @@ def drops(plan: Plan, of: str = "price") -> Mapping[str, int]:
 
 def fields(flat: Sequence[str | bytes]) -> dict[str, str]:
     """The fields of an output, `data` among them."""
-    texts = [item.decode() if isinstance(item, bytes) else item for item in flat]
+    texts = [item.decode(errors="backslashreplace") if isinstance(item, bytes) else item for item in flat]
     return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
@@ -167,5 +165,3 @@ def pipeline(folder: Path, stages: str, *, handlers: str = "", top: str = "", de
 def linked(of: Graph, name: str) -> Chain:
     """The chain that begins with a stage, all stages running in this process."""
     return chain(of, of.stage(name), [stage.name for stage in of.stages], Observer())
-
-

@@ -263,7 +263,7 @@ def test_the_reason_names_the_cause(error: BaseException, word: str) -> None:
     assert reason_of(error) == word
 
 
-# on_error: drop
+# Where failures are dropped
 
 
 async def test_on_error_drop_drops_and_counts() -> None:
@@ -289,7 +289,7 @@ async def test_on_error_drop_counts_failures_beside_the_drops_of_the_handler() -
     assert counts(plan) == {"in": 5, "out": 1, "dropped": 4}
 
 
-# on_error: stop
+# Where the run stops
 
 
 async def test_on_error_stop_leaves_the_entry_pending_and_names_the_record() -> None:
@@ -298,7 +298,7 @@ async def test_on_error_stop_leaves_the_entry_pending_and_names_the_record() -> 
     plan = await planned(at, [entry(1), entry(2), entry(3)], [{"n": 1}, FINAL, {"n": 3}])
 
     assert [one.id for one in part_of(plan).entries] == ["1-0", "3-0"]
-    assert (plan.halted, counts(plan)) == ({1}, {"in": 2, "out": 2})
+    assert (plan.halted, counts(plan)) == (frozenset((1,)), {"in": 2, "out": 2})
     assert isinstance(plan.halt, HandlerError)
     assert plan.halt.__cause__ is FINAL.error
     assert str(plan.halt) == (

@@ -25,7 +25,9 @@ def unpacked(*entries: RawEntry, of: Stage | None = None, within: Graph | None =
     return Unpacker(within or graph(source(), at), at, 5).unpack(entries)
 
 
-def read(stream: str, of: Stage | None = None, within: Graph | None = None, /, **given: str) -> dict[str, str]:
+def read(
+    stream: str, of: Stage | None = None, within: Graph | None = None, /, **given: Any
+) -> dict[str, str]:
     """All headers of a record that was read with these from entry 7-0."""
     came = entry(7, stream=stream, **given, named=False)
     batch = unpacked(came, of=of, within=within).batch

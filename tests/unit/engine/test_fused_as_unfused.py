@@ -1,0 +1,175 @@
+"""What becomes of every record is the same whether stages run in one worker or with streams between them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsq_pipe.engine.fusion import fused
+from rsq_pipe.spec.graph import Graph
+from tests.unit.engine.dry_run import DryRun
+from tests.unit.engine.given import pipeline
+
+HANDLERS = '''
+from collections import OrderedDict
+from datetime import date
+from decimal import Decimal
+
+from rsq_pipe import Drop, Emit, Reject, Retry, batch_handler
+
+SAME = {"n": 5, "k": "same"}
+
+
+def odd(record, ctx):
+    """Whatever a handler may do, by the number of the record."""
+    n = record["n"]
+    record["touched"] = True
+    match n % 23:
+        case 0: raise ValueError(n)
+        case 1: return None
+        case 2: return [{**record, "k": 1}, Emit({**record, "k": 2}, headers={"h": "1"}), {**record, "k": 3}]
+        case 3: return {**record, "bad": object()}
+        case 4: return [{**record, "k": 1}, {**record, "bad": object()}]
+        case 5: return {**record, "day": date(2024, 1, 2), "d": Decimal("1.50"), "b": b"x"}
+        case 6: return {**record, "pair": (1, (2, 3)), "set": {1}}
+        case 7: return {**record, "text": "\\ud800"}
+        case 8: return {**record, "x": float("nan")}
+        case 9: return {**record, "x": [float("inf")]}
+        case 10: return OrderedDict(record)
+        case 11: return SAME
+        case 12: return [SAME, SAME]
+        case 13: return Reject("no")
+        case 14: return Retry(0) if record.get("deep") else Drop("old")
+        case 15: return {**record, "big": 2**70, "max": 2**64}
+        case 16: return {**record, 5: "five"}
+        case 17: return []
+        case 18: return Emit({**record, "k": 4}, to="side")
+        case 19: return {**record, "\\udcff": 1}
+        case 20: return [SAME, Emit(SAME, to="side")]
+        case 21: return {**record, "deep": {"list": [1, {"\\ud801": ()}]}}
+        case _: return record
+
+
+def later(record, ctx):
+    """Sees what kinds of values it gets, and changes what it gets in place."""
+    record["kinds"] = record.get("kinds", "") + ",".join(type(one).__name__[0] for one in record.values())
+    for one in record.values():
+        if isinstance(one, list):
+            one.append("later")
+    if record["n"] % 29 == 0:
+        raise KeyError("later")
+    return record
+
+
+@batch_handler
+def together(records):
+    return [later(record, None) for record in records]
+'''
+
+MAPS = [
+    '{n: "n + 1"}',
+    '{x: "1e308 * 10 if n % 9 == 0 else n / 4", gone: null}',
+    '{copy: "deep", n: "n"}',
+    "{text: \"str(n) + 'ä'\", deep: null}",
+    '{n: "n", x: "missing if n % 12 == 0 else n"}',
+    '{tags: "[n, [n, text]]"}',
+]
+FILTERS = ["n % 3 != 1", "n % 10 > 0 or deep", "text != 'null'"]
+
+
+def stages(draw: random.Random) -> Iterator[str]:
+    """Write a random pipeline: a tree of stages below one source."""
+    yield "read: {source: {type: jsonl, path: in.jsonl}}"
+    open_ends, calls, names = ["read"], 0, iter(range(100))
+    for _ in range(draw.randint(3, 9)):
+        above = open_ends.pop(draw.randrange(len(open_ends)))
+        name = f"s{next(names)}"
+        kind = draw.choice(["map", "map", "filter", "route", "call", "call", "call"])
+        start = f"{name}: {{from: {above}, "
+        if kind == "map":
+            yield f"{start}map: {draw.choice(MAPS)}}}"
+        elif kind == "filter":
+            yield f'{start}filter: "{draw.choice(FILTERS)}"}}'
+        elif kind == "route":
+            yield f'{start}route: [{{to: a, when: "n % 2 == 0"}}, {{to: b, otherwise: true}}]}}'
+        else:
+            calls += 1
+            handler = draw.choice(["odd", "later", "together"])
+            side = ", ports: [side]" if handler == "odd" else ""
+            on_error = draw.choice(["dlq", "dlq", "drop"])
+            yield f"{start}call: handlers:{handler}{side}, on_error: {on_error}, fuse: true}}"
+            if handler == "odd":
+                open_ends.append(f"{name}.side")
+        open_ends += [f"{name}.a", f"{name}.b"] if kind == "route" else [name]
+    for end in open_ends:
+        yield f"end{next(names)}: {{from: {end}, sink: {{type: jsonl, path: out{next(names)}.jsonl}}}}"
+
+
+def given(draw: random.Random) -> list[dict[str, Any]]:
+    """Records as a source may bring them."""
+    made = []
+    for n in range(draw.choice([1, 30, 150])):
+        record: dict[str, Any] = {"n": n, "text": draw.choice(["", "null", "ä\x00", "\U0001f600"]), "deep": 0}
+        record |= draw.choice(
+            [{}, {"deep": [n, {"null": None}]}, {"x": None}, {"x": -0.0, "y": 1e300}, {"z": 2**64 + n}]
+        )
+        made.append(record)
+    return made
+
+
+async def outcome(of: Graph, came: list[dict[str, Any]], seed: int) -> tuple[DryRun, dict[str, Any]]:
+    run = DryRun(of, random.Random(seed))
+    await run.run([dict(record, deep=_copy(record["deep"])) for record in came])
+    between = ("appended:", "settled:")  # counts of the streams between stages, of which there are fewer
+    counted = {name: count for name, count in run.counts.items() if not name.startswith(between)}
+    return run, {
+        "counts": counted,
+        "drops": dict(run.drops),
+        "dead": Counter(run.dead),
+        "ended": Counter(run.ended),
+    }
+
+
+def _copy(value: Any) -> Any:
+    return [value[0], dict(value[1])] if isinstance(value, list) else value
+
+
+def _unfused(of: Graph) -> Graph:
+    return replace(of, stages=tuple(replace(stage, fuse=False) for stage in of.stages))
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack"])
+@pytest.mark.parametrize("seed", range(25))
+async def test_records_become_the_same_fused_and_unfused(tmp_path: Path, seed: int, serializer: str) -> None:
+    draw = random.Random(seed)
+    size = draw.choice([7, 200])
+    of = replace(
+        pipeline(
+            tmp_path,
+            "\n".join(stages(draw)),
+            handlers=HANDLERS,
+            defaults=f"defaults: {{batch: {{size: {size}}}}}",
+        ),
+        serializer=serializer,  # type: ignore[arg-type]
+    )
+    came = given(draw)
+    apart = _unfused(of)
+    assert fused(of)
+    assert not fused(apart)
+
+    together_run, together = await outcome(of, came, seed)
+    _, single = await outcome(apart, came, seed)
+
+    assert together["counts"] == single["counts"]
+    assert together["drops"] == single["drops"]
+    assert together["dead"] == single["dead"]
+    assert together["ended"] == single["ended"]
+    settled = sum(count for name, count in together_run.counts.items() if name.startswith("settled"))
+    appended = sum(count for name, count in together_run.counts.items() if name.startswith("appended"))
+    assert settled <= appended

@@ -49,6 +49,7 @@ TOP = """
 DEFAULTS = """
     defaults:
       batch: {size: 20, wait: 5ms}
+      fuse: FUSE
       retry: {attempts: 3, backoff: {first: 20ms, max: 60ms}}
 """
 STAGES = """
@@ -98,6 +99,7 @@ class Storm:
         count: How many records there are.
         sabotage: The safety to switch off; see tests/support/shaken_run.py.
         lease: Seconds a lease lasts.
+        fuse: Whether all stages but source and sinks run in one worker, or each reads a stream of its own.
     """
 
     def __init__(
@@ -110,11 +112,12 @@ class Storm:
         processes: int,
         sabotage: str = "none",
         lease: float = 1.0,
+        fuse: bool = False,
     ) -> None:
         self.project = Project(root, f"storm-{seed}")
         self.project.records(range(count))
         self.project.handlers(HANDLERS)
-        self.project.spec(STAGES, top=TOP, defaults=DEFAULTS)
+        self.project.spec(STAGES, top=TOP, defaults=DEFAULTS.replace("FUSE", str(fuse).lower()))
         self.server = server
         self._count = count
         self._sabotage = sabotage

@@ -31,12 +31,13 @@ def durable_server() -> Iterator[StreamServer]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "apart"])
 @pytest.mark.timeout(5 * ACTS + 60)
 def test_nothing_is_lost_or_duplicated_or_condemned(
-    tmp_path: Path, durable_server: StreamServer, seed: int
+    tmp_path: Path, durable_server: StreamServer, seed: int, *, fuse: bool
 ) -> None:
     count = ACTS * RECORDS_AN_ACT
-    with Storm(tmp_path / "p", durable_server, seed=seed, count=count, processes=3) as storm:
+    with Storm(tmp_path / "p", durable_server, seed=seed, count=count, processes=3, fuse=fuse) as storm:
         storm.rage(ACTS, Storm.kill, Storm.pause, Storm.pause, Storm.kill_server)
         storm.settle_down()
 

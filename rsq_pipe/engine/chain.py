@@ -162,7 +162,8 @@ class Chain:
             return
         for place, error in bad.items():
             step.outcomes.failed[place] = Failure(without_frames(error), retryable=False)
-        step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))  # as all else, in the records' order
+        # As all else, in the records' order.
+        step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))
         # A record that became several fails as one: nothing of it goes on.
         for port, emitted in step.outcomes.emitted.items():
             keep = [place for place, source in enumerate(emitted.sources) if source not in bad]
@@ -256,14 +257,18 @@ def _link(graph: Graph, stage: Stage, names: Collection[str], observer: Observer
         link = _link(graph, reader, names, observer, of_source)
         name = branches(graph, reader).get(stage.outputs[port], "")
         made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
-    source, decode = stage.verb == "source", serializer(graph).decode
+    source = stage.verb == "source"
     return Link(
         stage,
-        _entry(graph, stage) if source else build(stage, root=graph.root, pipeline=graph.pipeline, decode=decode),
+        _entry(graph, stage) if source else _built(graph, stage),
         StageObserver() if source else observer.stage(stage),
         {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
         made,
     )
+
+
+def _built(graph: Graph, stage: Stage) -> Verb:
+    return build(stage, root=graph.root, pipeline=graph.pipeline, decode=serializer(graph).decode)
 
 
 class _Entry(Pass):

@@ -16,15 +16,14 @@ import os
 import sys
 import time
 from contextlib import AbstractContextManager
-from typing import Any
 
 from rsq_pipe.cli.main import main
-from rsq_pipe.runtime import sink_writer, source_pump
+from rsq_pipe.engine import sink_worker, source_worker
 from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.owned_file import OwnedFile
 from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.script import INGEST, SETTLE, Script
+from rsq_pipe.streams.script import SETTLE, Script
 from rsq_pipe.streams.settlement import Settled, Settlement
 
 LEASE = float(os.environ.get("SHAKEN_LEASE", "1"))
@@ -55,6 +54,9 @@ def settle_in_two_steps() -> None:
             for retry in part.retries:
                 await self.channel.execute("ZADD", retry.key, 0, retry.member, key=retry.key)
         await asyncio.sleep(0.01)
+        for key, amounts in (*settlement.counts.items(), *settlement.drops.items()):
+            for name, amount in amounts.items():
+                await self.channel.execute("HINCRBY", key, name, amount, key=key)
         for part in settlement.parts:
             for entry in part.entries:
                 await self.ack(entry.stream, group, [entry.id])
@@ -71,20 +73,21 @@ def settle_what_others_own() -> None:
 
 def ingest_without_looking_at_the_position() -> None:
     """Believe that nobody else has read on, and be slow, so that somebody often has."""
-    _edit(INGEST, "if stored ~= expected then", "if false then")
-    ingest = StreamClient.ingest
+    _edit(SETTLE, "if stored ~= expected then", "if stored ~= expected and group ~= '' then")
+    settle = StreamClient.settle
 
-    async def late_ingest(self: StreamClient, *args: Any, **settings: Any) -> Settled:
-        await asyncio.sleep(0.05)
-        return await ingest(self, *args, **settings)
+    async def late_settle(self: StreamClient, settlement: Settlement, *, group: str, **who: str) -> Settled:
+        if not group:
+            await asyncio.sleep(0.05)
+        return await settle(self, settlement, group=group, **who)
 
-    StreamClient.ingest = late_ingest  # type: ignore[method-assign]
+    StreamClient.settle = late_settle  # type: ignore[method-assign]
 
 
 def append_behind_uncommitted_lines() -> None:
     """Open a file as it is, without cutting off what was never committed."""
 
-    def committed(self: FileTarget, file: Any, position: str | None, *, fresh: bool) -> int:
+    def committed(self: FileTarget, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
         return int(file.size)
 
     FileTarget._committed = committed  # type: ignore[method-assign]
@@ -126,7 +129,7 @@ if __name__ == "__main__":
     }
     sabotage[sys.argv.pop(1)]()
     _slow_down_the_disk()
-    for module in (sink_writer, source_pump):
+    for module in (sink_worker, source_worker):
         vars(module)["SECONDS"] = LEASE
     # As in the product, a command is given up about when a lease lapses.
     vars(client)["COMMAND_TIMEOUT"] = LEASE

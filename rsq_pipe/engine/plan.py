@@ -37,6 +37,23 @@ class Work:
         deliveries = enumerate(self.unpacked.batch.deliveries)
         return frozenset(place for place, one in deliveries if (one.stream, one.id) in gone)
 
+    def weights(self) -> list[tuple[int, int]]:
+        """Tell for each delivery how many records it makes a settlement write, and about how many bytes."""
+        count = len(self.unpacked.batch.deliveries)
+        records, sizes = [0] * count, [0.0] * count
+        for step in self.steps:
+            origins = step.batch.origins
+            for port, written in step.written.items():
+                sources = step.outcomes.emitted[port].sources
+                for source in sources:
+                    records[origins[source]] += 1
+                    sizes[origins[source]] += written.size / len(sources)
+            for place in step.outcomes.failed:
+                records[origins[place]] += 1
+        for place, singles in self.singles.items():
+            records[place] += len(singles)
+        return [(records[place], round(sizes[place])) for place in range(count)]
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:

@@ -51,11 +51,21 @@ class Planner:
     def portions(self, work: Work) -> list[frozenset[int]]:
         """Say which deliveries are settled together: all, unless they became too much for one settlement."""
         count = len(work.unpacked.batch.deliveries)
-        records = sum(len(emitted) for step in work.steps for emitted in step.outcomes.emitted.values())
+        records = sum(len(step.outcomes.failed) for step in work.steps)
+        records += sum(len(step.outcomes.emitted[port]) for step in work.steps for port in step.written)
+        records += sum(map(len, work.singles.values()))
         size = sum(written.size for step in work.steps for written in step.written.values())
-        parts = max(-(-records // MAX_RECORDS), -(-size // MAX_BYTES), 1)
-        step = max(1, count // parts)
-        return [frozenset(range(start, min(start + step, count))) for start in range(0, count, step)]
+        if records <= MAX_RECORDS and size <= MAX_BYTES:
+            return [work.portion] if count else []
+        found: list[frozenset[int]] = []
+        start, records, size = 0, 0, 0
+        for place, (own_records, own_size) in enumerate(work.weights()):
+            if place > start and (records + own_records > MAX_RECORDS or size + own_size > MAX_BYTES):
+                found.append(frozenset(range(start, place)))
+                start, records, size = place, 0, 0
+            records += own_records
+            size += own_size
+        return [*found, frozenset(range(start, count))]
 
     def plan(
         self, work: Work, portion: frozenset[int] = NO_ENTRIES, position: Position | None = None

@@ -74,7 +74,7 @@ class JsonPacks:
         """Decode a pack."""
         try:
             return _read(self._decoder.decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError, AttributeError) as exc:
+        except (msgspec.DecodeError, RecursionError, ValueError, TypeError, AttributeError) as exc:
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
 

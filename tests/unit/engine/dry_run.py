@@ -17,7 +17,7 @@ from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.runtime.codecs import Unfolding, serializer
 from rsq_pipe.runtime.keyspace import Keyspace, groups
-from rsq_pipe.sources.source import Arrival
+from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Output
@@ -86,7 +86,9 @@ class DryRun:
 
     async def _enter(self, read: Stage, came: Sequence[dict[str, Any]]) -> None:
         arrivals = [Arrival(f"in:{n}", record) for n, record in enumerate(came)]
-        arrived = Arrivals(self._graph, read, read.name, structlog.get_logger()).batch(arrivals)
+        arrived = Arrivals(self._graph, read, read.name, structlog.get_logger()).batch(
+            Chunk.of(arrivals, "9")
+        )
         steps = await self._chain(read).process(arrived.batch)
         work = Work(Unpacked(arrived.batch), steps, dict(enumerate(arrived.dead)))
         self._settle(Planner(self._graph, read, random.Random(1)).plan(work, NO_ENTRIES))

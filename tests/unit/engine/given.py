@@ -1,4 +1,4 @@
-"""What the tests of the engine are given: entries, chains around what a handler returned, and what is written."""
+"""What the tests of the engine are given: entries, what a handler returned, and a look at what is written."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def entry(
 def failed_before(number: int, attempts: int | str, **settings: Any) -> RawEntry:
     """The record read:NUMBER, come back to stage price after failed attempts."""
     stream = settings.pop("stream", "{orders}:price:again")
-    return entry(number, stream=stream, **{ATTEMPTS: str(attempts)}, **settings)
+    return entry(number, stream=stream, **settings | {ATTEMPTS: str(attempts)})
 
 
 def pack(
@@ -85,6 +85,7 @@ class Returns:
     async def close(self) -> None: ...
 
     async def process(self, batch: Batch) -> Outcomes:
+        assert len(batch) == len(self._outcomes), "give the stage a larger batch.size"
         return Normaliser(self._stage).outcomes(batch, list(self._outcomes))
 
 

@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from rsq_pipe.engine.arrivals import Arrivals, Arrived
-from rsq_pipe.sources.source import Arrival
+from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.telemetry.observer import headers_of
 from tests.unit.engine.given import fields
 from tests.unit.runtime.given import graph, source
@@ -15,7 +15,7 @@ from tests.unit.runtime.given import graph, source
 
 def arrived(*came: Arrival) -> Arrived:
     read = source()
-    return Arrivals(graph(read), read, "read", structlog.get_logger()).batch(came)
+    return Arrivals(graph(read), read, "read", structlog.get_logger()).batch(Chunk.of(came, "9"))
 
 
 def test_each_record_is_named_after_its_offset() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.engine.chain import Chain, Link, chain
+from rsq_pipe.engine.chain import Chain, Link, Step, chain
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
@@ -29,7 +29,7 @@ from tests.support.project import Project
 from tests.unit.runtime.given import graph, source
 
 PACKS, JSON = JsonPacks(), JsonSerializer()
-READ = "{orders}:read"
+READ, META = "{orders}:read", "{orders}:meta"
 
 
 def entry(
@@ -166,3 +166,27 @@ def pipeline(folder: Path, stages: str, *, handlers: str = "", top: str = "", de
 def linked(of: Graph, name: str) -> Chain:
     """The chain that begins with a stage, all stages running in this process."""
     return chain(of, of.stage(name), [stage.name for stage in of.stages], Observer())
+
+
+async def run(of: Chain, given: Batch) -> list[Step]:
+    """What each stage of a chain makes of a batch."""
+    await of.open()
+    steps = await of.process(given)
+    await of.close()
+    return steps
+
+
+def settled(plans: Sequence[Plan]) -> list[Any]:
+    """What plans settle together."""
+    counted: dict[str, int] = {}
+    for plan in plans:
+        for name, count in plan.settlement.counts[META].items():
+            counted[name] = counted.get(name, 0) + count
+    parts = [part_of(plan) for plan in plans]
+    return [
+        counted,
+        sorted(str(one) for part in parts for one in records(part.outputs)),
+        sorted(str(one) for part in parts for one in part.entries),
+        sorted(fields(one.fields)["rsq-rid"] for part in parts for one in part.retries),
+        sorted(fields(one.fields)["rsq-rid"] for part in parts for one in part.dead),
+    ]

@@ -173,3 +173,27 @@ async def test_records_become_the_same_fused_and_unfused(tmp_path: Path, seed: i
     settled = sum(count for name, count in together_run.counts.items() if name.startswith("settled"))
     appended = sum(count for name, count in together_run.counts.items() if name.startswith("appended"))
     assert settled <= appended
+
+
+async def test_branches_that_meet_again_have_the_same_ids_fused_and_unfused(tmp_path: Path) -> None:
+    text = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    a: {from: read, map: {n: n + 1}}
+    b: {from: read, filter: n > 0}
+    c: {from: b, map: {m: n}, to: {stream: all-orders}}
+    d: {from: a, filter: "True", to: {stream: all-orders}}
+    e: {from: read, route: [{to: odd, when: n % 2}, {to: even, otherwise: true}]}
+    f: {from: e.odd, map: {f: n}}
+    join: {from: [f, read], sink: {type: jsonl, path: out.jsonl}}
+    rest: {from: e.even, sink: {type: jsonl, path: rest.jsonl}}
+    """
+    of = pipeline(tmp_path, text)
+    came = [{"n": n, "deep": 0} for n in range(5)]
+
+    run, together = await outcome(of, came, 1)
+    _, apart = await outcome(_unfused(of), came, 1)
+
+    assert together == apart
+    assert fused(of) == {"c": "b", "d": "a", "f": "e"}
+    published = [rid for stream, rid, _, _ in run.ended if stream == "all-orders"]
+    assert len(set(published)) == len(published) == 9

@@ -6,14 +6,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import pytest
 import structlog
 
 from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.plan import Plan, Work
-from rsq_pipe.engine.planner import MAX_BYTES, MAX_RECORDS, NO_ENTRIES, Planner
+from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.unpacking import Unpacked, Unpacker
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject
@@ -23,6 +21,7 @@ from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Position, Settlement
 from rsq_pipe.telemetry.observer import BatchTrace
 from tests.unit.engine.given import (
+    META,
     READ,
     counts,
     drops,
@@ -36,10 +35,10 @@ from tests.unit.engine.given import (
     pipeline,
     planned,
     records,
+    settled,
 )
 from tests.unit.runtime.given import graph, sink, source, stage
 
-META = "{orders}:meta"
 FAILURE = Failure(ValueError("x"))
 FINAL = Failure(ValueError("x"), retryable=False)
 
@@ -175,7 +174,7 @@ async def test_without_entries_that_are_gone_the_others_are_settled_as_they_woul
     }
     assert drops(plan) == {"on_error: handler_error": 1}
     apart = [planner.plan(work, frozenset((place,))) for place in range(5)]
-    assert _sum(apart) == _sum([whole])
+    assert settled(apart) == settled([whole])
 
 
 async def test_without_all_of_them_nothing_is_settled() -> None:
@@ -205,88 +204,6 @@ async def test_a_record_that_fails_is_told_of_once_however_often_it_is_planned()
     assert trace.told == [0, 1]
     assert fields(part_of(plan).retries[0].fields)["traceparent"] == "x"
     assert step.fates == {0: "retried", 1: "dead-lettered"}
-
-
-def _sum(plans: Sequence[Plan]) -> list[Any]:
-    """What plans settle together."""
-    counted: dict[str, int] = {}
-    for plan in plans:
-        for name, count in plan.settlement.counts[META].items():
-            counted[name] = counted.get(name, 0) + count
-    parts = [part_of(plan) for plan in plans]
-    return [
-        counted,
-        sorted(str(one) for part in parts for one in records(part.outputs)),
-        sorted(str(one) for part in parts for one in part.entries),
-        sorted(fields(one.fields)["rsq-rid"] for part in parts for one in part.retries),
-        sorted(fields(one.fields)["rsq-rid"] for part in parts for one in part.dead),
-    ]
-
-
-# Portions
-
-
-async def test_a_batch_is_settled_at_once_unless_it_became_too_much() -> None:
-    planner, work = await handled(stage(), [entry(n) for n in range(10)], [[{}] * 1_000] * 10)
-
-    assert planner.portions(work) == [frozenset(range(10))]
-
-
-@pytest.mark.parametrize("children", [[1_001] * 10, [9_000, 9_000, 1, 1], [1, 9_999, 1, 9_999, 9_999, 5_000]])
-async def test_what_became_more_records_is_settled_in_portions_within_the_bound(children: list[int]) -> None:
-    planner, work = await handled(
-        stage(), [entry(n) for n in range(len(children))], [[{}] * count for count in children]
-    )
-
-    portions = planner.portions(work)
-
-    assert sorted(place for portion in portions for place in portion) == list(range(len(children)))
-    assert all(sum(children[place] for place in portion) <= MAX_RECORDS for portion in portions)
-    assert len(portions) <= 2 * -(-sum(children) // MAX_RECORDS)
-
-
-async def test_an_entry_that_became_more_than_the_bound_is_settled_alone_and_whole() -> None:
-    planner, work = await handled(
-        stage(), [pack(1, [1, 2]), entry(3), entry(4)], [[{}] * 9_000, [{}] * 9_000, {}, {}]
-    )
-
-    assert planner.portions(work) == [frozenset((0,)), frozenset((1, 2))]
-
-
-async def test_what_became_more_bytes_is_settled_in_portions_within_the_bound() -> None:
-    text = "x" * (MAX_BYTES // 5)
-    planner, work = await handled(stage(), [entry(n) for n in range(12)], [{"text": text}] * 12)
-
-    portions = planner.portions(work)
-
-    assert [len(portion) for portion in portions] == [4, 4, 4]
-
-
-@pytest.mark.parametrize("outcome", [FAILURE, FINAL])
-async def test_records_that_fail_are_written_too(outcome: Outcome) -> None:
-    came = [pack(n, range(500)) for n in range(30)]
-    planner, work = await handled(stage(batch_size=15_000), came, [outcome] * 15_000)
-
-    assert [len(portion) for portion in planner.portions(work)] == [20, 10]
-
-
-async def test_packs_that_came_back_are_split_in_portions() -> None:
-    came = [pack(n, range(500), deliveries=2) for n in range(30)]
-    planner, work = await handled(stage(), came, [])
-
-    assert [len(portion) for portion in planner.portions(work)] == [20, 10]
-
-
-async def test_the_portions_together_settle_what_the_batch_became() -> None:
-    came = [pack(n * 10, range(n * 10, n * 10 + 5)) for n in range(8)]
-    outcomes: list[Outcome] = [[{"n": 1}] * 700, {"n": 2}, None, FAILURE, FINAL] * 8
-    planner, work = await handled(stage(), came, outcomes)
-    work.steps[0].written[""].size = 10 * MAX_BYTES  # as if its records were large
-
-    portions = planner.portions(work)
-
-    assert len(portions) > 1
-    assert _sum([planner.plan(work, one) for one in portions]) == _sum([planner.plan(work, work.portion)])
 
 
 # Fused stages

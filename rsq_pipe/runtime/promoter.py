@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from rsq_pipe.errors import StreamError
 from rsq_pipe.runtime.keyspace import Keyspace
@@ -27,10 +28,19 @@ class Promoter:
         client: The server.
         graph, stage: Whose retries.
         added: Set when this process has put a record into the set: it may be due before all others.
+        some: Tells whether the set held anything when the pipeline was last looked at.
     """
 
-    def __init__(self, client: StreamClient, graph: Graph, stage: Stage, added: asyncio.Event) -> None:
+    def __init__(
+        self,
+        client: StreamClient,
+        graph: Graph,
+        stage: Stage,
+        added: asyncio.Event,
+        some: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._added = added
+        self._some = some
         keys = Keyspace(graph.pipeline)
         self._channel = client.channel
         self._keys = [keys.retry(stage), keys.again(stage)]
@@ -45,6 +55,9 @@ class Promoter:
         """
         backoff = Backoff(self._name)
         while not stopping.is_set():
+            if not self._added.is_set() and not self._some():
+                await first(stopping.wait(), self._added.wait(), asyncio.sleep(LONGEST_PAUSE))
+                continue
             self._added.clear()
             try:
                 moved, due_in = await self._channel.run(PROMOTE, self._keys, [AT_ONCE])

@@ -10,6 +10,9 @@ from rsq_pipe.streams.script import TRIM
 PERIOD = 1.0
 """Seconds between two trims."""
 
+AT_REST = 30.0
+"""The same where nothing was settled in between."""
+
 
 class Retention:
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -23,6 +23,7 @@ from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.process import Process
 from rsq_pipe.runtime.promoter import Promoter
+from rsq_pipe.runtime.retention import AT_REST as RETENTION_AT_REST
 from rsq_pipe.runtime.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.runtime.retention import Retention
 from rsq_pipe.runtime.summary import Summary, summarize
@@ -112,6 +113,7 @@ class Runner:
         self._fault: BaseException | None = None
         self._finished = False
         self._told_of_others = False
+        self._trimmed: tuple[float, Mapping[str, int]] = (0.0, {})
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     async def run(self) -> Summary:
@@ -181,9 +183,7 @@ class Runner:
             for stage in {stage.name: stage for stage, _ in self._roles if stage.verb != "source"}.values()
         ]
         beside.append(self._start(self._watch()))
-        beside.append(
-            self._start(self._every(lambda: RETENTION_PERIOD, Retention(self._client, self.graph).trim))
-        )
+        beside.append(self._start(self._every(lambda: RETENTION_PERIOD, self._trim)))
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
         if self._observer.watches:
             beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
@@ -252,8 +252,20 @@ class Runner:
             if not exc.retryable and not isinstance(exc, StreamFullError):
                 raise
 
+    async def _trim(self) -> None:
+        """Trim what is done with; of a pipeline at rest only now and then, for `keep` to run out."""
+        now = time.monotonic()
+        counters = self.state.counters if self.state else {}
+        if counters == self._trimmed[1] and now < self._trimmed[0] + RETENTION_AT_REST:
+            return
+        await Retention(self._client, self.graph).trim()
+        self._trimmed = (now, counters)
+
     def _promoter(self, stage: Stage) -> Promoter:
-        return Promoter(self._client, self.graph, stage, self._process.retried[stage.name])
+        def waits() -> bool:
+            return self.state is None or self.state.stages[stage.name].retry > 0
+
+        return Promoter(self._client, self.graph, stage, self._process.retried[stage.name], waits)
 
     async def _watch(self) -> None:
         """Look at what the pipeline holds: often while it moves, a worker waits or the end is near."""

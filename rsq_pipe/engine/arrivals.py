@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.runtime.codecs import serializer
 from rsq_pipe.runtime.dead_letter_log import DeadLetterLog
 from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.sources.source import Arrival
+from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of
@@ -53,42 +53,51 @@ class Arrivals:
         self._form = serializer(graph)
         self._told = DeadLetterLog(log)
 
-    def batch(self, arrivals: Sequence[Arrival]) -> Arrived:
-        """Make a batch of arrivals."""
+    def batch(self, chunk: Chunk) -> Arrived:
+        """Make a batch of what was read, and the dead letters of what is no record."""
+        dead = [self._dead(arrival, arrival.error) for _, arrival in chunk.broken]
+        records, offsets, raw = chunk.records, chunk.offsets, chunk.raw
         headers: dict[int, Mapping[str, str]] = {}
-        kept: list[Arrival] = []
-        arrived = Arrived(Batch([], []))
-        records, rids = arrived.batch.records, arrived.batch.rids
-        for arrival in arrivals:
-            if arrival.data is None or arrival.headers:
-                error = self._refusal(arrival)
-                if error is not None:
-                    arrived.dead.append(self._dead(arrival, error))
-                    continue
-                headers[len(records)] = dict(arrival.headers)
-            records.append(arrival.data)
-            rids.append(record_id(self._name, arrival.offset))
-            kept.append(arrival)
+        if chunk.headers:
+            kept: list[int] = []
+            for place, came in self._with_headers(chunk, dead):
+                if came:
+                    headers[len(kept)] = dict(came)
+                kept.append(place)
+            records, offsets = [records[place] for place in kept], [offsets[place] for place in kept]
+            raw = lambda place: chunk.raw(kept[place])  # noqa: E731
         self._told.flush()
-        arrived.batch.headers = headers
-        arrived.batch.origins = [0] * len(records)
-        arrived.batch.original = lambda place: self._bytes(kept[place])
-        return arrived
+        prefix = record_id(self._name, "")
+        came_in = records.copy()
+        return Arrived(
+            Batch(
+                records,
+                [prefix + offset for offset in offsets],
+                headers=headers,
+                original=lambda place: raw(place) or self._encoded(came_in[place]),
+            ),
+            dead,
+        )
 
-    def _bytes(self, arrival: Arrival) -> bytes:
+    def _with_headers(
+        self, chunk: Chunk, dead: list[Output]
+    ) -> Iterator[tuple[int, tuple[tuple[str, str], ...]]]:
+        """Yield the places of records with their headers; one with headers of ours is a dead letter."""
+        for place, record in enumerate(chunk.records):
+            came = chunk.headers.get(place, ())
+            refused = next((name for name, _ in came if is_reserved(name)), None)
+            if refused is None:
+                yield place, came
+                continue
+            error = EncodeError(f"it came with the header {refused!r}, which is rsq-pipe's own", record)
+            arrival = Arrival(chunk.offsets[place], record, chunk.raw(place), headers=came)
+            dead.append(self._dead(arrival, error))
+
+    def _encoded(self, record: dict[str, Any]) -> bytes:
         try:
-            return arrival.raw or self._form.encode(arrival.data)
+            return self._form.encode(record)
         except EncodeError:  # that is why it is a dead letter
-            return repr(arrival.data).encode()
-
-    def _refusal(self, arrival: Arrival) -> BaseException | str | None:
-        """Say why an arrival is no record, if it is none."""
-        if arrival.data is None:
-            return arrival.error
-        for name, _ in arrival.headers:
-            if is_reserved(name):
-                return EncodeError(f"it came with the header {name!r}, which is rsq-pipe's own", arrival.data)
-        return None
+            return repr(record).encode()
 
     def _dead(self, arrival: Arrival, error: BaseException | str) -> Output:
         beside = {name: text for name, text in arrival.headers if not is_reserved(name)}

@@ -168,7 +168,7 @@ class SourceWorker:
 
     async def _enter(self, chunk: Chunk, position: Position) -> Settled | None:
         """Have a chunk enter; None where that is to stop, while the server is away or by `on_error: stop`."""
-        arrived = self._arrivals.batch(chunk.arrivals)
+        arrived = self._arrivals.batch(chunk)
         entering = self._observer.enter(arrived.batch, arrived.dead)
         steps = await self._chain.process(entering.batch) if entering.batch.records else []
         work = Work(Unpacked(entering.batch), steps, dict(enumerate(entering.dead)))

@@ -10,9 +10,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.errors import SourceError
+from rsq_pipe.sources.block import ReadBlock, nothing
 from rsq_pipe.sources.broken import broken, overlong, rest_of_line
 from rsq_pipe.sources.chunking import chunked
 from rsq_pipe.sources.columns import Columns
+from rsq_pipe.sources.csv_block import RowsAtOnce
 from rsq_pipe.sources.field_types import FieldType
 from rsq_pipe.sources.files import Files
 from rsq_pipe.sources.line_reader import LineReader
@@ -84,8 +86,12 @@ class CsvSource:
                 reader.tell("warning", "the file is empty: there is no header and no record in it")
             if self._files.from_stdin:
                 self._columns_of_stdin = columns
-            arrivals = _arrivals(shard, reader, columns, self._options.delimiter) if columns else iter(())
-            yield from chunked(arrivals, reader, size, self._options.chunk_bytes)
+            careful: Iterator[Arrival] = iter(())
+            at_once: ReadBlock = nothing
+            if columns is not None:
+                careful = _arrivals(shard, reader, columns, self._options.delimiter)
+                at_once = RowsAtOnce(columns, self._options.delimiter)
+            yield from chunked(shard, reader, careful, at_once, size=size, limit=self._options.chunk_bytes)
 
     def _read_header(self, reader: LineReader) -> Columns | None:
         """Read the header; None of a file that holds nothing."""

@@ -11,7 +11,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from rsq_pipe.errors import SourceError
 from rsq_pipe.sources.file_end import FileEnd
@@ -119,7 +119,12 @@ class Files:
         return reader
 
     def _reader(
-        self, file: BinaryIO, name: str, head: bytes | None, offset: int, end: FileEnd | None = None
+        self,
+        file: io.BufferedReader[Any],
+        name: str,
+        head: bytes | None,
+        offset: int,
+        end: FileEnd | None = None,
     ) -> LineReader:
         return LineReader(
             file,

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.sources.broken import broken, overlong, rest_of_line
 from rsq_pipe.sources.chunking import chunked
 from rsq_pipe.sources.files import Files
+from rsq_pipe.sources.json_object import UNREADABLE, parse
+from rsq_pipe.sources.jsonl_block import objects_at_once
 from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.settings import ChunkBytes, Final, MaxLine, Paths
 from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.sources.wording import wording
-from rsq_pipe.streams.unique_keys import unique_keys
-
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
 
 
 class Options(BaseModel):
@@ -59,7 +54,14 @@ class JsonlSource:
             reader.is_whole = _is_record
             if position:
                 reader.resume(position)
-            yield from chunked(_arrivals(shard, reader), reader, size, self._chunk_bytes)
+            yield from chunked(
+                shard,
+                reader,
+                _arrivals(shard, reader),
+                objects_at_once,
+                size=size,
+                limit=self._chunk_bytes,
+            )
 
 
 def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
@@ -75,7 +77,7 @@ def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
             continue
         try:
             yield Arrival(f"{shard}:{reader.line}", parse(raw), raw)
-        except (ValueError, RecursionError, msgspec.DecodeError) as exc:
+        except UNREADABLE as exc:
             yield broken(shard, reader, reader.line, line, wording(exc) + (_hint(raw) if begins else ""))
         begins = False
 
@@ -84,7 +86,7 @@ def _is_record(line: bytes) -> bool:
     """Tell whether a line is an object: then no line that begins with it can be another one."""
     try:
         parse(line.strip())
-    except (ValueError, RecursionError, msgspec.DecodeError):
+    except UNREADABLE:
         return False
     return True
 
@@ -96,26 +98,3 @@ def _hint(raw: bytes) -> str:
     if raw == b"{":
         return "; this looks like objects of several lines: write each into one (`jq -c .` does)"
     return ""
-
-
-def parse(raw: bytes) -> dict[str, Any]:
-    """
-    Read one JSON object.
-
-    Raises:
-        msgspec.DecodeError, ValueError, RecursionError: The bytes are not one JSON object, or not a
-            clear one: a key stands in it twice, or a number is out of range.
-    """
-    record = _decode(raw)
-    if type(record) is not dict:
-        raise ValueError(f"not a JSON object but {_kind(record)}")
-    # The parser lets the last of two equal keys win, in silence. A lost key is two quotes lost, and nothing
-    # else changes their number, except a quote spelled \u0022: equal numbers prove that no key was lost.
-    if raw.count(b'"') != _encode(record).count(b'"') or b"\\u0022" in raw:
-        json.loads(raw, object_pairs_hook=unique_keys)
-    return record
-
-
-def _kind(value: object) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")

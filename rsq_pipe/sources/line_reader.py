@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections import deque
 from collections.abc import Callable
-from typing import BinaryIO, Literal
+from typing import Any, Literal
 
 from rsq_pipe.errors import SourceError
 from rsq_pipe.sources.file_end import Ending, FileEnd
@@ -15,6 +16,7 @@ from rsq_pipe.sources.position import Position, fingerprint
 from rsq_pipe.sources.wording import wording
 
 _NEWLINE = 0x0A
+_BYTES_A_LINE = 512  # that are looked at for each line asked for: not a whole buffer for one line
 
 
 class LineReader:
@@ -43,7 +45,7 @@ class LineReader:
 
     def __init__(
         self,
-        file: BinaryIO,
+        file: io.BufferedReader[Any],
         *,
         name: str,
         stage: str,
@@ -86,6 +88,36 @@ class LineReader:
             self.offset += self.size
             self.line += 1
         return line
+
+    def whole_lines(self, count: int, size: int) -> bytes:
+        """
+        Look at the lines that come next, as far as they are at hand, without passing over them.
+
+        None of them is longer than max_line, nor are all of them together: a record of several lines that
+        stands in them cannot be too long. Nothing where only `readline` can tell what comes next.
+
+        Args:
+            count: Lines, at most.
+            size: Bytes, at most.
+
+        Raises:
+            SourceError: The file cannot be read any further.
+        """
+        if self._put_back or self._ended or self.inside_line:
+            return b""
+        try:
+            seen = self._file.peek()
+        except (OSError, EOFError, zlib.error) as exc:
+            raise self._unreadable(exc) from exc
+        seen = seen[: min(size, self.max_line + 1, count * _BYTES_A_LINE)]
+        seen = seen[: seen.rfind(b"\n") + 1]
+        return seen if seen.count(b"\n") <= count else seen[: length(seen, count)]
+
+    def pass_over(self, size: int, lines: int) -> None:
+        """Pass over lines that `whole_lines` has shown."""
+        self._file.read(size)
+        self.offset += size
+        self.line += lines
 
     def goes_on(self) -> bool:
         """Tell, at the file's end and in the middle of a record, whether the file grew; may wait for that."""
@@ -172,8 +204,11 @@ class LineReader:
             self.overlong = False
             return line if line and line[-1] == _NEWLINE else self._without_newline(line)
         except (OSError, EOFError, zlib.error) as exc:
-            message = f"file {self.name} cannot be read past line {self.line}: {wording(exc)}"
-            raise SourceError(message, stage=self._stage) from exc
+            raise self._unreadable(exc) from exc
+
+    def _unreadable(self, error: Exception) -> SourceError:
+        message = f"file {self.name} cannot be read past line {self.line}: {wording(error)}"
+        return SourceError(message, stage=self._stage)
 
     def _without_newline(self, line: bytes) -> bytes:
         """Read on in a line that is longer than what is kept, or that ends with the file."""
@@ -206,3 +241,8 @@ class LineReader:
         except (OSError, EOFError, zlib.error) as exc:
             message = f"file {self.name} cannot be read up to the place reached before: {wording(exc)}"
             raise SourceError(message, stage=self._stage) from exc
+
+
+def length(data: bytes, lines: int) -> int:
+    """Count the bytes of the first lines of `data`, which has at least that many."""
+    return len(data) - len(data.split(b"\n", lines)[-1]) if lines else 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -28,18 +28,59 @@ class Arrival:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+def _none(_: int) -> bytes:
+    return b""
+
+
+@dataclass(slots=True)
 class Chunk:
     """
-    Hold some arrivals, and the position after them.
+    Hold what was read together, in columns, and the position after it.
 
     Args:
-        arrivals: In the order of the source.
-        position: Where to go on; stored in the same step that stores the arrivals.
+        records: The records, in the order of the source.
+        offsets: Where each of them stands, as in Arrival.
+        position: Where to go on; stored in the same step that stores the records.
+        broken: What is no record, each with the number of records that stand before it.
+        raw: Tells the bytes of the record at a place, where the source has them as JSON; else nothing.
+        headers: Place -> headers that came with a record, of those that have any.
     """
 
-    arrivals: Sequence[Arrival]
+    records: list[dict[str, Any]]
+    offsets: Sequence[str]
     position: str
+    broken: Sequence[tuple[int, Arrival]] = ()
+    raw: Callable[[int], bytes] = _none
+    headers: Mapping[int, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, arrivals: Iterable[Arrival], position: str) -> Chunk:
+        """Make a chunk of arrivals that came one by one."""
+        chunk = cls([], offsets := [], position, broken := [])
+        raws: list[bytes] = []
+        headers: dict[int, tuple[tuple[str, str], ...]] = {}
+        for arrival in arrivals:
+            if arrival.data is None:
+                broken.append((len(raws), arrival))
+                continue
+            if arrival.headers:
+                headers[len(raws)] = arrival.headers
+            chunk.records.append(arrival.data)
+            offsets.append(arrival.offset)
+            raws.append(arrival.raw)
+        chunk.raw, chunk.headers = raws.__getitem__, headers
+        return chunk
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """Everything in the chunk one by one, in the order of the source."""
+        whole = [
+            Arrival(offset, record, self.raw(place), headers=self.headers.get(place, ()))
+            for place, (offset, record) in enumerate(zip(self.offsets, self.records, strict=True))
+        ]
+        for place, arrival in reversed(self.broken):
+            whole.insert(place, arrival)
+        return whole
 
 
 class Source(Protocol):
@@ -62,7 +103,7 @@ class Source(Protocol):
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """
-        Yield what follows `position` (empty: from the start), at most `size` arrivals a chunk.
+        Yield what follows `position` (empty: from the start), at most `size` a chunk, broken ones too.
 
         Raises:
             SourceError: The shard is not what it was when `position` was stored.

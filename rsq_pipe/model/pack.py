@@ -42,6 +42,8 @@ class Packs(Protocol):
         ...
 
 
+_DICTS = frozenset((dict,))
+
 # A pack is [names, rows, prefix, rests, headers]: the fields' names once, where all records have the same in
 # one order, and a list of values for each record; else names is null, and the rows are the records. Ids are
 # cut in two: most begin alike. docs/adr/0014-packs.md has the measurements behind this form.
@@ -102,19 +104,19 @@ class MsgpackPacks:
 def _parts(
     records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
 ) -> list[Any]:
+    if {*map(type, records)} != _DICTS:
+        wrong = next(record for record in records if type(record) is not dict)
+        raise EncodeError(f"a record is a dict, not {type(wrong).__name__}", wrong)
     names: list[Any] | None = None
     rows: Sequence[Any] = records
     first = records[0]
     # Any other name than a text is text only when it has been written, as a key and not as a value.
-    if type(first) is dict and all(type(name) is str for name in first):
+    if all(type(name) is str for name in first):
         names = list(first)
         if all(list(record) == names for record in records if record is not first):
             rows = [list(record.values()) for record in records]
         else:
             names = None
-    for record in records if names is None else ():
-        if type(record) is not dict:
-            raise EncodeError(f"a record is a dict, not {type(record).__name__}", record)
     prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
     rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
     beside = {str(place): dict(some) for place, some in headers.items()}

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.spec.graph import Graph, RetryPolicy, Stage, StreamRef
-from rsq_pipe.streams.headers import ATTEMPTS, RID
-from rsq_pipe.streams.message import StreamMessage
 
 POLICY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.0, deliveries=5)
 
@@ -41,12 +39,3 @@ def sink(name: str = "out", *inputs: StreamRef) -> Stage:
 
 def graph(*stages: Stage) -> Graph:
     return Graph(pipeline="orders", stages=stages, root=Path(), path=Path("orders.yaml"))
-
-
-def message(
-    number: int = 1, *, raw: bytes = b'{"n":1}', attempts: int | str = "", **headers: str
-) -> StreamMessage:
-    """The record read:NUMBER, as the second delivery of entry NUMBER-0."""
-    failed = {ATTEMPTS: str(attempts)} if attempts else {}
-    given = {RID: f"read:{number}"} | failed | headers
-    return StreamMessage(f"{number}-0", {"n": 1}, 2, given, "{orders}:read", raw)

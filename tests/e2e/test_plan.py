@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from tests.support.command_line import COMMAND, rsq_pipe, start
+from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
@@ -29,7 +30,7 @@ on_one_server = pytest.mark.parametrize("server", ["valkey"], indirect=True)
 
 @pytest.fixture
 def valkey() -> Iterator[StreamServer]:
-    with StreamServer(binaries()["valkey"]) as server:
+    with GuardedServer(binaries()["valkey"]) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.ops.repair import Finding, examine, repair
@@ -76,4 +76,4 @@ def _differences(file: HeldFile) -> list[str]:
 
 
 def _say(graph: Graph, line: str) -> None:
-    click.echo(printable(f"{graph.pipeline}: {line}"))
+    click.echo(on_one_line(f"{graph.pipeline}: {line}"))

@@ -12,6 +12,7 @@ import msgspec
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.payload import Payloads, as_json
 from rsq_pipe.ops.selection import LetterName, iso, parse_name
+from rsq_pipe.streams.wording import unreadable
 
 
 def portrait(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
@@ -75,7 +76,8 @@ def read_edit(line: str, place: str) -> Edit:
     try:
         value = _object(line)
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        raise ValueError(f"{place}: not a JSON object, as `dlq export` writes them: {exc}") from exc
+        why = unreadable(exc)
+        raise ValueError(f"{place}: not a JSON object, as `dlq export` writes them: {why}") from exc
     stage, entry_id = value.get("stage", ""), value.get("id")
     name = parse_name(f"{stage}/{entry_id}" if stage else str(entry_id))
     if name is None:
@@ -90,6 +92,6 @@ def read_edit(line: str, place: str) -> Edit:
             try:
                 return Edit(name, None, base64.b64decode(raw, validate=True), place)
             except binascii.Error as exc:
-                raise ValueError(f"{place}: `raw` is not base64: {exc}") from exc
+                raise ValueError(f"{place}: `raw` is not base64") from exc
         case _:
             raise ValueError(f"{place}: there is neither `payload` nor `raw`")

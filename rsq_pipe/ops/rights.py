@@ -61,7 +61,13 @@ NEEDS = (
     ),
     Need(
         "no run begins: it cannot say that it is there, nor keep failed records for their next attempt",
-        ("ZADD KEY none probe", "ZREM KEY probe", "ZRANGE KEY 0 0", "ZRANGEBYSCORE KEY 0 0"),
+        (
+            "ZADD KEY none probe",
+            "ZREM KEY probe",
+            "ZSCORE KEY probe",
+            "ZRANGE KEY 0 0",
+            "ZRANGEBYSCORE KEY 0 0",
+        ),
     ),
     Need(
         "a run of a changed file cannot end the group of a stage that reads elsewhere, or not any more",

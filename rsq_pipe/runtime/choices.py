@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rsq_pipe.runtime.change import Plan, StageChange
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.telemetry.redaction import redact
 
 
 def refusal(graph: Graph, found: Plan, options: str = "") -> str:
@@ -26,6 +27,9 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
     lines += _finish(found, spec, old, keep=shlex.quote(str(graph.path.with_suffix(".last.yaml"))))
     lines += _rename(found, spec)
     lines += _give_up(found.stranded, spec)
+    if redact(options) != options:
+        variable = "with the URL in RSQ_PIPE_REDIS the commands need no --redis"
+        lines += [f"Write the password for ***, which is not printed; {variable}."]
     return "\n".join(lines)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shlex
+from collections.abc import Iterator
 
 import structlog
 
@@ -11,11 +13,13 @@ from rsq_pipe.errors import SettleError, StreamFullError
 from rsq_pipe.runtime.keyspace import Keyspace, group_mark, groups
 from rsq_pipe.runtime.last_run import GRAPH, describe
 from rsq_pipe.runtime.last_run import marks as made
+from rsq_pipe.runtime.presence import SECONDS, Presence
 from rsq_pipe.runtime.record_counts import begin, records_pending
 from rsq_pipe.runtime.survey import lost
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.script import HAND_BACK
+from rsq_pipe.streams.lease import EPOCH
+from rsq_pipe.streams.script import CLEAR, GROUNDWORK, HAND_BACK
 from rsq_pipe.streams.worker import is_gone
 
 _IDLE_MS = 24 * 60 * 60 * 1000  # what entries of a consumer that is gone are made to show
@@ -25,45 +29,68 @@ _TOLD = "strangers"  # the field that holds the groups the log has told of
 log = structlog.get_logger("rsq_pipe")
 
 
-async def lay(client: StreamClient, graph: Graph) -> None:
+async def lay(
+    client: StreamClient, graph: Graph, presence: Presence | None = None, seen: bytes = b""
+) -> bool:
     """
     Make every group of the pipeline, before any source produces, and keep its graph for the next run.
 
     A group made later would miss what has been trimmed by then. What each has to do is counted in records
     from then on.
 
+    Args:
+        client: The server.
+        graph: The pipeline.
+        presence: The run this is for; None asks nobody.
+        seen: The graph of the last run as `last_graph` found it, before anything was decided by it.
+
+    Returns:
+        False, with nothing done, where what was seen of the pipeline may have been moved by others: there
+        was another run since, or this one counts as ended, since it was paused.
+
     Raises:
         GroupLostError: A group was made by an earlier run and is not there any more.
         SettleError: A key of the pipeline holds something else.
+
+    Redis: XINFO GROUPS of each stream; groundwork.lua.
     """
     keys = Keyspace(graph.pipeline)
-    # The marks are read before the groups: a group another run makes in between has no mark yet.
-    marks = await marked(client, keys)
+    places: list[tuple[str, str]] = []
     strangers: list[str] = []
     for stream, names in groups(graph).items():
-        there = {info.name for info in await client.group_info(stream)}
+        places += [(stream, name) for name in names]
         if stream.startswith(f"{{{graph.pipeline}}}:"):
+            there = {info.name for info in await client.group_info(stream)}
             strangers += [f"{name} of {stream}" for name in sorted(there - set(names))]
-        for name in names:
-            mark = group_mark(name, stream)
-            if name not in there:
-                if mark in marks:
-                    raise lost(stream, name)
-                await client.create_group(stream, name, await _start(client, keys, marks, name, stream))
-            if mark not in marks:
-                await client.channel.execute("HSET", keys.meta, mark, "1", key=keys.meta)
-    await begin(client, graph)
-    await _note_graph(client, keys, graph)
-    await _tell_of_strangers(client, keys, graph, ", ".join(strangers))
+    streams = list(dict.fromkeys(stream for stream, _ in places))
+    words: list[str | bytes | int] = [presence.name if presence else "", GRAPH, _sha(seen), len(places)]
+    for stream, name in places:
+        words += (streams.index(stream) + 3, name, group_mark(name, stream), f"left:{name}:{stream}")
+    words += await _news(client, keys, graph)
+    done, *lost_group = await client.channel.run(GROUNDWORK, [keys.meta, keys.runs, *streams], words)
+    if lost_group:
+        raise lost(*places[lost_group[0] - 1])
+    if done:
+        await begin(client, graph)
+        await _tell_of_strangers(client, keys, graph, ", ".join(strangers))
+    return bool(done)
 
 
-async def _start(client: StreamClient, keys: Keyspace, marks: set[str], name: str, stream: str) -> str:
-    """Find where a new group begins: at the oldest entry, or where its stage left the stream once."""
-    field = f"left:{name}:{stream}"
-    if field not in marks:
-        return "0"
-    start = await client.channel.execute("HGET", keys.meta, field, key=keys.meta)
-    return start.decode() if start else "0"
+async def last_graph(client: StreamClient, graph: Graph) -> bytes:
+    """Read the graph of the last run, as it is stored; empty if there was none."""
+    meta = Keyspace(graph.pipeline).meta
+    return await client.channel.execute("HGET", meta, GRAPH, key=meta) or b""
+
+
+def _sha(text: bytes) -> str:
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()
+
+
+async def _news(client: StreamClient, keys: Keyspace, graph: Graph) -> list[bytes | str]:
+    """List the fields that describe the graph, and their values; none where it is the one that is stored."""
+    fields = {"spec": graph.spec_hash.encode(), GRAPH: describe(graph).dump()}
+    found = await client.channel.execute("HMGET", keys.meta, *fields, key=keys.meta)
+    return [] if list(fields.values()) == found else [word for pair in fields.items() for word in pair]
 
 
 async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph, strangers: str) -> None:
@@ -82,24 +109,22 @@ async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph,
         await client.channel.execute("HSET", keys.meta, _TOLD, strangers, key=keys.meta)
 
 
-async def _note_graph(client: StreamClient, keys: Keyspace, graph: Graph) -> None:
-    # Only what changed: a server that is full refuses to write, and a run is what empties it.
-    fields = {"spec": graph.spec_hash.encode(), GRAPH: describe(graph).dump()}
-    found = await client.channel.execute("HMGET", keys.meta, *fields, key=keys.meta)
-    if list(fields.values()) != found:
-        written = [word for pair in fields.items() for word in pair]
-        await client.channel.execute("HSET", keys.meta, *written, key=keys.meta)
-
-
-async def clear(client: StreamClient, graph: Graph) -> int:
+async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     """
     Delete everything of the pipeline: streams, dead letters, positions, counters.
 
-    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them anew.
+    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them anew. So
+    are the epochs of its leases: a writer that was paused in an earlier run stays fenced off.
 
     Returns:
         How many keys were deleted.
+
+    Raises:
+        PipelineBusyError: Somebody else runs the pipeline; nothing was deleted.
+
+    Redis: SCAN, then clear.lua.
     """
+    await presence.refuse_others()
     keys = Keyspace(graph.pipeline)
     # Also those of stages that are in the file no more.
     own = {(name, stream) for stream, names in groups(graph).items() for name in names}
@@ -107,20 +132,36 @@ async def clear(client: StreamClient, graph: Graph) -> int:
         if not stream.startswith(f"{{{graph.pipeline}}}:"):
             with contextlib.suppress(SettleError):  # there is no such stream
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
-    cursor, deleted = b"0", 0
-    while True:
-        cursor, found = await client.channel.execute(
-            "SCAN", cursor, "MATCH", keys.pattern, "COUNT", _SCAN, key=keys.meta
+    # A SCAN may miss what is made meanwhile: whatever can be, by one that was paused, is named besides.
+    doomed = {key.decode() for key in await _scanned(client, keys)} | set(_keys_of(graph))
+    doomed = {key for key in doomed if key not in {keys.meta, keys.runs} and not key.endswith(EPOCH)}
+    gone = await presence.gone()
+    replaced = [replacing(stage) for stage in graph.stages if stage.verb == "sink"]
+    deleted, *others = await client.channel.run(
+        *(CLEAR, [keys.meta, keys.runs, *sorted(doomed)]),
+        [presence.name, SECONDS, len(gone), *gone, *replaced],
+    )
+    if others:
+        raise presence.busy([name.decode() for name in others])
+    return int(deleted)
+
+
+async def _scanned(client: StreamClient, keys: Keyspace) -> set[bytes]:
+    cursor, found = b"", set[bytes]()
+    while cursor != b"0":
+        cursor, page = await client.channel.execute(
+            "SCAN", cursor or b"0", "MATCH", keys.pattern, "COUNT", _SCAN, key=keys.meta
         )
-        found = [key for key in found if key != keys.runs.encode()]
-        if found:
-            deleted += int(await client.channel.execute("UNLINK", *found, key=keys.meta))
-        if cursor == b"0":
-            break
+        found.update(page)
+    return found
+
+
+def _keys_of(graph: Graph) -> Iterator[str]:
+    keys = Keyspace(graph.pipeline)
     for stage in graph.stages:
-        if stage.verb == "sink":
-            await client.channel.execute("HSET", keys.meta, replacing(stage), "1", key=keys.meta)
-    return deleted
+        yield from (keys.again(stage), keys.retry(stage), keys.dlq(stage), keys.drops(stage))
+        yield keys.journal(stage)
+        yield from (keys.stream(ref) for ref in stage.outputs.values() if not ref.external)
 
 
 def replacing(stage: Stage) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
-from rsq_pipe.errors import PipelineBusyError, StreamFullError
+from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
+from rsq_pipe.streams.script import PRESENCE
 from rsq_pipe.streams.worker import is_gone, worker_name
 
 SECONDS = 15
@@ -35,24 +34,27 @@ class Presence:
         self.name = worker_name(self._role)
 
     async def show(self) -> None:
-        """Give a sign of life, and forget who has given none for too long."""
-        execute, key = self._client.channel.execute, self._keys.runs
-        now = await server_time(self._client, key)
-        # A full server takes none, and that must not keep a run from emptying it.
-        with contextlib.suppress(StreamFullError):
-            await execute("ZADD", key, now, self.name, key=key)
-        ended = await execute("ZRANGEBYSCORE", key, "-inf", now - SECONDS, key=key)
-        if ended:
-            await execute("ZREM", key, *ended, key=key)
+        """
+        Give a sign of life, on a full server too, and forget who has given none for too long.
+
+        Redis: presence.lua.
+        """
+        await self._client.channel.run(PRESENCE, [self._keys.runs], [self.name, SECONDS])
 
     async def others(self) -> list[str]:
         """Name the other processes that run the pipeline; of this machine's, only those that still exist."""
+        return [name for name in await self._shown() if not is_gone(name)]
+
+    async def gone(self) -> list[str]:
+        """Name those that would still count as running, and are known not to exist any more."""
+        return [name for name in await self._shown() if is_gone(name)]
+
+    async def _shown(self) -> list[str]:
         # One set, and no key for each that a SCAN would have to find: a server has millions of other keys.
         key = self._keys.runs
         since = await server_time(self._client, key) - SECONDS
         found = await self._client.channel.execute("ZRANGEBYSCORE", key, f"({since}", "+inf", key=key)
-        names = (name.decode() for name in found)
-        return sorted(name for name in names if name != self.name and not is_gone(name))
+        return sorted(name for name in (name.decode() for name in found) if name != self.name)
 
     async def others_of_another_file(self) -> list[str]:
         """Name those of the others that run another file."""
@@ -67,11 +69,15 @@ class Presence:
         """
         others = await self.others()
         if others:
-            raise PipelineBusyError(
-                f"pipeline {self._pipeline!r} is being run by {', '.join(others)}; stop that first. "
-                f"A process that was killed on another machine counts for {SECONDS}s more",
-                runs=others,
-            )
+            raise self.busy(others)
+
+    def busy(self, others: list[str]) -> PipelineBusyError:
+        """Say who keeps this process from what may be done by one alone."""
+        return PipelineBusyError(
+            f"pipeline {self._pipeline!r} is being run by {', '.join(others)}; stop that first. "
+            f"A process that was killed on another machine counts for {SECONDS}s more",
+            runs=others,
+        )
 
     async def end(self) -> None:
         """Take the sign away."""

@@ -15,7 +15,7 @@ from rsq_pipe.engine.source_worker import SourceWorker
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.runtime import groundwork
-from rsq_pipe.runtime.changeover import change_over
+from rsq_pipe.runtime.beginning import begin
 from rsq_pipe.runtime.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.runtime.gauges import measure
 from rsq_pipe.runtime.lost_place import lost_place
@@ -149,13 +149,7 @@ class Runner:
         self._stopping.set()
 
     async def _prepare(self) -> None:
-        # Shown before others are looked for: of two that start over at once, neither may miss the other.
-        await self._presence.show()
-        if self._fresh:
-            await self._presence.refuse_others()
-            await groundwork.clear(self._client, self.graph)
-        await change_over(self._client, self.graph, self._presence)
-        await groundwork.lay(self._client, self.graph)
+        await begin(self._client, self.graph, self._presence, fresh=self._fresh)
         freed = await groundwork.inherit(self._client, self.graph)
         if freed:
             self._log.info("took over what a killed process had in hand", records=freed)

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from rsq_pipe.errors import PipelineBusyError, RsqPipeError
-from rsq_pipe.runtime import groundwork
-from rsq_pipe.runtime.changeover import change_over
+from rsq_pipe.errors import RsqPipeError, StreamError
+from rsq_pipe.runtime.beginning import begin
 from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.runtime.summary import Summary, summarize
 from rsq_pipe.runtime.supervised import ENDED, NUMBER, SUPERVISED
@@ -75,11 +74,7 @@ class Supervisor:
             RsqPipeError: A process ended because a stage cannot go on; it has said why.
         """
         began = time.monotonic()
-        if self._fresh:
-            await self._start_over()
-        presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)
-        await change_over(self._client, self._graph, presence)
-        await groundwork.lay(self._client, self._graph)
+        await self._begin()
         before = (await survey(self._client, self._graph)).counters
         watched, held = os.pipe()
         try:
@@ -100,17 +95,17 @@ class Supervisor:
             dead_letters=sum(stage.dead for stage in after.stages.values()),
         )
 
-    async def _start_over(self) -> None:
-        # Shown before the others are looked for: of two that start over at once, neither may miss the other.
-        # The sign lapses by itself; by then the processes show their own.
+    async def _begin(self) -> None:
         presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)
-        await presence.show()
+        begun = False
         try:
-            await presence.refuse_others()
-        except PipelineBusyError:
-            await presence.end()
-            raise
-        await groundwork.clear(self._client, self._graph)
+            await begin(self._client, self._graph, presence, fresh=self._fresh)
+            begun = True
+        finally:
+            # After a start from nothing the sign lapses by itself; by then the processes show their own.
+            if not (begun and self._fresh):
+                with contextlib.suppress(StreamError):
+                    await presence.end()
 
     def stop(self) -> None:
         """Tell every process to drain; idempotent."""

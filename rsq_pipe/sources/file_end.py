@@ -82,12 +82,14 @@ class FileEnd:
         Args:
             offset: Bytes read so far.
         """
+        head = os.pread(self._fd, len(self._head), 0)
+        # In this order: shortened between the two, it would seem to begin differently.
         now = os.fstat(self._fd)
         self._size = max(self._size, 0 if self._packed else offset)
         if now.st_size < self._size:
             return f"was shortened while it was read: from {self._size:,} bytes to {now.st_size:,}"
         self._size = now.st_size
-        if os.pread(self._fd, len(self._head), 0) != self._head:
+        if head != self._head:
             return "was written anew while it was read: it begins differently now"
         return ""
 

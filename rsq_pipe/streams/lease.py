@@ -8,6 +8,9 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import LEASE
 from rsq_pipe.streams.worker import is_gone, worker_name
 
+EPOCH = ":epoch"
+"""What the key of a lease's epoch ends with."""
+
 
 class Lease:
     """
@@ -24,7 +27,7 @@ class Lease:
 
     def __init__(self, client: StreamClient, key: str, seconds: float) -> None:
         self._channel = client.channel
-        self._keys = [key, f"{key}:epoch"]
+        self._keys = [key, f"{key}{EPOCH}"]
         self._name = worker_name("lease")
         self._milliseconds = max(1, int(seconds * 1000))
         self.seconds = seconds

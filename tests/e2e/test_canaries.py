@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import redis
 
 from rsq_pipe import StreamClient
 from rsq_pipe.cli.main import COMMANDS
+from rsq_pipe.ops.acl import User
+from rsq_pipe.ops.rights import commands
 from tests.e2e.traced_project import run, to
 from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 
+USER = "operate"
 PASSWORD = "canary-p4ss/word+1"
 TOKEN = 'canary "quoted" t0ken\\n'
 KEY = "canary-c0llector"
@@ -58,14 +63,17 @@ HANDLERS = """
 
 @pytest.fixture(params=binaries())
 def guarded(request: pytest.FixtureRequest) -> Iterator[StreamServer]:
-    """A server with a password."""
+    """A server with a password, and a user with the least rights who has the same."""
+    user = User(USER, tuple(commands("operate")), ("*",), PASSWORD)
     with StreamServer(binaries()[request.param], tcp=True, config={"requirepass": PASSWORD}) as server:
+        with closing(redis.Redis(port=server.port, password=PASSWORD)) as client:
+            client.execute_command(*user.setuser.split())  # type: ignore[no-untyped-call]
         yield server
 
 
 @pytest.fixture
 def url(guarded: StreamServer) -> str:
-    return f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{guarded.port}"
+    return f"redis://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{guarded.port}"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from tests.support.command_line import rsq_pipe, start
+from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
@@ -35,14 +36,14 @@ HANDLERS = """
 def primary(request: pytest.FixtureRequest) -> Iterator[StreamServer]:
     # A replica that asks gets its copy at once; by default the primary waits for others to ask.
     at_once = {"repl-diskless-sync-delay": "0"}
-    with StreamServer(BINARIES[request.param], tcp=True, config=at_once) as server:
+    with GuardedServer(BINARIES[request.param], tcp=True, config=at_once) as server:
         yield server
 
 
 @pytest.fixture
 def replica(primary: StreamServer) -> Iterator[StreamServer]:
     follow = {"replicaof": f"127.0.0.1 {primary.port}"}
-    with StreamServer(primary.binary, tcp=True, config=follow) as server:
+    with GuardedServer(primary.binary, tcp=True, config=follow) as server:
         with closing(redis.Redis(port=server.port)) as client:
             eventually(lambda: client.info("replication")["master_link_status"] == "up", timeout=20)
         yield server

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from tests.support.command_line import COMMAND, rsq_pipe, start
+from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
@@ -29,6 +30,13 @@ on_one_server = pytest.mark.parametrize("server", ["valkey"], indirect=True)
 
 @pytest.fixture
 def valkey() -> Iterator[StreamServer]:
+    with GuardedServer(binaries()["valkey"]) as server:
+        yield server
+
+
+@pytest.fixture
+def open_valkey() -> Iterator[StreamServer]:
+    """A server without users: the commands that are offered hold its URL, and would hide a password."""
     with StreamServer(binaries()["valkey"]) as server:
         yield server
 
@@ -49,10 +57,11 @@ def project(tmp_path: Path, name: str) -> Project:
     return project
 
 
-def interrupt(project: Project, *options: str) -> None:
+def interrupt(project: Project, *options: str, url: str = "") -> None:
     """Run the pipeline, and stop it once some records are through and most are not."""
     project.spec(STAGES)
-    process = start("run", project.path, *options, cwd=project.root)
+    environ = {"RSQ_PIPE_REDIS": url} if url else {}
+    process = start("run", project.path, *options, cwd=project.root, stdin=None, **environ)
     eventually(lambda: len(project.lines_so_far()) > 20, timeout=30, what="some records are through")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
@@ -64,13 +73,13 @@ def offered(message: str, word: str) -> str:
     return line.strip()
 
 
-def paste(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def paste(command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a shell does that has `rsq-pipe` on its path."""
     path = f"{COMMAND.parent}:/usr/bin:/bin"
     return subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=cwd,
-        env={"PATH": path},
+        env={"PATH": path, **environ},
         capture_output=True,
         text=True,
         timeout=60,
@@ -79,19 +88,19 @@ def paste(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_renamed_stage_is_refused_and_the_offered_rename_loses_and_doubles_nothing(
-    project: Project, valkey: StreamServer
+    project: Project, open_valkey: StreamServer
 ) -> None:
-    interrupt(project, "--redis", valkey.url)
+    interrupt(project, "--redis", open_valkey.url)
     project.spec(RENAMED)
 
-    refused = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    refused = rsq_pipe("run", project.path, "--redis", open_valkey.url, cwd=project.root)
     assert refused.returncode == 2
     assert "stage 'slow' holds" in refused.stderr
     renamed = paste(offered(refused.stderr, "--rename"), project.root)
 
     assert renamed.returncode in (0, 4), renamed.stderr
     assert project.numbers("out/all.jsonl") == [n for n in range(COUNT) if n != 3]
-    listed = rsq_pipe("dlq", "list", project.path, "--redis", valkey.url, cwd=project.root)
+    listed = rsq_pipe("dlq", "list", project.path, "--redis", open_valkey.url, cwd=project.root)
     assert "sluggish" in listed.stdout
 
 
@@ -115,14 +124,14 @@ def test_on_the_embedded_server_the_old_file_finishes_what_it_began(project: Pro
 def test_dead_letters_that_are_left_are_replayed_by_the_offered_command(
     project: Project, valkey: StreamServer
 ) -> None:
-    interrupt(project, "--redis", valkey.url)
-    rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    interrupt(project, url=valkey.url)
+    rsq_pipe("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=valkey.url)
     project.spec(RENAMED)
-    refused = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    refused = rsq_pipe("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=valkey.url)
     project.handlers("def slow(record): return record")
 
-    replayed = paste(offered(refused.stderr, "dlq replay"), project.root)
-    again = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    replayed = paste(offered(refused.stderr, "dlq replay"), project.root, RSQ_PIPE_REDIS=valkey.url)
+    again = rsq_pipe("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=valkey.url)
 
     assert "stage 'slow' holds 1 dead letter" in refused.stderr
     assert replayed.returncode == 0, replayed.stderr
@@ -131,11 +140,11 @@ def test_dead_letters_that_are_left_are_replayed_by_the_offered_command(
 
 
 def test_what_is_discarded_is_exported_first(project: Project, valkey: StreamServer) -> None:
-    interrupt(project, "--redis", valkey.url)
+    interrupt(project, url=valkey.url)
     project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""))
-    refused = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
+    refused = rsq_pipe("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=valkey.url)
 
-    discarded = paste(offered(refused.stderr, "--discard"), project.root)
+    discarded = paste(offered(refused.stderr, "--discard"), project.root, RSQ_PIPE_REDIS=valkey.url)
 
     assert discarded.returncode == 0, discarded.stderr
     (file,) = project.root.glob("*-slow-discarded-*.jsonl")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import rsq_pipe, start
+from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
@@ -26,7 +27,7 @@ STAGES = """
 
 @pytest.fixture
 def valkey() -> Iterator[StreamServer]:
-    with StreamServer(binaries()["valkey"]) as server:
+    with GuardedServer(binaries()["valkey"]) as server:
         yield server
 
 

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from tests.support.command_line import COMMAND, rsq_pipe, start
+from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import eventually
@@ -32,7 +33,7 @@ LINES = """
 
 @pytest.fixture
 def valkey() -> Iterator[StreamServer]:
-    with StreamServer(binaries()["valkey"], appendonly=True, config={"appendfsync": "always"}) as server:
+    with GuardedServer(binaries()["valkey"], appendonly=True, config={"appendfsync": "always"}) as server:
         yield server
 
 

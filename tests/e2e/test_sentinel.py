@@ -47,6 +47,11 @@ def test_a_run_goes_on_through_the_death_of_its_primary_and_of_a_sentinel(
     project.records(range(COUNT))
     project.handlers(HANDLERS)
     project.spec(STAGES, top=f'redis: {{url: "{watch.url}"}}\nmax_backlog: 200')
+    printed = rsq_pipe("acl", project.path, cwd=project.root).stdout.replace(">PASSWORD", ">of-users")
+    watch.tell_all(printed.splitlines())
+    as_user = watch.url.replace("//:of-servers@", "//orders:of-users@")
+    assert as_user != watch.url
+    project.spec(STAGES, top=f'redis: {{url: "{as_user}"}}\nmax_backlog: 200')
 
     run = start("run", project.path, cwd=project.root)
     with run:
@@ -60,7 +65,7 @@ def test_a_run_goes_on_through_the_death_of_its_primary_and_of_a_sentinel(
 
     assert run.returncode == 0, told
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
-    assert "of-servers" not in told
+    assert "of-users" not in told
     assert "of-sentinels" not in told
     again = rsq_pipe("run", project.path, cwd=project.root)
     assert (again.returncode, project.numbers("out/all.jsonl")) == (0, list(range(COUNT)))

@@ -16,6 +16,7 @@ from redis import Redis
 from rich.text import Text
 
 from tests.support.command_line import COMMAND, rsq_pipe, start
+from tests.support.guarded_server import GuardedServer
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -157,7 +158,7 @@ def test_a_server_full_of_dead_letters_is_said_and_is_code_1_while_the_source_wa
     project: Project, own_server: StreamServer
 ) -> None:
     project.records(range(3_000), filler="x" * 1_000)
-    with StreamServer(own_server.binary, config={"maxmemory": "3mb"}) as small:
+    with GuardedServer(own_server.binary, config={"maxmemory": "3mb"}) as small:
         run = start("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=small.url)
         try:
             full = eventually(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
@@ -132,6 +132,13 @@ class Watch:
         """The server that the last of the sentinels holds for the primary."""
         _, port = self.sentinels[-1].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(server for server in self.servers if server.port == int(port))
+
+    def tell_all(self, lines: Sequence[str]) -> None:
+        """Give every server commands, users say: they are not copied from the primary."""
+        for server in self.servers:
+            with closing(redis.Redis(port=server.port, password=self._password)) as client:
+                for line in lines:
+                    client.execute_command(*line.split())  # type: ignore[no-untyped-call]
 
     def until(self, predicate: Callable[[], object], what: str) -> None:
         """Wait for something that takes the sentinels seconds."""

@@ -89,3 +89,12 @@ def test_each_choice_is_a_command_that_leads_on(
     tmp_path: Path, changes: list[StageChange], offered: list[str]
 ) -> None:
     assert commands(tmp_path, *changes) == offered
+
+
+def test_a_password_that_is_not_printed_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(SPEC)
+    found = Plan("p", ran=True, kept=True, stages=(gone("slow", lag=1),))
+
+    assert "for ***" not in refusal(load(path), found, " --redis redis://me@host")
+    assert "password for ***" in refusal(load(path), found, " --redis redis://me:hunter2@host")

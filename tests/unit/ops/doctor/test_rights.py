@@ -35,7 +35,7 @@ def test_every_command_of_the_code_is_asked_for() -> None:
     texts = [path.read_text() for path in PACKAGE.rglob("*.py") if not {"doctor", "testing"} & {*path.parts}]
     sent = {command for text in texts for command in commands(text, r"(?:execute\(\s*\*?\(?|\[\[?|\*\()")}
 
-    assert {"XREADGROUP", "XAUTOCLAIM", "SCAN", "UNLINK", "ZSCAN", "CLIENT|UNBLOCK"} <= sent
+    assert {"XREADGROUP", "XAUTOCLAIM", "SCAN", "ZSCAN", "CLIENT|UNBLOCK"} <= sent
     assert sent - WORDS - ASKED - OTHERS - {words.split()[0] for words in WELCOME} == set(), (
         "add it to rsq_pipe/ops/rights.py: what is not there, a user with the documented rights may not do"
     )

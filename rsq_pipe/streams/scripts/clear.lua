@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- Delete a pipeline's keys in one step, unless somebody else runs it: of what a run stores in one step, records
+-- and the position behind them say, either all is deleted or nothing.
+--
+-- KEYS  hash of the pipeline, set of its runs, then every other key
+-- ARGV  name of the run that asks, seconds after which one counts as ended, how many names of processes that are
+--       known not to exist, these, then fields that are set in the hash anew
+--
+-- Returns {how many keys were deleted, name...} with the names of those that run it, and keep them all.
+
+local time = redis.call('TIME')
+local since = string.format('(%.6f', time[1] + time[2] / 1000000 - ARGV[2])
+local ended = {[ARGV[1]] = true}
+local last = 3 + ARGV[3]
+for i = 4, last do
+  ended[ARGV[i]] = true
+end
+local reply = {0}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], since, '+inf')) do
+  if not ended[name] then
+    reply[#reply + 1] = name
+  end
+end
+if #reply > 1 then
+  return reply
+end
+
+for i = 1, #KEYS do
+  if i ~= 2 then
+    reply[1] = reply[1] + redis.call('UNLINK', KEYS[i])
+  end
+end
+for i = last + 1, #ARGV do
+  redis.call('HSET', KEYS[1], ARGV[i], '1')
+end
+return reply

@@ -1,0 +1,49 @@
+#!lua flags=allow-oom
+-- Lay a pipeline's groundwork in one step: its groups, a mark for each that it was made, and its graph.
+--
+-- A process that was paused since it looked at what the last run left may find that others have moved it. So the
+-- same step asks whether it still counts as a run, and whether the last run still is the one it looked at.
+--
+-- KEYS  hash of the pipeline, set of its runs, then streams
+-- ARGV  name of the run that asks, empty to ask nothing; field and SHA-1 of the graph it has seen there, or of
+--       nothing; how many groups, then (place of the stream, group,
+--       field of its mark, field that says where its stage left the stream) each; then field, value... to store
+--
+-- Returns {1}; {0} where it is to look again; {-1, which from 1} for a group that was made and is gone.
+-- Neither of the latter has changed anything.
+--#include place.lua
+
+local hash = KEYS[1]
+if ARGV[1] ~= '' then
+  local graph = redis.call('HGET', hash, ARGV[2]) or ''
+  if not redis.call('ZSCORE', KEYS[2], ARGV[1]) or redis.sha1hex(graph) ~= ARGV[3] then
+    return {0}
+  end
+end
+
+local count = tonumber(ARGV[4])
+local absent = {}
+for i = 1, count do
+  local at = 4 * i + 1
+  if not place(KEYS[ARGV[at] + 0], ARGV[at + 1]) then
+    if redis.call('HGET', hash, ARGV[at + 2]) then
+      return {-1, i}
+    end
+    absent[#absent + 1] = at
+  end
+end
+
+for _, at in ipairs(absent) do
+  local start = redis.call('HGET', hash, ARGV[at + 3]) or '0'
+  redis.call('XGROUP', 'CREATE', KEYS[ARGV[at] + 0], ARGV[at + 1], start, 'MKSTREAM')
+end
+for i = 1, count do
+  local mark = ARGV[4 * i + 3]
+  if not redis.call('HGET', hash, mark) then
+    redis.call('HSET', hash, mark, '1')
+  end
+end
+for i = 4 * count + 5, #ARGV, 2 do
+  redis.call('HSET', hash, ARGV[i], ARGV[i + 1])
+end
+return {1}

@@ -48,7 +48,8 @@ def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -
     Draw a pipeline.
 
     One line a stage: what it does, and the port it reads where that is not the one output. `●` is a stage,
-    `◇` a stream from outside. Needs a server for `--live` only.
+    `○` a fused one, which runs in the worker of the stage above it, without a stream in between (drawn
+    dashed in the other formats), `◇` a stream from outside. Needs a server for `--live` only.
     """
     graph = load(spec)
     status = _status(graph, url) if live else None

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from rsq_pipe.cli.table import progress_table
+from rsq_pipe.engine.fusion import fused
 from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.runtime.summary import Summary, summarize
 from rsq_pipe.spec.graph import ConnectorRef, Graph
@@ -24,12 +25,13 @@ INTERVAL = 10.0
 """Seconds between two log lines elsewhere."""
 
 
-async def show(runner: Runner, *, lively: bool) -> None:
-    """Show a run's progress until cancelled."""
+async def show(runner: Runner, stages: Sequence[str] | None, *, lively: bool) -> None:
+    """Show the progress of a run of some stages, or all, until cancelled."""
     began = time.monotonic()
     if not lively:
         await _tell(runner, began)
         return
+    above = fused(runner.graph, stages)
     # While it is drawn, what is printed and logged goes above it; output into a file stays what it is.
     live = Live(
         console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
@@ -38,7 +40,7 @@ async def show(runner: Runner, *, lively: bool) -> None:
         try:
             while True:
                 await asyncio.sleep(FRAME)
-                table = progress_table(runner.graph, _so_far(runner, began), runner.state)
+                table = progress_table(runner.graph, _so_far(runner, began), runner.state, above)
                 live.update(table, refresh=True)
         finally:
             for stream in (sys.stdout, sys.stderr):  # a last line without its end

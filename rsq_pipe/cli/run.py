@@ -181,7 +181,7 @@ def command(  # noqa: PLR0917  one parameter an option
             raise exc.with_options(as_given(ctx)) from None
     code = DEAD_LETTERS if summary.dead else DONE
     if SUPERVISED not in os.environ:
-        report_end(graph, summary, as_json=as_json, log_format=log_format)
+        report_end(graph, summary, names or None, as_json=as_json, log_format=log_format)
     elif summary.finished:  # and was not told to stop, by whomever
         say_ended(code)
     ctx.exit(code)
@@ -202,7 +202,7 @@ async def _run(
             *(graph, client), stages=names, fresh=fresh, drain_timeout=drain_timeout, observer=observer
         )
         lively = tables and SUPERVISED not in os.environ and is_lively(graph, names)
-        beside = asyncio.ensure_future(show(runner, lively=lively))
+        beside = asyncio.ensure_future(show(runner, names, lively=lively))
         try:
             return await _until_told(runner.stop, runner.run)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import structlog
@@ -12,33 +13,38 @@ from rich.console import Console
 
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.table import drop_lines, summary_table
+from rsq_pipe.engine.fusion import fused
 from rsq_pipe.runtime.summary import StageSummary, Summary
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.telemetry.logs import LogFormat
 
 
-def report(graph: Graph, summary: Summary, *, as_json: bool, log_format: LogFormat) -> None:
+def report(
+    graph: Graph, summary: Summary, stages: Collection[str] | None, *, as_json: bool, log_format: LogFormat
+) -> None:
     """
     Tell how a run ended.
 
     Args:
         graph: The pipeline.
         summary: What it did.
+        stages: The stages that were run; None for all.
         as_json: Print one line of JSON to standard output, and nothing for people.
         log_format: `json` leaves tables out: the end is then a log line.
     """
+    above = fused(graph, stages)
     if as_json:
         # The last line there: a `stdout` sink has printed its records before.
-        sys.stdout.write(json.dumps(document(graph, summary)) + "\n")
+        sys.stdout.write(json.dumps(document(graph, summary, above)) + "\n")
         sys.stdout.flush()
     elif log_format == "json":
-        found = document(graph, summary)
+        found = document(graph, summary, above)
         structlog.get_logger("rsq_pipe").info("done" if summary.finished else "stopped", **found)
     else:
-        _print(graph, summary)
+        _print(graph, summary, above)
 
 
-def document(graph: Graph, summary: Summary) -> dict[str, Any]:
+def document(graph: Graph, summary: Summary, above: Mapping[str, str]) -> dict[str, Any]:
     """Give the keys of `run --json`, which stay as they are from one release to the next."""
     return {
         "pipeline": graph.pipeline,
@@ -46,11 +52,11 @@ def document(graph: Graph, summary: Summary) -> dict[str, Any]:
         "seconds": round(summary.seconds, 3),
         "dead": summary.dead,
         "dead_letters": summary.dead_letters,
-        "stages": [_stage(name, stage) for name, stage in summary.stages.items()],
+        "stages": [_stage(name, stage, above.get(name)) for name, stage in summary.stages.items()],
     }
 
 
-def _stage(name: str, stage: StageSummary) -> dict[str, Any]:
+def _stage(name: str, stage: StageSummary, above: str | None) -> dict[str, Any]:
     return {
         "name": name,
         "in": stage.received,
@@ -59,10 +65,11 @@ def _stage(name: str, stage: StageSummary) -> dict[str, Any]:
         "retried": stage.retried,
         "dead": stage.dead,
         "drops": dict(stage.drops),
+        "fused": above,
     }
 
 
-def _print(graph: Graph, summary: Summary) -> None:
+def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if summary.finished and summary.nothing_new:
         why = (
@@ -72,7 +79,7 @@ def _print(graph: Graph, summary: Summary) -> None:
         )
         console.print(f"{graph.pipeline}: {why}.")
     else:
-        console.print(summary_table(summary), soft_wrap=False)
+        console.print(summary_table(summary, above), soft_wrap=False)
         for line in drop_lines({name: stage.drops for name, stage in summary.stages.items()}):
             console.print(line)
         end = "done" if summary.finished else "stopped"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.table import drop_lines
+from rsq_pipe.cli.table import drop_lines, named
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 
@@ -58,7 +58,7 @@ class _Stages:
             return
         # A table cut down to the screen would show the first digits of its numbers.
         for stage in self.stages:
-            yield Text(stage.name, style="bold")
+            yield Text(named(stage.name, stage.fused), style="bold")
             yield Padding(Columns(list(_facts(stage)), padding=(0, 3, 0, 0)), (0, 0, 0, 2))
 
 
@@ -68,7 +68,7 @@ def _table(stages: Sequence[StageStatus]) -> Table:
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     for stage in stages:
-        table.add_row(stage.name, *_cells(stage))
+        table.add_row(named(stage.name, stage.fused), *_cells(stage))
     return table
 
 

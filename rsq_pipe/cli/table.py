@@ -15,12 +15,17 @@ from rsq_pipe.spec.graph import Graph
 _COLUMNS = ("in", "out", "dropped", "retried", "dead")
 
 
-def summary_table(summary: Summary) -> Table:
-    """Draw what a run did."""
+def named(stage: str, above: str | None) -> str:
+    """Name a stage, with a mark where it runs in the worker of the stage above."""
+    return f"{stage} (fused)" if above else stage
+
+
+def summary_table(summary: Summary, above: Mapping[str, str]) -> Table:
+    """Draw what a run did; `above` names the stages that run in another's worker."""
     table = _table((*_COLUMNS, "records/s"))
     for name, stage in summary.stages.items():
         rate = stage.received / summary.seconds if summary.seconds else 0.0
-        table.add_row(name, *_numbers(stage), f"{rate:,.0f}")
+        table.add_row(named(name, above.get(name)), *_numbers(stage), f"{rate:,.0f}")
     return table
 
 
@@ -36,14 +41,16 @@ def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
     ]
 
 
-def progress_table(graph: Graph, summary: Summary, state: PipelineState | None) -> Table:
+def progress_table(
+    graph: Graph, summary: Summary, state: PipelineState | None, above: Mapping[str, str]
+) -> Table:
     """Draw what a run has done so far, and what every stage still has before it."""
     table = _table((*_COLUMNS, "waiting"))
     for name, stage in summary.stages.items():
         waiting = ""
         if state is not None and graph.stage(name).verb != "source":
             waiting = f"{state.stages[name].backlog:,}"
-        table.add_row(name, *_numbers(stage), waiting)
+        table.add_row(named(name, above.get(name)), *_numbers(stage), waiting)
     return table
 
 

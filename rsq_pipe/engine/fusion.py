@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from rsq_pipe.spec.fusing import PURE, obstacle
 from rsq_pipe.spec.graph import Graph, Stage
-
-PURE = frozenset(("map", "filter", "route", "pass"))
-"""Verbs that only compute: they join the stage above unless told not to."""
 
 
 def joined(graph: Graph, stage: Stage, names: Collection[str], *, of_source: bool) -> dict[str, Stage]:
@@ -28,13 +26,10 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, of_source: boo
     """
     found: dict[str, Stage] = {}
     for port, ref in stage.outputs.items():
-        readers = graph.readers(ref)
-        writers = [other for other in graph.stages if ref in other.outputs.values()]
-        if ref.external or len(readers) != 1 or len(writers) != 1:
-            continue
-        reader = readers[0]
-        if len(reader.inputs) == 1 and reader.name in names and _may_join(reader, of_source=of_source):
-            found[port] = reader
+        for reader in graph.readers(ref):
+            willing = _may_join(reader, of_source=of_source)
+            if reader.name in names and willing and not obstacle(graph, reader):
+                found[port] = reader
     return found
 
 

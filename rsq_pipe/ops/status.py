@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from rsq_pipe.engine.fusion import fused
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.runtime.change import StageChange
 from rsq_pipe.runtime.changeover import plan
@@ -46,6 +47,7 @@ class StageStatus:
         counters: Records `in`, `out`, `dropped`, `retried`, `dead`, since the pipeline's first run.
         drops: Reason -> how many of the dropped were dropped for it, the most frequent first.
         rate: Records settled a second, between this look and the one before; None for a first look.
+        fused: The stage above, in whose worker it runs where one process runs both; None if it never does.
     """
 
     name: str
@@ -63,6 +65,7 @@ class StageStatus:
     counters: Mapping[str, int]
     drops: Mapping[str, int] = field(default_factory=dict)
     rate: float | None = None
+    fused: str | None = None
 
     @property
     def done(self) -> int:
@@ -170,6 +173,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
     found = await plan(client, graph)
     now = await server_time(client, keys.meta)
     runs = await Presence(client, graph.pipeline).others()
+    above = fused(graph)
     stages = []
     for stage in graph.stages:
         inputs = [
@@ -177,7 +181,8 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
             for key in keys.inputs(stage)
             if stage.name in shot.groups[key]
         ]
-        stages.append(_stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now))
+        seen = _stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now)
+        stages.append(replace(seen, fused=above.get(stage.name)))
     return PipelineStatus(
         pipeline=graph.pipeline,
         server=client.channel.address,
@@ -195,9 +200,12 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
 
 def never_ran(graph: Graph) -> PipelineStatus:
     """Describe a pipeline whose server has never been started."""
+    above = fused(graph)
     stages = (
         StageStatus(
-            stage.name, stage.verb, "new", 0, 0, 0, None, None, 0, 0, 0, 0, dict.fromkeys(COUNTERS, 0)
+            *(stage.name, stage.verb, "new", 0, 0, 0, None, None, 0, 0, 0, 0),
+            counters=dict.fromkeys(COUNTERS, 0),
+            fused=above.get(stage.name),
         )
         for stage in graph.stages
     )

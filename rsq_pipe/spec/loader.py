@@ -13,6 +13,7 @@ from typing import Any
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.sources.matching import TooManyError, matching
 from rsq_pipe.spec.document import Document, Path_, Place
+from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_handler
 from rsq_pipe.spec.models import Pipeline
@@ -93,6 +94,7 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
         return Checked(None, tuple(document.problems))
     report_unread(document, drafts, wiring)
     graph = resolve(document, pipeline, drafts, wiring, path=path, root=root)
+    report_apart(document, graph)
     named_at = document.values[("pipeline",)]
     return Checked(None if document.failed(()) else graph, tuple(document.problems), named_at)
 

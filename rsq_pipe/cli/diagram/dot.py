@@ -10,15 +10,17 @@ _SHAPES = {"source": "cds", "sink": "note", "route": "diamond", "": "cylinder"}
 
 
 def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
-    """Draw a pipeline in the DOT language."""
+    """Draw a pipeline in the DOT language; where no stream lies in between, the arrow is dashed."""
     lines = [f"digraph {_quoted(diagram.pipeline)} {{", "    rankdir=TB", "    node [shape=box]"]
     for node in diagram.nodes:
         label = "\n".join(filter(None, (node.name, node.title, notes.get(node.name, ""))))
         shape = _SHAPES.get(node.verb, "box")
         lines.append(f"    {_quoted(node.name)} [label={_quoted(label)} shape={shape}]")
     for edge in diagram.edges:
-        port = f" [label={_quoted(edge.port)}]" if edge.port else ""
-        lines.append(f"    {_quoted(edge.source)} -> {_quoted(edge.target)}{port}")
+        style = [f"label={_quoted(edge.port)}"] if edge.port else []
+        style += ["style=dashed"] if diagram.is_fused(edge) else []
+        how = f" [{' '.join(style)}]" if style else ""
+        lines.append(f"    {_quoted(edge.source)} -> {_quoted(edge.target)}{how}")
     return "\n".join([*lines, "}"]) + "\n"
 
 

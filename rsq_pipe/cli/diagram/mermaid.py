@@ -10,7 +10,7 @@ _SHAPES = {"source": ("[/", "/]"), "sink": ("[\\", "\\]"), "route": ("{", "}"), 
 
 
 def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
-    """Draw a pipeline as a Mermaid flowchart."""
+    """Draw a pipeline as a Mermaid flowchart; where no stream lies in between, the arrow is dotted."""
     ids = {node.name: f"n{number}" for number, node in enumerate(diagram.nodes)}
     lines = ["flowchart TD"]
     for node in diagram.nodes:
@@ -18,7 +18,8 @@ def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
         lines.append(f'    {ids[node.name]}{opening}"{_label(node, notes)}"{closing}')
     for edge in diagram.edges:
         port = f'|"{_escaped(edge.port)}"|' if edge.port else ""
-        lines.append(f"    {ids[edge.source]} -->{port} {ids[edge.target]}")
+        arrow = "-.->" if diagram.is_fused(edge) else "-->"
+        lines.append(f"    {ids[edge.source]} {arrow}{port} {ids[edge.target]}")
     return "\n".join(lines) + "\n"
 
 

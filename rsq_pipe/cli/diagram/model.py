@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.engine.fusion import fused
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, Stage, StreamRef
 
 
@@ -20,12 +21,14 @@ class Node:
         kind: Which of the two it is.
         verb: What the stage does; empty for a stream.
         detail: More of it: the handler, the path, the fields.
+        fused: The stage above, in whose worker it runs; None if it has one of its own.
     """
 
     name: str
     kind: Literal["stage", "stream"]
     verb: str = ""
     detail: str = ""
+    fused: str | None = None
 
     @property
     def title(self) -> str:
@@ -51,6 +54,10 @@ class Diagram:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
+    def is_fused(self, edge: Edge) -> bool:
+        """Tell whether no stream lies in between: the stage below runs in the worker of the one above."""
+        return any(node.name == edge.target and node.fused == edge.source for node in self.nodes)
+
     def into(self, name: str) -> list[Edge]:
         """List the edges that lead to a node."""
         return [edge for edge in self.edges if edge.target == name]
@@ -72,11 +79,15 @@ def diagram(graph: Graph) -> Diagram:
     """Turn a graph into nodes and edges."""
     edges = tuple(_edges(graph))
     stages = {stage.name for stage in graph.stages}
+    above = fused(graph)
     fed_by = {edge.source for edge in edges} - stages
     feeds = {edge.target for edge in edges} - stages
     nodes = (
         *(Node(name, "stream") for name in dict.fromkeys(edge.source for edge in edges) if name in fed_by),
-        *(Node(stage.name, "stage", stage.verb, on_one_line(_detail(stage))) for stage in graph.stages),
+        *(
+            Node(stage.name, "stage", stage.verb, on_one_line(_detail(stage)), above.get(stage.name))
+            for stage in graph.stages
+        ),
         *(Node(name, "stream") for name in dict.fromkeys(edge.target for edge in edges) if name in feeds),
     )
     return Diagram(graph.pipeline, nodes, edges)

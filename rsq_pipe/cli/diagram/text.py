@@ -17,7 +17,8 @@ def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
         notes: What to say of a node besides.
 
     Returns:
-        Lines without colour; `●` is a stage, `◇` a stream from outside.
+        Lines without colour; `●` is a stage, `○` one that runs in the worker of the stage above, `◇` a stream
+        from outside.
     """
     lanes = _Lanes()
     rows: list[tuple[str, Node | None]] = []
@@ -71,7 +72,7 @@ class _Lanes:
     def place(self, node: Node) -> str:
         """Draw a stage's own line."""
         marks = [_down(edge) for edge in self._lanes]
-        marks[self._at] = "●" if node.kind == "stage" else "◇"
+        marks[self._at] = "◇" if node.kind == "stream" else "○" if node.fused else "●"
         return " ".join(marks).rstrip()
 
     def fork(self, edges: Sequence[Edge]) -> list[str]:

@@ -44,7 +44,7 @@ def test_a_chain_is_one_lane(project: Project) -> None:
     assert text.draw(chain, {"add": "3 waiting"}) == dedent("""\
         web
         ●  read  source jsonl in.jsonl
-        ●  add   map m                  3 waiting
+        ○  add   map m                  3 waiting
         """)
 
 
@@ -52,7 +52,7 @@ def test_lanes_fork_at_a_route_and_join_at_a_stage_that_reads_several(project: P
     assert text.draw(drawn(project, FORKED), {}) == dedent("""\
         web
         ●        read  source jsonl in.jsonl
-        ●        sort  route
+        ○        sort  route
         ├─┬─┬─╮
         ● │ │ │  big   sink jsonl big.jsonl (from sort.large)
           ├─╯ │
@@ -107,7 +107,7 @@ def test_mermaid_quotes_what_it_would_read_as_its_own(project: Project) -> None:
         "flowchart TD",
         '    n0[/"<b>read</b><br/>source jsonl in.jsonl"/]',
         '    n1["<b>pick</b><br/>filter name == #quot;a#quot; and n #lt; 5<br/>5 dead"]',
-        "    n0 --> n1",
+        "    n0 -.-> n1",
     ]
 
 
@@ -118,7 +118,34 @@ def test_dot_quotes_names_and_labels(project: Project) -> None:
 
     assert lines[0] == 'digraph "web" {'
     assert '    "pick" [label="pick\\nfilter name == \\"a\\"" shape=box]' in lines
-    assert '    "read" -> "pick"' in lines
+    assert '    "read" -> "pick" [style=dashed]' in lines
+
+
+def test_a_fused_stage_is_marked_in_every_form_and_names_the_stage_above(project: Project) -> None:
+    route = "{from: read, route: [{to: all, otherwise: true}]}"
+    stages = f"""
+        read: {{source: {{type: jsonl, path: in.jsonl}}}}
+        sort: {route}
+        add: {{from: sort.all, map: {{m: n}}}}
+        apart: {{map: {{k: m}}, fuse: false}}
+        out: {{sink: {{type: stdout}}}}
+    """
+
+    found = drawn(project, stages)
+
+    marks = [line[0] for line in text.draw(found, {}).splitlines()[1:]]
+    assert marks == ["●", "○", "○", "●", "●"]
+    assert [line.split('"')[0].strip() for line in mermaid.draw(found, {}).splitlines() if "->" in line] == [
+        *("n0 -.-> n1", "n1 -.->|", "n2 --> n3", "n3 --> n4"),
+    ]
+    assert [line.strip() for line in dot.draw(found, {}).splitlines() if "->" in line] == [
+        '"read" -> "sort" [style=dashed]',
+        '"sort" -> "add" [label="all" style=dashed]',
+        '"add" -> "apart"',
+        '"apart" -> "out"',
+    ]
+    above = {node["name"]: node["fused"] for node in found.document({})["nodes"]}
+    assert above == {"read": None, "sort": "read", "add": "sort", "apart": None, "out": None}
 
 
 def test_a_drawing_needs_neither_redis_nor_opentelemetry(project: Project) -> None:

@@ -39,7 +39,8 @@ def test_every_exit_code_is_documented() -> None:
 def test_every_key_of_json_is_documented() -> None:
     text = (PAGES / "json-output.md").read_text()
     of = {part.partition(" ")[0][1:]: named(part) for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]}
-    end = run_report.document(ORDERS, summarize(ORDERS, {}, {}, seconds=1, finished=True, dead_letters=0))
+    summary = summarize(ORDERS, {}, {}, seconds=1, finished=True, dead_letters=0)
+    end = run_report.document(ORDERS, summary, {})
 
     assert end.keys() | end["stages"][0].keys() <= of["run"]
     assert keys(PipelineStatus, StageStatus, Breach) <= of["status"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -61,3 +62,12 @@ def test_a_source_has_no_facts_that_it_cannot_have() -> None:
 
     paragraph = lines[lines.index(next(line for line in lines if line.strip() == "read")) + 1]
     assert paragraph.split() == ["dead", "2", "records", "1,000,000"]
+
+
+@pytest.mark.parametrize("width", [40, 160])
+def test_a_fused_stage_is_marked(width: int) -> None:
+    fused = replace(VALIDATE, name="price", fused="validate")
+    lines = shown(width, replace(STATUS, stages=(READ, VALIDATE, fused)))
+
+    assert [line[:13] for line in lines if "(fused)" in line] == ["price (fused)"]
+    assert all(len(line) <= width for line in lines)

@@ -27,6 +27,7 @@ BEYOND_SCHEMA = {
     "defaults_and_stage_disagree",
     "duplicate_key",
     "duplicate_stage",
+    "fuse_where_it_cannot_be",
     "nothing_to_read",
     "own_key_as_stream",
     "read_twice",

@@ -1,0 +1,64 @@
+"""Fusing: what keeps a stage from running in the worker of the stage above it."""
+
+from __future__ import annotations
+
+from rsq_pipe.spec.document import Document
+from rsq_pipe.spec.graph import Graph, Stage
+
+PURE = frozenset(("map", "filter", "route", "pass"))
+"""Verbs that only compute: they join the stage above unless told not to."""
+
+
+def obstacle(graph: Graph, stage: Stage) -> str:
+    """
+    Say what keeps a stage from joining the one above it, whatever it says of `fuse`.
+
+    A stage can join if it reads nothing but one port of one stage, and nobody else reads or writes that.
+
+    Returns:
+        The reason; empty if there is none.
+    """
+    if stage.verb in {"source", "sink"}:
+        return f"a {stage.verb} always has a worker of its own"
+    if len(stage.inputs) != 1:
+        return "it has several inputs"
+    (ref,) = stage.inputs
+    if ref.external:
+        return f"it reads the stream {ref.name!r}, which others may read and write"
+    others = [reader.name for reader in graph.readers(ref) if reader is not stage]
+    if others:
+        return f"stage {others[0]!r} reads {ref.name!r}, too"
+    writers = [writer for writer in graph.stages if ref in writer.outputs.values()]
+    if not writers:
+        return f"it reads the dead letters of stage {ref.name.removesuffix(':dlq')!r}"
+    return "" if len(writers) == 1 else f"several stages write {ref.name!r}"
+
+
+def report_apart(document: Document, graph: Graph) -> None:
+    """Warn of stages that say `fuse: true` themselves and cannot; under `defaults` it is where possible."""
+    for stage in graph.stages:
+        own = document.value["stages"][stage.name]
+        if own.get("fuse") is not True:
+            continue
+        why = obstacle(graph, stage)
+        if not why and stage.verb == "call" and _begins_with_source(graph, stage):
+            why = "a `call` stage never joins a source, which cannot try a record again"
+        if why:
+            what = f"stage {stage.name!r} cannot run in the worker of a stage above: {why}"
+            document.report(("stages", stage.name, "fuse"), what, "remove `fuse`", severity="warning")
+
+
+def _begins_with_source(graph: Graph, stage: Stage) -> bool:
+    """Tell whether what a stage would join is a source, or runs in the worker of one."""
+    above = _above(graph, stage)
+    while above.verb != "source":
+        # A `call` is no part of a source's chain.
+        if above.verb not in PURE or above.fuse is False or obstacle(graph, above):
+            return False
+        above = _above(graph, above)
+    return True
+
+
+def _above(graph: Graph, stage: Stage) -> Stage:
+    (ref,) = stage.inputs
+    return next(writer for writer in graph.stages if ref in writer.outputs.values())

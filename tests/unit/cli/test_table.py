@@ -1,0 +1,47 @@
+"""The tables of `run`: a fused stage is marked."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rsq_pipe.cli.run_report import document
+from rsq_pipe.cli.table import progress_table, summary_table
+from rsq_pipe.engine.fusion import fused
+from rsq_pipe.runtime.summary import summarize
+from rsq_pipe.spec.loader import load
+from tests.support.project import Project
+
+STAGES = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    add: {map: {m: n}}
+    out: {sink: {type: stdout}}
+"""
+
+
+def names(table: Table) -> list[str]:
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(table)
+    assert isinstance(screen.file, io.StringIO)
+    return [line.partition("  ")[0].rstrip() for line in screen.file.getvalue().splitlines()[1:]]
+
+
+def test_a_fused_stage_is_marked_while_it_runs_at_the_end_and_in_json(tmp_path: Path) -> None:
+    graph = load(Project(tmp_path / "project", "web").spec(STAGES))
+    summary = summarize(graph, {}, {"add:in": 3}, seconds=1, finished=True, dead_letters=0)
+    above = fused(graph)
+
+    assert names(summary_table(summary, above)) == ["read", "add (fused)", "out"]
+    assert names(progress_table(graph, summary, None, above)) == ["read", "add (fused)", "out"]
+    stages = document(graph, summary, above)["stages"]
+    assert {stage["name"]: stage["fused"] for stage in stages} == {"read": None, "add": "read", "out": None}
+
+
+def test_a_stage_whose_neighbour_runs_elsewhere_is_not_fused(tmp_path: Path) -> None:
+    graph = load(Project(tmp_path / "project", "web").spec(STAGES))
+    summary = summarize(graph, {}, {}, seconds=1, finished=True, dead_letters=0)
+
+    assert names(summary_table(summary, fused(graph, ["add", "out"])))[1] == "add"

@@ -31,10 +31,13 @@ class DryRun:
 
     Args:
         of: The pipeline.
-        draw: Says how many entries are read at once.
+        draw: Says how many entries are read at once, and where something goes wrong.
+        trouble: Whether batches come again since their worker died, and are settled entry by entry as if the
+            others were gone.
     """
 
-    def __init__(self, of: Graph, draw: random.Random) -> None:
+    def __init__(self, of: Graph, draw: random.Random, *, trouble: bool = False) -> None:
+        self._trouble = trouble
         self._graph = of
         self._draw = draw
         self._names = [stage.name for stage in of.stages]
@@ -99,18 +102,25 @@ class DryRun:
             waiting = self._waiting[stage.name, stream]
             while waiting:
                 some = [waiting.pop(0) for _ in range(min(len(waiting), self._draw.randint(1, 5)))]
-                await self._batch(stage, its, some)
+                # Each entry comes again once at most, so that none is taken for one that kills its worker.
+                first_time = all(one.deliveries == 1 for one in some)
+                dies = self._trouble and first_time and self._draw.random() < 0.3
+                await self._batch(stage, its, some, dies=dies)
+                if dies:
+                    waiting += [one._replace(deliveries=2) for one in some]
                 busy = True
         return busy
 
-    async def _batch(self, stage: Stage, its: Chain, entries: Sequence[RawEntry]) -> None:
+    async def _batch(self, stage: Stage, its: Chain, entries: Sequence[RawEntry], *, dies: bool) -> None:
         unread = Unread(self._graph, stage, StageObserver())
         unpacked = unread.unpack(entries)
         steps = await its.process(unpacked.batch) if unpacked.batch.records else []
         work = Work(unpacked, steps, *unread.ends(unpacked, entries))
         planner = Planner(self._graph, stage, random.Random(1))
-        for portion in planner.portions(work):
-            self._settle(planner.plan(work, portion))
+        for portion in [] if dies else planner.portions(work):
+            parts = [frozenset((place,)) for place in portion] if self._trouble else [portion]
+            for part in parts:
+                self._settle(planner.plan(work, part))
 
     def _settle(self, plan: Plan) -> None:
         for part in plan.settlement.parts:

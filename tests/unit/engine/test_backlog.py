@@ -1,0 +1,106 @@
+"""A worker waits while a stream below its chain is full, and no longer than until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.runtime.process import Process
+from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.spec.graph import StreamRef
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.settlement import Output, Part, Settled, Settlement
+from tests.unit.runtime.given import graph, sink, source, stage
+
+PRICE = "{orders}:price"
+PIPELINE = graph(source(), stage(), sink())
+
+
+def halt(error: BaseException) -> None:
+    """Nothing here ends the run."""
+    raise AssertionError(error)
+
+
+def process() -> Process:
+    """What shares a client that no test here uses."""
+    return Process(StreamClient.from_url("redis://127.0.0.1:1"), PIPELINE, halt, ["read", "price"])
+
+
+def holding(records: int) -> PipelineState:
+    """The stream below holds so many records of the 10,000 it may."""
+    return PipelineState({}, {PRICE: records}, settled={PRICE: 500})
+
+
+def wrote(backlog: Backlog, totals: Mapping[str, int], *outputs: Output) -> None:
+    settlement = Settlement([Part(outputs=outputs)])
+    backlog.wrote(settlement, Settled(settlement.parts, totals=totals))
+
+
+async def test_there_is_room_until_a_look_says_otherwise() -> None:
+    backlog = Backlog(process(), ["price"])
+    assert await backlog.has_room()
+
+    backlog.looked(holding(9_999))
+    assert backlog.is_open
+    backlog.looked(holding(10_000))
+    assert not backlog.is_open
+
+
+async def test_who_waits_goes_on_when_there_is_room_again() -> None:
+    backlog = Backlog(process(), ["price"])
+    backlog.looked(holding(10_000))
+    waiting = asyncio.create_task(backlog.has_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    backlog.looked(holding(100))
+
+    assert await asyncio.wait_for(waiting, 5)
+
+
+async def test_who_is_told_to_stop_waits_no_longer() -> None:
+    backlog = Backlog(process(), ["price"])
+    backlog.looked(holding(10_000))
+    waiting = asyncio.create_task(backlog.has_room())
+    await asyncio.sleep(0)
+
+    backlog.stop()
+
+    assert not await asyncio.wait_for(waiting, 5)
+    assert not await backlog.has_room()
+
+
+async def test_what_any_worker_of_the_process_wrote_since_the_look_counts_for_all() -> None:
+    shared = process()
+    mine, other = Backlog(shared, ["price"]), Backlog(shared, ["price"])
+    for backlog in (mine, other):
+        backlog.looked(holding(100))
+
+    wrote(mine, {f"appended:{PRICE}": 500 + 10_000})
+
+    assert not mine.is_open
+    wrote(other, {})
+    assert not other.is_open
+
+
+async def test_what_the_chain_does_not_write_is_no_reason_to_wait() -> None:
+    backlog = Backlog(process(), ["read"])
+
+    backlog.looked(holding(10_000))
+
+    assert backlog.is_open
+
+
+async def test_on_a_stream_that_others_read_its_own_writes_count_until_the_next_look() -> None:
+    shared = stage(outputs={"": StreamRef("orders-out", external=True)})
+    of = graph(source(), shared, sink("out", StreamRef("orders-out", external=True)))
+    backlog = Backlog(Process(StreamClient.from_url("redis://127.0.0.1:1"), of, halt, ["price"]), ["price"])
+    backlog.looked(PipelineState({}, {"orders-out": 9_998}))
+
+    wrote(backlog, {}, Output("orders-out", ["data", b"{}"]))
+    assert backlog.is_open
+    wrote(backlog, {}, Output("orders-out", ["data", b"{}"]), Output("elsewhere", ["data", b"{}"]))
+    assert not backlog.is_open
+    backlog.looked(PipelineState({}, {"orders-out": 5}))
+    assert backlog.is_open

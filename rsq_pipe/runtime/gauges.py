@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from rsq_pipe.engine.fusion import fused
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.survey import PipelineState
 from rsq_pipe.spec.graph import Graph
@@ -27,6 +28,7 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
     keys = Keyspace(graph.pipeline)
     inputs = [(stage.name, key) for stage in graph.stages for key in keys.inputs(stage)]
     replies = await client.channel.exchange([["XPENDING", key, name] for name, key in inputs], key=keys.meta)
+    above = fused(graph)
     oldest: dict[str, float] = {}
     now = time.time()
     for (name, _), reply in zip(inputs, replies, strict=True):
@@ -39,6 +41,7 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
             dead=held.dead,
             counters=_counters(state, stage.name),
             oldest_pending=oldest.get(stage.name, 0.0),
+            fused_with=above.get(stage.name, ""),
         )
         for stage in graph.stages
         for held in (state.stages[stage.name],)

@@ -102,7 +102,10 @@ class Metrics:
                 for stage, state in self._stages.items():
                     found = value(state)
                     if found is not None:
-                        yield Observation(found, {"rsq.pipeline": self._pipeline, "rsq.stage": stage})
+                        own = {"rsq.pipeline": self._pipeline, "rsq.stage": stage}
+                        # Not on the counters: their series would begin anew where `fuse` changes.
+                        fused = {"rsq.fused_with": state.fused_with} if state.fused_with else {}
+                        yield Observation(found, own | fused)
 
             meter.create_observable_gauge(f"rsq.stage.{name}", [observe], unit, description)
 

@@ -25,6 +25,7 @@ class StageGauges:
         counters: `in`, `out`, `dropped`, `retried`, `dead`, and `dropped:REASON` for each reason:
             records since the pipeline's first run.
         oldest_pending: Seconds the oldest entry that is not settled has stood in its stream.
+        fused_with: The stage above, in whose worker it runs; empty if it has one of its own.
     """
 
     lag: int | None
@@ -33,6 +34,7 @@ class StageGauges:
     dead: int
     counters: Mapping[str, int]
     oldest_pending: float = 0.0
+    fused_with: str = ""
 
 
 class BatchTrace:

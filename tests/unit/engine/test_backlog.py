@@ -98,9 +98,12 @@ async def test_on_a_stream_that_others_read_its_own_writes_count_until_the_next_
     backlog = Backlog(Process(StreamClient.from_url("redis://127.0.0.1:1"), of, halt, ["price"]), ["price"])
     backlog.looked(PipelineState({}, {"orders-out": 9_998}))
 
-    wrote(backlog, {}, Output("orders-out", ["data", b"{}"]))
-    assert backlog.is_open
-    wrote(backlog, {}, Output("orders-out", ["data", b"{}"]), Output("elsewhere", ["data", b"{}"]))
-    assert not backlog.is_open
+    own, others = Output("orders-out", ["data", b"{}"]), Output("elsewhere", ["data", b"{}"])
+    was_open = [backlog.is_open]
+    for outputs in [(own,), (others,), (own, others)]:
+        wrote(backlog, {}, *outputs)
+        was_open.append(backlog.is_open)
     backlog.looked(PipelineState({}, {"orders-out": 5}))
+
+    assert was_open == [True, True, True, False]
     assert backlog.is_open

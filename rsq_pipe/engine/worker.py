@@ -54,9 +54,7 @@ class StageWorker:
         await self._chain.open()
         try:
             async with aclosing(self.consumer.batches()) as batches:
-                async for entries in batches:
-                    if not await self._backlog.has_room():
-                        break
+                async for entries in batches:  # paused while a stream below is full
                     work = await self._processed(entries)
                     if work is not None:
                         await self._settle(work)

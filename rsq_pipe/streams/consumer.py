@@ -168,7 +168,7 @@ class StreamConsumer:
         self._due.set()
 
     def pause(self) -> None:
-        """Begin no read until `resume`; what is in hand, or what a read under way brings, is handled."""
+        """Begin no batch until `resume`; one that is in hand is handled."""
         self._open.clear()
 
     def resume(self) -> None:
@@ -210,8 +210,7 @@ class StreamConsumer:
         backoff = Backoff(self.config.group)
         while not self._stopping.is_set():
             try:
-                if not self._open.is_set():
-                    await first(self._open.wait(), self._stopping.wait())
+                if not await self._may_begin():
                     continue
                 await self._membership.ensure()
                 batch = await self._read_batch()
@@ -286,7 +285,7 @@ class StreamConsumer:
         self._tally.received(len(entries))
         rest = entries
         try:
-            while rest:
+            while rest and await self._may_begin():
                 size = first_of(rest, self._read_size.records)
                 batch, rest = rest[:size], rest[size:]
                 async with self._handling, self._quarantine.beside_others():
@@ -294,6 +293,16 @@ class StreamConsumer:
                 self._membership.remember(batch)
         finally:
             self._holding.let_go(rest)
+
+    async def _may_begin(self) -> bool:
+        """
+        Wait while paused; False where it is to stop before that ends.
+
+        Asked with no batch in hand: who waits must not keep from their work those who can end the waiting.
+        """
+        if not self._open.is_set():
+            await first(self._open.wait(), self._stopping.wait())
+        return self._open.is_set()
 
     async def _handle_due(self, due: list[Entry]) -> None:
         """Handle entries again, in batches while they may be innocent, alone when they may not."""
@@ -303,7 +312,7 @@ class StreamConsumer:
             # The lock is kept from the first to the last: taking turns with new entries, each of these would
             # wait for a whole batch, and the oldest records of all would be the last to be done.
             async with self._handling:
-                while waiting and not self._stopping.is_set():
+                while waiting and await self._may_begin() and not self._stopping.is_set():
                     waiting = await self._hand_out(waiting)
         finally:
             self._reclaim.let_go(waiting)

@@ -1,0 +1,27 @@
+"""A pipeline of its own for every test, whose streams the test may fill itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.runtime.packed import PackedLab
+from tests.support.server import StreamServer
+
+
+@pytest.fixture(autouse=True)
+def own_import_path() -> Iterator[None]:
+    """Take each test's project off the path of imports."""
+    path = sys.path[:]
+    yield
+    sys.path[:] = path
+
+
+@pytest.fixture
+async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[PackedLab]:
+    lab = PackedLab(tmp_path / "project", name, server.url)
+    yield lab
+    await lab.close()

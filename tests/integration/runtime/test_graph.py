@@ -192,11 +192,12 @@ async def test_msgpack_between_stages_changes_nothing_outside(lab: Lab) -> None:
     assert lab.numbers("out/all.jsonl") == list(range(30))
 
 
-async def test_two_runs_at_once_share_the_work_and_both_end(lab: Lab) -> None:
+@pytest.mark.parametrize("fuse", ["true", "false"])
+async def test_two_runs_at_once_share_the_work_and_both_end(lab: Lab, fuse: str) -> None:
     lab.records(range(2_000))
     lab.spec(f"""
         {READ}
-        a: {{map: {{m: n + 1}}}}
+        a: {{map: {{m: n + 1}}, fuse: {fuse}}}
         out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
     """)
 
@@ -207,11 +208,12 @@ async def test_two_runs_at_once_share_the_work_and_both_end(lab: Lab) -> None:
     assert lab.numbers("out/all.jsonl") == list(range(2_000))
 
 
-async def test_stages_run_apart_end_together_where_the_source_is(lab: Lab) -> None:
+@pytest.mark.parametrize("fuse", ["true", "false"])
+async def test_stages_run_apart_end_together_where_the_source_is(lab: Lab, fuse: str) -> None:
     lab.records(range(300))
     lab.spec(f"""
         {READ}
-        a: {{map: {{m: n + 1}}}}
+        a: {{map: {{m: n + 1}}, fuse: {fuse}}}
         out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
     """)
 
@@ -222,3 +224,21 @@ async def test_stages_run_apart_end_together_where_the_source_is(lab: Lab) -> No
     assert lab.numbers("out/all.jsonl") == list(range(300))
     assert not any(run.task.done() for run in sinks), "more may come: only a run with the sources knows"
     assert [(await run.stop()).finished for run in sinks] == [False, False]
+
+
+async def test_a_fused_stage_that_is_run_apart_is_fed_through_its_stream(lab: Lab) -> None:
+    lab.records(range(300))
+    lab.spec(f"""
+        {READ}
+        a: {{map: {{m: n + 1}}}}
+        b: {{filter: n % 2 == 0}}
+        out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+    """)
+
+    apart = lab.start(stages=["b"])
+    summary = await lab.run(stages=["read", "a", "out"])
+
+    assert summary.finished
+    assert lab.numbers("out/all.jsonl") == list(range(0, 300, 2))
+    assert [summary.stages[name].received for name in ("a", "b")] == [300, 300]
+    assert not (await apart.stop()).finished

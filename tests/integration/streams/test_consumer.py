@@ -210,21 +210,6 @@ async def _commands(client: StreamClient) -> int:
     return int(calls[0].split("calls=")[1].split(",")[0]) if calls else 0
 
 
-async def test_a_paused_consumer_begins_no_read(
-    producer: StreamProducer, client: StreamClient, stream: str, consume: Consume
-) -> None:
-    handler = Recorder()
-    consumer = consume(handler)
-    consumer.pause()
-    await producer.push({"n": 1})
-
-    async with running(consumer):
-        await wait_until(lambda: consumer._membership._ensured)
-        assert handler.messages == []
-        consumer.resume()
-        await wait_until(lambda: handler.messages)
-
-
 async def test_two_streams_share_one_consumer_and_equal_ids_are_not_confused(
     client: StreamClient, name: str
 ) -> None:

@@ -272,7 +272,9 @@ async def test_prune_takes_the_counts_of_a_gone_stage_along(laid: PackedLab) -> 
 async def test_fresh_begins_to_count_at_nothing(laid: PackedLab) -> None:
     await laid.append("read", 100)
 
-    await groundwork.clear(laid.client, laid.graph)
+    presence = Presence(laid.client, laid.pipeline)
+    await presence.show()
+    await groundwork.clear(laid.client, laid.graph, presence)
     await groundwork.lay(laid.client, laid.graph)
 
     assert (await survey(laid.client, laid.graph)).backlog[laid.key("read")] == 0

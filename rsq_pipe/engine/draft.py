@@ -137,4 +137,5 @@ class Draft:
 
     @property
     def _journals(self) -> bool:
-        return self.plan.settlement.kept > 0
+        # A source's records are at their beginning: what became of them the next stages note.
+        return self.plan.settlement.kept > 0 and self.means.stage.verb != "source"

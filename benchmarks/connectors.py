@@ -35,7 +35,7 @@ def read(kind: str, root: Path, **options: Any) -> None:
     with measured(f"source {kind}: {options['path']}") as count:
         for shard in source.shards():
             for chunk in source.read(shard, "", 500):
-                count(len(chunk.arrivals))
+                count(len(chunk))
 
 
 def write(kind: str, root: Path, record: dict[str, Any], *, fsync: bool) -> None:

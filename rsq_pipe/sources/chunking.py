@@ -48,7 +48,7 @@ def chunked(
             else:
                 break
             end = (reader.offset, reader.line)
-            if not len(pending):
+            if not pending:
                 begin = end
             # What a pipe has brought goes on at once: its writer may take an hour over the next line.
             elif len(pending) >= size or end[0] - begin[0] >= limit or not reader.has_more():
@@ -56,10 +56,10 @@ def chunked(
                 pending, begin = _Pending(shard), end
                 reader.check()
     except SourceError:
-        if len(pending):
+        if pending:
             yield pending.chunk(reader.position(*end))
         raise
-    if len(pending):
+    if pending:
         yield pending.chunk(reader.position(*end))
     reader.check()
     if reader.held:

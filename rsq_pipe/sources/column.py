@@ -34,7 +34,10 @@ class Column:
         """
         null, parse = self._null, self._parse
         if parse is None:
-            return [None if text in null else text for text in fields] if null else fields
+            # To compare with each is quicker than to look each up: a text just made has no hash yet.
+            if not any(text in fields for text in null):
+                return fields
+            return [None if text in null else text for text in fields]
         if self._remembered is not None:
             return self._look_up(fields, self._remembered)
         if parse is PARSERS["int"] and "_" not in "".join(fields):

@@ -71,6 +71,9 @@ class Chunk:
         chunk.raw, chunk.headers = raws.__getitem__, headers
         return chunk
 
+    def __len__(self) -> int:
+        return len(self.records) + len(self.broken)
+
     @property
     def arrivals(self) -> list[Arrival]:
         """Everything in the chunk one by one, in the order of the source."""

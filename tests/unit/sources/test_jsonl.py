@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.sources.jsonl import parse
+from rsq_pipe.sources.json_object import parse
 from rsq_pipe.sources.source import Arrival
 
 Write = Callable[[str, bytes], Path]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.engine.fusion import joined
 from rsq_pipe.engine.packing import PACK_RECORDS, Port, Written, chosen
+from rsq_pipe.engine.slices import Slices
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
@@ -96,6 +97,7 @@ class Chain:
     def __init__(self, first: Link, form: Serializer) -> None:
         self.first = first
         self._form = form
+        self._slices = Slices()
 
     def links(self) -> Iterator[Link]:
         """Yield the stages, each before those below it."""
@@ -141,7 +143,7 @@ class Chain:
         trace = link.observer.begin(batch)
         step = Step(link, trace.batch, trace)
         steps.append(step)
-        step.outcomes = await _handled(link, step.batch)
+        step.outcomes = await self._slices.handled(link.stage, link.verb, step.batch)
         self._write(step)
         for port, below in link.below.items():
             emitted = step.outcomes.emitted.get(port)
@@ -207,31 +209,6 @@ class Chain:
             emitted.headers,
             original=original,
         )
-
-
-async def _handled(link: Link, batch: Batch) -> Outcomes:
-    """Have a verb handle a batch, user code no more of it at once than it asks for."""
-    size = link.stage.batch_size
-    if link.verb.pure or len(batch) <= size:
-        return await link.verb.process(batch)
-    whole = Outcomes(done=[])
-    for start, part in batch.slices(size):
-        _add(whole, await link.verb.process(part), start)
-    return whole
-
-
-def _add(whole: Outcomes, part: Outcomes, start: int) -> None:
-    for port, emitted in part.emitted.items():
-        into = whole.emitted.setdefault(port, Emitted(headers={}))
-        at = len(into)
-        into.records += emitted.records
-        into.rids += emitted.rids
-        into.sources = [*into.sources, *(start + source for source in emitted.sources)]
-        into.headers = {**into.headers, **{at + place: some for place, some in emitted.headers.items()}}
-    for reason, places in part.dropped.items():
-        whole.dropped.setdefault(reason, []).extend(start + place for place in places)
-    whole.failed |= {start + place: why for place, why in part.failed.items()}
-    whole.done = [*whole.done, *(start + place for place in part.done)]
 
 
 def chain(graph: Graph, stage: Stage, names: Collection[str], observer: Observer) -> Chain:

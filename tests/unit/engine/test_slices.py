@@ -1,0 +1,74 @@
+"""How a batch is handed to a verb in parts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import ClassVar
+
+from rsq_pipe.engine.slices import AT_A_TIME, Slices
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Emitted, Outcomes
+from tests.unit.runtime.given import stage
+
+PAUSE = AT_A_TIME / 20
+
+
+class Heavy:
+    """A pure verb that computes for long."""
+
+    pure: ClassVar[bool] = True
+    changed: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def process(self, batch: Batch) -> Outcomes:
+        self.sizes.append(len(batch))
+        time.sleep(PAUSE * len(batch))  # noqa: ASYNC251  that is what it is for
+        return Outcomes({"": Emitted(list(batch.records), list(batch.rids), range(len(batch)))})
+
+
+def batch_of(count: int) -> Batch:
+    return Batch([{"n": n} for n in range(count)], [f"r:{n}" for n in range(count)])
+
+
+async def test_a_verb_that_computes_for_long_lets_the_event_loop_turn_in_between() -> None:
+    turns = 0
+
+    async def beat() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    slices, verb = Slices(), Heavy()
+    beside = asyncio.ensure_future(beat())
+
+    await slices.handled(stage(), verb, batch_of(1))
+    before = turns
+    outcomes = await slices.handled(stage(), verb, batch_of(100))
+    beside.cancel()
+
+    assert outcomes.emitted[""].records == [{"n": n} for n in range(100)]
+    assert list(outcomes.emitted[""].sources) == list(range(100))
+    assert turns - before >= 5
+    assert max(verb.sizes) <= 20
+
+
+async def test_a_verb_that_is_quick_gets_the_batch_as_it_is() -> None:
+    class Quick(Heavy):
+        async def process(self, batch: Batch) -> Outcomes:
+            self.sizes.append(len(batch))
+            return Outcomes({"": Emitted(batch.records, batch.rids, range(len(batch)))})
+
+    slices, verb = Slices(), Quick()
+
+    await slices.handled(stage(), verb, batch_of(50))
+    await slices.handled(stage(), verb, batch_of(500))
+
+    assert verb.sizes == [50, 500]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.runtime.process import Process
@@ -16,13 +18,16 @@ BLOCK_MS = 2_000
 _FOR_EVER = 2**31
 
 
-def deliveries(stage: Stage) -> int:
-    """Say how often an entry may be handed out."""
+def deliveries(stage: Stage, fused: Iterable[Stage] = ()) -> int:
+    """Say how often an entry may be handed out to a stage, and to those in its worker."""
     # Where `on_error: stop`, each run hands a record out once more, and none may condemn it.
-    return _FOR_EVER if stage.on_error == "stop" else stage.retry.deliveries
+    stops = any(one.on_error == "stop" for one in (stage, *fused))
+    return _FOR_EVER if stops else stage.retry.deliveries
 
 
-def consumer(process: Process, stage: Stage, records: int | None = None) -> StreamConsumer:
+def consumer(
+    process: Process, stage: Stage, records: int | None = None, fused: Iterable[Stage] = ()
+) -> StreamConsumer:
     """
     Make a stage's consumer; it reads the stage's own `again` stream first, then its inputs.
 
@@ -30,6 +35,7 @@ def consumer(process: Process, stage: Stage, records: int | None = None) -> Stre
         process: What the stages of this process share.
         stage: The stage.
         records: Records in one batch, at most; the stage's own setting if left out.
+        fused: The stages that run in its worker.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
@@ -42,7 +48,7 @@ def consumer(process: Process, stage: Stage, records: int | None = None) -> Stre
             batch_wait_ms=round(stage.batch_wait * 1000),
             block_ms=BLOCK_MS,
             min_idle_claim_ms=round(graph.reclaim_idle * 1000),
-            max_deliveries=deliveries(stage),
+            max_deliveries=deliveries(stage, fused),
             halt_on_fault=True,
             create_groups=False,  # they are made before; made anew here, one that was lost would begin at 0
         ),

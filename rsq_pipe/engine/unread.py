@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
@@ -31,13 +31,16 @@ class Unread:
         graph: The pipeline.
         stage: The stage.
         observer: Told of such entries; gives each a trace.
+        fused: The stages that run in its worker.
     """
 
-    def __init__(self, graph: Graph, stage: Stage, observer: StageObserver) -> None:
+    def __init__(
+        self, graph: Graph, stage: Stage, observer: StageObserver, fused: Iterable[Stage] = ()
+    ) -> None:
         keys = Keyspace(graph.pipeline)
         self._stage = stage
         self._dlq, self._again = keys.dlq(stage), keys.again(stage)
-        self._most = deliveries(stage)
+        self._most = deliveries(stage, fused)
         self._unpacker = Unpacker(graph, stage, self._most)
         self._observer = observer
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)

@@ -36,10 +36,11 @@ class StageWorker:
         self._process = process
         self._chain = chain(graph, stage, process.names, process.observer)
         self._planner = Planner(graph, stage)
-        self._unread = Unread(graph, stage, self._chain.first.observer)
+        stages = [link.stage for link in self._chain.links()]
+        self._unread = Unread(graph, stage, self._chain.first.observer, stages)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
-        self.consumer = consumer(process, stage)
-        self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()], self.consumer)
+        self.consumer = consumer(process, stage, fused=stages)
+        self._backlog = Backlog(process, [one.name for one in stages], self.consumer)
 
     async def run(self) -> None:
         """

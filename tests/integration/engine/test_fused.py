@@ -157,3 +157,26 @@ async def positions(lab: Lab) -> dict[bytes, bytes]:
     positions = {name: text for name, text in pairs.items() if name.startswith(b"position:read:")}
     assert positions
     return positions
+
+
+async def test_a_record_at_which_a_fused_stage_stops_runs_is_condemned_by_none_of_them(
+    lab: PackedLab,
+) -> None:
+    stages = f"""
+        {READ}
+        first: {{call: "handlers:first", retry: {{deliveries: 2}}}}
+        share: {{map: {{m: "60 / n"}}, on_error: stop}}
+        {OUT}
+    """
+    lab.records([1, 0, 2])
+    lab.handlers(HANDLERS)
+    lab.spec(stages)
+
+    for _ in range(5):
+        with pytest.raises(HandlerError, match=r"stage 'share' stopped at record 'read:in.jsonl:2'"):
+            await lab.run()
+    lab.spec(stages.replace("60 / n", "n"))
+    await lab.run()
+
+    assert lab.numbers("out/all.jsonl") == [0, 1, 2]
+    assert await lab.dead_letters("first") == await lab.dead_letters("share") == []

@@ -12,6 +12,7 @@ from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.source import Arrival, Chunk
 
 _MOST, _FEW = 4096, 16  # lines tried at once
+_WORTH = 4  # lines; to look for fewer takes longer than to read them one by one
 
 
 def chunked(
@@ -80,7 +81,7 @@ class _Pace:
         if self._one_by_one:
             self._one_by_one -= 1
             return 0
-        return min(room, self._lines)
+        return min(room, self._lines) if room >= _WORTH else 0
 
     def read(self, count: int, *, whole: bool) -> None:
         """Take note of how many lines could be read at once, and whether these were all that were tried."""

@@ -78,7 +78,7 @@ def ingest_without_looking_at_the_position() -> None:
 
     async def late_settle(self: StreamClient, settlement: Settlement, *, group: str, **who: str) -> Settled:
         if not group:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
         return await settle(self, settlement, group=group, **who)
 
     StreamClient.settle = late_settle  # type: ignore[method-assign]

@@ -295,11 +295,8 @@ class StreamConsumer:
             self._holding.let_go(rest)
 
     async def _may_begin(self) -> bool:
-        """
-        Wait while paused; False where it is to stop before that ends.
-
-        Asked with no batch in hand: who waits must not keep from their work those who can end the waiting.
-        """
+        """Wait while paused; False where it is to stop before that ends."""
+        # Asked with no batch in hand: who waits must not keep those from their work who can end the waiting.
         if not self._open.is_set():
             await first(self._open.wait(), self._stopping.wait())
         return self._open.is_set()

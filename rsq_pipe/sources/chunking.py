@@ -12,6 +12,7 @@ from rsq_pipe.sources.line_reader import LineReader
 from rsq_pipe.sources.source import Arrival, Chunk
 
 _MOST, _FEW = 4096, 16  # lines tried at once
+_LONGEST_PAUSE = 512  # records read one by one before many lines are tried again
 _WORTH = 4  # lines; to look for fewer takes longer than to read them one by one
 
 
@@ -75,6 +76,7 @@ class _Pace:
     def __init__(self) -> None:
         self._lines = _MOST
         self._one_by_one = 0
+        self._pause = _FEW
 
     def lines(self, room: int) -> int:
         """Return how many lines to try; none where the next record is to be read with care."""
@@ -89,7 +91,10 @@ class _Pace:
             self._lines = min(self._lines * 2, _MOST)
         else:
             self._lines = max(count, _FEW)
-            self._one_by_one = 1 if count >= _FEW else _FEW
+        if whole or count >= _FEW:
+            self._one_by_one, self._pause = int(not whole), _FEW
+        else:
+            self._one_by_one, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
 
 
 class _Pending:

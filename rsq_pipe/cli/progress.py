@@ -25,7 +25,7 @@ INTERVAL = 10.0
 """Seconds between two log lines elsewhere."""
 
 
-async def show(runner: Runner, stages: Sequence[str] | None, *, lively: bool) -> None:
+async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: bool) -> None:
     """Show the progress of a run of some stages, or all, until cancelled."""
     began = time.monotonic()
     if not lively:

@@ -44,7 +44,7 @@ def project(tmp_path: Path, name: str) -> Project:
 
 def table(text: str) -> dict[str, list[int]]:
     """Read the summary: stage -> in, out, dropped, retried, dead."""
-    rows = re.findall(r"^(\w+) +((?:[\d,]+ +){5})[\d,]+ *$", text, re.MULTILINE)
+    rows = re.findall(r"^(\w+)(?: \(fused\))? +((?:[\d,]+ +){5})[\d,]+ *$", text, re.MULTILINE)
     return {name: [int(number.replace(",", "")) for number in numbers.split()] for name, numbers in rows}
 
 
@@ -110,6 +110,7 @@ def test_the_summary_is_json_on_request_behind_the_records_of_a_stdout_sink(
         "retried": 0,
         "dead": 0,
         "drops": {"filter": 50},
+        "fused": "read",
     }
     assert "records/s" not in done.stderr
 

@@ -122,7 +122,7 @@ def test_the_table_has_a_line_a_stage(finished: Project, server: StreamServer) -
     lines = done.stdout.splitlines()
     assert lines[0] == f"{finished.pipeline} on {server.address}: not running, drained"
     assert [line.split()[0] for line in lines[1:]] == ["stage", "read", "odd", "out"]
-    assert lines[3].split() == ["odd", "0", "0", "0", "5", "0", "-", "10"]
+    assert lines[3].split() == ["odd", "(fused)", "0", "0", "0", "5", "0", "-", "10"]
 
 
 def test_on_a_narrow_terminal_a_stage_is_a_paragraph(finished: Project, server: StreamServer) -> None:
@@ -131,7 +131,7 @@ def test_on_a_narrow_terminal_a_stage_is_a_paragraph(finished: Project, server: 
     lines = printed_on_a_terminal(*words, cwd=finished.root, COLUMNS="40")
 
     assert all(len(line) <= 40 for line in lines)
-    below = " ".join(lines[lines.index("odd") + 1 : lines.index("out")])
+    below = " ".join(lines[lines.index("odd (fused)") + 1 : lines.index("out")])
     assert " ".join(below.split()) == "lag 0 pending 0 retry 0 dead 5 consumers 0 records 10"
 
 

@@ -26,7 +26,7 @@ CHANGING = [
     (re.compile(r"\d{13}-\d+"), "ID"),
     (re.compile(r"done in [\d.]+s"), "done in TIME"),
     (re.compile(r"passed in [\d.]+s"), "passed in TIME"),
-    (re.compile(r"^(\w+(?: [\d,]+){5}) [\d,]+$"), r"\1 RATE"),
+    (re.compile(r"^(\w+(?: \(fused\))?(?: [\d,]+){5}) [\d,]+$"), r"\1 RATE"),
 ]
 
 pytestmark = pytest.mark.docs

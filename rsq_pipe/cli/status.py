@@ -82,6 +82,9 @@ def command(  # noqa: PLR0917  one parameter an option
 
     Per stage: records not yet delivered (lag), delivered and not settled (pending), the age of the oldest of
     both, records waiting for their next attempt, dead letters, consumers at work and gone, records a second.
+    One marked (fused) gets its records in the worker of the stage above; only retries, replays and what was
+    written before wait for it.
+
     Creates nothing. Exit code 1 if a bound is passed, a stage lost its place in a stream, the server or its
     disk is full, or a bound is given and the pipeline never ran there; 3 if it is not reachable: fit for a
     probe.

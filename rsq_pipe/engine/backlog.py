@@ -52,18 +52,30 @@ class Backlog:
         """State what the streams hold."""
         self._state = state
         self._gate.grant(self._room(state))
+        if self._gate.is_open:
+            self._process.blocked.discard(self._told)
 
     def wrote(self, settlement: Settlement, settled: Settled) -> None:
-        """State what was written."""
-        if settled.totals:
-            self._process.totals.update(settled.totals)
-        if self._state is not None:
-            self._gate.grant(min(self._gate.room, self._room(self._state)))
-            if not self._gate.is_open:
-                self._process.full.set()
+        """State what was written; what was read with it makes room above."""
         if self._outside and settled.committed:
             parts = settlement.parts
             self._gate.spend(sum(out.stream in self._outside for part in parts for out in part.outputs))
+        self._process.tell(settled)
+        self._told()
+
+    def _told(self) -> None:
+        """Take note of what a settlement has told."""
+        if self._state is None:
+            return
+        if self._outside:
+            self._gate.grant(min(self._gate.room, self._room(self._state)))
+        else:
+            self._gate.grant(self._room(self._state))
+        if self._gate.is_open:
+            self._process.blocked.discard(self._told)
+        else:
+            self._process.blocked.add(self._told)
+            self._process.full.set()
 
     async def has_room(self) -> bool:
         """Wait until there is room; False where the worker is to stop meanwhile."""

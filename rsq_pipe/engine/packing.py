@@ -14,7 +14,7 @@ from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Output
 
 PACK_RECORDS = 500
-"""Records in one entry, at most; docs/adr/0014-packs.md says why."""
+"""Records in one entry, at most; docs/adr/0015-packs.md says why."""
 
 PACK_BYTES = 256 * 1024
 """Bytes of one entry of several records, at most."""

@@ -142,6 +142,7 @@ class SinkWorker:
             self._process.halt(plan.halt)
             return
         settled = await self._consumer.settle(plan.settlement)
+        self._process.tell(settled)
         while settled.gone and position is None:
             portion -= work.places(settled.gone)
             settled = await self._consumer.settle(self._planner.plan(work, portion).settlement)

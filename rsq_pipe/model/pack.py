@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
 from os.path import commonprefix
 from typing import Any, NamedTuple, Protocol
 
@@ -11,6 +12,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.rows import made
 
 
 class Packed(NamedTuple):
@@ -43,10 +45,11 @@ class Packs(Protocol):
 
 
 _DICTS = frozenset((dict,))
+_count_none = methodcaller("count", None)
 
 # A pack is [names, rows, prefix, rests, headers]: the fields' names once, where all records have the same in
 # one order, and a list of values for each record; else names is null, and the rows are the records. Ids are
-# cut in two: most begin alike. docs/adr/0014-packs.md has the measurements behind this form.
+# cut in two: most begin alike. docs/adr/0015-packs.md has the measurements behind this form.
 
 
 class JsonPacks:
@@ -128,12 +131,12 @@ def _nulls(parts: Sequence[Any]) -> int:
     names, rows = parts[0], parts[1]
     if names is None:
         return 1 + sum(list(record.values()).count(None) for record in rows)
-    return sum(row.count(None) for row in rows)
+    return sum(map(_count_none, rows))
 
 
 def _read(parts: Any) -> Packed:
     names, rows, prefix, rests, headers = parts
-    records = rows if names is None else [dict(zip(names, row, strict=True)) for row in rows]
+    records = rows if names is None else made(names, rows)
     if names is None and not all(type(record) is dict for record in records):
         raise ValueError("one of them is no record")
     rids = [prefix + rest for rest in rests] if prefix else rests

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.quarantine import Quarantine
+from rsq_pipe.streams.settlement import Settled
 from rsq_pipe.telemetry.observer import Observer
 
 
@@ -24,7 +25,8 @@ class Process:
         halt: Called with an error that must end the run.
         names: The stages that run here.
         observer: Told of what happens.
-        totals: `appended:<stream>` -> how many records were ever written to it, as the last settlement told.
+        totals: `appended:<stream>` and `settled:<group>:<stream>` -> how many records, as settlements told.
+        blocked: Called when a settlement has told of new totals, by those who wait for room.
         retried: Stage -> set when records of it were put off.
         full: Set when a worker has to wait for room below.
         quarantine: Lets an entry in its last delivery be all that the process has in hand.
@@ -36,6 +38,14 @@ class Process:
     names: Collection[str] = ()
     observer: Observer = field(default_factory=Observer)
     totals: dict[str, int] = field(default_factory=dict)
+    blocked: set[Callable[[], None]] = field(default_factory=set)
     retried: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     full: asyncio.Event = field(default_factory=asyncio.Event)
     quarantine: Quarantine = field(default_factory=Quarantine)
+
+    def tell(self, settled: Settled) -> None:
+        """Take note of what a settlement has told, and tell those who wait for room."""
+        if settled.totals:
+            self.totals.update(settled.totals)
+            for told in tuple(self.blocked):
+                told()

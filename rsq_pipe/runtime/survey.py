@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.errors import GroupLostError
-from rsq_pipe.runtime.count_fields import appended, count_fields, packed
+from rsq_pipe.runtime.count_fields import appended, count_fields, packed, settled
 from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, drop_counters, groups, published
 from rsq_pipe.runtime.record_counts import to_do
 from rsq_pipe.spec.graph import Graph
@@ -69,20 +69,26 @@ class PipelineState:
         Args:
             graph: The pipeline.
             stage: The writer.
-            totals: Values of fields `appended:<stream>` as its settlements told them since; by these what
-                other processes have written is known, too.
+            totals: Values of fields `appended:<stream>` and `settled:<group>:<stream>` as settlements told
+                them since; by these what other processes have written is known, too.
 
         Returns:
             Less than nothing where a stream is past its bound.
         """
         keys = Keyspace(graph.pipeline)
-        fullest = 0
-        for ref in graph.stage(stage).outputs.values():
-            stream = keys.stream(ref)
-            fullest = max(fullest, self.backlog.get(stream, 0))
-            if stream in self.settled:
-                fullest = max(fullest, totals.get(appended(stream), 0) - self.settled[stream])
-        return graph.max_backlog - fullest
+        streams = [keys.stream(ref) for ref in graph.stage(stage).outputs.values()]
+        return graph.max_backlog - max((self._held(graph, stream, totals) for stream in streams), default=0)
+
+    def _held(self, graph: Graph, stream: str, totals: Mapping[str, int]) -> int:
+        """Tell how many records a stream holds, as far as is known by now."""
+        backlog = self.backlog.get(stream, 0)
+        done = self.settled.get(stream)
+        if done is None:
+            return backlog
+        written = max(done + backlog, totals.get(appended(stream), 0))
+        readers = packed(graph).get(stream, ())
+        since = [totals.get(settled(name, stream), 0) - self.stages[name].retry for name in readers]
+        return written - max(done, min(since, default=0))
 
 
 async def survey(client: StreamClient, graph: Graph) -> PipelineState:

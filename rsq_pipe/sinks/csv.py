@@ -72,16 +72,21 @@ class CsvSink:
         rows = Rows(fields, extra=self._options.extra, missing=self._options.missing)
         if fields and not self._file.length:
             rows.add_header()
+        failures = {} if not self._options.rid and rows.add_all(batch.records) else self._each(batch, rows)
+        if len(failures) < len(batch):
+            self._file.append(rows.data())
+            self._fields = fields
+        return Written(self._file.position(), failures)
+
+    def _each(self, batch: Batch, rows: Rows) -> dict[int, Exception]:
+        """Add the records one by one; return those that cannot be rows."""
         failures: dict[int, Exception] = {}
         for place, record in enumerate(batch.records):
             try:
                 rows.add(named(record, batch.rids[place]) if self._options.rid else record)
             except EncodeError as exc:
                 failures[place] = without_frames(exc)
-        if len(failures) < len(batch):
-            self._file.append(rows.data())
-            self._fields = fields
-        return Written(self._file.position(), failures)
+        return failures
 
     def held(self, position: str) -> HeldFile:
         """Compare the file with a stored position."""

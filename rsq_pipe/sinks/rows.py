@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +15,7 @@ from rsq_pipe.model.finite import not_finite
 from rsq_pipe.streams.wording import unwritable
 
 _AS_THEY_ARE = frozenset((str, int, float, type(None)))
+_DICTS = frozenset((dict,))
 
 Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
@@ -59,6 +62,34 @@ class Rows:
         if record.keys() != self._names:
             self._check_fields(record)
         self._write([record.get(name) for name in self._fields], record)
+
+    def add_all(self, records: Sequence[Any]) -> bool:
+        """Add a batch of plain records at once; False, with nothing added, where one has to be looked at."""
+        rows = self._plain_rows(records)
+        if rows is None:
+            return False
+        page = io.StringIO(newline="")
+        csv.writer(page, lineterminator="\r\n").writerows(rows)
+        text = page.getvalue()
+        if text.count("\r") != len(rows):  # one in a field stays as it is
+            return False
+        try:
+            self._rows.lines.append(text.replace("\r\n", "\n").encode())
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def _plain_rows(self, records: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+        if len(self._fields) < 2 or not {*map(type, records)} <= _DICTS:
+            return None
+        if self._extra == "error" and not all(record.keys() == self._names for record in records):
+            return None
+        try:
+            rows = list(map(itemgetter(*self._fields), records))
+        except KeyError:
+            return None
+        kinds = {kind for row in rows for kind in map(type, row)}
+        return rows if kinds <= _AS_THEY_ARE else None
 
     def data(self) -> bytes:
         """Join all rows added."""

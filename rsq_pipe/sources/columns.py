@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rsq_pipe.model.rows import maker
 from rsq_pipe.sources.column import Column
 from rsq_pipe.sources.field_types import PARSERS, FieldType
 from rsq_pipe.spec.suggestion import suggest
@@ -18,8 +19,6 @@ _FORMS: dict[FieldType, str] = {
     "datetime": "datetime (YYYY-MM-DDTHH:MM:SS)",
     "decimal": "decimal (12.50)",
 }
-
-_MOST_SPELLED_OUT = 250
 
 
 class Columns:
@@ -52,7 +51,7 @@ class Columns:
             parse = PARSERS[types.get(name, "str")]
             self._columns.append((name, parse, null if keep_empty and parse is None else null_or_empty))
         self._readers = [Column(parse, empty) for _, parse, empty in self._columns]
-        self._dicts = _maker(header)
+        self._dicts = maker(tuple(header))
 
     def record(self, row: Sequence[str]) -> dict[str, Any]:
         """
@@ -94,18 +93,6 @@ class Columns:
             good = min(reader.good(fields) for reader, fields in zip(readers, columns, strict=True))
             values = [reader.values(fields[:good]) for reader, fields in zip(readers, columns, strict=True)]
         return self._dicts(zip(*values, strict=True))
-
-
-def _maker(names: Sequence[str]) -> Callable[[Iterable[Sequence[Any]]], list[dict[str, Any]]]:
-    """Make what makes dicts of rows."""
-    if len(names) > _MOST_SPELLED_OUT:
-        return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
-    # A dict spelled out, {"a": v0, "b": v1}, is made in little more than half the time of dict(zip(...)).
-    values = [f"v{place}" for place in range(len(names))]
-    pairs = ", ".join(f"{name!r}: {value}" for name, value in zip(names, values, strict=True))
-    spelled = f"lambda rows: [{{{pairs}}} for {', '.join(values)}, in rows]"
-    made: Callable[[Iterable[Sequence[Any]]], list[dict[str, Any]]] = eval(spelled)  # noqa: S307
-    return made
 
 
 def _check(header: Sequence[str], types: Mapping[str, FieldType]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rsq_pipe.errors import SinkError
+from rsq_pipe.errors import EncodeError, SinkError
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.sinks.rows import Rows
 from rsq_pipe.sinks.sink import Sink
 
 Make = Callable[..., Sink]
@@ -103,3 +107,37 @@ def test_uncommitted_header_is_written_again(tmp_path: Path, sink: Make, batch: 
     made.write(batch({"z": 1}))
 
     assert (tmp_path / "x.csv").read_text() == "z\n1\n"
+
+
+@pytest.mark.parametrize("extra", ["error", "ignore"])
+def test_rows_written_at_once_are_those_written_one_by_one(extra: Any) -> None:
+    draw = random.Random(7)
+    values = [
+        "",
+        "plain",
+        'a "quote"',
+        "two\nlines",
+        "cr\rhere",
+        "é,;",
+        0,
+        -1,
+        1.5,
+        None,
+        True,
+        [1],
+        {"a": 1},
+    ]
+    for _ in range(200):
+        records = [{name: draw.choice(values) for name in "abc"} for _ in range(draw.randint(1, 6))]
+        if draw.random() < 0.2:
+            records[0]["d"] = 1
+        if draw.random() < 0.2:
+            del records[-1]["b"]
+        at_once, one_by_one = Rows("abc", extra=extra), Rows("abc", extra=extra)
+
+        whole = at_once.add_all(records)
+
+        for record in records:
+            with contextlib.suppress(EncodeError):
+                one_by_one.add(record)
+        assert at_once.data() == (one_by_one.data() if whole else b"")

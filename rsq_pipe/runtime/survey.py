@@ -87,7 +87,8 @@ class PipelineState:
             return backlog
         written = max(done + backlog, totals.get(appended(stream), 0))
         readers = packed(graph).get(stream, ())
-        since = [totals.get(settled(name, stream), 0) - self.stages[name].retry for name in readers]
+        waiting = {name: self.stages[name].retry if name in self.stages else 0 for name in readers}
+        since = [totals.get(settled(name, stream), 0) - waiting[name] for name in readers]
         return written - max(done, min(since, default=0))
 
 

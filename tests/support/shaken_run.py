@@ -20,6 +20,7 @@ from typing import Any
 
 from rsq_pipe.cli.main import main
 from rsq_pipe.runtime import sink_writer, source_pump
+from rsq_pipe.runtime.tenure import Superseded
 from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.owned_file import OwnedFile
 from rsq_pipe.streams import client
@@ -90,6 +91,23 @@ def append_behind_uncommitted_lines() -> None:
     FileTarget._committed = committed  # type: ignore[method-assign]
 
 
+def open_before_fencing() -> None:
+    """Undo what is not committed to a file, and only then keep those who wrote it before from committing."""
+
+    async def open_once(self: sink_writer.SinkWriter) -> None:
+        meta = self._keys.meta
+        reply = await self._client.channel.execute("HGET", meta, self._field, key=meta)
+        self._stored = reply.decode() if reply else ""
+        epoch, bar, place = self._stored.partition("|")
+        if epoch and int(epoch) > self._epoch:
+            raise Superseded
+        opened = await self._on_sink(self._sink.open, place if bar else None)
+        if await self._store(f"{self._epoch}|{opened}"):
+            self._must_open = False
+
+    sink_writer.SinkWriter._open_once = open_once  # type: ignore[method-assign]
+
+
 def _slow_down_the_disk() -> None:
     append = FileTarget.append
 
@@ -122,6 +140,7 @@ if __name__ == "__main__":
             settle_what_others_own,
             ingest_without_looking_at_the_position,
             append_behind_uncommitted_lines,
+            open_before_fencing,
         )
     }
     sabotage[sys.argv.pop(1)]()

@@ -52,25 +52,39 @@ def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
 def _rename(found: Plan, spec: str) -> Iterator[str]:
     """Offer new names: those that are likely, else those of stages that are new and that no other one was."""
     taken = {change.heir for change in found.stranded}
-    free = [change.stage for change in found.stages if change.kind == "added" and change.stage not in taken]
-    unlike = [change.stage for change in found.stranded if not change.heir]
-    if unlike and len(free) < len(unlike):
-        free = []
-    renamed = [change for change in found.stranded if change.heir or free]
+    free = [change for change in found.stages if change.kind == "added" and change.stage not in taken]
+    may_be = {
+        change.stage: [new.stage for new in free if _may_be(change, new)]
+        for change in found.stranded
+        if not change.heir
+    }
+    given_up = [stage for stage, names in may_be.items() if not names]
+    unsure = [stage for stage, names in may_be.items() if names]
+    sure = len(unsure) == 1 and len(may_be[unsure[0]]) == 1
+    words = []
+    for change in found.stranded:
+        new = change.heir or (may_be[change.stage][0] if sure and change.stage in unsure else "NEW")
+        is_given_up = change.stage in given_up
+        words.append(f"--discard {change.stage}" if is_given_up else f"--rename {change.stage}={new}")
+    renamed = len(found.stranded) - len(given_up)
     if not renamed:
         return
-    new = free[0] if len(free) == 1 else "NEW"
-    words = [f"--rename {change.stage}={change.heir or new}" for change in renamed]
-    words += [f"--discard {change.stage}" for change in found.stranded if change not in renamed]
     what = "the same stage under a new name, which takes over all it holds"
-    if len(renamed) > 1:
+    if renamed > 1:
         what = "the same stages under new names, which take over all they hold"
-    if unlike and not free:
-        what += f"; {' and '.join(map(repr, unlike))} given up, which is exported to a file first"
-    elif unlike and new == "NEW":
-        what += f" (for NEW put one of {', '.join(free)})"
+    if given_up:
+        what += f"; {' and '.join(map(repr, given_up))} given up, which is exported to a file first"
+    if unsure and not sure:
+        names = dict.fromkeys(name for stage in unsure for name in may_be[stage])
+        what += f" (for NEW put one of {', '.join(names)})"
     yield f"- {what}:"
     yield f"    rsq-pipe run {spec} {' '.join(words)}"
+
+
+def _may_be(old: StageChange, new: StageChange) -> bool:
+    """Whether a stage can take over what another one held: sources and sinks only from their like."""
+    ends = ("source", "sink")
+    return not old.verb or old.verb == new.verb or not (old.verb in ends or new.verb in ends)
 
 
 def _give_up(stranded: Sequence[StageChange], spec: str) -> Iterator[str]:

@@ -44,7 +44,7 @@ def _score(
         score += 2.0 if old.target == new.target else -1.0
     does = [(stage.digests.get(verb)) for stage in (old, new) for verb in _VERBS if verb in stage.digests]
     if len(does) == 2 and does[0] == does[1]:
-        score += 1.5
+        score += _ENOUGH
     above, below = _writers(old, before), _readers(old, before)
     if {renames.get(name, name) for name in above} == _writers(new, now):
         score += 1.0

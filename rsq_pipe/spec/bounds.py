@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
+from itertools import islice
+from math import isqrt
 from typing import Any, TypeVar
 
 MAX_SIZE = 16_000_000
@@ -83,20 +85,28 @@ def searched(items: T, spent: list[int]) -> T:
 def counted(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Call a function in a loop: what it is given, and what it gives, counts."""
     spend(spent, sum(map(size, arguments)))
+    if function in (bounded_set, bounded_dict) and arguments:
+        spend(spent, _hashing(arguments[0], pairs=function is bounded_dict))
     return built(function(*arguments, **named), spent)
 
 
-def weighed(value: T) -> T:
+def weighed(value: T, spent: list[int] | None = None) -> T:
     """
     Pass on a value with all that it holds.
 
     Its size as written out is what counts: a million references to one text are small only until then.
 
+    Args:
+        value: The value.
+        spent: In a loop, the sum so far: to measure it takes time, too.
+
     Raises:
         TooLargeError: It is too large.
     """
     if value.__class__ not in _BOUNDED:
-        weigh(value)
+        weight = weigh(value)
+        if spent is not None:
+            spend(spent, weight)
     return value
 
 
@@ -143,8 +153,11 @@ def times(left: Any, right: Any, spent: list[int] | None = None) -> Any:
         product = left * right
         return product if -_WORD < product < _WORD else _whole(product, "*", spent)
     for items, count in (left, right), (right, left):
-        if isinstance(count, int) and hasattr(items, "__len__"):
-            _check(weigh(items) * count)
+        if isinstance(count, int) and count > 0 and hasattr(items, "__len__"):
+            weight = weigh(items)
+            _check(weight * count)
+            if spent is not None:
+                spend(spent, weight)
     return built(left * right, spent)
 
 
@@ -175,6 +188,50 @@ def bounded_sum(items: Iterable[Any], start: Any = 0) -> Any:
         joined.extend(item)
         _check(_ITEM * len(joined))
     return joined if isinstance(start, list) else tuple(joined)
+
+
+def bounded_set(items: Iterable[Any] = ()) -> set[Any]:
+    """Do as in Python, with at most 8,000 values that are not text."""
+    items = listed(items)
+    _check_hashing(_hashing(items, pairs=False))
+    return set(items)
+
+
+def bounded_dict(pairs: Any = (), **named: Any) -> dict[Any, Any]:
+    """Do as in Python, with at most 8,000 keys that are not text."""
+    if not isinstance(pairs, Mapping):
+        pairs = listed(pairs)
+        _check_hashing(_hashing(pairs, pairs=True))
+    return dict(pairs, **named)
+
+
+def listed(items: Iterable[Any]) -> Any:
+    """Pass on items, those of a generator as a list; refuse more of them than a list may have."""
+    found = items if isinstance(items, Sized) else list(islice(items, MAX_ITEMS + 1))
+    if len(found) > MAX_ITEMS:
+        raise _too_large()
+    return found
+
+
+def _hashing(items: Any, *, pairs: bool) -> int:
+    """
+    Tell what it takes at worst to put items into a set or mapping.
+
+    Whoever writes a record may choose numbers that all hash alike, so that each is compared with all others;
+    the hashes of texts cannot be foreseen.
+    """
+    if isinstance(items, Mapping | set | frozenset | str | bytes) or not hasattr(items, "__len__"):
+        return 0
+    keys = (item[0] for item in items if isinstance(item, tuple | list) and item) if pairs else items
+    numbers = sum(key.__class__ is not str for key in keys)
+    return numbers * numbers
+
+
+def _check_hashing(work: int) -> None:
+    if work > MAX_WORK:
+        raise TooLargeError(
+            f"set() and mappings take at most {isqrt(MAX_WORK):,} values that are not text; use a call stage"
+        )
 
 
 def bounded_text(value: Any = "", *encoding: str) -> str:

@@ -134,17 +134,28 @@ class Compiler(ast.NodeTransformer):
         bounded = is_bounded(node.value) or is_part(node.value, self._is_fresh)
         node.value = self.visit(node.value)
         if not bounded:
-            node.value = _call("__weighed", node.value)
+            node.value = _call("__weighed", node.value, *self._ledgers())
         return node  # what stands behind the colon is plain text
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
         return self._visit_comprehension(node)
 
     def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
-        return self._visit_comprehension(node)
+        self._visit_comprehension(node)
+        return self._hashed("set", node.elt, node)
 
     def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
-        return self._visit_comprehension(node)
+        self._visit_comprehension(node)
+        return self._hashed("dict", ast.Tuple([node.key, node.value], ast.Load()), node)
+
+    def _hashed(self, name: str, item: ast.expr, node: ast.SetComp | ast.DictComp) -> ast.expr:
+        """List the items first: keys that hash alike would take long before anybody could count them."""
+        listed = ast.copy_location(ast.ListComp(item, node.generators), node)
+        function = ast.Name(_function_name(name), ast.Load())
+        if not self._loops:
+            return ast.copy_location(ast.Call(function, [listed], []), node)
+        counted = ast.Name("__counted", ast.Load())
+        return ast.copy_location(ast.Call(counted, [self._ledger(), function, listed], []), node)
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
         return self._visit_comprehension(node)
@@ -185,6 +196,8 @@ class Compiler(ast.NodeTransformer):
         """Tell whether a call takes the longer the more it is given, and is given more than the item."""
         if name in QUICK:
             return False
+        if name in ("set", "dict"):
+            return True
         large = [not (isinstance(of, ast.GeneratorExp) or self._is_little(of)) for of in node.args]
         if name in ("min", "max") and len(node.args) > 1:
             return sum(large) > 1  # to compare takes as long as the smaller side

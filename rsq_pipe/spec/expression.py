@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from rsq_pipe.spec.grammar import MODEL, Grammar
 
 MAX_LENGTH = 4_000
 MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two
+_ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quotes
 _TOO_DEEP = f"the expression is nested more than {MAX_DEPTH} levels deep; use a call stage"
 
 
@@ -86,6 +88,9 @@ def _parse(text: str) -> ast.Expression:
     except SyntaxError as exc:
         # Python gives no offset where the text ends too early.
         column = (exc.offset or len(text.strip()) + 1) + indent
+        if wrong := _ESCAPE.search(exc.msg):
+            # Releases of Python differ in what they point at.
+            column = text.find(wrong[0]) + 1
         fix = "; compare with `==`" if text[column - 1 : column] == "=" else ""
         raise ExpressionError(
             f"not an expression: {of_syntax(exc.msg)} at column {column}{fix}", column=column

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rsq_pipe.spec.bounds import (
+    MAX_ITEMS,
     TooLargeError,
+    bounded_dict,
     bounded_join,
     bounded_range,
     bounded_replace,
+    bounded_set,
     bounded_sum,
     bounded_text,
+    listed,
 )
 
 MAX_DIGITS = 30
@@ -60,7 +64,11 @@ def strip(text: str, characters: str | None = None) -> str:
 
 def split(text: str, separator: str | None = None) -> list[str]:
     """Split a text at a separator, or at white space."""
-    return str.split(text, separator)
+    return str.split(text, separator) if len(text) <= MAX_ITEMS else _split_large(text, separator)
+
+
+def _split_large(text: str, separator: str | None) -> list[str]:
+    return list(listed(str.split(text, separator, MAX_ITEMS)))
 
 
 def startswith(text: str, prefix: str) -> bool:
@@ -100,12 +108,27 @@ def items(mapping: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def listed_zip(*lists: Iterable[Any]) -> list[tuple[Any, ...]]:
     """Pair the items of lists of one length."""
-    return list(zip(*lists, strict=True))
+    return list(zip(*map(listed, lists), strict=True))
 
 
 def listed_enumerate(items: Iterable[Any], start: int = 0) -> list[tuple[int, Any]]:
     """Number the items of a list."""
-    return list(enumerate(items, start))
+    return list(enumerate(listed(items), start))
+
+
+def listed_sorted(items: Iterable[Any], **named: Any) -> list[Any]:
+    """Do as in Python."""
+    return sorted(listed(items), **named)
+
+
+def listed_list(items: Iterable[Any] = ()) -> list[Any]:
+    """Do as in Python."""
+    return list(listed(items))
+
+
+def listed_tuple(items: Iterable[Any] = ()) -> tuple[Any, ...]:
+    """Do as in Python."""
+    return tuple(listed(items))
 
 
 def date(value: str | dt.date) -> dt.date:
@@ -164,8 +187,12 @@ def weekday(value: str | dt.date) -> int:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{f.__name__: f for f in (len, min, max, abs, bool, sorted, any, all)},
-    **{f.__name__: f for f in (set, list, dict, tuple)},
+    **{f.__name__: f for f in (len, min, max, abs, bool, any, all)},
+    "set": bounded_set,
+    "dict": bounded_dict,
+    "list": listed_list,
+    "tuple": listed_tuple,
+    "sorted": listed_sorted,
     "int": whole,
     "float": fraction,
     "str": bounded_text,

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.docs
 
 
 def documents() -> list[Path]:
-    return sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+    return sorted([ROOT / "README.md", ROOT / "SECURITY.md", *ROOT.glob("docs/**/*.md")])
 
 
 @cache

@@ -128,6 +128,8 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("plan", *at, "--json")
         words.of("plan", *at, "--show-last")
         words.of("repair", *at)
+        words.of("peek", *at)
+        words.of("peek", *at, "--json")
         words.of("trace", "read:in.jsonl:2", "--file", "traces.jsonl")
         words.of("trace", "read:in.jsonl:2", *at)
         words.of("dlq", "list", *at)

@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager
 
 from rsq_pipe.cli.main import main
 from rsq_pipe.engine import sink_worker, source_worker
+from rsq_pipe.engine.target import Target
+from rsq_pipe.runtime.tenure import Superseded
 from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.owned_file import OwnedFile
 from rsq_pipe.streams import client
@@ -93,6 +95,23 @@ def append_behind_uncommitted_lines() -> None:
     FileTarget._committed = committed  # type: ignore[method-assign]
 
 
+def open_before_fencing() -> None:
+    """Undo what is not committed to a file, and only then keep those who wrote it before from committing."""
+
+    async def open_once(self: Target) -> None:
+        meta = self._keys.meta
+        reply = await self._client.channel.execute("HGET", meta, self._field, key=meta)
+        self._stored = reply.decode() if reply else ""
+        epoch, bar, place = self._stored.partition("|")
+        if epoch and int(epoch) > self._epoch:
+            raise Superseded
+        opened = await self._on_sink(self._sink.open, place if bar else None)
+        if await self._store(f"{self._epoch}|{opened}"):
+            self._must_open = False
+
+    Target._open_once = open_once  # type: ignore[method-assign]
+
+
 def _slow_down_the_disk() -> None:
     append = FileTarget.append
 
@@ -125,6 +144,7 @@ if __name__ == "__main__":
             settle_what_others_own,
             ingest_without_looking_at_the_position,
             append_behind_uncommitted_lines,
+            open_before_fencing,
         )
     }
     sabotage[sys.argv.pop(1)]()

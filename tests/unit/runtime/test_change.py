@@ -68,6 +68,21 @@ def test_a_renamed_stage_is_recognised_by_what_it_does_and_where_it_stands() -> 
     assert kinds(planned(RENAMED)) == {"sluggish": "added", "slow": "renamed"}
 
 
+def test_the_same_work_is_enough_where_all_around_it_changed() -> None:
+    around = LastRun(
+        (
+            replace(READ, name="load", writes={"": f"{P}load"}),
+            stage("pre", "load"),
+            replace(stage("unlike", "pre", verb="call"), digests=SLOW.digests),
+            stage("mid", "unlike"),
+            stage("add", "mid"),
+            OUT,
+        )
+    )
+
+    assert kinds(planned(around))["slow"] == "renamed"
+
+
 def test_two_stages_renamed_at_once_are_told_apart() -> None:
     now = LastRun((READ, stage("b", "read", verb="call", does="slow"), stage("a", "b", does="add"), OUT))
     heirs = {change.stage: change.heir for change in planned(now).gone}

@@ -18,8 +18,9 @@ stages:
   read: {source: {type: jsonl, path: in.jsonl}}
   out: {sink: {type: stdout}}
 """
-NEW = StageChange("new", "added")
-OTHER = StageChange("other", "added")
+NEW = StageChange("new", "added", verb="map")
+OTHER = StageChange("other", "added", verb="call")
+SINK = StageChange("write", "added", verb="sink")
 
 
 def gone(
@@ -70,7 +71,12 @@ def commands(tmp_path: Path, *changes: StageChange) -> list[str]:
             id="two that it may be called now",
         ),
         pytest.param(
-            [gone("slow", lag=1)],
+            [gone("slow", lag=1), NEW, SINK],
+            [FINISH, "rsq-pipe run SPEC --rename slow=new", "rsq-pipe run SPEC --discard slow"],
+            id="a sink is no new name of a call",
+        ),
+        pytest.param(
+            [gone("slow", lag=1), SINK],
             [FINISH, "rsq-pipe run SPEC --discard slow"],
             id="removed, with no new stage that it could be",
         ),

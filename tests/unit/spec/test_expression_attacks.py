@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -129,6 +130,13 @@ RUNNING_BOMBS = [
     "[x * 8 for x in [x * 8 for x in [x * 8 for x in [x * 8 for x in [text * 90000]]]]]",
     "float(digits)",
     "int(digits)",
+    "len(set(alike))",
+    "len({n for n in alike})",
+    "len({n: 1 for n in alike})",
+    "len(dict([(n, 1) for n in alike]))",
+    "len(enumerate(long))",
+    "len(list(long))",
+    "len(split(long, 'a'))",
 ]
 LASTING = [
     "len([x for n in numbers for x in range(1000)])",
@@ -152,6 +160,9 @@ LASTING = [
     "sum(len([0 for y in record['numbers']]) for x in range(1000000))",
     "[startswith(long, long) for x in numbers]",
     "sum([len(list(numbers)) for x in numbers])",
+    "[f'{deep}' for x in numbers]",
+    "[len(set(few_alike)) for x in numbers]",
+    "[len({n for n in few_alike}) for x in numbers]",
 ]
 HOSTILE: dict[str, Any] = {"a": 9, "b": 99, "c": 9, "text": "aaaa", "big": 10**12, "width": "%999999999d"}
 HOSTILE |= {
@@ -162,6 +173,12 @@ HOSTILE |= {
     "numbers": [*range(1, 100_001)],
 }
 HOSTILE |= {"same": "a" * 10_000_000}
+# JSON has whole numbers of any length, and Python hashes all of these to 0.
+HOSTILE |= {
+    "alike": [n * (2**61 - 1) for n in range(100_000)],
+    "few_alike": [n * (2**61 - 1) for n in range(900)],
+}
+HOSTILE |= {"deep": json.loads("[" * 900 + "]" * 900)}
 
 
 @pytest.mark.parametrize("text", ["-" * 300 + "a", "+".join("a" * 300), "not " * 300 + "a"])
@@ -217,6 +234,26 @@ def test_a_record_does_not_keep_a_loop_busy(text: str) -> None:
 
     with pytest.raises(TooLargeError):
         expression.evaluate(HOSTILE)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("text", ["[numbers * 0 for x in numbers]", "[-1 * numbers for x in numbers]"])
+def test_to_repeat_a_list_not_once_takes_no_time(text: str) -> None:
+    assert compile_expression(text).evaluate(HOSTILE) == [[]] * 100_000
+
+
+def test_sets_and_mappings_take_texts_and_a_few_thousand_numbers() -> None:
+    record = {"ids": list(range(5_000)), "names": [f"n{number}" for number in range(100_000)]}
+
+    for text, count in {
+        "len(set(ids))": 5_000,
+        "len({n % 10 for n in ids})": 10,
+        "len(set(names))": 100_000,
+        "len({n: 1 for n in names})": 100_000,
+        "len(dict(record))": 2,
+        "sum(len({n for n in [x, x + 1]}) for x in ids)": 10_000,
+    }.items():
+        assert compile_expression(text).evaluate(record) == count
 
 
 @pytest.mark.timeout(10)

@@ -69,8 +69,8 @@ class PipelineState:
         Args:
             graph: The pipeline.
             stage: The writer.
-            totals: Values of fields `appended:<stream>` and `settled:<group>:<stream>` as settlements told
-                them since; by these what other processes have written is known, too.
+            totals: Values of fields `appended:<stream>`, `settled:<group>:<stream>` and `<stage>:retried` as
+                settlements told them since; by these what other processes have written is known, too.
 
         Returns:
             Less than nothing where a stream is past its bound.
@@ -87,9 +87,14 @@ class PipelineState:
             return backlog
         written = max(done + backlog, totals.get(appended(stream), 0))
         readers = packed(graph).get(stream, ())
-        waiting = {name: self.stages[name].retry if name in self.stages else 0 for name in readers}
-        since = [totals.get(settled(name, stream), 0) - waiting[name] for name in readers]
+        since = [totals.get(settled(name, stream), 0) - self._put_off(name, totals) for name in readers]
         return written - max(done, min(since, default=0))
+
+    def _put_off(self, stage: str, totals: Mapping[str, int]) -> int:
+        """Tell how many records of a stage wait for their next attempt; those put off since the look, too."""
+        held = self.stages[stage].retry if stage in self.stages else 0
+        counter = f"{stage}:retried"
+        return held + max(0, totals.get(counter, 0) - self.counters.get(counter, 0))
 
 
 async def survey(client: StreamClient, graph: Graph) -> PipelineState:

@@ -93,9 +93,9 @@ class StreamConsumer:
         self._membership = Membership(client, self.streams, config)
         self._reader = Reader(client.channel, keys, group, name)
         self._holding = Holding(client.channel, group, name)
-        self._reclaim = Reclaim(client, self.streams, config, self._holding)
-        self._tally = ConsumerTally()
         self._read_size = read_size or ReadSize(config.batch_size)
+        self._reclaim = Reclaim(client, self.streams, config, self._holding, self._read_size)
+        self._tally = ConsumerTally()
         form: Serializer = JsonSerializer() if serializer is None else serializer
         burial = Burial(client, config, form, dlq_handler)
         self._push = Push(config, handler or _nobody, form, burial, self.settle, self._tally, error_hook)

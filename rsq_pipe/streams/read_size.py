@@ -10,7 +10,7 @@ from rsq_pipe.streams.settlement import MAX_ENTRIES
 MAX_BYTES = 16 * 1024 * 1024
 """Bytes that one read is to bring, about, judged by the reads before."""
 
-_CAUTION = 16
+_CAUTION = 4
 """Entries of the first read where nothing is known of their size."""
 
 
@@ -28,7 +28,8 @@ class ReadSize:
         self.records = records
         self._learns = an_entry > 0
         self._an_entry = float(max(an_entry, 1))
-        self._bytes = MAX_BYTES / _CAUTION if an_entry else 0.0
+        # A pack is bounded in bytes; a single record, of whoever wrote it, is not.
+        self._bytes = MAX_BYTES / _CAUTION if an_entry == 1 else 0.0
 
     def entries(self) -> int:
         """Tell how many entries to ask for."""

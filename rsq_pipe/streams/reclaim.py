@@ -9,8 +9,9 @@ from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.redelivery import Redelivery, rules
-from rsq_pipe.streams.settlement import Entry
+from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
 
 PASS = 100
 """Entries one XAUTOCLAIM call may take over."""
@@ -29,16 +30,23 @@ class Reclaim:
         streams: Names of the streams to look at.
         config: The consumer's settings.
         holding: Where what waits for the handler is kept alive.
+        read_size: How many entries are handed out together, at most.
     """
 
     def __init__(
-        self, client: StreamClient, streams: Sequence[str], config: ConsumerConfig, holding: Holding
+        self,
+        client: StreamClient,
+        streams: Sequence[str],
+        config: ConsumerConfig,
+        holding: Holding,
+        read_size: ReadSize,
     ) -> None:
         self._client = client
         self._names = {client.key(name): name for name in streams}
         self._cursors = dict.fromkeys(self._names, START)
         self._config = config
         self._holding = holding
+        self._read_size = read_size
         self._due: list[Entry] = []
 
     async def tick(self) -> list[Entry]:
@@ -83,7 +91,7 @@ class Reclaim:
                 name,
                 config.group,
                 f"({received[key]}" if key in received else "-",
-                count=config.batch_size,
+                count=MAX_ENTRIES,
                 consumer=config.worker_name,
             )
             lost = self._hold(key, [entry.id for entry in pending])
@@ -103,13 +111,15 @@ class Reclaim:
         """
         config, stream = self._config, waiting[0].stream
         same = itertools.takewhile(lambda entry: entry.stream == stream, waiting)
-        return await self._client.redeliver(
+        again = await self._client.redeliver(
             self._names[stream],
             config.group,
             config.worker_name,
-            [entry.id for entry in itertools.islice(same, config.batch_size)],
+            [entry.id for entry in itertools.islice(same, self._read_size.entries())],
             rules(config.max_deliveries, quarantined=quarantined),
         )
+        self._read_size.learn(again.entries)
+        return again
 
     def let_go(self, entries: Iterable[Entry]) -> None:
         """State that entries are no longer in hand."""

@@ -35,11 +35,11 @@ def test_the_first_read_expects_full_packs(records: int, expected: int) -> None:
 
 
 def test_the_first_read_of_single_entries_is_careful_since_they_may_be_large() -> None:
-    assert ReadSize(500, 1).entries() == 16
+    assert ReadSize(500, 1).entries() == 4
 
 
 def test_as_many_are_asked_for_as_hold_a_batch() -> None:
-    assert learnt(ReadSize(500, 1), entries(1, 1, 1)) == 64  # small ones are believed little by little
+    assert learnt(ReadSize(500, 1), entries(1, 1, 1)) == 16  # small ones are believed little by little
     assert learnt(ReadSize(500, 1), *[entries(1)] * 10) == 500
     assert learnt(ReadSize(500, 500), *[entries(10, 10)] * 10) == 50
 

@@ -263,6 +263,6 @@ def _port(graph: Graph, stage: Stage, port: str) -> Port:
     ref = stage.outputs[port]
     key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph)
     if ref.external:
-        return Port(key, form)
+        return Port(key, form, max_record=graph.max_record)
     most = min([PACK_RECORDS, *(reader.batch_size for reader in graph.readers(ref) if reader.verb == "call")])
-    return Port(key, form, packs(graph), most)
+    return Port(key, form, packs(graph), most, graph.max_record)

@@ -20,7 +20,7 @@ PACK_BYTES = 256 * 1024
 """Bytes of one entry of several records, at most."""
 
 MAX_RECORD = 16 * 1024 * 1024
-"""Bytes of one encoded record, at most; what is larger is a dead letter of the stage that made it."""
+"""Bytes of one encoded record, at most, where nothing else is said."""
 
 _PACK = PACK.decode()
 
@@ -53,12 +53,14 @@ class Port:
             record is an entry.
         most: Records in one entry: no more than any of the stream's readers takes at once, so that a slow
             one settles, and shares with others, as few as it asks for.
+        max_record: Bytes of one encoded record, at most.
     """
 
     key: str
     serializer: Serializer
     packs: Packs | None = None
     most: int = PACK_RECORDS
+    max_record: int = MAX_RECORD
 
     def write(self, emitted: Emitted) -> Written:
         """Encode records; those that cannot be encoded are named, and have no part in any entry."""
@@ -92,8 +94,8 @@ class Port:
         except EncodeError as exc:
             written.bad[place] = exc
             return
-        if len(raw) > MAX_RECORD:
-            why = f"the record has {len(raw):,} bytes when it is encoded; the bound is {MAX_RECORD:,}"
+        if len(raw) > self.max_record:
+            why = f"the record has {len(raw):,} bytes when it is encoded; max_record is {self.max_record:,}"
             written.bad[place] = EncodeError(why, raw[:4096])
             return
         headers: Mapping[str, str] = {RID: emitted.rids[place], **emitted.headers.get(place, {})}

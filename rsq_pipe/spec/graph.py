@@ -162,6 +162,7 @@ class Graph:
         root: The project root: relative paths and handler modules are found from here.
         redis_url: Empty for the embedded server.
         max_backlog: Records a stream may hold for its slowest group before its writers pause.
+        max_record: Bytes of one record as it is written, at most.
         keep: Seconds acknowledged entries are kept.
         reclaim_idle: Seconds without a sign of life after which a consumer's entries are taken over.
         drain_timeout: Seconds a stop may take.
@@ -178,6 +179,7 @@ class Graph:
     redis_url: str = field(default="", repr=False)  # it may hold a password
     description: str = ""
     max_backlog: int = 10_000
+    max_record: int = 16 * 1024 * 1024
     keep: float = 0.0
     reclaim_idle: float = 5.0
     drain_timeout: float = 10.0

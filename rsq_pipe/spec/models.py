@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Sample, ServerUrl
+from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Sample, ServerUrl, Size
 from rsq_pipe.spec.sampling import parse_sampling
 
 _STREAM = {
@@ -24,6 +24,7 @@ Input = Annotated[
 ]
 NO_OUTPUT = "none"
 MAX_JOURNAL = 10_000_000
+MAX_RECORD = 256 * 1024 * 1024  # the server takes 512 MB in one word
 Output = Annotated[Any, WithJsonSchema(_STREAM)]
 OutputOrNone = Annotated[Any, WithJsonSchema({"anyOf": [_STREAM, {"const": NO_OUTPUT}]})]
 Expressions = Annotated[
@@ -271,6 +272,14 @@ class Pipeline(Settings):
     )
     max_backlog: Count = Field(
         default=10_000, description="Records a stream may hold for its slowest reader before writers pause."
+    )
+    max_record: Size = Field(
+        default="16MiB",
+        validate_default=True,
+        gt=0,
+        le=MAX_RECORD,
+        description="Bytes of one record as it is written, at most. Where a stage makes a larger one, the "
+        "record it was made from becomes a dead letter.",
     )
     keep: Duration = Field(default=0.0, description="How long acknowledged entries are kept, for replay.")
     reclaim: Reclaim = Field(default=Reclaim(), description="When a worker's entries are taken over.")

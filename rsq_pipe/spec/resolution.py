@@ -35,6 +35,7 @@ def resolve(
         redis_url=pipeline.redis.url,
         description=pipeline.description,
         max_backlog=pipeline.max_backlog,
+        max_record=pipeline.max_record,
         keep=pipeline.keep,
         reclaim_idle=pipeline.reclaim.idle,
         drain_timeout=pipeline.drain_timeout,

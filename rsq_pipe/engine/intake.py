@@ -53,5 +53,7 @@ def consumer(
             create_groups=False,  # they are made before; made anew here, one that was lost would begin at 0
         ),
         quarantine=process.quarantine,
-        read_size=ReadSize(records or stage.batch_size, 1 if outside else PACK_RECORDS),
+        read_size=ReadSize(
+            records or min(stage.batch_size, graph.max_backlog), 1 if outside else PACK_RECORDS
+        ),
     )

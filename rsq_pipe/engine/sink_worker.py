@@ -150,6 +150,7 @@ class SinkWorker:
             # Not all of the batch is this worker's any more: what was written is cut off, and the rest of the
             # batch comes again.
             portion = frozenset()
+            await self._open_again()
         elif position is not None:
             self._target.stored(position)
         lost = work.portion - portion
@@ -162,6 +163,13 @@ class SinkWorker:
             first = plan.failures[0].error
             failed = len(plan.failures)
             self._log.warning("records that cannot be written", records=failed, first_error=str(first))
+
+    async def _open_again(self) -> None:
+        """Cut off what was written and does not count; find out at once whether another writes by now."""
+        try:
+            await self._target.open(self._stopping)
+        except (SinkError, Superseded) as exc:
+            await self._give_up(exc)
 
     async def _give_up(self, exc: Exception) -> None:
         """End the tenure where another process has taken the target over; else the run."""

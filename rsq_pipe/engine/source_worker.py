@@ -58,7 +58,7 @@ class SourceWorker:
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
         self._arrivals = Arrivals(graph, stage, self._name, self._log)
-        self._size = max(stage.batch_size, RECORDS) if stage.batch_size >= PACK_RECORDS else stage.batch_size
+        self._size = _chunk_size(graph, stage)
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False
         """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
@@ -209,3 +209,9 @@ def connected(graph: Graph, stage: Stage) -> Source:
         raise LookupError(f"source {ref.type!r} cannot be connected to")
     source: Source = connect(ref.options, stage=stage.name, root=graph.root)
     return source
+
+
+def _chunk_size(graph: Graph, stage: Stage) -> int:
+    """Say how many records enter together, at most: a part of what the stream below may hold."""
+    wished = max(stage.batch_size, RECORDS) if stage.batch_size >= PACK_RECORDS else stage.batch_size
+    return max(1, min(wished, graph.max_backlog // 4))

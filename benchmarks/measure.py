@@ -1,0 +1,163 @@
+"""What a measurement is: a job in a process of its own, which returns figures."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import redis
+
+Figures = dict[str, float]
+Job = Callable[[], Figures]
+MICRO = 1e6
+
+
+class BenchmarkError(Exception):
+    """A contender did not do its work."""
+
+
+def alone(job: Job, patience: float) -> Figures:
+    """Do a job in a new process, so that no contender inherits another's memory, modules or connections."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(job, sender))
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(patience):
+            raise BenchmarkError(f"{job} did not end within {patience:g} s")
+        outcome = receiver.recv()
+    except EOFError:
+        raise BenchmarkError(f"{job} ended without figures") from None
+    finally:
+        _kill(process.pid)
+        process.join()
+    if isinstance(outcome, str):
+        raise BenchmarkError(f"{job} failed:\n{outcome}")
+    figures: Figures = outcome
+    return figures
+
+
+def _kill(group: int | None) -> None:
+    """End a job, and what it started and did not end."""
+    with suppress(ProcessLookupError, PermissionError):  # it has ended; macOS says the second of the dead
+        os.killpg(group or 0, signal.SIGKILL)
+
+
+def _send(job: Job, sender: Connection) -> None:
+    os.setsid()
+    try:
+        sender.send(job())
+    except Exception:  # noqa: BLE001  whatever it is, the parent raises it
+        sender.send(traceback.format_exc())
+
+
+@dataclass
+class Meter:
+    """Clock, CPU time of this process, and of the server, from when it is made."""
+
+    url: str
+    began: float = field(init=False)
+    used: float = field(init=False)
+    server: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = server_cpu(self.url)
+        self.used = time.process_time()
+        self.began = time.perf_counter()
+
+    def figures(self, records: int) -> Figures:
+        """Return the rate, and what a record cost."""
+        seconds = time.perf_counter() - self.began
+        used = time.process_time() - self.used
+        return rates(records, seconds, used, server_cpu(self.url) - self.server)
+
+
+def rates(records: int, seconds: float, used: float, server: float | None = None) -> Figures:
+    """Name the figures that every benchmark of throughput returns."""
+    figures = {"records/s": records / seconds, "CPU us/record": MICRO * used / records}
+    if server is not None:
+        figures["server us/record"] = MICRO * server / records
+    return figures
+
+
+async def holds(client: Any, stream: str, total: int, running: asyncio.Future[Any]) -> int:
+    """Wait until a stream holds so many entries; an error where its writer ends before."""
+    while (length := int(await client.stream_len(stream))) < total:
+        if running.done():
+            running.result()
+            raise BenchmarkError(f"the contender ended, and {stream} holds {length} of {total} records")
+        await asyncio.sleep(0.005)
+    return length
+
+
+def server_cpu(url: str) -> float:
+    """CPU seconds the server has used, those of its helpers left out."""
+    with redis.Redis.from_url(url) as client:
+        info = client.info("cpu")
+    return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command took: seconds by the clock, of CPU time, and its peak of memory in bytes (Linux)."""
+
+    seconds: float
+    cpu: float
+    peak: int
+
+
+def run(command: Sequence[str | Path], folder: Path, environ: Mapping[str, str] | None = None) -> Ended:
+    """Run a command to its end; its CPU time includes that of its children."""
+    began = time.perf_counter()
+    process = start(command, folder, environ)
+    return end(process, began)
+
+
+def start(
+    command: Sequence[str | Path], folder: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command that writes what it says to a file."""
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **(environ or {})}, stdout=log, stderr=log
+        )
+
+
+def end(process: subprocess.Popen[bytes], began: float) -> Ended:
+    """Wait for a command's end."""
+    # A thread would take CPU time from who is measured; the peak is a high-water mark, and looked at seldom.
+    peak, pause = 0, 0.002
+    while True:
+        pid, status, used = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        peak = max(peak, peak_memory(process.pid))
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.02)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise BenchmarkError(f"exit code {process.returncode}: {process.args!r}")
+    return Ended(seconds, used.ru_utime + used.ru_stime, peak)
+
+
+def peak_memory(pid: int) -> int:
+    """Bytes a process has had in memory at most; 0 where the system does not say."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return 1024 * int(found[1]) if found else 0

@@ -10,18 +10,18 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import redis
 
 Figures = dict[str, float]
 Job = Callable[[], Figures]
 MICRO = 1e6
+PATIENCE = 600.0
 
 
 class BenchmarkError(Exception):
@@ -93,14 +93,16 @@ def rates(records: int, seconds: float, used: float, server: float | None = None
     return figures
 
 
-async def holds(client: Any, stream: str, total: int, running: asyncio.Future[Any]) -> int:
-    """Wait until a stream holds so many entries; an error where its writer ends before."""
-    while (length := int(await client.stream_len(stream))) < total:
-        if running.done():
-            running.result()
-            raise BenchmarkError(f"the contender ended, and {stream} holds {length} of {total} records")
+async def holds(
+    length: Callable[[str], Awaitable[int]], stream: str, total: int, ended: Callable[[], bool]
+) -> int:
+    """Wait until a stream holds so many entries; an error where its writer ends before, or takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := await length(stream)) < total:
+        if ended() or time.monotonic() > deadline:
+            raise BenchmarkError(f"{stream} holds {found} of {total} records, and its writer ended or hangs")
         await asyncio.sleep(0.005)
-    return length
+    return found
 
 
 def server_cpu(url: str) -> float:

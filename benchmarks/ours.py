@@ -84,20 +84,10 @@ async def _run_here(graph: Any, observer: Any, url: str, target: str, total: int
         meter = Meter(url)
         running = asyncio.ensure_future(runner.run())
         if first:
-            first = await holds(other, target, first, running)
+            first = await holds(other.stream_len, target, first, running.done)
             meter = Meter(url)
-        await holds(other, target, total, running)
+        await holds(other.stream_len, target, total, running.done)
         figures = meter.figures(total - first)
         runner.stop()
         await running
     return figures
-
-
-def wait_for_length(url: str, stream: str, total: int, patience: float = 60.0) -> None:
-    """Wait until a stream holds so many entries."""
-    deadline = time.monotonic() + patience
-    with redis.Redis.from_url(url) as client:
-        while client.xlen(stream) < total:
-            if time.monotonic() > deadline:
-                raise BenchmarkError(f"{stream} holds {client.xlen(stream)} of {total} records")
-            time.sleep(0.01)

@@ -54,7 +54,7 @@ async def _queue(url: str, streams: Sequence[str], total: int) -> Figures:
     consumers, client = await queue_chain(url, streams)
     meter = Meter(url)
     running = asyncio.gather(*(consumer.run() for consumer in consumers))
-    await holds(client, streams[-1], total, running)
+    await holds(client.stream_len, streams[-1], total, running.done)
     figures = meter.figures(total)
     for consumer in consumers:
         consumer.stop()
@@ -98,8 +98,7 @@ async def _faststream(url: str, streams: Sequence[str], total: int) -> Figures:
             await pipeline.execute()
     meter = Meter(url)
     await broker.start()
-    while await client.xlen(streams[-1]) < total:
-        await asyncio.sleep(0.005)
+    await holds(client.xlen, streams[-1], total, lambda: False)
     figures = meter.figures(total)
     await broker.stop()
     await client.aclose()

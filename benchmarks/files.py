@@ -6,14 +6,16 @@ three consumers and one that writes the file. So it has two processes where rsq-
 
 from __future__ import annotations
 
+import json
 import sys
-import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from benchmarks import measure, orders, ours
+from benchmarks import orders, ours
 from benchmarks.harness import Harness, command
 from benchmarks.measure import BenchmarkError, Figures, rates, server_cpu
+from benchmarks.program import Program
 
 PEER = "redis-stream-queue"
 ROOT = Path(__file__).parents[1]
@@ -34,24 +36,32 @@ def pipeline(url: str, folder: Path, total: int, *, fuse: bool) -> Figures:
 
 def queue(url: str, folder: Path, total: int) -> Figures:
     target = folder / "queue.jsonl"
-    before, began = server_cpu(url), time.perf_counter()
+    before = server_cpu(url)
     (folder / "push").mkdir(exist_ok=True)
     program = [sys.executable, "-m", "benchmarks.peers"]
     environ = {"PYTHONPATH": str(ROOT)}
-    writer = measure.start([*program, "write", url, str(target), str(total)], folder, environ)
-    pusher = measure.start([*program, "push", url, str(folder / "orders.jsonl")], folder / "push", environ)
-    pushed, written = measure.end(pusher, began), measure.end(writer, began)
+    writer = Program([*program, "write", url, str(target), str(total)], folder, environ)
+    pusher = Program([*program, "push", url, str(folder / "orders.jsonl")], folder / "push", environ)
+    pushed, written = pusher.wait(), writer.wait()
     check(target, total)
-    seconds = max(pushed.seconds, written.seconds)
-    return rates(total, seconds, pushed.cpu + written.cpu, server_cpu(url) - before)
+    return rates(total, written.seconds, pushed.cpu + written.cpu, server_cpu(url) - before)
 
 
 def check(path: Path, total: int) -> None:
-    """Count the lines, and read one: a benchmark of what is not done right says nothing."""
+    """Count the orders, and look into each: rates of what is not done right say nothing."""
     with path.open("rb") as file:
-        lines = sum(1 for _ in file)
-    if lines != total:
-        raise BenchmarkError(f"{path} has {lines} of {total} lines")
+        found = {order["id"]: order for order in map(json.loads, file)}
+    wrong = [number for number in range(total) if found.get(number) != order_after(number)]
+    if wrong:
+        raise BenchmarkError(
+            f"{path} lacks {len(wrong)} of {total} orders, or has others; the first is {wrong[0]}"
+        )
+
+
+def order_after(number: int) -> dict[str, Any]:
+    """Make an order as it is after three stages."""
+    order = orders.order(number)
+    return {**order, "quantity": order["quantity"] + 3}
 
 
 def main(harness: Harness) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -66,6 +67,7 @@ class Harness:
         contenders: Mapping[str, Job],
         *,
         base: str | None = None,
+        compared: tuple[str, ...] = (),
         patience: float = 900,
     ) -> Table:
         """
@@ -75,7 +77,8 @@ class Harness:
             name: The table's name in the JSON file.
             title: What is measured, with its size, for people.
             contenders: What takes turns.
-            base: The contender the others are compared with, by the first figure, round by round.
+            base: The contender the others are compared with, round by round.
+            compared: By which figures; left out, by the first.
             patience: Seconds after which a job is given up.
 
         Returns:
@@ -84,7 +87,7 @@ class Harness:
         Raises:
             BenchmarkError: A contender failed, or did not end.
         """
-        table = Table(name, title, base, {contender: [] for contender in contenders})
+        table = Table(name, title, base, compared, {contender: [] for contender in contenders})
         for _ in range(self.options.rounds):
             for contender, job in contenders.items():
                 table.rounds[contender].append(self._measured(job, patience))
@@ -151,16 +154,21 @@ def _harness(options: Options) -> Iterator[Harness]:
 
 def _options(description: str | None) -> Options:
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a small size, once: whether it works, not how fast")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small size, once: whether it works, not how fast"
+    )
     parser.add_argument("--rounds", type=int, help="turns of each contender (5; with --quick 1)")
-    parser.add_argument("--json", type=Path, default=Path("out/benchmarks.json"), help="where figures are written")
+    parser.add_argument("--json", type=Path, help="where figures are written")
     parser.add_argument("--flights", type=Path, default=MONTH, help="a csv.gz of flights (January 2013)")
     parser.add_argument("--beam", type=Path, default=BEAM, help="a Python that has apache-beam[yaml]")
     given = parser.parse_args()
+    stem = Path(sys.argv[0]).stem
+    name = "benchmarks" if stem == "__main__" else f"benchmarks-{stem}"
+    usual = ROOT / f"out/{name}{'-quick' if given.quick else ''}.json"
     return Options(
         quick=given.quick,
         rounds=given.rounds or (1 if given.quick else 5),
-        json=given.json.resolve(),
+        json=given.json.resolve() if given.json else usual,
         flights=MONTH if given.quick else given.flights.resolve(),
         beam=given.beam.absolute() if given.beam.exists() else None,
     )

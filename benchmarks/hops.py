@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks import bare, orders, ours, peers
 from benchmarks.harness import Harness, command
 from benchmarks.measure import Figures, Meter
+from benchmarks.runner_here import run_here
 
 PEER = "redis-stream-queue"
 
@@ -26,11 +27,17 @@ PEER = "redis-stream-queue"
 def pipeline(url: str, total: int, *, fuse: bool) -> Figures:
     with tempfile.TemporaryDirectory(prefix="rsq-") as folder:
         stages = ours.three_calls("hops-in", "hops-out")
-        spec = ours.project(
-            Path(folder), "hops", stages, max_backlog=ours.ROOM, defaults={"fuse": fuse}
-        )
+        spec = ours.project(Path(folder), "hops", stages, max_backlog=ours.ROOM, defaults={"fuse": fuse})
         orders.push(url, "hops-in", total)
-        return ours.run_here(spec, url, "hops-out", total)
+        figures = run_here(spec, url, "hops-out", total)
+        orders.check(url, "hops-out", 3)
+        return figures
+
+
+def queue(url: str, total: int) -> Figures:
+    figures = peers.queue(url, total)
+    orders.check(url, "queue-3", 3)
+    return figures
 
 
 def limit(url: str, total: int) -> Figures:
@@ -47,7 +54,7 @@ def main(harness: Harness) -> None:
         "hops",
         f"(a) {total:,} orders, stream to stream through three call stages",
         {
-            PEER: partial(peers.queue, harness.url, total),
+            PEER: partial(queue, harness.url, total),
             "FastStream": partial(peers.faststream, harness.url, total),
             "rsq-pipe, streams": partial(pipeline, harness.url, total, fuse=False),
             "rsq-pipe, fused": partial(pipeline, harness.url, total, fuse=True),

@@ -16,13 +16,13 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from subprocess import Popen
 
 import redis.asyncio as aioredis
 
-from benchmarks import measure, orders, ours
+from benchmarks import orders, ours
 from benchmarks.harness import ROOT, Harness, command
-from benchmarks.measure import BenchmarkError, Figures
+from benchmarks.measure import Figures, holds
+from benchmarks.program import Program
 
 PEER = "redis-stream-queue"
 BATCH = 100  # the default of redis-stream-queue's ConsumerConfig
@@ -35,35 +35,34 @@ def pipeline(url: str, rate: int, seconds: float, *, fuse: bool | None = None) -
         folder = Path(name)
         defaults = {} if fuse is None else {"defaults": {"fuse": fuse}}
         spec = ours.project(folder, "latency", ours.three_calls(STREAMS[0], STREAMS[-1]), **defaults)
-        return _measured(measure.start(ours.run_command(spec, url), folder), url, rate, seconds)
+        return _measured(Program(ours.run_command(spec, url), folder), url, rate, seconds)
 
 
 def queue(url: str, rate: int, seconds: float) -> Figures:
     with tempfile.TemporaryDirectory(prefix="rsq-") as name:
         program = [sys.executable, "-m", "benchmarks.peers", "serve", url, str(BATCH), *STREAMS]
-        process = measure.start(program, Path(name), {"PYTHONPATH": str(ROOT)})
+        process = Program(program, Path(name), {"PYTHONPATH": str(ROOT)})
         return _measured(process, url, rate, seconds)
 
 
-def _measured(process: Popen[bytes], url: str, rate: int, seconds: float) -> Figures:
+def _measured(process: Program, url: str, rate: int, seconds: float) -> Figures:
     try:
         return asyncio.run(_load(process, url, rate, seconds))
     finally:
-        process.terminate()
-        process.wait(20)
+        process.stop()
 
 
-async def _load(process: Popen[bytes], url: str, rate: int, seconds: float) -> Figures:
+async def _load(process: Program, url: str, rate: int, seconds: float) -> Figures:
     total = int(rate * seconds)
     orders.push(url, STREAMS[0], WARM)
     async with aioredis.Redis.from_url(url) as writer, aioredis.Redis.from_url(url) as reader:
-        await measure.holds(writer.xlen, STREAMS[-1], WARM, lambda: process.poll() is not None)
+        await holds(writer.xlen, STREAMS[-1], WARM, process.has_ended)
         reading = asyncio.ensure_future(_read(reader, total))
         late = await _push(writer, rate, total)
         try:
             taken = await asyncio.wait_for(reading, 60)
         except TimeoutError:
-            raise BenchmarkError(f"not all of {total} records came through at {rate}/s") from None
+            raise process.error(f"not all of {total} records came through at {rate}/s") from None
     cuts = statistics.quantiles(taken, n=100)
     return {"p50 ms": 1000 * cuts[49], "p99 ms": 1000 * cuts[98], "pushed late ms": 1000 * late}
 
@@ -103,7 +102,7 @@ async def _read(client: aioredis.Redis, total: int) -> list[float]:
 
 def main(harness: Harness) -> None:
     seconds = harness.options.size(20, 1)
-    for rate in (1_000, 5_000):
+    for rate in (1_000,) if harness.options.quick else (1_000, 5_000):
         harness.turns(
             f"latency-{rate}",
             f"(d) {rate:,} orders/s for {seconds} s through three call stages: from the push to the entry at the end",
@@ -113,6 +112,7 @@ def main(harness: Harness) -> None:
                 "rsq-pipe, fused": partial(pipeline, harness.url, rate, seconds, fuse=True),
             },
             base=PEER,
+            compared=("p50 ms", "p99 ms"),
         )
 
 

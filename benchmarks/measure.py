@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import re
 import signal
-import subprocess
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import redis
 
@@ -110,56 +107,3 @@ def server_cpu(url: str) -> float:
     with redis.Redis.from_url(url) as client:
         info = client.info("cpu")
     return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a command took: seconds by the clock, of CPU time, and its peak of memory in bytes (Linux)."""
-
-    seconds: float
-    cpu: float
-    peak: int
-
-
-def run(command: Sequence[str | Path], folder: Path, environ: Mapping[str, str] | None = None) -> Ended:
-    """Run a command to its end; its CPU time includes that of its children."""
-    began = time.perf_counter()
-    process = start(command, folder, environ)
-    return end(process, began)
-
-
-def start(
-    command: Sequence[str | Path], folder: Path, environ: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """Start a command that writes what it says to a file."""
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **(environ or {})}, stdout=log, stderr=log
-        )
-
-
-def end(process: subprocess.Popen[bytes], began: float) -> Ended:
-    """Wait for a command's end."""
-    # A thread would take CPU time from who is measured; the peak is a high-water mark, and looked at seldom.
-    peak, pause = 0, 0.002
-    while True:
-        pid, status, used = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        peak = max(peak, peak_memory(process.pid))
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.02)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise BenchmarkError(f"exit code {process.returncode}: {process.args!r}")
-    return Ended(seconds, used.ru_utime + used.ru_stime, peak)
-
-
-def peak_memory(pid: int) -> int:
-    """Bytes a process has had in memory at most; 0 where the system does not say."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return 0
-    return 1024 * int(found[1]) if found else 0

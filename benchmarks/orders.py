@@ -9,6 +9,8 @@ from typing import Any
 
 import redis
 
+from benchmarks.measure import BenchmarkError
+
 FIELDS = 8
 
 
@@ -53,3 +55,16 @@ def push(url: str, stream: str, count: int) -> None:
             for number in range(first, min(first + 1000, count)):
                 pipeline.xadd(stream, {"data": encoded(order(number))})
             pipeline.execute()
+
+
+def check(url: str, stream: str, more: int) -> None:
+    """Look whether the orders at both ends of a stream are what the stages had to make of them."""
+    with redis.Redis.from_url(url) as client:
+        entries = [*client.xrange(stream, count=100), *client.xrevrange(stream, count=100)]
+    for _, fields in entries:
+        found = json.loads(fields[b"data"])
+        expected = order(found["id"])
+        if found != {**expected, "quantity": expected["quantity"] + more}:
+            raise BenchmarkError(
+                f"{stream} holds an order that is not what {more} stages make of it: {found}"
+            )

@@ -18,27 +18,31 @@ class Table:
         name: Its name in the JSON file.
         title: What is measured, for people.
         base: The contender the others are compared with.
+        compared: The figures that are, in the table; the JSON file has the ratios of all.
         rounds: Contender -> the figures of each of its rounds.
     """
 
     name: str
     title: str
     base: str | None
+    compared: tuple[str, ...]
     rounds: dict[str, list[Figures]]
 
     def medians(self, contender: str) -> Figures:
         """Return the median of each figure."""
         return {figure: statistics.median(values) for figure, values in self._columns(contender).items()}
 
-    def ratio(self, contender: str) -> float | None:
-        """Compare the first figure with the base's: the median of the rounds' ratios."""
+    def ratios(self, contender: str) -> Figures:
+        """Compare figures with the base's: the medians of the rounds' ratios."""
         if self.base is None:
-            return None
-        first = next(iter(self.rounds[contender][0]))
-        if first not in self.rounds[self.base][0]:
-            return None
-        pairs = zip(self.rounds[contender], self.rounds[self.base], strict=True)
-        return statistics.median(own[first] / base[first] for own, base in pairs)
+            return {}
+        pairs = list(zip(self.rounds[contender], self.rounds[self.base], strict=True))
+        both = [figure for figure in pairs[0][0] if figure in pairs[0][1]]
+        return {
+            figure: statistics.median(own[figure] / base[figure] for own, base in pairs)
+            for figure in both
+            if all(base[figure] for _, base in pairs)
+        }
 
     def facts(self) -> dict[str, Any]:
         """Return all of it, for the JSON file."""
@@ -51,7 +55,7 @@ class Table:
                     "median": self.medians(contender),
                     "min": {name: min(values) for name, values in self._columns(contender).items()},
                     "max": {name: max(values) for name, values in self._columns(contender).items()},
-                    "ratio": self.ratio(contender),
+                    "ratios": self.ratios(contender),
                     "rounds": rounds,
                 }
                 for contender, rounds in self.rounds.items()
@@ -60,16 +64,18 @@ class Table:
 
     def __str__(self) -> str:
         figures = list(dict.fromkeys(name for rounds in self.rounds.values() for name in rounds[0]))
-        ratio = [f"x {self.base}"] if self.base else []
-        lines = [["", *figures, *ratio]]
+        compared = self.compared or tuple(figures[:1]) if self.base else ()
+        lines = [["", *figures, *(f"x {figure}" for figure in compared)]]
         for contender in self.rounds:
             columns = self._columns(contender)
             cells = [_cell(columns[figure]) if figure in columns else "" for figure in figures]
-            share = self.ratio(contender)
-            lines.append([contender, *cells, *(["" if share is None else f"{share:.2f}"] if ratio else [])])
+            ratios = self.ratios(contender)
+            shares = [f"{ratios[figure]:.2f}" if figure in ratios else "" for figure in compared]
+            lines.append([contender, *cells, *shares])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         rows = ["  ".join([line[0].ljust(widths[0]), *_right(line[1:], widths[1:])]) for line in lines]
-        return "\n".join([f"\n{self.title}", *rows])
+        beside = f"; x: beside {self.base}" if self.base else ""
+        return "\n".join([f"\n{self.title}{beside}", *rows])
 
     def _columns(self, contender: str) -> dict[str, list[float]]:
         rounds = self.rounds[contender]

@@ -1,1 +1,1 @@
-"""Benchmarks: see docs/benchmarks.md. `python -m benchmarks` runs them all, `python -m benchmarks.hops` one."""
+"""Benchmarks: `python -m benchmarks` runs all, `python -m benchmarks.hops` one. See docs/benchmarks.md."""

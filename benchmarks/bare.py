@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,7 +82,7 @@ class Stage:
 def hand_on(url: str, streams: list[str], total: int) -> None:
     """Move records from the first stream to the last, through all between, until the last holds them."""
     names = [name.encode() for name in streams]
-    stages = [Stage(url, source, target) for source, target in zip(names[:-1], names[1:], strict=True)]
+    stages = [Stage(url, source, target) for source, target in pairwise(names)]
     while stages[-1].done < total:
         for stage in stages:
             stage.step()

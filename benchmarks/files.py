@@ -1,7 +1,7 @@
 """(b) A file of orders through three `call` stages into another file, each process's start and end included.
 
-The peer is the same program written for redis-stream-queue: one process pushes the lines to a stream, another has
-three consumers and one that writes the file. So it has two processes where rsq-pipe has one.
+The peer is the same program written for redis-stream-queue: one process pushes the lines to a stream, another
+has three consumers and one that writes the file. So it has two processes where rsq-pipe has one.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""(c) A year of flights from a csv.gz to three files: `pipelines/flights.yaml` beside the loop one would write.
+"""(c) A year of flights, csv.gz to three files: `pipelines/flights.yaml` beside the loop one would write.
 
     python -m benchmarks.flights --flights flights.csv.gz
 
-The start and the end of each process are included. Before the turns, the files of all contenders are compared with
-those of the plain loop: the same records, in any order. (Beam's are not: it reads numbers with nulls as fractions.)
+The start and the end of each process are included. At the end the files that our contenders wrote are
+compared with those of the plain loop: the same records, in any order. Of what Beam wrote the records are
+counted; it reads the file unpacked.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import sys
 from functools import partial
@@ -60,19 +62,24 @@ def _spec(flights: Path, folder: Path, fuse: bool | None) -> Path:
     return spec
 
 
-def beam(python: Path, flights: Path, folder: Path, total: int) -> Figures:
-    folder.mkdir(exist_ok=True)
-    text = BEAM.read_text().replace("FLIGHTS", str(flights)).replace("AIRLINES", str(AIRLINES))
-    (folder / "flights.yaml").write_text(text)
-    program = [
-        python,
-        "-m",
-        "apache_beam.yaml.main",
-        "--yaml_pipeline_file=flights.yaml",
-        "--runner=FnApiRunner",
-    ]
-    ended = Program(program, folder).wait()
+def beam(python: Path, folder: Path, total: int) -> Figures:
+    program: list[str | Path] = [python, "-m", "apache_beam.yaml.main", "--yaml_pipeline_file=flights.yaml"]
+    ended = Program([*program, "--runner=FnApiRunner"], folder).wait()
+    lines = sum(len(path.read_bytes().splitlines()) for path in (folder / "out").glob("*-of-*"))
+    headers = 2
+    if lines != total + headers:
+        raise BenchmarkError(f"Beam wrote {lines - headers} of {total} records")
     return rates(total, ended.seconds, ended.cpu)
+
+
+def prepare_beam(flights: Path, folder: Path) -> Path:
+    """Write Beam's pipeline, and unpack its file: of a packed one it leaves most out, without a word."""
+    folder.mkdir()
+    source = folder / "flights.csv"
+    source.write_bytes(gzip.decompress(flights.read_bytes()))
+    text = BEAM.read_text().replace("FLIGHTS", str(source)).replace("AIRLINES", str(AIRLINES))
+    (folder / "flights.yaml").write_text(text)
+    return folder
 
 
 def records(folder: Path) -> dict[str, list[str]]:
@@ -112,9 +119,8 @@ def main(harness: Harness) -> None:
         )
         written.append("two-streams")
     if harness.options.beam and not harness.options.quick:
-        contenders["Beam YAML, direct runner"] = partial(
-            beam, harness.options.beam, flights, folder / "beam", total
-        )
+        prepared = prepare_beam(flights, folder / "beam")
+        contenders["Beam YAML, direct runner"] = partial(beam, harness.options.beam, prepared, total)
     harness.turns("flights", f"(c) {total:,} flights, csv.gz to three files", contenders, base=PLAIN)
     compare([folder / name for name in written])
 

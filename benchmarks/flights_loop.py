@@ -13,11 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-INTEGERS = (
-    "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay flight air_time distance "
-    "hour minute"
-).split()
-FIELDS = "date carrier carrier_name flight origin dest dep_delay arr_delay".split()
+INTEGERS = [
+    *("year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time"),
+    *("arr_delay", "flight", "air_time", "distance", "hour", "minute"),
+]
+FIELDS = ["date", "carrier", "carrier_name", "flight", "origin", "dest", "dep_delay", "arr_delay"]
 
 
 def converted(row: dict[str, str]) -> dict[str, Any]:

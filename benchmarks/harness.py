@@ -103,7 +103,7 @@ class Harness:
         return folder
 
     def _measured(self, job: Job, patience: float) -> Figures:
-        # The server is the benchmark's own. Rewriting its file now keeps it from doing so while it is measured.
+        # The server is the benchmark's own. Its file is rewritten now, and so not in a measurement.
         self._client.flushall()
         self._client.bgrewriteaof()
         deadline = time.monotonic() + 60

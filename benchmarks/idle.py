@@ -50,7 +50,7 @@ def _counted(process: Program, url: str, stages: int, settled: float, seconds: f
 
 
 def _commands(client: redis.Redis) -> int:
-    # Commands within a script are not counted here: `total_commands_processed` has calls of scripts as one.
+    # Those that a script calls are counted as well.
     return int(client.info("stats")["total_commands_processed"])
 
 

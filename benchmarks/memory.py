@@ -41,6 +41,7 @@ def waiting(url: str, folder: Path, total: int, fields: int) -> Figures:
             filling.stop()
         drained = Program(ours.run_command(spec, url), spec.parent).wait()
     return {
+        "JSON MB per million": (folder / f"orders-{fields}.jsonl").stat().st_size / total,
         "server MB per million": held / total,
         "filling runner MiB": filled / MEBI,
         "draining runner MiB": drained.peak / MEBI,
@@ -64,7 +65,7 @@ def until_waiting(spec: Path, url: str, total: int, filling: Program) -> None:
 
 def lag(spec: Path, url: str) -> int:
     """Ask for the records that the stage `work` has not read."""
-    asked = [ours.RSQ_PIPE, "status", spec, "--redis", url, "--json"]
+    asked: list[str | Path] = [ours.RSQ_PIPE, "status", spec, "--redis", url, "--json"]
     said = subprocess.run(asked, capture_output=True, check=False).stdout
     stages = {stage["name"]: stage for stage in json.loads(said)["stages"]} if said else {}
     return stages["work"]["lag"] or 0 if stages else 0

@@ -18,16 +18,18 @@ def order(number: int, fields: int = FIELDS) -> dict[str, Any]:
     """Make one order of 8 fields, or of more."""
     record: dict[str, Any] = {
         "id": number,
-        "customer": f"customer {number % 9973:05d}",
+        "customer": f"A. Customer {number % 9973:05d}",
         "email": f"customer.{number % 9973:05d}@shop.example",
         "country": ("Norway", "Chile", "Japan")[number % 3],
-        "sku": f"sku-{number % 499:04d}",
+        "sku": f"sku-{number % 499:04d}-wool-blue-large",
         "quantity": number % 7 + 1,
         "price": number % 10_000 / 100,
         "placed": f"2026-11-{number % 28 + 1:02d}T12:{number % 60:02d}:00Z",
     }
     for place in range(fields - len(record)):
-        record[f"field_{place}"] = f"value {number % 997}" if place % 2 else number % 9973
+        record[f"field_{place}"] = (number % 997, ("UA", "DL", "B6")[number % 3], None, number % 2 == 0)[
+            place % 4
+        ]
     return record
 
 

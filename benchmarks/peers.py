@@ -1,4 +1,4 @@
-"""The peers: the same three stages, written for redis-stream-queue and for FastStream as their manuals show."""
+"""The peers: the same three stages, as the manuals of redis-stream-queue and FastStream show them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def _faststream(url: str, streams: Sequence[str], total: int) -> Figures:
 
 
 def queue_to_file(url: str, path: Path, total: int) -> None:
-    """Run redis-stream-queue's three consumers and one that writes a file, until it has written all records."""
+    """Run redis-stream-queue's three consumers and one that writes a file, until all records are in it."""
     asyncio.run(_queue_to_file(url, path, total))
 
 
@@ -128,7 +128,7 @@ async def _queue_to_file(url: str, path: Path, total: int) -> None:
 
         consumers.append(library.StreamConsumer(client, "queue-3", config(library, BATCH), write))
         running = asyncio.gather(*(consumer.run() for consumer in consumers))
-        waiting = asyncio.ensure_future(done.wait())
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(done.wait())
         await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
         for consumer in consumers:
             consumer.stop()

@@ -57,7 +57,7 @@ class Program:
 
     def wait(self) -> Ended:
         """Wait for its end; its CPU time includes that of its children. An error where it fails."""
-        # A thread would take CPU time from who is measured; the peak is a high-water mark, and looked at seldom.
+        # The peak is a high-water mark: looking seldom costs little and misses only the last moments.
         peak, pause = 0, 0.002
         while True:
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)

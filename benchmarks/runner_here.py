@@ -37,7 +37,7 @@ def run_here(spec: Path, url: str, target: str, total: int, *, first: int = 0) -
         return asyncio.run(_run_here(graph, observer, url, target, total, first))
 
 
-async def _run_here(
+async def _run_here(  # noqa: PLR0917  as run_here
     graph: Graph, observer: Observer, url: str, target: str, total: int, first: int
 ) -> Figures:
     async with rsq_pipe.StreamClient.from_url(url) as client, rsq_pipe.StreamClient.from_url(url) as other:

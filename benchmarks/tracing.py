@@ -1,4 +1,4 @@
-"""(g) What tracing costs a pipeline of a source, two maps and a sink: nothing traced, the default, everything.
+"""(g) What tracing costs a pipeline of a source, two maps and a sink: none, the default, everything.
 
 off        `sample: none`, and no collector is named
 default    10 records a second; no collector is named, or one takes the spans

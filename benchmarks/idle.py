@@ -30,7 +30,7 @@ def pipeline(url: str, count: int, settled: float, seconds: float) -> Figures:
 def queue(url: str, settled: float, seconds: float) -> Figures:
     streams = [f"idle-{number}" for number in range(4)]
     with tempfile.TemporaryDirectory(prefix="rsq-") as name:
-        program = [sys.executable, "-m", "benchmarks.peers", "serve", url, "100", *streams]
+        program = [sys.executable, "-m", "benchmarks.peers", "serve", url, *streams]
         process = Program(program, Path(name), {"PYTHONPATH": str(ROOT)})
         return _counted(process, url, 3, settled, seconds)
 
@@ -69,9 +69,7 @@ def main(harness: Harness) -> None:
     contenders: dict[str, Job] = {PEER: partial(queue, harness.url, settled, seconds)}
     for size in sizes:
         contenders[f"rsq-pipe, {size} stages"] = partial(pipeline, harness.url, size, settled, seconds)
-    harness.turns(
-        "idle", f"(h) commands to the server in {seconds:g} s of nothing to do", contenders, base=PEER
-    )
+    harness.turns("idle", f"(h) commands to the server in {seconds:g} s of nothing to do", contenders)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from benchmarks.measure import Figures, holds
 from benchmarks.program import Program
 
 PEER = "redis-stream-queue"
-BATCH = 100  # the default of redis-stream-queue's ConsumerConfig
 STREAMS = [f"latency-{number}" for number in range(4)]
 WARM = 200
 
@@ -41,7 +40,7 @@ def pipeline(url: str, rate: int, seconds: float, *, fuse: bool | None = None) -
 
 def queue(url: str, rate: int, seconds: float) -> Figures:
     with tempfile.TemporaryDirectory(prefix="rsq-") as name:
-        program = [sys.executable, "-m", "benchmarks.peers", "serve", url, str(BATCH), *STREAMS]
+        program = [sys.executable, "-m", "benchmarks.peers", "serve", url, *STREAMS]
         process = Program(program, Path(name), {"PYTHONPATH": str(ROOT)})
         return _measured(process, url, rate, seconds)
 

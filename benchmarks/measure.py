@@ -98,7 +98,7 @@ async def holds(
     while (found := await length(stream)) < total:
         if ended() or time.monotonic() > deadline:
             raise BenchmarkError(f"{stream} holds {found} of {total} records, and its writer ended or hangs")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)
     return found
 
 

@@ -19,7 +19,7 @@ BATCH = 1000
 KEEP = 10_000_000
 
 
-async def queue_chain(url: str, streams: Sequence[str], batch: int = BATCH) -> tuple[list[Any], Any]:
+async def queue_chain(url: str, streams: Sequence[str], settings: Any) -> tuple[list[Any], Any]:
     """Make redis-stream-queue's three consumers: each pushes to the next stream, and returns the ids."""
     library = importlib.import_module("redis_stream_queue")
     client = library.StreamClient.from_url(url)
@@ -33,14 +33,15 @@ async def queue_chain(url: str, streams: Sequence[str], batch: int = BATCH) -> t
             await producer.push_many([message.data for message in messages])
             return [message.id for message in messages]
 
-        return library.StreamConsumer(client, source, config(library, batch), handler)
+        return library.StreamConsumer(client, source, settings, handler)
 
     return [consumer(*pair) for pair in itertools.pairwise(streams)], client
 
 
-def config(library: Any, batch: int) -> Any:
-    """Return the settings of a consumer of redis-stream-queue."""
-    return library.ConsumerConfig(group="g", batch_size=batch, block_ms=1000, max_stream_size=KEEP)
+def fast() -> Any:
+    """Return the settings with which redis-stream-queue is fastest, and loses nothing."""
+    library = importlib.import_module("redis_stream_queue")
+    return library.ConsumerConfig(group="g", batch_size=BATCH, block_ms=1000, max_stream_size=KEEP)
 
 
 def queue(url: str, total: int) -> Figures:
@@ -51,7 +52,7 @@ def queue(url: str, total: int) -> Figures:
 
 
 async def _queue(url: str, streams: Sequence[str], total: int) -> Figures:
-    consumers, client = await queue_chain(url, streams)
+    consumers, client = await queue_chain(url, streams, fast())
     meter = Meter(url)
     running = asyncio.gather(*(consumer.run() for consumer in consumers))
     await holds(client.stream_len, streams[-1], total, running.done)
@@ -112,7 +113,7 @@ def queue_to_file(url: str, path: Path, total: int) -> None:
 
 async def _queue_to_file(url: str, path: Path, total: int) -> None:
     library = importlib.import_module("redis_stream_queue")
-    consumers, client = await queue_chain(url, [f"queue-{number}" for number in range(4)])
+    consumers, client = await queue_chain(url, [f"queue-{number}" for number in range(4)], fast())
     done = asyncio.Event()
     written = 0
     with path.open("w", encoding="utf-8") as file:
@@ -126,7 +127,7 @@ async def _queue_to_file(url: str, path: Path, total: int) -> None:
                 done.set()
             return [message.id for message in messages]
 
-        consumers.append(library.StreamConsumer(client, "queue-3", config(library, BATCH), write))
+        consumers.append(library.StreamConsumer(client, "queue-3", fast(), write))
         running = asyncio.gather(*(consumer.run() for consumer in consumers))
         waiting: asyncio.Future[Any] = asyncio.ensure_future(done.wait())
         await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -149,15 +150,17 @@ async def _push_file(url: str, path: Path) -> None:
     await producer.close()
 
 
-async def _serve(url: str, streams: Sequence[str], batch: int) -> None:
-    consumers, _ = await queue_chain(url, streams, batch)
+async def _serve(url: str, streams: Sequence[str]) -> None:
+    """Run three consumers until the process is told to end, with the settings that are the default."""
+    library = importlib.import_module("redis_stream_queue")
+    consumers, _ = await queue_chain(url, streams, library.ConsumerConfig(group="g"))
     await asyncio.gather(*(consumer.run() for consumer in consumers))
 
 
 def main(what: str, url: str, *arguments: str) -> None:
     """Be a process of redis-stream-queue: `serve`, `push` or `write`."""
     if what == "serve":
-        asyncio.run(_serve(url, arguments[1:], int(arguments[0])))
+        asyncio.run(_serve(url, arguments))
     elif what == "push":
         push_file(url, Path(arguments[0]))
     else:

@@ -13,6 +13,8 @@ LOWEST := $(VENV)/lowest
 UV := $(VENV)/lock/bin/uv
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml --all-extras
+# Options of benchmarks: make bench BENCH="--rounds 7 --flights flights.csv.gz".
+BENCH ?=
 # What `make test-lowest` runs.
 LOWEST_TESTS ?= tests/unit tests/e2e/test_orders.py tests/e2e/test_metrics.py tests/e2e/test_dlq.py \
 	tests/e2e/test_tracing.py tests/e2e/test_exit_codes.py
@@ -23,7 +25,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast test-lowest lint format type check bench docs schema lock upgrade \
+.PHONY: help install run test test-fast test-lowest lint format type check bench bench-quick bench-beam docs schema lock upgrade \
 	clean clean-all
 
 help:  ## Show this list.
@@ -72,11 +74,19 @@ type: install  ## Check types.
 
 check: lint type test  ## Do all that CI does.
 
-bench: install  ## Measure starts, and rates beside a peer and connectors; takes a quiet machine.
+bench: $(VENV)/.peers  ## Measure rates, latency, memory and starts beside peers, for an hour; takes a quiet machine.
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-quick: $(VENV)/.peers  ## Run every benchmark once, small: whether they work, not how fast anything is.
+	$(BIN)/python -m benchmarks --quick $(BENCH)
+
+bench-beam: install  ## Create an environment with Apache Beam, for `make bench` to measure as well.
+	test -x $(VENV)/beam/bin/python || "$(PYTHON)" -m venv $(VENV)/beam
+	$(VENV)/beam/bin/python $(PIP) "apache-beam[yaml]==2.77.0"
+
+$(VENV)/.peers: $(LOCKS)/bench.txt | install
 	$(BIN)/python $(PIP) --require-hashes --requirement $(LOCKS)/bench.txt
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.hops
-	$(BIN)/python -m benchmarks.connectors
+	@touch $@
 
 docs: install  ## Check the documents: links, commands, and every snippet that can be run.
 	$(BIN)/pytest -m docs

@@ -1,61 +1,66 @@
-"""How long things take to start: the command line, a validation, the embedded server."""
+"""How long things take to start: the command line, a validation, the embedded server, a first record."""
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from benchmarks import orders, ours
+from benchmarks.harness import ROOT, Harness, command
+from benchmarks.measure import Figures
 from rsq_pipe.server.embedded import acquire
 
-ROOT = Path(__file__).parents[1]
-RSQ_PIPE = [sys.executable, "-m", "rsq_pipe"]
 
-
-def command(*arguments: str) -> None:
+def called(*arguments: str) -> Figures:
     """Run one command line to its end."""
-    subprocess.run([*RSQ_PIPE, *arguments], cwd=ROOT, check=True, capture_output=True)
+    began = time.perf_counter()
+    subprocess.run([ours.RSQ_PIPE, *arguments], cwd=ROOT, check=True, capture_output=True)
+    return {"ms": 1000 * (time.perf_counter() - began)}
 
 
-def server() -> None:
+def server() -> Figures:
     """Start an embedded server in an empty directory, and use it until it answers."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rsq-", ignore_cleanup_errors=True) as folder,
-        acquire(Path(folder)),
-    ):
-        pass
+    with tempfile.TemporaryDirectory(prefix="rsq-", ignore_cleanup_errors=True) as folder:
+        began = time.perf_counter()
+        with acquire(Path(folder)):
+            return {"ms": 1000 * (time.perf_counter() - began)}
 
 
-def measure(what: str, work: Callable[[], None], rounds: int) -> None:
-    """Print the fastest and the median of some rounds."""
-    seconds = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    print(
-        f"{what:<40} best {1000 * min(seconds):5.0f} ms   median {1000 * statistics.median(seconds):5.0f} ms"
-    )
+def first_record() -> Figures:
+    """Run a pipeline in an empty directory until its first record stands in a file."""
+    with tempfile.TemporaryDirectory(prefix="rsq-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        stages = {
+            "read": {"source": {"type": "jsonl", "path": "orders.jsonl"}},
+            "one": {"call": "handlers:touch"},
+            "write": {"sink": {"type": "jsonl", "path": "out.jsonl"}},
+        }
+        spec = ours.project(folder, "startup", stages)
+        orders.write(folder / "orders.jsonl", 1)
+        target = folder / "out.jsonl"
+        began = time.perf_counter()
+        with subprocess.Popen([ours.RSQ_PIPE, "run", spec], cwd=folder, stderr=subprocess.DEVNULL) as process:
+            while not (target.exists() and target.stat().st_size):
+                assert process.poll() is None or target.stat().st_size, "the run ended without a record"
+                time.sleep(0.002)
+            return {"ms": 1000 * (time.perf_counter() - began)}
 
 
-def main() -> None:
-    """Measure each start."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    rounds = parser.parse_args().rounds
-    measure("embedded server, until it answers", server, rounds)
-    measure("rsq-pipe --help", lambda: command("--help"), rounds)
-    measure(
-        "rsq-pipe validate pipelines/orders.yaml",
-        lambda: command("validate", "pipelines/orders.yaml"),
-        rounds,
+def main(harness: Harness) -> None:
+    harness.turns(
+        "startup",
+        "Starts",
+        {
+            "rsq-pipe --help": partial(called, "--help"),
+            "rsq-pipe validate pipelines/orders.yaml": partial(called, "validate", "pipelines/orders.yaml"),
+            "embedded server, until it answers": server,
+            "first record, embedded server": first_record,
+        },
     )
 
 
 if __name__ == "__main__":
-    main()
+    command(main, __doc__)

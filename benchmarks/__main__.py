@@ -1,0 +1,28 @@
+"""All benchmarks, one after the other, on one server: `python -m benchmarks`, `make bench`."""
+
+from __future__ import annotations
+
+from benchmarks import (
+    connectors,
+    files,
+    flights,
+    growth,
+    hops,
+    idle,
+    latency,
+    memory,
+    startup,
+    tracing,
+)
+from benchmarks.harness import Harness, command
+
+BENCHMARKS = (hops, files, flights, latency, growth, memory, tracing, idle, startup, connectors)
+
+
+def main(harness: Harness) -> None:
+    for benchmark in BENCHMARKS:
+        benchmark.main(harness)
+
+
+if __name__ == "__main__":
+    command(main, __doc__)

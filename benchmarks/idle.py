@@ -1,0 +1,76 @@
+"""(h) Commands a second that a process sends while it has nothing to do."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import redis
+
+from benchmarks import ours
+from benchmarks.harness import ROOT, Harness, command
+from benchmarks.measure import Figures, Job
+from benchmarks.program import Program
+
+PEER = "redis-stream-queue, 3 stages"
+
+
+def pipeline(url: str, count: int, settled: float, seconds: float) -> Figures:
+    stages = {f"stage-{number}": {"call": "handlers:touch"} for number in range(count)}
+    first = {"from": {"stream": "idle-in"}, **stages["stage-0"]}
+    with tempfile.TemporaryDirectory(prefix="rsq-") as name:
+        spec = ours.project(Path(name), "idle", {**stages, "stage-0": first})
+        process = Program(ours.run_command(spec, url), Path(name))
+        return _counted(process, url, count, settled, seconds)
+
+
+def queue(url: str, settled: float, seconds: float) -> Figures:
+    streams = [f"idle-{number}" for number in range(4)]
+    with tempfile.TemporaryDirectory(prefix="rsq-") as name:
+        program = [sys.executable, "-m", "benchmarks.peers", "serve", url, *streams]
+        process = Program(program, Path(name), {"PYTHONPATH": str(ROOT)})
+        return _counted(process, url, 3, settled, seconds)
+
+
+def _counted(process: Program, url: str, stages: int, settled: float, seconds: float) -> Figures:
+    try:
+        with redis.Redis.from_url(url) as client:
+            _until_groups(client, stages, process)
+            time.sleep(settled)  # what a process does once at its start is over
+            before, began = _commands(client), time.perf_counter()
+            time.sleep(seconds)
+            # Of the commands between two looks one is the first look itself.
+            rate = (_commands(client) - before - 1) / (time.perf_counter() - began)
+    finally:
+        process.stop()
+    return {"commands/s": rate, "a stage": rate / stages}
+
+
+def _commands(client: redis.Redis) -> int:
+    # Those that a script calls are counted as well.
+    return int(client.info("stats")["total_commands_processed"])
+
+
+def _until_groups(client: redis.Redis, stages: int, process: Program) -> None:
+    """Wait until every stage has made its group."""
+    deadline = time.monotonic() + 60
+    while sum(len(client.xinfo_groups(key)) for key in client.scan_iter(_type="stream")) < stages:
+        if process.has_ended() or time.monotonic() > deadline:
+            raise process.error("it did not make its groups")
+        time.sleep(0.05)
+
+
+def main(harness: Harness) -> None:
+    settled, seconds = (0.5, 1.0) if harness.options.quick else (8.0, 10.0)
+    sizes = (3,) if harness.options.quick else (3, 10, 30)
+    contenders: dict[str, Job] = {PEER: partial(queue, harness.url, settled, seconds)}
+    for size in sizes:
+        contenders[f"rsq-pipe, {size} stages"] = partial(pipeline, harness.url, size, settled, seconds)
+    harness.turns("idle", f"(h) commands to the server in {seconds:g} s of nothing to do", contenders)
+
+
+if __name__ == "__main__":
+    command(main, __doc__)

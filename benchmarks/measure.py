@@ -1,0 +1,109 @@
+"""What a measurement is: a job in a process of its own, which returns figures."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+import redis
+
+Figures = dict[str, float]
+Job = Callable[[], Figures]
+MICRO = 1e6
+PATIENCE = 600.0
+
+
+class BenchmarkError(Exception):
+    """A contender did not do its work."""
+
+
+def alone(job: Job, patience: float) -> Figures:
+    """Do a job in a new process, so that no contender inherits another's memory, modules or connections."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(job, sender))
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(patience):
+            raise BenchmarkError(f"{job} did not end within {patience:g} s")
+        outcome = receiver.recv()
+    except EOFError:
+        raise BenchmarkError(f"{job} ended without figures") from None
+    finally:
+        _kill(process.pid)
+        process.join()
+    if isinstance(outcome, str):
+        raise BenchmarkError(f"{job} failed:\n{outcome}")
+    figures: Figures = outcome
+    return figures
+
+
+def _kill(group: int | None) -> None:
+    """End a job, and what it started and did not end."""
+    with suppress(ProcessLookupError, PermissionError):  # it has ended; macOS says the second of the dead
+        os.killpg(group or 0, signal.SIGKILL)
+
+
+def _send(job: Job, sender: Connection) -> None:
+    os.setsid()
+    try:
+        sender.send(job())
+    except Exception:  # noqa: BLE001  whatever it is, the parent raises it
+        sender.send(traceback.format_exc())
+
+
+@dataclass
+class Meter:
+    """Clock, CPU time of this process, and of the server, from when it is made."""
+
+    url: str
+    began: float = field(init=False)
+    used: float = field(init=False)
+    server: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = server_cpu(self.url)
+        self.used = time.process_time()
+        self.began = time.perf_counter()
+
+    def figures(self, records: int) -> Figures:
+        """Return the rate, and what a record cost."""
+        seconds = time.perf_counter() - self.began
+        used = time.process_time() - self.used
+        return rates(records, seconds, used, server_cpu(self.url) - self.server)
+
+
+def rates(records: int, seconds: float, used: float, server: float | None = None) -> Figures:
+    """Name the figures that every benchmark of throughput returns."""
+    figures = {"records/s": records / seconds, "CPU us/record": MICRO * used / records}
+    if server is not None:
+        figures["server us/record"] = MICRO * server / records
+    return figures
+
+
+async def holds(
+    length: Callable[[str], Awaitable[int]], stream: str, total: int, ended: Callable[[], bool]
+) -> int:
+    """Wait until a stream holds so many entries; an error where its writer ends before, or takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := await length(stream)) < total:
+        if ended() or time.monotonic() > deadline:
+            raise BenchmarkError(f"{stream} holds {found} of {total} records, and its writer ended or hangs")
+        await asyncio.sleep(0.01)
+    return found
+
+
+def server_cpu(url: str) -> float:
+    """CPU seconds the server has used, those of its helpers left out."""
+    with redis.Redis.from_url(url) as client:
+        info = client.info("cpu")
+    return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])

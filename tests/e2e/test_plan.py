@@ -198,7 +198,9 @@ def test_a_stage_that_reads_elsewhere_and_was_killed_while_it_moved_goes_on(
     with redis.Redis.from_url(server.url) as client:
         group = f"{{{project.pipeline}}}:add", f"{{{project.pipeline}}}:out:again"
         feeding = start(*command, "--stage", "read", "--stage", "add", cwd=project.root)
-        eventually(lambda: appended(client, project, "add") == many, timeout=30, what="all of it waits for `out`")
+        eventually(
+            lambda: appended(client, project, "add") == many, timeout=30, what="all of it waits for `out`"
+        )
         feeding.send_signal(signal.SIGTERM)
         feeding.communicate(timeout=30)
         project.spec(chain.replace("out: {", "out: {from: read, "), top="max_backlog: 100000")
@@ -225,7 +227,11 @@ def test_a_discard_that_was_killed_is_completed_by_the_same_command(
     command = ["run", str(project.path), "--redis", server.url]
     with redis.Redis.from_url(server.url) as client:
         feeding = start(*command, cwd=project.root)
-        eventually(lambda: appended(client, project, "read") > many // 2, timeout=30, what="most of it waits for `slow`")
+        eventually(
+            lambda: appended(client, project, "read") > many // 2,
+            timeout=30,
+            what="most of it waits for `slow`",
+        )
         feeding.send_signal(signal.SIGTERM)
         feeding.communicate(timeout=30)
     project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""), top="max_backlog: 100000")

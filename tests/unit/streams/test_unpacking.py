@@ -14,7 +14,9 @@ RECORDS = [{"n": 2**70, "text": "ä"}, {"other": None}]
 
 @pytest.fixture(params=["json", "msgpack"])
 def codecs(request: pytest.FixtureRequest) -> tuple[Packs, Serializer]:
-    return (JsonPacks(), JsonSerializer()) if request.param == "json" else (MsgpackPacks(), MsgpackSerializer())
+    return (
+        (JsonPacks(), JsonSerializer()) if request.param == "json" else (MsgpackPacks(), MsgpackSerializer())
+    )
 
 
 def test_a_pack_is_as_many_entries_as_it_holds_records() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import rsq_pipe
 from benchmarks.measure import Figures, Meter, holds
-from rsq_pipe.runtime.runner import Runner
+from rsq_pipe.engine.runner import Runner
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.observe import observe

@@ -14,8 +14,8 @@ from rich_click.rich_context import RichContext
 
 from rsq_pipe.cli.errors import FAILED, exit_code, report, report_fault, unwritable
 from rsq_pipe.cli.printable import printable
+from rsq_pipe.engine.supervised import say_ended
 from rsq_pipe.errors import RsqPipeError
-from rsq_pipe.runtime.supervised import say_ended
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.version import __version__
 

@@ -18,9 +18,9 @@ from rsq_pipe.cli.dlq_types import WhereType
 from rsq_pipe.cli.printable import escaped, json_line, printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.engine.past import Holding, look_back
 from rsq_pipe.ops.payload import Payloads, as_json
 from rsq_pipe.ops.peek import Filter, Peeked, peek
-from rsq_pipe.runtime.holding import Holding, look_back
 from rsq_pipe.server.home import Home
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.graph import Graph

@@ -17,13 +17,13 @@ from rich.text import Text
 from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import escaped, on_one_line, printable
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
+from rsq_pipe.engine.change import Plan, StageChange
+from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.choices import refusal
+from rsq_pipe.engine.moves import Requeue
+from rsq_pipe.engine.past import Holding, look_back
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
-from rsq_pipe.runtime.change import Plan, StageChange
-from rsq_pipe.runtime.changeover import plan
-from rsq_pipe.runtime.choices import refusal
-from rsq_pipe.runtime.holding import Holding, look_back
-from rsq_pipe.runtime.moves import Requeue
 from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

@@ -14,8 +14,8 @@ from rich.live import Live
 
 from rsq_pipe.cli.table import progress_table
 from rsq_pipe.engine.fusion import fused
-from rsq_pipe.runtime.runner import Runner
-from rsq_pipe.runtime.summary import Summary, summarize
+from rsq_pipe.engine.runner import Runner
+from rsq_pipe.engine.summary import Summary, summarize
 from rsq_pipe.spec.graph import ConnectorRef, Graph
 
 FRAME = 0.25

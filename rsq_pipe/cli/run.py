@@ -24,11 +24,11 @@ from rsq_pipe.cli.run_report import report as report_end
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
+from rsq_pipe.engine.runner import Runner
+from rsq_pipe.engine.summary import Summary
+from rsq_pipe.engine.supervised import NUMBER, SUPERVISED, say_ended
+from rsq_pipe.engine.supervisor import Supervisor
 from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError
-from rsq_pipe.runtime.runner import Runner
-from rsq_pipe.runtime.summary import Summary
-from rsq_pipe.runtime.supervised import NUMBER, SUPERVISED, say_ended
-from rsq_pipe.runtime.supervisor import Supervisor
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up

@@ -14,7 +14,7 @@ from rich.console import Console
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.table import drop_lines, summary_table
 from rsq_pipe.engine.fusion import fused
-from rsq_pipe.runtime.summary import StageSummary, Summary
+from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.telemetry.logs import LogFormat
 

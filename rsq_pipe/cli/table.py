@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.runtime.summary import StageSummary, Summary
-from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.spec.graph import Graph
 
 _COLUMNS = ("in", "out", "dropped", "retried", "dead")

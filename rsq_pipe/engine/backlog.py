@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from rsq_pipe.runtime.gate import Gate
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.process import Process
-from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.engine.gate import Gate
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.settlement import Settled, Settlement
 from rsq_pipe.streams.waiting import first

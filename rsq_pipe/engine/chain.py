@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.fusion import joined
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS, Port, Written, chosen
 from rsq_pipe.engine.slices import Slices
 from rsq_pipe.errors import EncodeError, without_frames
@@ -13,8 +15,6 @@ from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
 from rsq_pipe.model.plain import are_plain
-from rsq_pipe.runtime.codecs import packs, serializer
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.stages.build import build

@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass
 
 from rsq_pipe.engine.chain import Step
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.plan import Failed
+from rsq_pipe.engine.schedule import delay
 from rsq_pipe.errors import (
     EncodeError,
     EvaluationError,
@@ -18,8 +20,6 @@ from rsq_pipe.errors import (
 )
 from rsq_pipe.ids import shown
 from rsq_pipe.model.outcome import Failure, Reject, Retry
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.schedule import delay
 from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter, told

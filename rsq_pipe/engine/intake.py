@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.process import Process
+from rsq_pipe.engine.process import Process
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer

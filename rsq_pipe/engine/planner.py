@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import cache
 
 from rsq_pipe.engine.chain import Step
+from rsq_pipe.engine.count_fields import appended, packed, settled
 from rsq_pipe.engine.draft import Draft
 from rsq_pipe.engine.failing import Means
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import chosen
 from rsq_pipe.engine.plan import Plan, Work
-from rsq_pipe.runtime.count_fields import appended, packed, settled
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.settlement import Position, Settlement
 

@@ -10,17 +10,17 @@ import structlog
 
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.intake import consumer
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.ownership import SECONDS, Ownership, Superseded
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
+from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.target import Target
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.process import Process
-from rsq_pipe.runtime.survey import PipelineState
-from rsq_pipe.runtime.tenure import SECONDS, Superseded, Tenure
 from rsq_pipe.sinks.sink import Written
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.stages.passing import Pass
@@ -72,7 +72,7 @@ class SinkWorker:
             return
         key = Keyspace(self._process.graph.pipeline).lease(self._stage, self._target.name)
         lease = Lease(self._process.client, key, SECONDS)
-        await Tenure(lease, f"sink {self._stage.name}", self._stopping).hold(self._write_on)
+        await Ownership(lease, f"sink {self._stage.name}", self._stopping).hold(self._write_on)
 
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""
@@ -172,7 +172,7 @@ class SinkWorker:
             await self._give_up(exc)
 
     async def _give_up(self, exc: Exception) -> None:
-        """End the tenure where another process has taken the target over; else the run."""
+        """End the ownership where another process has taken the target over; else the run."""
         self._over = True
         if self._consumer is not None:
             self._consumer.stop()

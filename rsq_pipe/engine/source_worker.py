@@ -11,18 +11,18 @@ import structlog
 from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.chain import chain
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.ownership import SECONDS, Ownership
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
+from rsq_pipe.engine.prefetch import Prefetch
+from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import tell
 from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.errors import SourceError, StreamError, StreamFullError
 from rsq_pipe.registry import connector
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.prefetch import Prefetch
-from rsq_pipe.runtime.process import Process
-from rsq_pipe.runtime.survey import PipelineState
-from rsq_pipe.runtime.tenure import SECONDS, Tenure
 from rsq_pipe.sources.source import Chunk, Source
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
@@ -80,7 +80,7 @@ class SourceWorker:
             await self._read(0)
             return
         lease = Lease(self._client, self._keys.lease(self._stage, "source"), SECONDS)
-        await Tenure(lease, f"source {self._stage.name}", self._stopping).hold(self._read)
+        await Ownership(lease, f"source {self._stage.name}", self._stopping).hold(self._read)
 
     @property
     def fault(self) -> SourceError | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.codecs import packs, serializer
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import branch, record_id
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.pack import Packs
-from rsq_pipe.runtime.codecs import packs, serializer
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.decoding import decoded

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 import structlog
 
 from rsq_pipe.engine.intake import deliveries
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.unpacking import Unpacked, Unpacker
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter, told
 from rsq_pipe.streams.entry import RawEntry, fields_of

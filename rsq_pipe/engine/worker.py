@@ -12,11 +12,11 @@ from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
+from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import tell
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.runtime.process import Process
-from rsq_pipe.runtime.survey import PipelineState
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Settled

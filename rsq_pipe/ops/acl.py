@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ops.rights import CLUSTERED, WATCHED, Role, commands
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 
 PASSWORD = "PASSWORD"  # noqa: S105  stands where the operator writes one

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import ReplayError, UnknownStageError
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.client import StreamClient

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_queue import DeadLetterQueue, find_queues
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import LetterName, Selection, Sieve
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply

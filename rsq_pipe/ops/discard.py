@@ -12,15 +12,15 @@ from typing import Any
 
 import msgpack
 
+from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.keyspace import COUNTED, Keyspace
+from rsq_pipe.engine.last_run import positions
+from rsq_pipe.engine.past import Holding, look_back
+from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.payload import Payloads, as_json
 from rsq_pipe.ops.portrait import portrait
-from rsq_pipe.runtime.codecs import Unfolding
-from rsq_pipe.runtime.holding import Holding, look_back
-from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
-from rsq_pipe.runtime.last_run import positions
-from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import msgpack
 
+from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import MissingFieldError
 from rsq_pipe.ids import record_id
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.runtime.codecs import Unfolding
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.explanation import explained
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.graph import Graph, Stage

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rsq_pipe.runtime.change import Plan
-from rsq_pipe.runtime.changeover import plan
-from rsq_pipe.runtime.count_fields import count_fields_of
-from rsq_pipe.runtime.holding import Past, look_back
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.last_run import is_of, known, positions
-from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.engine.change import Plan
+from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.count_fields import count_fields_of
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.last_run import is_of, known, positions
+from rsq_pipe.engine.past import Past, look_back
+from rsq_pipe.engine.presence import Presence
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import empty

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from rsq_pipe.engine.keyspace import COUNTED, Keyspace
+from rsq_pipe.engine.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
+from rsq_pipe.engine.past import Past, look_back
+from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import UnknownStageError
-from rsq_pipe.runtime.holding import Past, look_back
-from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
-from rsq_pipe.runtime.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
-from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams import moving

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from rsq_pipe.engine.change import StageChange
+from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
+from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.record_counts import to_do
+from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
-from rsq_pipe.runtime.change import StageChange
-from rsq_pipe.runtime.changeover import plan
-from rsq_pipe.runtime.count_fields import appended, count_fields
-from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
-from rsq_pipe.runtime.presence import Presence
-from rsq_pipe.runtime.record_counts import to_do
-from rsq_pipe.runtime.summary import by_frequency
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time

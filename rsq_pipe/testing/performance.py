@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.runner import Runner
+from rsq_pipe.engine.summary import Summary
 from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.runtime.codecs import serializer
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.runner import Runner
-from rsq_pipe.runtime.summary import Summary
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply

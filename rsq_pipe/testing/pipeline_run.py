@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rsq_pipe.runtime.summary import StageSummary
+from rsq_pipe.engine.summary import StageSummary
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.testing.failed import Dead
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rsq_pipe.runtime.survey import PipelineState, StageState
+from rsq_pipe.engine.state import PipelineState, StageState
 from rsq_pipe.testing.rehearsal import Rehearsal
 
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.cli import progress
-from rsq_pipe.runtime.runner import Runner
+from rsq_pipe.engine.runner import Runner
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from tests.support.command_line import rsq_pipe

@@ -29,7 +29,6 @@ LAYERS = {
     "stages": 2,
     "telemetry": 2,
     "engine": 3,
-    "runtime": 3,
     "ops": 4,
     "testing": 4,
     "cli": 5,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rsq_pipe.engine.change import Plan
 from rsq_pipe.ops.doctor.finding import Finding
-from rsq_pipe.runtime.change import Plan
 
 
 def judge_change(found: Plan) -> Iterator[Finding]:

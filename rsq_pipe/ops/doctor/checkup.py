@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rsq_pipe.engine.changeover import plan
 from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.acl import outside, pattern
 from rsq_pipe.ops.doctor.change import judge_change
@@ -14,7 +15,6 @@ from rsq_pipe.ops.doctor.rights import judge_rights, key_refused, probe
 from rsq_pipe.ops.doctor.scripts import judge_scripts
 from rsq_pipe.ops.doctor.timing import judge_timing
 from rsq_pipe.ops.doctor.version import judge_version
-from rsq_pipe.runtime.changeover import plan
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 

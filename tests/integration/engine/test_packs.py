@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.runtime import groundwork
+from rsq_pipe.engine import provision
 from rsq_pipe.streams.settlement import Settled, Settlement
 from tests.integration.runtime.lab import READ, Lab
 from tests.integration.runtime.leftovers import name_of_the_dead
@@ -175,7 +175,7 @@ async def test_an_entry_that_cannot_be_decoded_is_settled_with_its_batch(
         work: {{from: {{stream: {stream}}}, call: "handlers:work"}}
         {OUT}
     """)
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     for data in ('{"n": 0}', "{half", '{"n": 2}'):
         await lab.redis("XADD", stream, "*", "data", data)
     run = lab.start(stages=["work"])
@@ -208,7 +208,7 @@ async def test_a_pack_that_cannot_be_decoded_is_one_dead_letter_also_when_it_com
         work: {{call: "handlers:work"}}
         {OUT}
     """)
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     read, dead = lab.key("read"), name_of_the_dead("work")
     await lab.append("read", 2)
     await lab.redis("XADD", read, "*", "rsq-pack", "3", "data", "[no pack")

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from rsq_pipe.runtime import groundwork
-from rsq_pipe.runtime.count_fields import appended, settled
+from rsq_pipe.engine import provision
+from rsq_pipe.engine.count_fields import appended, settled
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.leftovers import name_of_the_dead
 from tests.integration.runtime.packed import PackedLab
@@ -31,7 +31,7 @@ async def test_an_entry_in_its_last_delivery_that_waits_for_room_keeps_nobody_fr
         """,
         top="max_backlog: 10",
     )
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     again, dead = lab.key("work:again"), name_of_the_dead("work")
     await lab.append("work", 20)  # the stream below is full
     await lab.redis("XADD", again, "*", "data", '{"n": 20}', "rsq-rid", "read:20")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rsq_pipe.engine.provision import lay
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import DeadLetters, find
 from rsq_pipe.ops.mending import Mending
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import preview_replay, replay
 from rsq_pipe.ops.selection import Selection
-from rsq_pipe.runtime.groundwork import lay
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.headers import ATTEMPTS, RID

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.engine.changeover import plan
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.discard import discard
-from rsq_pipe.runtime.changeover import plan
 from tests.integration.runtime.lab import READ, Lab
 from tests.integration.runtime.leftovers import CHAIN, PATIENT, leave
 from tests.support.server import StreamServer

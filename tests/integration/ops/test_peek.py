@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from rsq_pipe.cli.peek import command
+from rsq_pipe.engine import provision
 from rsq_pipe.ops.journey.kept import Kept
 from rsq_pipe.ops.peek import Peeked, peek
-from rsq_pipe.runtime import groundwork
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.packed import PackedLab
 from tests.support.server import StreamServer
@@ -32,7 +32,7 @@ CHAIN = f"""
 async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[PackedLab]:
     lab = PackedLab(tmp_path / "project", name, server.url)
     lab.spec(CHAIN)
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     yield lab
     await lab.close()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.last_run import known
 from rsq_pipe.ops import prune as module
 from rsq_pipe.ops.prune import prune
-from rsq_pipe.runtime.changeover import plan
-from rsq_pipe.runtime.last_run import known
 from tests.integration.runtime.lab import READ, Lab
 from tests.integration.runtime.leftovers import CHAIN, PATIENT, leave
 from tests.support.server import StreamServer

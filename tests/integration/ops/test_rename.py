@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.engine.changeover import plan
 from rsq_pipe.errors import PipelineBusyError, SettleError, UnknownStageError
 from rsq_pipe.ops.dead_letters import find
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import look
-from rsq_pipe.runtime.changeover import plan
 from tests.integration.runtime.lab import Lab
 from tests.integration.runtime.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
 from tests.support.server import StreamServer

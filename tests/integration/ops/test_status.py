@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.engine import provision
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, StageStatus, look
-from rsq_pipe.runtime import groundwork
 from rsq_pipe.streams.worker import worker_name
 from tests.integration.runtime.lab import READ, Lab
 from tests.support.server import StreamServer
@@ -39,7 +39,7 @@ async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[
 async def waiting(lab: Lab) -> Lab:
     """A pipeline that has been laid out, with five entries before its stage `add` and nobody at work."""
     lab.spec(PLAIN)
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     for number in range(5):
         await lab.redis("XADD", lab.key("read"), "*", "data", f'{{"n": {number}}}')
     return lab

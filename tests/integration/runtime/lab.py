@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rsq_pipe.runtime.summary import Summary
-from rsq_pipe.runtime.survey import PipelineState, survey
+from rsq_pipe.engine.state import PipelineState, look_at
+from rsq_pipe.engine.summary import Summary
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
@@ -21,7 +21,7 @@ READ = "read: {source: {type: jsonl, path: '*.jsonl'}}"
 """A source over all .jsonl files of the project's folder; sinks write into folders below."""
 
 if TYPE_CHECKING:
-    from rsq_pipe.runtime.runner import Runner
+    from rsq_pipe.engine.runner import Runner
 
 Entry = tuple[str, dict[str, str]]
 
@@ -79,7 +79,7 @@ class Lab(Project):
 
     def start(self, url: str = "", **settings: Any) -> Running:
         """Begin a run; one that still runs at the end of the test is cut off."""
-        from rsq_pipe.runtime.runner import Runner  # many tests run nothing
+        from rsq_pipe.engine.runner import Runner  # many tests run nothing
 
         client = StreamClient.from_url(url or self.url)
         run = Running(Runner(self.graph, client, **settings), client)
@@ -112,7 +112,7 @@ class Lab(Project):
         return [fields for _, fields in await self.entries(self.key(f"{stage}:dlq"))]
 
     async def state(self) -> PipelineState:
-        return await survey(self.client, self.graph)
+        return await look_at(self.client, self.graph)
 
     async def close(self) -> None:
         for run in self._runs:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from rsq_pipe.engine import provision
+from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.presence import SECONDS, Presence
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.rename import rename
-from rsq_pipe.runtime import groundwork
-from rsq_pipe.runtime.beginning import begin
-from rsq_pipe.runtime.presence import SECONDS, Presence
 from rsq_pipe.streams.settlement import Output, Position
 from tests.integration.runtime.lab import READ, Lab
 from tests.support.signals import wait_until
@@ -37,13 +37,13 @@ async def test_a_run_that_was_paused_while_it_began_makes_no_group_of_what_was_r
     old = lab.graph
     late = Presence(lab.client, lab.pipeline, old.spec_hash)
     await late.show()
-    seen = await groundwork.last_graph(lab.client, old)
+    seen = await provision.last_graph(lab.client, old)
     await paused(lab, late)
     lab.spec(NEW, top="keep: 1h")
     await rename(lab.client, lab.graph, "slow", "sluggish")
     await lab.run()
 
-    laid = await groundwork.lay(lab.client, old, late, seen)
+    laid = await provision.lay(lab.client, old, late, seen)
 
     assert not laid
     assert [info.name for info in await lab.client.group_info(lab.key("read"))] == ["sluggish"]
@@ -60,12 +60,12 @@ async def test_a_run_looks_again_where_a_stage_was_renamed_while_it_began(lab: L
     await lab.run()
     old = lab.graph
     lab.spec(NEW, top="keep: 1h")
-    seen = await groundwork.last_graph(lab.client, old)
+    seen = await provision.last_graph(lab.client, old)
     await rename(lab.client, lab.graph, "slow", "sluggish")  # which looked for others just before these two
     other = Presence(lab.client, lab.pipeline, old.spec_hash)
     await other.show()
 
-    assert not await groundwork.lay(lab.client, old, other, seen)
+    assert not await provision.lay(lab.client, old, other, seen)
 
     assert [info.name for info in await lab.client.group_info(lab.key("read"))] == ["sluggish"]
 
@@ -76,7 +76,7 @@ async def test_fresh_deletes_what_a_run_stores_in_one_step_whole_or_not_at_all(
     lab.records(range(20))
     lab.spec(PLAIN)
     await lab.run()
-    monkeypatch.setattr(groundwork, "_SCAN", 10)
+    monkeypatch.setattr(provision, "_SCAN", 10)
     await lab.client.channel.exchange(  # of others, so that the pipeline's keys are on several pages
         [["SET", f"{lab.pipeline}-other-{n}", "1", "PX", 60_000] for n in range(300)], key=lab.key("meta")
     )
@@ -94,7 +94,7 @@ async def test_fresh_deletes_what_a_run_stores_in_one_step_whole_or_not_at_all(
     monkeypatch.setattr(lab.client.channel, "execute", with_a_source_that_woke_up)
     presence = Presence(lab.client, lab.pipeline)
     await presence.show()
-    await groundwork.clear(lab.client, lab.graph, presence)
+    await provision.clear(lab.client, lab.graph, presence)
     monkeypatch.undo()
 
     assert await lab.redis("HGET", meta, field) is None
@@ -118,7 +118,7 @@ async def test_fresh_deletes_nothing_under_a_run_that_began_while_it_looked(
 
     monkeypatch.setattr(lab.client.channel, "execute", with_a_run_that_begins)
     with pytest.raises(PipelineBusyError, match=other.name):
-        await groundwork.clear(lab.client, lab.graph, fresh)
+        await provision.clear(lab.client, lab.graph, fresh)
 
     assert await lab.redis("HGET", lab.key("meta"), "out:in") == b"20"
 

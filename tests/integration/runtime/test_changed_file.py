@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rsq_pipe.engine.change import Plan, StageChange
+from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.last_run import GRAPH
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
-from rsq_pipe.runtime.change import Plan, StageChange
-from rsq_pipe.runtime.changeover import plan
-from rsq_pipe.runtime.last_run import GRAPH
 from tests.integration.runtime.lab import READ, Lab
 from tests.integration.runtime.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
 from tests.support.signals import wait_until

@@ -7,8 +7,8 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from rsq_pipe.engine.summary import StageSummary
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.runtime.summary import StageSummary
 from tests.integration.runtime.lab import READ, Lab
 from tests.support.signals import wait_until
 

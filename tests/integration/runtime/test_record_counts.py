@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.engine import provision
+from rsq_pipe.engine.changeover import change_over
+from rsq_pipe.engine.count_fields import appended, settled
+from rsq_pipe.engine.lost_place import lost_place
+from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.record_counts import begin
+from rsq_pipe.engine.state import look_at
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.prune import prune
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import StageStatus, look
-from rsq_pipe.runtime import groundwork
-from rsq_pipe.runtime.changeover import change_over
-from rsq_pipe.runtime.count_fields import appended, settled
-from rsq_pipe.runtime.holding import look_back
-from rsq_pipe.runtime.lost_place import lost_place
-from rsq_pipe.runtime.presence import Presence
-from rsq_pipe.runtime.record_counts import begin
-from rsq_pipe.runtime.survey import survey
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.leftovers import name_of_the_dead
 from tests.integration.runtime.packed import PackedLab
@@ -44,7 +44,7 @@ async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[
 
 @pytest.fixture
 async def laid(lab: PackedLab) -> PackedLab:
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     return lab
 
 
@@ -53,7 +53,7 @@ async def test_backlog_lag_and_pending_are_records(laid: PackedLab) -> None:
         await laid.append("read", size)
     await laid.read("add", "read", 2)
 
-    state = await survey(laid.client, laid.graph)
+    state = await look_at(laid.client, laid.graph)
 
     add = state.stages["add"]
     assert (add.lag, add.pending, add.backlog, add.idle) == (50, 50, 100, False)
@@ -66,7 +66,7 @@ async def test_what_was_settled_is_not_held(laid: PackedLab) -> None:
     (first, *_) = await laid.read("add", "read", 1)
     await laid.settle("add", "read", first)
 
-    add = (await survey(laid.client, laid.graph)).stages["add"]
+    add = (await look_at(laid.client, laid.graph)).stages["add"]
 
     assert (add.lag, add.pending) == (500, 0)
 
@@ -92,12 +92,12 @@ async def test_the_slowest_reader_decides_what_a_stream_holds(lab: PackedLab) ->
         out: {{from: [add, mul], sink: {{type: jsonl, path: out/all.jsonl}}}}
         """
     )
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     await lab.append("read", 100)
     (entry,) = await lab.read("add", "read", 1)
     await lab.settle("add", "read", entry)
 
-    state = await survey(lab.client, lab.graph)
+    state = await look_at(lab.client, lab.graph)
 
     assert state.backlog[lab.key("read")] == 100
     assert state.stages["add"].idle
@@ -106,7 +106,7 @@ async def test_the_slowest_reader_decides_what_a_stream_holds(lab: PackedLab) ->
 
 async def test_room_shrinks_by_what_all_writers_appended_since_the_survey(laid: PackedLab) -> None:
     await laid.append("read", 700)
-    state = await survey(laid.client, laid.graph)
+    state = await look_at(laid.client, laid.graph)
     field = appended(laid.key("read"))
 
     assert state.room(laid.graph, "read", {}) == 10_000 - 700
@@ -119,36 +119,36 @@ async def test_retries_that_wait_take_room(laid: PackedLab) -> None:
     await laid.append("read", 100)
     await laid.redis("ZADD", laid.key("add:retry"), "1", "a", "1", "b")
 
-    state = await survey(laid.client, laid.graph)
+    state = await look_at(laid.client, laid.graph)
 
     assert state.backlog[laid.key("read")] == 102
     assert state.room(laid.graph, "read", {appended(laid.key("read")): 150}) == 10_000 - 152
 
 
 async def test_what_an_earlier_release_left_is_counted_once(lab: PackedLab) -> None:
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     for size in (1, 60, 60):
         await lab.append("read", size)
     (entry, _) = await lab.read("add", "read", 2)
     await lab.redis("XACK", lab.key("read"), "add", entry.id)
     await lab.redis("HDEL", lab.key("meta"), appended(lab.key("read")), settled("add", lab.key("read")))
 
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
 
-    add = (await survey(lab.client, lab.graph)).stages["add"]
+    add = (await look_at(lab.client, lab.graph)).stages["add"]
     assert (add.lag, add.pending) == (60, 60)
     assert await lab.field(settled("add", lab.key("read"))) == "-120"
 
 
 async def test_two_runs_that_begin_at_once_count_once(lab: PackedLab) -> None:
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     for _ in range(200):
         await lab.append("read", 3)
     await lab.redis("HDEL", lab.key("meta"), settled("add", lab.key("read")))
 
     await asyncio.gather(begin(lab.client, lab.graph), begin(lab.client, lab.graph), lab.append("read", 5))
 
-    assert (await survey(lab.client, lab.graph)).stages["add"].lag == 605
+    assert (await look_at(lab.client, lab.graph)).stages["add"].lag == 605
 
 
 async def test_a_count_that_somebody_made_wrong_by_hand_is_mended_once_the_stage_is_idle(
@@ -156,12 +156,12 @@ async def test_a_count_that_somebody_made_wrong_by_hand_is_mended_once_the_stage
 ) -> None:
     await laid.append("read", 100)
     await laid.redis("XTRIM", laid.key("read"), "MAXLEN", "0")
-    assert (await survey(laid.client, laid.graph)).backlog[laid.key("read")] == 0
+    assert (await look_at(laid.client, laid.graph)).backlog[laid.key("read")] == 0
 
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.lay(laid.client, laid.graph)
     await laid.append("read", 7)
 
-    assert (await survey(laid.client, laid.graph)).stages["add"].lag == 7
+    assert (await look_at(laid.client, laid.graph)).stages["add"].lag == 7
 
 
 async def test_a_group_that_was_lost_and_made_again_is_counted_from_where_it_begins(laid: PackedLab) -> None:
@@ -171,14 +171,14 @@ async def test_a_group_that_was_lost_and_made_again_is_counted_from_where_it_beg
     await laid.settle("add", "read", first, second)
     await laid.redis("XGROUP", "DESTROY", laid.key("read"), "add")
     with pytest.raises(GroupLostError):
-        await groundwork.lay(laid.client, laid.graph)
+        await provision.lay(laid.client, laid.graph)
 
     told = await lost_place(laid.client, laid.graph, laid.key("read"), "add")
     await laid.redis("XGROUP", "CREATE", laid.key("read"), "add", first.id)
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.lay(laid.client, laid.graph)
 
     assert "repeat all it still holds, 60 records" in str(told)
-    assert (await survey(laid.client, laid.graph)).stages["add"].lag == 50
+    assert (await look_at(laid.client, laid.graph)).stages["add"].lag == 50
 
 
 async def test_a_stage_put_in_between_takes_the_count_over(laid: PackedLab) -> None:
@@ -189,9 +189,9 @@ async def test_a_stage_put_in_between_takes_the_count_over(laid: PackedLab) -> N
     laid.spec(BETWEEN)
 
     await change_over(laid.client, laid.graph, Presence(laid.client, laid.pipeline))
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.lay(laid.client, laid.graph)
 
-    state = await survey(laid.client, laid.graph)
+    state = await look_at(laid.client, laid.graph)
     assert state.stages["mid"].backlog == 50
     assert state.stages["add"].backlog == 0
     assert await laid.field(settled("add", laid.key("read"))) is None
@@ -212,13 +212,13 @@ async def test_what_is_moved_into_a_stages_own_stream_is_one_record_an_entry(lai
     )
 
     await change_over(laid.client, laid.graph, Presence(laid.client, laid.pipeline))
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.lay(laid.client, laid.graph)
 
     moved = [fields for _, fields in await laid.entries(laid.key("add:again"))]
     assert [fields["rsq-rid"] for fields in moved] == [f"read:{n}" for n in range(7)]
     assert all("rsq-pack" not in fields for fields in moved)
     assert [fields.get("tenant") for fields in moved] == [None] * 3 + ["a"] + [None] * 3
-    state = await survey(laid.client, laid.graph)
+    state = await look_at(laid.client, laid.graph)
     assert (state.stages["add"].backlog, state.stages["other"].backlog) == (7, 0)
 
 
@@ -228,9 +228,9 @@ async def test_a_renamed_stage_keeps_its_counts(laid: PackedLab) -> None:
     laid.spec(CHAIN.replace("add:", "plus:"))
 
     await rename(laid.client, laid.graph, "add", "plus")
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.lay(laid.client, laid.graph)
 
-    state = await survey(laid.client, laid.graph)
+    state = await look_at(laid.client, laid.graph)
     assert (state.stages["plus"].lag, state.stages["out"].lag) == (10, 20)
     assert await laid.field(appended(laid.key("add"))) is None
     assert await laid.field(appended(laid.key("plus"))) == "20"
@@ -244,12 +244,12 @@ async def test_a_stage_that_is_given_up_is_exported_record_by_record(laid: Packe
 
     gone = await discard(laid.client, laid.graph, "out", tmp_path / "out.jsonl")
     await change_over(laid.client, laid.graph, Presence(laid.client, laid.pipeline))
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.lay(laid.client, laid.graph)
 
     assert gone.exported == 50
     assert str(gone.held) == "25 waiting, 25 pending", "of two packs one is pending"
     assert gone.file.read_text().splitlines()[49].endswith('"payload": {"n": 49}}')
-    assert (await survey(laid.client, laid.graph)).stages["end"].backlog == 0
+    assert (await look_at(laid.client, laid.graph)).stages["end"].backlog == 0
 
 
 async def test_prune_takes_the_counts_of_a_gone_stage_along(laid: PackedLab) -> None:
@@ -259,7 +259,7 @@ async def test_prune_takes_the_counts_of_a_gone_stage_along(laid: PackedLab) -> 
     await laid.redis("HSET", laid.key("meta"), "add:in", "20")
     laid.spec(f"{READ}\nout: {{sink: {{type: jsonl, path: out/all.jsonl}}}}\n")
     await change_over(laid.client, laid.graph, Presence(laid.client, laid.pipeline))
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.lay(laid.client, laid.graph)
 
     pruned = await prune(laid.client, laid.graph)
 
@@ -274,10 +274,10 @@ async def test_fresh_begins_to_count_at_nothing(laid: PackedLab) -> None:
 
     presence = Presence(laid.client, laid.pipeline)
     await presence.show()
-    await groundwork.clear(laid.client, laid.graph, presence)
-    await groundwork.lay(laid.client, laid.graph)
+    await provision.clear(laid.client, laid.graph, presence)
+    await provision.lay(laid.client, laid.graph)
 
-    assert (await survey(laid.client, laid.graph)).backlog[laid.key("read")] == 0
+    assert (await look_at(laid.client, laid.graph)).backlog[laid.key("read")] == 0
     assert await laid.field(appended(laid.key("read"))) is None
 
 
@@ -340,7 +340,7 @@ async def test_packs_that_came_back_from_a_worker_that_is_gone_are_counted_once(
 
     assert laid.numbers("out/all.jsonl") == list(range(30))
     assert await laid.field(settled("add", laid.key("read"))) == "30"
-    assert (await survey(laid.client, laid.graph)).room(laid.graph, "read", {}) == 10_000
+    assert (await look_at(laid.client, laid.graph)).room(laid.graph, "read", {}) == 10_000
 
 
 async def test_what_a_worker_that_is_gone_had_in_hand_is_told_in_records(laid: PackedLab) -> None:
@@ -348,4 +348,4 @@ async def test_what_a_worker_that_is_gone_had_in_hand_is_told_in_records(laid: P
         await laid.append("read", 10)
     await laid.read("add", "read", 2, consumer=name_of_the_dead("add"))
 
-    assert await groundwork.inherit(laid.client, laid.graph) == 20
+    assert await provision.inherit(laid.client, laid.graph) == 20

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.runtime import groundwork
-from rsq_pipe.runtime.retention import Retention
-from rsq_pipe.runtime.survey import survey
+from rsq_pipe.engine import provision
+from rsq_pipe.engine.retention import Retention
+from rsq_pipe.engine.state import look_at
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.packed import PackedLab
 from tests.support.server import StreamServer
@@ -22,7 +22,7 @@ async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[
         {READ}
         add: {{map: {{m: "n + 1"}}, to: {{stream: "{name}-published"}}}}
     """)
-    await groundwork.lay(lab.client, lab.graph)
+    await provision.lay(lab.client, lab.graph)
     yield lab
     await lab.redis("DEL", f"{name}-published")
     await lab.close()
@@ -72,7 +72,7 @@ async def test_a_published_stream_is_kept_until_somebody_reads_it(lab: PackedLab
     await publish(lab, 5)
 
     assert await Retention(lab.client, lab.graph).trim(exactly=True) == 0
-    assert (await survey(lab.client, lab.graph)).room(lab.graph, "add", {}) == 10_000
+    assert (await look_at(lab.client, lab.graph)).room(lab.graph, "add", {}) == 10_000
 
 
 async def test_a_published_stream_is_trimmed_to_what_its_readers_have_acknowledged(lab: PackedLab) -> None:
@@ -94,7 +94,7 @@ async def test_the_slowest_reader_of_a_published_stream_holds_its_writer_back(la
     await lab.redis("XACK", published(lab), "one", *await read(lab, "one", 5))
     await lab.redis("XACK", published(lab), "other", *await read(lab, "other", 2))
 
-    state = await survey(lab.client, lab.graph)
+    state = await look_at(lab.client, lab.graph)
 
     assert state.backlog[published(lab)] == 3
     assert state.room(lab.graph, "add", {}) == 10_000 - 3

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from rsq_pipe.engine.runner import Runner
 from rsq_pipe.errors import ServerStartError, ServerUnavailableError
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, look
-from rsq_pipe.runtime.runner import Runner
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home

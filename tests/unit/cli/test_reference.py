@@ -10,10 +10,10 @@ from pathlib import Path
 from rsq_pipe.cli import errors, run_report
 from rsq_pipe.cli.diagram.model import Edge, Node
 from rsq_pipe.cli.reference import reference_page
+from rsq_pipe.engine.summary import summarize
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.doctor.finding import LEVELS, Finding
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
-from rsq_pipe.runtime.summary import summarize
 from tests.unit.runtime.given import graph, source, stage
 
 ROOT = Path(__file__).parents[3]

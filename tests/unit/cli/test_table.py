@@ -11,7 +11,7 @@ from rich.table import Table
 from rsq_pipe.cli.run_report import document
 from rsq_pipe.cli.table import progress_table, summary_table
 from rsq_pipe.engine.fusion import fused
-from rsq_pipe.runtime.summary import summarize
+from rsq_pipe.engine.summary import summarize
 from rsq_pipe.spec.loader import load
 from tests.support.project import Project
 

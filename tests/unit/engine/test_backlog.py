@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.runtime.process import Process
-from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.settlement import Output, Part, Settled, Settlement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.engine.keyspace import Keyspace, groups
 from rsq_pipe.spec.graph import StreamRef
 from tests.unit.runtime.given import graph, sink, source, stage
 

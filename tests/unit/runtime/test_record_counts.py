@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.runtime.count_fields import count_fields, count_fields_of, held, packed
-from rsq_pipe.runtime.last_run import is_of
-from rsq_pipe.runtime.record_counts import to_do
-from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.engine.count_fields import count_fields, count_fields_of, held, packed
+from rsq_pipe.engine.last_run import is_of
+from rsq_pipe.engine.record_counts import to_do
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.stats import GroupInfo
 from tests.unit.runtime.given import graph, sink, source, stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rsq_pipe.runtime.summary import StageSummary, Summary, summarize
+from rsq_pipe.engine.summary import StageSummary, Summary, summarize
 from tests.unit.runtime.given import graph, source, stage
 
 ORDERS = graph(source(), stage())

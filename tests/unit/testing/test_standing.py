@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsq_pipe.runtime.survey import PipelineState, StageState
+from rsq_pipe.engine.state import PipelineState, StageState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.testing.rehearsal import Rehearsal
 from rsq_pipe.testing.standing import standing

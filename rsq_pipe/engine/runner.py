@@ -10,24 +10,24 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from rsq_pipe.engine import provision
+from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.gauges import PERIOD as GAUGES_PERIOD
+from rsq_pipe.engine.gauges import measure
+from rsq_pipe.engine.lost_place import lost_place
+from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.promoter import Promoter
+from rsq_pipe.engine.retention import AT_REST as RETENTION_AT_REST
+from rsq_pipe.engine.retention import PERIOD as RETENTION_PERIOD
+from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.sink_worker import SinkWorker
 from rsq_pipe.engine.source_worker import SourceWorker
+from rsq_pipe.engine.state import PipelineState, look_at, lost
+from rsq_pipe.engine.summary import Summary, summarize
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
-from rsq_pipe.runtime import groundwork
-from rsq_pipe.runtime.beginning import begin
-from rsq_pipe.runtime.gauges import PERIOD as GAUGES_PERIOD
-from rsq_pipe.runtime.gauges import measure
-from rsq_pipe.runtime.lost_place import lost_place
-from rsq_pipe.runtime.presence import PERIOD as PRESENCE_PERIOD
-from rsq_pipe.runtime.presence import Presence
-from rsq_pipe.runtime.process import Process
-from rsq_pipe.runtime.promoter import Promoter
-from rsq_pipe.runtime.retention import AT_REST as RETENTION_AT_REST
-from rsq_pipe.runtime.retention import PERIOD as RETENTION_PERIOD
-from rsq_pipe.runtime.retention import Retention
-from rsq_pipe.runtime.summary import Summary, summarize
-from rsq_pipe.runtime.survey import PipelineState, lost, survey
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
@@ -150,10 +150,10 @@ class Runner:
 
     async def _prepare(self) -> None:
         await begin(self._client, self.graph, self._presence, fresh=self._fresh)
-        freed = await groundwork.inherit(self._client, self.graph)
+        freed = await provision.inherit(self._client, self.graph)
         if freed:
             self._log.info("took over what a killed process had in hand", records=freed)
-        self.state = await survey(self._client, self.graph)
+        self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)
         self._roles = list(self._cast())
         self._grant(self.state)
@@ -279,7 +279,7 @@ class Runner:
         # Asked before the survey: a source that ends after it may have brought records the survey missed.
         exhausted = self._ends_by_itself and self._exhausted
         self._observer.turned()
-        state = self.state = await survey(self._client, self.graph)
+        state = self.state = await look_at(self._client, self.graph)
         self._observer.reached()
         self._grant(state)
         if exhausted and state.drained:
@@ -326,7 +326,7 @@ class Runner:
         return found or lost(exc.stream, exc.group)
 
     async def _summary(self, seconds: float) -> Summary:
-        state = await _briefly(survey(self._client, self.graph)) or self.state
+        state = await _briefly(look_at(self._client, self.graph)) or self.state
         assert state is not None
         if self._observer.watches:
             self.state = state

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.count_fields import appended, count_fields, packed, settled
+from rsq_pipe.engine.keyspace import Keyspace, counter_fields, drop_counters, groups, published
+from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.errors import GroupLostError
-from rsq_pipe.runtime.count_fields import appended, count_fields, packed, settled
-from rsq_pipe.runtime.keyspace import Keyspace, counter_fields, drop_counters, groups, published
-from rsq_pipe.runtime.record_counts import to_do
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
@@ -97,7 +97,7 @@ class PipelineState:
         return held + max(0, totals.get(counter, 0) - self.counters.get(counter, 0))
 
 
-async def survey(client: StreamClient, graph: Graph) -> PipelineState:
+async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
     """
     Ask the server what a pipeline holds.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
-from rsq_pipe.runtime.last_run import LastRun, LastStage
+from rsq_pipe.engine.last_run import LastRun, LastStage
 
 _VERBS = ("source", "call", "map", "filter", "route", "sink")
 _ENOUGH = 2.0

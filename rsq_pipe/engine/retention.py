@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.runtime.keyspace import Keyspace, groups, published
+from rsq_pipe.engine.keyspace import Keyspace, groups, published
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import TRIM

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import structlog
 
+from rsq_pipe.engine.keyspace import Keyspace, group_mark, groups
+from rsq_pipe.engine.last_run import GRAPH, describe
+from rsq_pipe.engine.last_run import marks as made
+from rsq_pipe.engine.presence import SECONDS, Presence
+from rsq_pipe.engine.record_counts import begin, records_pending
+from rsq_pipe.engine.state import lost
 from rsq_pipe.errors import SettleError, StreamFullError
-from rsq_pipe.runtime.keyspace import Keyspace, group_mark, groups
-from rsq_pipe.runtime.last_run import GRAPH, describe
-from rsq_pipe.runtime.last_run import marks as made
-from rsq_pipe.runtime.presence import SECONDS, Presence
-from rsq_pipe.runtime.record_counts import begin, records_pending
-from rsq_pipe.runtime.survey import lost
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import EPOCH

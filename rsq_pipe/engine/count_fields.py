@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from rsq_pipe.runtime.keyspace import Keyspace, groups
+from rsq_pipe.engine.keyspace import Keyspace, groups
 from rsq_pipe.spec.graph import Graph
 
 

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from rsq_pipe.engine.fusion import fused
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.survey import PipelineState
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.telemetry.observer import StageGauges

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 
+from rsq_pipe.engine.count_fields import packed, settled
+from rsq_pipe.engine.keyspace import Keyspace, group_mark
+from rsq_pipe.engine.record_counts import records_between
 from rsq_pipe.errors import GroupLostError
-from rsq_pipe.runtime.count_fields import packed, settled
-from rsq_pipe.runtime.keyspace import Keyspace, group_mark
-from rsq_pipe.runtime.record_counts import records_between
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rsq_pipe.runtime.count_fields import appended, held, packed, settled
-from rsq_pipe.runtime.keyspace import Keyspace
+from rsq_pipe.engine.count_fields import appended, held, packed, settled
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply

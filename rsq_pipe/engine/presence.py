@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import PipelineBusyError
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.script import PRESENCE

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import structlog
 
+from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.state import look_at
+from rsq_pipe.engine.summary import Summary, summarize
+from rsq_pipe.engine.supervised import ENDED, NUMBER, SUPERVISED
 from rsq_pipe.errors import RsqPipeError, StreamError
-from rsq_pipe.runtime.beginning import begin
-from rsq_pipe.runtime.presence import Presence
-from rsq_pipe.runtime.summary import Summary, summarize
-from rsq_pipe.runtime.supervised import ENDED, NUMBER, SUPERVISED
-from rsq_pipe.runtime.survey import survey
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
@@ -75,7 +75,7 @@ class Supervisor:
         """
         began = time.monotonic()
         await self._begin()
-        before = (await survey(self._client, self._graph)).counters
+        before = (await look_at(self._client, self._graph)).counters
         watched, held = os.pipe()
         try:
             await asyncio.gather(*(self._keep(number, watched) for number in range(self._processes)))
@@ -85,7 +85,7 @@ class Supervisor:
         failed = [code for code in self._codes if code not in _DONE]
         if failed:
             raise RsqPipeError(f"a process of pipeline {self._graph.pipeline!r} ended with code {failed[0]}")
-        after = await survey(self._client, self._graph)
+        after = await look_at(self._client, self._graph)
         return summarize(
             self._graph,
             before,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import StreamError
-from rsq_pipe.runtime.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient

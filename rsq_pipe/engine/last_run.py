@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from rsq_pipe.runtime.keyspace import COUNTED, Keyspace
+from rsq_pipe.engine.keyspace import COUNTED, Keyspace
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 GRAPH = "graph"

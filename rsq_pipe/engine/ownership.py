@@ -1,4 +1,4 @@
-"""Tenure: doing something for as long as a lease is held, and standing by until it is."""
+"""Ownership: doing something for as long as a lease is held, and standing by until it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Superseded(Exception):  # noqa: N818  not an error: the work goes on, else
     """Raised by a work that finds another process at it: the lease was lost while this one was paused."""
 
 
-class Tenure:
+class Ownership:
     """
     Hold a lease around a piece of work.
 

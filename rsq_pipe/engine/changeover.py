@@ -6,16 +6,16 @@ from functools import partial
 
 import structlog
 
+from rsq_pipe.engine.change import Plan, compare
+from rsq_pipe.engine.choices import refusal
+from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.count_fields import settled
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.last_run import describe
+from rsq_pipe.engine.moves import Requeue
+from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
-from rsq_pipe.runtime.change import Plan, compare
-from rsq_pipe.runtime.choices import refusal
-from rsq_pipe.runtime.codecs import Unfolding
-from rsq_pipe.runtime.count_fields import settled
-from rsq_pipe.runtime.holding import look_back
-from rsq_pipe.runtime.keyspace import Keyspace
-from rsq_pipe.runtime.last_run import describe
-from rsq_pipe.runtime.moves import Requeue
-from rsq_pipe.runtime.presence import Presence
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import hand_over, requeue

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import structlog
 
-from rsq_pipe.runtime.changeover import change_over
-from rsq_pipe.runtime.groundwork import clear, last_graph, lay
-from rsq_pipe.runtime.presence import Presence
+from rsq_pipe.engine.changeover import change_over
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.provision import clear, last_graph, lay
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 

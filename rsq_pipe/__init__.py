@@ -45,8 +45,6 @@ if TYPE_CHECKING:
         UnknownStageError,
     )
     from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
-    from rsq_pipe.stages.batch_handler import batch_handler
-    from rsq_pipe.stages.context import BatchContext, Context, StageContext
     from rsq_pipe.streams.client import StreamClient
     from rsq_pipe.streams.config import ConsumerConfig
     from rsq_pipe.streams.consumer import StreamConsumer
@@ -58,6 +56,8 @@ if TYPE_CHECKING:
     from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, PickleSerializer, Serializer
     from rsq_pipe.streams.settlement import Counters, Entry, Output, Part, Position, Settled, Settlement
     from rsq_pipe.streams.stats import ConsumerInfo, PendingEntry, StreamStats
+    from rsq_pipe.verbs.batch_handler import batch_handler
+    from rsq_pipe.verbs.context import BatchContext, Context, StageContext
 
 _HOMES = {
     "rsq_pipe.errors": (
@@ -69,8 +69,8 @@ _HOMES = {
         "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
         "UnknownStageError"
     ),
-    "rsq_pipe.stages.batch_handler": "batch_handler",
-    "rsq_pipe.stages.context": "BatchContext Context StageContext",
+    "rsq_pipe.verbs.batch_handler": "batch_handler",
+    "rsq_pipe.verbs.context": "BatchContext Context StageContext",
     "rsq_pipe.model.outcome": "Drop Emit Reject Retry",
     "rsq_pipe.streams.client": "StreamClient",
     "rsq_pipe.streams.config": "ConsumerConfig",

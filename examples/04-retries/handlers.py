@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from rsq_pipe import Context, Retry
-from rsq_pipe.stages import StageContext
+from rsq_pipe.verbs import StageContext
 
 
 def convert(order: dict[str, Any], ctx: Context) -> dict[str, Any] | Retry:

@@ -17,11 +17,11 @@ from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
 from rsq_pipe.model.plain import are_plain
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.stages.build import build
-from rsq_pipe.stages.passing import Pass
-from rsq_pipe.stages.verb import Verb
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
+from rsq_pipe.verbs.build import build
+from rsq_pipe.verbs.passing import Pass
+from rsq_pipe.verbs.verb import Verb
 
 _JSON_SOURCES = frozenset(("jsonl", "csv"))
 """Sources that bring nothing but what JSON has a form for."""

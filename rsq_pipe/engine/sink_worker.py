@@ -23,11 +23,11 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.sinks.sink import Written
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.stages.passing import Pass
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position
+from rsq_pipe.verbs.passing import Pass
 
 RECORDS = 5_000
 """Records that are written, made durable and settled together, if there are so many."""

@@ -8,7 +8,7 @@ from time import monotonic
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.stages.verb import Verb
+from rsq_pipe.verbs.verb import Verb
 
 AT_A_TIME = 0.02
 """Seconds that a pure verb computes before the event loop gets its turn: heartbeats, reads, other stages."""

@@ -13,8 +13,8 @@ from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.spec.fields import HANDLER_PATTERN
 from rsq_pipe.spec.graph import HandlerRef
 from rsq_pipe.spec.suggestion import suggest
-from rsq_pipe.stages.handler import describe
-from rsq_pipe.stages.project import import_from
+from rsq_pipe.verbs.handler import describe
+from rsq_pipe.verbs.project import import_from
 
 
 def parse_handler(text: str) -> HandlerRef:

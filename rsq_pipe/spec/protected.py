@@ -12,7 +12,7 @@ from pathlib import Path
 from rsq_pipe.errors import SinkError
 from rsq_pipe.sources.matching import TooManyError, matching
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.stages.project import imported_files
+from rsq_pipe.verbs.project import imported_files
 
 
 def why_protected(file: Path, *, spec: Path, root: Path) -> str:

@@ -14,7 +14,6 @@ from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.stages.build import build
 from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.serializers import Serializer
@@ -22,6 +21,7 @@ from rsq_pipe.streams.settlement import Part
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver, headers_of
 from rsq_pipe.testing.failed import Dead, Retried
 from rsq_pipe.testing.stage_run import StageRun
+from rsq_pipe.verbs.build import build
 
 
 class Trial(StageObserver):

@@ -11,7 +11,7 @@ from typing import Any, TypedDict, assert_type
 from pydantic import BaseModel
 
 from rsq_pipe import Context, Drop, Emit, Reject, Retry, batch_handler
-from rsq_pipe.stages import BatchContext, StageContext
+from rsq_pipe.verbs import BatchContext, StageContext
 
 
 class Order(BaseModel):

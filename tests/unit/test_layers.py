@@ -26,7 +26,7 @@ LAYERS = {
     "sinks": 2,
     "sources": 2,
     "spec": 2,
-    "stages": 2,
+    "verbs": 2,
     "telemetry": 2,
     "engine": 3,
     "ops": 4,

@@ -18,13 +18,13 @@ from rsq_pipe.model.outcome import Outcome, Outcomes
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
-from rsq_pipe.stages.normalise import Normaliser
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, RID
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.streams.settlement import Output, Part
 from rsq_pipe.streams.unpacking import unfolded
 from rsq_pipe.telemetry.observer import Observer, StageObserver
+from rsq_pipe.verbs.normalise import Normaliser
 from tests.support.project import Project
 from tests.unit.runtime.given import graph, source
 

@@ -1,0 +1,63 @@
+"""Building a stage's verb from its description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, assert_never
+
+from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.verbs.batch_call import BatchCall
+from rsq_pipe.verbs.call import Call
+from rsq_pipe.verbs.filter import Filter
+from rsq_pipe.verbs.handler import resolve
+from rsq_pipe.verbs.map import Map
+from rsq_pipe.verbs.passing import Pass
+from rsq_pipe.verbs.route import Route
+from rsq_pipe.verbs.stage_handler import StageHandler
+from rsq_pipe.verbs.verb import Verb
+
+
+def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None = None) -> Verb:
+    """
+    Build a verb for one worker of a stage; every worker gets one of its own.
+
+    Args:
+        stage: A stage that is neither a source nor a sink.
+        root: The project root, from which handlers are imported.
+        pipeline: The pipeline's name.
+        decode: Makes a record of the bytes that `Batch.original` tells; a batch handler gets its records anew
+            by it, where a call has raised.
+
+    Raises:
+        ImportError: The handler's module cannot be imported.
+        HandlerContractError: The function named cannot be a handler.
+    """
+    match stage.verb:
+        case "call":
+            return _call(stage, root, pipeline, decode)
+        case "map":
+            return Map(stage.name, stage.options)
+        case "filter":
+            return Filter(stage.name, stage.options)
+        case "route":
+            return Route(stage.name, stage.options)
+        case "pass":
+            return Pass()
+        case "source" | "sink":
+            raise ValueError(f"stage {stage.name!r} is a {stage.verb}; that is a connector and has no verb")
+        case _:
+            assert_never(stage.verb)
+
+
+def _call(stage: Stage, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None) -> Verb:
+    try:
+        home = stage.options.root or root
+        handler = resolve(stage.options.module, stage.options.function, home)
+    except HandlerContractError as exc:
+        raise HandlerContractError(f"stage {stage.name!r} calls {exc}", stage=stage.name) from exc
+    except ImportError as exc:
+        raise ImportError(f"stage {stage.name!r}: {exc}", name=exc.name) from exc
+    at = StageHandler(stage, handler, root=root, pipeline=pipeline)
+    return BatchCall(at, decode) if handler.batch else Call(at)

@@ -1,0 +1,175 @@
+"""Context: what a handler may know and keep besides its record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.telemetry.trace_context import names
+from rsq_pipe.verbs.record_headers import whole
+from rsq_pipe.verbs.resources import Resources
+from rsq_pipe.verbs.values import Values
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+R = TypeVar("R")
+
+
+class StageContext:
+    """
+    Say where a handler runs; the same for all records of a stage worker.
+
+    Args:
+        stage: The stage's name.
+        pipeline: The pipeline's name.
+        values: What stands under `with:`.
+        root: The project root, from which relative paths count.
+        resources: What the stage's handler has opened.
+    """
+
+    __slots__ = ("_resources", "pipeline", "root", "stage", "values")
+
+    def __init__(self, stage: str, pipeline: str, values: Values, root: Path, resources: Resources) -> None:
+        self.stage = stage
+        self.pipeline = pipeline
+        self.values = values
+        self.root = root
+        self._resources = resources
+
+    @property
+    def logger(self) -> FilteringBoundLogger:
+        """A structlog logger that names pipeline and stage, and for one record its id and trace."""
+        # Here: it costs 80 ms, and `validate` imports this module and logs nothing.
+        import structlog  # noqa: PLC0415
+
+        logger: FilteringBoundLogger = structlog.get_logger().bind(**self._facts())
+        return logger
+
+    @overload
+    def resource(self, factory: Callable[[StageContext], AbstractContextManager[R]]) -> R: ...
+    @overload
+    def resource(self, factory: Callable[[], AbstractContextManager[R]]) -> R: ...
+    @overload
+    def resource(self, factory: Callable[[StageContext], R]) -> R: ...
+    @overload
+    def resource(self, factory: Callable[[], R]) -> R: ...
+    def resource(self, factory: Callable[..., Any]) -> Any:
+        """
+        Open something once per stage worker and process, and use it for every record.
+
+        Args:
+            factory: Called the first time, with this stage's context if it takes a parameter. A context
+                manager is entered. After a timeout the next call, in another thread, gets the same
+                resource.
+
+        Returns:
+            What the factory made. It is closed when the stage ends, the last one first.
+        """
+        return self._resources.get(factory, self._view())
+
+    @overload
+    async def async_resource(
+        self, factory: Callable[[StageContext], AbstractAsyncContextManager[R]]
+    ) -> R: ...
+    @overload
+    async def async_resource(self, factory: Callable[[], AbstractAsyncContextManager[R]]) -> R: ...
+    @overload
+    async def async_resource(self, factory: Callable[[StageContext], Awaitable[R]]) -> R: ...
+    @overload
+    async def async_resource(self, factory: Callable[[], Awaitable[R]]) -> R: ...
+    async def async_resource(self, factory: Callable[..., Any]) -> Any:
+        """Do as `resource` does for a factory that must be awaited, or makes an async context manager."""
+        return await self._resources.get_async(factory, self._view())
+
+    def _facts(self) -> dict[str, str]:
+        return {"pipeline": self.pipeline, "stage": self.stage}
+
+    def _view(self) -> StageContext:
+        return self
+
+
+class _CallContext(StageContext):
+    """What one call's contexts share: they are views of their stage's."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: StageContext) -> None:
+        # Not by the class above: one is made for every record.
+        self.stage = of.stage
+        self.pipeline = of.pipeline
+        self.values = of.values
+        self.root = of.root
+        self._resources = of._resources
+        self._of = of
+
+    def _view(self) -> StageContext:
+        return self._of
+
+
+class Context(_CallContext):
+    """What a per-record handler gets as `ctx`: its stage's context, and what is known of the record."""
+
+    __slots__ = ("_batch", "_place")
+
+    def __init__(self, of: StageContext, batch: Batch, place: int) -> None:
+        super().__init__(of)
+        self._batch = batch
+        self._place = place
+
+    @property
+    def rid(self) -> str:
+        """The record id, the same in every attempt and replay: deduplicate effects outside by it."""
+        return self._batch.rids[self._place]
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._batch.attempts_at(self._place) + 1
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The record's headers; `Emit(headers=...)` adds to them."""
+        return MappingProxyType(whole(self._batch, self._place))
+
+    def _facts(self) -> dict[str, str]:
+        return {**super()._facts(), **names(self.rid, self._batch.headers_at(self._place))}
+
+
+class BatchContext(_CallContext):
+    """
+    What a batch handler gets as `ctx`: its stage's context, and what is known of each record, in order.
+
+    Args:
+        of: The stage's context.
+        batch: The batch.
+        places: Which of its records this call gets; None for all.
+    """
+
+    __slots__ = ("_batch", "_places")
+
+    def __init__(self, of: StageContext, batch: Batch, places: Sequence[int] | None = None) -> None:
+        super().__init__(of)
+        self._batch = batch
+        self._places = range(len(batch)) if places is None else places
+
+    @property
+    def rids(self) -> tuple[str, ...]:
+        """The record ids."""
+        rids = self._batch.rids
+        return tuple(rids[place] for place in self._places)
+
+    @property
+    def attempts(self) -> tuple[int, ...]:
+        """Which attempt this is for each record, from 1."""
+        attempts_at = self._batch.attempts_at
+        return tuple(attempts_at(place) + 1 for place in self._places)
+
+    @property
+    def headers(self) -> tuple[Mapping[str, str], ...]:
+        """The headers of each record."""
+        return tuple(MappingProxyType(whole(self._batch, place)) for place in self._places)

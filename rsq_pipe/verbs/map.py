@@ -1,0 +1,59 @@
+"""map: fields replaced by the values of expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
+from rsq_pipe.spec.expression import Expression
+from rsq_pipe.verbs.failed import expression_failure
+from rsq_pipe.verbs.passed import made
+
+
+class Map:
+    """
+    Copy each record with some fields set; every expression sees the record as it came in.
+
+    Args:
+        stage: For messages.
+        fields: Field -> expression; None removes the field.
+    """
+
+    pure: ClassVar[bool] = True
+
+    def __init__(self, stage: str, fields: Mapping[str, Expression | None]) -> None:
+        self._stage = stage
+        self._set = tuple((name, field.evaluate) for name, field in fields.items() if field is not None)
+        self._removed = tuple(name for name, field in fields.items() if field is None)
+        self.changed = frozenset(fields)
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """Handle one batch on the event loop: 200 records take well under a millisecond."""
+        to_set, to_remove = self._set, self._removed
+        mapped: list[Any] = []
+        add = mapped.append
+        failed: dict[int, Failure | Retry | Reject] = {}
+        name = ""
+        for place, record in enumerate(batch.records):
+            try:
+                copy = record.copy()
+                for name, evaluate in to_set:
+                    copy[name] = evaluate(record)
+                for name in to_remove:
+                    copy.pop(name, None)
+            except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
+                failed[place] = expression_failure(exc, self._stage, f"map.{name}")
+            else:
+                add(copy)
+        if not failed:
+            return Outcomes({"": made(batch, mapped)} if mapped else {})
+        places = [place for place in range(len(batch)) if place not in failed]
+        return Outcomes({"": made(batch, mapped, places)} if mapped else {}, failed=failed)
+
+    async def close(self) -> None:
+        """Nothing."""

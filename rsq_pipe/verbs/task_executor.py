@@ -1,0 +1,173 @@
+"""TaskExecutor: async calls, some at once, in tasks that can be left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+from rsq_pipe.errors import HandlerError
+from rsq_pipe.model.outcome import Failure
+from rsq_pipe.verbs.executor import ABANDONED_LIMIT, overrun, too_many
+from rsq_pipe.verbs.failed import failure
+
+GRACE = 1.0  # seconds a cancelled call gets to clean up before it is left behind
+YIELD_EVERY = 0.01  # seconds of calls that never wait, after which others get the event loop
+
+
+class TaskExecutor:
+    """
+    Run async calls on the event loop.
+
+    A batch is worked by as many tasks as calls may run at once, each taking the next item when it is
+    done with one: no task, timer or future per call. A call that blocks the loop itself cannot be stopped.
+
+    Args:
+        stage: For messages.
+        timeout: Seconds one call may take.
+        concurrency: Calls at once; with 1 they run in order.
+        grace: Seconds a call that overran may take to end once it is cancelled.
+    """
+
+    def __init__(self, stage: str, timeout: float, concurrency: int = 1, grace: float = GRACE) -> None:
+        self._stage = stage
+        self._timeout = timeout
+        self._concurrency = concurrency
+        self._grace = grace
+        self._abandoned: set[asyncio.Task[None]] = set()
+
+    async def each(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        """Do as `Executor.each` says."""
+        results: list[Any] = [None] * len(items)
+        todo = iter(enumerate(items))
+        walks: dict[asyncio.Task[None], _Walk] = {}
+
+        def begin() -> None:
+            walk = _Walk(call, todo, results)
+            walks[asyncio.create_task(walk.work(), name=f"rsq-pipe {self._stage}")] = walk
+
+        for _ in range(min(self._concurrency, len(items))):
+            begin()
+        try:
+            while walks:
+                due = min(walk.since for walk in walks.values()) + self._timeout
+                done, _ = await asyncio.wait(walks, timeout=max(due - monotonic(), 0))
+                for task in done:
+                    walk = walks.pop(task)
+                    if task.cancelled():  # by the handler itself, in the middle of a call
+                        if walk.index is not None:
+                            results[walk.index] = Failure(self._cancelled_itself())
+                        begin()
+                late = [task for task, walk in walks.items() if walk.overran(self._timeout)]
+                for task in late:
+                    walk = walks.pop(task)
+                    walk.abandoned = True
+                    assert walk.index is not None
+                    results[walk.index] = Failure(overrun(self._stage, self._timeout))
+                await self._end(late)
+                for _ in late:
+                    begin()
+        finally:
+            for task, walk in walks.items():
+                walk.abandoned = True
+                self._leave(task)
+        return results
+
+    async def close(self) -> None:
+        """Give what was left behind one more chance to clean up."""
+        for task in self._abandoned:
+            task.cancel()
+        if self._abandoned:
+            await asyncio.wait(self._abandoned, timeout=self._grace)
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Cancel calls that overran; those that will not end are left behind, up to a limit."""
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        try:
+            _, hung = await asyncio.wait(tasks, timeout=self._grace)
+        except asyncio.CancelledError:
+            for task in tasks:
+                self._leave(task)
+            raise
+        for task in hung:
+            self._leave(task)
+        if len(self._abandoned) >= ABANDONED_LIMIT:
+            raise too_many(self._stage, len(self._abandoned), self._timeout)
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        """
+        Cancel a task and wait for it no longer.
+
+        It is taken out of asyncio's own list too: asyncio.run() waits for all it finds there, and one
+        handler that swallows its cancellation would keep the process from ending.
+        """
+        task.cancel()
+        if task.done():
+            return
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
+        asyncio._unregister_task(task)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    def _cancelled_itself(self) -> HandlerError:
+        return HandlerError(
+            f"stage {self._stage!r}: the handler cancelled the task it runs in; "
+            "return Retry or raise an error instead",
+            stage=self._stage,
+        )
+
+
+class _Walk:
+    """
+    What one task does: take the next item, call, put the result in its place.
+
+    `index` is that of the call under way since `since`; None between calls, when there is nothing to overrun.
+    """
+
+    __slots__ = ("_call", "_results", "_todo", "abandoned", "index", "since")
+
+    def __init__(
+        self, call: Callable[[Any], Any], todo: Iterator[tuple[int, Any]], results: list[Any]
+    ) -> None:
+        self._call = call
+        self._todo = todo
+        self._results = results
+        self.index: int | None = None
+        self.since = monotonic()
+        self.abandoned = False
+
+    def overran(self, timeout: float) -> bool:
+        return self.index is not None and monotonic() - self.since >= timeout
+
+    async def work(self) -> None:
+        call, results = self._call, self._results
+        self.since = breath = monotonic()
+        for index, item in self._todo:
+            self.index = index
+            try:
+                result = await call(item)
+            # SystemExit and KeyboardInterrupt too: user code ends its record, never the process.
+            except BaseException as exc:
+                if self.abandoned:
+                    return
+                if _cancelled(exc):
+                    raise
+                result = failure(exc)
+            if self.abandoned:
+                return
+            results[index] = result
+            self.since = monotonic()
+            if self.since - breath > YIELD_EVERY:
+                self.index = None
+                await asyncio.sleep(0)
+                self.since = breath = monotonic()
+
+
+def _cancelled(error: BaseException) -> bool:
+    """Tell a cancellation of our task from a CancelledError that user code let out of a task of its own."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

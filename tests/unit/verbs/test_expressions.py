@@ -1,0 +1,150 @@
+"""map, filter, route and pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rsq_pipe.errors import EvaluationError, HandlerError, MissingFieldError
+from rsq_pipe.model.outcome import Drop, Emit, Failure
+from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.graph import HandlerRef, RouteCase
+from rsq_pipe.verbs.batch_call import BatchCall
+from rsq_pipe.verbs.build import build
+from rsq_pipe.verbs.call import Call
+from tests.unit.verbs.given import batch, each, stage
+
+MAP = {
+    "total": compile_expression("sum(line['price'] * line['quantity'] for line in lines)"),
+    "id": compile_expression("id + 1"),
+    "note": None,
+}
+ROUTE = (
+    RouteCase("large", compile_expression("total >= 1000")),
+    RouteCase("medium", compile_expression("total >= 100")),
+    RouteCase("small", None),
+)
+
+
+async def run(verb: str, options: Any, *records: Any, root: Any = None) -> list[Any]:
+    built = build(stage("price", verb, options), root=root, pipeline="orders")
+    await built.open()
+    given = batch(*records)
+    found = await built.process(given)
+    await built.close()
+    return each(given, found)
+
+
+async def test_map_sets_and_removes_fields_of_a_copy() -> None:
+    record = {"id": 1, "lines": [{"price": 2.5, "quantity": 4}], "note": "x", "kept": True}
+
+    found = await run("map", MAP, record)
+
+    assert found == [{"id": 2, "lines": record["lines"], "total": 10.0, "kept": True}]
+    assert (record["id"], record["note"]) == (1, "x")
+
+
+async def test_every_expression_of_a_map_sees_the_record_as_it_came_in() -> None:
+    options = {"a": compile_expression("b"), "b": compile_expression("a")}
+
+    assert await run("map", options, {"a": 1, "b": 2}) == [{"a": 2, "b": 1}]
+
+
+async def test_a_missing_field_fails_its_record_for_good_and_names_stage_field_and_expression() -> None:
+    found = await run("map", MAP, {"id": 1}, {"id": 1, "lines": []})
+
+    failed = found[0]
+    assert not failed.retryable
+    assert isinstance(failed.error, MissingFieldError)
+    assert str(failed.error) == "stage 'price': map.total: field 'lines' is not in the record"
+    assert (failed.error.stage, failed.error.field) == ("price", "lines")
+    assert found[1] == {"id": 2, "lines": [], "total": 0}
+
+
+async def test_any_other_error_of_an_expression_is_told_in_plain_words_and_kept_as_the_cause() -> None:
+    [failed] = await run("map", {"a": compile_expression("1 / n")}, {"n": 0})
+
+    assert isinstance(failed.error, EvaluationError)
+    assert str(failed.error) == "stage 'price': map.a: a division by zero"
+    assert isinstance(failed.error.__cause__, ZeroDivisionError)
+
+
+async def test_filter_passes_what_is_true_drops_what_is_not_and_fails_what_cannot_be_told() -> None:
+    found = await run("filter", compile_expression("n > 1"), {"n": 2}, {"n": 1}, {}, {"n": "x"})
+
+    assert found[:2] == [{"n": 2}, Drop("filter")]
+    assert str(found[2].error) == "stage 'price': filter: field 'n' is not in the record"
+    assert str(found[3].error).endswith("filter: `>` cannot compare text with a whole number")
+    assert [outcome.retryable for outcome in found[2:]] == [False, False]
+
+
+@pytest.mark.parametrize(("total", "port"), [(1000, "large"), (999, "medium"), (100, "medium"), (0, "small")])
+async def test_route_takes_the_first_case_that_fits(total: int, port: str) -> None:
+    assert await run("route", ROUTE, {"total": total}) == [Emit({"total": total}, to=port)]
+
+
+async def test_route_names_the_case_that_cannot_be_told() -> None:
+    [failed] = await run("route", ROUTE, {})
+
+    assert str(failed.error) == "stage 'price': route to 'large': field 'total' is not in the record"
+
+
+async def test_pass_hands_records_on_unchanged() -> None:
+    record = {"n": 1}
+
+    [found] = await run("pass", None, record)
+
+    assert found is record
+
+
+@pytest.mark.parametrize("verb", ["map", "filter", "route"])
+async def test_a_record_that_is_not_a_dict_fails_alone(verb: str) -> None:
+    options = {"map": MAP, "filter": compile_expression("id"), "route": ROUTE}[verb]
+    good = {"id": 1, "lines": [], "total": 1}
+
+    found = await run(verb, options, [1, 2], good, None)
+
+    assert [isinstance(outcome, Failure) for outcome in found] == [True, False, True]
+
+
+async def test_call_is_built_from_the_handlers_name(tmp_path: Any) -> None:
+    (tmp_path / "built_handlers.py").write_text(
+        "from rsq_pipe.verbs import batch_handler\n"
+        "def one(record): return {'n': record['n'] + 1}\n"
+        "@batch_handler\n"
+        "def many(records): return [{'n': record['n'] + 2} for record in records]\n"
+    )
+    for name, kind, n in (("one", Call, 2), ("many", BatchCall, 3)):
+        ref = HandlerRef("built_handlers", name, f"built_handlers:{name}")
+        assert await run("call", ref, {"n": 1}, root=tmp_path) == [{"n": n}]
+        assert isinstance(build(stage(options=ref), root=tmp_path, pipeline="orders"), kind)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "error", "said"),
+    [
+        (
+            "built_handlers_gone",
+            "one",
+            ImportError,
+            "stage 'price': there is no module 'built_handlers_gone'",
+        ),
+        ("os.path", "jion", HandlerError, "stage 'price' calls 'os.path:jion': .*did you mean 'join'"),
+    ],
+)
+def test_a_handler_that_is_not_there_is_an_error_that_names_the_stage(
+    tmp_path: Any, module: str, function: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        build(
+            stage(options=HandlerRef(module, function, f"{module}:{function}")),
+            root=tmp_path,
+            pipeline="orders",
+        )
+
+
+@pytest.mark.parametrize("verb", ["source", "sink"])
+def test_connectors_are_not_built_here(verb: str, tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match="is a connector"):
+        build(stage(verb=verb), root=tmp_path, pipeline="orders")

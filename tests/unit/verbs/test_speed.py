@@ -1,0 +1,63 @@
+"""What a verb costs per record: printed, not asserted, as machines differ. See it with `pytest -s`."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.graph import RouteCase
+from rsq_pipe.verbs.batch_handler import batch_handler
+from rsq_pipe.verbs.context import Context
+from rsq_pipe.verbs.filter import Filter
+from rsq_pipe.verbs.map import Map
+from rsq_pipe.verbs.route import Route
+from rsq_pipe.verbs.verb import Verb
+from tests.unit.verbs.given import batch, calling
+
+RECORD = {"id": 10248, "customer": "VINET", "quantity": 12, "price": 14.5, "country": "France"}
+BATCH = batch(*({**RECORD, "id": n} for n in range(200)))
+ROUNDS = 20
+
+
+def same(record: dict[str, Any]) -> dict[str, Any]:
+    return record
+
+
+def same_with_context(record: dict[str, Any], ctx: Context) -> dict[str, Any]:
+    return record
+
+
+async def same_async(record: dict[str, Any]) -> dict[str, Any]:
+    return record
+
+
+@batch_handler
+def same_batch(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return records
+
+
+async def microseconds(verb: Verb) -> float:
+    """The best of five: the others were disturbed by something else on this machine."""
+    best = float("inf")
+    for _ in range(5):
+        started = perf_counter()
+        for _ in range(ROUNDS):
+            assert sum(map(len, (await verb.process(BATCH)).emitted.values()))
+        best = min(best, perf_counter() - started)
+    return best / ROUNDS / len(BATCH) * 1e6
+
+
+async def test_print_microseconds_per_record() -> None:
+    total = compile_expression("price * quantity")
+    verbs: dict[str, Verb] = {
+        "map": Map("price", {"total": total}),
+        "filter": Filter("price", compile_expression("quantity > 1")),
+        "route": Route("price", [RouteCase("a", compile_expression("quantity > 100")), RouteCase("b", None)]),
+    }
+    print()
+    for handler in (same, same_with_context, same_async, same_batch):
+        async with calling(handler) as call:
+            print(f"call {handler.__name__:<18}{await microseconds(call.verb):6.2f} us/record")
+    for name, verb in verbs.items():
+        print(f"{name:<23}{await microseconds(verb):6.2f} us/record")

@@ -52,7 +52,7 @@ def consumer(
             halt_on_fault=True,
             create_groups=False,  # they are made before; made anew here, one that was lost would begin at 0
         ),
-        quarantine=process.quarantine,
+        isolation=process.isolation,
         read_size=ReadSize(
             records or min(stage.batch_size, graph.max_backlog), 1 if outside else PACK_RECORDS
         ),

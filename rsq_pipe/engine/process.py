@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.quarantine import Quarantine
+from rsq_pipe.streams.isolation import Isolation
 from rsq_pipe.streams.settlement import Settled
 from rsq_pipe.telemetry.observer import Observer
 
@@ -29,7 +29,7 @@ class Process:
         blocked: Called when a settlement has told of new totals, by those who wait for room.
         retried: Stage -> set when records of it were put off.
         full: Set when a worker has to wait for room below.
-        quarantine: Lets an entry in its last delivery be all that the process has in hand.
+        isolation: Lets an entry in its last delivery be all that the process has in hand.
     """
 
     client: StreamClient
@@ -41,7 +41,7 @@ class Process:
     blocked: set[Callable[[], None]] = field(default_factory=set)
     retried: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     full: asyncio.Event = field(default_factory=asyncio.Event)
-    quarantine: Quarantine = field(default_factory=Quarantine)
+    isolation: Isolation = field(default_factory=Isolation)
 
     def tell(self, settled: Settled) -> None:
         """Take note of what a settlement has told, and tell those who wait for room."""

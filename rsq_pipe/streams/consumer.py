@@ -11,16 +11,16 @@ from weakref import WeakSet
 
 from rsq_pipe.errors import GroupLostError, StreamError
 from rsq_pipe.streams.backoff import Backoff
-from rsq_pipe.streams.burial import Burial
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.dead_lettering import DeadLettering
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.handover import Handover
-from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.in_flight import InFlight
+from rsq_pipe.streams.isolation import Isolation
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
 from rsq_pipe.streams.push import ErrorHook, Handler, Push
-from rsq_pipe.streams.quarantine import Quarantine
 from rsq_pipe.streams.read_size import ReadSize, first_of, records_in
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
@@ -61,7 +61,7 @@ class StreamConsumer:
         error_hook: Called with what a handler, a read or a settlement raised; may be async.
         counters: Where to count what is settled, in the step that settles it.
         on_settled: Called with every settlement and what became of it.
-        quarantine: Shared with the process's other consumers, so that an entry in its last delivery is all
+        isolation: Shared with the process's other consumers, so that an entry in its last delivery is all
             the process has in hand; one of its own if left out.
     """
 
@@ -79,7 +79,7 @@ class StreamConsumer:
         *,
         counters: Counters | None = None,
         on_settled: SettledHook | None = None,
-        quarantine: Quarantine | None = None,
+        isolation: Isolation | None = None,
         read_size: ReadSize | None = None,
     ) -> None:
         self.client = client
@@ -87,18 +87,20 @@ class StreamConsumer:
         self.config = config
         self._counters = counters
         self._on_settled = on_settled
-        self._quarantine = Quarantine() if quarantine is None else quarantine
+        self._isolation = Isolation() if isolation is None else isolation
         group, name = config.group, config.worker_name
         keys = [client.key(one) for one in self.streams]
         self._membership = Membership(client, self.streams, config)
         self._reader = Reader(client.channel, keys, group, name)
-        self._holding = Holding(client.channel, group, name)
+        self._in_flight = InFlight(client.channel, group, name)
         self._read_size = read_size or ReadSize(config.batch_size)
-        self._reclaim = Reclaim(client, self.streams, config, self._holding, self._read_size)
+        self._reclaim = Reclaim(client, self.streams, config, self._in_flight, self._read_size)
         self._tally = ConsumerTally()
         form: Serializer = JsonSerializer() if serializer is None else serializer
-        burial = Burial(client, config, form, dlq_handler)
-        self._push = Push(config, handler or _nobody, form, burial, self.settle, self._tally, error_hook)
+        dead_lettering = DeadLettering(client, config, form, dlq_handler)
+        self._push = Push(
+            config, handler or _nobody, form, dead_lettering, self.settle, self._tally, error_hook
+        )
         self._hand_over: Callable[[Sequence[RawEntry]], Awaitable[None]] = self._push.handle
         self._stopping = asyncio.Event()
         self._due = asyncio.Event()  # there may be something to reclaim before the next turn
@@ -240,7 +242,7 @@ class StreamConsumer:
         while True:
             await asyncio.sleep(self.config.heartbeat_ms / 1000)
             try:
-                await self._holding.keep_alive()
+                await self._in_flight.keep_alive()
             except StreamError:  # the lanes notice and report it; the beat only has to try again
                 log.debug("group %s: no heartbeat", self.config.group, exc_info=True)
 
@@ -264,7 +266,7 @@ class StreamConsumer:
                 self._due.set()
             self._reader.may_have_lost_a_reply = False
         batch = await self._reader.read(self._read_size.entries(), self.config.block_ms)
-        self._holding.take(batch)
+        self._in_flight.take(batch)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while batch and wait and (more := size - records_in(batch)) > 0 and not self._stopping.is_set():
@@ -275,7 +277,7 @@ class StreamConsumer:
                 added = await self._reader.read(min(more, self._read_size.entries()), left)
             except StreamError:  # the next read meets it too, with nothing in hand
                 break
-            self._holding.take(added)
+            self._in_flight.take(added)
             batch += added
         self._read_size.learn(batch)
         return batch
@@ -288,11 +290,11 @@ class StreamConsumer:
             while rest and await self._may_begin():
                 size = first_of(rest, self._read_size.records)
                 batch, rest = rest[:size], rest[size:]
-                async with self._handling, self._quarantine.beside_others():
+                async with self._handling, self._isolation.beside_others():
                     await self._handle(batch)
                 self._membership.remember(batch)
         finally:
-            self._holding.let_go(rest)
+            self._in_flight.let_go(rest)
 
     async def _may_begin(self) -> bool:
         """Wait while paused; False where it is to stop before that ends."""
@@ -316,12 +318,12 @@ class StreamConsumer:
 
     async def _hand_out(self, waiting: list[Entry]) -> list[Entry]:
         """Handle the first entries, as many as may be together; return the others."""
-        async with self._quarantine.beside_others():
+        async with self._isolation.beside_others():
             again = await self._reclaim.redeliver(waiting)
             await self._handle_again(again.entries)
         if again.must_be_alone:
-            async with self._quarantine.alone():
-                again = await self._reclaim.redeliver(waiting[:1], quarantined=True)
+            async with self._isolation.alone():
+                again = await self._reclaim.redeliver(waiting[:1], isolated=True)
                 await self._handle_again(again.entries)
         self._reclaim.let_go(waiting[: again.dealt])
         return waiting[again.dealt :]
@@ -336,7 +338,7 @@ class StreamConsumer:
         try:
             await self._hand_over(entries)
         finally:
-            self._holding.let_go(entries)
+            self._in_flight.let_go(entries)
 
     async def settle(self, settlement: Settlement, dead: int = 0) -> Settled:
         """

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from rsq_pipe.streams.acknowledgement import acknowledgement
-from rsq_pipe.streams.burial import Burial
 from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.dead_lettering import DeadLettering
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.message import StreamMessage
@@ -32,7 +32,7 @@ class Push:
         config: The consumer's settings.
         handler: The user's function.
         serializer: How records are decoded.
-        burial: What makes dead letters.
+        dead_lettering: What makes dead letters.
         settle: Settles; takes a settlement and how many dead letters it stands for.
         tally: Where errors are counted.
         error_hook: Called with what was raised.
@@ -43,7 +43,7 @@ class Push:
         config: ConsumerConfig,
         handler: Handler,
         serializer: Serializer,
-        burial: Burial,
+        dead_lettering: DeadLettering,
         settle: Settle,
         tally: ConsumerTally,
         error_hook: ErrorHook | None,
@@ -51,7 +51,7 @@ class Push:
         self._config = config
         self._handler = handler
         self._serializer = serializer
-        self._burial = burial
+        self._dead_lettering = dead_lettering
         self._settle = settle
         self._tally = tally
         self._error_hook = error_hook
@@ -63,7 +63,7 @@ class Push:
         for entry in entries if len(batch) < len(entries) else ():
             # An entry that cannot be decoded is buried for that reason, which is the truer one.
             if entry.deliveries > most and await self._decode([entry]):
-                await self._bury(entry, "max_deliveries", self._burial.exhausted(entry))
+                await self._bury(entry, "max_deliveries", self._dead_lettering.exhausted(entry))
         messages = await self._decode(batch)
         if not messages:
             return
@@ -98,6 +98,6 @@ class Push:
         return messages
 
     async def _bury(self, entry: RawEntry, reason: str, error: BaseException | str) -> None:
-        part = await self._burial.part(entry, reason, error)
+        part = await self._dead_lettering.part(entry, reason, error)
         if part is not None:
             await self._settle(Settlement([part]), dead=1)

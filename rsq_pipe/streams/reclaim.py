@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
-from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.redelivery import Redelivery, rules
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
@@ -29,7 +29,7 @@ class Reclaim:
         client: The server.
         streams: Names of the streams to look at.
         config: The consumer's settings.
-        holding: Where what waits for the handler is kept alive.
+        in_flight: Where what waits for the handler is kept alive.
         read_size: How many entries are handed out together, at most.
     """
 
@@ -38,14 +38,14 @@ class Reclaim:
         client: StreamClient,
         streams: Sequence[str],
         config: ConsumerConfig,
-        holding: Holding,
+        in_flight: InFlight,
         read_size: ReadSize,
     ) -> None:
         self._client = client
         self._names = {client.key(name): name for name in streams}
         self._cursors = dict.fromkeys(self._names, START)
         self._config = config
-        self._holding = holding
+        self._in_flight = in_flight
         self._read_size = read_size
         self._due: list[Entry] = []
 
@@ -99,7 +99,7 @@ class Reclaim:
             found += len(lost)
         return found
 
-    async def redeliver(self, waiting: Sequence[Entry], *, quarantined: bool = False) -> Redelivery:
+    async def redeliver(self, waiting: Sequence[Entry], *, isolated: bool = False) -> Redelivery:
         """
         Hand the first of some entries out again, and count the delivery of those still this consumer's.
 
@@ -107,7 +107,7 @@ class Reclaim:
 
         Args:
             waiting: Entries taken over.
-            quarantined: Whether nothing else is in this process's hand; the very last delivery asks for that.
+            isolated: Whether nothing else is in this process's hand; the very last delivery asks for that.
         """
         config, stream = self._config, waiting[0].stream
         same = itertools.takewhile(lambda entry: entry.stream == stream, waiting)
@@ -116,17 +116,17 @@ class Reclaim:
             config.group,
             config.worker_name,
             [entry.id for entry in itertools.islice(same, self._read_size.entries())],
-            rules(config.max_deliveries, quarantined=quarantined),
+            rules(config.max_deliveries, isolated=isolated),
         )
         self._read_size.learn(again.entries)
         return again
 
     def let_go(self, entries: Iterable[Entry]) -> None:
         """State that entries are no longer in hand."""
-        self._holding.let_go(entries)
+        self._in_flight.let_go(entries)
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
         # Its own long-running entries look idle too, if the heartbeat came late: they are in hand already.
-        fresh = [entry for entry_id in ids if (entry := Entry(key, entry_id)) not in self._holding]
-        self._holding.take(fresh)
+        fresh = [entry for entry_id in ids if (entry := Entry(key, entry_id)) not in self._in_flight]
+        self._in_flight.take(fresh)
         return fresh

@@ -15,11 +15,11 @@ class Rules(NamedTuple):
 
     Args:
         alone_from: An entry that is handed out for at least this many times is handed out alone.
-        quarantine_at: At this delivery it is not handed out: its process has other things in hand. 0: never.
+        isolate_at: At this delivery it is not handed out: its process has other things in hand. 0: never.
     """
 
     alone_from: int
-    quarantine_at: int = 0
+    isolate_at: int = 0
 
 
 TOGETHER = Rules(alone_from=1_000_000)
@@ -42,19 +42,19 @@ class Redelivery:
 
     @property
     def must_be_alone(self) -> bool:
-        """Whether the first entry is due for a delivery that asks for quarantine, and was not handed out."""
+        """Whether the first entry is due for a delivery that asks for isolation, and was not handed out."""
         return self.dealt == 0
 
 
-def rules(max_deliveries: int, *, quarantined: bool) -> Rules:
+def rules(max_deliveries: int, *, isolated: bool) -> Rules:
     """
     Choose the rules, so that an entry which kills its worker is found and none that stood beside it.
 
     The last two deliveries are made alone: the killer must be alone before it is condemned, and what stood
     beside it must have a delivery left to be done in. The ones before are made in batches, since nearly all
-    that a dead worker leaves behind is innocent. The very last asks for quarantine.
+    that a dead worker leaves behind is innocent. The very last asks for isolation.
     """
-    return Rules(max(2, max_deliveries - 1), 0 if quarantined else max_deliveries)
+    return Rules(max(2, max_deliveries - 1), 0 if isolated else max_deliveries)
 
 
 def redelivery_reply(stream: str, reply: Any) -> Redelivery:

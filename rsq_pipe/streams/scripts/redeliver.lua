@@ -9,7 +9,7 @@
 -- Returns {how many of the ids were dealt with, {id, delivery count, {field...}}...}; an id that was dealt with
 -- and has no entry was deleted, acknowledged, or is another consumer's.
 
-local alone_from, quarantine_at = tonumber(ARGV[3]), tonumber(ARGV[4])
+local alone_from, isolate_at = tonumber(ARGV[3]), tonumber(ARGV[4])
 local found = {0}
 for i = 5, #ARGV do
   local id = ARGV[i]
@@ -18,7 +18,7 @@ for i = 5, #ARGV do
   if #pending > 0 then
     local deliveries = pending[1][4] + 1
     alone = deliveries >= alone_from
-    if deliveries == quarantine_at or (alone and #found > 1) then
+    if deliveries == isolate_at or (alone and #found > 1) then
       break
     end
     local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id)

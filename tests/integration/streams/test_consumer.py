@@ -138,7 +138,7 @@ async def test_a_handler_that_returns_nonsense_is_treated_as_one_that_failed(
     await consumer.run_once()
 
     assert await pending(client, stream) == 1
-    assert len(consumer._holding) == 0
+    assert len(consumer._in_flight) == 0
 
 
 async def test_a_settlement_is_written_where_the_handler_says(
@@ -317,7 +317,7 @@ async def test_nothing_is_held_any_more_when_a_batch_has_ended(
         await wait_until(lambda: consumer.metrics().total_read >= 31)
         await wait_until(lambda: not consumer._handling.locked())
 
-    assert len(consumer._holding) == 0
+    assert len(consumer._in_flight) == 0
 
 
 async def test_nothing_is_held_any_more_when_a_settlement_failed(
@@ -331,7 +331,7 @@ async def test_nothing_is_held_any_more_when_a_settlement_failed(
 
     async with running(consumer):
         await wait_until(lambda: errors)
-        await wait_until(lambda: len(consumer._holding) == 0)
+        await wait_until(lambda: len(consumer._in_flight) == 0)
 
 
 async def test_entries_of_a_read_that_was_not_handled_to_its_end_are_let_go(
@@ -354,7 +354,7 @@ async def test_entries_of_a_read_that_was_not_handled_to_its_end_are_let_go(
 
     async with running(consumer):
         await wait_until(lambda: errors)
-        await wait_until(lambda: len(consumer._holding) == 0)
+        await wait_until(lambda: len(consumer._in_flight) == 0)
 
 
 async def test_a_handler_slower_than_the_idle_time_keeps_its_entries(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.holding import Holding
+from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.producer import StreamProducer
 from rsq_pipe.streams.redelivery import Rules
 from rsq_pipe.streams.settlement import Entry
@@ -72,7 +72,7 @@ async def test_entries_behind_one_whose_settlement_failed_are_let_go(
 
     async with running(consumer):
         await wait_until(lambda: errors)
-        await wait_until(lambda: len(consumer._holding) == 0)
+        await wait_until(lambda: len(consumer._in_flight) == 0)
 
 
 async def test_one_turn_takes_over_a_bounded_number_of_entries(
@@ -167,11 +167,11 @@ async def test_autoclaim_looks_no_further_than_its_passes(
 async def test_a_heartbeat_steals_nothing_back(
     client: StreamClient, abandoned: list[str], stream: str
 ) -> None:
-    holding = Holding(client.channel, GROUP, "dead")
-    holding.take([Entry(stream, entry_id) for entry_id in abandoned])
+    in_flight = InFlight(client.channel, GROUP, "dead")
+    in_flight.take([Entry(stream, entry_id) for entry_id in abandoned])
     taken = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=10, max_passes=1)
 
-    await holding.keep_alive()
+    await in_flight.keep_alive()
 
     held = await client.pending_range(stream, GROUP, count=1_000, consumer="b")
     assert [entry.id for entry in held] == [message.id for message in taken]

@@ -86,7 +86,7 @@ def test_what_time_may_mend_is_retryable_and_nothing_else(
         ("NOREPLICAS Not enough good replicas to write.", ServerUnavailableError),
         ("MISCONF Errors writing to the AOF file", ServerUnavailableError),
         ("UNBLOCKED force unblock from blocking operation", ServerUnavailableError),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", SettleError),
+        ("WRONGTYPE Operation against a key in_flight the wrong kind of value", SettleError),
         ("NOPERM User default has no permissions", SettleError),
         ("WRONGPASS invalid username-password pair", LoginError),
         ("NOAUTH Authentication required.", LoginError),

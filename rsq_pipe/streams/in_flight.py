@@ -1,4 +1,4 @@
-"""Holding: the entries one consumer has in hand, whose idle time a heartbeat resets."""
+"""InFlight: the entries one consumer has in hand, whose idle time a heartbeat resets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsq_pipe.streams.settlement import Entry
 _BEAT = 200  # entries one call of the script may touch: the server serves nobody else meanwhile
 
 
-class Holding:
+class InFlight:
     """
     Remember which entries a consumer has in hand.
 

@@ -1,4 +1,4 @@
-"""Quarantine: makes sure that an entry in its last delivery is all that its process has in hand."""
+"""Isolation: makes sure that an entry in its last delivery is all that its process has in hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 
-class Quarantine:
+class Isolation:
     """
     Let the consumers of one process handle batches side by side, or one of them a single entry alone.
 

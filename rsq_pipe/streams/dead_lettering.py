@@ -1,4 +1,4 @@
-"""Burial: what is done with an entry that failed for good."""
+"""DeadLettering: what is done with an entry that failed for good."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.streams.settlement import Entry, Part
 log = logging.getLogger("rsq_pipe.streams")
 
 
-class Burial:
+class DeadLettering:
     """
     Dead-letter entries of one consumer.
 

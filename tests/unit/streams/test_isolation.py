@@ -1,4 +1,4 @@
-"""Quarantine: batches side by side, or one entry alone."""
+"""Isolation: batches side by side, or one entry alone."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from rsq_pipe.streams.quarantine import Quarantine
+from rsq_pipe.streams.isolation import Isolation
 
 
 @pytest.fixture
-def quarantine() -> Quarantine:
-    return Quarantine()
+def isolation() -> Isolation:
+    return Isolation()
 
 
 class Visit:
-    """Somebody inside one of the quarantine's two doors, until told to leave."""
+    """Somebody inside one of the isolation's two doors, until told to leave."""
 
     def __init__(self, door: AbstractAsyncContextManager[None]) -> None:
         self.inside = asyncio.Event()
@@ -36,9 +36,9 @@ class Visit:
 
 
 @pytest.fixture(autouse=True)
-async def nobody_left_inside(quarantine: Quarantine) -> AsyncIterator[None]:
+async def nobody_left_inside(isolation: Isolation) -> AsyncIterator[None]:
     yield
-    async with asyncio.timeout(1), quarantine.alone():
+    async with asyncio.timeout(1), isolation.alone():
         pass
 
 
@@ -48,8 +48,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_batches_are_handled_side_by_side(quarantine: Quarantine) -> None:
-    visits = [Visit(quarantine.beside_others()) for _ in range(3)]
+async def test_batches_are_handled_side_by_side(isolation: Isolation) -> None:
+    visits = [Visit(isolation.beside_others()) for _ in range(3)]
     await settle()
 
     assert all(visit.inside.is_set() for visit in visits)
@@ -57,10 +57,10 @@ async def test_batches_are_handled_side_by_side(quarantine: Quarantine) -> None:
         await visit.leave()
 
 
-async def test_an_entry_alone_waits_for_every_batch_in_hand(quarantine: Quarantine) -> None:
-    batches = [Visit(quarantine.beside_others()) for _ in range(2)]
+async def test_an_entry_alone_waits_for_every_batch_in_hand(isolation: Isolation) -> None:
+    batches = [Visit(isolation.beside_others()) for _ in range(2)]
     await settle()
-    alone = Visit(quarantine.alone())
+    alone = Visit(isolation.alone())
 
     await batches[0].leave()
     await settle()
@@ -71,12 +71,12 @@ async def test_an_entry_alone_waits_for_every_batch_in_hand(quarantine: Quaranti
     await alone.leave()
 
 
-async def test_a_batch_waits_while_an_entry_asks_to_be_alone_or_is(quarantine: Quarantine) -> None:
-    first = Visit(quarantine.beside_others())
+async def test_a_batch_waits_while_an_entry_asks_to_be_alone_or_is(isolation: Isolation) -> None:
+    first = Visit(isolation.beside_others())
     await settle()
-    alone = Visit(quarantine.alone())
+    alone = Visit(isolation.alone())
     await settle()
-    later = Visit(quarantine.beside_others())
+    later = Visit(isolation.beside_others())
     await settle()
     assert not later.inside.is_set()
 
@@ -90,8 +90,8 @@ async def test_a_batch_waits_while_an_entry_asks_to_be_alone_or_is(quarantine: Q
     await later.leave()
 
 
-async def test_entries_are_alone_one_after_the_other(quarantine: Quarantine) -> None:
-    first, second = Visit(quarantine.alone()), Visit(quarantine.alone())
+async def test_entries_are_alone_one_after_the_other(isolation: Isolation) -> None:
+    first, second = Visit(isolation.alone()), Visit(isolation.alone())
     await settle()
     assert [first.inside.is_set(), second.inside.is_set()] == [True, False]
 
@@ -102,15 +102,15 @@ async def test_entries_are_alone_one_after_the_other(quarantine: Quarantine) -> 
 
 
 @pytest.mark.parametrize("inside", [True, False])
-async def test_who_is_cancelled_keeps_nobody_waiting(quarantine: Quarantine, inside: bool) -> None:
-    batch = None if inside else Visit(quarantine.beside_others())
+async def test_who_is_cancelled_keeps_nobody_waiting(isolation: Isolation, inside: bool) -> None:
+    batch = None if inside else Visit(isolation.beside_others())
     await settle()
-    alone = Visit(quarantine.alone())
+    alone = Visit(isolation.alone())
     await settle()
     assert alone.inside.is_set() is inside
 
     alone.task.cancel()
-    later = Visit(quarantine.beside_others())
+    later = Visit(isolation.beside_others())
     await settle()
 
     assert later.inside.is_set()

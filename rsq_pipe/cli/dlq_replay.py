@@ -23,8 +23,8 @@ from rsq_pipe.cli.dlq_console import console, letters, remark, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line
-from rsq_pipe.ops.mending import Mending
-from rsq_pipe.ops.portrait import Edit, read_edit
+from rsq_pipe.ops.dead_letter_json import Edit, read_edit
+from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import preview_replay, replay

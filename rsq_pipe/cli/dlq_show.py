@@ -15,9 +15,9 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import escaped, json_line, printable
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letter_json import portrait
 from rsq_pipe.ops.dead_letters import DeadLetters
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.ops.portrait import portrait
 from rsq_pipe.ops.selection import parse_name
 from rsq_pipe.telemetry.redaction import redact
 

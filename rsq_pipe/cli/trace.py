@@ -12,9 +12,9 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import json_line, on_one_line, printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.waterfall import waterfall
-from rsq_pipe.ops.journey.kept import Kept
-from rsq_pipe.ops.journey.step import Journey
-from rsq_pipe.ops.journey.trace_file import first_record, read_journey
+from rsq_pipe.ops.trace.kept import Kept
+from rsq_pipe.ops.trace.step import Journey
+from rsq_pipe.ops.trace.trace_file import first_record, read_journey
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.ops.journey.step import Journey, Step
+from rsq_pipe.ops.trace.step import Journey, Step
 
 WIDTH = 36
 """Characters the whole time takes."""

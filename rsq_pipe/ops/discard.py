@@ -19,8 +19,8 @@ from rsq_pipe.engine.past import Holding, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letter_json import portrait
 from rsq_pipe.ops.payload import Payloads, as_json
-from rsq_pipe.ops.portrait import portrait
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient

@@ -11,8 +11,8 @@ from rsq_pipe.errors import GroupLostError, ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_queue import DeadLetterQueue
 from rsq_pipe.ops.dead_letters import DeadLetters, Page
+from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.failure_groups import FailureGroups
-from rsq_pipe.ops.mending import Mending
 from rsq_pipe.ops.preview import Left, Preview
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.streams.removal import MAX_ENTRIES, Move, Removal

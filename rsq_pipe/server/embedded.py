@@ -168,7 +168,7 @@ class Deaths:
 def _start_keeper(home: Home, binary: Path, lock: FileLock) -> None:
     """Start a keeper that inherits the lock just taken, so that at no moment two can be started."""
     # -P: a module of the user's must not take the place of one of the standard library.
-    command = [sys.executable, "-P", "-m", "rsq_pipe.server.keeper"]
+    command = [sys.executable, "-P", "-m", "rsq_pipe.server.watchdog"]
     os.truncate(lock.fd, 0)  # the pid of an earlier keeper, by now perhaps that of somebody else
     with open_own(home.keeper_log) as log:
         subprocess.run(

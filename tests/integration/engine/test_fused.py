@@ -6,7 +6,7 @@ import pytest
 
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.ops.dead_letters import find
-from rsq_pipe.ops.mending import Mending
+from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import replay
 from rsq_pipe.ops.selection import Selection

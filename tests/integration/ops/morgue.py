@@ -8,7 +8,7 @@ from typing import Any
 from rsq_pipe.engine.provision import lay
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import DeadLetters, find
-from rsq_pipe.ops.mending import Mending
+from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import preview_replay, replay
 from rsq_pipe.ops.selection import Selection

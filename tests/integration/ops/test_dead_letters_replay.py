@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.mending import Mending
+from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import replay
 from rsq_pipe.streams.client import StreamClient

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from rsq_pipe.cli.peek import command
 from rsq_pipe.engine import provision
-from rsq_pipe.ops.journey.kept import Kept
 from rsq_pipe.ops.peek import Peeked, peek
+from rsq_pipe.ops.trace.kept import Kept
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.packed import PackedLab
 from tests.support.server import StreamServer

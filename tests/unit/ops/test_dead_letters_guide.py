@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.ops.dead_letter_json import portrait
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.ops.portrait import portrait
 from rsq_pipe.ops.selection import view
 from tests.unit.ops.letters import letter
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rsq_pipe.errors import EncodeError, ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letter_json import Edit
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.ops.portrait import Edit
 from rsq_pipe.ops.selection import LetterName
 
 

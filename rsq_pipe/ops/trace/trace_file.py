@@ -10,7 +10,7 @@ import msgspec
 
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ids import is_family
-from rsq_pipe.ops.journey.step import Journey, Step
+from rsq_pipe.ops.trace.step import Journey, Step
 
 _ERROR = 2
 _NANO = 1e9

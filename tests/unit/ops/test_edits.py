@@ -10,9 +10,9 @@ import msgpack
 import pytest
 
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.mending import Mending
+from rsq_pipe.ops.dead_letter_json import portrait, read_edit
+from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.ops.portrait import portrait, read_edit
 from tests.unit.ops.letters import ID, letter
 
 JSON = Payloads("json")

@@ -12,7 +12,7 @@ from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import is_family, record_id
 from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.journey.step import Journey, Step
+from rsq_pipe.ops.trace.step import Journey, Step
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, id_number, range_reply

@@ -1,4 +1,4 @@
-"""(e) Whether a record costs more when many wait, or when another consumer has many in hand.
+"""(e) Whether a record costs more when many wait, or when another consumer has many in flight.
 
 The rate is that of the last four fifths of the records, so that the start of the pipeline is left out.
 """
@@ -58,7 +58,7 @@ def main(harness: Harness) -> None:
     total, others = harness.options.size(100_000, 3_000), harness.options.size(100_000, 3_000)
     harness.turns(
         "growth-pending",
-        f"(e) {total:,} records through one call stage: what another consumer of its group has in hand",
+        f"(e) {total:,} records through one call stage: what another consumer of its group has in flight",
         {
             "nothing": partial(pending, harness.url, total, 0),
             f"{others:,} records": partial(pending, harness.url, total, others),

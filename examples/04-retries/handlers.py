@@ -39,7 +39,7 @@ class RatesClient:
             response = self._connection.getresponse()
             return response.status, dict(response.getheaders()), json.loads(response.read())
         except (OSError, HTTPException):
-            self._connection.close()  # the next call opens it anew
+            self._connection.close()  # the next call opens it again
             raise
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ def tell_untouched(progress: Progress) -> None:
     """Tell of dead letters that were planned for and did not go."""
     total = progress.total
     if total.held:
-        remark(f"{letters(total.held)} left: a stage that reads them as its input has them in hand")
+        remark(f"{letters(total.held)} left: a stage that reads them as its input has them in flight")
     if total.gone:
         remark(f"{letters(total.gone)} were taken by somebody else meanwhile")
 

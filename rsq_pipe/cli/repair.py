@@ -29,7 +29,7 @@ def command(spec: Path, stage: str, url: str | None, yes: bool) -> None:
     For the error "it is not the file this pipeline wrote", where the file cannot be put back. Says how the
     file differs from what was committed to it, asks, and stores the file's end as the place where the next
     run goes on. The file itself is not touched: all that is in it stays. What is not in it is not brought
-    back: the pipeline does not have acknowledged records any more, only `run --fresh` makes them anew.
+    back: the pipeline does not have acknowledged records any more, only `run --fresh` makes them again.
     Nothing else may write the file meanwhile. Exit code 1 where it does.
     """
     graph = load(spec)
@@ -58,7 +58,7 @@ def _whole(found: Finding) -> str:
     if found.file is None:
         return f"nothing was ever committed to the file of stage {found.stage!r}"
     if not found.file.size:
-        return f"there is no {found.file.name}, or an empty one, and the next run begins it anew"
+        return f"there is no {found.file.name}, or an empty one, and the next run begins it again"
     return f"{found.file.name} is the file that the pipeline wrote {found.file.committed:,} bytes to"
 
 
@@ -66,7 +66,7 @@ def _differences(file: HeldFile) -> list[str]:
     lines = [f"{file.committed:,} bytes were committed to {file.name}, which has {file.size:,} now"]
     if file.missing:
         lost = f"at least {file.missing:,} bytes of acknowledged records are not in it, and stay lost"
-        lines += [f"{lost}; `rsq-pipe run --fresh` makes all anew, where the sources still hold them"]
+        lines += [f"{lost}; `rsq-pipe run --fresh` makes all again, where the sources still hold them"]
     else:
         lines += ["it begins with something else: it is another file, and acknowledged records may be lost"]
     lines += ["all that it holds stays; lines that were not acknowledged when it was harmed come once more"]

@@ -54,7 +54,7 @@ FORCED = 130
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Run the pipeline in this many processes, and start those anew that die.",
+    help="Run the pipeline in this many processes, and start those again that die.",
 )
 @click.option(
     "--fresh",
@@ -128,7 +128,7 @@ def command(  # noqa: PLR0917  one parameter an option
     Run a pipeline.
 
     Ends by itself when every source has ended and everything is drained: exit code 0, or 4 if dead letters
-    appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in hand. A
+    appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in flight. A
     terminal that is closed (SIGHUP) stops it as well, except under nohup.
     With --stage, stages that are left out have to be run by somebody: it waits for them, too.
     Where the file lacks stages that still hold something, it is refused with exit code 2 and the choices:
@@ -231,7 +231,7 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
     def tell() -> None:
         nonlocal told
         if told:
-            # What is in hand stays pending and comes back; nothing is half written.
+            # What is in flight stays pending and comes back; nothing is half written.
             show_cursor()
             os._exit(FORCED)
         told = True

@@ -13,7 +13,7 @@ from rsq_pipe.streams.client import StreamClient
 
 async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh: bool = False) -> None:
     """
-    Become a run of the pipeline: be seen as one, take over what the last one left, lay the groundwork.
+    Become a run of the pipeline: be seen as one, take over what the last one left, make the groups.
 
     Args:
         client: The server.

@@ -89,11 +89,11 @@ def _may_be(old: StageChange, new: StageChange) -> bool:
 
 def _give_up(stranded: Sequence[StageChange], spec: str) -> Iterator[str]:
     it, holds = ("it", "it holds") if len(stranded) == 1 else ("them", "they hold")
-    anew = [change.heir for change in stranded if change.holds.is_empty]
+    again = [change.heir for change in stranded if change.holds.is_empty]
     what = f"what {holds} is exported to a file first"
-    if len(anew) == len(stranded):
-        what = f"{' and '.join(map(repr, anew))} begins anew"
-    elif anew:
-        what += f", and {' and '.join(map(repr, anew))} begins anew"
+    if len(again) == len(stranded):
+        what = f"{' and '.join(map(repr, again))} begins again"
+    elif again:
+        what += f", and {' and '.join(map(repr, again))} begins again"
     yield f"- give {it} up; {what}:"
     yield f"    rsq-pipe run {spec} {' '.join(f'--discard {change.stage}' for change in stranded)}"

@@ -50,7 +50,7 @@ def consumer(
             min_idle_claim_ms=round(graph.reclaim_idle * 1000),
             max_deliveries=deliveries(stage, fused),
             halt_on_fault=True,
-            create_groups=False,  # they are made before; made anew here, one that was lost would begin at 0
+            create_groups=False,  # they are made before; made again here, one that was lost would begin at 0
         ),
         isolation=process.isolation,
         read_size=ReadSize(

@@ -20,7 +20,7 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
     """
     Make the error for a group that is gone: with what its stream still holds, and how far the stage was.
 
-    What the group had settled is forgotten: the next run counts anew what it has to do where it is then made.
+    What the group had settled is forgotten: the next run counts again what it has to do where it is made.
 
     Redis: HMGET, XLEN, XRANGE and XREVRANGE; HDEL.
     """

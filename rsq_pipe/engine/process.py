@@ -29,7 +29,7 @@ class Process:
         blocked: Called when a settlement has told of new totals, by those who wait for room.
         retried: Stage -> set when records of it were put off.
         full: Set when a worker has to wait for room below.
-        isolation: Lets an entry in its last delivery be all that the process has in hand.
+        isolation: Lets an entry in its last delivery be all that the process has in flight.
     """
 
     client: StreamClient

@@ -113,7 +113,7 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     """
     Delete everything of the pipeline: streams, dead letters, positions, counters.
 
-    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them anew. So
+    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them again. So
     are the epochs of its leases: a writer that was paused in an earlier run stays fenced off.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Runner: runs a pipeline's stages in this process, from groundwork to drain."""
+"""Runner: runs a pipeline's stages in this process, from provisioning to drain."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Role(Protocol):
         ...
 
     def stop(self) -> None:
-        """Finish what is in hand and return from `run`."""
+        """Finish what is in flight and return from `run`."""
         ...
 
 
@@ -125,8 +125,8 @@ class Runner:
             SourceError, SinkError, HandlerError, GroupLostError: A stage cannot go on; the others drained.
             DrainTimeoutError: Handlers ran on past the drain's deadline; their entries were handed back.
 
-        Delivery: each record is committed once per stage; what was in hand is handed back.
-        Cancellation: as `stop`, without waiting for what is in hand.
+        Delivery: each record is committed once per stage; what was in flight is handed back.
+        Cancellation: as `stop`, without waiting for what is in flight.
         """
         began = time.monotonic()
         try:
@@ -145,14 +145,14 @@ class Runner:
         return await self._summary(time.monotonic() - began)
 
     def stop(self) -> None:
-        """Stop reading, finish what is in hand, settle it, hand back the rest; idempotent."""
+        """Stop reading, finish what is in flight, settle it, hand back the rest; idempotent."""
         self._stopping.set()
 
     async def _prepare(self) -> None:
         await begin(self._client, self.graph, self._presence, fresh=self._fresh)
         freed = await provision.inherit(self._client, self.graph)
         if freed:
-            self._log.info("took over what a killed process had in hand", records=freed)
+            self._log.info("took over what a killed process had in flight", records=freed)
         self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)
         self._roles = list(self._cast())
@@ -213,7 +213,7 @@ class Runner:
             self._halt(
                 DrainTimeoutError(
                     f"a worker of {stages} was still busy {self._drain_timeout:g}s after the stop; "
-                    "what it had in hand goes to another worker, or to the next run",
+                    "what it had in flight goes to another worker, or to the next run",
                     in_flight=len(late),
                 )
             )

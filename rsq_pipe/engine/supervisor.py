@@ -1,4 +1,4 @@
-"""Supervisor: several processes of one pipeline, each started anew when it dies."""
+"""Supervisor: several processes of one pipeline, each started again when it dies."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Supervisor:
 
     One that ends of its own accord says so, and its exit code counts: where a stage cannot go on, the others
     end too. One that dies, by whatever signal or `os._exit` code, finds no server, or fails by a fault of
-    ours, is started anew; its entries go to the others meanwhile. All of them hold the
+    ours, is started again; its entries go to the others meanwhile. All of them hold the
     end of a pipe whose other end is here: where this process is gone, also by SIGKILL, they drain and end.
 
     Args:
         graph: The pipeline.
-        client: The server, for the groundwork and the summary.
+        client: The server, for provisioning and the summary.
         address: The server's URL, handed to the processes in their environment, where `ps` does not show it.
         processes: How many.
         options: Further words for their command line.
@@ -129,7 +129,7 @@ class Supervisor:
                 return
             if time.monotonic() - began > 60:  # it ran well for a while: not the same trouble again
                 backoff.reset()
-            self._log.warning("a process died and is started anew", number=number, code=code)
+            self._log.warning("a process died and is started again", number=number, code=code)
             await backoff.wait(RuntimeError(f"exit code {code}"), self._stopping)
 
     async def _life(self, number: int, watched: int) -> tuple[int, bool]:

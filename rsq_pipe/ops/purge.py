@@ -20,7 +20,7 @@ async def preview_purge(letters: DeadLetters) -> Preview:
 
 async def purge(letters: DeadLetters, progress: Progress) -> None:
     """
-    Delete dead letters for good. What another stage reads them for has in hand is left.
+    Delete dead letters for good. What another stage reads them for has in flight is left.
 
     Raises:
         ServerUnavailableError: The last step may have been applied and is not counted.

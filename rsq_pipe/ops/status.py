@@ -256,7 +256,7 @@ def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:
 
 def _to_do(shot: Snapshot, key: str, group: str) -> tuple[int | None, int, int]:
     """
-    Count the records a group has before it, those it has in hand, and what the first cannot exceed.
+    Count the records a group has before it, those it has in flight, and what the first cannot exceed.
 
     A group that is not there yet will begin at the beginning.
     """

@@ -54,7 +54,7 @@ def held_file(path: Path, name: str, position: str) -> HeldFile:
     marks = (mark, mark.former) if mark.former else (mark,)
     return HeldFile(
         *(name, size, mark.length),
-        # A run begins an empty file anew, and says so.
+        # A run begins an empty file again, and says so.
         goes_on=size == 0 or any(one.fits(size, head) for one in marks),
         ends_whole=last in {b"", b"\n"},
         position=str(Mark.of(size, head)),

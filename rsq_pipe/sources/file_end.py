@@ -90,7 +90,7 @@ class FileEnd:
             return f"was shortened while it was read: from {self._size:,} bytes to {now.st_size:,}"
         self._size = now.st_size
         if head != self._head:
-            return "was written anew while it was read: it begins differently now"
+            return "was written again while it was read: it begins differently now"
         return ""
 
     def replaced(self) -> bool:

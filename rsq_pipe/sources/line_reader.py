@@ -131,7 +131,7 @@ class LineReader:
         Look whether what was read is what the file holds.
 
         Raises:
-            SourceError: The file was shortened or written anew while it was read, or at its end: replaced.
+            SourceError: The file was shortened or written again while it was read, or at its end: replaced.
         """
         if self._end is None:
             return

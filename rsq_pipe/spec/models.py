@@ -284,7 +284,7 @@ class Pipeline(Settings):
     keep: Duration = Field(default=0.0, description="How long acknowledged entries are kept, for replay.")
     reclaim: Reclaim = Field(default=Reclaim(), description="When a worker's entries are taken over.")
     drain_timeout: Duration = Field(
-        default=10.0, description="How long a stop may take to finish what is in hand."
+        default=10.0, description="How long a stop may take to finish what is in flight."
     )
     serializer: Literal["json", "msgpack"] = Field(
         default="json", description="How records are written into entries."

@@ -125,7 +125,7 @@ class Channel:
         await link.close()
 
     def moved(self) -> None:
-        """Look for the keys anew before the next command: a link failed, or its server serves no more."""
+        """Look for the keys again before the next command: a link failed, or its server serves no more."""
         self._pool().topology.forget()
 
     async def close(self) -> None:

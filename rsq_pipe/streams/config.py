@@ -25,7 +25,7 @@ class ConsumerConfig:
         block_ms: How long a read waits for a first record; 0 returns at once.
         min_idle_claim_ms: Without a sign of life for this long, a consumer's entries are taken over. Entries
             in a handler's hand are kept alive three times as often, so handlers may take longer. With 0 every
-            entry that is pending may be taken over at once, whoever has it in hand: for one consumer alone.
+            entry that is pending may be taken over at once, whoever has it in flight: for one consumer alone.
         max_deliveries: How often an entry is handed out before it is dead-lettered instead. With 1, a record
             that kills its worker takes its batch along: only a second delivery can be made alone.
         max_stream_size: Trim acknowledged entries while the stream holds more; None to leave trimming to

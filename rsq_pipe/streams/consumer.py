@@ -62,7 +62,7 @@ class StreamConsumer:
         counters: Where to count what is settled, in the step that settles it.
         on_settled: Called with every settlement and what became of it.
         isolation: Shared with the process's other consumers, so that an entry in its last delivery is all
-            the process has in hand; one of its own if left out.
+            the process has in flight; one of its own if left out.
     """
 
     _live: ClassVar[WeakSet[StreamConsumer]] = WeakSet()
@@ -165,12 +165,12 @@ class StreamConsumer:
             await asyncio.wait([reading])
 
     def stop(self) -> None:
-        """Finish the batch in hand, settle it, hand back the rest and return from `run`; idempotent."""
+        """Finish the batch in flight, settle it, hand back the rest and return from `run`; idempotent."""
         self._stopping.set()
         self._due.set()
 
     def pause(self) -> None:
-        """Begin no batch until `resume`; one that is in hand is handled."""
+        """Begin no batch until `resume`; one that is in flight is handled."""
         self._open.clear()
 
     def resume(self) -> None:
@@ -182,7 +182,7 @@ class StreamConsumer:
         Read and handle one batch, then reclaim and handle what is due, and dead-letter what came too often.
 
         Raises:
-            StreamError: From the server. A group that was lost is made anew by the next turn.
+            StreamError: From the server. A group that was lost is made again by the next turn.
         """
         beat = asyncio.ensure_future(self._beat())
         try:
@@ -275,7 +275,7 @@ class StreamConsumer:
                 break
             try:
                 added = await self._reader.read(min(more, self._read_size.entries()), left)
-            except StreamError:  # the next read meets it too, with nothing in hand
+            except StreamError:  # the next read meets it too, with nothing in flight
                 break
             self._in_flight.take(added)
             batch += added
@@ -298,7 +298,7 @@ class StreamConsumer:
 
     async def _may_begin(self) -> bool:
         """Wait while paused; False where it is to stop before that ends."""
-        # Asked with no batch in hand: who waits must not keep those from their work who can end the waiting.
+        # With no batch in flight: who waits must not keep those from their work who can end the waiting.
         if not self._open.is_set():
             await first(self._open.wait(), self._stopping.wait())
         return self._open.is_set()

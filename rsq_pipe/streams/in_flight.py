@@ -1,4 +1,4 @@
-"""InFlight: the entries one consumer has in hand, whose idle time a heartbeat resets."""
+"""InFlight: the entries one consumer has in flight, whose idle time a heartbeat resets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BEAT = 200  # entries one call of the script may touch: the server serves nobod
 
 class InFlight:
     """
-    Remember which entries a consumer has in hand.
+    Remember which entries a consumer has in flight.
 
     Args:
         channel: The server.
@@ -42,7 +42,7 @@ class InFlight:
 
     async def keep_alive(self) -> None:
         """
-        Reset the idle time of the entries in hand that are still this consumer's.
+        Reset the idle time of the entries in flight that are still this consumer's.
 
         Redis: keep_alive.lua, which checks the owner first: a bare XCLAIM JUSTID from a worker that was
         asleep would steal its entries back from whoever took them over.

@@ -1,4 +1,4 @@
-"""Isolation: makes sure that an entry in its last delivery is all that its process has in hand."""
+"""Isolation: makes sure that an entry in its last delivery is all that its process has in flight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Isolation:
     Let the consumers of one process handle batches side by side, or one of them a single entry alone.
 
     If a process dies while it handles one entry and nothing else, that entry is what killed it. Without
-    this, a slow record of one stage would be in hand at every death that a record of another stage causes,
+    this, a slow record of one stage would be in flight at every death that a record of another stage causes,
     and would be condemned with it. Shared by the consumers of one event loop.
     """
 
@@ -35,7 +35,7 @@ class Isolation:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Handle an entry; waits until every batch in hand is done, and keeps further ones waiting."""
+        """Handle an entry; waits until every batch in flight is done, and keeps further ones waiting."""
         self._asking += 1
         try:
             await self._until(lambda: not self._alone and not self._side_by_side)

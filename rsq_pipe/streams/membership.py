@@ -74,7 +74,7 @@ class Membership:
         Note how far this consumer has come.
 
         Called when a batch has been handled, not when it is read: where its settlement found the group
-        gone, nothing of it was written, and the group made anew has to deliver it again.
+        gone, nothing of it was written, and the group made again has to deliver it again.
         """
         for entry in batch:
             self._last_id[entry.stream] = entry.id

@@ -22,7 +22,7 @@ class Reclaim:
     Find entries to be handled again.
 
     Taking over does not count as a delivery; handing out to the handler does, and the last two deliveries
-    are made one entry at a time. So a worker that dies again and again condemns the entry it had in hand,
+    are made one entry at a time. So a worker that dies again and again condemns the entry it had in flight,
     and none of those that waited, or stood beside it.
 
     Args:
@@ -122,11 +122,11 @@ class Reclaim:
         return again
 
     def let_go(self, entries: Iterable[Entry]) -> None:
-        """State that entries are no longer in hand."""
+        """State that entries are no longer in flight."""
         self._in_flight.let_go(entries)
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
-        # Its own long-running entries look idle too, if the heartbeat came late: they are in hand already.
+        # Its own long-running entries look idle too, if the heartbeat came late: they are in flight already.
         fresh = [entry for entry_id in ids if (entry := Entry(key, entry_id)) not in self._in_flight]
         self._in_flight.take(fresh)
         return fresh

@@ -15,7 +15,7 @@ class Rules(NamedTuple):
 
     Args:
         alone_from: An entry that is handed out for at least this many times is handed out alone.
-        isolate_at: At this delivery it is not handed out: its process has other things in hand. 0: never.
+        isolate_at: At this delivery it is not handed out: its process has other things in flight. 0: never.
     """
 
     alone_from: int

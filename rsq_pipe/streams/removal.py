@@ -46,7 +46,7 @@ class Removed:
 
     Args:
         removed: Moved or deleted by this call.
-        held: Left alone, since a consumer group of the stream has them in hand.
+        held: Left alone, since a consumer group of the stream has them in flight.
         gone: Not there any more: somebody else took them first.
     """
 

@@ -49,7 +49,7 @@ class Topology:
         return self._link(place, self._endpoint.settings)
 
     def forget(self) -> None:
-        """Ask anew before the next command: a key has moved, or a server is gone."""
+        """Ask again before the next command: a key has moved, or a server is gone."""
 
     def follow(self, reply: AskError, place: str) -> str:  # noqa: ARG002  only nodes of a cluster send away
         """

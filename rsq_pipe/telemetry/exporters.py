@@ -38,5 +38,5 @@ def _load(protocol: str, module: str, name: str) -> object:
         raise RsqPipeError(
             f"OTLP by {protocol} needs a package that is not installed: pip install 'rsq-pipe[{package}]'"
             if protocol == GRPC
-            else f"OTLP by {protocol} needs opentelemetry-exporter-otlp-proto-http: install rsq-pipe anew"
+            else f"OTLP by {protocol} needs opentelemetry-exporter-otlp-proto-http: install rsq-pipe again"
         ) from exc

@@ -30,7 +30,7 @@ class Health:
         self._turned = self._clock()
 
     def reached(self) -> None:
-        """Note that the groundwork is laid and the server answered."""
+        """Note that the groups are made and the server answered."""
         self._reached = self._clock()
 
     @property
@@ -40,5 +40,5 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether the server answered lately, after the groundwork was laid."""
+        """Whether the server answered lately, after the groups were made."""
         return self.live and self._reached is not None and self._clock() - self._reached < READY

@@ -103,7 +103,7 @@ class Metrics:
                     found = value(state)
                     if found is not None:
                         own = {"rsq.pipeline": self._pipeline, "rsq.stage": stage}
-                        # Not on the counters: their series would begin anew where `fuse` changes.
+                        # Not on the counters: their series would begin again where `fuse` changes.
                         fused = {"rsq.fused_with": state.fused_with} if state.fused_with else {}
                         yield Observation(found, own | fused)
 

@@ -172,7 +172,7 @@ class Observer:
             self._health.turned()
 
     def reached(self) -> None:
-        """Take note that the groundwork is laid and the server answered."""
+        """Take note that the groups are made and the server answered."""
         if self._health is not None:
             self._health.reached()
 

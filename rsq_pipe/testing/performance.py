@@ -35,7 +35,7 @@ async def perform(rehearsal: Rehearsal, address: str, timeout: float) -> Pipelin
         timeout: Seconds it may take.
 
     Raises:
-        TimeoutError: It took longer; what was in hand was abandoned.
+        TimeoutError: It took longer; what was in flight was abandoned.
         HandlerError: A stage with `on_error: stop` stopped.
     """
     async with StreamClient.from_url(address) as client:

@@ -40,7 +40,7 @@ def _unsettled(state: PipelineState) -> Iterator[str]:
 
 def _work(stage: StageState) -> str:
     parts = [
-        (stage.pending, "in hand"),
+        (stage.pending, "in flight"),
         (stage.retry, "waiting for another attempt"),
         (stage.lag or 0, "not read yet"),
     ]

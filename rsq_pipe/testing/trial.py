@@ -101,7 +101,7 @@ class Trial(StageObserver):
             )
 
     def _original(self, batch: Batch, place: int) -> dict[str, Any]:
-        # Decoded anew: the handler may have changed the one it got.
+        # Decoded again: the handler may have changed the one it got.
         return self._decoded(batch.original(place))
 
     def _decoded(self, raw: str | bytes) -> dict[str, Any]:

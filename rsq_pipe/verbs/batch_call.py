@@ -111,7 +111,7 @@ class _Bisection:
         call: Calls it.
         batch: The batch.
         places: Which of its records the handler gets.
-        originals: Makes the records from one to another of these anew, as they came in.
+        originals: Makes the records from one to another of these again, as they came in.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ def _originals(
     batch: Batch, places: Sequence[int], decode: Callable[[bytes], Any] | None
 ) -> Callable[[int, int], list[Any]]:
     """
-    Say how records are made anew, as they came in.
+    Say how records are made again, as they came in.
 
     A handler that changed its records before it raised must not see them changed: a price would be doubled
     twice. Where the batch knows their bytes that costs nothing beforehand; else they are pickled, at half a

@@ -27,7 +27,7 @@ def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], 
         stage: A stage that is neither a source nor a sink.
         root: The project root, from which handlers are imported.
         pipeline: The pipeline's name.
-        decode: Makes a record of the bytes that `Batch.original` tells; a batch handler gets its records anew
+        decode: Makes a record of the bytes that `Batch.original` tells; a batch handler gets them again
             by it, where a call has raised.
 
     Raises:

@@ -13,7 +13,7 @@ from rsq_pipe.errors import HandlerError
 
 R = TypeVar("R")
 
-RESOURCE_LIMIT = 100  # per stage worker; more means that a factory is made anew for every record
+RESOURCE_LIMIT = 100  # per stage worker; more means that a factory is made again for every record
 
 
 class Resources:

@@ -1,4 +1,4 @@
-"""Large records: a run's memory is that of the batches in hand, however many records there are."""
+"""Large records: a run's memory is that of the batches in flight, however many records there are."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_another_file_under_the_name_is_kept_whole_and_its_last_line_ended(
     {
         "nothing": "is the file that the pipeline wrote",
         "more": "is the file that the pipeline wrote",
-        "moved away": "the next run begins it anew",
+        "moved away": "the next run begins it again",
     }.items(),
 )
 def test_where_a_run_goes_on_by_itself_there_is_nothing_to_repair(

@@ -86,7 +86,7 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
 
     assert supervised.returncode == 0, stderr
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
-    assert stderr.count("a process died and is started anew") == 2
+    assert stderr.count("a process died and is started again") == 2
     assert "done in" in stderr
 
 
@@ -108,7 +108,7 @@ def test_a_process_that_a_handler_ends_is_started_anew_whatever_its_exit_code(
     done = rsq_pipe("run", project.path, "--redis", valkey.url, "--processes", "2", cwd=project.root)
 
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("a process died and is started anew") == 1
+    assert done.stderr.count("a process died and is started again") == 1
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
 
 

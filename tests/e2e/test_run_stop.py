@@ -284,7 +284,7 @@ def test_the_next_run_waits_for_no_lease_of_one_that_was_killed_and_whose_parent
 ) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:stick"))
     process = run()
-    eventually((project.root / "stuck").exists, timeout=15, what="the handler has a batch in hand")
+    eventually((project.root / "stuck").exists, timeout=15, what="the handler has a batch in flight")
     eventually(lambda: is_reading(valkey, project, "slow"), timeout=15, what="the sink stands on its lease")
 
     process.kill()
@@ -292,7 +292,7 @@ def test_the_next_run_waits_for_no_lease_of_one_that_was_killed_and_whose_parent
 
     done = rsq_pipe("run", project.path, "--redis", valkey.url, cwd=project.root)
     assert done.returncode == 0, done.stderr
-    assert "took over what a killed process had in hand" in done.stderr
+    assert "took over what a killed process had in flight" in done.stderr
     assert "standing by" not in done.stderr
     assert project.numbers("out/all.jsonl") == list(range(1_000))
 

@@ -38,7 +38,7 @@ class Sentinel:
 
     Args:
         binary: One of `binaries()`.
-        folder: For its configuration, which it writes anew as it learns.
+        folder: For its configuration, which it writes again as it learns.
         primary: The port it is told to watch, at first.
         password: What the server asks for.
         own_password: What the sentinel asks for.

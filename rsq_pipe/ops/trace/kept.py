@@ -146,7 +146,7 @@ class Kept:
         if not pending:
             return []
         note = f"{pending[0].consumer}, delivery {pending[0].delivery_count}, idle {pending[0].idle_ms:,} ms"
-        return [_later(step, note=note, at=_written_at(entry.id), outcome="in hand")]
+        return [_later(step, note=note, at=_written_at(entry.id), outcome="in flight")]
 
     async def _waiting(self, stage: Stage, wanted: set[str]) -> AsyncIterator[Step]:
         """Tell of the records that wait for their next attempt."""

@@ -16,14 +16,14 @@ class Step:
         stage: Where.
         rid: The record's id, or that of a child.
         outcome: `emitted`, `dropped`, `retried`, `dead-lettered`, `unsettled`; or, of what has not ended yet,
-            `waiting`, `in hand`, `to be retried`.
+            `waiting`, `in flight`, `to be retried`.
         began: When the handler was called; None where only the end is known.
         ended: When it was settled; None where it was not.
         waited: Seconds the record had waited for it; None if unknown.
         attempt: Which attempt this was, from 1; 0 if unknown.
         error: Why it failed.
         trace_id: The trace it stands in; empty if none.
-        note: What else there is to say: who has it in hand, when it is due.
+        note: What else there is to say: who has it in flight, when it is due.
     """
 
     stage: str

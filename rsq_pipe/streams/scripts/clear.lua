@@ -4,7 +4,7 @@
 --
 -- KEYS  hash of the pipeline, set of its runs, then every other key
 -- ARGV  name of the run that asks, seconds after which one counts as ended, how many names of processes that are
---       known not to exist, these, then fields that are set in the hash anew
+--       known not to exist, these, then fields that are set in the hash again
 --
 -- Returns {how many keys were deleted, name...} with the names of those that run it, and keep them all.
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Reset the idle time of entries in hand, those still this consumer's: a stale worker steals nothing back.
+-- Reset the idle time of entries in flight, those still this consumer's: a stale worker steals nothing back.
 --
 -- KEYS  stream
 -- ARGV  group, consumer, id...

@@ -4,7 +4,7 @@
 --
 -- KEYS  stream
 -- ARGV  group, consumer, the delivery from which an entry is handed out alone, the delivery at which it is not
---       handed out here (the process has other things in hand; 0: it has none), id...
+--       handed out here (the process has other things in flight; 0: it has none), id...
 --
 -- Returns {how many of the ids were dealt with, {id, delivery count, {field...}}...}; an id that was dealt with
 -- and has no entry was deleted, acknowledged, or is another consumer's.

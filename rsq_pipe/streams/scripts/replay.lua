@@ -7,7 +7,7 @@
 --       how many groups must read the target, their names,
 --       then per entry: id, how many names and values to write, and these
 --
--- Returns {moved, left because a group of the stream has them in hand}; the rest was no longer there.
+-- Returns {moved, left because a group of the stream has them in flight}; the rest was no longer there.
 --#include removal.lua
 
 local reply = earlier() or wrong_counter()

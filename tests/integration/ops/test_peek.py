@@ -159,7 +159,7 @@ async def test_a_record_in_a_pack_is_traced_by_its_id(full: PackedLab) -> None:
 
     assert [(step.stage, step.rid, step.outcome) for step in one.steps] == [
         ("read", "read:1", "emitted"),
-        ("add", "read:1", "in hand"),
+        ("add", "read:1", "in flight"),
     ]
     assert [(step.stage, step.outcome) for step in other.steps] == [("read", "emitted"), ("add", "waiting")]
 

@@ -87,7 +87,7 @@ class Lab(Project):
         return run
 
     async def up(self, **settings: Any) -> Running:
-        """Begin a run and wait until its groundwork is laid."""
+        """Begin a run and wait until its groups are made."""
         run = self.start(**settings)
         await wait_until(lambda: run.runner.state is not None or run.task.done(), what="the run is up")
         return run

@@ -1,4 +1,4 @@
-"""A consumer group is created once, described as it is, and never silently begun anew."""
+"""A consumer group is created once, described as it is, and never silently begun again."""
 
 from __future__ import annotations
 

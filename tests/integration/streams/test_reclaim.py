@@ -107,7 +107,7 @@ async def test_new_entries_wait_for_a_pass_of_reclaimed_ones_and_not_for_all_of_
     async with running(consume(handler, batch_size=1, min_idle_claim_ms=50)):
         await wait_until(lambda: len(handler.messages) == 300)
 
-    # A new entry may be in hand when the reclaim begins; then come passes of 100.
+    # A new entry may be in flight when the reclaim begins; then come passes of 100.
     first_reclaimed = handler.numbers.index(0)
     assert handler.numbers[first_reclaimed : first_reclaimed + 100] == list(range(100))
     assert -1 in handler.numbers[: first_reclaimed + 250]

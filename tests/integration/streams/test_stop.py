@@ -1,4 +1,4 @@
-"""Stopping is quick, finishes what is in hand, hands back the rest and leaves nothing behind."""
+"""Stopping is quick, finishes what is in flight, hands back the rest and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_after_the_timeout_it_is_told_where_the_records_stand(project: Project) 
     project.spec(WORK)
 
     with pytest.raises(
-        TimeoutError, match=r"'orders' was not drained after 0\.5 s: 'work' has 3 in hand\. Look"
+        TimeoutError, match=r"'orders' was not drained after 0\.5 s: 'work' has 3 in flight\. Look"
     ):
         run_pipeline(project.path, {"read": numbers(3)}, timeout=0.5)
 

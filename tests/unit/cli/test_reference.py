@@ -23,7 +23,7 @@ ORDERS = graph(source(), stage())
 
 def test_the_committed_page_is_the_one_the_commands_give() -> None:
     assert (PAGES / "cli.md").read_text() == reference_page(), (
-        "write it anew: python -m rsq_pipe.cli.reference > docs/reference/cli.md"
+        "write it again: python -m rsq_pipe.cli.reference > docs/reference/cli.md"
     )
 
 

@@ -143,7 +143,7 @@ def replaced(path: Path, data: bytes) -> None:
     [
         (lambda path, data: os.truncate(path, 100), "shortened"),
         (lambda path, data: os.truncate(path, 0), "shortened"),
-        (lambda path, data: path.write_bytes(data.replace(b"1", b"2") * 2), "written anew"),
+        (lambda path, data: path.write_bytes(data.replace(b"1", b"2") * 2), "written again"),
         (replaced, "replaced"),
     ],
     ids=["cut", "emptied", "rewritten", "replaced"],

@@ -24,8 +24,8 @@ def test_every_stage_that_is_not_done_is_told_with_what_it_holds() -> None:
 
     assert told == (
         "pipeline 'orders' was not drained after 30 s: 'read' has given 4 of 5 records; "
-        "'check' has 2 in hand, 3 waiting for another attempt, 1 not read yet; 'price' has records to read. "
-        "Look there, or give it a longer `timeout`"
+        "'check' has 2 in flight, 3 waiting for another attempt, 1 not read yet; 'price' has records to "
+        "read. Look there, or give it a longer `timeout`"
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
+from typing import get_args
 
 from rsq_pipe.engine.last_run import LastRun, LastStage
+from rsq_pipe.spec.graph import VerbName
 
-_VERBS = ("source", "call", "map", "filter", "route", "sink")
+_VERBS = get_args(VerbName)
 _ENOUGH = 2.0
 """What makes two stages alike: the same work, or the same place and a similar name, say."""
 

@@ -248,16 +248,6 @@ class SinkStage(ReadingStage):
     sink: dict[str, Any] = Field(description="The connector's `type` and its settings.")
 
 
-STAGES: dict[str, type[StageSettings]] = {
-    "source": SourceStage,
-    "call": CallStage,
-    "map": MapStage,
-    "filter": FilterStage,
-    "route": RouteStage,
-    "sink": SinkStage,
-}
-
-
 class Pipeline(Settings):
     """A pipeline file."""
 

@@ -10,8 +10,8 @@ from typing import Any
 from rsq_pipe.registry import types
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.functions import FUNCTIONS
-from rsq_pipe.spec.models import STAGES
 from rsq_pipe.spec.schema import pipeline_schema
+from rsq_pipe.spec.stages import STAGES
 
 _HEAD = """\
 # The pipeline file
@@ -69,6 +69,8 @@ Parts of the record passed on as they stand, or a few of them side by side, have
 | function | does |
 |---|---|
 """
+_PARTS = {"Case": "#### A case of a route"}
+"""Groups of settings inside one verb -> the title of their section."""
 
 
 def reference_page() -> str:
@@ -83,7 +85,7 @@ def reference_page() -> str:
     ]
     parts.append("## Stages\n\nA stage has one of these verbs, and any key of `defaults`.\n")
     parts += [_stage(verb, definitions) for verb in STAGES]
-    parts.append(_section("#### A case of a route", definitions["Case"]))
+    parts += [_section(title, definitions[model]) for model, title in _PARTS.items()]
     parts += [_INPUTS, "## Sources\n", *_connectors("source", definitions)]
     parts += ["## Sinks\n", *_connectors("sink", definitions), _VARIABLES, _EXPRESSIONS + _functions()]
     return "\n".join(parts)

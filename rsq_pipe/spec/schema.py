@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from rsq_pipe.registry import Kind, connector, types
 from rsq_pipe.spec import duration, size
 from rsq_pipe.spec.fields import MAX_NAME, NAME_PATTERN
-from rsq_pipe.spec.models import STAGES, Pipeline
+from rsq_pipe.spec.models import Pipeline
+from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.verbs import RESERVED
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -12,7 +12,8 @@ from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
-from rsq_pipe.spec.models import NO_OUTPUT, STAGES, StageSettings
+from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
+from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.suggestion import near, one_of, suggest
 from rsq_pipe.spec.validation import describe, validate
 

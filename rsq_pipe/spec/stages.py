@@ -1,0 +1,23 @@
+"""Stages: the model of each verb's stage; a verb of some size has a file of its own beside this one."""
+
+from __future__ import annotations
+
+from rsq_pipe.spec.models import (
+    CallStage,
+    FilterStage,
+    MapStage,
+    RouteStage,
+    SinkStage,
+    SourceStage,
+    StageSettings,
+)
+
+STAGES: dict[str, type[StageSettings]] = {
+    "source": SourceStage,
+    "call": CallStage,
+    "map": MapStage,
+    "filter": FilterStage,
+    "route": RouteStage,
+    "sink": SinkStage,
+}
+"""Verb -> its model, in the order of the reference page and of messages."""

@@ -17,7 +17,7 @@ from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
 from rsq_pipe.model.plain import are_plain
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
 from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.passing import Pass
@@ -157,7 +157,9 @@ class Chain:
             if port in step.link.below:
                 wrong = self._made_plain(emitted, step.link.verb.changed)
             else:
-                step.written[port] = step.link.ports[port].write(emitted)
+                step.written[port] = step.link.ports[port].write(
+                    emitted, finite=self._is_finite(step, emitted)
+                )
                 wrong = step.written[port].bad
             bad |= {emitted.sources[place]: error for place, error in wrong.items()}
         if not bad:
@@ -173,11 +175,16 @@ class Chain:
             if port in step.written:
                 step.written[port] = step.link.ports[port].write(step.outcomes.emitted[port])
 
+    def _is_finite(self, step: Step, emitted: Emitted) -> bool:
+        """Tell whether no number can be NaN; of what came out of a stream, only what was changed can be."""
+        changed = step.link.verb.changed
+        return changed is not None and (not changed or are_plain(emitted.records, changed))
+
     def _made_plain(self, emitted: Emitted, changed: Collection[str] | None) -> dict[int, EncodeError]:
         """Make records what they would be out of a stream; only what may have changed is looked at."""
         bad: dict[int, EncodeError] = {}
         # Nearly every batch ends here.
-        if (changed is not None and not changed) or are_plain(emitted.records, changed):
+        if (changed is not None and not changed) or self._are_plain(emitted, changed):
             return bad
         encode, decode = self._form.encode, self._form.decode
         for place, record in enumerate(emitted.records):
@@ -186,6 +193,9 @@ class Chain:
             except EncodeError as exc:
                 bad[place] = exc
         return bad
+
+    def _are_plain(self, emitted: Emitted, changed: Collection[str] | None) -> bool:
+        return are_plain(emitted.records, changed, any_size=isinstance(self._form, JsonSerializer))
 
     def _handed_on(self, batch: Batch, emitted: Emitted, below: Link) -> Batch:
         records, origins, sources = emitted.records, batch.origins, emitted.sources

@@ -62,22 +62,30 @@ class Port:
     most: int = PACK_RECORDS
     max_record: int = MAX_RECORD
 
-    def write(self, emitted: Emitted) -> Written:
-        """Encode records; those that cannot be encoded are named, and have no part in any entry."""
+    def write(self, emitted: Emitted, *, finite: bool = False) -> Written:
+        """
+        Encode records; those that cannot be encoded are named, and have no part in any entry.
+
+        Args:
+            emitted: The records.
+            finite: Whether it is known that no number of theirs is NaN or infinite.
+        """
         written = Written([], 0, {})
         step = self.most if self.packs is not None else 1
         for start in range(0, len(emitted), step):
-            self._write(emitted, start, min(start + step, len(emitted)), written)
+            self._write(emitted, start, min(start + step, len(emitted)), written, finite=finite)
         return written
 
-    def _write(self, emitted: Emitted, start: int, end: int, written: Written) -> None:
+    def _write(self, emitted: Emitted, start: int, end: int, written: Written, *, finite: bool) -> None:
         if end - start == 1:
             self._write_one(emitted, start, written)
             return
         assert self.packs is not None
         headers = within(emitted.headers, start, end)
         try:
-            raw = self.packs.encode(emitted.records[start:end], emitted.rids[start:end], headers)
+            raw = self.packs.encode(
+                emitted.records[start:end], emitted.rids[start:end], headers, finite=finite
+            )
         except EncodeError:
             raw = b""  # one of them; the halves tell which
         if raw and len(raw) <= PACK_BYTES:
@@ -85,8 +93,8 @@ class Port:
             written.size += len(raw)
             return
         middle = (start + end) // 2
-        self._write(emitted, start, middle, written)
-        self._write(emitted, middle, end, written)
+        self._write(emitted, start, middle, written, finite=finite)
+        self._write(emitted, middle, end, written, finite=finite)
 
     def _write_one(self, emitted: Emitted, place: int, written: Written) -> None:
         try:

@@ -40,7 +40,7 @@ SURVEY_PERIOD = 0.1
 RESTING_PERIOD = 1.0
 """The same while nothing moves."""
 
-EAGER_PERIOD = 0.02
+EAGER_PERIOD = 0.05
 """The same while a stage waits for room below."""
 
 _FORCED = 1.0

@@ -50,12 +50,14 @@ class PipelineState:
         counters: `<stage>:in|out|dropped|retried|dead` and `<stage>:dropped:<reason>`, since the pipeline's
             first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
+        readers: The stages that read each of these.
     """
 
     stages: Mapping[str, StageState]
     backlog: Mapping[str, int]
     counters: Mapping[str, int] = field(default_factory=dict)
     settled: Mapping[str, int] = field(default_factory=dict)
+    readers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def drained(self) -> bool:
@@ -77,16 +79,16 @@ class PipelineState:
         """
         keys = Keyspace(graph.pipeline)
         streams = [keys.stream(ref) for ref in graph.stage(stage).outputs.values()]
-        return graph.max_backlog - max((self._held(graph, stream, totals) for stream in streams), default=0)
+        return graph.max_backlog - max((self._held(stream, totals) for stream in streams), default=0)
 
-    def _held(self, graph: Graph, stream: str, totals: Mapping[str, int]) -> int:
+    def _held(self, stream: str, totals: Mapping[str, int]) -> int:
         """Tell how many records a stream holds, as far as is known by now."""
         backlog = self.backlog.get(stream, 0)
         done = self.settled.get(stream)
         if done is None:
             return backlog
         written = max(done + backlog, totals.get(appended(stream), 0))
-        readers = packed(graph).get(stream, ())
+        readers = self.readers.get(stream, ())
         since = [totals.get(settled(name, stream), 0) - self._put_off(name, totals) for name in readers]
         return written - max(done, min(since, default=0))
 
@@ -127,7 +129,7 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
     counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
     for stage in graph.stages:
         counters |= drop_counters(stage, shot.hashes[keys.drops(stage)])
-    return PipelineState(stages, backlog, counters, settled)
+    return PipelineState(stages, backlog, counters, settled, packed(graph))
 
 
 def lost(stream: str, group: str) -> GroupLostError:

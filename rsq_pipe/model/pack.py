@@ -34,9 +34,20 @@ class Packs(Protocol):
     """Turn records into the bytes of a pack and back: what a record holds comes out as it went in."""
 
     def encode(
-        self, records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
+        self,
+        records: Sequence[Any],
+        rids: Sequence[str],
+        headers: Mapping[int, Mapping[str, str]],
+        *,
+        finite: bool = False,
     ) -> bytes:
-        """Encode records; EncodeError where one of them cannot be, whichever it is."""
+        """
+        Encode records; EncodeError where one of them cannot be, whichever it is.
+
+        Args:
+            records, rids, headers: As of Packed.
+            finite: Whether it is known that no number of theirs is NaN or infinite.
+        """
         ...
 
     def decode(self, raw: bytes) -> Packed:
@@ -60,14 +71,19 @@ class JsonPacks:
         self._decoder = msgspec.json.Decoder()
 
     def encode(
-        self, records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
+        self,
+        records: Sequence[Any],
+        rids: Sequence[str],
+        headers: Mapping[int, Mapping[str, str]],
+        *,
+        finite: bool = False,
     ) -> bytes:
         """Encode records; what JSON has no type for is written as text, as by JsonSerializer."""
         parts = _parts(records, rids, headers)
         try:
             raw = self._encoder.encode(parts)
             # msgspec writes NaN as null. Where all nulls are plain ones, there is none.
-            if b"null" in raw and raw.count(b"null") != _nulls(parts):
+            if not finite and b"null" in raw and raw.count(b"null") != _nulls(parts):
                 place = not_finite(msgspec.to_builtins(parts[1]))
                 if place:
                     raise EncodeError(f"a record cannot be written as JSON: {place} is not a finite number")
@@ -87,7 +103,12 @@ class MsgpackPacks:
     """Write packs as msgpack, for pipelines with `serializer: msgpack`."""
 
     def encode(
-        self, records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
+        self,
+        records: Sequence[Any],
+        rids: Sequence[str],
+        headers: Mapping[int, Mapping[str, str]],
+        *,
+        finite: bool = False,  # noqa: ARG002  msgpack writes NaN as what it is
     ) -> bytes:
         """Encode records, as by MsgpackSerializer."""
         try:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any
+
+import msgspec
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _RECORDS, _NAMES = frozenset((dict,)), frozenset((str,))
 _MAX_INT = 2**63
+_encoder = msgspec.json.Encoder()
 
 
 def is_plain(values: Collection[Any]) -> bool:
@@ -25,7 +29,7 @@ def is_plain(values: Collection[Any]) -> bool:
         return False
     if int in kinds:
         numbers = [value for value in values if type(value) is int]
-        if max(numbers) >= _MAX_INT or min(numbers) < -_MAX_INT:
+        if not _fit(numbers):
             return False
     return str not in kinds or _is_text("".join([value for value in values if type(value) is str]))
 
@@ -40,21 +44,45 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def are_plain(records: Collection[dict[str, Any]], changed: Collection[str] | None = None) -> bool:
+def are_plain(
+    records: Sequence[dict[str, Any]], changed: Collection[str] | None = None, *, any_size: bool = False
+) -> bool:
     """
     Tell whether records, a whole batch at once, are what they would be out of a stream.
 
     Args:
         records: The records.
         changed: The fields that may be other than they came out of one; None for all.
+        any_size: Whether whole numbers of more than 64 bits come out of it as they are.
     """
     if changed is not None:
         return is_plain([record[name] for record in records for name in changed if name in record])
     if not {*map(type, records)} <= _RECORDS:
         return False
-    names = {name for record in records for name in record}
-    return (
-        {*map(type, names)} <= _NAMES
-        and is_plain(names)
-        and is_plain([value for record in records for value in record.values()])
-    )
+    names: set[Any] = set().union(*records)
+    if not {*map(type, names)} <= _NAMES or not _is_text("".join(names)):
+        return False
+    kinds = {*map(type, _values(records))}
+    if not kinds <= _SCALARS:
+        return False
+    if float in kinds and not all(math.isfinite(value) for value in _values(records) if type(value) is float):
+        return False
+    if int in kinds and not any_size and not _fit([v for v in _values(records) if type(v) is int]):
+        return False
+    return str not in kinds or _can_be_written(records)
+
+
+def _values(records: Sequence[dict[str, Any]]) -> Iterable[Any]:
+    return chain.from_iterable(map(dict.values, records))
+
+
+def _can_be_written(records: Sequence[dict[str, Any]]) -> bool:
+    try:
+        _encoder.encode(records)  # it refuses half of a surrogate pair, faster than all texts can be joined
+    except ValueError:
+        return False
+    return True
+
+
+def _fit(numbers: Sequence[int]) -> bool:
+    return max(numbers) < _MAX_INT and min(numbers) >= -_MAX_INT

@@ -150,7 +150,7 @@ class Tuning(Settings):
     fuse: bool | None = Field(
         default=None,
         description="Whether a stage that alone reads one port of the stage above runs in that stage's "
-        "worker, without a stream in between. Left out: `map`, `filter` and `route` do, `call` does not; "
+        "worker, without a stream in between. Left out: `call` does not, verbs that only compute do; "
         "a `call` stage never joins a source.",
     )
 

@@ -11,6 +11,7 @@ from rsq_pipe.spec.models import (
     SourceStage,
     StageSettings,
 )
+from rsq_pipe.spec.select import SelectStage
 
 STAGES: dict[str, type[StageSettings]] = {
     "source": SourceStage,
@@ -18,6 +19,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "map": MapStage,
     "filter": FilterStage,
     "route": RouteStage,
+    "select": SelectStage,
     "sink": SinkStage,
 }
 """Verb -> its model, in the order of the reference page and of messages."""

@@ -13,6 +13,7 @@ from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
+from rsq_pipe.spec.select import Selection, read_select
 from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.suggestion import near, one_of, suggest
 from rsq_pipe.spec.validation import describe, validate
@@ -25,7 +26,9 @@ RESERVED = {
 
 _ERRORS_TAKEN = "the port 'errors' is reserved for dead letters"
 
-Options = ConnectorRef | HandlerRef | Expression | dict[str, Expression | None] | tuple[RouteCase, ...]
+Options = (
+    ConnectorRef | HandlerRef | Expression | dict[str, Expression | None] | tuple[RouteCase, ...] | Selection
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Opt
             return _expressions(document, value, path)
         case "filter":
             return _expression(document, value, path)
+        case "select":
+            return read_select(document, value, path)
         case _:
             return _cases(document, value, path)
 

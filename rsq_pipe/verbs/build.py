@@ -15,6 +15,7 @@ from rsq_pipe.verbs.handler import resolve
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.passing import Pass
 from rsq_pipe.verbs.route import Route
+from rsq_pipe.verbs.select import Select
 from rsq_pipe.verbs.stage_handler import StageHandler
 from rsq_pipe.verbs.verb import Verb
 
@@ -43,6 +44,8 @@ def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], 
             return Filter(stage.name, stage.options)
         case "route":
             return Route(stage.name, stage.options)
+        case "select":
+            return Select(stage.name, stage.options)
         case "pass":
             return Pass()
         case "source" | "sink":

@@ -24,7 +24,11 @@ class Verb(Protocol):
 
     @property
     def changed(self) -> frozenset[str] | None:
-        """The fields it may have set or removed in a record that it sends on; None for anything at all."""
+        """
+        The fields of a record that it sends on which may hold a value it has made; None for anything at all.
+
+        A field that only goes on under its name or another, or not at all, is none of them.
+        """
         ...
 
     async def open(self) -> None:

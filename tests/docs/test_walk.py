@@ -1,4 +1,4 @@
-"""The README and two guides, walked word for word: files written, commands run, output compared."""
+"""The README and some guides, walked word for word: files written, commands run, output compared."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 FIRST = ROOT / "docs/guide/first-pipeline.md"
 TESTING = ROOT / "docs/guide/testing.md"
+TRANSFORMS = ROOT / "docs/guide/transforms.md"
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r".*`([\w.]+\.(?:yaml|py))`", re.DOTALL)
@@ -58,7 +59,7 @@ def steady(line: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("document", [README, FIRST, TESTING], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [README, FIRST, TESTING, TRANSFORMS], ids=lambda path: path.name)
 def test_what_the_document_shows_is_printed_in_its_order(document: Path, tmp_path: Path) -> None:
     script, shown = walk(document)
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}

@@ -80,6 +80,15 @@ MAPS = [
     '{n: "n", x: "missing if n % 12 == 0 else n"}',
     '{tags: "[n, [n, text]]"}',
 ]
+SELECTS = [
+    "[n, text, deep]",
+    "{rename: {n: m, m: n}, missing: ignore}",
+    "{drop: [text], missing: ignore}",
+    "{drop: [x]}",
+    "{keep: [n, deep.list, text], rename: {deep.list: list}, missing: ignore}",
+    "{rename: {deep: text, text: deep}}",
+    "{rename: {deep: x.deep}}",
+]
 FILTERS = ["n % 3 != 1", "n % 10 > 0 or deep", "text != 'null'"]
 
 
@@ -90,12 +99,14 @@ def stages(draw: random.Random) -> Iterator[str]:
     for _ in range(draw.randint(3, 9)):
         above = open_ends.pop(draw.randrange(len(open_ends)))
         name = f"s{next(names)}"
-        kind = draw.choice(["map", "map", "filter", "route", "call", "call", "call"])
+        kind = draw.choice(["map", "map", "filter", "route", "select", "select", "call", "call", "call"])
         start = f"{name}: {{from: {above}, "
         if kind == "map":
             yield f"{start}map: {draw.choice(MAPS)}}}"
         elif kind == "filter":
             yield f'{start}filter: "{draw.choice(FILTERS)}"}}'
+        elif kind == "select":
+            yield f"{start}select: {draw.choice(SELECTS)}}}"
         elif kind == "route":
             yield f'{start}route: [{{to: a, when: "n % 2 == 0"}}, {{to: b, otherwise: true}}]}}'
         else:

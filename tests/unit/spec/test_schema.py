@@ -21,6 +21,7 @@ BEYOND_SCHEMA = {
     "bad_expressions",
     "bad_handlers",
     "bad_ports",
+    "bad_select_fields",
     "cycle",
     "cycle_through_a_stream",
     "cycle_through_dead_letters",

@@ -1,4 +1,4 @@
-"""map, filter, route and pass: the columns that go on, and what the verbs say of themselves."""
+"""Verbs that only compute: the columns that go on, and what the verbs say of themselves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
+from rsq_pipe.spec.select import Selection
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.verb import Verb
@@ -21,6 +22,7 @@ OPTIONS: dict[str, Any] = {
     "map": {"n": compile_expression("n + 1"), "old": None},
     "filter": POSITIVE,
     "route": (RouteCase("up", POSITIVE), RouteCase("down", None)),
+    "select": Selection(rename=((("n",), ("n",)),)),
     "pass": None,
 }
 
@@ -49,7 +51,7 @@ async def test_a_batch_that_goes_on_whole_shares_its_columns(name: str) -> None:
     assert emitted.rids is given.rids
     assert list(emitted.sources) == [0, 1, 2]
     assert emitted.headers == {}
-    assert (emitted.records is given.records) == (name != "map")
+    assert (emitted.records is given.records) == (name not in {"map", "select"})
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -109,7 +111,7 @@ async def test_a_route_without_a_case_that_fits_fails_the_record() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 async def test_a_batch_of_which_nothing_goes_on_has_no_columns(name: str) -> None:
     assert await processed(name, Batch([], [])) == Outcomes()
-    if name != "pass":
+    if name not in {"pass", "select"}:  # which take a text as well
         assert (await processed(name, batch_of(one({}), one({"n": "x"})))).emitted == {}
 
 
@@ -139,6 +141,7 @@ def test_verbs_say_whether_they_are_pure_and_which_fields_they_may_change(tmp_pa
         "map": (True, {"n", "old"}),
         "filter": (True, frozenset()),
         "route": (True, frozenset()),
+        "select": (True, frozenset()),
         "pass": (True, frozenset()),
         "one": (False, None),
         "many": (False, None),

@@ -1,0 +1,149 @@
+"""select in a file: which fields of a record go on, and under which names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.field_path import FieldPath, clash, parse_path, spell_path, told_clash
+from rsq_pipe.spec.models import Output, ReadingStage, Settings
+from rsq_pipe.spec.short_form import ShortForm
+
+FIELDS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+
+
+class Select(Settings):
+    """What becomes of a record's fields; a list alone stands for `keep`."""
+
+    keep: list[str] = Field(
+        default=[], min_length=1, description="The fields that go on, in this order, and no others."
+    )
+    drop: list[str] = Field(
+        default=[], min_length=1, description="The fields that do not go on; all others do."
+    )
+    rename: dict[str, str] = Field(
+        default={},
+        min_length=1,
+        description="Field -> its new name; together with `keep`, of fields listed there.",
+    )
+    missing: Literal["error", "ignore"] = Field(
+        default="error",
+        description="What a field that a record does not have is: that record's error, or nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Select:
+        if self.keep and self.drop:
+            raise ValueError("it has both `keep` and `drop`; write which fields go on, or which do not")
+        if not (self.keep or self.drop or self.rename):
+            raise ValueError("it has none of `keep`, `drop` and `rename`; write one of them")
+        return self
+
+
+SHORT = ShortForm("keep", list, FIELDS, "a list of fields, or a mapping; write [a, b]")
+
+
+class SelectStage(ReadingStage):
+    """Keep, drop, rename and reorder fields; `customer.name` is a field inside another."""
+
+    select: Annotated[Select, SHORT] = Field(description="The fields to keep, or what becomes of them.")
+    to: Output = Field(
+        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """
+    Say what becomes of a record's fields; all paths are those in the record as it came in.
+
+    Args:
+        keep: The fields that go on, and where each then stands; None: all but those dropped.
+        drop: The fields that do not go on.
+        rename: Where a field stood -> where it then stands; empty where `keep` says so.
+        ignore: Whether a missing field is passed over.
+    """
+
+    keep: tuple[tuple[FieldPath, FieldPath], ...] | None = None
+    drop: tuple[FieldPath, ...] = ()
+    rename: tuple[tuple[FieldPath, FieldPath], ...] = ()
+    ignore: bool = False
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        names = [f"{_named(*pair)}" for pair in (self.rename if self.keep is None else self.keep)]
+        dropped = [f"-{spell_path(path)}" for path in self.drop]
+        return ", ".join([*dropped, *names])
+
+
+def _named(source: FieldPath, target: FieldPath) -> str:
+    return spell_path(source) if source == target else f"{spell_path(source)} -> {spell_path(target)}"
+
+
+def read_select(document: Document, value: Any, path: Path_) -> Selection | None:
+    """Read what fields it names, reporting every mistake in their names; other mistakes are reported."""
+    try:
+        settings = Select.model_validate(SHORT.whole(value))
+    except (ValueError, ValidationError):
+        return None
+    within = path if isinstance(value, list) else (*path, "keep")
+    kept = paths_at(document, [((*within, at), text) for at, text in enumerate(settings.keep)])
+    drop = paths_at(document, [((*path, "drop", at), text) for at, text in enumerate(settings.drop)])
+    wished = list(settings.rename.items())
+    olds = paths_at(document, [((*path, "rename", old), old) for old, _ in wished], key=True)
+    news = paths_at(document, [((*path, "rename", old), new) for old, new in wished])
+    if document.failed(path):
+        return None
+    rename = dict(zip(olds.values(), news.values(), strict=True))
+    check_apart(document, kept or {**drop, **olds}, key=False)
+    check_apart(document, news if not kept else _targets(kept, rename, olds), key=False)
+    _check_kept(document, kept, olds)
+    if document.failed(path):
+        return None
+    ignore = settings.missing == "ignore"
+    if kept:
+        pairs = tuple((source, rename.get(source, source)) for source in kept.values())
+        return Selection(pairs, ignore=ignore)
+    return Selection(None, tuple(drop.values()), tuple(rename.items()), ignore)
+
+
+Places = dict[Path_, FieldPath]
+"""Where a field is named in the file -> the field."""
+
+
+def paths_at(document: Document, named: list[tuple[Path_, str]], *, key: bool = False) -> Places:
+    """Read fields, each with the place where it is named; report those that are none."""
+    found: Places = {}
+    for place, text in named:
+        try:
+            found[place] = parse_path(text)
+        except ValueError as exc:
+            what, _, fix = str(exc).partition("; ")
+            document.report(place, what, fix, key=key)
+    return found
+
+
+def check_apart(document: Document, named: Places, *, key: bool) -> None:
+    """Report two fields that are one, or of which one holds the other."""
+    places, paths = list(named), list(named.values())
+    if found := clash(paths):
+        one, other = found
+        document.report(places[other], told_clash(paths[one], paths[other]), "remove one of the two", key=key)
+
+
+def _targets(kept: Places, rename: dict[FieldPath, FieldPath], olds: Places) -> Places:
+    """Say where each kept field then stands, and where in the file that is said."""
+    said = {old: place for place, old in olds.items()}
+    return {said.get(source, place): rename.get(source, source) for place, source in kept.items()}
+
+
+def _check_kept(document: Document, kept: Places, olds: Places) -> None:
+    known = set(kept.values())
+    for place, old in olds.items() if kept else ():
+        if old not in known:
+            what = f"field {spell_path(old)!r} is renamed, but not kept"
+            document.report(place, what, f"add {spell_path(old)} to `keep`", key=True)

@@ -1,0 +1,47 @@
+"""Short form: a group of settings of which the one that matters may be written alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from rsq_pipe.spec.validation import describe
+
+
+class ShortForm:
+    """
+    Let a list, or a text, stand for a group: `Annotated[Group, ShortForm("keep", list, ...)]`.
+
+    Args:
+        key: The setting that it stands for.
+        kind: Its type in a file.
+        schema: Its JSON Schema.
+        wanted: What is wanted, and how it is written: `a list of fields, or a mapping; write [a, b]`.
+    """
+
+    def __init__(self, key: str, kind: type, schema: dict[str, Any], wanted: str) -> None:
+        self._key = key
+        self._kind = kind
+        self._schema = schema
+        self._wanted, _, self._fix = wanted.partition("; ")
+
+    def whole(self, value: object) -> Any:
+        """Write a short form in full; ValueError for what is neither."""
+        if isinstance(value, self._kind):
+            return {self._key: value}
+        if isinstance(value, dict):
+            return value
+        raise ValueError(f"must be {self._wanted}, not {describe(value)}; {self._fix}")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Have the short form written in full before the group is validated."""
+        return core_schema.no_info_before_validator_function(self.whole, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe both forms."""
+        return {"anyOf": [self._schema, handler(schema)]}

@@ -26,6 +26,11 @@ def child(rid: str, index: int) -> str:
     return f"{rid}.{index}"
 
 
+def children(rid: str, count: int) -> list[str]:
+    """Name all the records that a stage made of one, as `child` does each."""
+    return [f"{rid}.{index}" for index in range(count)]
+
+
 def branch(rid: str, name: str) -> str:
     """
     Name a record where it meets another branch of itself, so that the two can be told apart.

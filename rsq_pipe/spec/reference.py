@@ -69,7 +69,11 @@ Parts of the record passed on as they stand, or a few of them side by side, have
 | function | does |
 |---|---|
 """
-_PARTS = {"Case": "#### A case of a route", "Select": "#### `select` in full"}
+_PARTS = {
+    "Case": "#### A case of a route",
+    "Select": "#### `select` in full",
+    "Explode": "#### `explode` in full",
+}
 """Groups of settings inside one verb -> the title of their section."""
 
 

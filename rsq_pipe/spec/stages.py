@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rsq_pipe.spec.explode import ExplodeStage
 from rsq_pipe.spec.models import (
     CallStage,
     FilterStage,
@@ -20,6 +21,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "filter": FilterStage,
     "route": RouteStage,
     "select": SelectStage,
+    "explode": ExplodeStage,
     "sink": SinkStage,
 }
 """Verb -> its model, in the order of the reference page and of messages."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.registry import Kind, connector, types
 from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.explode import Explosion, read_explode
 from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
@@ -27,7 +28,13 @@ RESERVED = {
 _ERRORS_TAKEN = "the port 'errors' is reserved for dead letters"
 
 Options = (
-    ConnectorRef | HandlerRef | Expression | dict[str, Expression | None] | tuple[RouteCase, ...] | Selection
+    ConnectorRef
+    | HandlerRef
+    | Expression
+    | dict[str, Expression | None]
+    | tuple[RouteCase, ...]
+    | Selection
+    | Explosion
 )
 
 
@@ -132,6 +139,8 @@ def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Opt
             return _expression(document, value, path)
         case "select":
             return read_select(document, value, path)
+        case "explode":
+            return read_explode(document, value, path)
         case _:
             return _cases(document, value, path)
 

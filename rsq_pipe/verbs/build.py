@@ -10,6 +10,7 @@ from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.call import Call
+from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
 from rsq_pipe.verbs.handler import resolve
 from rsq_pipe.verbs.map import Map
@@ -46,6 +47,8 @@ def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], 
             return Route(stage.name, stage.options)
         case "select":
             return Select(stage.name, stage.options)
+        case "explode":
+            return Explode(stage.name, stage.options)
         case "pass":
             return Pass()
         case "source" | "sink":

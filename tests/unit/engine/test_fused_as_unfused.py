@@ -89,6 +89,15 @@ SELECTS = [
     "{rename: {deep: text, text: deep}}",
     "{rename: {deep: x.deep}}",
 ]
+KINDS = ["map", "map", "filter", "route", "select", "select", "explode", "explode", *["call"] * 4]
+EXPLODES = [
+    "deep",
+    "tags",
+    "{field: tags, as: tag, index: i, keep: [n, tags, text]}",
+    "{field: deep, as: item, index: k, empty: keep}",
+    "{field: deep, as: x, keep: []}",
+    "{field: x.deep, as: item}",
+]
 FILTERS = ["n % 3 != 1", "n % 10 > 0 or deep", "text != 'null'"]
 
 
@@ -99,7 +108,9 @@ def stages(draw: random.Random) -> Iterator[str]:
     for _ in range(draw.randint(3, 9)):
         above = open_ends.pop(draw.randrange(len(open_ends)))
         name = f"s{next(names)}"
-        kind = draw.choice(["map", "map", "filter", "route", "select", "select", "call", "call", "call"])
+        kind = draw.choice(
+            ["map", "map", "filter", "route", "select", "select", "explode", "call", "call", "call"]
+        )
         start = f"{name}: {{from: {above}, "
         if kind == "map":
             yield f"{start}map: {draw.choice(MAPS)}}}"
@@ -107,6 +118,8 @@ def stages(draw: random.Random) -> Iterator[str]:
             yield f'{start}filter: "{draw.choice(FILTERS)}"}}'
         elif kind == "select":
             yield f"{start}select: {draw.choice(SELECTS)}}}"
+        elif kind == "explode":
+            yield f"{start}explode: {draw.choice(EXPLODES)}}}"
         elif kind == "route":
             yield f'{start}route: [{{to: a, when: "n % 2 == 0"}}, {{to: b, otherwise: true}}]}}'
         else:
@@ -214,3 +227,23 @@ async def test_branches_that_meet_again_have_the_same_ids_fused_and_unfused(tmp_
     assert fused(of) == {"c": "b", "d": "a", "f": "e"}
     published = [rid for stream, rid, _, _ in run.ended if stream == "all-orders"]
     assert len(set(published)) == len(published) == 9
+
+
+@pytest.mark.parametrize("between", ["", 'between: {map: {m: "n"}}'])
+async def test_a_handler_that_changes_one_child_changes_no_other(tmp_path: Path, between: str) -> None:
+    text = f"""
+    read: {{source: {{type: jsonl, path: in.jsonl}}}}
+    first: {{call: handlers:together}}
+    split: {{explode: {{field: items, as: item}}}}
+    {between}
+    change: {{call: handlers:later, fuse: true}}
+    out: {{sink: {{type: jsonl, path: out.jsonl}}}}
+    """
+    of = pipeline(tmp_path, text, handlers=HANDLERS)
+    came = [{"n": n, "deep": 0, "items": [1, 2, 3], "tags": ["a"]} for n in range(1, 4)]
+
+    _, together = await outcome(of, came, 1)
+    _, apart = await outcome(_unfused(of), came, 1)
+
+    assert "change" in fused(of)
+    assert together == apart

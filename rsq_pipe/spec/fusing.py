@@ -5,7 +5,7 @@ from __future__ import annotations
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import Graph, Stage
 
-PURE = frozenset(("map", "filter", "route", "select", "explode", "pass"))
+PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "pass"))
 """Verbs that only compute: they join the stage above unless told not to."""
 
 

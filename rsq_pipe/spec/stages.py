@@ -12,6 +12,7 @@ from rsq_pipe.spec.models import (
     SourceStage,
     StageSettings,
 )
+from rsq_pipe.spec.sample import SampleStage
 from rsq_pipe.spec.select import SelectStage
 
 STAGES: dict[str, type[StageSettings]] = {
@@ -22,6 +23,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "route": RouteStage,
     "select": SelectStage,
     "explode": ExplodeStage,
+    "sample": SampleStage,
     "sink": SinkStage,
 }
 """Verb -> its model, in the order of the reference page and of messages."""

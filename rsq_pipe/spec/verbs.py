@@ -14,6 +14,7 @@ from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
+from rsq_pipe.spec.sample import Share, read_sample
 from rsq_pipe.spec.select import Selection, read_select
 from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.suggestion import near, one_of, suggest
@@ -35,6 +36,7 @@ Options = (
     | tuple[RouteCase, ...]
     | Selection
     | Explosion
+    | Share
 )
 
 
@@ -141,6 +143,8 @@ def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Opt
             return read_select(document, value, path)
         case "explode":
             return read_explode(document, value, path)
+        case "sample":
+            return read_sample(value)
         case _:
             return _cases(document, value, path)
 

@@ -16,6 +16,7 @@ from rsq_pipe.verbs.handler import resolve
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.passing import Pass
 from rsq_pipe.verbs.route import Route
+from rsq_pipe.verbs.sample import Sample
 from rsq_pipe.verbs.select import Select
 from rsq_pipe.verbs.stage_handler import StageHandler
 from rsq_pipe.verbs.verb import Verb
@@ -49,6 +50,8 @@ def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], 
             return Select(stage.name, stage.options)
         case "explode":
             return Explode(stage.name, stage.options)
+        case "sample":
+            return Sample(stage.name, stage.options)
         case "pass":
             return Pass()
         case "source" | "sink":

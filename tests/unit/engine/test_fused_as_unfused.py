@@ -89,7 +89,7 @@ SELECTS = [
     "{rename: {deep: text, text: deep}}",
     "{rename: {deep: x.deep}}",
 ]
-KINDS = ["map", "map", "filter", "route", "select", "select", "explode", "explode", *["call"] * 4]
+KINDS = ["map", "map", "filter", "route", "select", "select", "explode", "explode", "sample", *["call"] * 4]
 EXPLODES = [
     "deep",
     "tags",
@@ -118,6 +118,8 @@ def stages(draw: random.Random) -> Iterator[str]:
             yield f'{start}filter: "{draw.choice(FILTERS)}"}}'
         elif kind == "select":
             yield f"{start}select: {draw.choice(SELECTS)}}}"
+        elif kind == "sample":
+            yield f"{start}sample: 70%}}"
         elif kind == "explode":
             yield f"{start}explode: {draw.choice(EXPLODES)}}}"
         elif kind == "route":

@@ -11,6 +11,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
+from rsq_pipe.spec.sample import Share
 from rsq_pipe.spec.select import Selection
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.build import build
@@ -23,6 +24,7 @@ OPTIONS: dict[str, Any] = {
     "filter": POSITIVE,
     "route": (RouteCase("up", POSITIVE), RouteCase("down", None)),
     "select": Selection(rename=((("n",), ("n",)),)),
+    "sample": Share("100%", 1.0),
     "pass": None,
 }
 
@@ -111,7 +113,7 @@ async def test_a_route_without_a_case_that_fits_fails_the_record() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 async def test_a_batch_of_which_nothing_goes_on_has_no_columns(name: str) -> None:
     assert await processed(name, Batch([], [])) == Outcomes()
-    if name not in {"pass", "select"}:  # which take a text as well
+    if name not in {"pass", "select", "sample"}:  # which take a text as well
         assert (await processed(name, batch_of(one({}), one({"n": "x"})))).emitted == {}
 
 
@@ -142,6 +144,7 @@ def test_verbs_say_whether_they_are_pure_and_which_fields_they_may_change(tmp_pa
         "filter": (True, frozenset()),
         "route": (True, frozenset()),
         "select": (True, frozenset()),
+        "sample": (True, frozenset()),
         "pass": (True, frozenset()),
         "one": (False, None),
         "many": (False, None),

@@ -1,0 +1,54 @@
+"""sample: a share of the records, chosen by their ids."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import ClassVar
+
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.spec.sample import Share
+from rsq_pipe.verbs.passed import passed
+
+_REASON = "sample"
+_BYTES = 8
+_ALL: int = 1 << (8 * _BYTES)
+
+
+class Sample:
+    """
+    Pass on a share of the records; drop and count the others.
+
+    What becomes of a record hangs on its id alone, which attempts, replays and other processes see, too. The
+    stage's name goes into it: 10% of 10%, by two stages, is 1%.
+
+    Args:
+        stage: For the choice.
+        share: How many.
+    """
+
+    pure: ClassVar[bool] = True
+    changed: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, stage: str, share: Share) -> None:
+        self._seed = f"{stage}\0".encode()
+        # Digests are compared as bytes, and none is above the greatest.
+        bound = min(round(share.value * _ALL), _ALL) - 1
+        self._greatest = max(bound, 0).to_bytes(_BYTES, "big")
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """Handle one batch on the event loop."""
+        seed, greatest = self._seed, self._greatest
+        kept: list[int] = []
+        dropped: list[int] = []
+        for place, rid in enumerate(batch.rids):
+            # An id from outside may hold half of a surrogate pair.
+            chosen = blake2b(seed + rid.encode("utf-8", "surrogatepass"), digest_size=_BYTES).digest()
+            (kept if chosen <= greatest else dropped).append(place)
+        return Outcomes({"": passed(batch, kept)} if kept else {}, {_REASON: dropped} if dropped else {})
+
+    async def close(self) -> None:
+        """Nothing."""

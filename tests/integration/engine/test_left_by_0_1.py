@@ -2,9 +2,9 @@
 A server that holds what release 0.1 left is taken over.
 
 The commands are those of an append-only file: 0.1 ran the pipeline below on 300 records, with longer pauses
-between attempts, and was killed with -9. It left 40 records not delivered to `check`, 4 in its `again` stream,
-28 waiting for their second attempt and one dead letter; 20 pending and 134 not delivered to `slow`; the source's
-position at its end, and 77 lines in the sink's file.
+between attempts, and was killed with -9. It left 40 records not delivered to `check`, 4 in its `again`
+stream, 28 waiting for their second attempt and one dead letter; 20 pending and 134 not delivered to `slow`;
+the source's position at its end, and 77 lines in the sink's file.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.engine.fusion import fused, joined
+from rsq_pipe.spec.fusing import PURE
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from tests.unit.runtime.given import graph, sink, source, stage
 
@@ -27,7 +28,7 @@ def below(pipeline: Graph, name: str, names: Collection[str] | None = None) -> d
     return {port: reader.name for port, reader in found.items()}
 
 
-@pytest.mark.parametrize("verb", ["map", "filter", "route", "pass"])
+@pytest.mark.parametrize("verb", sorted(PURE))
 def test_what_only_computes_joins_the_stage_above_a_source_included(verb: Any) -> None:
     pipeline = graph(source(), stage(), pure("next", "price", verb=verb), pure("first", "read", verb=verb))
 

@@ -100,6 +100,16 @@ async def test_a_dot_in_a_name_is_written_with_a_backslash(selection: Any) -> No
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["']", '"', "}", "\\", "\n", "\u2028", "\0", "{record}", "'+str(1)+'", "#", "ä", "\U0001f600"],
+)
+async def test_a_name_is_never_read_as_code(name: str) -> None:
+    of = Selection((((name,), (name, "in")), (("id", name), ("id",))))
+
+    assert await selected(of, {name: 1, "id": {name: 2}}) == [{name: {"in": 1}, "id": 2}]
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("[id, nme]", "field 'nme' is not in the record"),

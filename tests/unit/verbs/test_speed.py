@@ -5,18 +5,33 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.spec.explode import Explosion
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.graph import RouteCase
+from rsq_pipe.spec.sample import Share
+from rsq_pipe.spec.select import Selection
 from rsq_pipe.verbs.batch_handler import batch_handler
 from rsq_pipe.verbs.context import Context
+from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.route import Route
+from rsq_pipe.verbs.sample import Sample
+from rsq_pipe.verbs.select import Select
 from rsq_pipe.verbs.verb import Verb
 from tests.unit.verbs.given import batch, calling
 
-RECORD = {"id": 10248, "customer": "VINET", "quantity": 12, "price": 14.5, "country": "France"}
+RECORD = {
+    "id": 10248,
+    "customer": "VINET",
+    "quantity": 12,
+    "price": 14.5,
+    "country": "France",
+    "tags": [1, 2, 3, 4],
+}
 BATCH = batch(*({**RECORD, "id": n} for n in range(200)))
+LISTS = batch(*({**RECORD, "id": n, "tags": [1, 2, 3, 4]} for n in range(200)))
 ROUNDS = 20
 
 
@@ -37,15 +52,15 @@ def same_batch(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return records
 
 
-async def microseconds(verb: Verb) -> float:
+async def microseconds(verb: Verb, of: Batch = BATCH) -> float:
     """The best of five: the others were disturbed by something else on this machine."""
     best = float("inf")
     for _ in range(5):
         started = perf_counter()
         for _ in range(ROUNDS):
-            assert sum(map(len, (await verb.process(BATCH)).emitted.values()))
+            assert sum(map(len, (await verb.process(of)).emitted.values()))
         best = min(best, perf_counter() - started)
-    return best / ROUNDS / len(BATCH) * 1e6
+    return best / ROUNDS / len(of) * 1e6
 
 
 async def test_print_microseconds_per_record() -> None:
@@ -54,6 +69,10 @@ async def test_print_microseconds_per_record() -> None:
         "map": Map("price", {"total": total}),
         "filter": Filter("price", compile_expression("quantity > 1")),
         "route": Route("price", [RouteCase("a", compile_expression("quantity > 100")), RouteCase("b", None)]),
+        "select two": Select("price", Selection(((("id",), ("id",)), (("price",), ("net",))))),
+        "select drop": Select("price", Selection(drop=(("country",),))),
+        "select rename": Select("price", Selection(rename=((("price",), ("net",)),))),
+        "sample": Sample("price", Share("50%", 0.5)),
     }
     print()
     for handler in (same, same_with_context, same_async, same_batch):
@@ -61,3 +80,5 @@ async def test_print_microseconds_per_record() -> None:
             print(f"call {handler.__name__:<18}{await microseconds(call.verb):6.2f} us/record")
     for name, verb in verbs.items():
         print(f"{name:<23}{await microseconds(verb):6.2f} us/record")
+    exploded = await microseconds(Explode("price", Explosion(("tags",), "tags")), LISTS)
+    print(f"{'explode into 4':<23}{exploded:6.2f} us/record")

@@ -20,7 +20,7 @@
     ├── HandlerError                  user code raised
     │   ├── HandlerTimeoutError       a call ran past its `timeout`
     │   ├── HandlerContractError      wrong number or type of outcomes
-    │   └── RecordInvalidError        .fields: the record is not what the handler's annotation asks for
+    │   └── RecordInvalidError        .fields: the record is not what an annotation or `validate` asks for
     ├── EvaluationError               an expression that failed for a record
     │   └── MissingFieldError         .field: it asks for a field the record does not have
     ├── SourceError                   a source that cannot go on: its file changed under it, say
@@ -215,7 +215,7 @@ class HandlerContractError(HandlerError):
 
 
 class RecordInvalidError(HandlerError):
-    """A record that is not what the handler's annotation asks for; `fields` says what is wrong with each."""
+    """A record that is not what an annotation or `validate` asks for; `fields` names what is wrong."""
 
     def __init__(self, message: str, *, stage: str = "", fields: Mapping[str, str] | None = None) -> None:
         super().__init__(message, stage=stage)

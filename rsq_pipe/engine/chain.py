@@ -16,6 +16,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
 from rsq_pipe.model.plain import are_plain
 from rsq_pipe.spec.branches import branches
+from rsq_pipe.spec.fusing import runs_user_code
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
@@ -274,5 +275,6 @@ def _port(graph: Graph, stage: Stage, port: str) -> Port:
     key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph)
     if ref.external:
         return Port(key, form, max_record=graph.max_record)
-    most = min([PACK_RECORDS, *(reader.batch_size for reader in graph.readers(ref) if reader.verb == "call")])
+    sizes = [reader.batch_size for reader in graph.readers(ref) if runs_user_code(reader)]
+    most = min([PACK_RECORDS, *sizes])
     return Port(key, form, packs(graph), most, graph.max_record)

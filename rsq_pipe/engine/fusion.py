@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rsq_pipe.spec.fusing import PURE, obstacle
+from rsq_pipe.spec.fusing import is_pure, obstacle, runs_user_code
 from rsq_pipe.spec.graph import Graph, Stage
 
 
@@ -56,4 +56,4 @@ def _root(graph: Graph, stage: Stage, found: dict[str, str]) -> Stage:
 def _may_join(stage: Stage, *, of_source: bool) -> bool:
     if stage.fuse is False:
         return False
-    return stage.verb in PURE or (stage.verb == "call" and stage.fuse is True and not of_source)
+    return is_pure(stage) or (runs_user_code(stage) and stage.fuse is True and not of_source)

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.record_check import ModelCheck
 
-PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "pass"))
-"""Verbs that only compute: they join the stage above unless told not to."""
+PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "pass"))
+
+
+def is_pure(stage: Stage) -> bool:
+    """Tell whether a stage only computes, without user code: it joins the stage above unless told not to."""
+    return stage.verb in PURE and not isinstance(stage.options, ModelCheck)
+
+
+def runs_user_code(stage: Stage) -> bool:
+    """Tell whether a stage runs the user's own code: it joins the stage above where it is told to."""
+    return stage.verb == "call" or isinstance(stage.options, ModelCheck)
 
 
 def obstacle(graph: Graph, stage: Stage) -> str:
@@ -41,8 +51,9 @@ def report_apart(document: Document, graph: Graph) -> None:
         if own.get("fuse") is not True:
             continue
         why = obstacle(graph, stage)
-        if not why and stage.verb == "call" and _begins_with_source(graph, stage):
-            why = "a `call` stage never joins a source, which cannot try a record again"
+        if not why and runs_user_code(stage) and _begins_with_source(graph, stage):
+            what = "`call` stage" if stage.verb == "call" else "stage with a model"
+            why = f"a {what} never joins a source, which cannot try a record again"
         if why:
             what = f"stage {stage.name!r} cannot run in the worker of a stage above: {why}"
             document.report(("stages", stage.name, "fuse"), what, "remove `fuse`", severity="warning")
@@ -53,7 +64,7 @@ def _begins_with_source(graph: Graph, stage: Stage) -> bool:
     above = _above(graph, stage)
     while above.verb != "source":
         # A `call` is no part of a source's chain.
-        if above.verb not in PURE or above.fuse is False or obstacle(graph, above):
+        if not is_pure(above) or above.fuse is False or obstacle(graph, above):
             return False
         above = _above(graph, above)
     return True

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.sampling import Sampling
 
-VerbName = Literal["source", "call", "map", "filter", "route", "select", "explode", "sample", "sink", "pass"]
+VerbName = Literal[
+    "source", "call", "map", "filter", "route", "select", "explode", "sample", "validate", "sink", "pass"
+]
 OnError = Literal["dlq", "drop", "stop"]
 
 
@@ -111,8 +113,8 @@ class Stage:
         verb: What it does; `pass` hands records on unchanged (stream source, stream sink).
         options: The verb's own settings. source, sink: ConnectorRef; call: HandlerRef; map: field ->
             Expression, or None to remove the field; filter: Expression; route: tuple of RouteCase;
-            select: Selection; explode: Explosion; sample: Share;
-            pass: None.
+            select: Selection; explode: Explosion; sample: Share; validate: FieldsCheck, SchemaCheck or
+            ModelCheck; pass: None.
         values: The `with:` mapping for handlers.
         inputs: The streams it reads, each through the group named after the stage.
         outputs: Port -> stream; the one output has the empty port; a sink has none.

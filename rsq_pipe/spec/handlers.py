@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable
 from contextlib import redirect_stdout
-from inspect import isfunction
+from inspect import isclass, isfunction
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.spec.fields import HANDLER_PATTERN
 from rsq_pipe.spec.graph import HandlerRef
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.verbs.handler import describe
+from rsq_pipe.verbs.model import maker
 from rsq_pipe.verbs.project import import_from
 
 
@@ -40,19 +43,30 @@ def check_handler(handler: HandlerRef, root: Path) -> str:
     Raises:
         HandlerNotFoundError: There is none, or its module fails, or it takes the wrong parameters.
     """
+    return _check(handler, root, isfunction, lambda function: describe(function, handler.text))
+
+
+def check_model(model: HandlerRef, root: Path) -> str:
+    """Import a class from the project root, and see whether records can be made into it, as above."""
+    return _check(model, root, isclass, lambda found: maker(found, model.text))
+
+
+def _check(
+    handler: HandlerRef, root: Path, is_such: Callable[[Any], bool], accept: Callable[[Any], object]
+) -> str:
     output = StringIO()
     try:
         with redirect_stdout(output):
             module = import_from(root, handler.module)
     except ImportError as exc:
         raise _import_error(handler, root, exc) from exc
-    function = getattr(module, handler.function, None)
-    if function is None:
-        names = [name for name, value in vars(module).items() if isfunction(value)]
+    found = getattr(module, handler.function, None)
+    if found is None:
+        names = [name for name, value in vars(module).items() if is_such(value)]
         fix = suggest(handler.function, names, otherwise=f"define it in {_short(module.__file__, root)}")
         raise HandlerNotFoundError(f"{handler.function!r} is not in module {handler.module!r}", fix)
     try:
-        describe(function, handler.text)
+        accept(found)
     except HandlerContractError as exc:
         what, _, fix = str(exc).partition("; ")
         raise HandlerNotFoundError(what, fix) from exc

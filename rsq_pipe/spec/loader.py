@@ -20,6 +20,7 @@ from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.protected import resolved, why_protected
 from rsq_pipe.spec.reading import read_document
+from rsq_pipe.spec.record_check import RecordCheck, completed
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
 from rsq_pipe.spec.validation import describe, validate
@@ -83,7 +84,8 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
         return Checked(None, tuple(document.problems))
     pipeline = validate(document, Pipeline, value, ())
     drafts = {
-        name: _at_home(stage, path, root) for name, stage in _drafts(document, value.get("stages")).items()
+        name: _at_home(document, stage, path, root)
+        for name, stage in _drafts(document, value.get("stages")).items()
     }
     wiring = wire(document, str(value.get("pipeline")), drafts)
     for stage in drafts.values():
@@ -112,8 +114,11 @@ def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
     return {name: draft(document, name, value) for name, value in stages.items()}
 
 
-def _at_home(stage: Draft, path: Path, root: Path) -> Draft:
-    """Note the folder of a handler that stands beside the pipeline file and not under the root."""
+def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
+    """Note the folder of a handler that stands beside the pipeline file; read what `validate` names."""
+    if isinstance(stage.options, RecordCheck):
+        check = completed(document, stage.options, (*stage.path, "validate"), spec=path, root=root)
+        return replace(stage, options=check)
     if not isinstance(stage.options, HandlerRef):
         return stage
     home = handler_root(stage.options.module, path, root)

@@ -150,8 +150,8 @@ class Tuning(Settings):
     fuse: bool | None = Field(
         default=None,
         description="Whether a stage that alone reads one port of the stage above runs in that stage's "
-        "worker, without a stream in between. Left out: `call` does not, verbs that only compute do; "
-        "a `call` stage never joins a source.",
+        "worker, without a stream in between. Left out: verbs that only compute do; those that run your code "
+        "(`call`, `validate` by a model) do not, and never join a source.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rsq_pipe.registry import types
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
+from rsq_pipe.spec.field_kinds import KINDS
 from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.schema import pipeline_schema
 from rsq_pipe.spec.stages import STAGES
@@ -73,8 +74,28 @@ _PARTS = {
     "Case": "#### A case of a route",
     "Select": "#### `select` in full",
     "Explode": "#### `explode` in full",
+    "Validation": "#### What `validate` holds",
 }
 """Groups of settings inside one verb -> the title of their section."""
+
+_FIELDS = """\
+#### What a field must be
+
+`TYPE`, `TYPE?` where the field may be missing or null, and constraints behind it, joined by `and`:
+`float >= 0 and < 1000`, `str matches '[A-Z]{5}'`, `str? in [new, paid, 'sent back']`, `list length >= 1`.
+
+| constraint | for | holds where |
+|---|---|---|
+| `<` `<=` `==` `>=` `>` and a value | numbers, dates | the comparison does; a time without zone is UTC |
+| `in [a, b]` | numbers, dates, `str`, `bool` | the value is one of these |
+| `matches PATTERN` | `str` | the pattern matches the whole text; no lookaround, no backreferences |
+| `length` and a comparison with a number | `str`, `list`, `dict` | it has so many characters, items or keys |
+
+A value stands in quotes where it has spaces, commas, brackets or `<=>` in it; a pattern where it has spaces.
+
+| type | a record's value may be | and goes on as |
+|---|---|---|
+"""
 
 
 def reference_page() -> str:
@@ -90,6 +111,7 @@ def reference_page() -> str:
     parts.append("## Stages\n\nA stage has one of these verbs, and any key of `defaults`.\n")
     parts += [_stage(verb, definitions) for verb in STAGES]
     parts += [_section(title, definitions[model]) for model, title in _PARTS.items()]
+    parts.append(_FIELDS + _kinds())
     parts += [_INPUTS, "## Sources\n", *_connectors("source", definitions)]
     parts += ["## Sinks\n", *_connectors("sink", definitions), _VARIABLES, _EXPRESSIONS + _functions()]
     return "\n".join(parts)
@@ -163,6 +185,10 @@ _KINDS = {
     "array": "a list",
     "null": "null",
 }
+
+
+def _kinds() -> str:
+    return "\n".join(f"| `{kind.name}` | {kind.takes} | {kind.gives} |" for kind in KINDS.values()) + "\n"
 
 
 def _functions() -> str:

@@ -14,6 +14,7 @@ from rsq_pipe.spec.models import (
 )
 from rsq_pipe.spec.sample import SampleStage
 from rsq_pipe.spec.select import SelectStage
+from rsq_pipe.spec.validate_stage import ValidateStage
 
 STAGES: dict[str, type[StageSettings]] = {
     "source": SourceStage,
@@ -24,6 +25,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "select": SelectStage,
     "explode": ExplodeStage,
     "sample": SampleStage,
+    "validate": ValidateStage,
     "sink": SinkStage,
 }
 """Verb -> its model, in the order of the reference page and of messages."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
+from rsq_pipe.spec.record_check import RecordCheck, draft_check
 from rsq_pipe.spec.sample import Share, read_sample
 from rsq_pipe.spec.select import Selection, read_select
 from rsq_pipe.spec.stages import STAGES
@@ -37,6 +39,7 @@ Options = (
     | Selection
     | Explosion
     | Share
+    | RecordCheck
 )
 
 
@@ -130,23 +133,9 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
 
 
 def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Options | None:
-    match verb:
-        case "source" | "sink":
-            return _connector(document, verb, value, path)
-        case "call":
-            return _handler(document, value, path)
-        case "map":
-            return _expressions(document, value, path)
-        case "filter":
-            return _expression(document, value, path)
-        case "select":
-            return read_select(document, value, path)
-        case "explode":
-            return read_explode(document, value, path)
-        case "sample":
-            return read_sample(value)
-        case _:
-            return _cases(document, value, path)
+    if verb in {"source", "sink"}:
+        return _connector(document, verb, value, path)
+    return _READERS[verb](document, value, path)
 
 
 def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> ConnectorRef | None:
@@ -233,6 +222,18 @@ def _cases(document: Document, value: Any, path: Path_) -> tuple[RouteCase, ...]
             path, "the route has no `otherwise`", "end it with `- {to: PORT, otherwise: true}`", key=True
         )
     return tuple(cases)
+
+
+_READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
+    "call": _handler,
+    "map": _expressions,
+    "filter": _expression,
+    "route": _cases,
+    "select": read_select,
+    "explode": read_explode,
+    "sample": lambda _document, value, _path: read_sample(value),
+    "validate": draft_check,
+}
 
 
 def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from rsq_pipe.streams.settlement import Output
 MAX_TRACEBACK = 4_096
 """Characters of a traceback that are kept; its end, where the cause stands."""
 
-MAX_ERROR = 1_024
+MAX_ERROR = 4_096
 """Characters of an error message that are kept."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 from rsq_pipe.errors import HandlerContractError
-from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.graph import Stage, VerbName
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.call import Call
 from rsq_pipe.verbs.explode import Explode
@@ -19,7 +19,18 @@ from rsq_pipe.verbs.route import Route
 from rsq_pipe.verbs.sample import Sample
 from rsq_pipe.verbs.select import Select
 from rsq_pipe.verbs.stage_handler import StageHandler
+from rsq_pipe.verbs.validate import checking
 from rsq_pipe.verbs.verb import Verb
+
+_OF_OPTIONS: dict[VerbName, Callable[[str, Any], Verb]] = {
+    "map": Map,
+    "filter": Filter,
+    "route": Route,
+    "select": Select,
+    "explode": Explode,
+    "sample": Sample,
+}
+"""Verbs that need nothing but the stage's name, for messages, and its options."""
 
 
 def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None = None) -> Verb:
@@ -40,24 +51,14 @@ def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], 
     match stage.verb:
         case "call":
             return _call(stage, root, pipeline, decode)
-        case "map":
-            return Map(stage.name, stage.options)
-        case "filter":
-            return Filter(stage.name, stage.options)
-        case "route":
-            return Route(stage.name, stage.options)
-        case "select":
-            return Select(stage.name, stage.options)
-        case "explode":
-            return Explode(stage.name, stage.options)
-        case "sample":
-            return Sample(stage.name, stage.options)
+        case "validate":
+            return checking(stage, root)
         case "pass":
             return Pass()
         case "source" | "sink":
             raise ValueError(f"stage {stage.name!r} is a {stage.verb}; that is a connector and has no verb")
         case _:
-            assert_never(stage.verb)
+            return _OF_OPTIONS[stage.verb](stage.name, stage.options)
 
 
 def _call(stage: Stage, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None) -> Verb:

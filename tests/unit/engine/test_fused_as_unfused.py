@@ -21,6 +21,8 @@ from collections import OrderedDict
 from datetime import date
 from decimal import Decimal
 
+from pydantic import BaseModel
+
 from rsq_pipe import Drop, Emit, Reject, Retry, batch_handler
 
 SAME = {"n": 5, "k": "same"}
@@ -67,6 +69,11 @@ def later(record, ctx):
     return record
 
 
+class Numbered(BaseModel):
+    n: float
+    day: date | None = None
+
+
 @batch_handler
 def together(records):
     return [later(record, None) for record in records]
@@ -89,7 +96,7 @@ SELECTS = [
     "{rename: {deep: text, text: deep}}",
     "{rename: {deep: x.deep}}",
 ]
-KINDS = ["map", "map", "filter", "route", "select", "select", "explode", "explode", "sample", *["call"] * 4]
+KINDS = ["map", "map", "filter", "route", *["select", "explode", "validate"] * 2, "sample", *["call"] * 4]
 EXPLODES = [
     "deep",
     "tags",
@@ -98,7 +105,17 @@ EXPLODES = [
     "{field: deep, as: x, keep: []}",
     "{field: x.deep, as: item}",
 ]
+SCHEMA = '{"properties": {"n": {"minimum": 2}, "deep": {"type": ["array", "integer"]}}, "required": ["n"]}'
+CHECKS = [
+    "{fields: {n: int}}",
+    "{fields: {n: float >= 3, text: str?, x: any?}, extra: drop}",
+    "{fields: {n: int, deep: dict?, text: str? length < 6}, extra: reject}",
+    "{schema: ../check.json}",
+    "{schema: ../check.json, extra: drop}",
+    "{model: 'handlers:Numbered'}",
+]
 FILTERS = ["n % 3 != 1", "n % 10 > 0 or deep", "text != 'null'"]
+OPTIONS = {"map": MAPS, "select": SELECTS, "explode": EXPLODES, "sample": ["70%"], "validate": CHECKS}
 
 
 def stages(draw: random.Random) -> Iterator[str]:
@@ -108,20 +125,12 @@ def stages(draw: random.Random) -> Iterator[str]:
     for _ in range(draw.randint(3, 9)):
         above = open_ends.pop(draw.randrange(len(open_ends)))
         name = f"s{next(names)}"
-        kind = draw.choice(
-            ["map", "map", "filter", "route", "select", "select", "explode", "call", "call", "call"]
-        )
+        kind = draw.choice(KINDS)
         start = f"{name}: {{from: {above}, "
-        if kind == "map":
-            yield f"{start}map: {draw.choice(MAPS)}}}"
-        elif kind == "filter":
+        if kind == "filter":
             yield f'{start}filter: "{draw.choice(FILTERS)}"}}'
-        elif kind == "select":
-            yield f"{start}select: {draw.choice(SELECTS)}}}"
-        elif kind == "sample":
-            yield f"{start}sample: 70%}}"
-        elif kind == "explode":
-            yield f"{start}explode: {draw.choice(EXPLODES)}}}"
+        elif kind in OPTIONS:
+            yield f"{start}{kind}: {draw.choice(OPTIONS[kind])}, fuse: true}}"
         elif kind == "route":
             yield f'{start}route: [{{to: a, when: "n % 2 == 0"}}, {{to: b, otherwise: true}}]}}'
         else:
@@ -176,6 +185,7 @@ def _unfused(of: Graph) -> Graph:
 @pytest.mark.parametrize("seed", range(25))
 async def test_records_become_the_same_fused_and_unfused(tmp_path: Path, seed: int, serializer: str) -> None:
     draw = random.Random(seed)
+    (tmp_path / "check.json").write_text(SCHEMA)
     size = draw.choice([7, 200])
     of = replace(
         pipeline(

@@ -10,7 +10,9 @@ import pytest
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.field_rule import parse_rule
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
+from rsq_pipe.spec.record_check import FieldsCheck
 from rsq_pipe.spec.sample import Share
 from rsq_pipe.spec.select import Selection
 from rsq_pipe.verbs.batch_call import BatchCall
@@ -25,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "route": (RouteCase("up", POSITIVE), RouteCase("down", None)),
     "select": Selection(rename=((("n",), ("n",)),)),
     "sample": Share("100%", 1.0),
+    "validate": FieldsCheck({"n": parse_rule("int")}),
     "pass": None,
 }
 
@@ -53,7 +56,7 @@ async def test_a_batch_that_goes_on_whole_shares_its_columns(name: str) -> None:
     assert emitted.rids is given.rids
     assert list(emitted.sources) == [0, 1, 2]
     assert emitted.headers == {}
-    assert (emitted.records is given.records) == (name not in {"map", "select"})
+    assert (emitted.records is given.records) == (name not in {"map", "select", "validate"})
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -145,6 +148,7 @@ def test_verbs_say_whether_they_are_pure_and_which_fields_they_may_change(tmp_pa
         "route": (True, frozenset()),
         "select": (True, frozenset()),
         "sample": (True, frozenset()),
+        "validate": (True, {"n"}),
         "pass": (True, frozenset()),
         "one": (False, None),
         "many": (False, None),

@@ -1,0 +1,183 @@
+"""Kinds: the types that `validate` knows for a field, and what is read as one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from rsq_pipe.sources.field_types import PARSERS
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    Hold one type.
+
+    Args:
+        name: As it is written.
+        wanted: In a message: "must be ...".
+        takes, gives: For the reference page: what a record may hold, and what of it goes on.
+        read: Makes a record's value one of this type, or raises ValueError.
+        plain: A Python type whose values are of this one as they are, if there is such.
+        literal: Reads a value that stands in a rule.
+        measure: Makes of a value of this type what is compared.
+        ordered: Whether values can be compared.
+        sized: Whether they have a length.
+        changes: Whether `read` may return another value than it was given.
+    """
+
+    name: str
+    wanted: str
+    takes: str
+    gives: str
+    read: Callable[[Any], Any]
+    plain: type | None = None
+    literal: Callable[[str], Any] = _itself
+    measure: Callable[[Any], Any] = _itself
+    ordered: bool = False
+    sized: bool = False
+    changes: bool = False
+
+
+# Text is read by the rules of a csv source's `types`. Nothing is rounded, and no number becomes text or a
+# truth value: what would change its meaning is a mistake.
+
+
+def _parsed(name: Any) -> Callable[[str], Any]:
+    parse = PARSERS[name]
+    assert parse is not None
+    return parse
+
+
+_int, _float, _bool = _parsed("int"), _parsed("float"), _parsed("bool")
+_date, _datetime, _decimal = _parsed("date"), _parsed("datetime"), _parsed("decimal")
+
+
+def _read_int(value: Any) -> int:
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return int(_int(_text(value)))
+
+
+def _read_float(value: Any) -> float:
+    if type(value) is float:
+        if math.isfinite(value):
+            return value
+    elif type(value) is int:
+        try:
+            return float(value)
+        except OverflowError as exc:
+            raise ValueError from exc
+    return float(_float(_text(value)))
+
+
+def _read_decimal(value: Any) -> Any:
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return value
+    return _decimal(_text(value))
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError
+    return value
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError
+        return value
+
+    return read
+
+
+def _moment(text: str) -> datetime:
+    """Read a time; one that says no zone counts as UTC, so that any two can be compared."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_AS_IT_IS = "it is"
+_TAKES_INT = "a whole number, such as 12 or 12.0, or text that spells one"
+_TAKES_FLOAT = "a number, or text that spells one"
+
+_ALL = (
+    Kind("str", "text", "text", _AS_IT_IS, _exactly(str), str, sized=True),
+    Kind(
+        "int",
+        "a whole number",
+        _TAKES_INT,
+        "a whole number",
+        _read_int,
+        int,
+        literal=_int,
+        ordered=True,
+        changes=True,
+    ),
+    Kind(
+        "float",
+        "a number",
+        _TAKES_FLOAT,
+        "a number with a fraction",
+        _read_float,
+        literal=_float,
+        ordered=True,
+        changes=True,
+    ),
+    Kind(
+        "decimal",
+        "a decimal number",
+        _TAKES_FLOAT,
+        _AS_IT_IS,
+        _read_decimal,
+        literal=_decimal,
+        measure=lambda value: Decimal(str(value)),
+        ordered=True,
+    ),
+    Kind(
+        "bool",
+        "true or false",
+        "`true`, `false`, or text: `true false yes no 1 0`, large or small letters",
+        "`true` or `false`",
+        lambda value: value if type(value) is bool else _bool(_text(value)),
+        bool,
+        literal=_bool,
+        changes=True,
+    ),
+    Kind(
+        "date",
+        "a date, such as 2026-01-31",
+        "text: a date as ISO 8601 has it",
+        _AS_IT_IS,
+        lambda value: _date(_text(value)),
+        literal=_date,
+        measure=date.fromisoformat,
+        ordered=True,
+    ),
+    Kind(
+        "datetime",
+        "a date and time, such as 2026-01-31T09:30:00Z",
+        "text: a date, with a time or without, as ISO 8601 has it",
+        _AS_IT_IS,
+        lambda value: _datetime(_text(value)),
+        literal=_datetime,
+        measure=_moment,
+        ordered=True,
+    ),
+    Kind("list", "a list", "a list", _AS_IT_IS, _exactly(list), list, sized=True),
+    Kind("dict", "a mapping", "a mapping", _AS_IT_IS, _exactly(dict), dict, sized=True),
+    Kind("any", "anything", "anything, null too", _AS_IT_IS, _itself, sized=False),
+)
+KINDS = {kind.name: kind for kind in _ALL}
+"""Name -> type, as they are listed."""

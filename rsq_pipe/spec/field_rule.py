@@ -1,0 +1,218 @@
+"""Field rule: what `validate` wants of one field, such as `float >= 0`, read once and checked per record."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from rsq_pipe.spec.field_kinds import KINDS, Kind
+from rsq_pipe.spec.suggestion import one_of, suggest
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_WORDS = ("in", "matches", "length")
+# Quoted text, a comparison, a bracket or comma, or a word: what lies between spaces and these.
+_TOKEN = re.compile(r"""\s*('[^']*'|"[^"]*"|[<>=]=|[<>\[\],]|[^\s<>=\[\],'"]+|\S)""")
+_PATTERN = re.compile(r"""\s*('[^']*'|"[^"]*"|\S+)""")
+
+
+class RuleError(ValueError):
+    """A rule that cannot be read: what is wrong, the fix, and the place in the text, from 0."""
+
+    def __init__(self, what: str, fix: str = "", at: int = 0) -> None:
+        super().__init__(f"{what}; {fix}" if fix else what)
+        self.what = what
+        self.fix = fix
+        self.at = at
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Hold one constraint: how it is told, and whether a value meets it."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """
+    Hold what is wanted of one field.
+
+    Args:
+        text: As the user wrote it.
+        kind: The type.
+        optional: Whether the field may be missing or null.
+        tests: The constraints, for a value of that type.
+    """
+
+    text: str
+    kind: Kind
+    optional: bool = False
+    tests: tuple[Test, ...] = field(default=(), compare=False)
+
+    def __reduce__(self) -> tuple[Callable[[str], FieldRule], tuple[str]]:
+        return parse_rule, (self.text,)
+
+    def broken(self, value: Any) -> str:
+        """Say which constraints a value of the right type does not meet; empty if it meets all."""
+        measured = self.kind.measure(value)
+        return " and ".join(test.words for test in self.tests if not test.holds(measured))
+
+
+def parse_rule(text: str) -> FieldRule:
+    """
+    Read a rule: a type, `?` where the field may be missing or null, and constraints joined by `and`.
+
+    Raises:
+        RuleError: It is none; with the place in the text.
+    """
+    return _Parser(text).rule()
+
+
+class _Token(NamedTuple):
+    text: str
+    at: int
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._next = 0
+
+    def rule(self) -> FieldRule:
+        first = self._take("a type, such as `int`")
+        name = first.text.removesuffix("?")
+        if name not in KINDS:
+            raise RuleError(f"there is no type {name!r}", suggest(name, KINDS), first.at)
+        kind, tests = KINDS[name], list[Test]()
+        while (token := self._peek()) is not None:
+            if tests:
+                if token.text != "and":
+                    fix = "join constraints by `and`, and put text with spaces or brackets in quotes"
+                    raise RuleError(f"found {token.text!r} behind a constraint", fix, token.at)
+                self._take("and")
+            tests.append(self._test(kind))
+        return FieldRule(self._text, kind, first.text.endswith("?"), tuple(tests))
+
+    def _test(self, kind: Kind) -> Test:
+        token = self._take("a constraint, such as `>= 0`")
+        if token.text in _COMPARISONS:
+            self._allow(kind, token, allowed=kind.ordered)
+            wanted, shown = self._value(kind)
+            compare = _COMPARISONS[token.text]
+            return Test(f"must be {token.text} {shown}", lambda value: compare(value, wanted))
+        match token.text:
+            case "in":
+                self._allow(kind, token, allowed=kind.ordered or kind.name in {"str", "bool"})
+                return self._one_of(kind)
+            case "matches":
+                self._allow(kind, token, allowed=kind.name == "str")
+                return self._pattern()
+            case "length":
+                self._allow(kind, token, allowed=kind.sized)
+                return self._length()
+        fix = suggest(token.text, _WORDS, otherwise=f"use {one_of([*_WORDS, *_COMPARISONS])}")
+        if token.text == "=":
+            fix = "write `==`, `<=` or `>=`"
+        raise RuleError(f"there is no constraint {token.text!r}", fix, token.at)
+
+    def _one_of(self, kind: Kind) -> Test:
+        opening = self._take("a list, such as `[a, b]`")
+        if opening.text != "[":
+            raise RuleError(f"`in` takes a list, not {opening.text!r}", "write `in [a, b]`", opening.at)
+        wanted, shown = [], []
+        while True:
+            value, words = self._value(kind)
+            wanted.append(value)
+            shown.append(words)
+            closing = self._take("`]`")
+            if closing.text == "]":
+                break
+            if closing.text != ",":
+                fix = "separate values by commas, and put text with spaces in quotes"
+                raise RuleError(f"found {closing.text!r} in the list", fix, closing.at)
+        among = frozenset(wanted)
+        return Test(f"must be in [{', '.join(shown)}]", lambda value: value in among)
+
+    def _pattern(self) -> Test:
+        token = self._take("a pattern", _PATTERN)
+        pattern = _unquoted(token.text)
+        return Test(f"must match {pattern}", _matcher(pattern, token.at))
+
+    def _length(self) -> Test:
+        token = self._take("a comparison, such as `<= 20`")
+        if token.text not in _COMPARISONS:
+            raise RuleError(
+                f"`length` takes a comparison, not {token.text!r}", "write `length <= 20`", token.at
+            )
+        number = self._take("a whole number")
+        if not number.text.isdecimal():
+            raise RuleError(f"a length is a whole number, not {number.text!r}", "", number.at)
+        wanted, compare = int(number.text), _COMPARISONS[token.text]
+        return Test(f"must have a length {token.text} {wanted}", lambda value: compare(len(value), wanted))
+
+    def _value(self, kind: Kind) -> tuple[Any, str]:
+        token = self._take(f"a value of type {kind.name}")
+        text = _unquoted(token.text)
+        if token.text in {"[", "]", ","} or token.text in _COMPARISONS:
+            raise RuleError(f"a value is missing before {token.text!r}", "", token.at)
+        try:
+            return kind.measure(kind.literal(text)), text
+        except ValueError as exc:
+            raise RuleError(f"{text!r} is not {kind.wanted}", "", token.at) from exc
+
+    def _allow(self, kind: Kind, token: _Token, *, allowed: bool) -> None:
+        if not allowed:
+            raise RuleError(f"`{token.text}` is nothing for {kind.name}", "remove it", token.at)
+
+    def _peek(self, pattern: re.Pattern[str] = _TOKEN) -> _Token | None:
+        found = pattern.match(self._text, self._next)
+        return _Token(found[1], found.start(1)) if found else None
+
+    def _take(self, wanted: str, pattern: re.Pattern[str] = _TOKEN) -> _Token:
+        token = self._peek(pattern)
+        if token is None:
+            raise RuleError(f"it ends where {wanted} should stand", "", len(self._text.rstrip()))
+        self._next = token.at + len(token.text)
+        return token
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0] else text
+
+
+def _matcher(pattern: str, at: int) -> Callable[[Any], bool]:
+    """
+    Compile a pattern for whole texts.
+
+    By an engine that takes time in proportion to the text, as it runs between heartbeats: Python's own could
+    be kept busy for years by one record.
+    """
+    # It costs 20 ms, and few pipelines have a pattern.
+    from jsonschema_rs import RegexOptions, validator_for  # noqa: PLC0415
+
+    try:
+        re.compile(pattern)  # words of its own for what is wrong, and sees to it that brackets are in pairs
+        found = validator_for({"pattern": f"^(?:{pattern})$"}, pattern_options=RegexOptions()).is_valid
+    except re.error as exc:
+        raise RuleError(f"the pattern is wrong: {exc}", "", at) from exc
+    except ValueError as exc:
+        what = "the pattern needs what cannot be matched in bounded time, or is none"
+        raise RuleError(what, "do without lookaround and backreferences", at) from exc
+
+    def matches(value: Any) -> bool:
+        try:
+            return found(value)
+        except ValueError:  # half of a surrogate pair
+            return False
+
+    return matches

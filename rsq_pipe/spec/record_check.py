@@ -1,0 +1,145 @@
+"""Record check: what a `validate` stage wants of its records, read from the pipeline file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from rsq_pipe.errors import HandlerNotFoundError
+from rsq_pipe.spec.document import Document, Path_, Place
+from rsq_pipe.spec.field_rule import FieldRule, RuleError, parse_rule
+from rsq_pipe.spec.graph import HandlerRef
+from rsq_pipe.spec.handlers import check_model, parse_handler
+from rsq_pipe.spec.record_schema import SchemaError, read_schema
+from rsq_pipe.spec.root import handler_root
+from rsq_pipe.spec.validation import describe
+
+Extra = Literal["keep", "drop", "reject"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsCheck:
+    """Check fields by rules; `extra` says what becomes of fields without one."""
+
+    rules: Mapping[str, FieldRule]
+    extra: Extra = "keep"
+
+    @property
+    def text(self) -> str:
+        """What it checks, for a diagram."""
+        return ", ".join(self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaCheck:
+    """
+    Check records by a JSON Schema.
+
+    Args:
+        path: The file, as the user named it.
+        schema: What it says; read once, where the pipeline file is.
+    """
+
+    path: str
+    schema: Any = field(default=None, repr=False)
+    extra: Extra = "keep"
+
+    @property
+    def text(self) -> str:
+        """What it checks by, for a diagram."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """Check records by a class of the user's."""
+
+    model: HandlerRef
+    extra: Extra = "keep"
+
+    @property
+    def text(self) -> str:
+        """What it checks by, for a diagram."""
+        return self.model.text
+
+
+RecordCheck: TypeAlias = FieldsCheck | SchemaCheck | ModelCheck
+
+
+def draft_check(document: Document, value: Any, path: Path_) -> RecordCheck | None:
+    """Read what stands under `validate`; files and classes are looked at later, by `completed`."""
+    if not isinstance(value, dict):
+        return None
+    extra: Any = value.get("extra", "keep")
+    fields, schema, model = (value.get(key) for key in ("fields", "schema", "model"))
+    if isinstance(fields, dict):
+        return FieldsCheck(_rules(document, fields, (*path, "fields")), extra)
+    if isinstance(schema, str):
+        return SchemaCheck(schema, extra=extra)
+    if isinstance(model, str):
+        try:
+            return ModelCheck(parse_handler(model), extra)
+        except ValueError:
+            what = f"{model!r} is no class"
+            document.report((*path, "model"), what, "write module:Class, such as shop.models:Order")
+    return None
+
+
+def completed(document: Document, check: RecordCheck, path: Path_, *, spec: Path, root: Path) -> RecordCheck:
+    """
+    Read the schema, or import the model, reporting what is wrong with it.
+
+    Args:
+        path: Where `validate` stands in the document.
+        spec: The pipeline file, beside which a model's module may stand.
+        root: The project root.
+    """
+    if isinstance(check, SchemaCheck):
+        try:
+            return replace(check, schema=read_schema(root, check.path, closed=check.extra != "keep"))
+        except SchemaError as exc:
+            document.report((*path, "schema"), exc.what, exc.fix)
+    if isinstance(check, ModelCheck):
+        model = check.model
+        home = handler_root(model.module, spec, root)
+        model = model if home == root else replace(model, root=home)
+        try:
+            printed = check_model(model, home)
+        except HandlerNotFoundError as exc:
+            document.report((*path, "model"), f"the model cannot be used: {exc.what}", exc.fix)
+            return check
+        if printed:
+            what = f"module {model.module!r} prints when it is imported: {printed.strip()[:40]!r}"
+            document.report((*path, "model"), what, "remove that", severity="warning")
+        return replace(check, model=model)
+    return check
+
+
+def _rules(document: Document, fields: Mapping[str, Any], path: Path_) -> dict[str, FieldRule]:
+    rules: dict[str, FieldRule] = {}
+    if not fields:
+        document.report(path, "no field is named", "write `field: type`")
+    for name, text in fields.items():
+        inside = (*path, name)
+        if not isinstance(text, str):
+            if not document.failed(inside):
+                what = f"what is wanted of a field must be text, not {describe(text)}"
+                document.report(inside, what, "write `int` or `float >= 0`, say")
+            continue
+        try:
+            rules[name] = parse_rule(text)
+        except RuleError as exc:
+            document.report(inside, exc.what, exc.fix, at=_inside(document, inside, text, exc.at))
+    return rules
+
+
+def _inside(document: Document, path: Path_, text: str, at: int) -> Place | None:
+    """Find the place of a character of a text in the file; None where it is not written there as it is."""
+    place = document.values.get(path)
+    if place is None:
+        return None
+    written = document.text.split("\n")[place.line - 1][place.column - 1 :]
+    quote = 1 if written[:1] in {"'", '"'} else 0
+    return Place(place.line, place.column + quote + at) if written[quote:].startswith(text) else None

@@ -1,0 +1,118 @@
+"""Record schema: a JSON Schema file for the records of a `validate` stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsq_pipe.spec.suggestion import suggest
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
+
+MAX_BYTES = 2**20
+BACKTRACKS = 100_000
+"""Steps back that a `pattern` may take in one text: a few milliseconds."""
+
+THE_VALUE = "the value"
+"""What stands in messages of the library for the value itself, which may be large, or nobody's business."""
+
+_SCATTERED = ("$ref", "$dynamicRef", "allOf", "patternProperties")
+
+
+class SchemaError(ValueError):
+    """A schema that cannot be used: what is wrong, and the fix."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(f"{what}; {fix}")
+        self.what = what
+        self.fix = fix
+
+
+def read_schema(root: Path, path: str, *, closed: bool) -> Any:
+    """
+    Read a schema file, and see whether it can be used.
+
+    Args:
+        root: The folder that the path starts at.
+        closed: Whether it must name all fields of a record, so that others can be told from these.
+
+    Raises:
+        SchemaError: It is not there, or no JSON, or no JSON Schema.
+    """
+    schema = _parsed(_text(root, path), path)
+    try:
+        compiled(schema, mask=None)
+    except ValueError as exc:
+        raise SchemaError(f"{path} is no JSON Schema: {_told(exc)}", "mend it there") from exc
+    if closed:
+        _check_closed(schema, path)
+    return schema
+
+
+def compiled(schema: Any, *, mask: str | None = THE_VALUE) -> Validator:
+    """
+    Compile a schema; `mask` stands in its messages for values.
+
+    Raises:
+        ValueError: It is none.
+    """
+    # It costs 20 ms, and is needed only where there is a schema.
+    from jsonschema_rs import FancyRegexOptions, validator_for  # noqa: PLC0415
+
+    return validator_for(
+        schema,
+        mask=mask,
+        validate_formats=True,
+        pattern_options=FancyRegexOptions(backtrack_limit=BACKTRACKS),
+        offline=True,
+    )
+
+
+def _text(root: Path, path: str) -> str:
+    try:
+        file = root / path
+        if not file.exists():
+            near_misses = [str(Path(path).with_name(one.name)) for one in file.parent.glob("*.json")]
+            fix = suggest(path, near_misses, otherwise=f"paths start at {root.name}/")
+            raise SchemaError(f"there is no file {path!r}", fix)
+        if not file.is_file():
+            raise SchemaError(f"{path!r} is no file", "name the schema's file")
+        if file.stat().st_size > MAX_BYTES:
+            raise SchemaError(
+                f"{path!r} is larger than {MAX_BYTES:,} bytes", "split the schema, or use a model"
+            )
+        return file.read_text("utf-8-sig")
+    except OSError as exc:
+        raise SchemaError(f"{path!r} cannot be read: {exc.strerror}", "check its permissions") from exc
+    except UnicodeDecodeError as exc:
+        raise SchemaError(f"{path!r} is not UTF-8: byte {exc.start}", "save it as UTF-8") from exc
+
+
+def _parsed(text: str, path: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as exc:
+        where = f"line {exc.lineno}, column {exc.colno}"
+        raise SchemaError(f"{path} is not JSON: {exc.msg} at {where}", "mend it there") from exc
+    except RecursionError as exc:
+        raise SchemaError(f"{path} is nested too deep", "write it flatter") from exc
+
+
+def _told(error: ValueError) -> str:
+    """Name the place inside the schema, and the first line of what the library says."""
+    inside = [str(part) for part in getattr(error, "instance_path", ())]
+    message = str(getattr(error, "message", "") or error).partition("\n")[0]
+    if "retrieving it failed" in message:
+        message = f"{message.partition(' is not')[0]} is not in it; put what `$ref` names into the same file"
+    return f"at {'.'.join(inside)}: {message}" if inside else message
+
+
+def _check_closed(schema: Any, path: str) -> None:
+    scattered = [key for key in _SCATTERED if isinstance(schema, dict) and key in schema]
+    if not scattered and isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
+        return
+    why = f"it has `{scattered[0]}` there" if scattered else "it has none there"
+    fix = "leave `extra` out, and say `additionalProperties` or `unevaluatedProperties` in the schema"
+    raise SchemaError(f"`extra` needs all fields named under `properties` at the top of {path}: {why}", fix)

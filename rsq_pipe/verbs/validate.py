@@ -1,0 +1,258 @@
+"""validate: records that are what they should be; the others fail, with all that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rsq_pipe.errors import HandlerContractError, RecordInvalidError
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.record_check import Extra, FieldsCheck, ModelCheck, SchemaCheck
+from rsq_pipe.spec.record_schema import THE_VALUE, compiled
+from rsq_pipe.verbs.executor import ThreadExecutor
+from rsq_pipe.verbs.mistakes import got, invalid, place
+from rsq_pipe.verbs.model import InvalidError, maker
+from rsq_pipe.verbs.normalise import Normaliser
+from rsq_pipe.verbs.passed import made
+from rsq_pipe.verbs.project import import_from
+from rsq_pipe.verbs.verb import Verb
+
+_MISSING = object()
+_WORDS = 200  # characters of a message of the schema library: an `enum` may hold thousands of values
+_UNKNOWN = "is not among the fields"
+_LOOKED_THROUGH = 5_000
+"""Values of a record that all mistakes of a schema are looked for in: the library lists them all at once."""
+
+Mistakes = list[tuple[str, str]]
+
+
+def checking(stage: Stage, root: Path) -> Verb:
+    """
+    Build the verb of a `validate` stage.
+
+    Raises:
+        ImportError, HandlerContractError: Its model cannot be used.
+    """
+    check = stage.options
+    if isinstance(check, FieldsCheck):
+        return ByFields(stage.name, check)
+    if isinstance(check, SchemaCheck):
+        return BySchema(stage.name, check)
+    assert isinstance(check, ModelCheck)
+    return ByModel(stage, check, root)
+
+
+class _Pure:
+    """Check record by record on the event loop; what is wrong with one is told of that one."""
+
+    pure: ClassVar[bool] = True
+
+    def __init__(self, stage: str, what: str) -> None:
+        self._stage = stage
+        self._what = what
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """Handle one batch."""
+        check = self._checked
+        valid: list[Any] = []
+        failed: dict[int, Failure | Retry | Reject] = {}
+        for at, record in enumerate(batch.records):
+            mistakes: Mistakes = []
+            checked = check(record, mistakes)
+            if mistakes:
+                failed[at] = Failure(invalid(self._stage, self._what, mistakes), retryable=False)
+            else:
+                valid.append(checked)
+        if not failed:
+            return Outcomes({"": made(batch, valid)} if valid else {})
+        places = [at for at in range(len(batch)) if at not in failed]
+        return Outcomes({"": made(batch, valid, places)} if valid else {}, failed=failed)
+
+    async def close(self) -> None:
+        """Nothing."""
+
+    def _checked(self, record: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
+        """Return the record as it goes on, itself or a copy; say what is wrong with it."""
+        raise NotImplementedError
+
+
+class ByFields(_Pure):
+    """
+    Check records by a rule a field.
+
+    Args:
+        stage: For messages.
+        check: The rules.
+    """
+
+    def __init__(self, stage: str, check: FieldsCheck) -> None:
+        super().__init__(stage, "valid")
+        self._rules = tuple((name, rule, rule.kind.plain) for name, rule in check.rules.items())
+        self._known = frozenset(check.rules)
+        self._extra: Extra = check.extra
+        self.changed = frozenset(name for name, rule in check.rules.items() if rule.kind.changes)
+
+    def _checked(self, record: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
+        checked = record if self._extra == "keep" else _closed(record, self._known, self._extra, mistakes)
+        for name, rule, plain in self._rules:
+            value = checked.get(name, _MISSING)
+            if type(value) is plain:
+                read = value
+            elif value is _MISSING or value is None:
+                if not rule.optional and (value is _MISSING or rule.kind.name != "any"):
+                    mistakes.append((name, "is missing" if value is _MISSING else "must not be null"))
+                continue
+            else:
+                try:
+                    read = rule.kind.read(value)
+                except ValueError:
+                    mistakes.append((name, f"must be {rule.kind.wanted} {got(value)}"))
+                    continue
+                if read is not value:
+                    if checked is record:
+                        checked = record.copy()
+                    checked[name] = read
+            if rule.tests and (broken := rule.broken(read)):
+                mistakes.append((name, f"{broken} {got(value)}"))
+        return checked
+
+
+class BySchema(_Pure):
+    """
+    Check records by a JSON Schema; none is changed but for fields it does not know.
+
+    Args:
+        stage: For messages.
+        check: The schema.
+    """
+
+    changed: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, stage: str, check: SchemaCheck) -> None:
+        super().__init__(stage, f"valid by {check.path}")
+        self._validator = compiled(check.schema)
+        self._is_valid = self._validator.is_valid
+        self._extra: Extra = check.extra
+        self._known = frozenset(check.schema["properties"]) if check.extra != "keep" else frozenset()
+
+    def _checked(self, record: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
+        checked = record if self._extra == "keep" else _closed(record, self._known, self._extra, mistakes)
+        try:
+            if not self._is_valid(checked):
+                known = set(mistakes)
+                mistakes += [one for one in self._mistakes(checked) if one not in known]
+        except Exception as exc:  # noqa: BLE001 - a value that JSON has no form for; the library says it in many ways
+            mistakes.append(("the record", f"cannot be checked: {exc}"))
+        return checked
+
+    def _mistakes(self, record: dict[str, Any]) -> Iterable[tuple[str, str]]:
+        large = _is_large(record)
+        for error in self._first(record) if large else self._validator.iter_errors(record):
+            kind: Any = error.kind
+            inside = error.instance_path
+            match kind.name:
+                case "required":
+                    yield place([*inside, kind.property]), "is missing"
+                case "additionalProperties" | "unevaluatedProperties":
+                    yield from ((place([*inside, name]), _UNKNOWN) for name in kind.unexpected)
+                case _:
+                    words = error.message.removeprefix(f"{THE_VALUE} ")
+                    words = words if len(words) <= _WORDS else f"{words[:_WORDS]}..."
+                    yield place(inside), f"{words} {got(error.instance)}"
+        if large:
+            yield "the record", f"has more than {_LOOKED_THROUGH:,} values: only one mistake was looked for"
+
+    def _first(self, record: dict[str, Any]) -> Iterable[Any]:
+        try:
+            self._validator.validate(record)
+        except ValueError as exc:
+            yield exc
+
+
+class ByModel:
+    """
+    Check records by a class of the user's, whose validators may do what they like: in a thread, as handlers.
+
+    Args:
+        stage: The stage.
+        check: The class.
+        root: The project root.
+    """
+
+    pure: ClassVar[bool] = False
+    changed: ClassVar[frozenset[str] | None] = None
+
+    def __init__(self, stage: Stage, check: ModelCheck, root: Path) -> None:
+        module = import_from(check.model.root or root, check.model.module)
+        model = getattr(module, check.model.function, None)
+        try:
+            self._maker = maker(model, check.model.text)
+        except HandlerContractError as exc:
+            raise HandlerContractError(f"stage {stage.name!r}: {exc}", stage=stage.name) from exc
+        self._stage = stage.name
+        self._name = check.model.function
+        self._extra: Extra = check.extra
+        self._normaliser = Normaliser(stage)
+        self._executor = ThreadExecutor(stage.name, stage.timeout)
+
+    async def open(self) -> None:
+        """Nothing: a thread is started with the first batch."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """Handle one batch in a thread."""
+        return self._normaliser.outcomes(batch, await self._executor.each(self._checked, batch.records))
+
+    async def close(self) -> None:
+        """Abandon what still runs."""
+        await self._executor.close()
+
+    def _checked(self, record: dict[str, Any]) -> dict[str, Any]:
+        mistakes: Mistakes = []
+        extra, fields = self._extra, self._maker.fields
+        given = record if extra == "keep" else _closed(record, fields, extra, mistakes)
+        found: Any = None
+        try:
+            found = self._maker.make(given)
+        except InvalidError as exc:
+            known = {field for field, _ in mistakes}
+            mistakes += [one for one in exc.mistakes if one[0] not in known]
+        if mistakes:
+            raise self._invalid(mistakes) from None
+        if type(found) is not dict:
+            what = f"model {self._name!r} is written as {type(found).__name__}, not as a mapping"
+            raise HandlerContractError(f"stage {self._stage!r}: {what}", stage=self._stage)
+        return {**record, **found} if extra == "keep" else found
+
+    def _invalid(self, mistakes: Mistakes) -> RecordInvalidError:
+        return invalid(self._stage, f"a valid {self._name}", mistakes)
+
+
+def _closed(
+    record: dict[str, Any], known: frozenset[str], extra: Extra, mistakes: Mistakes
+) -> dict[str, Any]:
+    """Take away the fields that nobody knows, or tell them."""
+    if record.keys() <= known:
+        return record
+    if extra == "reject":
+        mistakes += [(str(name), _UNKNOWN) for name in record if name not in known]
+        return record
+    return {name: value for name, value in record.items() if name in known}
+
+
+def _is_large(record: dict[str, Any]) -> bool:
+    waiting: list[Any] = [record]
+    left = _LOOKED_THROUGH
+    while waiting:
+        one = waiting.pop()
+        inside = one.values() if isinstance(one, dict) else one
+        left -= len(inside)
+        if left < 0:
+            return True
+        waiting += [value for value in inside if isinstance(value, dict | list)]
+    return False

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -52,7 +53,15 @@ def document(graph: Graph, summary: Summary, above: Mapping[str, str]) -> dict[s
         "seconds": round(summary.seconds, 3),
         "dead": summary.dead,
         "dead_letters": summary.dead_letters,
-        "stages": [_stage(name, stage, above.get(name)) for name, stage in summary.stages.items()],
+        "stages": [
+            {
+                **_stage(name, stage, above.get(name)),
+                "paused": {"why": paused.why, "since": paused.since}
+                if (paused := summary.paused.get(name))
+                else None,
+            }
+            for name, stage in summary.stages.items()
+        ],
     }
 
 
@@ -82,6 +91,9 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
         console.print(summary_table(summary, above), soft_wrap=False)
         for line in drop_lines({name: stage.drops for name, stage in summary.stages.items()}):
             console.print(line)
+        for name, paused in summary.paused.items():
+            since = datetime.fromtimestamp(paused.since).astimezone().isoformat(" ", "seconds")
+            console.print(on_one_line(f"{name} paused since {since}: {paused.why}"), markup=False)
         end = "done" if summary.finished else "stopped"
         console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s")
     if summary.dead_letters:

@@ -28,7 +28,8 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         head: list[RenderableType] = [Text(on_one_line(f"{status.pipeline}: never ran{where}"))]
     else:
         drops = drop_lines({stage.name: stage.drops for stage in status.stages})
-        head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops, *_changes(status)]
+        head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops]
+        head += [*_pauses(status), *_changes(status)]
     return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
 
 
@@ -37,6 +38,16 @@ def _headline(status: PipelineStatus) -> str:
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
     drained = ", drained" if status.drained else ""
     return f"{status.pipeline} on {status.server}: {runs}{drained}"
+
+
+def _pauses(status: PipelineStatus) -> Iterator[Text]:
+    """Tell which stages pause, why and since when."""
+    for stage in status.stages:
+        if stage.paused is not None:
+            yield Text(
+                on_one_line(f"{stage.name} paused for {age(stage.paused.seconds)}: {stage.paused.why}"),
+                style="bold yellow",
+            )
 
 
 def _changes(status: PipelineStatus) -> Iterator[Text]:

@@ -68,6 +68,9 @@ class Step:
         failing: Place -> the headers of a record that failed, with its trace; filled as they are asked for.
         fates: Place -> what becomes of a record that failed; filled as that is planned.
         reasons: Place -> why a record that failed is dropped; likewise.
+        excused: Place of a record that failed as one of many in a row -> milliseconds until it is handled
+            again; its attempt does not count.
+        part: Which part of the worker's batch it is, where that went through the chain in several.
     """
 
     link: Link
@@ -78,6 +81,8 @@ class Step:
     failing: dict[int, Mapping[str, str]] = field(default_factory=dict)
     fates: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
+    excused: Mapping[int, int] = field(default_factory=dict)
+    part: int = 0
 
     def end(self, lost: Container[int]) -> None:
         """End the batch's spans; `lost` are the places of deliveries that this worker did not settle."""

@@ -104,6 +104,8 @@ class Means:
 
     def is_final(self, step: Step, place: int) -> bool:
         """Whether a failed record gets no further attempt."""
+        if place in step.excused:
+            return False
         outcome = step.outcomes.failed[place]
         attempts = step.batch.attempts_at(place) + 1
         return not isinstance(outcome, Reject) and (
@@ -120,13 +122,17 @@ class Means:
 
     def retry_at(self, step: Step, place: int, found: Fault) -> RetryAt:
         """Spell the next attempt of a record."""
-        attempts = step.batch.attempts_at(place) + 1
-        due = delay(self.stage.retry, attempts, self.draw) if found.pause is None else found.pause
-        headers = self.headers(step, place, found.error) | {ATTEMPTS: str(attempts)}
+        headers = self.headers(step, place, found.error)
+        due = step.excused.get(place)
+        if due is None:
+            attempts = step.batch.attempts_at(place) + 1
+            due = delay(self.stage.retry, attempts, self.draw) if found.pause is None else found.pause
+            headers |= {ATTEMPTS: str(attempts)}
         fields = fields_of(step.batch.original(place), headers)
         # Records of one pack came in one entry and may be equal, also in their ids: whoever pushes records
         # may give two the same. Their places tell them apart.
-        origin = "/".join((*self._entry(step, place), str(place)))
+        at = f"{step.part}.{place}" if step.part else str(place)
+        origin = "/".join((*self._entry(step, place), at))
         return RetryAt(self.retry, due, fields, origin)
 
     def dead_letter(self, step: Step, place: int, found: Fault, reason: str) -> Output:

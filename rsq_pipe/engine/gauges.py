@@ -42,6 +42,7 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
             counters=_counters(state, stage.name),
             oldest_pending=oldest.get(stage.name, 0.0),
             fused_with=above.get(stage.name, ""),
+            paused=_paused(state, stage.name, now),
         )
         for stage in graph.stages
         for held in (state.stages[stage.name],)
@@ -53,6 +54,11 @@ def _age(reply: Any, now: float) -> float:
     if isinstance(reply, Exception) or not reply[0]:
         return 0.0
     return max(0.0, now - int(reply[1].partition(b"-")[0]) / 1000)
+
+
+def _paused(state: PipelineState, stage: str, now: float) -> float:
+    found = state.paused.get(stage)
+    return 0.0 if found is None else max(0.0, now - found.since)
 
 
 def _counters(state: PipelineState, stage: str) -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.isolation import Isolation
@@ -30,6 +31,8 @@ class Process:
         retried: Stage -> set when records of it were put off.
         full: Set when a worker has to wait for room below.
         isolation: Lets an entry in its last delivery be all that the process has in flight.
+        by: The process's name, as others read it.
+        pauses: The breakers of the stages.
     """
 
     client: StreamClient
@@ -42,6 +45,11 @@ class Process:
     retried: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     full: asyncio.Event = field(default_factory=asyncio.Event)
     isolation: Isolation = field(default_factory=Isolation)
+    by: str = ""
+    pauses: Pauses = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))
 
     def tell(self, settled: Settled) -> None:
         """Take note of what a settlement has told, and tell those who wait for room."""

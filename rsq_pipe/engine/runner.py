@@ -15,6 +15,7 @@ from rsq_pipe.engine.beginning import begin
 from rsq_pipe.engine.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.engine.gauges import measure
 from rsq_pipe.engine.lost_place import lost_place
+from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
@@ -108,7 +109,9 @@ class Runner:
         self._observer = observer or Observer()
         self._roles: list[tuple[Stage, Role]] = []
         self._presence = Presence(client, graph.pipeline, graph.spec_hash)
-        self._process = Process(client, graph, self._halt, self._names, self._observer)
+        self._process = Process(
+            client, graph, self._halt, self._names, self._observer, by=self._presence.name
+        )
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
@@ -141,6 +144,7 @@ class Runner:
             raise await self._located(fault)
         if fault is not None:
             raise fault
+        await _briefly(self._process.pauses.publish())
         await _briefly(Retention(self._client, self.graph).trim(exactly=True))
         return await self._summary(time.monotonic() - began)
 
@@ -153,9 +157,11 @@ class Runner:
         freed = await provision.inherit(self._client, self.graph)
         if freed:
             self._log.info("took over what a killed process had in flight", records=freed)
+        asked = time.monotonic()
         self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)
         self._roles = list(self._cast())
+        self._process.pauses.looked(self.state.paused, asked)  # a stage that is paused elsewhere, or was
         self._grant(self.state)
 
     def _cast(self) -> Iterator[tuple[Stage, Role]]:
@@ -179,6 +185,7 @@ class Runner:
         beside.append(self._start(self._watch()))
         beside.append(self._start(self._every(lambda: RETENTION_PERIOD, self._trim)))
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
+        beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.pauses.publish)))
         if self._observer.watches:
             beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
         try:
@@ -279,7 +286,9 @@ class Runner:
         # Asked before the survey: a source that ends after it may have brought records the survey missed.
         exhausted = self._ends_by_itself and self._exhausted
         self._observer.turned()
+        asked = time.monotonic()
         state = self.state = await look_at(self._client, self.graph)
+        self._process.pauses.looked(state.paused, asked)
         self._observer.reached()
         self._grant(state)
         if exhausted and state.drained:
@@ -338,6 +347,7 @@ class Runner:
             seconds=seconds,
             finished=self._finished,
             dead_letters=sum(stage.dead for stage in state.stages.values()),
+            paused=state.paused,
         )
 
 

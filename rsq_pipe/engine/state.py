@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.engine.count_fields import appended, count_fields, packed, settled
 from rsq_pipe.engine.keyspace import Keyspace, counter_fields, drop_counters, groups, published
+from rsq_pipe.engine.paused import Paused, pause_fields, paused_stages
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.spec.graph import Graph
@@ -51,6 +52,7 @@ class PipelineState:
             first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
         readers: The stages that read each of these.
+        paused: Stages that pause since their calls fail one after another.
     """
 
     stages: Mapping[str, StageState]
@@ -58,6 +60,7 @@ class PipelineState:
     counters: Mapping[str, int] = field(default_factory=dict)
     settled: Mapping[str, int] = field(default_factory=dict)
     readers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    paused: Mapping[str, Paused] = field(default_factory=dict)
 
     @property
     def drained(self) -> bool:
@@ -116,7 +119,7 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
-        fields=[*counter_fields(graph), *count_fields(graph)],
+        fields=[*counter_fields(graph), *count_fields(graph), *pause_fields(graph)],
         hashes=[keys.drops(stage) for stage in graph.stages],
     )
     for stream, names in readers.items():
@@ -129,7 +132,8 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
     counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
     for stage in graph.stages:
         counters |= drop_counters(stage, shot.hashes[keys.drops(stage)])
-    return PipelineState(stages, backlog, counters, settled, packed(graph))
+    pauses = paused_stages(graph, shot.table)
+    return PipelineState(stages, backlog, counters, settled, packed(graph), pauses)
 
 
 def lost(stream: str, group: str) -> GroupLostError:

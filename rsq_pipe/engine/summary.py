@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.paused import Paused
 from rsq_pipe.spec.graph import Graph
 
 
@@ -44,6 +45,7 @@ class Summary:
         finished: Whether all sources ended and everything was drained; False after a stop.
         dead_letters: Dead letters in all queues now, older ones included.
         untouched: Whether no record has ever moved in this pipeline.
+        paused: Stages that are paused at the end since their calls fail one after another.
     """
 
     stages: Mapping[str, StageSummary]
@@ -51,6 +53,7 @@ class Summary:
     finished: bool
     dead_letters: int
     untouched: bool = False
+    paused: Mapping[str, Paused] = field(default_factory=dict)
 
     @property
     def dead(self) -> int:
@@ -76,6 +79,7 @@ def summarize(
     seconds: float,
     finished: bool,
     dead_letters: int,
+    paused: Mapping[str, Paused] | None = None,
 ) -> Summary:
     """Subtract the counters a run began with from those it ended with."""
 
@@ -98,4 +102,5 @@ def summarize(
             *(received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead),
             drops=drops(stage.name),
         )
-    return Summary(stages, seconds, finished, dead_letters, untouched=not any(after.values()))
+    untouched = not any(after.values())
+    return Summary(stages, seconds, finished, dead_letters, untouched=untouched, paused=paused or {})

@@ -93,6 +93,7 @@ class Supervisor:
             seconds=time.monotonic() - began,
             finished=not self._stopping.is_set(),
             dead_letters=sum(stage.dead for stage in after.stages.values()),
+            paused=after.paused,
         )
 
     async def _begin(self) -> None:

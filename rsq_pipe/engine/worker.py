@@ -9,6 +9,7 @@ import structlog
 
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.chain import chain
+from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
@@ -35,6 +36,7 @@ class StageWorker:
         graph = process.graph
         self._process = process
         self._chain = chain(graph, stage, process.names, process.observer)
+        self._guarded = GuardedChain(self._chain, process.pauses, process.isolation)
         self._planner = Planner(graph, stage)
         stages = [link.stage for link in self._chain.links()]
         self._unread = Unread(graph, stage, self._chain.first.observer, stages)
@@ -66,6 +68,7 @@ class StageWorker:
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""
         self.consumer.stop()
+        self._guarded.stop()
         self._backlog.stop()
 
     @property
@@ -81,9 +84,11 @@ class StageWorker:
         """Process a batch; None where the stage cannot go on, and its entries stay pending."""
         unpacked = self._unread.unpack(entries)
         try:
-            steps = await self._chain.process(unpacked.batch) if unpacked.batch.records else []
+            steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
+            return None
+        if steps is None:  # told to stop while a stage is paused
             return None
         return Work(unpacked, steps, *self._unread.ends(unpacked, entries))
 

@@ -11,6 +11,7 @@ from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
+from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.summary import by_frequency
@@ -23,6 +24,22 @@ from rsq_pipe.streams.snapshot import Snapshot, take
 
 State = Literal["ok", "new", "lost"]
 COUNTERS = ("in", "out", "dropped", "retried", "dead")
+
+
+@dataclass(frozen=True, slots=True)
+class StagePause:
+    """
+    Say why a stage pauses: its calls fail one after another.
+
+    Args:
+        why: The error of the last record that was tried.
+        since: When it was paused, seconds since 1970.
+        seconds: How long ago that was.
+    """
+
+    why: str
+    since: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,7 @@ class StageStatus:
         drops: Reason -> how many of the dropped were dropped for it, the most frequent first.
         rate: Records settled a second, between this look and the one before; None for a first look.
         fused: The stage above, in whose worker it runs where one process runs both; None if it never does.
+        paused: Why it pauses, and since when; None where it does not.
     """
 
     name: str
@@ -66,6 +84,7 @@ class StageStatus:
     drops: Mapping[str, int] = field(default_factory=dict)
     rate: float | None = None
     fused: str | None = None
+    paused: StagePause | None = None
 
     @property
     def done(self) -> int:
@@ -167,7 +186,10 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
-        fields=["spec", *counter_fields(graph), *group_marks(graph), *count_fields(graph)],
+        fields=[
+            *("spec", *counter_fields(graph), *group_marks(graph)),
+            *(*count_fields(graph), *pause_fields(graph)),
+        ],
         hashes=[keys.drops(stage) for stage in graph.stages],
     )
     found = await plan(client, graph)
@@ -175,6 +197,10 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
     runs = await Presence(client, graph.pipeline).others()
     above = fused(graph)
     stages = []
+    pauses = {
+        name: StagePause(paused.why, paused.since, max(0.0, now - paused.since))
+        for name, paused in paused_stages(graph, shot.table, now).items()
+    }
     for stage in graph.stages:
         inputs = [
             await look_at(client, key, stage.name, shot.groups[key][stage.name].last_delivered_id)
@@ -182,7 +208,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
             if stage.name in shot.groups[key]
         ]
         seen = _stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now)
-        stages.append(replace(seen, fused=above.get(stage.name)))
+        stages.append(replace(seen, fused=above.get(stage.name), paused=pauses.get(stage.name)))
     return PipelineStatus(
         pipeline=graph.pipeline,
         server=client.channel.address,

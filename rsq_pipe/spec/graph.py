@@ -46,6 +46,15 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """Say when a stage pauses whose calls fail one after another, and for how long; pauses in seconds."""
+
+    failures: int = 20
+    first: float = 1.0
+    max: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectorRef:
     """
     Name a source's or sink's connector, with its settings.
@@ -124,6 +133,7 @@ class Stage:
         workers: Batches handled at once in one process.
         concurrency: Calls in flight at once within a batch of an async per-record handler.
         fuse: Whether it runs in the worker of the stage above; None to leave that to its verb.
+        breaker: When it pauses since what it calls is down; None for never.
         digests: Setting -> what tells whether it changed; it shows nothing of a value.
     """
 
@@ -141,6 +151,7 @@ class Stage:
     workers: int = 1
     concurrency: int = 1
     fuse: bool | None = None
+    breaker: BreakerPolicy | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
     @property

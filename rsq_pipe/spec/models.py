@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Sample, ServerUrl, Size
 from rsq_pipe.spec.sampling import parse_sampling
@@ -99,6 +99,43 @@ class Retry(Settings):
     )
 
 
+class Breaker(Settings):
+    """When a stage pauses whose calls fail one after another for one cause; `breaker: false`: never."""
+
+    failures: Count = Field(
+        default=20,
+        description="How many different records fail in a row, each with the same type of error and none "
+        "handled in between, before it pauses; at most 5 where nothing answers: a connection refused or "
+        "lost, a call that ran past `timeout`.",
+    )
+    first: Duration = Field(default=1.0, description="Pause before one record is tried.")
+    max: Duration = Field(
+        default=60.0, description="Longest pause: it is doubled each time that record fails, too."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Breaker:
+        if self.first > self.max:
+            raise ValueError("`first` is longer than `max`; make `max` the longest pause")
+        if not self.first:
+            raise ValueError("`first` is no time at all; give the pause a length, such as 1s")
+        return self
+
+
+def _switched(value: object) -> object:
+    """Read `false` as none, and nothing else: one that was left empty was not meant to be off."""
+    if value is None:
+        raise ValueError("must be false or a mapping, not nothing; write `breaker: false` to have none")
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+BreakerOrNone = Annotated[
+    Breaker | None,
+    BeforeValidator(_switched),
+    Field(json_schema_extra=lambda schema: schema["anyOf"][1].update({"type": "boolean"})),
+]
+
+
 class Reclaim(Settings):
     """When a worker's entries are taken over."""
 
@@ -140,6 +177,11 @@ class Tuning(Settings):
     on_error: Literal["dlq", "drop", "stop"] = Field(
         default="dlq",
         description="What becomes of a record out of attempts: a dead letter, nothing, or the end.",
+    )
+    breaker: BreakerOrNone = Field(
+        default=Breaker(),
+        description="When a `call` stage pauses, since what it calls is down, instead of using up its "
+        "records' attempts; `false`: never.",
     )
     workers: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=1, description="Batches handled at once in a process."

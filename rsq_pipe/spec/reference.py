@@ -102,7 +102,7 @@ def reference_page() -> str:
     """Write the page as it is committed."""
     schema = pipeline_schema()
     definitions = schema["$defs"]
-    groups = ("Redis", "Tuning", "Batch", "Retry", "Backoff", "Reclaim", "Telemetry")
+    groups = ("Redis", "Tuning", "Batch", "Retry", "Backoff", "Breaker", "Reclaim", "Telemetry")
     parts = [_HEAD, _section("## At the top", schema)]
     parts += [
         _section(f"### `{name.lower() if name != 'Tuning' else 'defaults'}`", definitions[name])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rsq_pipe.spec.document import Document
-from rsq_pipe.spec.graph import ConnectorRef, Graph, RetryPolicy, Stage, Telemetry, VerbName
+from rsq_pipe.spec.graph import BreakerPolicy, ConnectorRef, Graph, RetryPolicy, Stage, Telemetry, VerbName
 from rsq_pipe.spec.models import Pipeline, Tuning
 from rsq_pipe.spec.validation import validate
 from rsq_pipe.spec.verbs import Draft
@@ -70,6 +70,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         workers=tuning.workers,
         concurrency=tuning.concurrency,
         fuse=tuning.fuse,
+        breaker=_breaker(tuning),
         digests=_digests(document, draft.name),
     )
 
@@ -77,6 +78,11 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
 def _retry(tuning: Tuning) -> RetryPolicy:
     retry, backoff = tuning.retry, tuning.retry.backoff
     return RetryPolicy(retry.attempts, backoff.first, backoff.max, backoff.jitter, retry.deliveries)
+
+
+def _breaker(tuning: Tuning) -> BreakerPolicy | None:
+    found = tuning.breaker
+    return None if found is None else BreakerPolicy(found.failures, found.first, found.max)
 
 
 def _tuning(document: Document, draft: Draft) -> Tuning:

@@ -25,7 +25,7 @@ class Isolation:
     @asynccontextmanager
     async def beside_others(self) -> AsyncIterator[None]:
         """Handle a batch; waits while an entry is handled alone, or asks to be."""
-        await self._until(lambda: not self._alone and not self._asking)
+        await self._until(self._is_shared)
         self._side_by_side += 1
         try:
             yield
@@ -38,7 +38,7 @@ class Isolation:
         """Handle an entry; waits until every batch in flight is done, and keeps further ones waiting."""
         self._asking += 1
         try:
-            await self._until(lambda: not self._alone and not self._side_by_side)
+            await self._until(self._is_empty)
             self._alone = True
         finally:
             self._asking -= 1
@@ -48,6 +48,35 @@ class Isolation:
         finally:
             self._alone = False
             self._wake()
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """
+        Handle nothing for a while in the middle of a batch, or of an entry handled alone.
+
+        Others go on meanwhile; before the batch does, it waits its turn as at its beginning.
+        """
+        alone, self._alone = self._alone, False
+        self._side_by_side -= not alone
+        self._wake()
+        try:
+            yield
+            self._asking += alone
+            try:
+                free = self._is_empty if alone else self._is_shared
+                await self._until(free)
+            finally:
+                self._asking -= alone
+        finally:
+            self._alone |= alone
+            self._side_by_side += not alone
+            self._wake()
+
+    def _is_empty(self) -> bool:
+        return not self._alone and not self._side_by_side
+
+    def _is_shared(self) -> bool:
+        return not self._alone and not self._asking
 
     async def _until(self, free: Callable[[], bool]) -> None:
         while not free():

@@ -118,6 +118,12 @@ class Metrics:
             lambda state: state.oldest_pending,
         )
         gauge("retry_set", "{record}", "Records that wait for their next attempt.", lambda state: state.retry)
+        gauge(
+            "paused",
+            "s",
+            "How long its breaker has paused it; 0 where it has not.",
+            lambda state: state.paused,
+        )
         gauge("dead_letters", "{record}", "Dead letters in the queue.", lambda state: state.dead)
 
     def _create_counters(self, meter: Meter, lost: Callable[[], int], broken: Callable[[], int]) -> None:

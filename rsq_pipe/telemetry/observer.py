@@ -26,6 +26,7 @@ class StageGauges:
             records since the pipeline's first run.
         oldest_pending: Seconds the oldest entry that is not settled has stood in its stream.
         fused_with: The stage above, in whose worker it runs; empty if it has one of its own.
+        paused: Seconds since it was paused by its breaker; 0 where it is not.
     """
 
     lag: int | None
@@ -35,6 +36,7 @@ class StageGauges:
     counters: Mapping[str, int]
     oldest_pending: float = 0.0
     fused_with: str = ""
+    paused: float = 0.0
 
 
 class BatchTrace:

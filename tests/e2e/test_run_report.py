@@ -111,6 +111,7 @@ def test_the_summary_is_json_on_request_behind_the_records_of_a_stdout_sink(
         "dead": 0,
         "drops": {"filter": 50},
         "fused": "read",
+        "paused": None,
     }
     assert "records/s" not in done.stderr
 

@@ -62,7 +62,10 @@ async def test_a_stage_that_waits_with_retries_holds_back_what_feeds_it(lab: Lab
     lab.spec(
         f"""
         {READ}
-        broken: {{call: "handlers:broken", retry: {{attempts: 9, backoff: {{first: 60s, max: 60s}}}}}}
+        broken:
+          call: "handlers:broken"
+          breaker: false
+          retry: {{attempts: 9, backoff: {{first: 60s, max: 60s}}}}
         out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
         """,
         top=f"max_backlog: {BACKLOG}",

@@ -65,7 +65,11 @@ async def test_branches_of_one_record_have_ids_of_their_own_where_they_meet(lab:
         {READ}
         a: {{from: read, map: {{way: "'a'"}}}}
         b: {{from: read, map: {{way: "'b'"}}}}
-        both: {{from: [a, b], call: "handlers:note", retry: {{attempts: 2, backoff: {{first: 10ms}}}}}}
+        both:
+          from: [a, b]
+          call: "handlers:note"
+          breaker: false  # or one attempt after the other would not count
+          retry: {{attempts: 2, backoff: {{first: 10ms}}}}
         out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
     """)
 

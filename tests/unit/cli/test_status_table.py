@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rsq_pipe.cli.status_table import status_table
 from rsq_pipe.ops.bounds import Breach
-from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.ops.status import PipelineStatus, StagePause, StageStatus
 
 ZERO = dict.fromkeys(("in", "out", "dropped", "retried", "dead"), 0)
 READ = StageStatus(
@@ -71,3 +71,11 @@ def test_a_fused_stage_is_marked(width: int) -> None:
 
     assert [line[:13] for line in lines if "(fused)" in line] == ["price (fused)"]
     assert all(len(line) <= width for line in lines)
+
+
+def test_a_stage_that_is_paused_has_a_line_that_says_why_and_for_how_long() -> None:
+    paused = replace(VALIDATE, paused=StagePause("Down: no\nservice", 1_700_000_000.0, 130.2))
+
+    assert "validate_addresses paused for 2m 10s: Down: no\\nservice" in [
+        " ".join(line.split()) for line in shown(160, replace(STATUS, stages=(READ, paused)))
+    ]

@@ -117,3 +117,53 @@ async def test_who_is_cancelled_keeps_nobody_waiting(isolation: Isolation, insid
     await later.leave()
     if batch:
         await batch.leave()
+
+
+class Aside(Visit):
+    """Somebody inside a door who steps aside until told to come back."""
+
+    def __init__(self, isolation: Isolation, door: AbstractAsyncContextManager[None]) -> None:
+        self.aside, self.may_return = asyncio.Event(), asyncio.Event()
+        self._isolation = isolation
+        super().__init__(door)
+
+    async def _visit(self) -> None:
+        async with self._door:
+            async with self._isolation.aside():
+                self.aside.set()
+                await self.may_return.wait()
+            self.inside.set()
+            await self.may_leave.wait()
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["beside others", "alone"])
+async def test_what_steps_aside_holds_up_nobody_and_waits_its_turn_to_come_back(
+    isolation: Isolation, alone: bool
+) -> None:
+    paused = Aside(isolation, isolation.alone() if alone else isolation.beside_others())
+    await paused.aside.wait()
+    other = Visit(isolation.alone())
+    await other.inside.wait()
+
+    paused.may_return.set()
+    await settle()
+    assert not paused.inside.is_set()
+
+    await other.leave()
+    await paused.inside.wait()
+    waiting = Visit(isolation.alone())
+    await settle()
+    assert not waiting.inside.is_set()
+    await paused.leave()
+    await waiting.inside.wait()
+    await waiting.leave()
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["beside others", "alone"])
+async def test_what_is_cancelled_while_it_is_aside_leaves_nothing_behind(
+    isolation: Isolation, alone: bool
+) -> None:
+    paused = Aside(isolation, isolation.alone() if alone else isolation.beside_others())
+    await paused.aside.wait()
+    paused.task.cancel()
+    await asyncio.wait([paused.task])

@@ -1,0 +1,228 @@
+"""Breaker: decides from what became of a stage's calls when it pauses, and when it tries again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from rsq_pipe.errors import CodecError, EvaluationError, HandlerTimeoutError
+from rsq_pipe.model.outcome import Failure, Reject, Retry
+from rsq_pipe.spec.graph import BreakerPolicy
+from rsq_pipe.streams.dead_letter import told
+
+NO_ANSWER = 5
+"""Records in a row for which nothing answered, after which a stage pauses whose `failures` are more."""
+
+_SILENCE = (ConnectionError, TimeoutError, HandlerTimeoutError)
+"""Errors of a call that got no answer: whatever else is wrong, no record is."""
+
+_OF_THE_RECORD = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError),
+    *(CodecError, EvaluationError),
+)
+"""Errors by which Python says that a value, or the code, is wrong: waiting mends neither."""
+
+_REMEMBERED = 100_000
+"""Records remembered as excused; the oldest are forgotten, and may be excused once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """
+    Name why a call failed, where that may be for a reason outside of its record.
+
+    Args:
+        kind: What causes have in common that are one: the error's type; empty where nothing answered.
+        text: What was raised. The error itself would keep its batch in memory.
+    """
+
+    kind: str
+    text: str = ""
+
+
+def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
+    """Read a cause out of a record's outcome; None where it speaks of the record, or of nothing."""
+    if not isinstance(outcome, Failure) or not outcome.retryable:
+        return None
+    error: BaseException | None = outcome.error
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        # A client's own error was mostly raised from one of the socket's.
+        if isinstance(error, _SILENCE):
+            return Cause("", told(outcome.error))
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    if isinstance(outcome.error, _OF_THE_RECORD):
+        return None
+    kind = type(outcome.error)
+    return Cause(f"{kind.__module__}.{kind.__qualname__}", told(outcome.error))
+
+
+class State(Enum):
+    """Tell whether a stage works, pauses, or tries one record."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    PROBING = "probing"
+
+
+class Breaker:
+    """
+    Watch the calls of one stage in one process, whichever of its workers made them.
+
+    A record is excused, that is handled again without counting an attempt, where it failed as one of many in
+    a row. One that fails again, after the stage has worked for others, is excused no more: it is to blame.
+
+    Args:
+        policy: When it opens and for how long.
+        clock: Seconds that only grow.
+
+    Attributes:
+        state: Closed: the stage works; open: it pauses; probing: one record is being tried.
+        since: When it opened, by the clock.
+        why: What it opened for, or what was raised by the last record that was tried.
+        pause: Seconds of the present pause; 0 for none.
+        excuse: Seconds that a record which is excused waits, at least.
+    """
+
+    def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._cause: Cause | None = None  # of those in the row
+        self._row: set[str] = set()  # ids of the records that failed one after another
+        self._excused: dict[str, None] = {}
+        self._due = 0.0
+        self.state = State.CLOSED
+        self.since = 0.0
+        self.why = ""
+        self.pause = 0.0
+        self.excuse = policy.first
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stage pauses, or tries one record."""
+        return self.state is not State.CLOSED
+
+    def judge(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
+        """
+        Take note of what became of a batch, and open where its last records failed one after another.
+
+        Args:
+            rids: The records' ids, in their order.
+            failed: Place -> why a record failed; None where that says nothing about others.
+
+        Returns:
+            The places of the records that are excused.
+        """
+        if not failed:
+            self._end_row()
+            if self._excused:
+                self._forget(rids)
+            return frozenset()
+        excused: list[int] = []
+        row: list[int] = []  # the places in this batch, of those in a row that are not excused yet
+        for place, rid in enumerate(rids):
+            if place not in failed:
+                self._end_row()
+                self._forget((rid,))
+                row = []
+                continue
+            cause = failed[place]
+            if cause is None or self._is_to_blame(rid):
+                continue
+            if self._cause is None or cause.kind != self._cause.kind:
+                self._end_row()
+                row = []
+            self._cause = cause
+            self._row.add(rid)
+            row.append(place)
+            if self._is_long:
+                excused += row
+                row = []
+        self._remember(rids[place] for place in excused)
+        if self._cause is not None and self._is_long and not self.is_open:
+            self._open(self._cause.text, self._policy.first)
+        return frozenset(excused)
+
+    def wait(self) -> float:
+        """
+        Ask whether a record may be tried.
+
+        Returns:
+            Seconds until it is time to ask again. 0: it may, by whoever asked, who then says what became of
+            it with `passed`, `failed` or `let_go`.
+        """
+        match self.state:
+            case State.CLOSED:
+                return 0.0
+            case State.PROBING:
+                return self._policy.first  # somebody else tries one
+            case State.OPEN:
+                left = self._due - self._clock()
+                if left <= 0:
+                    self.state = State.PROBING
+                return max(left, 0.0)
+
+    def passed(self) -> None:
+        """State that the record which was tried has been handled: the stage goes on."""
+        self.state, self.pause = State.CLOSED, 0.0
+        self._end_row()
+
+    def failed(self, why: str) -> None:
+        """State that it failed, too: the pause is twice as long as the one before."""
+        if self.is_open:
+            self.why = why
+            self._pause(min(2 * self.pause or self._policy.first, self._policy.max))
+
+    def let_go(self) -> None:
+        """State that trying it has told nothing; another may be tried at once."""
+        if self.is_open:
+            self.state = State.OPEN
+
+    def suspect(self, why: str) -> None:
+        """State that another process pauses the stage: here, too, one record is tried before all others."""
+        if not self.is_open:
+            self._open(why, 0.0)
+
+    def hurry(self) -> None:
+        """State that another process has seen it work: a record is tried now."""
+        if self.state is State.OPEN:
+            self._due = self._clock()
+
+    def _open(self, why: str, pause: float) -> None:
+        self.since, self.why = self._clock(), why
+        self._pause(pause)
+
+    def _pause(self, seconds: float) -> None:
+        self.state, self.pause = State.OPEN, seconds
+        self._due = self._clock() + seconds
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether so many have failed one after another that none of them is to blame."""
+        limit = self._policy.failures
+        if self._cause is not None and not self._cause.kind:
+            limit = min(limit, NO_ANSWER)
+        return self.is_open or len(self._row) >= limit
+
+    def _end_row(self) -> None:
+        self._row.clear()
+        self._cause = None
+
+    def _is_to_blame(self, rid: str) -> bool:
+        """Tell whether a record fails that was excused; the time after that it may be excused again."""
+        if self.is_open or rid not in self._excused:
+            return False
+        del self._excused[rid]
+        return True
+
+    def _remember(self, rids: Iterable[str]) -> None:
+        self._excused |= dict.fromkeys(rids)
+        while len(self._excused) > _REMEMBERED:
+            del self._excused[next(iter(self._excused))]
+
+    def _forget(self, rids: Iterable[str]) -> None:
+        for rid in rids:
+            self._excused.pop(rid, None)

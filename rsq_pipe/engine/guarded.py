@@ -1,0 +1,160 @@
+"""GuardedChain: a chain whose worker pauses where calls of one of its stages fail one after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from rsq_pipe.engine.breaker import Breaker, cause_of
+from rsq_pipe.engine.chain import Chain, Step
+from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Reject
+from rsq_pipe.streams.isolation import Isolation
+
+
+class GuardedChain:
+    """
+    Have batches go through a chain as long as the breakers of its stages are closed.
+
+    While one is open a batch stays in hand, and after each pause one of its records goes through the chain.
+    Once that has been handled the others follow.
+
+    Args:
+        chain: The chain.
+        pauses: Has the breakers; shared by the workers of the process.
+        isolation: Told that nothing of the batch is being handled during a pause.
+    """
+
+    def __init__(self, chain: Chain, pauses: Pauses, isolation: Isolation) -> None:
+        self._chain = chain
+        self._pauses = pauses
+        self._isolation = isolation
+        self._breakers = {
+            link.stage.name: breaker
+            for link in chain.links()
+            if not link.verb.pure and (breaker := pauses.of(link.stage)) is not None
+        }
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End a pause, and begin no other."""
+        self._stopping.set()
+
+    async def process(self, batch: Batch) -> list[Step] | None:
+        """
+        Have a batch go through the chain, after a pause where there is one.
+
+        Returns:
+            What the stages made of it; None where it was told to stop first: its entries stay pending.
+
+        Raises:
+            HandlerError: A stage cannot go on; no record is to blame.
+
+        Cancellation: as of the chain.
+        """
+        if not any(breaker.is_open for breaker in self._breakers.values()):
+            return self._judged(await self._chain.process(batch))
+        steps: list[Step] = []
+        try:
+            todo = await self._probed(batch, steps)
+            if todo is None:
+                _close(steps)
+                return None
+            if todo:
+                self._add(steps, await self._chain.process(batch.only(todo)))
+        except BaseException:
+            _close(steps)
+            raise
+        return steps
+
+    async def _probed(self, batch: Batch, steps: list[Step]) -> list[int] | None:
+        """
+        Try records of a batch one by one until no breaker is open.
+
+        Args:
+            batch: The batch.
+            steps: Filled with what became of those that were handled.
+
+        Returns:
+            The places of those left to be handled; None where it was told to stop.
+        """
+        todo = list(range(len(batch)))
+        while todo and (name := self._open()):
+            if self._stopping.is_set():
+                return None
+            breaker = self._breakers[name]
+            seconds = breaker.wait()
+            if seconds > 0:
+                async with self._isolation.aside():
+                    await self._pauses.wait(seconds, self._stopping)
+                continue
+            place = todo.pop(0)
+            made = await self._tried(name, breaker, batch.only([place]))
+            if made:
+                self._add(steps, made)
+            else:
+                todo.append(place)  # the next to be tried is another: this one may be to blame
+        return sorted(todo)
+
+    def _open(self) -> str:
+        return next((name for name, breaker in self._breakers.items() if breaker.is_open), "")
+
+    async def _tried(self, name: str, breaker: Breaker, one: Batch) -> list[Step]:
+        """Have one record go through the chain; nothing of it is returned where the stage failed again."""
+        try:
+            made = await self._chain.process(one)
+        except BaseException:
+            breaker.let_go()
+            raise
+        step = next((step for step in made if step.link.stage.name == name), None)
+        if step is None:  # it did not come so far
+            breaker.let_go()
+            return made
+        failed = step.outcomes.failed
+        if any(not _is_failure(step, place) for place in range(len(step.batch))):
+            breaker.passed()
+            self._pauses.tell(name)
+            return made
+        cause = next((cause for outcome in failed.values() if (cause := cause_of(outcome))), None)
+        if cause is None:
+            breaker.let_go()
+            return made
+        breaker.failed(cause.text)
+        self._pauses.tell(name)
+        _close(made)
+        return []
+
+    def _add(self, steps: list[Step], made: Sequence[Step]) -> None:
+        part = 1 + max((step.part for step in steps), default=0)
+        for step in made:
+            step.part = part
+        steps += self._judged(made)
+
+    def _judged(self, steps: Sequence[Step]) -> list[Step]:
+        """Let breakers take note of what became of their stages' records."""
+        for step in steps:
+            name = step.link.stage.name
+            breaker = self._breakers.get(name)
+            if breaker is None:
+                continue
+            was_open = breaker.is_open
+            failures = [place for place in step.outcomes.failed if _is_failure(step, place)]
+            causes = {place: cause_of(step.outcomes.failed[place]) for place in failures}
+            excused = breaker.judge(step.batch.rids, causes)
+            if excused:
+                step.excused = dict.fromkeys(excused, round(breaker.excuse * 1000))
+            if breaker.is_open and not was_open:
+                self._pauses.tell(name)
+        return list(steps)
+
+
+def _is_failure(step: Step, place: int) -> bool:
+    """Whether the call for a record did not work; one that is rejected was handled."""
+    outcome = step.outcomes.failed.get(place)
+    return outcome is not None and not isinstance(outcome, Reject)
+
+
+def _close(steps: Iterable[Step]) -> None:
+    for step in steps:
+        step.trace.close()

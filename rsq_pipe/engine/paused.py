@@ -1,0 +1,70 @@
+"""Paused: that a stage is paused, as it stands in the pipeline's hash for everybody to read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from rsq_pipe.spec.graph import Graph
+
+LASTS = 30.0
+"""Seconds after which nobody believes it any more: whoever paused the stage has died."""
+
+RENEWED = LASTS / 6
+"""Seconds between two times that it is written."""
+
+
+class Paused(msgspec.Struct, frozen=True):
+    """
+    Say that a stage is paused.
+
+    Args:
+        why: The error of the last record that was tried.
+        since: When it was paused, seconds since 1970.
+        at: When this was written.
+        by: The process that wrote it.
+    """
+
+    why: str
+    since: float
+    at: float
+    by: str = ""
+
+    def holds(self, now: float | None = None) -> bool:
+        """Whether it is still to be believed."""
+        return abs((time.time() if now is None else now) - self.at) <= LASTS
+
+    def dump(self) -> bytes:
+        """Write it as it is kept."""
+        return msgspec.json.encode(self)
+
+
+_decoder: msgspec.json.Decoder[Paused] = msgspec.json.Decoder(Paused)
+
+
+def pause_field(stage: str) -> str:
+    """Name the field of the pipeline's hash that says so of a stage."""
+    return f"paused:{stage}:why"
+
+
+def pause_fields(graph: Graph) -> list[str]:
+    """Name those of all stages that may be paused."""
+    return [pause_field(stage.name) for stage in graph.stages if stage.verb not in {"source", "sink"}]
+
+
+def paused_stages(graph: Graph, table: Mapping[str, str], now: float | None = None) -> dict[str, Paused]:
+    """Read which stages are paused out of the fields of the pipeline's hash."""
+    found: dict[str, Paused] = {}
+    for stage in graph.stages:
+        text = table.get(pause_field(stage.name))
+        if text is None:
+            continue
+        try:
+            paused = _decoder.decode(text)
+        except msgspec.DecodeError:  # of another release
+            continue
+        if paused.holds(now):
+            found[stage.name] = paused
+    return found

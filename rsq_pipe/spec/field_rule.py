@@ -65,7 +65,8 @@ class FieldRule:
     def broken(self, value: Any) -> str:
         """Say which constraints a value of the right type does not meet; empty if it meets all."""
         measured = self.kind.measure(value)
-        return " and ".join(test.words for test in self.tests if not test.holds(measured))
+        broken = [test.words for test in self.tests if not test.holds(measured)]
+        return " and ".join(broken) if broken else ""
 
 
 def parse_rule(text: str) -> FieldRule:

@@ -8,7 +8,9 @@ from typing import Any
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.explode import Explosion
 from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.field_rule import parse_rule
 from rsq_pipe.spec.graph import RouteCase
+from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
 from rsq_pipe.spec.sample import Share
 from rsq_pipe.spec.select import Selection
 from rsq_pipe.verbs.batch_handler import batch_handler
@@ -19,6 +21,7 @@ from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.route import Route
 from rsq_pipe.verbs.sample import Sample
 from rsq_pipe.verbs.select import Select
+from rsq_pipe.verbs.validate import ByFields, BySchema
 from rsq_pipe.verbs.verb import Verb
 from tests.unit.verbs.given import batch, calling
 
@@ -33,6 +36,26 @@ RECORD = {
 BATCH = batch(*({**RECORD, "id": n} for n in range(200)))
 LISTS = batch(*({**RECORD, "id": n, "tags": [1, 2, 3, 4]} for n in range(200)))
 ROUNDS = 20
+RULES = {
+    name: parse_rule(rule)
+    for name, rule in {
+        "id": "int",
+        "customer": "str",
+        "quantity": "int >= 0",
+        "price": "float >= 0",
+        "country": "str",
+    }.items()
+}
+SCHEMA = {
+    "properties": {
+        "id": {"type": "integer"},
+        "customer": {"type": "string"},
+        "quantity": {"type": "integer", "minimum": 0},
+        "price": {"type": "number", "minimum": 0},
+        "country": {"type": "string"},
+    },
+    "required": ["id", "customer", "quantity", "price", "country"],
+}
 
 
 def same(record: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +96,8 @@ async def test_print_microseconds_per_record() -> None:
         "select drop": Select("price", Selection(drop=(("country",),))),
         "select rename": Select("price", Selection(rename=((("price",), ("net",)),))),
         "sample": Sample("price", Share("50%", 0.5)),
+        "validate fields": ByFields("price", FieldsCheck(RULES)),
+        "validate schema": BySchema("price", SchemaCheck("order.json", SCHEMA)),
     }
     print()
     for handler in (same, same_with_context, same_async, same_batch):

@@ -18,6 +18,7 @@ from rsq_pipe.engine.fusion import fused
 from rsq_pipe.errors import RecordInvalidError, SpecValidationError
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.document import Document
+from rsq_pipe.spec.field_rule import FieldRule
 from rsq_pipe.spec.loader import check, load
 from rsq_pipe.spec.record_check import SchemaCheck, draft_check
 from rsq_pipe.testing import StageRun, run_stage
@@ -358,6 +359,20 @@ def test_a_model_never_joins_a_source_and_a_file_that_wants_it_is_warned(project
     assert fused(load(path)) == {}
     [warning] = [one for one in check(path).problems if "fuse" in one.path]
     assert "a stage with a model never joins a source" in warning.what
+
+
+def test_a_rule_may_hold_a_variable_and_its_mistake_is_told_at_its_start(project: Project) -> None:
+    path = project.spec(READ + "work: {validate: {fields: {n: 'int < ${MOST}'}}}" + OUT)
+
+    assert run_rule(path, MOST="10").broken(10) == "must be < 10"
+    [problem] = [one for one in check(path, environ={"MOST": "many"}).problems if one.severity == "error"]
+    assert (problem.line, problem.column) == (11, 33)
+    assert problem.what == "'many' is not a whole number"
+
+
+def run_rule(path: Path, **environ: str) -> FieldRule:
+    rule: FieldRule = load(path, environ=environ).stage("work").options.rules["n"]
+    return rule
 
 
 def test_the_schema_file_is_read_once(project: Project) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from rsq_pipe.engine.breaker import Breaker, cause_of
 from rsq_pipe.engine.chain import Chain, Step
 from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Reject
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.streams.isolation import Isolation
 
 
@@ -41,12 +42,13 @@ class GuardedChain:
         """End a pause, and begin no other."""
         self._stopping.set()
 
-    async def process(self, batch: Batch) -> list[Step] | None:
+    async def process(self, batch: Batch) -> list[Step]:
         """
         Have a batch go through the chain, after a pause where there is one.
 
         Returns:
-            What the stages made of it; None where it was told to stop first: its entries stay pending.
+            What the stages made of it. Where it was told to stop during a pause, the records in hand are put
+            off: left pending, they would seem to kill a worker with each run that stops.
 
         Raises:
             HandlerError: A stage cannot go on; no record is to blame.
@@ -58,31 +60,28 @@ class GuardedChain:
         steps: list[Step] = []
         try:
             todo = await self._probed(batch, steps)
-            if todo is None:
-                _close(steps)
-                return None
-            if todo:
+            if todo and (name := self._open()):
+                self._add(steps, [self._put_off(batch.only(todo), self._breakers[name])])
+            elif todo:
                 self._add(steps, await self._chain.process(batch.only(todo)))
         except BaseException:
             _close(steps)
             raise
         return steps
 
-    async def _probed(self, batch: Batch, steps: list[Step]) -> list[int] | None:
+    async def _probed(self, batch: Batch, steps: list[Step]) -> list[int]:
         """
-        Try records of a batch one by one until no breaker is open.
+        Try records of a batch one by one until no breaker is open, or it is told to stop.
 
         Args:
             batch: The batch.
             steps: Filled with what became of those that were handled.
 
         Returns:
-            The places of those left to be handled; None where it was told to stop.
+            The places of those left to be handled.
         """
         todo = list(range(len(batch)))
-        while todo and (name := self._open()):
-            if self._stopping.is_set():
-                return None
+        while todo and (name := self._open()) and not self._stopping.is_set():
             breaker = self._breakers[name]
             seconds = breaker.wait()
             if seconds > 0:
@@ -125,6 +124,17 @@ class GuardedChain:
         _close(made)
         return []
 
+    def _put_off(self, batch: Batch, breaker: Breaker) -> Step:
+        """Put records off before the first stage has had them; none of their attempts counts."""
+        link = self._chain.first
+        trace = link.observer.begin(batch)
+        why = HandlerError(
+            f"not handled yet: the run ended during a pause, {breaker.why}", stage=link.stage.name
+        )
+        failed: dict[int, Failure | Retry | Reject] = dict.fromkeys(range(len(batch)), Failure(why))
+        excused = dict.fromkeys(failed, round(breaker.excuse * 1000))
+        return Step(link, trace.batch, trace, Outcomes(failed=failed), excused=excused)
+
     def _add(self, steps: list[Step], made: Sequence[Step]) -> None:
         part = 1 + max((step.part for step in steps), default=0)
         for step in made:
@@ -136,7 +146,7 @@ class GuardedChain:
         for step in steps:
             name = step.link.stage.name
             breaker = self._breakers.get(name)
-            if breaker is None:
+            if breaker is None or step.excused:
                 continue
             was_open = breaker.is_open
             failures = [place for place in step.outcomes.failed if _is_failure(step, place)]

@@ -88,8 +88,6 @@ class StageWorker:
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
             return None
-        if steps is None:  # told to stop while a stage is paused
-            return None
         return Work(unpacked, steps, *self._unread.ends(unpacked, entries))
 
     async def _settle(self, work: Work) -> None:

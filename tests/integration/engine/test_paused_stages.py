@@ -174,6 +174,28 @@ async def test_a_stop_ends_a_pause_at_once_and_the_next_run_tries_one_record_fir
     assert set(lab.module.ATTEMPTS) == {1}
 
 
+async def test_what_is_in_hand_during_a_pause_is_kept_by_its_heartbeat(lab: Lab) -> None:
+    lab.records(range(300))
+    down(lab)
+    long = QUICK.replace("first: 50ms, max: 100ms", "first: 1s, max: 9s")
+    top = "reclaim: {idle: 300ms}"
+    lab.spec(f'{READ}\nwork: {{call: "handlers:work"}}\n{OUT}', defaults=long, top=top)
+
+    runs = [await lab.up(), await lab.up()]
+    await paused(lab)
+    await wait_until(
+        lambda: len(lab.module.FAILED) > 103, what="both have waited for some pauses", timeout=20
+    )
+    pending = await lab.redis("XPENDING", lab.key("read"), "work", "-", "+", 100)
+    assert pending
+    assert {delivered for *_, delivered in pending} == {1}, "nobody took it over"
+    up(lab)
+    await asyncio.gather(*(run.ended(30) for run in runs))
+
+    assert lab.numbers("out/all.jsonl") == list(range(300))
+    assert set(lab.module.ATTEMPTS) == {1}
+
+
 async def test_what_a_process_that_died_has_left_is_believed_for_a_while_only(lab: Lab) -> None:
     lab.records(range(20))
     down(lab)

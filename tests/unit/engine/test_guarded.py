@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine.chain import Chain, Link, Step
+from rsq_pipe.engine.chain import Chain, Link
 from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.pauses import Pauses
@@ -76,15 +76,13 @@ class Bench:
         self.breaker = breaker
         self.guarded = GuardedChain(chain, pauses, Isolation())
 
-    async def steps(self, entries: Sequence[RawEntry]) -> tuple[Work, list[Step] | None]:
+    async def work(self, entries: Sequence[RawEntry]) -> Work:
         unread = Unread(PIPELINE, AT, StageObserver())
         unpacked = unread.unpack(entries)
-        made = await self.guarded.process(unpacked.batch)
-        return Work(unpacked, made or []), made
+        return Work(unpacked, await self.guarded.process(unpacked.batch))
 
     async def plan(self, entries: Sequence[RawEntry]) -> Plan:
-        work, made = await self.steps(entries)
-        assert made is not None
+        work = await self.work(entries)
         return Planner(PIPELINE, AT, random.Random(1)).plan(work, work.portion)
 
 
@@ -148,17 +146,24 @@ async def test_equal_records_of_one_entry_wait_for_their_retries_apart(bench: Be
     assert len({one.member for one in part_of(plan).retries}) == 2
 
 
-async def test_told_to_stop_it_leaves_the_batch_unsettled_at_once(bench: Bench) -> None:
+async def test_told_to_stop_it_puts_off_at_once_what_it_has_in_hand(bench: Bench) -> None:
     bench.service.down = 3
     await bench.plan([pack(1, [1, 2, 3])])
     bench.service.down = 1_000_000
-    trying = asyncio.ensure_future(bench.steps([pack(2, [4, 5])]))
+    trying = asyncio.ensure_future(bench.plan([pack(2, [4, 5]), failed_before(6, 2, data={"n": 6})]))
     await wait_until(lambda: len(bench.service.calls) > 2, what="records are tried")
 
     bench.guarded.stop()
 
     async with asyncio.timeout(5):
-        assert (await trying)[1] is None
+        plan = await trying
+    again = [fields(one.fields) for one in part_of(plan).retries]
+    assert {one["rsq-rid"]: one.get("rsq-attempts") for one in again} == {
+        "read:4": None,
+        "read:5": None,
+        "read:6": "2",
+    }
+    assert counts(plan) == {"in": 3, "retried": 3}
 
 
 async def test_a_stage_without_a_breaker_is_left_alone(bench: Bench) -> None:

@@ -189,7 +189,7 @@ class Breaker:
     def hurry(self) -> None:
         """State that another process has seen it work: a record is tried now."""
         if self.state is State.OPEN:
-            self._due = self._clock()
+            self._pause(0.0)
 
     def _open(self, why: str, pause: float) -> None:
         self.since, self.why = self._clock(), why

@@ -196,7 +196,9 @@ def test_a_stage_that_another_process_pauses_tries_one_record_first(breaker: Bre
 def test_one_that_another_process_has_seen_work_is_tried_now(breaker: Breaker, clock: Clock) -> None:
     breaker.judge(rids(0, 10), all_failed(10))
     breaker.hurry()
-    assert breaker.wait() == 0.0
+    assert (breaker.pause, breaker.wait()) == (0.0, 0.0)
+    breaker.failed("Down: still")
+    assert breaker.wait() == 1.0
 
 
 def test_a_result_that_comes_when_it_is_closed_by_now_changes_nothing(breaker: Breaker) -> None:

@@ -1,4 +1,4 @@
-"""A fused stage's gauges name the stage in whose worker it runs; no other series has the attribute."""
+"""A fused stage's gauges name the stage in whose worker it runs, a paused one's for how long it is."""
 
 from __future__ import annotations
 
@@ -27,4 +27,24 @@ def test_the_gauges_of_a_fused_stage_name_the_stage_above() -> None:
             above.setdefault(metric.name, set()).add(pair)
     assert above["rsq.stage.lag"] == {("read", None), ("price", "read")}
     assert above["rsq.records"] == {("read", None), ("price", None)}
+    provider.shutdown()
+
+
+def test_a_gauge_says_for_how_long_a_stage_is_paused() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    metrics = Metrics(provider.get_meter("test"), "shop", lost=lambda: 0, broken=lambda: 0)
+    metrics.look({"read": StageGauges(0, 0, 0, 0, {}), "price": StageGauges(0, 0, 0, 0, {}, paused=12.5)})
+
+    found = reader.get_metrics_data()
+
+    assert found is not None
+    (gauge,) = (
+        metric
+        for metric in found.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "rsq.stage.paused"
+    )
+    points = [(point.attributes or {}, point) for point in gauge.data.data_points]
+    seconds = {of["rsq.stage"]: getattr(point, "value", None) for of, point in points}
+    assert seconds == {"read": 0.0, "price": 12.5}
     provider.shutdown()

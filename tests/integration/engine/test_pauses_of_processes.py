@@ -1,0 +1,90 @@
+"""What one process finds out about a stage's calls, the others learn."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from rsq_pipe.engine.breaker import Breaker, Cause
+from rsq_pipe.engine.paused import Paused
+from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.spec.graph import BreakerPolicy
+from tests.integration.runtime.lab import READ, Lab
+
+ROW = [f"read:{n}" for n in range(20)]
+
+
+class One:
+    """The breakers of one process."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self._lab = lab
+        self.pauses = Pauses(lab.client, lab.graph, name)
+        policy = BreakerPolicy(failures=20, first=60.0, max=60.0)
+        breaker = self.pauses.of(replace(lab.graph.stage("work"), breaker=policy))
+        assert breaker is not None
+        self.breaker: Breaker = breaker
+
+    def fail(self) -> None:
+        self.breaker.judge(ROW, dict.fromkeys(range(20), Cause("Down", "Down: no service")))
+
+    async def look(self) -> dict[str, Paused]:
+        asked = time.monotonic()
+        found = dict((await self._lab.state()).paused)
+        self.pauses.looked(found, asked)
+        return found
+
+
+@pytest.fixture
+async def both(lab: Lab) -> tuple[One, One]:
+    lab.handlers("def work(record):\n    return record")
+    lab.spec(f'{READ}\nwork: {{call: "handlers:work"}}\nout: {{sink: {{type: stdout}}}}')
+    lab.records([])
+    await lab.run()
+    return One(lab, "a"), One(lab, "b")
+
+
+async def test_one_that_pauses_makes_the_others_try_a_record_first(both: tuple[One, One]) -> None:
+    a, b = both
+    a.fail()
+    await a.pauses.publish()
+
+    found = await b.look()
+
+    assert found["work"].why == "Down: no service"
+    assert (b.breaker.is_open, b.breaker.wait()) == (True, 0.0)
+
+
+async def test_one_that_sees_it_work_has_the_others_try_at_once(both: tuple[One, One]) -> None:
+    a, b = both
+    a.fail()
+    await a.pauses.publish()
+    await b.look()
+    assert b.breaker.wait() == 0.0
+    b.breaker.passed()
+    await b.look()
+    assert not b.breaker.is_open, "that it was paused is known already"
+    await b.pauses.publish()
+
+    assert await a.look() == {}
+    assert a.breaker.wait() == 0.0
+
+
+async def test_one_that_has_nothing_to_try_does_not_say_again_it_is_paused(
+    both: tuple[One, One],
+) -> None:
+    a, b = both
+    a.fail()
+    await a.pauses.publish()
+    await b.look()
+    b.breaker.wait()
+    b.breaker.passed()
+    await b.pauses.publish()
+    await a.look()
+
+    await a.pauses.publish()
+
+    assert await b.look() == {}
+    assert not b.breaker.is_open

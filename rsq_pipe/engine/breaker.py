@@ -15,6 +15,9 @@ from rsq_pipe.streams.dead_letter import told
 NO_ANSWER = 5
 """Records in a row for which nothing answered, after which a stage pauses whose `failures` are more."""
 
+UNTIL_KNOWN = 1.5
+"""Seconds that an excused record waits at least: until then all processes know that the stage pauses."""
+
 _SILENCE = (ConnectionError, TimeoutError, HandlerTimeoutError)
 """Errors of a call that got no answer: whatever else is wrong, no record is."""
 
@@ -98,7 +101,7 @@ class Breaker:
         self.since = 0.0
         self.why = ""
         self.pause = 0.0
-        self.excuse = policy.first
+        self.excuse = max(policy.first, UNTIL_KNOWN)
 
     @property
     def is_open(self) -> bool:

@@ -17,7 +17,7 @@ from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.waiting import first
 from rsq_pipe.telemetry.redaction import redact
 
-PERIOD = 0.5
+PERIOD = 0.1
 """Seconds between two times that the server is told what has changed."""
 
 _MAX_WHY = 300

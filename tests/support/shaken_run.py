@@ -25,7 +25,7 @@ from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.sinks.owned_file import OwnedFile
 from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.script import SETTLE, Script
+from rsq_pipe.streams.script import INGEST, SETTLE, Script
 from rsq_pipe.streams.settlement import Settled, Settlement
 
 LEASE = float(os.environ.get("SHAKEN_LEASE", "1"))
@@ -75,7 +75,9 @@ def settle_what_others_own() -> None:
 
 def ingest_without_looking_at_the_position() -> None:
     """Believe that nobody else has read on, and be slow, so that somebody often has."""
-    _edit(SETTLE, "if stored ~= expected then", "if stored ~= expected and group ~= '' then")
+    # A chunk that brings records is sent by one of these, one that brings none by the other.
+    for script in (SETTLE, INGEST):
+        _edit(script, "if stored ~= expected then", "if stored ~= expected and group ~= '' then")
     settle = StreamClient.settle
 
     async def late_settle(self: StreamClient, settlement: Settlement, *, group: str, **who: str) -> Settled:

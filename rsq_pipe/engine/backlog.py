@@ -25,12 +25,9 @@ class Backlog:
     Args:
         process: What the stages of this process share.
         stages: Names of the chain's stages.
-        consumer: Paused while there is no room; None for a source.
     """
 
-    def __init__(
-        self, process: Process, stages: Collection[str], consumer: StreamConsumer | None = None
-    ) -> None:
+    def __init__(self, process: Process, stages: Collection[str]) -> None:
         graph = process.graph
         keys = Keyspace(graph.pipeline)
         self._process = process
@@ -39,9 +36,23 @@ class Backlog:
             keys.stream(ref) for name in stages for ref in graph.stage(name).outputs.values() if ref.external
         }
         self._stopping = asyncio.Event()
-        pause, resume = (consumer.pause, consumer.resume) if consumer else (None, None)
-        self._gate = Gate(pause, resume)
+        self._gate = Gate(self._pause, self._resume)
         self._state: PipelineState | None = None
+        self._consumer: StreamConsumer | None = None
+
+    def holds(self, consumer: StreamConsumer) -> None:
+        """Pause this consumer, from now on, while there is no room."""
+        self._consumer = consumer
+        if not self._gate.is_open:
+            consumer.pause()
+
+    def _pause(self) -> None:
+        if self._consumer is not None:
+            self._consumer.pause()
+
+    def _resume(self) -> None:
+        if self._consumer is not None:
+            self._consumer.resume()
 
     @property
     def is_open(self) -> bool:

@@ -184,7 +184,7 @@ async def inherit(client: StreamClient, graph: Graph) -> int:
             for consumer in await client.consumer_info(stream, name):
                 if is_gone(consumer.name):
                     freed += await records_pending(client, stream, name, consumer=consumer.name)
-                    await client.channel.run(HAND_BACK, [stream], [name, consumer.name, _IDLE_MS])
+                    await client.channel.run(HAND_BACK, [stream], [name, consumer.name, _IDLE_MS, 0])
     return freed
 
 

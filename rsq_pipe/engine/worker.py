@@ -19,6 +19,7 @@ from rsq_pipe.engine.telling import tell
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.spec.graph import Stage
+from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Settled
 
@@ -41,8 +42,10 @@ class StageWorker:
         stages = [link.stage for link in self._chain.links()]
         self._unread = Unread(graph, stage, self._chain.first.observer, stages)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
-        self.consumer = consumer(process, stage, fused=stages)
-        self._backlog = Backlog(process, [one.name for one in stages], self.consumer)
+        self._stage, self._stages = stage, stages
+        self._backlog = Backlog(process, [one.name for one in stages])
+        self._consumer: StreamConsumer | None = None
+        self._stopped = False
 
     async def run(self) -> None:
         """
@@ -54,9 +57,14 @@ class StageWorker:
         Delivery: each record is committed once per stage; handlers may see one more than once.
         Cancellation: what the verbs are doing is abandoned and its entries are handed back.
         """
+        # One for each time: a consumer that has ended, by a fault say, reads no more.
+        self._consumer = consumer(self._process, self._stage, fused=self._stages)
+        self._backlog.holds(self._consumer)
+        if self._stopped:
+            self._consumer.stop()
         await self._chain.open()
         try:
-            async with aclosing(self.consumer.batches()) as batches:
+            async with aclosing(self._consumer.batches()) as batches:
                 async for entries in batches:  # paused while a stream below is full
                     work = await self._processed(entries)
                     if work is not None:
@@ -67,7 +75,9 @@ class StageWorker:
 
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""
-        self.consumer.stop()
+        self._stopped = True
+        if self._consumer is not None:
+            self._consumer.stop()
         self._guarded.stop()
         self._backlog.stop()
 
@@ -109,6 +119,7 @@ class StageWorker:
         self._unread.settled(work, lost)
 
     async def _settled(self, plan: Plan) -> Settled:
-        settled = await self.consumer.settle(plan.settlement)
+        assert self._consumer is not None
+        settled = await self._consumer.settle(plan.settlement)
         self._backlog.wrote(plan.settlement, settled)
         return settled

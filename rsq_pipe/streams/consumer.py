@@ -20,7 +20,7 @@ from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.isolation import Isolation
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
-from rsq_pipe.streams.push import ErrorHook, Handler, Push
+from rsq_pipe.streams.push import ErrorHook, Handler, Push, nobody
 from rsq_pipe.streams.read_size import ReadSize, first_of, records_in
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
@@ -99,9 +99,10 @@ class StreamConsumer:
         form: Serializer = JsonSerializer() if serializer is None else serializer
         dead_lettering = DeadLettering(client, config, form, dlq_handler)
         self._push = Push(
-            config, handler or _nobody, form, dead_lettering, self.settle, self._tally, error_hook
+            config, handler or nobody, form, dead_lettering, self.settle, self._tally, error_hook
         )
         self._hand_over: Callable[[Sequence[RawEntry]], Awaitable[None]] = self._push.handle
+        self._pulled = False
         self._stopping = asyncio.Event()
         self._due = asyncio.Event()  # there may be something to reclaim before the next turn
         self._open = asyncio.Event()
@@ -128,7 +129,8 @@ class StreamConsumer:
         ]
         lanes = [asyncio.ensure_future(self._read_on()), asyncio.ensure_future(self._reclaim_on())]
         try:
-            await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
+            # Neither ends before `stop` but by a fault, or cancelled by somebody's code.
+            await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
             self.stop()
             # Where one lane failed the other still ends its batch.
             await asyncio.wait(lanes)
@@ -155,6 +157,7 @@ class StreamConsumer:
         Cancellation: hands back what is pending.
         """
         handover = Handover()
+        self._pulled = True
         self._hand_over = handover.give
         reading = asyncio.ensure_future(self.run())
         try:
@@ -255,7 +258,8 @@ class StreamConsumer:
         # Where the server is away the entries come back by themselves, when they have been idle long enough.
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_LEAVE):
-                await self._membership.leave()
+                # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
+                await self._membership.leave(uncounted=self._pulled)
 
     # Batches
 
@@ -394,7 +398,3 @@ class StreamConsumer:
         elif self.config.halt_on_fault and not getattr(exc, "retryable", False):
             raise exc
         await backoff.wait(exc, self._stopping)
-
-
-async def _nobody(_: object) -> None:
-    raise ValueError("this consumer has no handler; give it one, or read `batches`")

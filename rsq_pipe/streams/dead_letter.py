@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable
@@ -77,7 +78,9 @@ def explain(reason: str, error: BaseException | str, redact: Callable[[str], str
     # Redacted before they are cut: of a secret that is cut in two, no half would be recognized.
     message, lines = told(error), ""
     if not isinstance(error, str):
-        lines = "".join(traceback.format_exception(error))
+        # User code: an exception may refuse to be printed, and what it raises then may be anything.
+        with contextlib.suppress(BaseException):
+            lines = "".join(traceback.format_exception(error))
     return {
         f"{WHY}reason": reason,
         f"{WHY}error": writable(redact(message))[:MAX_ERROR],
@@ -91,7 +94,7 @@ def told(error: BaseException | str) -> str:
         return error
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  user code: an exception class of its own
+    except BaseException:  # noqa: BLE001  user code: an exception class of its own
         return f"{type(error).__name__}: (its message cannot be shown)"
 
 

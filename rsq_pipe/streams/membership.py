@@ -151,11 +151,17 @@ class Membership:
             how = ("IDLE", _HANDED_BACK_IDLE_MS, "FORCE", "JUSTID")
             await self._client.channel.execute("XCLAIM", key, *who, 0, *some, *how, key=key)
 
-    async def leave(self) -> None:
-        """Hand back what is pending for this consumer, or remove its name where nothing is."""
+    async def leave(self, *, uncounted: bool) -> None:
+        """
+        Hand back what is pending for this consumer, or remove its name where nothing is.
+
+        Args:
+            uncounted: Whether the last delivery of each entry is taken back: nothing speaks against it.
+        """
         config = self._config
         for stream in self._streams:
-            args: list[str | bytes | int] = [config.group, config.worker_name, _HANDED_BACK_IDLE_MS]
+            who: list[str | bytes | int] = [config.group, config.worker_name]
+            args = [*who, _HANDED_BACK_IDLE_MS, int(uncounted)]
             with contextlib.suppress(GroupLostError):
                 await self._client.channel.run(HAND_BACK, [self._client.key(stream)], args)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -69,7 +70,9 @@ class Push:
             return
         try:
             settlement = acknowledgement(messages, await self._handler(messages), self._config.group)
-        except Exception as exc:  # user code; its entries stay pending and come back
+        except (Exception, asyncio.CancelledError) as exc:  # user code; its entries stay pending
+            if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                raise
             self._tally.errors += 1
             log.exception("handler of group %s failed on %d messages", self._config.group, len(messages))
             await self.report(exc)
@@ -101,3 +104,14 @@ class Push:
         part = await self._dead_lettering.part(entry, reason, error)
         if part is not None:
             await self._settle(Settlement([part]), dead=1)
+
+
+def _is_cancelled() -> bool:
+    """Tell a cancellation of our own task from one that a handler let out of a task it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def nobody(_: object) -> None:
+    """Stand in for the handler of a consumer that is pulled."""
+    raise ValueError("this consumer has no handler; give it one, or read `batches`")

@@ -45,8 +45,10 @@ class Contract:
         if type(value) is dict and self.plain:
             return value
         if value is None or isinstance(value, Drop | Reject):
-            if isinstance(value, Drop) and not isinstance(value.reason, str):
-                raise self.error(f"gave a drop a reason that is no string: {_kind(value.reason)}")
+            reason: Any = "" if value is None else value.reason
+            if not isinstance(reason, str):
+                what = "drop" if isinstance(value, Drop) else "reject"
+                raise self.error(f"gave a {what} a reason that is no string: {_kind(reason)}")
             return value
         if isinstance(value, Retry):
             return self._retry(value)

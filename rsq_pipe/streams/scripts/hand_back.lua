@@ -3,7 +3,8 @@
 -- A consumer that holds nothing is removed.
 --
 -- KEYS  stream
--- ARGV  group, consumer, idle milliseconds to set
+-- ARGV  group, consumer, idle milliseconds to set, 1 to take the last delivery of each back: it was given up in
+--       good order, and says nothing against the entry
 --
 -- Returns how many entries were handed back.
 
@@ -11,7 +12,11 @@ local handed, start = 0, '-'
 while true do
   local pending = redis.call('XPENDING', KEYS[1], ARGV[1], start, '+', 500, ARGV[2])
   for _, entry in ipairs(pending) do
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', ARGV[3], 'JUSTID')
+    local deliveries = entry[4]
+    if ARGV[4] == '1' and deliveries > 0 then
+      deliveries = deliveries - 1
+    end
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', ARGV[3], 'RETRYCOUNT', deliveries, 'JUSTID')
     start = '(' .. entry[1]
   end
   handed = handed + #pending

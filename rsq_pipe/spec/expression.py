@@ -19,6 +19,7 @@ from rsq_pipe.spec.grammar import MODEL, Grammar
 MAX_LENGTH = 4_000
 MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two
 _ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quotes
+_WORDS = {"true": "True", "false": "False", "null": "None"}
 _TOO_DEEP = f"the expression is nested more than {MAX_DEPTH} levels deep; use a call stage"
 
 
@@ -75,9 +76,25 @@ def _compile(text: str) -> Expression:
     Grammar(MODEL).visit(tree)
     if isinstance(tree.body, ast.GeneratorExp):
         raise ExpressionError("a bare `... for ...` gives no value; put it in [ ] or in sum(), any(), list()")
+    if isinstance(tree.body, ast.Tuple) and not text.lstrip().startswith("("):
+        raise ExpressionError(
+            "a bare comma makes a list of what it parts; write a number without it (1000), and a list in [ ]",
+            column=tree.body.col_offset + 1,
+        )
+    _check_words(tree)
     compiler = Compiler()
     body = compiler.compile(tree)
     return _assemble(text, body, frozenset(compiler.fields), spends=compiler.spends)
+
+
+def _check_words(tree: ast.Expression) -> None:
+    """Refuse words of YAML and JSON that would be read as the names of fields."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in _WORDS]
+    variables = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    for node in names:
+        if node.id not in variables:
+            message = f"{node.id!r} would be a field; write `{_WORDS[node.id]}`"
+            raise ExpressionError(message, column=node.col_offset + 1)
 
 
 def _parse(text: str) -> ast.Expression:

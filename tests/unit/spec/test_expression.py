@@ -185,3 +185,27 @@ def test_an_expression_runs_at_native_speed(capsys: pytest.CaptureFixture[str]) 
             f" {', '.join(f'{name} {seconds / 20_000 * 1e9:.0f} ns' for name, seconds in times.items())} ",
             end="",
         )
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "column"),
+    [
+        ("discontinued == true", "True", 17),
+        ("x is null", "None", 6),
+        ("[n for n in ns if n != null]", "None", 24),
+    ],
+)
+def test_words_of_yaml_are_no_fields_and_the_right_ones_are_told(text: str, word: str, column: int) -> None:
+    with pytest.raises(ExpressionError, match=f"write `{word}`") as told:
+        compile_expression(text)
+    assert told.value.column == column
+
+
+def test_a_variable_may_have_any_name() -> None:
+    assert compile_expression("[null for null in ns]").evaluate({"ns": [1]}) == [1]
+
+
+def test_a_number_with_a_comma_is_not_taken_for_a_list() -> None:
+    with pytest.raises(ExpressionError, match="a bare comma"):
+        compile_expression("total >= 1,000")
+    assert compile_expression("(a, 1)").evaluate({"a": 2}) == (2, 1)

@@ -137,6 +137,7 @@ class SinkWorker:
         if plan.halt is not None:
             # Of what was written nothing counts: the next writer cuts it off.
             self._over = True
+            self._consumer.blameless = False  # a pack is split when it comes again
             step.end(portion)
             self._tell(plan)
             self._process.halt(plan.halt)

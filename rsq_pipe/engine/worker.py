@@ -111,6 +111,7 @@ class StageWorker:
             lost |= plan.halted
             tell(self._log, plan)
             if plan.halt is not None:
+                self._leave_counted()
                 self._process.halt(plan.halt)
         for step in work.steps:
             step.end(lost)
@@ -123,3 +124,8 @@ class StageWorker:
         settled = await self._consumer.settle(plan.settlement)
         self._backlog.wrote(plan.settlement, settled)
         return settled
+
+    def _leave_counted(self) -> None:
+        """Have a pack at whose record the stage stops come again as one that was handed out, and be split."""
+        if self._consumer is not None:
+            self._consumer.blameless = False

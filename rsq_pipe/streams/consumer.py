@@ -102,7 +102,7 @@ class StreamConsumer:
             config, handler or nobody, form, dead_lettering, self.settle, self._tally, error_hook
         )
         self._hand_over: Callable[[Sequence[RawEntry]], Awaitable[None]] = self._push.handle
-        self._pulled = False
+        self.blameless = False  # whether what it leaves pending is handed back as if never handed out
         self._stopping = asyncio.Event()
         self._due = asyncio.Event()  # there may be something to reclaim before the next turn
         self._open = asyncio.Event()
@@ -157,7 +157,7 @@ class StreamConsumer:
         Cancellation: hands back what is pending.
         """
         handover = Handover()
-        self._pulled = True
+        self.blameless = True
         self._hand_over = handover.give
         reading = asyncio.ensure_future(self.run())
         try:
@@ -259,7 +259,7 @@ class StreamConsumer:
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_LEAVE):
                 # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
-                await self._membership.leave(uncounted=self._pulled)
+                await self._membership.leave(uncounted=self.blameless)
 
     # Batches
 

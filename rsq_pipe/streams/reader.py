@@ -96,8 +96,12 @@ class Reader:
         if self._link is None or not self._link.is_open:
             await self.close()
             link = await self._channel.link(self._streams[0])
-            await link.open(timeout=self._channel.timeout)
-            (reply,) = await link.exchange([["CLIENT", "ID"]], timeout=self._channel.timeout)
+            try:
+                await link.open(timeout=self._channel.timeout)
+                (reply,) = await link.exchange([["CLIENT", "ID"]], timeout=self._channel.timeout)
+            except BaseException:  # cancelled by a stop, say: nobody else knows of this connection
+                await self._channel.release(link)
+                raise
             # A user without the right to CLIENT is stopped by closing the connection instead.
             self._client_id = reply if isinstance(reply, int) else 0
             self._link = link

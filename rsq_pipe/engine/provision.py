@@ -1,4 +1,4 @@
-"""Groundwork: what must stand in Redis before a stage reads, and what `--fresh` takes away."""
+"""Provision: what must stand in Redis before a stage reads, and what `--fresh` takes away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsq_pipe.errors import SettleError, StreamFullError
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import EPOCH
-from rsq_pipe.streams.script import CLEAR, GROUNDWORK, HAND_BACK
+from rsq_pipe.streams.script import CLEAR, HAND_BACK, PROVISION
 from rsq_pipe.streams.worker import is_gone
 
 _IDLE_MS = 24 * 60 * 60 * 1000  # what entries of a consumer that is gone are made to show
@@ -52,7 +52,7 @@ async def lay(
         GroupLostError: A group was made by an earlier run and is not there any more.
         SettleError: A key of the pipeline holds something else.
 
-    Redis: XINFO GROUPS of each stream; groundwork.lua.
+    Redis: XINFO GROUPS of each stream; provision.lua.
     """
     keys = Keyspace(graph.pipeline)
     places: list[tuple[str, str]] = []
@@ -67,7 +67,7 @@ async def lay(
     for stream, name in places:
         words += (streams.index(stream) + 3, name, group_mark(name, stream), f"left:{name}:{stream}")
     words += await _news(client, keys, graph)
-    done, *lost_group = await client.channel.run(GROUNDWORK, [keys.meta, keys.runs, *streams], words)
+    done, *lost_group = await client.channel.run(PROVISION, [keys.meta, keys.runs, *streams], words)
     if lost_group:
         raise lost(*places[lost_group[0] - 1])
     if done:

@@ -13,7 +13,7 @@ from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.loader import load
 from rsq_pipe.testing.own_loop import own_loop
 from rsq_pipe.testing.pipeline_run import PipelineRun
-from rsq_pipe.testing.rehearsal import Given, rehearse
+from rsq_pipe.testing.pipeline_test import Given, prepare
 
 TIMEOUT = 30.0
 """Seconds a pipeline may take, unless the test says otherwise."""
@@ -53,13 +53,13 @@ def run_pipeline(
         RuntimeError: The calling thread runs an event loop; `await asyncio.to_thread(run_pipeline, ...)`.
     """
     # Here: run_stage needs no server, and a test file with no other call pays for no client.
-    from rsq_pipe.testing.performance import perform  # noqa: PLC0415
+    from rsq_pipe.testing.execution import execute  # noqa: PLC0415
 
     graph = load(Path(spec))
     with TemporaryDirectory(prefix="rsq-test-") as name:
-        rehearsal = rehearse(graph, Path(name), sources, streams)
+        test = prepare(graph, Path(name), sources, streams)
         with _private_server(Path(name)) as address:
-            return own_loop("run_pipeline", lambda: perform(rehearsal, address, timeout))
+            return own_loop("run_pipeline", lambda: execute(test, address, timeout))
 
 
 @contextmanager

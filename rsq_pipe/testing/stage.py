@@ -17,7 +17,7 @@ from rsq_pipe.streams.message import NO_HEADERS
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 from rsq_pipe.testing.own_loop import own_loop
 from rsq_pipe.testing.stage_run import StageRun
-from rsq_pipe.testing.trial import Trial
+from rsq_pipe.testing.stage_test import StageTest
 
 
 def run_stage(
@@ -58,7 +58,7 @@ def run_stage(
     places = range(len(batch))
     batch.headers = dict.fromkeys(places, headers) if headers else {}
     batch.attempts = dict.fromkeys(places, attempt - 1) if attempt > 1 else {}
-    return own_loop("run_stage", lambda: Trial(graph, chosen, serializer).run(batch))
+    return own_loop("run_stage", lambda: StageTest(graph, chosen, serializer).run(batch))
 
 
 def _chosen(graph: Graph, name: str) -> Stage:

@@ -1,32 +1,32 @@
-"""Standing: where the records of a rehearsal are that did not come to its end."""
+"""Standing: where the records of a test are that did not come to its end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from rsq_pipe.engine.state import PipelineState, StageState
-from rsq_pipe.testing.rehearsal import Rehearsal
+from rsq_pipe.testing.pipeline_test import PipelineTest
 
 
-def standing(rehearsal: Rehearsal, state: PipelineState | None, seconds: float) -> str:
+def standing(test: PipelineTest, state: PipelineState | None, seconds: float) -> str:
     """
     Say what a pipeline still had to do.
 
     Args:
-        rehearsal: The pipeline.
+        test: The pipeline.
         state: What it held at the last look; None where there was none.
         seconds: How long it had.
     """
-    late = f"pipeline {rehearsal.graph.pipeline!r} was not drained after {seconds:g} s"
+    late = f"pipeline {test.graph.pipeline!r} was not drained after {seconds:g} s"
     if state is None:
         return f"{late}: it had not begun; give it a longer `timeout`"
-    places = [*_unread(rehearsal, state), *_unsettled(state)]
+    places = [*_unread(test, state), *_unsettled(state)]
     where = "; ".join(places) or "nothing was left to do but to end"
     return f"{late}: {where}. Look there, or give it a longer `timeout`"
 
 
-def _unread(rehearsal: Rehearsal, state: PipelineState) -> Iterator[str]:
-    for source, given in rehearsal.given.items():
+def _unread(test: PipelineTest, state: PipelineState) -> Iterator[str]:
+    for source, given in test.given.items():
         entered = state.counters.get(f"{source}:out", 0)
         if entered < given:
             yield f"{source!r} has given {entered:,} of {given:,} records"

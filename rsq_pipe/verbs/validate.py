@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from rsq_pipe.errors import HandlerContractError, RecordInvalidError
 from rsq_pipe.model.batch import Batch
@@ -45,21 +45,31 @@ def checking(stage: Stage, root: Path) -> Verb:
     return ByModel(stage, check, root)
 
 
+_Check: TypeAlias = Callable[[dict[str, Any], Mistakes], dict[str, Any]]
+
+
 class _Pure:
-    """Check record by record on the event loop; what is wrong with one is told of that one."""
+    """
+    Check record by record on the event loop; what is wrong with one is told of that one.
+
+    Args:
+        stage, what: For messages.
+        check: Returns the record as it goes on, itself or a copy; says what is wrong with it.
+    """
 
     pure: ClassVar[bool] = True
 
-    def __init__(self, stage: str, what: str) -> None:
+    def __init__(self, stage: str, what: str, check: _Check) -> None:
         self._stage = stage
         self._what = what
+        self._check = check
 
     async def open(self) -> None:
         """Nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch."""
-        check = self._checked
+        check = self._check
         valid: list[Any] = []
         failed: dict[int, Failure | Retry | Reject] = {}
         for at, record in enumerate(batch.records):
@@ -77,10 +87,6 @@ class _Pure:
     async def close(self) -> None:
         """Nothing."""
 
-    def _checked(self, record: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
-        """Return the record as it goes on, itself or a copy; say what is wrong with it."""
-        raise NotImplementedError
-
 
 class ByFields(_Pure):
     """
@@ -92,7 +98,7 @@ class ByFields(_Pure):
     """
 
     def __init__(self, stage: str, check: FieldsCheck) -> None:
-        super().__init__(stage, "valid")
+        super().__init__(stage, "valid", self._checked)
         self._rules = tuple((name, rule, rule.kind.plain) for name, rule in check.rules.items())
         self._known = frozenset(check.rules)
         self._extra: Extra = check.extra
@@ -135,7 +141,7 @@ class BySchema(_Pure):
     changed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, stage: str, check: SchemaCheck) -> None:
-        super().__init__(stage, f"valid by {check.path}")
+        super().__init__(stage, f"valid by {check.path}", self._checked)
         self._validator = compiled(check.schema)
         self._is_valid = self._validator.is_valid
         self._extra: Extra = check.extra

@@ -1,4 +1,4 @@
-"""Trial: one stage's verb on some records, planned as the engine plans, and nothing settled."""
+"""StageTest: one stage's verb on some records, planned as the engine plans, and nothing settled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rsq_pipe.testing.stage_run import StageRun
 from rsq_pipe.verbs.build import build
 
 
-class Trial(StageObserver):
+class StageTest(StageObserver):
     """
     Try a stage, once. As the observer of its batches it learns why a record is retried, which no plan says.
 

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Lay a pipeline's groundwork in one step: its groups, a mark for each that it was made, and its graph.
+-- Make what a pipeline's stages need, in one step: its groups, a mark for each that it was made, and its graph.
 --
 -- A process that was paused since it looked at what the last run left may find that others have moved it. So the
 -- same step asks whether it still counts as a run, and whether the last run still is the one it looked at.

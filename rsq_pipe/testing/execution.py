@@ -1,4 +1,4 @@
-"""Performance: a rehearsal run to its end, and what it left."""
+"""Execution: a test run to its end, and what it left."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.testing.failed import Dead
 from rsq_pipe.testing.pipeline_run import PipelineRun
-from rsq_pipe.testing.rehearsal import Rehearsal
+from rsq_pipe.testing.pipeline_test import PipelineTest
 from rsq_pipe.testing.standing import standing
 
 HASTE = 0.02
 """Seconds between two looks for records that wait for their next attempt."""
 
 
-async def perform(rehearsal: Rehearsal, address: str, timeout: float) -> PipelineRun:
+async def execute(test: PipelineTest, address: str, timeout: float) -> PipelineRun:
     """
-    Run a rehearsal on an empty server.
+    Run a test on an empty server.
 
     Args:
-        rehearsal: What to run.
+        test: What to run.
         address: The server.
         timeout: Seconds it may take.
 
@@ -39,20 +39,20 @@ async def perform(rehearsal: Rehearsal, address: str, timeout: float) -> Pipelin
         HandlerError: A stage with `on_error: stop` stopped.
     """
     async with StreamClient.from_url(address) as client:
-        summary = await _summary(rehearsal, client, timeout)
-        letters = {stage.name: await _letters(rehearsal.graph, stage, client) for stage in rehearsal.own}
+        summary = await _summary(test, client, timeout)
+        letters = {stage.name: await _letters(test.graph, stage, client) for stage in test.own}
     return PipelineRun(
-        rehearsal.graph.pipeline,
-        sinks={name: _records(file) for name, file in rehearsal.sinks.items()},
-        streams={key: _records(file) for key, file in rehearsal.streams.items()},
+        test.graph.pipeline,
+        sinks={name: _records(file) for name, file in test.sinks.items()},
+        streams={key: _records(file) for key, file in test.streams.items()},
         letters=letters,
-        counts={stage.name: summary.stages[stage.name] for stage in rehearsal.own},
+        counts={stage.name: summary.stages[stage.name] for stage in test.own},
     )
 
 
-async def _summary(rehearsal: Rehearsal, client: StreamClient, timeout: float) -> Summary:
-    runner = Runner(rehearsal.graph, client)
-    haste = asyncio.ensure_future(_make_haste(rehearsal.graph, client))
+async def _summary(test: PipelineTest, client: StreamClient, timeout: float) -> Summary:
+    runner = Runner(test.graph, client)
+    haste = asyncio.ensure_future(_make_haste(test.graph, client))
     limit = asyncio.timeout(timeout)
     try:
         async with limit:
@@ -60,7 +60,7 @@ async def _summary(rehearsal: Rehearsal, client: StreamClient, timeout: float) -
     except TimeoutError as exc:
         if not limit.expired():
             raise
-        raise TimeoutError(standing(rehearsal, runner.state, timeout)) from exc
+        raise TimeoutError(standing(test, runner.state, timeout)) from exc
     finally:
         haste.cancel()
         await asyncio.gather(haste, return_exceptions=True)

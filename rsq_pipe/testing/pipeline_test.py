@@ -1,4 +1,4 @@
-"""Rehearsal: a pipeline with files of a test in the place of all it reads and writes outside."""
+"""PipelineTest: a pipeline with files of a test in the place of all it reads and writes outside."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Given: TypeAlias = Mapping[str, Iterable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class PipelineTest:
     """
     Hold a pipeline that ends by itself and touches nothing outside.
 
@@ -40,7 +40,7 @@ class Rehearsal:
     streams: Mapping[str, Path]
 
 
-def rehearse(graph: Graph, folder: Path, sources: Given, streams: Given) -> Rehearsal:
+def prepare(graph: Graph, folder: Path, sources: Given, streams: Given) -> PipelineTest:
     """
     Write given records into files, and make a pipeline that reads those.
 
@@ -66,7 +66,7 @@ def rehearse(graph: Graph, folder: Path, sources: Given, streams: Given) -> Rehe
     stages = [*feeds, *graph.stages, *drains]
     files = {stage.name: folder / str(number) / "records.jsonl" for number, stage in enumerate(stages)}
     records = {**sources, **{_feed(key): streams[key] for key in streams}}
-    return Rehearsal(
+    return PipelineTest(
         replace(graph, stages=tuple(_staged(stage, files[stage.name]) for stage in stages)),
         graph.stages,
         given={name: _write(files[name], name, records[name]) for name in records},

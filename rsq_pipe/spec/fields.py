@@ -28,10 +28,18 @@ def _text_parser(parse: Callable[[str], Any], example: str) -> BeforeValidator:
 def check_name(value: str) -> str:
     """Let through what can name a pipeline, a stage or a port."""
     if not re.fullmatch(NAME_PATTERN, value):
-        raise ValueError(f"{value!r} is not a name; use small letters, digits, - and _, a letter first")
+        like = name_like(value)
+        example = f": {like!r}" if re.fullmatch(NAME_PATTERN, like) else ""
+        what = f"{value!r} is not a name; use small letters, digits, - and _, a letter first"
+        raise ValueError(f"{what}{example}")
     if len(value) > MAX_NAME:
         raise ValueError(f"a name may have {MAX_NAME} characters; this one has {len(value)}")
     return value
+
+
+def name_like(value: str) -> str:
+    """Spell a text as a name, as far as that goes: `Small orders` as `small-orders`."""
+    return re.sub(r"[^a-z0-9_]+", "-", value.lower()).strip("-")
 
 
 def _schema(pattern: str, description: str, *examples: str) -> WithJsonSchema:

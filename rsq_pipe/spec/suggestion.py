@@ -9,10 +9,24 @@ MOST = 30
 """Names that a message lists."""
 
 
+_OTHER_WORDS = {
+    **dict.fromkeys(("file", "files", "filename", "glob"), "path"),
+    "retries": "attempts",
+}
+"""What other tools call a key -> what it is called here; only where a mapping has such a key."""
+
+
 def near(word: str, choices: Iterable[str]) -> str | None:
     """Find the choice that looks most like a word, or None."""
     matches = get_close_matches(word.lower(), {choice.lower(): choice for choice in choices}, n=1, cutoff=0.6)
     return next((choice for choice in choices if matches and choice.lower() == matches[0]), None)
+
+
+def meant(key: str, keys: Iterable[str]) -> str | None:
+    """Find the key of a mapping that an unknown one most likely stands for, or None."""
+    known = set(keys)
+    other = _OTHER_WORDS.get(key.lower())
+    return other if other in known else near(key, sorted(known))
 
 
 def suggest(word: str, choices: Iterable[str], *, otherwise: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.reading import retype
-from rsq_pipe.spec.suggestion import near, one_of, suggest
+from rsq_pipe.spec.suggestion import meant, one_of, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -124,7 +124,7 @@ class _Explainer:
         *parents, key = error["loc"] or ("",)
         if error["type"] != "extra_forbidden":
             return None
-        match = near(str(key), _fields(self._model, tuple(parents)))
+        match = meant(str(key), _fields(self._model, tuple(parents)))
         return (*parents, match) if match else None
 
     def report(self, error: ErrorDetails) -> None:
@@ -132,7 +132,7 @@ class _Explainer:
         kind, context = error["type"], error.get("ctx", {})
         path = self._document_path(error["loc"])
         if kind == "extra_forbidden":
-            self._report_unknown(path, error["loc"])
+            self._report_unknown(path, error["loc"], error["input"])
         elif kind == "missing":
             self._report_missing(path, error["loc"])
         elif kind in ("value_error", "assertion_error"):
@@ -151,7 +151,7 @@ class _Explainer:
                 path = (*path, part)
         return path
 
-    def _report_unknown(self, path: Path_, loc: tuple[int | str, ...]) -> None:
+    def _report_unknown(self, path: Path_, loc: tuple[int | str, ...], value: object) -> None:
         key = str(loc[-1])
         keys = list(_fields(self._model, loc[:-1]))
         if key in self._elsewhere:
@@ -163,13 +163,21 @@ class _Explainer:
                 path, "`<<` merges nothing in YAML 1.2", "use `defaults`, or repeat the keys", key=True
             )
         else:
-            self._document.report(path, f"unknown key {key!r}", suggest(key, keys), key=True)
+            fix = _in_other_words(key, value, keys) or suggest(meant(key, keys) or key, keys)
+            self._document.report(path, f"unknown key {key!r}", fix, key=True)
 
     def _report_missing(self, path: Path_, loc: tuple[int | str, ...]) -> None:
         key = str(loc[-1])
         field = _fields(self._model, loc[:-1]).get(key)
         example = (getattr(field, "examples", None) or ["..."])[0]
         self._document.report((*path, key), f"{key!r} is missing", f"add `{key}: {example}`")
+
+
+def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
+    """Say how to write what other tools have another form for."""
+    if key in ("retries", "attempts") and "retry" in keys and type(value) is int:
+        return f"write `retry: {{attempts: {value}}}`"
+    return ""
 
 
 def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any]:

@@ -28,7 +28,11 @@ RESERVED = {
     **dict.fromkeys(("dlq", "retry", "again"), "a part of every stage"),
 }
 
-_ERRORS_TAKEN = "the port 'errors' is reserved for dead letters"
+_ERRORS_TAKEN = "the port 'errors' holds a stage's dead letters"
+_ANOTHER_WAY = (
+    "choose another name: a record becomes a dead letter where `validate` refuses it or a `call` rejects it"
+)
+_CASE = ("to", "when", "otherwise")
 
 Options = (
     ConnectorRef
@@ -207,7 +211,8 @@ def _cases(document: Document, value: Any, path: Path_) -> tuple[RouteCase, ...]
     cases: list[RouteCase] = []
     for index, case in enumerate(value):
         inside = (*path, index)
-        if ("when" in case) == ("otherwise" in case):
+        misspelt = any(near(str(key), ("when", "otherwise")) for key in case if key not in _CASE)
+        if ("when" in case) == ("otherwise" in case) and not misspelt:
             document.report(inside, "a case has either `when` or `otherwise`", "write `when: expression`")
         elif "otherwise" in case and index < len(value) - 1:
             document.report(
@@ -215,7 +220,7 @@ def _cases(document: Document, value: Any, path: Path_) -> tuple[RouteCase, ...]
             )
         when = _expression(document, case["when"], (*inside, "when")) if "when" in case else None
         if case.get("to") == ERRORS:
-            document.report((*inside, "to"), _ERRORS_TAKEN, "choose another name")
+            document.report((*inside, "to"), _ERRORS_TAKEN, _ANOTHER_WAY)
         cases.append(RouteCase(str(case.get("to")), when))
     if value and not any("otherwise" in case for case in value):
         document.report(

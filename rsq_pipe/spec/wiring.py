@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.fields import name_like
 from rsq_pipe.spec.graph import ConnectorRef, StreamRef
 from rsq_pipe.spec.suggestion import one_of, suggest
 from rsq_pipe.spec.validation import describe
@@ -48,12 +49,13 @@ def report_unread(document: Document, drafts: Mapping[str, Draft], wiring: Wirin
         for port, ref in outputs.items():
             if ref.external or ref in read:
                 continue
-            what = (
-                f"nobody reads port {name}.{port}" if port else f"nobody reads the output of stage {name!r}"
-            )
-            fix = f"add a stage with `from: {ref.name}`, or publish it"
-            if drafts[name].verb == "call" and not port:
-                fix += ", or say `to: none`"
+            fix = f"add a stage with `from: {ref.name}`"
+            if port:
+                what = f"nobody reads port {name}.{port}: its records would stay there"
+            else:
+                what = f"nobody reads the output of stage {name!r}"
+                fix += ", or publish it: `to: {stream: NAME}`"
+                fix += ", or say `to: none`" if drafts[name].verb == "call" else ""
             document.report(drafts[name].path, what, fix, key=True, severity="warning")
 
 
@@ -163,6 +165,8 @@ class _Joiner:
             return None
         if port in stage.ports and port:
             return self.outputs(stage)[port]
+        if port in map(name_like, stage.ports):
+            return None  # there it is misspelt, and told
         known = [*filter(None, stage.ports), ERRORS]
         hint = suggest(port, known, otherwise=f"it has {one_of(f'{stage.name}.{name}' for name in known)}")
         self._document.report(path, f"stage {stage.name!r} has no port {port!r}", hint)

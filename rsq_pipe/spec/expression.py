@@ -15,11 +15,11 @@ from rsq_pipe.errors import ExpressionError, MissingFieldError
 from rsq_pipe.spec.compiler import GLOBALS, Compiler
 from rsq_pipe.spec.explanation import of_syntax
 from rsq_pipe.spec.grammar import MODEL, Grammar
+from rsq_pipe.spec.slips import slip, word
 
 MAX_LENGTH = 4_000
 MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two
 _ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quotes
-_WORDS = {"true": "True", "false": "False", "null": "None"}
 _TOO_DEEP = f"the expression is nested more than {MAX_DEPTH} levels deep; use a call stage"
 
 
@@ -71,7 +71,7 @@ def compile_expression(text: str) -> Expression:
 
 
 def _compile(text: str) -> Expression:
-    tree = _parse(text)
+    tree = parse(text)
     _check_depth(tree)
     Grammar(MODEL).visit(tree)
     if isinstance(tree.body, ast.GeneratorExp):
@@ -89,15 +89,21 @@ def _compile(text: str) -> Expression:
 
 def _check_words(tree: ast.Expression) -> None:
     """Refuse words of YAML and JSON that would be read as the names of fields."""
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in _WORDS]
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and word(node.id)]
     variables = {node.id for node in names if isinstance(node.ctx, ast.Store)}
     for node in names:
         if node.id not in variables:
-            message = f"{node.id!r} would be a field; write `{_WORDS[node.id]}`"
+            message = f"{node.id!r} would be a field; write `{word(node.id)}`"
             raise ExpressionError(message, column=node.col_offset + 1)
 
 
-def _parse(text: str) -> ast.Expression:
+def parse(text: str) -> ast.Expression:
+    """
+    Parse an expression, whose columns are those of the text.
+
+    Raises:
+        ExpressionError: It is not Python.
+    """
     # Leading space is an "unexpected indent" to Python; its width is given back to the column.
     indent = len(text) - len(text.lstrip())
     try:
@@ -108,7 +114,9 @@ def _parse(text: str) -> ast.Expression:
         if wrong := _ESCAPE.search(exc.msg):
             # Releases of Python differ in what they point at.
             column = text.find(wrong[0]) + 1
-        fix = "; compare with `==`" if text[column - 1 : column] == "=" else ""
+        fix = ""
+        if slipped := slip(text):
+            fix, column = f"; {slipped[0]}", slipped[1]
         raise ExpressionError(
             f"not an expression: {of_syntax(exc.msg)} at column {column}{fix}", column=column
         ) from exc

@@ -19,6 +19,37 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
 }
 _WORDS = ("in", "matches", "length")
+_TYPES = {
+    **dict.fromkeys(("number", "numeric", "double", "real"), "float"),
+    **dict.fromkeys(("integer", "long", "bigint", "smallint"), "int"),
+    **dict.fromkeys(("string", "text", "varchar", "char", "uuid", "email"), "str"),
+    "boolean": "bool",
+    **dict.fromkeys(("array", "tuple"), "list"),
+    **dict.fromkeys(("object", "map", "mapping", "struct", "record"), "dict"),
+    **dict.fromkeys(("timestamp", "timestamptz", "time", "moment"), "datetime"),
+}
+"""Types of other languages -> what they are called here."""
+
+_ELSEWHERE = {
+    "=": "write `==`, `<=` or `>=`",
+    **dict.fromkeys(("min", "minimum", "ge", "gte", "at_least"), "write `>= NUMBER`"),
+    **dict.fromkeys(("max", "maximum", "le", "lte", "at_most"), "write `<= NUMBER`"),
+    "gt": "write `> NUMBER`",
+    "lt": "write `< NUMBER`",
+    "between": "write `>= LOW and <= HIGH`",
+    "positive": "write `> 0`",
+    **dict.fromkeys(("regex", "pattern", "like", "~"), "write `matches PATTERN`"),
+    **dict.fromkeys(("enum", "oneof", "one_of"), "write `in [a, b]`"),
+    **dict.fromkeys(("len", "size"), "write `length <= NUMBER`"),
+    **dict.fromkeys(("minlength", "min_length"), "write `length >= NUMBER`"),
+    **dict.fromkeys(("maxlength", "max_length"), "write `length <= NUMBER`"),
+    **dict.fromkeys(("?", "optional", "nullable", "null", "or"), "write `TYPE?`, a `?` behind the type"),
+    **dict.fromkeys(
+        ("not", "required", "notnull", "not_null"), "remove it: a field without `?` must be there"
+    ),
+}
+"""Constraints of other languages -> how they are written here."""
+
 # Quoted text, a comparison, a bracket or comma, or a word: what lies between spaces and these.
 _TOKEN = re.compile(r"""\s*('[^']*'|"[^"]*"|[<>=]=|[<>\[\],]|[^\s<>=\[\],'"]+|\S)""")
 _PATTERN = re.compile(r"""\s*('[^']*'|"[^"]*"|\S+)""")
@@ -93,7 +124,7 @@ class _Parser:
         first = self._take("a type, such as `int`")
         name = first.text.removesuffix("?")
         if name not in KINDS:
-            raise RuleError(f"there is no type {name!r}", suggest(name, KINDS), first.at)
+            raise RuleError(f"there is no type {name!r}", _type_fix(name), first.at)
         kind, tests = KINDS[name], list[Test]()
         while (token := self._peek()) is not None:
             if tests:
@@ -122,8 +153,7 @@ class _Parser:
                 self._allow(kind, token, allowed=kind.sized)
                 return self._length()
         fix = suggest(token.text, _WORDS, otherwise=f"use {one_of([*_WORDS, *_COMPARISONS])}")
-        if token.text == "=":
-            fix = "write `==`, `<=` or `>=`"
+        fix = _ELSEWHERE.get(token.text.lower(), fix)
         raise RuleError(f"there is no constraint {token.text!r}", fix, token.at)
 
     def _one_of(self, kind: Kind) -> Test:
@@ -173,7 +203,9 @@ class _Parser:
 
     def _allow(self, kind: Kind, token: _Token, *, allowed: bool) -> None:
         if not allowed:
-            raise RuleError(f"`{token.text}` is nothing for {kind.name}", "remove it", token.at)
+            sized = kind.sized and token.text in _COMPARISONS
+            fix = f"write `{kind.name} length {token.text} NUMBER`" if sized else "remove it"
+            raise RuleError(f"`{token.text}` is nothing for {kind.name}", fix, token.at)
 
     def _peek(self, pattern: re.Pattern[str] = _TOKEN) -> _Token | None:
         found = pattern.match(self._text, self._next)
@@ -185,6 +217,11 @@ class _Parser:
             raise RuleError(f"it ends where {wanted} should stand", "", len(self._text.rstrip()))
         self._next = token.at + len(token.text)
         return token
+
+
+def _type_fix(name: str) -> str:
+    ours = _TYPES.get(name.lower())
+    return f"write `{ours}`" if ours else suggest(name, KINDS)
 
 
 def _unquoted(text: str) -> str:

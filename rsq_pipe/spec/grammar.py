@@ -9,6 +9,7 @@ from typing import NoReturn
 from evalidate import EvalModel, SafeAST, ValidationException
 
 from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec import slips
 from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.suggestion import suggest
 
@@ -50,6 +51,12 @@ _REFUSED = {
     "Yield": ("`yield` is not allowed", "use a call stage"),
     "Call": ("this cannot be called", "call a function by its name"),
     "MatMult": ("`@` is not allowed", "use a call stage"),
+    "BitAnd": ("`&` is not allowed", "write `and`"),
+    "BitOr": ("`|` is not allowed", "write `or`"),
+    "BitXor": ("`^` is not allowed", "write `**` for a power"),
+    "RShift": ("`>>` is not allowed", "compare with `>`"),
+    "LShift": ("`<<` is not allowed", "compare with `<`"),
+    "Invert": ("`~` is not allowed", "write `not`"),
 }
 
 
@@ -68,6 +75,8 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             self._check_constant(node)
         elif isinstance(node, ast.Call):
             self._check_call(node)
+        elif isinstance(node, ast.Attribute):
+            self._check_attribute(node)
         elif isinstance(node, ast.FormattedValue):
             self._check_format(node)
         elif isinstance(node, ast.Dict) and None in node.keys:
@@ -102,12 +111,26 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
 
     def _check_call(self, node: ast.Call) -> None:
         if not isinstance(node.func, ast.Name):
-            return  # evalidate refuses it, whatever stands there
+            self._check_method(node)
+            return  # evalidate refuses it, whatever else stands there
         if node.func.id not in FUNCTIONS:
-            fix = suggest(node.func.id, FUNCTIONS, otherwise="use a call stage for what no function does")
+            otherwise = "use a call stage for what no function does"
+            fix = slips.function(node.func.id) or suggest(node.func.id, FUNCTIONS, otherwise=otherwise)
             raise self._error(f"there is no function {node.func.id!r}", fix)
         if any(keyword.arg is None for keyword in node.keywords):
             raise self._error("`**` before a value is not allowed", "name the values")
+
+    def _check_method(self, node: ast.Call) -> None:
+        func = node.func
+        if isinstance(func, ast.Attribute) and not func.attr.startswith("_"):
+            arguments = ", ".join(map(ast.unparse, node.args))
+            fix = slips.method(func.attr, _respelt(func.value), arguments, FUNCTIONS)
+            raise self._error(f"methods (`.{func.attr}()`) are not allowed", fix)
+
+    def _check_attribute(self, node: ast.Attribute) -> None:
+        if not node.attr.startswith("_"):
+            fix = slips.attribute(node.attr, _respelt(node.value), whole=WHOLE_RECORD)
+            raise self._error(f"attributes (`.{node.attr}`) are not allowed", fix)
 
     def _check_compare(self, node: ast.Compare) -> None:
         """Refuse `country is 'France'`, of which Python warns in words that change with its version."""
@@ -127,3 +150,13 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             text = part.value if isinstance(part, ast.Constant) else None
             if not isinstance(text, str) or any(int(n) > MAX_FORMAT_WIDTH for n in re.findall(r"\d+", text)):
                 raise self._error("a format must be plain text", f"with widths up to {MAX_FORMAT_WIDTH}")
+
+
+def _respelt(node: ast.expr) -> str:
+    """Write `a.b.lower()` as it is written here: `lower(a['b'])`."""
+    if isinstance(node, ast.Attribute):
+        of = _respelt(node.value)
+        return node.attr if of == WHOLE_RECORD else f"{of}[{node.attr!r}]"
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return f"{node.func.attr}({', '.join([_respelt(node.func.value), *map(ast.unparse, node.args)])})"
+    return ast.unparse(node)

@@ -62,6 +62,11 @@ lambdas.
 A name is a field of the record; a field that is not there is an error of that record. `record` is the whole
 record: `'region' in record`, `get(record, 'region', '-')`, `record['unit price']`.
 
+Where an expression decides (`filter`, `when`, `and`, `or`, `not`, `if`), what is true is as in Python: all
+but `False`, `None`, 0, empty text, and an empty list or mapping. So the texts `'false'`, `'no'` and `'0'` are
+true, and a csv column without a type holds text: compare it, `paid == 'true'`, or give it a type. `rsq-pipe
+validate` warns of a condition that is the same for every record: `country == 'Spain' or 'France'`.
+
 Whatever a record holds, an expression builds no value larger than {MAX_SIZE:,} characters, where an item of a
 list or mapping counts 16 and what it holds; no whole number of more than {MAX_BITS:,} bits; and its loops go
 through and build at most {MAX_WORK:,} of these for one record. What would be more is an error of that record.

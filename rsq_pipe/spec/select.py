@@ -22,7 +22,9 @@ class Select(Settings):
         default=[], min_length=1, description="The fields that go on, in this order, and no others."
     )
     drop: list[str] = Field(
-        default=[], min_length=1, description="The fields that do not go on; all others do."
+        default=[],
+        min_length=1,
+        description="The fields that do not go on; all others do, and what `rename` moves out of these.",
     )
     rename: dict[str, str] = Field(
         default={},
@@ -99,7 +101,8 @@ def read_select(document: Document, value: Any, path: Path_) -> Selection | None
     if document.failed(path):
         return None
     rename = dict(zip(olds.values(), news.values(), strict=True))
-    check_apart(document, kept or {**drop, **olds}, key=False)
+    for named in (kept,) if kept else (drop, olds, {**_inner(drop, rename), **olds}):
+        check_apart(document, named, key=False)
     check_apart(document, news if not kept else _targets(kept, rename, olds), key=False)
     _check_kept(document, kept, olds)
     if document.failed(path):
@@ -133,6 +136,17 @@ def check_apart(document: Document, named: Places, *, key: bool) -> None:
     if found := clash(paths):
         one, other = found
         document.report(places[other], told_clash(paths[one], paths[other]), "remove one of the two", key=key)
+
+
+def _inner(drop: Places, rename: dict[FieldPath, FieldPath]) -> Places:
+    """Leave out what may be dropped beside what is renamed: a mapping that all renamed in it move out of."""
+    return {place: path for place, path in drop.items() if not _is_left(path, rename)}
+
+
+def _is_left(path: FieldPath, rename: dict[FieldPath, FieldPath]) -> bool:
+    depth = len(path)
+    inside = [(old, new) for old, new in rename.items() if old[:depth] == path]
+    return bool(inside) and all(len(old) > depth and new[:depth] != path for old, new in inside)
 
 
 def _targets(kept: Places, rename: dict[FieldPath, FieldPath], olds: Places) -> Places:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.registry import Kind, connector, types
+from rsq_pipe.spec.condition import suspicion
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.explode import Explosion, read_explode
 from rsq_pipe.spec.expression import Expression, compile_expression
@@ -205,6 +206,15 @@ def _expression(document: Document, value: Any, path: Path_) -> Expression | Non
         return None
 
 
+def _condition(document: Document, value: Any, path: Path_) -> Expression | None:
+    expression = _expression(document, value, path)
+    if expression is not None:
+        what, fix = suspicion(expression)
+        if what:
+            document.report(path, what, fix, severity="warning")
+    return expression
+
+
 def _cases(document: Document, value: Any, path: Path_) -> tuple[RouteCase, ...] | None:
     if not isinstance(value, list) or not all(isinstance(case, dict) for case in value):
         return None
@@ -218,7 +228,7 @@ def _cases(document: Document, value: Any, path: Path_) -> tuple[RouteCase, ...]
             document.report(
                 inside, "`otherwise` takes every record; the cases below are never reached", "put it last"
             )
-        when = _expression(document, case["when"], (*inside, "when")) if "when" in case else None
+        when = _condition(document, case["when"], (*inside, "when")) if "when" in case else None
         if case.get("to") == ERRORS:
             document.report((*inside, "to"), _ERRORS_TAKEN, _ANOTHER_WAY)
         cases.append(RouteCase(str(case.get("to")), when))
@@ -232,7 +242,7 @@ def _cases(document: Document, value: Any, path: Path_) -> tuple[RouteCase, ...]
 _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
     "call": _handler,
     "map": _expressions,
-    "filter": _expression,
+    "filter": _condition,
     "route": _cases,
     "select": read_select,
     "explode": read_explode,

@@ -102,9 +102,10 @@ class _Shape:
     def of(self, record: Record) -> Record:
         """Make the record that goes on."""
         made = record.copy()
+        # First: a field may move out of a mapping that is dropped.
+        moved = [(target, self._take(made, source)) for source, target in self._moved]
         for path in self._drop:
             self._take(made, path)
-        moved = [(target, self._take(made, source)) for source, target in self._moved]
         for parent, names in self._renamed.items():
             made = self._rename(made, parent, names)
         for target, values in moved:

@@ -141,7 +141,7 @@ def test_a_record_is_not_changed() -> None:
         ("  a + ", 6, "not an expression"),
         ("a = 1", 3, "compare with `==`"),
         ("a b", 3, "not an expression"),
-        ("x and customer.name", 7, "use a subscript, x['name']"),
+        ("x and customer.name", 7, "write `customer['name']`"),
         ("  lenn(x)", 3, "did you mean 'len'?"),
         ("a for a in b", 3, "not an expression"),
         ("(a for a in b)", 1, "put it in [ ]"),

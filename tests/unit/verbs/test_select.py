@@ -209,3 +209,17 @@ def test_run_stage_shapes_records(project: Project) -> None:
     (dead,) = run.dead
     assert (dead.record, dead.reason) == ({"id": 2}, "expression_error")
     assert dead.error.endswith("stage 'work': select: field 'customer.name' is not in the record")
+
+
+async def test_a_field_may_move_out_of_a_mapping_that_is_dropped(selection: Any) -> None:
+    of = selection("{drop: [customer, lines], rename: {customer.name: name}, missing: ignore}")
+
+    assert await selected(of, {"id": 1, "customer": {"name": "ada", "card": 4}}) == [{"id": 1, "name": "ada"}]
+
+
+async def test_a_mapping_stays_where_all_its_fields_have_moved(selection: Any) -> None:
+    of = selection("{rename: {customer.name: name}}")
+
+    assert await selected(of, {"id": 1, "customer": {"name": "ada"}}) == [
+        {"id": 1, "customer": {}, "name": "ada"}
+    ]

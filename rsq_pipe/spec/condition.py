@@ -1,0 +1,61 @@
+"""Condition: an expression that decides, and what can be told of its answer before any record is seen."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from rsq_pipe.spec.expression import Expression, parse
+
+_VARYING = frozenset(["now"])
+"""Functions whose value is not that of their arguments alone."""
+
+
+def suspicion(condition: Expression) -> tuple[str, str]:
+    """
+    Say why a condition can hardly be meant: it gives every record the same answer.
+
+    Returns:
+        What is odd, and the fix; two empty texts where nothing is.
+    """
+    tree = parse(condition.text).body
+    if not _varies(tree):
+        try:
+            answer = "true" if condition.evaluate({}) else "false"
+        except Exception:  # noqa: BLE001 - it fails for each record, and will say so
+            return "", ""
+        return f"it reads no field, and is {answer} for every record", "compare a field, or remove it"
+    for deciding, operand in _operands(tree):
+        if isinstance(operand, ast.Constant) and bool(operand.value) is deciding:
+            return _decided(operand, deciding=deciding)
+    return "", ""
+
+
+def _varies(tree: ast.expr) -> bool:
+    """Tell whether it reads anything: a name that is no variable of its own, or the time."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    return any(
+        node.id in _VARYING if id(node) in called else node.id not in own
+        for node in names
+        if isinstance(node.ctx, ast.Load)
+    )
+
+
+def _operands(tree: ast.expr) -> Iterator[tuple[bool, ast.expr]]:
+    """Yield what stands between `or` or `and` at the top, each with the answer that it alone would decide."""
+    if isinstance(tree, ast.BoolOp):
+        deciding = isinstance(tree.op, ast.Or)
+        for value in tree.values:
+            yield deciding, value
+            if isinstance(value, ast.BoolOp) and type(value.op) is type(tree.op):
+                yield from _operands(value)
+
+
+def _decided(operand: ast.Constant, *, deciding: bool) -> tuple[str, str]:
+    word = "or" if deciding else "and"
+    what = f"`{word} {operand.value!r}` makes it {'true' if deciding else 'false'} for every record"
+    if deciding and not isinstance(operand.value, bool):
+        return what, "to compare with several values, write `field in [a, b]`"
+    return what, "remove it"

@@ -1,0 +1,122 @@
+"""Slips: operators and words of other languages in an expression, and how they are written here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+
+# What stands in an expression that cannot be read -> how it is written; the first that is found is told.
+_SLIPS: tuple[tuple[str, str], ...] = (
+    (r"===", "write `==`"),
+    (r"!==", "write `!=`"),
+    (r"<>", "write `!=`"),
+    (r"=>", "write `>=`"),
+    (r"=<", "write `<=`"),
+    (r"&&", "write `and`"),
+    (r"\|\|", "write `or`"),
+    (r"!(?!=)", "write `not`"),
+    (r"=~|(?<=\s)~(?=\s)", "write `matches(text, 'pattern')`"),
+    (r"\?(?=.*:)", "write `a if condition else b`"),
+    (r"\?\?", "write `coalesce(a, b)`"),
+    (r"[“”‘’]", "write straight quotes, ' or \""),
+    (r"\bAND\b", "write `and`, in small letters"),
+    (r"\bOR\b", "write `or`, in small letters"),
+    (r"\bNOT\b", "write `not`, in small letters"),
+    (r"\bIN\b", "write `in`, in small letters"),
+    (r"(?i)\bis\s+not\s+null\b", "write `is not None`"),
+    (r"(?i)\bis\s+null\b", "write `is None`"),
+    (r"(?i)\blike\b", "write `startswith(text, 'a')`, `'a' in text` or `matches(text, 'a.*')`"),
+    (r"(?i)\bbetween\b", "write `low <= value <= high`"),
+    (r"(?i)\bcase\s+when\b", "write `a if condition else b`"),
+    (r"(?<![=!<>:])=(?!=)", "compare with `==`"),
+)
+_WORDS = {
+    "true": "True",
+    "false": "False",
+    "null": "None",
+    "TRUE": "True",
+    "FALSE": "False",
+    "NULL": "None",
+    "nil": "None",
+    "undefined": "None",
+}
+"""Words for what has another name here; they would be fields."""
+
+_FUNCTIONS = {
+    **dict.fromkeys(("contains", "includes"), "write `part in text`"),
+    **dict.fromkeys(("length", "size", "count", "char_length"), "write `len(x)`"),
+    **dict.fromkeys(("trim", "btrim"), "write `strip(x)`"),
+    **dict.fromkeys(("ifnull", "nvl", "isnull"), "write `coalesce(x, instead)`"),
+    **dict.fromkeys(("substr", "substring", "left", "right", "slice"), "write a slice, `x[0:3]`"),
+    **dict.fromkeys(("concat", "concatenate"), "write `a + b`, or f'{a} {b}'"),
+    **dict.fromkeys(("iif", "iff", "case"), "write `a if condition else b`"),
+    **dict.fromkeys(("tolowercase", "lcase"), "write `lower(x)`"),
+    **dict.fromkeys(("touppercase", "ucase"), "write `upper(x)`"),
+    **dict.fromkeys(("avg", "mean", "average"), "write `sum(x) / len(x)`"),
+    **dict.fromkeys(("cast", "convert"), "write `int(x)`, `float(x)` or `str(x)`"),
+    **dict.fromkeys(("pow", "power"), "write `x ** y`"),
+    **dict.fromkeys(("isoformat", "tostring", "to_string"), "write `str(x)`"),
+    "format": "write f'{x:.2f}'",
+    "mod": "write `x % y`",
+    "filter": "write `[x for x in items if condition]`",
+    "map": "write `[f(x) for x in items]`",
+}
+"""Functions of other languages -> how it is written here."""
+
+
+def slip(text: str) -> tuple[str, int] | None:
+    """
+    Find what another language writes so, in an expression that cannot be read.
+
+    Returns:
+        How it is written here, and its column, from 1; None where there is no such.
+    """
+    code = _TEXT.sub(lambda found: "'" + "_" * (len(found[0]) - 2) + "'", text)
+    for pattern, fix in _SLIPS:
+        for found in re.finditer(pattern, code):
+            # An argument by name has a `=`, inside brackets.
+            if found[0] != "=" or code.count("(", 0, found.start()) == code.count(")", 0, found.start()):
+                return fix, found.start() + 1
+    return None
+
+
+def word(name: str) -> str | None:
+    """Say how a word of another language is written here; None where it is none."""
+    return _WORDS.get(name)
+
+
+def function(name: str) -> str:
+    """Say how what a function of another language does is written here; empty where nobody knows."""
+    return _FUNCTIONS.get(name.lower(), "")
+
+
+def method(name: str, of: str, arguments: str, functions: Collection[str]) -> str:
+    """
+    Say how a method's call is written here.
+
+    Args:
+        name: The method.
+        of: What it is a method of, as it was written.
+        arguments: What it is given, as it was written.
+        functions: The functions there are.
+    """
+    ours = name if name in functions else name.lower()
+    if ours in functions:
+        return f"write `{ours}({', '.join(filter(None, (of, arguments)))})`"
+    return function(name) or "call a function by its name"
+
+
+def attribute(name: str, of: str, *, whole: str) -> str:
+    """
+    Say how an attribute is written here.
+
+    Args:
+        name: The attribute.
+        of: What it is an attribute of, as it was written.
+        whole: The name of the whole record.
+    """
+    if of == whole:
+        return f"write `{name}`"
+    return f"write `{of}[{name!r}]`"

@@ -1,0 +1,63 @@
+"""Partials: what is kept of a group's values until its window closes, merged in any order and grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from rsq_pipe.model import distinct, exact_sum, extreme, sketch
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    Describe one kind of partial.
+
+    Args:
+        letter: Its name in merge.lua.
+        merge: Make one of two.
+    """
+
+    letter: str
+    merge: Callable[[Any, Any], Any]
+
+
+def _add(one: int, other: int) -> int:
+    return one + other
+
+
+KINDS: Mapping[str, Kind] = {
+    "count": Kind("c", _add),
+    "sum": Kind("s", exact_sum.merged_sum),
+    "least": Kind("n", extreme.merged_least),
+    "greatest": Kind("x", extreme.merged_greatest),
+    "first": Kind("f", extreme.merged_first),
+    "last": Kind("l", extreme.merged_last),
+    "sketch": Kind("q", sketch.merged_sketch),
+    "distinct": Kind("d", distinct.merged_distinct),
+}
+
+
+def letters(kinds: Sequence[str]) -> str:
+    """Spell kinds as merge.lua reads them."""
+    return "".join(KINDS[kind].letter for kind in kinds)
+
+
+def packed(partials: Sequence[Any]) -> bytes:
+    """Write the partials of one group."""
+    raw: bytes = msgpack.packb(partials, use_bin_type=False)
+    return raw
+
+
+def unpacked(raw: bytes) -> list[Any]:
+    """Read the partials of one group; text in them is bytes."""
+    found: list[Any] = msgpack.unpackb(raw, raw=True)
+    return found
+
+
+def merged(kinds: Sequence[str], one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
+    """Make the partials of one group of two of its; merge.lua does the same."""
+    return [KINDS[kind].merge(a, b) for kind, a, b in zip(kinds, one, other, strict=True)]

@@ -247,11 +247,12 @@ class SourceError(RsqPipeError):
 
 
 class SinkError(RsqPipeError):
-    """A sink that cannot go on without risking a loss or a duplicate."""
+    """A sink that cannot go on without risking a loss or a duplicate; `repairable` if `repair` may help."""
 
-    def __init__(self, message: str, *, stage: str = "") -> None:
+    def __init__(self, message: str, *, stage: str = "", repairable: bool = False) -> None:
         super().__init__(message)
         self.stage = stage
+        self.repairable = repairable
 
 
 class ServerStartError(RsqPipeError):

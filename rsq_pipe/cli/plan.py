@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -156,7 +155,7 @@ def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableTy
     for group, stream in found.strangers:
         parts.append(_text(f"Group {group} of {stream} is no stage's, and keeps entries from being trimmed."))
     if found.strangers:
-        spec = f"{shlex.quote(str(graph.path))}{options}"
+        spec = f"{graph.spec}{options}"
         parts.append(_text(f"To remove them: rsq-pipe plan {spec} --prune"))
     if found.stranded:
         parts.append(Text(printable(refusal(graph, found, options)), style="bold"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -97,7 +96,7 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
         end = "done" if summary.finished else "stopped"
         console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s")
     if summary.dead_letters:
-        spec = on_one_line(shlex.quote(str(graph.path)))
+        spec = on_one_line(graph.spec)
         console.print(
             f"{graph.pipeline}: {_count(summary.dead_letters, 'dead letter')} in all, "
             f"{summary.dead:,} of this run; rsq-pipe dlq list {spec} shows them",

@@ -50,18 +50,19 @@ def command(  # noqa: PLR0917  one parameter an option
     if file is not None:
         if spec is not None:
             raise click.UsageError(f"--file says where to look; leave {spec!r} out, or --file")
-        journey, ui = read_journey(file, name), ""
+        journey, ui, where = read_journey(file, name), "", _in_file(file)
     else:
         name, path = _told_apart(name, spec)
         graph = load(path)
         with server_address(graph, url) as address:
             journey, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
+        where = _on_server(graph)
     if as_json:
         click.echo(json_line(journey.document()), nl=False)
     elif journey.steps:
         _draw(journey, ui)
     else:
-        click.echo(printable(f"rsq-pipe: nothing of {name!r} in {_where(file)}"), err=True)
+        click.echo(printable(f"rsq-pipe: nothing of {name!r} in {where}"), err=True)
     ctx.exit(DONE if journey.steps else FAILED)
 
 
@@ -94,17 +95,27 @@ def _draw(journey: Journey, ui: str) -> None:
         console.print(on_one_line(where), markup=False)
     console.print()
     console.print(waterfall(journey))
+    for command in journey.commands:
+        console.print(on_one_line(command), markup=False)
 
 
-def _where(file: Path | None) -> str:
-    if file is not None:
-        example = first_record(file)
-        such_as = f", such as {example!r}," if example else ""
+def _in_file(file: Path) -> str:
+    example = first_record(file)
+    such_as = f", such as {example!r}," if example else ""
+    return (
+        f"the trace file {str(file)!r}; it holds the records that were sampled{such_as} and all that "
+        "failed. OTEL_TRACES_SAMPLER=always_on has a run trace them all"
+    )
+
+
+def _on_server(graph: Graph) -> str:
+    if graph.telemetry.journal:
         return (
-            f"the trace file {str(file)!r}; it holds the records that were sampled{such_as} and all that "
-            "failed. OTEL_TRACES_SAMPLER=always_on has a run trace them all"
+            "what the server holds: it does not wait or stand in a dead letter, nor among the last "
+            f"{graph.telemetry.journal:,} records that each stage remembers"
         )
     return (
-        "what the server still holds; what all stages are done with goes. `telemetry: {journal: 100k}` in "
-        "the pipeline's file has each stage remember its last records, filters and sinks too"
+        "what the server holds; a record that every stage is done with is gone from there. With "
+        f"`telemetry: {{journal: 100k}}` in {on_one_line(str(graph.path))} each stage remembers what "
+        "became of its last records, filters and sinks too"
     )

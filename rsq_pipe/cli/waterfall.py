@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.ops.trace.step import Journey, Step
+from rsq_pipe.ops.trace.step import DEAD, Journey, Step
 
 WIDTH = 36
 """Characters the whole time takes."""
 
-_COLOURS = {"dead-lettered": "red", "retried": "yellow", "to be retried": "yellow", "dropped": "dim"}
+_COLOURS = {DEAD: "red", "retried": "yellow", "to be retried": "yellow", "dropped": "dim"}
 
 
 def waterfall(journey: Journey) -> Table:
     """Draw a journey: dots while the record waits, bars while a stage has it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
-    for column in ("wait", "run", "attempt"):
-        table.add_column(column, justify="right", no_wrap=True)
+    known = [name for name, tell in _NUMBERS.items() if any(map(tell, journey.steps))]
+    for name in known:
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column(_scale(journey), min_width=WIDTH, overflow="fold")
     several = len({step.rid for step in journey.steps}) > 1
     for step in journey.steps:
         stage = f"{step.stage} {step.rid}" if several else step.stage
         outcome = Text(on_one_line(step.outcome), style=_COLOURS.get(step.outcome, ""))
-        attempt = str(step.attempt) if step.attempt else ""
-        row = (on_one_line(stage), _duration(step.waited), _duration(step.ran), attempt)
-        table.add_row(*map(Text, row), outcome, Text(_bar(journey, step)))
-        for remark in filter(None, (step.error, step.note)):
-            table.add_row("", "", "", "", "", Text(on_one_line(_short(remark)), style="dim"))
+        numbers = [Text(_NUMBERS[name](step)) for name in known]
+        table.add_row(Text(on_one_line(stage)), *numbers, outcome, Text(_bar(journey, step)))
+        # A command that shows a dead letter stands below, whole: here it would be cut.
+        for remark in filter(None, (step.error, "" if step.outcome == DEAD else step.note)):
+            table.add_row(*[""] * (2 + len(known)), Text(on_one_line(_short(remark)), style="dim"))
     return table
 
 
 def _scale(journey: Journey) -> str:
     began, ended = journey.span
-    total = _duration(ended - began)
-    return f"0{total:>{WIDTH - 1}}"
+    return f"0{_duration(ended - began):>{WIDTH - 1}}" if ended > began else ""
 
 
 def _bar(journey: Journey, step: Step) -> str:
     began, ended = journey.span
-    total = (ended - began) or 1.0
+    total = ended - began
+    if not total:
+        return ""
 
     def place(time: float) -> int:
         return round(max(0.0, min(1.0, (time - began) / total)) * (WIDTH - 1))
@@ -64,3 +68,11 @@ def _duration(seconds: float | None) -> str:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+_NUMBERS: Mapping[str, Callable[[Step], str]] = {
+    "wait": lambda step: _duration(step.waited),
+    "run": lambda step: _duration(step.ran),
+    "attempt": lambda step: str(step.attempt or ""),
+}
+"""Columns that are drawn where any step knows: a journal notes only how each stage ended."""

@@ -19,7 +19,7 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
         found: What a run of it would do; it strands something.
         options: What the commands need beside the file, ` --redis URL` say.
     """
-    spec = f"{shlex.quote(str(graph.path))}{options}"
+    spec = f"{graph.spec}{options}"
     old = f"{shlex.quote(str(graph.path.with_suffix('.last.yaml')))}{options}"
     lines = [f"{graph.path}: this file does not have stages that an earlier run of it left something in:"]
     lines += [f"  stage {change.stage!r} {change.stranded}" for change in found.stranded]

@@ -58,7 +58,7 @@ async def lost_place(client: StreamClient, graph: Graph, stream: str, group: str
         ]
     elif noted in _UNKNOWN:
         lines += ["- go on with what comes: the stream holds nothing", _command(stream, group, "0")]
-    lines += ["- start over", f"    rsq-pipe run {shlex.quote(str(graph.path))} --fresh"]
+    lines += ["- start over", f"    rsq-pipe run {graph.spec} --fresh"]
     return GroupLostError("\n".join(lines), stream=stream, group=group)
 
 

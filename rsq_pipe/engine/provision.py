@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shlex
 from collections.abc import Iterator
 
 import structlog
@@ -103,7 +102,7 @@ async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph,
             "groups that are no stage's keep entries from being trimmed",
             pipeline=graph.pipeline,
             groups=strangers,
-            mend=f"rsq-pipe plan {shlex.quote(str(graph.path))} --prune",
+            mend=f"rsq-pipe plan {graph.spec} --prune",
         )
     with contextlib.suppress(StreamFullError):
         await client.channel.execute("HSET", keys.meta, _TOLD, strangers, key=keys.meta)

@@ -135,9 +135,13 @@ class Target:
         try:
             opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=self._still)
         except SinkError as exc:
-            if await self.is_writer():
-                raise
-            raise Superseded from exc
+            if not await self.is_writer():
+                raise Superseded from exc
+            if exc.repairable:
+                command = f"rsq-pipe repair {self._graph.spec} {self._stage.name}"
+                message = f"{exc}; or let the pipeline go on in it as it is: {command}"
+                raise SinkError(message, stage=self._stage.name) from exc
+            raise
         if await self._store(f"{self._epoch}|{opened}"):
             self._must_open = False
             meta = self._keys.meta

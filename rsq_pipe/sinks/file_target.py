@@ -220,8 +220,9 @@ class FileTarget:
     def _not_ours(self, size: int, length: int) -> SinkError:
         return self._error(
             f"it is not the file this pipeline wrote {length} bytes to: it has {size} bytes now, or "
-            "begins or ends there differently; put that file back, move this one away, let the pipeline go "
-            f"on in it as it is (`rsq-pipe repair SPEC {self._stage}`), or use --fresh to start over"
+            "begins or ends there differently; put that file back, move this one away, use --fresh to start "
+            "over",
+            repairable=True,
         )
 
     def _kept_of_foreign(self, size: int) -> int:
@@ -247,5 +248,6 @@ class FileTarget:
 
         structlog.get_logger("rsq_pipe").warning(what, file=self.name, stage=self._stage)
 
-    def _error(self, why: str) -> SinkError:
-        return SinkError(f"stage {self._stage!r}: file {self.name}: {why}", stage=self._stage)
+    def _error(self, why: str, *, repairable: bool = False) -> SinkError:
+        what = f"stage {self._stage!r}: file {self.name}: {why}"
+        return SinkError(what, stage=self._stage, repairable=repairable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,6 +203,11 @@ class Graph:
     text: str = field(default="", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     telemetry: Telemetry = field(default_factory=Telemetry)
+
+    @property
+    def spec(self) -> str:
+        """The file as a word of a command, to be pasted into a shell."""
+        return shlex.quote(str(self.path))
 
     def stage(self, name: str) -> Stage:
         """Find a stage by name; KeyError if there is none."""

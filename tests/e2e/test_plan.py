@@ -102,6 +102,8 @@ def test_a_renamed_stage_is_refused_and_the_offered_rename_loses_and_doubles_not
     refused = rsq_pipe("run", project.path, "--redis", open_valkey.url, cwd=project.root)
     assert refused.returncode == 2
     assert "stage 'slow' holds" in refused.stderr
+    told = rsq_pipe("doctor", project.path, "--redis", open_valkey.url, cwd=project.root)
+    assert f"rsq-pipe plan {project.path}" in told.stdout
     renamed = paste(offered(refused.stderr, "--rename"), project.root)
 
     assert renamed.returncode in (0, 4), renamed.stderr

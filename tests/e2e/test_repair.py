@@ -45,7 +45,7 @@ def test_a_file_that_lost_acknowledged_records_is_gone_on_in_with_a_command(
     again = rsq_pipe("run", written.path, "--redis", server.url, cwd=written.root)
 
     assert broken.returncode == 1
-    assert "rsq-pipe repair SPEC out" in broken.stderr
+    assert f"rsq-pipe repair {written.path} out" in broken.stderr
     assert repaired.returncode == 0, repaired.stderr
     missing = len("".join(lines[7:]))
     assert f"at least {missing} bytes of acknowledged records are not in it" in repaired.stdout

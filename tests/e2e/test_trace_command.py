@@ -216,6 +216,10 @@ def test_a_journal_tells_the_whole_way_of_records_that_all_stages_are_done_with(
         ("work", 2, "retried"),
         ("work", 3, "dead-lettered"),
     ]
+    assert f"rsq-pipe dlq show {project.path} work/" in from_redis(project, server, "read:in.jsonl:2").stdout
+    nowhere = from_redis(project, server, "read:in.jsonl:99")
+    assert "nor among the last 1,000 records that each stage remembers" in nowhere.stderr
+    assert "journal:" not in nowhere.stderr
 
 
 def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: StreamServer) -> None:

@@ -37,7 +37,7 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
         *judge_version(facts),
         *judge_persistence(facts),
         *judge_memory(facts, graph),
-        *judge_rights(await probe(client, key), facts.user),
+        *judge_rights(await probe(client, key), facts.user, graph.spec if graph else "SPEC"),
         *[key_refused(name, pattern(name), facts.user) for name in await _closed(client, graph)],
         *await judge_scripts(client, key),
         *judge_replication(facts),
@@ -51,7 +51,7 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
 async def _changed(client: StreamClient, graph: Graph | None) -> list[Finding]:
     """Compare the pipeline's file with the last run; a user who may not look is told of that elsewhere."""
     try:
-        return list(judge_change(await plan(client, graph))) if graph else []
+        return list(judge_change(await plan(client, graph), graph.spec)) if graph else []
     except SettleError:
         return []
 

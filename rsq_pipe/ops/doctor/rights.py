@@ -58,8 +58,8 @@ async def probe(client: StreamClient, key: str) -> Rights:
     return Rights(denied, key, key_refused=closed)
 
 
-def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
-    """Judge what the user may do."""
+def judge_rights(rights: Rights, user: str, spec: str = "SPEC") -> Iterator[Finding]:
+    """Judge what the user may do; `spec` is the pipeline's file in a command."""
     name = user or "USER"
     if rights.key_refused:
         yield key_refused(rights.key, f"{rights.key.partition(':')[0]}:*", user)
@@ -70,7 +70,7 @@ def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
             f"ACL SETUSER {name} +multi +exec +discard, and ask again",
         )
         return
-    yield from _missing(rights, name)
+    yield from _missing(rights, name, spec)
     if not rights.key_refused and not _lacks(rights, "run"):
         role: Role = "run" if _lacks(rights, "operate") else "operate"
         can = "every feature can be used" if role == "operate" else "pipelines run"
@@ -78,7 +78,7 @@ def judge_rights(rights: Rights, user: str) -> Iterator[Finding]:
         yield Finding("rights", "ok", f"user {name!r} may run all {count} commands it takes", can)
 
 
-def _missing(rights: Rights, name: str) -> Iterator[Finding]:
+def _missing(rights: Rights, name: str, spec: str) -> Iterator[Finding]:
     for need in NEEDS:
         missing = [command for command in need.names if command in rights.commands]
         if not missing:
@@ -89,7 +89,8 @@ def _missing(rights: Rights, name: str) -> Iterator[Finding]:
             yield Finding("rights", "problem", seen, need.effect, allow)
         else:
             effect = f"{need.effect}; right for a user that only runs pipelines"
-            yield Finding("rights", "note", seen, effect, "`rsq-pipe acl SPEC` prints a second user for that")
+            mend = f"`rsq-pipe acl {spec}` prints a second user for that"
+            yield Finding("rights", "note", seen, effect, mend)
 
 
 def key_refused(key: str, pattern: str, user: str) -> Finding:

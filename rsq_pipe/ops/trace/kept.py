@@ -12,7 +12,7 @@ from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import is_family, record_id
 from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.trace.step import Journey, Step
+from rsq_pipe.ops.trace.step import DEAD, Journey, Step
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, id_number, range_reply
@@ -78,7 +78,7 @@ class Kept:
                     steps += await self._reading(stage, entry)
             steps += [step async for step in self._waiting(stage, wanted)]
             async for entry in self._found(self._keys.dlq(stage), wanted):
-                steps.append(_dead(DeadLetter(stage.name, entry)))
+                steps.append(_dead(DeadLetter(stage.name, entry), self._graph))
         for stage in self._graph.stages:
             for ref in stage.inputs:
                 if ref.external:
@@ -200,16 +200,16 @@ class Kept:
             start = f"({entries[-1].id}"
 
 
-def _dead(letter: DeadLetter) -> Step:
+def _dead(letter: DeadLetter, graph: Graph) -> Step:
     return Step(
         letter.stage,
         letter.rid,
-        "dead-lettered",
+        DEAD,
         ended=letter.at.timestamp(),
         attempt=letter.attempts,
         error=letter.error,
         trace_id=letter.trace_id,
-        note=f"rsq-pipe dlq show SPEC {letter.name}",
+        note=f"rsq-pipe dlq show {graph.spec} {letter.name}",
     )
 
 

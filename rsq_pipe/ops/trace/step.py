@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+DEAD = "dead-lettered"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -76,6 +78,11 @@ class Journey:
         """When it began and ended, as far as that is known."""
         times = [time for step in self.steps for time in (step.began, step.ended) if time]
         return (min(times), max(times)) if times else (0.0, 0.0)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What shows the dead letters it ended in, to be pasted."""
+        return tuple(step.note for step in self.steps if step.outcome == DEAD and step.note)
 
     def document(self) -> dict[str, Any]:
         """Give the keys of `--json`."""

@@ -41,13 +41,15 @@ def _headline(status: PipelineStatus) -> str:
 
 
 def _pauses(status: PipelineStatus) -> Iterator[Text]:
-    """Tell which stages pause, why and since when."""
+    """Tell which stages pause, why and since when, and which wait for their `rate`."""
     for stage in status.stages:
         if stage.paused is not None:
             yield Text(
                 on_one_line(f"{stage.name} paused for {age(stage.paused.seconds)}: {stage.paused.why}"),
                 style="bold yellow",
             )
+        if stage.limited is not None:
+            yield Text(on_one_line(f"{stage.name} limited by `rate: {stage.limited.rate}`"), style="yellow")
 
 
 def _changes(status: PipelineStatus) -> Iterator[Text]:

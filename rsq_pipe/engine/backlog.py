@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from typing import Protocol
 
 from rsq_pipe.engine.gate import Gate
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.settlement import Settled, Settlement
 from rsq_pipe.streams.waiting import first
+
+
+class Paused(Protocol):
+    """What is paused while there is no room."""
+
+    def pause(self) -> None:
+        """Read nothing."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
+        ...
 
 
 class Backlog:
@@ -38,9 +50,9 @@ class Backlog:
         self._stopping = asyncio.Event()
         self._gate = Gate(self._pause, self._resume)
         self._state: PipelineState | None = None
-        self._consumer: StreamConsumer | None = None
+        self._consumer: Paused | None = None
 
-    def holds(self, consumer: StreamConsumer) -> None:
+    def holds(self, consumer: Paused) -> None:
         """Pause this consumer, from now on, while there is no room."""
         self._consumer = consumer
         if not self._gate.is_open:

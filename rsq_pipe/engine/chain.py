@@ -281,5 +281,6 @@ def _port(graph: Graph, stage: Stage, port: str) -> Port:
     if ref.external:
         return Port(key, form, max_record=graph.max_record)
     sizes = [reader.batch_size for reader in graph.readers(ref) if runs_user_code(reader)]
-    most = min([PACK_RECORDS, *sizes])
+    bursts = [reader.rate.burst for reader in graph.readers(ref) if reader.rate is not None]
+    most = min([PACK_RECORDS, *sizes, *bursts])
     return Port(key, form, packs(graph), most, graph.max_record)

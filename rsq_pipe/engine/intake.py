@@ -25,6 +25,11 @@ def deliveries(stage: Stage, fused: Iterable[Stage] = ()) -> int:
     return _FOR_EVER if stops else stage.retry.deliveries
 
 
+def at_most(stage: Stage, records: int) -> int:
+    """Say how many records a batch may have, of which a stage with a `rate` handles no more at once."""
+    return records if stage.rate is None else min(records, stage.rate.burst)
+
+
 def consumer(
     process: Process, stage: Stage, records: int | None = None, fused: Iterable[Stage] = ()
 ) -> StreamConsumer:
@@ -39,6 +44,7 @@ def consumer(
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
+    most = at_most(stage, records or min(stage.batch_size, graph.max_backlog))
     return StreamConsumer(
         process.client,
         Keyspace(graph.pipeline).inputs(stage),
@@ -53,7 +59,5 @@ def consumer(
             create_groups=False,  # they are made before; made again here, one that was lost would begin at 0
         ),
         isolation=process.isolation,
-        read_size=ReadSize(
-            records or min(stage.batch_size, graph.max_backlog), 1 if outside else PACK_RECORDS
-        ),
+        read_size=ReadSize(most, 1 if outside else PACK_RECORDS),
     )

@@ -48,6 +48,10 @@ class Keyspace:
         """The stream that tells what became of each of the stage's last records."""
         return f"{{{self.pipeline}}}:{stage.name}:journal"
 
+    def rate(self, stage: Stage) -> str:
+        """The token bucket of a stage with a `rate`; there while it is not full."""
+        return f"{{{self.pipeline}}}:{stage.name}:rate"
+
     def lease(self, stage: Stage, target: str) -> str:
         """The lease of the one process that may pump this source, or write this sink's target."""
         return f"{{{self.pipeline}}}:{stage.name}:lease:{target}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.pauses import Pauses
+from rsq_pipe.engine.rates import Rates
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.isolation import Isolation
@@ -33,6 +34,7 @@ class Process:
         isolation: Lets an entry in its last delivery be all that the process has in flight.
         by: The process's name, as others read it.
         pauses: The breakers of the stages.
+        rates: How fast the stages may go.
     """
 
     client: StreamClient
@@ -47,9 +49,11 @@ class Process:
     isolation: Isolation = field(default_factory=Isolation)
     by: str = ""
     pauses: Pauses = field(init=False)
+    rates: Rates = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))
+        object.__setattr__(self, "rates", Rates(self.graph))
 
     def tell(self, settled: Settled) -> None:
         """Take note of what a settlement has told, and tell those who wait for room."""

@@ -20,6 +20,7 @@ from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.promoter import Promoter
+from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.retention import AT_REST as RETENTION_AT_REST
 from rsq_pipe.engine.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.engine.retention import Retention
@@ -186,6 +187,7 @@ class Runner:
         beside.append(self._start(self._every(lambda: RETENTION_PERIOD, self._trim)))
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
         beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.pauses.publish)))
+        beside.append(self._start(self._every(lambda: RATES_PERIOD, self._process.rates.refresh)))
         if self._observer.watches:
             beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
         try:

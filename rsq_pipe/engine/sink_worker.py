@@ -8,10 +8,12 @@ from contextlib import aclosing
 
 import structlog
 
+from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import SECONDS, Ownership, Superseded
+from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
@@ -26,6 +28,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.read_size import records_in
 from rsq_pipe.streams.settlement import Position
 from rsq_pipe.verbs.passing import Pass
 
@@ -53,6 +56,8 @@ class SinkWorker:
         self._unread = Unread(graph, stage, observer)
         self._over = False
         self._superseded = False
+        self._brake = Brake()
+        self._pace = Pace(process, stage, self._brake, RECORDS)
         self._consumer: StreamConsumer | None = None
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
@@ -77,6 +82,7 @@ class SinkWorker:
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""
         self._stopping.set()
+        self._pace.stop()
         if self._consumer is not None:
             self._consumer.stop()
 
@@ -94,15 +100,19 @@ class SinkWorker:
         try:
             await self._target.open(self._stopping)
             self._consumer = consumer(self._process, self._stage, RECORDS)
+            self._brake.holds(self._consumer)
+            self._pace.start()
             if self._stopping.is_set():
                 self._consumer.stop()
             async with aclosing(self._consumer.batches()) as batches:
                 async for entries in batches:
-                    if not self._over:  # after an error nothing more is written
+                    # After an error nothing more is written.
+                    if not self._over and await self._pace.begin(records_in(entries)):
                         await self._write(entries)
         finally:
             # Also after an opening that was cancelled: its thread may hold the target by now.
             self._consumer = None
+            await self._pace.end()
             self._unread.tell()
             self._link.observer.close()
             await self._target.close()

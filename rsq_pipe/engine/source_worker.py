@@ -11,8 +11,10 @@ import structlog
 from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.chain import chain
+from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import SECONDS, Ownership
+from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
@@ -52,6 +54,7 @@ class SourceWorker:
         self._chain = chain(graph, stage, process.names, process.observer)
         self._planner = Planner(graph, stage)
         self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])
+        self._pace = Pace(process, stage)
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         # What standard input holds is new with every process, so its record ids must be, too.
@@ -98,6 +101,7 @@ class SourceWorker:
         """Store the chunk in flight and return from `run`."""
         self._stopping.set()
         self._backlog.stop()
+        self._pace.stop()
         if self._chunks is not None:
             self._chunks.close()
 
@@ -135,7 +139,7 @@ class SourceWorker:
         chunks = self._chunks = Prefetch(self._source.read(shard, position, self._size))
         try:
             async for chunk in chunks:
-                if not await self._backlog.has_room() or self._stopping.is_set():
+                if not await self._may_enter(chunk):
                     return True
                 moved = Position(self._keys.meta, field, position, chunk.position)
                 settled = await self._enter(chunk, moved)
@@ -150,6 +154,12 @@ class SourceWorker:
             if not self._source.resumable:
                 with contextlib.suppress(StreamError):  # a field too many in the hash; nobody reads it again
                     await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
+
+    async def _may_enter(self, chunk: Chunk) -> bool:
+        """Wait until there is room below, and the `rate` lets records through; False where it is to stop."""
+        if not await self._backlog.has_room() or self._stopping.is_set():
+            return False
+        return await self._pace.enter(len(chunk.records) + len(chunk.broken))
 
     async def _stored(self, field: str) -> str:
         backoff = Backoff(f"source {self._stage.name}")
@@ -214,4 +224,4 @@ def connected(graph: Graph, stage: Stage) -> Source:
 def _chunk_size(graph: Graph, stage: Stage) -> int:
     """Say how many records enter together, at most: a part of what the stream below may hold."""
     wished = max(stage.batch_size, RECORDS) if stage.batch_size >= PACK_RECORDS else stage.batch_size
-    return max(1, min(wished, graph.max_backlog // 4))
+    return max(1, at_most(stage, min(wished, graph.max_backlog // 4)))

@@ -8,9 +8,11 @@ from contextlib import aclosing
 import structlog
 
 from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import consumer
+from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
@@ -21,6 +23,7 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.read_size import records_in
 from rsq_pipe.streams.settlement import Settled
 
 
@@ -44,6 +47,9 @@ class StageWorker:
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
         self._stage, self._stages = stage, stages
         self._backlog = Backlog(process, [one.name for one in stages])
+        self._brake = Brake()
+        self._backlog.holds(self._brake.lever("full"))
+        self._pace = Pace(process, stage, self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
 
@@ -59,17 +65,20 @@ class StageWorker:
         """
         # One for each time: a consumer that has ended, by a fault say, reads no more.
         self._consumer = consumer(self._process, self._stage, fused=self._stages)
-        self._backlog.holds(self._consumer)
+        self._brake.holds(self._consumer)
+        self._pace.start()
         if self._stopped:
             self._consumer.stop()
         await self._chain.open()
         try:
             async with aclosing(self._consumer.batches()) as batches:
-                async for entries in batches:  # paused while a stream below is full
-                    work = await self._processed(entries)
-                    if work is not None:
-                        await self._settle(work)
+                async for entries in batches:  # paused while a stream below is full, or by `rate`
+                    if await self._pace.begin(records_in(entries)):
+                        work = await self._processed(entries)
+                        if work is not None:
+                            await self._settle(work)
         finally:
+            await self._pace.end()
             self._unread.tell()
             await self._chain.close()
 
@@ -80,6 +89,7 @@ class StageWorker:
             self._consumer.stop()
         self._guarded.stop()
         self._backlog.stop()
+        self._pace.stop()
 
     @property
     def has_room(self) -> bool:

@@ -75,7 +75,7 @@ NEEDS = (
     ),
     Need("acknowledged entries are never trimmed, and streams grow", ("XTRIM KEY MINID 0",)),
     Need(
-        "processes cannot share sources and sinks",
+        "processes cannot share sources, sinks and the `rate` of a stage",
         ("SET KEY probe EX none", "GET KEY", "INCR KEY", "DEL KEY"),
     ),
     Need(

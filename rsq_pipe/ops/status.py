@@ -16,7 +16,7 @@ from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
-from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.graph import Graph, RateLimit, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.memory import Memory, memory_of, refusal_to_write
@@ -39,6 +39,20 @@ class StagePause:
 
     why: str
     since: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageLimit:
+    """
+    Say that a stage waits for its `rate`.
+
+    Args:
+        rate: As the file says it.
+        seconds: How long until all that has been asked for by now will have been let through.
+    """
+
+    rate: str
     seconds: float
 
 
@@ -66,6 +80,7 @@ class StageStatus:
         rate: Records settled a second, between this look and the one before; None for a first look.
         fused: The stage above, in whose worker it runs where one process runs both; None if it never does.
         paused: Why it pauses, and since when; None where it does not.
+        limited: By which `rate` it is held back now; None where it is not.
     """
 
     name: str
@@ -85,6 +100,7 @@ class StageStatus:
     rate: float | None = None
     fused: str | None = None
     paused: StagePause | None = None
+    limited: StageLimit | None = None
 
     @property
     def done(self) -> int:
@@ -176,7 +192,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         ServerUnavailableError: The server cannot be reached.
 
     Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
-        ZRANGEBYSCORE; INFO and PING, where the user may.
+        ZRANGEBYSCORE; GET; INFO and PING, where the user may.
     """
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
@@ -208,7 +224,9 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
             if stage.name in shot.groups[key]
         ]
         seen = _stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now)
-        stages.append(replace(seen, fused=above.get(stage.name), paused=pauses.get(stage.name)))
+        limited = None if stage.rate is None else await _limited(client, stage.rate, keys.rate(stage), now)
+        seen = replace(seen, paused=pauses.get(stage.name), limited=limited)
+        stages.append(replace(seen, fused=above.get(stage.name)))
     return PipelineStatus(
         pipeline=graph.pipeline,
         server=client.channel.address,
@@ -271,6 +289,16 @@ def _stage(
         counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTERS},
         drops=by_frequency({name: int(n) for name, n in shot.hashes[keys.drops(stage)].items()}),
     )
+
+
+async def _limited(client: StreamClient, limit: RateLimit, bucket: str, now: float) -> StageLimit | None:
+    """Tell from its token bucket whether a stage waits."""
+    kept = await client.channel.execute("GET", bucket, key=bucket)
+    if kept is None:
+        return None
+    left, at = map(float, kept.split())
+    left += max(0.0, now - at) * limit.per_second
+    return StageLimit(limit.text, -left / limit.per_second) if left < 0 else None
 
 
 def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from rsq_pipe.spec import count, duration, sampling, size
+from rsq_pipe.spec import count, duration, rate, sampling, size
 from rsq_pipe.spec.server_url import check_server_url
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
@@ -74,6 +74,11 @@ Many = Annotated[
             "description": "How many, with k or M where they are many",
         }
     ),
+]
+Rate = Annotated[
+    str,
+    BeforeValidator(rate.check_rate),
+    _schema(rate.PATTERN, "A rate: a number and /s, /m or /h", "500/s", "30/m"),
 ]
 Sample = Annotated[
     Any,

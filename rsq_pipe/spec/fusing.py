@@ -30,6 +30,8 @@ def obstacle(graph: Graph, stage: Stage) -> str:
     """
     if stage.verb in {"source", "sink"}:
         return f"a {stage.verb} always has a worker of its own"
+    if stage.rate is not None:
+        return "it has a `rate` of its own"
     if len(stage.inputs) != 1:
         return "it has several inputs"
     (ref,) = stage.inputs

@@ -56,6 +56,22 @@ class BreakerPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """
+    Say how many records a stage handles at most, in all processes together.
+
+    Args:
+        text: As it was written: `500/s`.
+        per_second: Records a second.
+        burst: Records that it may handle at once.
+    """
+
+    text: str
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectorRef:
     """
     Name a source's or sink's connector, with its settings.
@@ -135,6 +151,7 @@ class Stage:
         concurrency: Calls in flight at once within a batch of an async per-record handler.
         fuse: Whether it runs in the worker of the stage above; None to leave that to its verb.
         breaker: When it pauses since what it calls is down; None for never.
+        rate: How many records it handles at most; None for as many as it can.
         digests: Setting -> what tells whether it changed; it shows nothing of a value.
     """
 
@@ -153,6 +170,7 @@ class Stage:
     concurrency: int = 1
     fuse: bool | None = None
     breaker: BreakerPolicy | None = None
+    rate: RateLimit | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
     @property

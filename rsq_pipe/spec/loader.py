@@ -27,6 +27,7 @@ from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import Draft, draft
 from rsq_pipe.spec.wiring import report_unread, wire
 
+_OF_ONE_STAGE = dict.fromkeys(("rate", "burst"), "a stage, which says it itself")
 MAX_STAGES = 300  # each is a consumer group with connections of its own
 
 
@@ -82,7 +83,7 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
             (), f"a pipeline file holds a mapping, not {describe(value)}", "start with `version: 1`"
         )
         return Checked(None, tuple(document.problems))
-    pipeline = validate(document, Pipeline, value, ())
+    pipeline = validate(document, Pipeline, value, (), elsewhere=_OF_ONE_STAGE)
     drafts = {
         name: _at_home(document, stage, path, root)
         for name, stage in _drafts(document, value.get("stages")).items()

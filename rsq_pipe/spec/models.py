@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Sample, ServerUrl, Size
+from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Rate, Sample, ServerUrl, Size
 from rsq_pipe.spec.sampling import parse_sampling
 
 _STREAM = {
@@ -197,7 +197,22 @@ class Tuning(Settings):
     )
 
 
-class StageSettings(Tuning):
+class Throttle(Settings):
+    """How fast a stage may go."""
+
+    rate: Rate | None = Field(
+        default=None,
+        description="Records that the stage handles at most, in all processes together: `500/s`, `30/m`, "
+        "`10/h`. A change takes effect within a second, without a new start. Left out: as many as it can.",
+    )
+    burst: Annotated[Many, Field(ge=1)] | None = Field(
+        default=None,
+        description="Records that it may handle at once after it had less to do, and the most in one batch; "
+        "left out: what `rate` lets through in a tenth of a second, at least 1.",
+    )
+
+
+class StageSettings(Throttle, Tuning):
     """What every stage may hold."""
 
     description: str = Field(default="", description="What the stage is for.")

@@ -25,3 +25,22 @@ def parse_rate(text: str) -> float:
     if match and match[2] in UNITS:
         return float(match[1]) / UNITS[match[2]]
     raise ValueError(f"{text!r} is not a rate; write a number and /s, /m or /h, such as 500/s")
+
+
+def check_rate(value: object) -> str:
+    """
+    Let through a rate by which something can go on.
+
+    Raises:
+        ValueError: It is none; the message says how to write what was meant.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        what = f"{value} is not a rate: it has no unit; write {value}/s, {value}/m or {value}/h"
+        raise ValueError(what)  # noqa: TRY004  pydantic wants a ValueError
+    if not isinstance(value, str):
+        raise ValueError("must be text such as 500/s")  # noqa: TRY004  pydantic wants a ValueError
+    if re.fullmatch(r"\d+(?:\.\d+)?", value.strip()):
+        raise ValueError(f"{value!r} is not a rate: it has no unit; write {value.strip()}/s")
+    if parse_rate(value) <= 0:
+        raise ValueError(f"{value!r} would let nothing through; write more than 0")
+    return value.strip()

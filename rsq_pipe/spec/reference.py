@@ -11,6 +11,7 @@ from rsq_pipe.registry import types
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.field_kinds import KINDS
 from rsq_pipe.spec.functions import FUNCTIONS
+from rsq_pipe.spec.models import StageSettings, Throttle
 from rsq_pipe.spec.schema import pipeline_schema
 from rsq_pipe.spec.stages import STAGES
 
@@ -114,6 +115,9 @@ def reference_page() -> str:
         for name in groups
     ]
     parts.append("## Stages\n\nA stage has one of these verbs, and any key of `defaults`.\n")
+    throttle = {name: definitions["SinkStage"]["properties"][name] for name in Throttle.model_fields}
+    of_every = "What every stage may hold, a source and a sink too: how fast it may go."
+    parts.append(_section("### `rate`", {"description": of_every, "properties": throttle}))
     parts += [_stage(verb, definitions) for verb in STAGES]
     parts += [_section(title, definitions[model]) for model, title in _PARTS.items()]
     parts.append(_FIELDS + _kinds())
@@ -124,7 +128,7 @@ def reference_page() -> str:
 
 def _stage(verb: str, definitions: Mapping[str, Any]) -> str:
     schema = definitions[STAGES[verb].__name__]
-    shared = {*definitions["Tuning"]["properties"], "description"}
+    shared = {field.alias or name for name, field in StageSettings.model_fields.items()}
     own = {name: field for name, field in schema["properties"].items() if name not in shared}
     return _section(f"### `{verb}`", {**schema, "properties": own})
 

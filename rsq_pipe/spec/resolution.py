@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import BreakerPolicy, ConnectorRef, Graph, RetryPolicy, Stage, Telemetry, VerbName
-from rsq_pipe.spec.models import Pipeline, Tuning
+from rsq_pipe.spec.models import Pipeline, StageSettings, Tuning
+from rsq_pipe.spec.rate_limit import rate_limit
 from rsq_pipe.spec.validation import validate
 from rsq_pipe.spec.verbs import Draft
 from rsq_pipe.spec.wiring import Wiring
@@ -71,6 +72,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         concurrency=tuning.concurrency,
         fuse=tuning.fuse,
         breaker=_breaker(tuning),
+        rate=None if draft.settings is None else rate_limit(draft.settings),
         digests=_digests(document, draft.name),
     )
 
@@ -120,7 +122,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 def _spec_hash(document: Document, pipeline: Pipeline, wiring: Wiring) -> str:
     """Sum up what the pipeline does with a record: verbs, their settings, and who reads whom; no secrets."""
-    ignored = {"description", "from", *Tuning.model_fields}
+    ignored = {"from", *StageSettings.model_fields}
     stages = {
         name: {key: value for key, value in document.value["stages"][name].items() if key not in ignored}
         for name in sorted(wiring.order)

@@ -16,6 +16,7 @@ from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
+from rsq_pipe.spec.rate_limit import check_burst
 from rsq_pipe.spec.record_check import RecordCheck, draft_check
 from rsq_pipe.spec.sample import Share, read_sample
 from rsq_pipe.spec.select import Selection, read_select
@@ -81,6 +82,7 @@ def draft(document: Document, name: str, value: object) -> Draft:
     if verb is None or not isinstance(value, dict):
         return Draft(name, None, None, None, ())
     settings = validate(document, STAGES[verb], value, path, elsewhere=_owners())
+    check_burst(document, value, path)
     options = _options(document, verb, value.get(verb), (*path, verb))
     return Draft(name, verb, settings, options, _ports(document, (*path, "ports"), verb, value))
 

@@ -112,8 +112,9 @@ def _staged(stage: Stage, file: Path) -> Stage:
         options = ConnectorRef("source", "jsonl", read)
     elif stage.verb == "sink":
         options = ConnectorRef("sink", "jsonl", SinkOptions(path=str(file), fsync=False))
-    # A stage that pauses would wait for what no test mends.
-    return replace(stage, options=options, batch_wait=min(stage.batch_wait, LONGEST_BATCH_WAIT), breaker=None)
+    wait = min(stage.batch_wait, LONGEST_BATCH_WAIT)
+    # A stage that pauses would wait for what no test mends, and one with a rate longer than a test may.
+    return replace(stage, options=options, batch_wait=wait, breaker=None, rate=None)
 
 
 def _write(file: Path, source: str, records: Iterable[dict[str, Any]]) -> int:

@@ -1,0 +1,180 @@
+"""Pace: keeps a worker within its stage's `rate`, which all workers in all processes share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from rsq_pipe.engine.brake import Brake
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.process import Process
+from rsq_pipe.errors import StreamError
+from rsq_pipe.spec.graph import RateLimit, Stage
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.script import RATE
+from rsq_pipe.streams.waiting import first
+
+_REASON = "rate"
+
+_FAREWELL = 0.5
+"""Seconds that putting back may take at the end; what is not put back is as if it had been used."""
+
+
+class Pace:
+    """
+    Have records handled no faster than a stage may.
+
+    A worker pays for a batch before it reads one: it takes the batch's worth out of the stage's bucket while
+    the batch before is handled, and reads when that would have been there. What it took and did not need it
+    puts back with the next call; where a batch was larger, the next one waits for that. Those who take first
+    go first, and nobody takes more than a `burst` at once, so that workers and processes take turns.
+
+    Args:
+        process: What the stages of this process share.
+        stage: The stage.
+        brake: Keeps the worker from reading; None for a source, which asks for what it has read.
+        most: Records of one batch, at most.
+    """
+
+    def __init__(self, process: Process, stage: Stage, brake: Brake | None = None, most: int = 0) -> None:
+        self._rates = process.rates
+        self._client = process.client
+        self._isolation = process.isolation
+        self._halt = process.halt
+        self._stage = stage.name
+        self._key = Keyspace(process.graph.pipeline).rate(stage)
+        self._brake = brake
+        self._most = most or stage.batch_size
+        self._stopping = asyncio.Event()
+        self._ahead: asyncio.Task[bool] | None = None
+        self._taken = 0  # records' worth that was taken for the next batch
+        self._since = 0.0  # when its time had come
+
+    def start(self) -> None:
+        """Pay for the first batch; nothing is read before."""
+        if self._limit is not None:
+            self._pay_ahead(0)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._stopping.set()
+
+    async def end(self) -> None:
+        """Put back what was not used."""
+        if self._ahead is not None:
+            self._ahead.cancel()
+            await asyncio.wait([self._ahead])
+            self._ahead = None
+        await self._put_back()
+
+    async def begin(self, records: int) -> bool:
+        """
+        Begin a batch that was read.
+
+        Returns:
+            False where the worker was told to stop while the batch had to wait, and it is not to be handled.
+        """
+        limit = self._limit
+        if limit is None:
+            return True
+        if self._brake is not None:
+            self._brake.hold(_REASON)
+        if self._ahead is not None and not await self._aside(self._ahead):
+            return False
+        taken = self._taken
+        if time.monotonic() - self._since > limit.burst / limit.per_second:
+            # Kept for so long that the bucket may be full again: used now it would be more than a burst.
+            kept, taken = taken, min(records, limit.burst)
+            if not await self._aside(asyncio.ensure_future(self._paid(kept, taken))):
+                return False
+        self._taken = 0
+        self._pay_ahead(taken - records)
+        return True
+
+    async def enter(self, records: int) -> bool:
+        """Wait until a source may bring records; False where it was told to stop before."""
+        if not await self._paid(0, records):
+            return False
+        self._taken = 0
+        return True
+
+    @property
+    def _limit(self) -> RateLimit | None:
+        return self._rates.of(self._stage)
+
+    def _pay_ahead(self, spare: int) -> None:
+        assert self._brake is not None
+        self._brake.hold(_REASON)
+        self._ahead = asyncio.ensure_future(self._pay(spare, self._brake))
+        self._ahead.add_done_callback(self._paid_or_halt)
+
+    def _paid_or_halt(self, paying: asyncio.Task[bool]) -> None:
+        # Nobody asks for the result while nothing is read.
+        if not paying.cancelled() and (exc := paying.exception()) is not None:
+            self._halt(exc)
+
+    async def _pay(self, spare: int, brake: Brake) -> bool:
+        if not await self._paid(spare):
+            return False
+        self._since = time.monotonic()
+        brake.release(_REASON)
+        return True
+
+    async def _aside(self, paying: asyncio.Future[bool]) -> bool:
+        """Wait with a batch in hand, and keep nobody else from handling one meanwhile."""
+        if not paying.done():
+            async with self._isolation.aside():
+                await asyncio.wait([paying])
+        return paying.result()
+
+    async def _paid(self, spare: int, records: int = 0) -> bool:
+        """
+        Take a batch's worth, and wait until it would have been there; again by another limit if that changes.
+
+        Args:
+            spare: Records' worth to put back first; less than nothing where more was used than was taken.
+            records: How many; as many as a batch may have if left out.
+        """
+        while (limit := self._limit) is not None:
+            changed = self._rates.changed
+            wanted = records or min(self._most, limit.burst)
+            seconds = await self._take(limit, spare, wanted)
+            if seconds is None:
+                return False
+            self._taken = spare = wanted
+            if seconds > 0:
+                await first(self._stopping.wait(), changed.wait(), asyncio.sleep(seconds))
+                if changed.is_set():
+                    continue
+            if self._stopping.is_set():
+                await self._put_back()
+                return False
+            return True
+        return not self._stopping.is_set()
+
+    async def _take(self, limit: RateLimit, spare: int, records: int) -> float | None:
+        """Take from the bucket; None where the worker is to stop while the server is away."""
+        backoff = Backoff(f"rate of {self._stage}")
+        arguments = [repr(limit.per_second), str(limit.burst), str(spare), str(records)]
+        while True:
+            try:
+                milliseconds: int = await self._client.channel.run(RATE, [self._key], arguments)
+            except StreamError as exc:
+                if not exc.retryable:
+                    raise
+                if self._stopping.is_set():
+                    return None
+                await backoff.wait(exc, self._stopping)
+            else:
+                return milliseconds / 1000
+
+    async def _put_back(self) -> None:
+        limit, taken = self._limit, self._taken
+        self._taken = 0
+        if limit is None or not taken:
+            return
+        arguments = [repr(limit.per_second), str(limit.burst), str(taken), "0"]
+        with contextlib.suppress(StreamError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                await self._client.channel.run(RATE, [self._key], arguments)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         HandlerTimeoutError,
         LoginError,
         MissingFieldError,
+        NeverRanError,
         PipelineBusyError,
         PipelineChangedError,
         RecordInvalidError,
@@ -63,8 +64,8 @@ _HOMES = {
     "rsq_pipe.errors": (
         "CodecError DecodeError DrainTimeoutError EncodeError EvaluationError ExpressionError GroupLostError "
         "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
-        "MissingFieldError PipelineBusyError PipelineChangedError RecordInvalidError ReplayError "
-        "RsqPipeError "
+        "MissingFieldError NeverRanError PipelineBusyError PipelineChangedError RecordInvalidError "
+        "ReplayError RsqPipeError "
         "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
         "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
         "UnknownStageError"
@@ -113,6 +114,7 @@ __all__ = [
     "LoginError",
     "MissingFieldError",
     "MsgpackSerializer",
+    "NeverRanError",
     "Output",
     "Part",
     "PendingEntry",

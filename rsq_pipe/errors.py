@@ -28,7 +28,8 @@
     ├── ServerStartError              the embedded server cannot be started
     ├── PipelineBusyError             something that needs the pipeline to stand still, while it runs
     ├── ReplayError                   a dead letter that cannot be sent back
-    │   └── UnknownStageError         .stage: a stage the pipeline does not have
+    │   ├── UnknownStageError         .stage: a stage the pipeline does not have
+    │   └── NeverRanError             it never ran on that server
     └── DrainTimeoutError             handlers still running when the drain deadline passed
 
 Errors marked * are `retryable`: the same call may succeed later.
@@ -281,6 +282,14 @@ class UnknownStageError(ReplayError):
     def __init__(self, message: str, *, stage: str = "") -> None:
         super().__init__(message)
         self.stage = stage
+
+
+class NeverRanError(ReplayError):
+    """A pipeline that never ran on the server that was asked; all that look at one say so in these words."""
+
+    def __init__(self, pipeline: str, server: str = "") -> None:
+        where = f" on {server}" if server else ": its embedded server was never started"
+        super().__init__(f"{pipeline}: never ran{where}; if it did on another, name that: --redis URL")
 
 
 class DrainTimeoutError(RsqPipeError):

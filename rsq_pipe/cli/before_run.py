@@ -11,7 +11,7 @@ import rich_click as click
 
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.engine.source_worker import connected
-from rsq_pipe.errors import ReplayError, SourceError, SpecError
+from rsq_pipe.errors import NeverRanError, SourceError, SpecError
 from rsq_pipe.ops.dead_letter_queue import find_queues
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.protected import why_taken
@@ -75,7 +75,7 @@ async def _dead_letters(graph: Graph, address: str) -> int:
     async with connect(address) as client:
         try:
             queues = await find_queues(client, graph.pipeline, graph)
-        except ReplayError:  # it has never run there
+        except NeverRanError:
             return 0
         lengths = [await client.channel.execute("XLEN", queue.key, key=queue.key) for queue in queues]
         return sum(map(int, lengths))

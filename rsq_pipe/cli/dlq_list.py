@@ -7,9 +7,10 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, failures, letters, tell_none, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, failures, letters, remark, tell_none, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
+from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.failure_groups import FailureGroup, FailureGroups
 from rsq_pipe.telemetry.redaction import redact
 
@@ -23,8 +24,14 @@ def command(request: DlqRequest) -> None:
     PIPELINE is its file, or its name together with --redis. Numbers and ids in which the messages of a group
     differ are shown as #.
     """
-    with request.server() as address:
-        groups, there = asyncio.run(_grouped(request, address))
+    try:
+        with request.server() as address:
+            groups, there = asyncio.run(_grouped(request, address))
+    except NeverRanError as exc:
+        if request.graph is None:
+            raise  # it is as likely that the name is wrong
+        remark(str(exc))
+        return
     if request.as_json:
         for group in groups:
             sys.stdout.write(json_line(_document(group)))

@@ -13,12 +13,11 @@ from typing import Any
 import rich_click as click
 
 from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
-from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE
-from rsq_pipe.errors import ReplayError, UnknownStageError
+from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.dead_letters import DeadLetters, find
 from rsq_pipe.ops.selection import LetterName, Selection
-from rsq_pipe.server.home import Home
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.spec.graph import Graph
@@ -56,12 +55,7 @@ class DlqRequest:
             assert self.url, "checked when the request was made"
             yield self.url
             return
-        if not self.url and not self.graph.redis_url and not Home(self.graph.root).data.exists():
-            raise ReplayError(
-                f"pipeline {self.pipeline!r} has never run: there is no embedded server's data under "
-                f"{self.graph.root}; did it run on another server? See --redis"
-            )
-        with server_address(self.graph, self.url) as address:
+        with address_of_runs(self.graph, self.url) as address:
             yield address
 
     @asynccontextmanager

@@ -16,12 +16,12 @@ from rich.text import Text
 from rsq_pipe.cli.dlq_console import console, remark
 from rsq_pipe.cli.dlq_types import WhereType
 from rsq_pipe.cli.printable import escaped, json_line, printable
-from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.engine.past import Holding, look_back
+from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.payload import Payloads, as_json
 from rsq_pipe.ops.peek import Filter, Peeked, peek
-from rsq_pipe.server.home import Home
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -74,10 +74,12 @@ def command(  # noqa: PLR0917  one parameter an option
         raise click.UsageError(f"stage {stage!r} is a source: nothing stands before it; name one below it")
     payloads = Payloads(graph.serializer)
     sieve = Filter(where, payloads)
-    shown = _Shown(0, is_all=True, holds=Holding())
-    if url or graph.redis_url or Home(graph.root).data.exists():
-        with server_address(graph, url) as address:
+    try:
+        with address_of_runs(graph, url) as address:
             shown = asyncio.run(_show(address, graph, stage, sieve, count=count, as_json=as_json))
+    except NeverRanError as exc:
+        remark(str(exc))
+        return
     if sieve.passed_over:
         many = f"{sieve.passed_over:,} record{'' if sieve.passed_over == 1 else 's'}"
         remark(f"{many} passed over, since --where has no value: {sieve.why}")
@@ -102,6 +104,8 @@ async def _show(
                 console().print(drawn(found, sieve.payloads), soft_wrap=True)
             shown += 1
         past = await look_back(client, graph.pipeline)
+        if not past.ran and not shown:
+            raise NeverRanError(graph.pipeline, client.channel.address)
     return _Shown(shown, is_all, past.holdings.get(stage, Holding()))
 
 

@@ -15,15 +15,14 @@ from rich.text import Text
 
 from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import escaped, on_one_line, printable
-from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
+from rsq_pipe.cli.server_address import as_given, connect, is_unborn, redis_option, server_address
 from rsq_pipe.engine.change import Plan, StageChange
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.choices import refusal
 from rsq_pipe.engine.moves import Requeue
 from rsq_pipe.engine.past import Holding, look_back
-from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
-from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
@@ -72,14 +71,9 @@ def command(  # noqa: PLR0917  one parameter an option
     ctx.exit(FAILED if found.stranded else DONE)
 
 
-def _is_unborn(graph: Graph, url: str | None) -> bool:
-    """Whether the pipeline's server was never started; none is, to learn that."""
-    return not url and not graph.redis_url and not Home(graph.root).data.exists()
-
-
 def _plan(graph: Graph, url: str | None) -> tuple[Plan, str]:
-    if _is_unborn(graph, url):
-        return Plan(graph.pipeline, ran=False, kept=False, stages=()), "its embedded server"
+    if is_unborn(graph, url):
+        return Plan(graph.pipeline, ran=False, kept=False, stages=()), ""
 
     async def look(address: str) -> tuple[Plan, str]:
         async with connect(address) as client:
@@ -95,7 +89,7 @@ def _last(graph: Graph, url: str | None) -> str:
             return (await look_back(client, graph.pipeline)).last.text
 
     text = ""
-    if not _is_unborn(graph, url):
+    if not is_unborn(graph, url):
         with server_address(graph, url) as address:
             text = asyncio.run(look(address))
     if not text:
@@ -112,7 +106,7 @@ def _prune(graph: Graph, url: str | None) -> None:
             return await prune(client, graph)
 
     done = Pruned()
-    if not _is_unborn(graph, url):
+    if not is_unborn(graph, url):
         with server_address(graph, url) as address:
             done = asyncio.run(act(address))
     lines = [f"removed group {group} of {stream}" for group, stream in done.groups]
@@ -126,7 +120,7 @@ def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str,
     """Give the keys of `--json`, which stay as they are from one release to the next."""
     return {
         "pipeline": found.pipeline,
-        "server": server,
+        "server": server or "its embedded server",
         "ran": found.ran,
         "complete": found.kept,
         "differs": found.differs,
@@ -139,10 +133,9 @@ def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str,
 
 
 def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableType:
-    head = _text(f"{found.pipeline} on {server}: {found}")
     if not found.ran:
-        return head
-    parts: list[RenderableType] = [head, _table(found)]
+        return _text(str(NeverRanError(found.pipeline, server)))
+    parts: list[RenderableType] = [_text(f"{found.pipeline} on {server}: {found}"), _table(found)]
     if not found.kept:
         parts.append(Text("An earlier release made the last run: what it did is told from what it left."))
     for move in found.moves:

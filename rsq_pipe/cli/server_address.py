@@ -10,7 +10,9 @@ import rich_click as click
 from click.core import ParameterSource
 
 from rsq_pipe.cli.server_url import VARIABLE, given
+from rsq_pipe.errors import NeverRanError
 from rsq_pipe.server.embedded import acquire
+from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.telemetry import redaction
@@ -39,6 +41,26 @@ def server_address(graph: Graph, url: str | None) -> Iterator[str]:
         return
     with acquire(graph.root) as server:
         yield server.url
+
+
+def is_unborn(graph: Graph, url: str | None) -> bool:
+    """Tell whether the pipeline's own server was never started; none is, to learn what is on it."""
+    return not url and not graph.redis_url and not Home(graph.root).data.exists()
+
+
+@contextmanager
+def address_of_runs(graph: Graph, url: str | None) -> Iterator[str]:
+    """
+    Find the server where a pipeline ran, to look at what it left there.
+
+    Raises:
+        NeverRanError: It would be the embedded one, which was never started.
+        ServerStartError: The embedded server cannot be started.
+    """
+    if is_unborn(graph, url):
+        raise NeverRanError(graph.pipeline)
+    with server_address(graph, url) as address:
+        yield address
 
 
 def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:

@@ -20,13 +20,12 @@ from rich.text import Text
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import printable
-from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.server_address import connect, is_unborn, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.status_table import status_table
 from rsq_pipe.errors import ServerUnavailableError
 from rsq_pipe.ops.bounds import Bounds, Breach
 from rsq_pipe.ops.status import PipelineStatus, look, never_ran
-from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
@@ -107,7 +106,7 @@ def status_of(graph: Graph, url: str | None, *, rates: bool = False) -> Pipeline
     Raises:
         ServerUnavailableError, ServerStartError: There is no server to ask.
     """
-    if not url and not graph.redis_url and not Home(graph.root).data.exists():
+    if is_unborn(graph, url):
         return never_ran(graph)  # and no server is started to learn that
     with server_address(graph, url) as address:
         return asyncio.run(_look(address, graph, rates=rates))

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.table import drop_lines, named
+from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 
@@ -24,8 +25,8 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> RenderableType:
     """Draw a pipeline's status, and the bounds that are passed below it."""
     if not status.ran:
-        where = f" on {status.server}" if status.server else ": its embedded server was never started"
-        head: list[RenderableType] = [Text(on_one_line(f"{status.pipeline}: never ran{where}"))]
+        never_ran = NeverRanError(status.pipeline, status.server)
+        head: list[RenderableType] = [Text(on_one_line(str(never_ran)))]
     else:
         drops = drop_lines({stage.name: stage.drops for stage in status.stages})
         head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops]

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import json_line, on_one_line, printable
-from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.waterfall import waterfall
+from rsq_pipe.engine.past import look_back
+from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.trace.kept import Kept
 from rsq_pipe.ops.trace.step import Journey
 from rsq_pipe.ops.trace.trace_file import first_record, read_journey
@@ -54,7 +56,7 @@ def command(  # noqa: PLR0917  one parameter an option
     else:
         name, path = _told_apart(name, spec)
         graph = load(path)
-        with server_address(graph, url) as address:
+        with address_of_runs(graph, url) as address:
             journey, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
         where = _on_server(graph)
     if as_json:
@@ -81,7 +83,10 @@ def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
 
 async def _kept(graph: Graph, address: str, name: str) -> Journey:
     async with connect(address) as client:
-        return await Kept(client, graph).journey(name)
+        journey = await Kept(client, graph).journey(name)
+        if not journey.steps and not (await look_back(client, graph.pipeline)).ran:
+            raise NeverRanError(graph.pipeline, client.channel.address)
+        return journey
 
 
 def _draw(journey: Journey, ui: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.errors import ReplayError, UnknownStageError
+from rsq_pipe.errors import NeverRanError, UnknownStageError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.client import StreamClient
@@ -60,7 +60,7 @@ async def find_queues(
         stages: Whose queues; empty for all.
 
     Raises:
-        ReplayError: The pipeline has never run on this server.
+        NeverRanError: The pipeline has never run on this server.
         UnknownStageError: It has no such stage, and had none when it ran.
 
     Redis: HKEYS, then XREVRANGE COUNT 1 and XINFO GROUPS per stage.
@@ -68,10 +68,7 @@ async def find_queues(
     meta = Keyspace(pipeline).meta
     fields: list[bytes] = await client.channel.execute("HKEYS", meta, key=meta)
     if not fields:
-        raise ReplayError(
-            f"pipeline {pipeline!r} has never run on server {client.channel.address}, so it has no dead "
-            "letters there; is it another server, or another name?"
-        )
+        raise NeverRanError(pipeline, client.channel.address)
     own = [stage.name for stage in graph.stages] if graph else []
     # Whatever writes a dead letter counts it in the same step, so the counters name every queue there is.
     counted = sorted(match[1].decode() for field in fields if (match := _COUNTED.fullmatch(field)))

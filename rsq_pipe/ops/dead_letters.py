@@ -149,7 +149,8 @@ async def find(
         selection: Which are meant; None for all.
 
     Raises:
-        ReplayError: The pipeline never ran here, or a name means several dead letters.
+        NeverRanError: The pipeline never ran here.
+        ReplayError: A name means several dead letters.
         UnknownStageError: The pipeline has no such stage.
     """
     selection = selection or Selection()

@@ -410,7 +410,7 @@ def test_a_pipeline_is_named_by_its_name_where_the_server_is_given(looked_at: Sh
         (["replay", "pipeline.yaml", "--yes", "--rate", "0/s"], 2, "more than nothing"),
         (["replay", "pipeline.yaml", "--yes", "--id", "x"], 2, "is no entry id"),
         (["export", "pipeline.yaml", "--raw"], 2, "name it with --id"),
-        (["list", "pipeline.yaml"], 1, "has never run"),
+        (["export", "pipeline.yaml"], 1, "never ran"),
     ],
 )
 def test_mistakes_are_told_with_their_mend_and_an_exit_code(

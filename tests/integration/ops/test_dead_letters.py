@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rsq_pipe.errors import ReplayError
+from rsq_pipe.errors import NeverRanError, ReplayError
 from rsq_pipe.ops.selection import LetterName
 from rsq_pipe.spec.expression import compile_expression
 from tests.integration.ops.morgue import Morgue
@@ -91,7 +91,7 @@ async def test_a_pipeline_is_found_by_its_name_alone(morgue: Morgue) -> None:
 
 
 async def test_a_pipeline_that_never_ran_here_is_said_to_be_unknown(morgue: Morgue) -> None:
-    with pytest.raises(ReplayError, match="has never run on server"):
+    with pytest.raises(NeverRanError, match="never ran on"):
         await morgue.find()
 
 

@@ -125,6 +125,7 @@ def parse(text: str) -> ast.Expression:
     for node in ast.walk(tree):
         if indent and isinstance(node, ast.expr):
             node.col_offset += indent
+            node.end_col_offset = (node.end_col_offset or 0) + indent
     return tree
 
 

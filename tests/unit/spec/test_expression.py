@@ -120,6 +120,11 @@ def test_a_field_that_is_not_reached_is_not_missed() -> None:
     assert compile_expression("total if 'total' in record else 0").evaluate({}) == 0
 
 
+@pytest.mark.parametrize("text", ["  id", "     (id)", "   7"])
+def test_space_in_front_of_a_short_expression_is_nothing(text: str) -> None:
+    assert compile_expression(text).evaluate(ORDER) == 7
+
+
 def test_a_key_missing_further_inside_is_not_called_a_field() -> None:
     with pytest.raises(KeyError, match="discount"):
         compile_expression("[l['discount'] for l in lines]").evaluate(ORDER)

@@ -1,6 +1,7 @@
 -- Merge partials of a group: rsq_pipe/model/partials.py in Lua. Included by the scripts that keep them.
 --
---   merged(kinds, old, new)  both are msgpack [partial...], one for each letter of `kinds`; returns the same
+--   merged(kinds, old, new)  both are msgpack [partial...], one for each letter of `kinds`; returns the same.
+--                            `old` is false where there is none. It is called before anything is written.
 
 local merging = {}
 
@@ -240,6 +241,9 @@ function merging.d(one, other)
 end
 
 local function merged(kinds, old, new)
+  if not old then
+    return new
+  end
   local one, other = cmsgpack.unpack(old), cmsgpack.unpack(new)
   for at = 1, #kinds do
     one[at] = merging[kinds:sub(at, at)](one[at], other[at])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sized
+from datetime import date
 from itertools import islice
 from math import isqrt
 from typing import Any, TypeVar
+
+from rsq_pipe.spec.dates import iso
 
 MAX_SIZE = 16_000_000
 """Size of one value: a character or byte counts 1, an item of a list or mapping 16 and what it holds."""
@@ -19,11 +22,17 @@ MAX_BITS = 4_096
 """Bits of a whole number that `*` or `**` gives."""
 
 _ITEM = 16
+_CALL = 8 * _ITEM
+"""What a call of a slow function counts for: some microseconds."""
 _WORD = 1 << 63
 _NUMBERS = frozenset([float, bool, type(None)])
 _BOUNDED = _NUMBERS | {int}
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEEP: set[Callable[..., Any]] = set()
+"""Functions that look at all that a value holds, whatever they give."""
 
 
 class TooLargeError(ValueError):
@@ -85,9 +94,23 @@ def searched(items: T, spent: list[int]) -> T:
 def counted(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Call a function in a loop: what it is given, and what it gives, counts."""
     spend(spent, sum(map(size, arguments)))
+    if function in _DEEP:
+        spend(spent, sum(map(weigh, arguments)))
     if function in (bounded_set, bounded_dict) and arguments:
         spend(spent, _hashing(arguments[0], pairs=function is bounded_dict))
     return built(function(*arguments, **named), spent)
+
+
+def deep(function: F) -> F:
+    """Mark a function that looks at all that its arguments hold: in a loop, that counts."""
+    _DEEP.add(function)
+    return function
+
+
+def slowly(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Call a function in a loop that takes long whatever it is given."""
+    spend(spent, _CALL)
+    return counted(spent, function, *arguments, **named)
 
 
 def weighed(value: T, spent: list[int] | None = None) -> T:
@@ -191,14 +214,14 @@ def bounded_sum(items: Iterable[Any], start: Any = 0) -> Any:
 
 
 def bounded_set(items: Iterable[Any] = ()) -> set[Any]:
-    """Do as in Python, with at most 8,000 values that are not text."""
+    """Make a set; of at most 8,000 values that are not text."""
     items = listed(items)
     _check_hashing(_hashing(items, pairs=False))
     return set(items)
 
 
 def bounded_dict(pairs: Any = (), **named: Any) -> dict[Any, Any]:
-    """Do as in Python, with at most 8,000 keys that are not text."""
+    """Make a mapping of pairs, or of names and values; of at most 8,000 keys that are not text."""
     if not isinstance(pairs, Mapping):
         pairs = listed(pairs)
         _check_hashing(_hashing(pairs, pairs=True))
@@ -234,9 +257,24 @@ def _check_hashing(work: int) -> None:
         )
 
 
+@deep
 def bounded_text(value: Any = "", *encoding: str) -> str:
-    """Write a value as text."""
+    """Write a value as text; a date or moment as records have it."""
+    if isinstance(value, date):
+        return iso(value)
     return str(weighed(value), *encoding)
+
+
+def merged(*mappings: Any) -> dict[str, Any]:
+    """Put mappings together, as `{**a, **b}`; what stands further right replaces what has its key."""
+    whole: dict[str, Any] = {}
+    for mapping in mappings:
+        if not isinstance(mapping, dict):
+            raise TypeError(f"`**` takes a mapping, not {type(mapping).__name__}")
+        if not all(key.__class__ is str for key in mapping):
+            raise TypeError("`**` takes mappings whose keys are text")
+        whole.update(mapping)
+    return built(whole)
 
 
 def bounded_join(separator: str, items: Iterable[Any]) -> str:

@@ -13,6 +13,7 @@ from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.grammar import WHOLE_RECORD
 from rsq_pipe.spec.growth import (
     QUICK,
+    SLOW,
     Comprehension,
     is_bounded,
     is_float,
@@ -43,8 +44,8 @@ GLOBALS: dict[str, Any] = {
     "__sum": sum,
     **{_function_name(name): function for name, function in FUNCTIONS.items()},
     **dict(_GUARDS.values()),
-    **{f"__{f.__name__}": f for f in (bounds.built, bounds.counted, bounds.looped)},
-    **{f"__{f.__name__}": f for f in (bounds.searched, bounds.weighed)},
+    **{f"__{f.__name__}": f for f in (bounds.built, bounds.counted, bounds.looped, bounds.merged)},
+    **{f"__{f.__name__}": f for f in (bounds.searched, bounds.slowly, bounds.weighed)},
 }
 
 
@@ -61,11 +62,13 @@ class Compiler(ast.NodeTransformer):
     Attributes:
         fields: The fields that are read.
         spends: Whether the code counts the work of its loops, in `__spent`.
+        timed: Whether it asks for the time.
     """
 
     def __init__(self) -> None:
         self.fields: set[str] = set()
         self.spends = False
+        self.timed = False
         self._loops: list[set[str]] = []
         self._fresh: set[str] | None = None  # the names of the item at hand; None where all fields are
         self._joins_few = False
@@ -90,13 +93,14 @@ class Compiler(ast.NodeTransformer):
         if not isinstance(node.func, ast.Name):
             return node
         name = node.func.id
+        self.timed |= name == "now"
         function = "__sum" if name == "sum" and sums_numbers(node) else _function_name(name)
         counted = bool(self._loops) and self._takes_long(name, node)
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(keyword.arg, self.visit(keyword.value)) for keyword in node.keywords]
         if counted:
             arguments = [self._ledger(), ast.Name(function, ast.Load()), *arguments]
-            function = "__counted"
+            function = "__slowly" if name in SLOW else "__counted"
         return ast.copy_location(ast.Call(ast.Name(function, ast.Load()), arguments, keywords), node)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
@@ -136,6 +140,25 @@ class Compiler(ast.NodeTransformer):
         if not bounded:
             node.value = _call("__weighed", node.value, *self._ledgers())
         return node  # what stands behind the colon is plain text
+
+    def visit_Dict(self, node: ast.Dict) -> ast.expr:
+        """Put `{**a, 'b': 1}` together by a function that is bounded; others are what they are."""
+        parts: list[ast.expr] = []
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                parts.append(self.visit(value))
+                continue
+            if not parts or not isinstance(parts[-1], ast.Dict):
+                parts.append(ast.Dict([], []))
+            part = parts[-1]
+            assert isinstance(part, ast.Dict)
+            part.keys.append(self.visit(key))
+            part.values.append(self.visit(value))
+        if None not in node.keys:
+            return ast.copy_location(parts[0], node) if parts else node
+        if self._loops:
+            return _call("__counted", self._ledger(), ast.Name("__merged", ast.Load()), *parts)
+        return _call("__merged", *parts)
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
         return self._visit_comprehension(node)
@@ -196,7 +219,7 @@ class Compiler(ast.NodeTransformer):
         """Tell whether a call takes the longer the more it is given, and is given more than the item."""
         if name in QUICK:
             return False
-        if name in ("set", "dict"):
+        if name in SLOW or name in ("set", "dict"):
             return True
         large = [not (isinstance(of, ast.GeneratorExp) or self._is_little(of)) for of in node.args]
         if name in ("min", "max") and len(node.args) > 1:

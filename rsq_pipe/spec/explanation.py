@@ -60,6 +60,9 @@ _TYPES: tuple[tuple[str, str], ...] = (
     (rf"cannot unpack non-iterable {_KIND} object", "{0} has no parts that several names could stand for"),
     (rf"{_KIND} object cannot be interpreted as an integer", "{0} is no whole number"),
     (rf"(\w+) first arg must be str or a tuple of str, not {_KIND}", "{0}() takes text, not {1}"),
+    (rf"must be real number, not {_KIND}", "{0} is no number"),
+    (r"(\w+)\(\) takes text, not (\w+)", "{0}() takes text, not {1}"),
+    (r"`\*\*` takes a mapping, not (\w+)", "`**` takes a mapping, not {0}"),
     (r"(\w+) is not a date or ISO 8601 text", "{0} is no date or moment"),
 )
 _VALUES: tuple[tuple[str, str], ...] = (
@@ -97,7 +100,10 @@ def _explained(error: BaseException) -> str:
         case RecursionError():
             return "a value is nested too deeply"
         case TypeError():
-            return _translated(text, _TYPES, _kind)
+            why = _translated(text, _TYPES, _kind)
+            if re.match(r"`[+-]` cannot be applied to .*\ba (?:date|moment)\b", why):
+                why += "; write add(date, '1h'), or days_between(a, b)"
+            return why
         case ValueError():
             return _translated(text, _VALUES, lambda word: _KINDS.get(word, word))
     return text or type(error).__name__

@@ -31,6 +31,7 @@ class Expression:
     Args:
         text: As the user wrote it.
         names: The fields it reads by name.
+        timed: Whether it asks for `now()`, which is to be set for each record.
         code: The compiled body; `evaluate` runs it.
         evaluate: Give the value for a record; a plain function, so that a hot loop pays one call.
             It raises MissingFieldError for a field that is not there, and Python's own errors else.
@@ -38,6 +39,7 @@ class Expression:
 
     text: str
     names: frozenset[str]
+    timed: bool
     code: CodeType = field(repr=False, compare=False)
     evaluate: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
 
@@ -84,7 +86,7 @@ def _compile(text: str) -> Expression:
     _check_words(tree)
     compiler = Compiler()
     body = compiler.compile(tree)
-    return _assemble(text, body, frozenset(compiler.fields), spends=compiler.spends)
+    return _assemble(text, body, compiler)
 
 
 def _check_words(tree: ast.Expression) -> None:
@@ -151,19 +153,20 @@ def evaluate(__record):
 _LEDGER = "__spent = [0]"
 
 
-def _assemble(text: str, body: ast.expr, names: frozenset[str], *, spends: bool) -> Expression:
+def _assemble(text: str, body: ast.expr, compiler: Compiler) -> Expression:
     """Put the body into a function, so that a record's value costs one call and no dict of globals."""
+    names = frozenset(compiler.fields)
     module = ast.parse(_SHELL)
     function = module.body[0]
     assert isinstance(function, ast.FunctionDef)
     assert isinstance(function.body[0], ast.Try)
     function.body[0].body = [ast.Return(body)]
-    if spends:
+    if compiler.spends:
         function.body.insert(0, *ast.parse(_LEDGER).body)
     scope = {**GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, names)}
     exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     evaluate = scope["evaluate"]
-    return Expression(text, names, evaluate.__code__, evaluate)
+    return Expression(text, names, compiler.timed, evaluate.__code__, evaluate)
 
 
 def _missing(names: frozenset[str], error: KeyError, record: Mapping[str, Any]) -> Exception:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from rsq_pipe.spec.bounds import (
@@ -18,6 +19,27 @@ from rsq_pipe.spec.bounds import (
     bounded_text,
     listed,
 )
+from rsq_pipe.spec.clock import now
+from rsq_pipe.spec.dates import (
+    add,
+    date,
+    datetime,
+    day,
+    days_between,
+    duration,
+    format_date,
+    from_timestamp,
+    hour,
+    month,
+    parse_date,
+    seconds_between,
+    timestamp,
+    weekday,
+    year,
+)
+from rsq_pipe.spec.digests import digest, uuid
+from rsq_pipe.spec.field_path import FieldPath, parse_path
+from rsq_pipe.spec.json_text import json, to_json
 
 MAX_DIGITS = 30
 MAX_NUMERAL = 1_000
@@ -29,6 +51,23 @@ def bounded_round(number: float, digits: int | None = None) -> float:
     if digits is not None and abs(digits) > MAX_DIGITS:
         raise TooLargeError(f"round() takes at most {MAX_DIGITS} digits")
     return round(number, digits)
+
+
+def floor(number: float) -> int:
+    """Give the greatest whole number that is not above a number."""
+    return math.floor(number)
+
+
+def ceil(number: float) -> int:
+    """Give the least whole number that is not below a number."""
+    return math.ceil(number)
+
+
+def sqrt(number: float) -> float:
+    """Give the square root."""
+    if number.__class__ in (int, float) and number < 0:
+        raise ValueError(f"sqrt() takes no negative number, such as {number}")
+    return math.sqrt(number)
 
 
 def whole(value: Any = 0, *base: int) -> int:
@@ -55,6 +94,11 @@ def lower(text: str) -> str:
 def upper(text: str) -> str:
     """Turn text into upper case."""
     return str.upper(text)
+
+
+def title(text: str) -> str:
+    """Turn the first letter of each word into upper case, the others into lower case."""
+    return str.title(text)
 
 
 def strip(text: str, characters: str | None = None) -> str:
@@ -86,9 +130,44 @@ def coalesce(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def get(mapping: Mapping[str, Any] | None, key: str, default: Any = None) -> Any:
-    """Give a mapping's value, or a default where the key (or the mapping) is missing."""
-    return default if mapping is None else mapping.get(key, default)
+def get(value: Any, path: Any, default: Any = None) -> Any:
+    """Give what stands at `'name'`, `'customer.name'` or `'lines.0.sku'`; else null, or a default."""
+    if value.__class__ is dict and path in value:
+        return value[path]
+    if value is None:
+        return default
+    if path.__class__ is not str:
+        return _inner(value, path, default)
+    for name in _path(path):
+        value = _inner(value, name, _NOTHING)
+        if value is _NOTHING:
+            return default
+    return value
+
+
+_NOTHING = object()
+
+
+def _inner(value: Any, name: Any, default: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(name, default)
+    if isinstance(value, list | tuple):
+        place = int(name) if name.__class__ is str and name.isdecimal() and len(name) < 10 else name
+        if place.__class__ is int:
+            return value[place] if -len(value) <= place < len(value) else default
+    return default
+
+
+def _path(text: str) -> FieldPath:
+    return _parts(text) if len(text) <= MAX_NUMERAL else (text,)
+
+
+@lru_cache(maxsize=256)
+def _parts(text: str) -> FieldPath:
+    try:
+        return parse_path(text)
+    except ValueError:  # `a..b` may be the name of a column
+        return (text,)
 
 
 def keys(mapping: Mapping[str, Any]) -> list[str]:
@@ -117,73 +196,18 @@ def listed_enumerate(items: Iterable[Any], start: int = 0) -> list[tuple[int, An
 
 
 def listed_sorted(items: Iterable[Any], **named: Any) -> list[Any]:
-    """Do as in Python."""
+    """List the items in ascending order; with `reverse=True` in descending order."""
     return sorted(listed(items), **named)
 
 
 def listed_list(items: Iterable[Any] = ()) -> list[Any]:
-    """Do as in Python."""
+    """Make a list."""
     return list(listed(items))
 
 
 def listed_tuple(items: Iterable[Any] = ()) -> tuple[Any, ...]:
-    """Do as in Python."""
+    """Make a list that can be the key of a mapping."""
     return tuple(listed(items))
-
-
-def date(value: str | dt.date) -> dt.date:
-    """Read a date from ISO 8601 text, to compare it; `str(date(x))` is text again."""
-    if isinstance(value, dt.datetime):
-        return value.date()
-    return value if isinstance(value, dt.date) else datetime(value).date()
-
-
-def datetime(value: str | dt.date) -> dt.datetime:
-    """Read a moment from ISO 8601 text; one without an offset is taken as UTC."""
-    if isinstance(value, str):
-        moment = dt.datetime.fromisoformat(value)
-    elif isinstance(value, dt.datetime):
-        moment = value
-    elif isinstance(value, dt.date):
-        moment = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
-    else:
-        raise TypeError(f"{type(value).__name__} is not a date or ISO 8601 text")
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-
-
-def days_between(start: str | dt.date, end: str | dt.date) -> int:
-    """Count the days from one date to another; negative if the second is earlier."""
-    return (date(end) - date(start)).days
-
-
-def seconds_between(start: str | dt.date, end: str | dt.date) -> float:
-    """Count the seconds from one moment to another; negative if the second is earlier."""
-    return (datetime(end) - datetime(start)).total_seconds()
-
-
-def year(value: str | dt.date) -> int:
-    """Give a date's year."""
-    return date(value).year
-
-
-def month(value: str | dt.date) -> int:
-    """Give a date's month, 1 to 12."""
-    return date(value).month
-
-
-def day(value: str | dt.date) -> int:
-    """Give a date's day of the month."""
-    return date(value).day
-
-
-def hour(value: str | dt.date) -> int:
-    """Give a moment's hour, 0 to 23."""
-    return datetime(value).hour
-
-
-def weekday(value: str | dt.date) -> int:
-    """Give a date's day of the week: 1 is Monday, 7 is Sunday."""
-    return date(value).isoweekday()
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
@@ -198,13 +222,18 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "str": bounded_text,
     "sum": bounded_sum,
     "round": bounded_round,
+    **{f.__name__: f for f in (floor, ceil, sqrt)},
     "range": bounded_range,
     "zip": listed_zip,
     "enumerate": listed_enumerate,
-    **{f.__name__: f for f in (lower, upper, strip, split, startswith, endswith)},
+    **{f.__name__: f for f in (lower, upper, title, strip, split, startswith, endswith)},
     "join": bounded_join,
     "replace": bounded_replace,
     **{f.__name__: f for f in (coalesce, get, keys, values, items)},
-    **{f.__name__: f for f in (date, datetime, days_between, seconds_between)},
+    **{f.__name__: f for f in (json, to_json)},
+    "hash": digest,
+    "uuid": uuid,
+    **{f.__name__: f for f in (now, date, datetime, parse_date, format_date, add, duration)},
+    **{f.__name__: f for f in (days_between, seconds_between, timestamp, from_timestamp)},
     **{f.__name__: f for f in (year, month, day, hour, weekday)},
 }

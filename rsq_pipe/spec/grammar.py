@@ -10,6 +10,7 @@ from evalidate import EvalModel, SafeAST, ValidationException
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec import slips
+from rsq_pipe.spec.arguments import wrong_arguments
 from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.suggestion import suggest
 
@@ -79,8 +80,6 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             self._check_attribute(node)
         elif isinstance(node, ast.FormattedValue):
             self._check_format(node)
-        elif isinstance(node, ast.Dict) and None in node.keys:
-            raise self._error("`**` before a value is not allowed", "name the values")
         elif isinstance(node, ast.Compare):
             self._check_compare(node)
         elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
@@ -97,7 +96,8 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
         raise self._error(what.format(attr=attr), fix.format(attr=attr)) from exc
 
     def _error(self, what: str, fix: str) -> ExpressionError:
-        return ExpressionError(f"{what} at column {self.column}; {fix}", column=self.column)
+        fix = f"; {fix}" if fix else ""
+        return ExpressionError(f"{what} at column {self.column}{fix}", column=self.column)
 
     def _check_name(self, node: ast.Name) -> None:
         if node.id.startswith("__"):
@@ -118,7 +118,11 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             fix = slips.function(node.func.id) or suggest(node.func.id, FUNCTIONS, otherwise=otherwise)
             raise self._error(f"there is no function {node.func.id!r}", fix)
         if any(keyword.arg is None for keyword in node.keywords):
-            raise self._error("`**` before a value is not allowed", "name the values")
+            raise self._error("`**` before an argument is not allowed", "name the arguments")
+        if wrong := wrong_arguments(node.func.id, node):
+            what, place = wrong
+            self.column = place.col_offset + 1
+            raise self._error(*what.partition("; ")[::2])
 
     def _check_method(self, node: ast.Call) -> None:
         func = node.func

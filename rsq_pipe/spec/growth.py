@@ -12,21 +12,31 @@ IsFresh: TypeAlias = Callable[[str], bool]
 MAX_UNGUARDED = 8
 """Additions and f-string parts up to which an expression cannot grow much beyond the record it is given."""
 
-_TIMES = frozenset(["days_between", "seconds_between", "year", "month", "day", "hour", "weekday"])
-QUICK = _TIMES | frozenset(
+_TIMES = frozenset(
+    (
+        *("days_between", "seconds_between", "year", "month", "day", "hour", "weekday", "duration", "now"),
+        *("add", "parse_date", "timestamp", "from_timestamp", "floor", "ceil", "sqrt"),
+    )
+)
+QUICK = (_TIMES - {"add", "parse_date"}) | frozenset(
     ["len", "abs", "round", "bool", "int", "float", "coalesce", "get", "date", "datetime"]
 )
 """Functions that take no longer for a larger argument."""
 
+SLOW = frozenset(["parse_date", "format_date", "add", "json", "to_json", "hash", "uuid"])
+"""Functions that take long whatever they are given."""
+
 _NUMBERS = _TIMES | frozenset(
     ["len", "abs", "round", "bool", "int", "float", "any", "all", "startswith", "endswith"]
 )
-_TEXTS = frozenset(["str", "lower", "upper", "strip", "join", "replace"])
+_TEXTS = frozenset(
+    ["str", "lower", "upper", "title", "strip", "join", "replace", "format_date", "to_json", "hash", "uuid"]
+)
 _SELECTIONS = frozenset(
     ["get", "keys", "values", "items", "sorted", "list", "tuple", "set", "enumerate", "zip"]
 )
 _PARTS = _SELECTIONS | frozenset(
-    ["lower", "upper", "strip", "split", "coalesce", "enumerate", "min", "max", "date", "datetime"]
+    ["lower", "upper", "title", "strip", "split", "coalesce", "enumerate", "min", "max", "date", "datetime"]
 )
 
 

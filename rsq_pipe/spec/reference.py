@@ -8,6 +8,7 @@ from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
 from rsq_pipe.registry import types
+from rsq_pipe.spec.arguments import spelled
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.field_kinds import KINDS
 from rsq_pipe.spec.functions import FUNCTIONS
@@ -208,6 +209,7 @@ def _functions() -> str:
     }
     pythons = " ".join(f"`{name}`" for name in FUNCTIONS if name not in ours)
     rows = [
-        f"| `{name}` | {(getdoc(function) or '').partition(chr(10))[0]} |" for name, function in ours.items()
+        f"| `{spelled(name)}` | {(getdoc(function) or '').partition(chr(10))[0]} |"
+        for name, function in ours.items()
     ]
     return "\n".join([f"| {pythons} | as in Python |", *rows]) + "\n"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expression import Expression
+from rsq_pipe.verbs.arrival_time import timed
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passed import made
 
@@ -27,6 +28,7 @@ class Map:
         self._stage = stage
         self._set = tuple((name, field.evaluate) for name, field in fields.items() if field is not None)
         self._removed = tuple(name for name, field in fields.items() if field is None)
+        self._timed = any(field is not None and field.timed for field in fields.values())
         self.changed = frozenset(fields)
 
     async def open(self) -> None:
@@ -39,7 +41,7 @@ class Map:
         add = mapped.append
         failed: dict[int, Failure | Retry | Reject] = {}
         name = ""
-        for place, record in enumerate(batch.records):
+        for place, record in enumerate(timed(batch) if self._timed else batch.records):
             try:
                 copy = record.copy()
                 for name, evaluate in to_set:

@@ -22,6 +22,9 @@ RECORD: dict[str, Any] = {
 }
 
 
+_ADD = "write add(date, '1h'), or days_between(a, b)"
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -64,6 +67,17 @@ RECORD: dict[str, Any] = {
         ("max(empty)", "max() was given no items"),
         ("[a for a, b in pairs]", "an item has fewer parts than there are names"),
         ("[a for a, b in list]", "a whole number has no parts that several names could stand for"),
+        ("sqrt(0 - n)", "sqrt() takes no negative number, such as -7"),
+        ("floor(t)", "text is no number"),
+        ("json(t)", "'ten' is no JSON: it ends too early"),
+        ("json(none)", "json() takes text, not null"),
+        ("parse_date(n, '%Y')", "parse_date() takes text, not a whole number"),
+        ("parse_date(t, '%Y')", "'ten' is no date of the format '%Y'"),
+        ("format_date(n, '%Y')", "a whole number is no date or moment"),
+        ("add(list, '1h')", "a list is no date or moment"),
+        ("{**t}", "`**` takes a mapping, not text"),
+        ("now() + 1", "`+` cannot be applied to a moment and a whole number; " + _ADD),
+        ("hash(t, t)", "there is no algorithm 'ten'; use md5, sha1, sha256, sha512 or blake2b"),
         ("split(t, '')", "split() takes no empty separator"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
+from rsq_pipe.spec.clock import MOMENT
 from rsq_pipe.spec.expression import compile_expression
 
 ORDER: dict[str, Any] = {
@@ -83,6 +84,28 @@ def test_an_expression_gives_its_value(text: str, value: object) -> None:
         ("year(ordered) + month(ordered) + day(ordered) + hour(ordered) + weekday(ordered)", 2011),
         ("date(ordered) < date(shipped) and datetime(ordered) < datetime('2000-01-01T10:00')", True),
         ("str(date('2020-02-29T23:00'))", "2020-02-29"),
+        ("str(datetime('2020-02-29T23:00'))", "2020-02-29T23:00:00Z"),
+        ("str(parse_date('29.02.2020', '%d.%m.%Y'))", "2020-02-29"),
+        ("str(parse_date('29.02.2020 8:15', '%d.%m.%Y %H:%M'))", "2020-02-29T08:15:00Z"),
+        ("str(parse_date('2020-02-29 08 +0200', '%Y-%m-%d %H %z'))", "2020-02-29T08:00:00+02:00"),
+        ("format_date(ordered, '%d/%m/%y') + format_date('2020-01-01T09:30Z', ' %H:%M')", "04/07/96 09:30"),
+        ("str(add(ordered, '1d')) + str(add(ordered, '-90m'))", "1996-07-051996-07-03T22:30:00Z"),
+        ("str(add('2020-01-01T12:00+02:00', 60))", "2020-01-01T12:01:00+02:00"),
+        ("seconds_between(ordered, shipped) > duration('1d') > duration('-1d')", True),
+        ("str(from_timestamp(timestamp(ordered) + 0.5))", "1996-07-04T00:00:00.500000Z"),
+        ("title('ada de la TOUR')", "Ada De La Tour"),
+        ("floor(1.5) + floor(-1.5) + ceil(1.2) + sqrt(16)", 5.0),
+        ("json('[1, {\"a\": null}]')", [1, {"a": None}]),
+        ("to_json({'b': [1, date(ordered)], 'a': 'é'})", '{"b":[1,"1996-07-04"],"a":"é"}'),
+        ("hash('abc', 'md5') + hash('')[:8]", "900150983cd24fb0d6963f7d28e17f72e3b0c442"),
+        ("hash({'b': 1, 'a': 2}) == hash('{\"a\":2,\"b\":1}')", True),
+        ("uuid('abc')", "7697a46f-b283-5da3-8e7c-62c11c03dd9e"),
+        ("get(record, 'lines.0.price', 0) + get(record, 'lines.7.price', 1)", 15.0),
+        ("get(record, 'region.name', '-') + get(record, 'country.name', '+')", "-+"),
+        ("get({'a.b': 1, 'a': {'b': 2}}, 'a.b') + get({'a': {'b.c': 3}}, 'a.b\\\\.c')", 4),
+        ("get(lines, 5, 'none') + get(lines[0], 'colour', 'none')", "nonenone"),
+        ("{**lines[0], 'price': 1, **{'x': 2}}", {"price": 1, "quantity": 12, "tags": ["a", "b"], "x": 2}),
+        ("[{'n': 1, **l}['n'] for l in lines]", [1, 1]),
     ],
 )
 def test_a_function_does_what_its_name_says(text: str, value: object) -> None:
@@ -214,3 +237,40 @@ def test_a_number_with_a_comma_is_not_taken_for_a_list() -> None:
     with pytest.raises(ExpressionError, match="a bare comma"):
         compile_expression("total >= 1,000")
     assert compile_expression("(a, 1)").evaluate({"a": 2}) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("parse_date(x)", 1, "write parse_date(text, format)"),
+        ("a and lower()", 7, "write lower(text)"),
+        ("get(record)", 1, "write get(value, path[, default])"),
+        ("parse_date(x, '%d.%m')", 15, "has no year"),
+        ("parse_date(x, 'YYYY')", 15, "write one such as '%Y-%m-%d'"),
+        ("format_date(x, '%-d')", 16, "`%-` is nothing for a date"),
+        ("add(x, '1 hour')", 8, "'1 hour' is not a duration"),
+        ("duration('1y')", 10, "'1y' is not a duration"),
+        ("hash(x, 'sha-256')", 9, "did you mean 'sha256'?"),
+    ],
+)
+def test_constant_arguments_are_checked_before_any_record_is_seen(text: str, column: int, words: str) -> None:
+    with pytest.raises(ExpressionError) as raised:
+        compile_expression(text)
+
+    assert raised.value.column == column
+    assert words in str(raised.value)
+
+
+def test_only_an_expression_that_asks_for_the_time_is_timed() -> None:
+    assert compile_expression("seconds_between(ordered, now()) > 5").timed
+    assert not compile_expression("record['now']").timed
+
+
+def test_now_is_the_time_of_the_record_at_hand_and_else_the_present() -> None:
+    expression = compile_expression("str(now())")
+    token = MOMENT.set(1_700_000_000.5)
+    try:
+        assert expression.evaluate({}) == "2023-11-14T22:13:20.500000Z"
+    finally:
+        MOMENT.reset(token)
+    assert expression.evaluate({}) > "2026"

@@ -48,7 +48,7 @@ ESCAPES = [
     "[a := 1, a]",
     "len(*x)",
     "[*x]",
-    "{**record}",
+    "len(**record)",
     "dict(**record)",
     "await x",
     "(yield)",
@@ -137,6 +137,17 @@ RUNNING_BOMBS = [
     "len(enumerate(long))",
     "len(list(long))",
     "len(split(long, 'a'))",
+    "json('[' + join(',', [0] * 900000) + ']') + [0] * 500000",
+    "to_json([long, long])",
+    "hash([long, long])",
+    "uuid([long, long])",
+    "{**record, 'a': [long] * 100}",
+    "parse_date(long, '%Y')",
+    "format_date('2026-01-01', long)",
+    "add('2026-01-01', long)",
+    "duration(long)",
+    "from_timestamp(big * big)",
+    "sqrt(long)",
 ]
 LASTING = [
     "len([x for n in numbers for x in range(1000)])",
@@ -163,6 +174,18 @@ LASTING = [
     "[f'{deep}' for x in numbers]",
     "[len(set(few_alike)) for x in numbers]",
     "[len({n for n in few_alike}) for x in numbers]",
+    "[hash(record) for x in numbers]",
+    "[hash(long, 'md5') for x in numbers]",
+    "[uuid(long) for x in numbers]",
+    "[to_json(numbers) for x in numbers]",
+    "[len(json(listing)) for x in numbers]",
+    "[title(long) for x in numbers]",
+    "[hash(deep) for x in range(1000000)]",
+    "[len({**mapping}) for x in numbers]",
+    "[format_date('2026-01-01', '%Y') for x in range(1000000)]",
+    "[parse_date('2026-01-01', '%Y-%m-%d') for x in range(1000000)]",
+    "[add('2026-01-01', x) for x in range(1000000)]",
+    "[uuid(x) for x in range(1000000)]",
 ]
 HOSTILE: dict[str, Any] = {"a": 9, "b": 99, "c": 9, "text": "aaaa", "big": 10**12, "width": "%999999999d"}
 HOSTILE |= {
@@ -178,6 +201,7 @@ HOSTILE |= {
     "alike": [n * (2**61 - 1) for n in range(100_000)],
     "few_alike": [n * (2**61 - 1) for n in range(900)],
 }
+HOSTILE |= {"listing": json.dumps([0] * 10_000), "mapping": {f"k{n}": n for n in range(10_000)}}
 HOSTILE |= {"deep": json.loads("[" * 900 + "]" * 900)}
 
 
@@ -223,7 +247,7 @@ def test_a_bomb_of_constants_does_not_compile(text: str) -> None:
 def test_a_bomb_in_a_record_does_not_go_off(text: str) -> None:
     expression = compile_expression(text)
 
-    with pytest.raises((TooLargeError, TypeError)):
+    with pytest.raises((TooLargeError, TypeError, ValueError, OverflowError)):
         expression.evaluate(HOSTILE)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rsq_pipe.errors import EvaluationError, HandlerError, MissingFieldError
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import Drop, Emit, Failure
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
@@ -148,3 +152,42 @@ def test_a_handler_that_is_not_there_is_an_error_that_names_the_stage(
 def test_connectors_are_not_built_here(verb: str, tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="is a connector"):
         build(stage(verb=verb), root=tmp_path, pipeline="orders")
+
+
+@pytest.mark.parametrize("verb", ["map", "filter", "route"])
+async def test_the_time_of_a_record_is_that_of_its_entry_however_often_it_is_handled(verb: str) -> None:
+    is_then = compile_expression("str(now()) == then")
+    options: dict[str, Any] = {
+        "map": {"ok": is_then},
+        "filter": is_then,
+        "route": (RouteCase("yes", is_then), RouteCase("no", None)),
+    }
+    records = [{"then": "2023-11-14T22:13:20.250000Z"}] * 2 + [{"then": "2023-11-14T22:13:21Z"}]
+    deliveries = [Delivery("s", "1700000000250-7"), Delivery("s", "1700000001000-0")]
+    of = Batch([dict(record) for record in records], ["a", "b", "c"], [0, 0, 1], deliveries)
+
+    for _ in range(2):
+        found = await build(stage("price", verb, options[verb]), root=Path(), pipeline="p").process(of)
+
+        (port,) = found.emitted
+        assert port in {"", "yes"}
+        assert [record.get("ok", True) for record in found.emitted[port].records] == [True] * 3
+        assert not found.failed
+
+
+async def test_a_record_whose_entry_id_is_no_time_comes_when_it_is_read() -> None:
+    of = Batch([{}, {}], ["a", "b"], [0, 1], [Delivery("s", "1-1"), Delivery("s", "9999999999999-0")])
+    before = time.time()
+
+    verb = build(
+        stage("price", "map", {"at": compile_expression("timestamp(now())")}), root=Path(), pipeline="p"
+    )
+    records = (await verb.process(of)).emitted[""].records
+
+    assert all(before <= record["at"] <= time.time() for record in records)
+
+
+async def test_a_source_has_one_time_for_a_batch() -> None:
+    found = await run("map", {"at": compile_expression("now()")}, *({} for _ in range(1_000)))
+
+    assert len({record["at"] for record in found}) == 1

@@ -1,0 +1,77 @@
+"""Arguments: what a call in an expression gives a function, checked as far as that stands in the file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature, signature
+from typing import Any
+
+from rsq_pipe.spec.dates import check_duration, check_format, check_parse_format
+from rsq_pipe.spec.digests import check_algorithm
+from rsq_pipe.spec.functions import FUNCTIONS
+
+_CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
+    "parse_date": {"format": check_parse_format},
+    "format_date": {"format": check_format},
+    "add": {"duration": lambda value: check_duration(value) if isinstance(value, str) else None},
+    "duration": {"text": check_duration},
+    "hash": {"algorithm": check_algorithm},
+}
+"""Function -> parameter -> what raises ValueError or TypeError for a constant that is none for it."""
+
+
+def wrong_arguments(name: str, node: ast.Call) -> tuple[str, ast.expr] | None:
+    """
+    Find what can only fail in a call.
+
+    Args:
+        name: The function.
+        node: The call.
+
+    Returns:
+        What is wrong, and where; None where nothing is to be seen.
+    """
+    declared = _signature(name)
+    if declared is None or any(isinstance(argument, ast.Starred) for argument in node.args):
+        return None
+    named = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+    try:
+        bound = declared.bind(*node.args, **named).arguments
+    except TypeError:
+        return f"the arguments of {name}() are not those it takes; write {spelled(name)}", node
+    for parameter, check in _CHECKS.get(name, {}).items():
+        value = bound.get(parameter)
+        if isinstance(value, ast.Constant):
+            try:
+                check(value.value)
+            except (ValueError, TypeError) as exc:
+                return str(exc), value
+    return None
+
+
+def spelled(name: str) -> str:
+    """Write a function with its parameters: `round(number[, digits])`."""
+    declared = _signature(name)
+    if declared is None:
+        return f"{name}(...)"
+    given, left = "", 0
+    for parameter in declared.parameters.values():
+        shown, comma = parameter.name.strip("_"), ", " if given else ""
+        if parameter.kind is Parameter.VAR_POSITIONAL:
+            given += f"{comma}{shown[:-1]}, ..." if shown.endswith("s") else f"[{comma}{shown}]"
+        elif parameter.kind is Parameter.VAR_KEYWORD:
+            continue
+        elif parameter.default is Parameter.empty:
+            given += comma + shown
+        else:
+            given += f"[{comma}{shown}"
+            left += 1
+    return f"{name}({given}{']' * left})"
+
+
+def _signature(name: str) -> Signature | None:
+    try:
+        return signature(FUNCTIONS[name])
+    except ValueError:  # some of the interpreter's own do not tell
+        return None

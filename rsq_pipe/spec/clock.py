@@ -1,0 +1,16 @@
+"""Clock: the time that `now()` gives, which is that of the record at hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from contextvars import ContextVar
+
+MOMENT: ContextVar[float | None] = ContextVar("moment", default=None)
+"""Seconds since 1970 at which the record at hand came; None where no record is at hand."""
+
+
+def now() -> dt.datetime:
+    """Give the time at which the record came to the stage, in UTC; the same however often it is handled."""
+    at = MOMENT.get()
+    return dt.datetime.fromtimestamp(time.time() if at is None else at, dt.UTC)

@@ -1,0 +1,187 @@
+"""Dates: the functions of expressions for dates and moments; a record holds them as ISO 8601 text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from functools import lru_cache
+from typing import TypeAlias
+
+from rsq_pipe.spec.duration import parse_duration
+
+Moment: TypeAlias = str | dt.date
+MAX_TEXT = 100
+"""Characters of a text that is read as a date by a format, and of a format."""
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DAY = 86_400
+_DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
+_DATE, _TIME = "aAbBdjmuUVwWyYG", "fHIMpSzZ"
+
+
+def date(value: Moment) -> dt.date:
+    """Read a date from ISO 8601 text, to compare it; in a record it is text again."""
+    if isinstance(value, dt.datetime):
+        return value.date()
+    return value if isinstance(value, dt.date) else datetime(value).date()
+
+
+def datetime(value: Moment) -> dt.datetime:
+    """Read a moment from ISO 8601 text, to compare it; one without an offset is taken as UTC."""
+    if isinstance(value, str):
+        moment = dt.datetime.fromisoformat(value)
+    elif isinstance(value, dt.datetime):
+        moment = value
+    elif isinstance(value, dt.date):
+        moment = dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+    else:
+        raise TypeError(f"{type(value).__name__} is not a date or ISO 8601 text")
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def parse_date(text: str, format: str) -> dt.date:  # noqa: A002  as it is named to users
+    """Read a date by a format such as `'%d.%m.%Y'`; a moment where the format has a time (`%H:%M`)."""
+    if not isinstance(text, str):
+        raise TypeError(f"parse_date() takes text, not {type(text).__name__}")
+    has_time = check_parse_format(format)
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a text of more than {MAX_TEXT} characters is no date")
+    try:
+        moment = dt.datetime.strptime(text, format)  # noqa: DTZ007  its zone, or UTC, is given to it below
+    except ValueError as exc:
+        raise ValueError(f"{text!r} is no date of the format {format!r}") from exc
+    return datetime(moment) if has_time else moment.date()
+
+
+def format_date(value: Moment, format: str) -> str:  # noqa: A002  as it is named to users
+    """Write a date or moment by a format such as `'%d.%m.%Y %H:%M'`."""
+    check_format(format)
+    return datetime(value).strftime(format)
+
+
+def duration(text: str) -> float:
+    """Give the seconds of a duration: `'90s'`, `'5m'`, `'1h'`, `'7d'`; `'-1h'` is one backwards."""
+    if not isinstance(text, str):
+        raise TypeError(f"duration() takes text, not {type(text).__name__}")
+    return check_duration(text)
+
+
+def add(value: Moment, duration: str | float) -> dt.date:
+    """Give the date or moment that a duration (`'1h'`, `'-7d'`, or seconds) leads to from another."""
+    seconds = check_duration(duration) if isinstance(duration, str) else duration
+    if isinstance(value, str):
+        value = dt.date.fromisoformat(value) if len(value) <= 10 else datetime(value)
+    elif not isinstance(value, dt.date):
+        raise TypeError(f"{type(value).__name__} is not a date or ISO 8601 text")
+    days, rest = divmod(seconds, _DAY)
+    if not isinstance(value, dt.datetime) and not rest:
+        return value + dt.timedelta(days=days)
+    return datetime(value) + dt.timedelta(seconds=seconds)
+
+
+def timestamp(value: Moment) -> float:
+    """Give the seconds from 1970 to a moment."""
+    return datetime(value).timestamp()
+
+
+def from_timestamp(seconds: float) -> dt.datetime:
+    """Give the moment that lies so many seconds behind the beginning of 1970, in UTC."""
+    return _EPOCH + dt.timedelta(seconds=seconds)
+
+
+def days_between(start: Moment, end: Moment) -> int:
+    """Count the days from one date to another; negative if the second is earlier."""
+    return (date(end) - date(start)).days
+
+
+def seconds_between(start: Moment, end: Moment) -> float:
+    """Count the seconds from one moment to another; negative if the second is earlier."""
+    return (datetime(end) - datetime(start)).total_seconds()
+
+
+def year(value: Moment) -> int:
+    """Give a date's year."""
+    return date(value).year
+
+
+def month(value: Moment) -> int:
+    """Give a date's month, 1 to 12."""
+    return date(value).month
+
+
+def day(value: Moment) -> int:
+    """Give a date's day of the month."""
+    return date(value).day
+
+
+def hour(value: Moment) -> int:
+    """Give a moment's hour, 0 to 23."""
+    return datetime(value).hour
+
+
+def weekday(value: Moment) -> int:
+    """Give a date's day of the week: 1 is Monday, 7 is Sunday."""
+    return date(value).isoweekday()
+
+
+def iso(value: dt.date) -> str:
+    """Write a date or moment as records have it."""
+    text = value.isoformat()
+    return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
+
+
+def check_duration(text: str) -> float:
+    """Read a duration that may be one backwards; ValueError where it is none."""
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a text of more than {MAX_TEXT} characters is no duration")
+    return _seconds(text)
+
+
+@lru_cache(maxsize=256)
+def _seconds(text: str) -> float:
+    stripped = text.strip()
+    sign = -1 if stripped.startswith("-") else 1
+    return sign * parse_duration(stripped.lstrip("+-") if stripped[:1] in "+-" else stripped)
+
+
+def check_format(text: str) -> None:
+    """Refuse what is no format to write dates by; ValueError."""
+    _directives(_format(text))
+
+
+def check_parse_format(text: str) -> bool:
+    """Refuse what is no format to read dates by; ValueError. Tell whether it has a time in it."""
+    return _reads_time(_format(text))
+
+
+def _format(text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"a format is text such as '%Y-%m-%d', not {type(text).__name__}")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a format may have {MAX_TEXT} characters")
+    return text
+
+
+@lru_cache(maxsize=256)
+def _directives(text: str) -> tuple[str, ...]:
+    """List the letters of a format: widths and flags (`%-d`) are not the same on all systems, or large."""
+    letters = tuple(_DIRECTIVE.findall(text))
+    for letter in letters:
+        if letter not in _DATE and letter not in _TIME and letter != "%":
+            raise ValueError(
+                f"`%{letter}` is nothing for a date; write %Y %m %d %H %M %S %f %z %j %a %b, say"
+            )
+    if not any(letter != "%" for letter in letters):
+        raise ValueError(f"{text!r} is no format; write one such as '%Y-%m-%d'")
+    return letters
+
+
+@lru_cache(maxsize=256)
+def _reads_time(text: str) -> bool:
+    letters = [letter for letter in _directives(text) if letter != "%"]
+    twice = next((letter for letter in letters if letters.count(letter) > 1), None)
+    if twice:
+        raise ValueError(f"`%{twice}` stands twice in the format {text!r}")
+    if not set(letters) & set("yYG"):
+        raise ValueError(f"the format {text!r} has no year; add `%Y`")
+    return any(letter in _TIME for letter in letters)

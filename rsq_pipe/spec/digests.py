@@ -1,0 +1,39 @@
+"""Digests: names made from values, the same wherever and whenever they are made."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+from rsq_pipe.spec.bounds import deep, weighed
+from rsq_pipe.spec.json_text import written
+from rsq_pipe.spec.suggestion import suggest
+
+ALGORITHMS = ("md5", "sha1", "sha256", "sha512", "blake2b")
+
+
+@deep
+def digest(value: Any, algorithm: str = "sha256") -> str:
+    """Give a value's SHA-256 (or `'md5'`, `'sha1'`, `'sha512'`, `'blake2b'`) in hexadecimal."""
+    check_algorithm(algorithm)
+    return hashlib.new(algorithm, _bytes(value), usedforsecurity=False).hexdigest()
+
+
+@deep
+def uuid(value: Any) -> str:
+    """Give a value's UUID: always the same for the same value (version 5, namespace OID)."""
+    return str(uuid5(NAMESPACE_OID, _bytes(value).decode("utf-8", "replace")))
+
+
+def check_algorithm(name: str) -> None:
+    """Refuse what is no algorithm for `hash()`; ValueError."""
+    if name not in ALGORITHMS:
+        raise ValueError(f"there is no algorithm {str(name)[:40]!r}; {suggest(str(name)[:40], ALGORITHMS)}")
+
+
+def _bytes(value: Any) -> bytes:
+    """Text as it is; what else a record may hold as JSON, keys sorted."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    return written(weighed(value), order="sorted")

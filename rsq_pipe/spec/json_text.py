@@ -1,0 +1,43 @@
+"""JSON text: values read from it and written to it inside expressions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from rsq_pipe.model.finite import not_finite
+from rsq_pipe.spec.bounds import MAX_SIZE, TooLargeError, deep, weighed
+from rsq_pipe.streams.wording import unreadable
+
+
+def json(text: str) -> Any:
+    """Read the value that a text holds as JSON."""
+    if not isinstance(text, str):
+        raise TypeError(f"json() takes text, not {type(text).__name__}")
+    if len(text) > MAX_SIZE:
+        raise TooLargeError(f"json() takes at most {MAX_SIZE:,} characters; use a call stage")
+    try:
+        return weighed(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeError) as exc:
+        raise ValueError(f"{text[:80]!r} is no JSON: {unreadable(exc)}") from exc
+
+
+@deep
+def to_json(value: Any) -> str:
+    """Write a value as JSON text."""
+    return written(weighed(value)).decode()
+
+
+def written(value: Any, *, order: Literal["sorted"] | None = None) -> bytes:
+    """Write a value as JSON; ValueError where it holds what JSON has no form for."""
+    try:
+        raw = msgspec.json.encode(value, order=order)
+    except (UnicodeError, TypeError) as exc:
+        raise ValueError("it holds what JSON has no form for") from exc
+    if len(raw) > MAX_SIZE:
+        raise TooLargeError(f"it would be more than {MAX_SIZE:,} characters of JSON; use a call stage")
+    # msgspec writes NaN as null, which would be another value.
+    if b"null" in raw and (place := not_finite(msgspec.to_builtins(value))):
+        raise ValueError(f"{place} is no finite number, which JSON does not have")
+    return raw

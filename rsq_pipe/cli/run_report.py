@@ -70,6 +70,7 @@ def _stage(name: str, stage: StageSummary, above: str | None) -> dict[str, Any]:
         "in": stage.received,
         "out": stage.emitted,
         "dropped": stage.dropped,
+        "stored": stage.stored,
         "retried": stage.retried,
         "dead": stage.dead,
         "drops": dict(stage.drops),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +12,7 @@ from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.spec.graph import Graph
 
-_COLUMNS = ("in", "out", "dropped", "retried", "dead")
+_COLUMNS = ("in", "out", "dropped", "stored", "retried", "dead")
 
 
 def named(stage: str, above: str | None) -> str:
@@ -22,10 +22,11 @@ def named(stage: str, above: str | None) -> str:
 
 def summary_table(summary: Summary, above: Mapping[str, str]) -> Table:
     """Draw what a run did; `above` names the stages that run in another's worker."""
-    table = _table((*_COLUMNS, "records/s"))
+    columns = _columns(summary)
+    table = _table((*columns, "records/s"))
     for name, stage in summary.stages.items():
         rate = stage.received / summary.seconds if summary.seconds else 0.0
-        table.add_row(named(name, above.get(name)), *_numbers(stage), f"{rate:,.0f}")
+        table.add_row(named(name, above.get(name)), *_numbers(stage, columns), f"{rate:,.0f}")
     return table
 
 
@@ -45,12 +46,13 @@ def progress_table(
     graph: Graph, summary: Summary, state: PipelineState | None, above: Mapping[str, str]
 ) -> Table:
     """Draw what a run has done so far, and what every stage still has before it."""
-    table = _table((*_COLUMNS, "waiting"))
+    columns = _columns(summary)
+    table = _table((*columns, "waiting"))
     for name, stage in summary.stages.items():
         waiting = ""
         if state is not None and graph.stage(name).verb != "source":
             waiting = f"{state.stages[name].backlog:,}"
-        table.add_row(named(name, above.get(name)), *_numbers(stage), waiting)
+        table.add_row(named(name, above.get(name)), *_numbers(stage, columns), waiting)
     return table
 
 
@@ -62,11 +64,16 @@ def _table(columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _numbers(stage: StageSummary) -> list[Text]:
-    values = (stage.received, stage.emitted, stage.dropped, stage.retried, stage.dead)
-    return [
-        Text(f"{value:,}", style=_style(name, value)) for name, value in zip(_COLUMNS, values, strict=True)
-    ]
+def _columns(summary: Summary) -> tuple[str, ...]:
+    """Name the columns; few pipelines have a stage that stores anything."""
+    stores = any(stage.stored for stage in summary.stages.values())
+    return _COLUMNS if stores else tuple(name for name in _COLUMNS if name != "stored")
+
+
+def _numbers(stage: StageSummary, columns: Sequence[str]) -> list[Text]:
+    values = (stage.received, stage.emitted, stage.dropped, stage.stored, stage.retried, stage.dead)
+    found = dict(zip(_COLUMNS, values, strict=True))
+    return [Text(f"{found[name]:,}", style=_style(name, found[name])) for name in columns]
 
 
 def _style(column: str, value: int) -> str:

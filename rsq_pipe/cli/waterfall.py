@@ -13,7 +13,9 @@ from rsq_pipe.ops.trace.step import DEAD, Journey, Step
 WIDTH = 36
 """Characters the whole time takes."""
 
-_COLOURS = {DEAD: "red", "retried": "yellow", "to be retried": "yellow", "dropped": "dim"}
+_COLOURS = {DEAD: "red", "retried": "yellow", "to be retried": "yellow"} | dict.fromkeys(
+    ("dropped", "stored"), "dim"
+)
 
 
 def waterfall(journey: Journey) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.codecs import packs, serializer
-from rsq_pipe.engine.fusion import joined
+from rsq_pipe.engine.fusion import joined, only_computes
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS, Port, Written, chosen
 from rsq_pipe.engine.slices import Slices
@@ -15,8 +15,9 @@ from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
 from rsq_pipe.model.plain import are_plain
+from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.branches import branches
-from rsq_pipe.spec.fusing import runs_user_code
+from rsq_pipe.spec.fusing import has_state, runs_user_code
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
@@ -104,6 +105,11 @@ class Chain:
         self.first = first
         self._form = form
         self._slices = Slices()
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the stage that reads remembers something; none of the others does."""
+        return has_state(self.first.stage)
 
     def links(self) -> Iterator[Link]:
         """Yield the stages, each before those below it."""
@@ -227,7 +233,13 @@ class Chain:
         )
 
 
-def chain(graph: Graph, stage: Stage, names: Collection[str], observer: Observer) -> Chain:
+def chain(
+    graph: Graph,
+    stage: Stage,
+    names: Collection[str],
+    observer: Observer,
+    state: StateReader | None = None,
+) -> Chain:
     """
     Make the chain of one worker, with verbs of its own.
 
@@ -236,32 +248,45 @@ def chain(graph: Graph, stage: Stage, names: Collection[str], observer: Observer
         stage: The stage that reads; a source hands on what it brings.
         names: The stages that run in this process.
         observer: Asked for who follows each stage.
+        state: What its first stage reads its state by, if that has one.
 
     Raises:
         ImportError, HandlerContractError: A handler cannot be used.
     """
-    return Chain(_link(graph, stage, names, observer, stage.verb == "source"), serializer(graph))
+    return Chain(
+        _link(graph, stage, names, observer, computes_only=only_computes(stage), state=state),
+        serializer(graph),
+    )
 
 
-def _link(graph: Graph, stage: Stage, names: Collection[str], observer: Observer, of_source: bool) -> Link:
-    below = joined(graph, stage, names, of_source=of_source)
+def _link(
+    graph: Graph,
+    stage: Stage,
+    names: Collection[str],
+    observer: Observer,
+    *,
+    computes_only: bool,
+    state: StateReader | None,
+) -> Link:
+    below = joined(graph, stage, names, computes_only=computes_only)
     made = {}
     for port, reader in below.items():
-        link = _link(graph, reader, names, observer, of_source)
+        link = _link(graph, reader, names, observer, computes_only=computes_only, state=None)
         name = branches(graph, reader).get(stage.outputs[port], "")
         made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
     source = stage.verb == "source"
     return Link(
         stage,
-        _entry(graph, stage) if source else _built(graph, stage),
+        _entry(graph, stage) if source else _built(graph, stage, state),
         StageObserver() if source else observer.stage(stage),
         {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
         made,
     )
 
 
-def _built(graph: Graph, stage: Stage) -> Verb:
-    return build(stage, root=graph.root, pipeline=graph.pipeline, decode=serializer(graph).decode)
+def _built(graph: Graph, stage: Stage, state: StateReader | None) -> Verb:
+    decode = serializer(graph).decode
+    return build(stage, root=graph.root, pipeline=graph.pipeline, decode=decode, state=state)
 
 
 class _Entry(Pass):

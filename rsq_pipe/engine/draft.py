@@ -11,9 +11,10 @@ from rsq_pipe.engine.packing import Written
 from rsq_pipe.engine.plan import Plan
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import Emitted, Reject
+from rsq_pipe.model.state import StateChange
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.headers import RID
-from rsq_pipe.streams.settlement import MAX_REASON, Output, Part, RetryAt
+from rsq_pipe.streams.settlement import MAX_REASON, Output, Part, RetryAt, StateOf
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Draft:
     notes: list[Output] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
+    state: StateOf | None = None
     _means: Means | None = None
     _step: Step | None = None
 
@@ -69,6 +71,16 @@ class Draft:
         self.count("out", len(places))
         for place in places if self._journals else ():
             self._note(place, "emitted")
+
+    def store(self, places: Sequence[int]) -> None:
+        """Add records that have gone into the stage's state."""
+        self.count("stored", len(places))
+        for place in places if self._journals else ():
+            self._note(place, "stored")
+
+    def change(self, change: StateChange) -> None:
+        """Add what the batch makes of the stage's state."""
+        self.state = StateOf(self.means.state, self.means.timers, change)
 
     def drop(self, places: Sequence[int], reason: str) -> None:
         """Add records that end here."""

@@ -82,7 +82,7 @@ class Means:
 
     Args:
         stage: The stage.
-        dlq, retry, drops, journal: Its keys.
+        dlq, retry, drops, journal, state, timers: Its keys.
         draw: Where the jitter of retries comes from.
         outside: What a record that a source has just brought is said to have come from.
     """
@@ -92,6 +92,8 @@ class Means:
     retry: str
     drops: str
     journal: str
+    state: str
+    timers: str
     draw: random.Random
     outside: str
 
@@ -100,7 +102,7 @@ class Means:
         """Find a stage's keys; `reader` is the stage that its chain begins with."""
         keys = Keyspace(graph.pipeline)
         places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.journal(stage))
-        return cls(stage, *places, draw, reader.name)
+        return cls(stage, *places, keys.state(stage), keys.timers(stage), draw, reader.name)
 
     def is_final(self, step: Step, place: int) -> bool:
         """Whether a failed record gets no further attempt."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rsq_pipe.spec.fusing import is_pure, obstacle, runs_user_code
+from rsq_pipe.spec.fusing import has_state, is_pure, obstacle, runs_user_code
 from rsq_pipe.spec.graph import Graph, Stage
 
 
-def joined(graph: Graph, stage: Stage, names: Collection[str], *, of_source: bool) -> dict[str, Stage]:
+def joined(graph: Graph, stage: Stage, names: Collection[str], *, computes_only: bool) -> dict[str, Stage]:
     """
     Find the stages that run in a worker of the stage above them.
 
@@ -19,7 +19,7 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, of_source: boo
         graph: The pipeline.
         stage: The stage above.
         names: The stages that run in this process; others are fed through their streams.
-        of_source: Whether the chain begins with a source, which no `call` stage joins: a source cannot retry.
+        computes_only: Whether no `call` stage joins the chain, by what it begins with.
 
     Returns:
         Port -> the stage that reads it and joins.
@@ -27,10 +27,19 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, of_source: boo
     found: dict[str, Stage] = {}
     for port, ref in stage.outputs.items():
         for reader in graph.readers(ref):
-            willing = _may_join(reader, of_source=of_source)
+            willing = _may_join(reader, computes_only=computes_only)
             if reader.name in names and willing and not obstacle(graph, reader):
                 found[port] = reader
     return found
+
+
+def only_computes(first: Stage) -> bool:
+    """
+    Tell whether a chain that begins with this stage has no `call` stages.
+
+    A source cannot try a record again; a stage with state has its batch processed again where that changed.
+    """
+    return first.verb == "source" or has_state(first)
 
 
 def fused(graph: Graph, names: Collection[str] | None = None) -> dict[str, str]:
@@ -40,8 +49,8 @@ def fused(graph: Graph, names: Collection[str] | None = None) -> dict[str, str]:
     for stage in graph.stages:
         # In topological order: whoever the stage above runs with is known by now.
         if stage.name in chosen:
-            of_source = _root(graph, stage, found).verb == "source"
-            below = joined(graph, stage, chosen, of_source=of_source)
+            computes_only = only_computes(_root(graph, stage, found))
+            below = joined(graph, stage, chosen, computes_only=computes_only)
             found |= {reader.name: stage.name for reader in below.values()}
     return found
 
@@ -53,7 +62,7 @@ def _root(graph: Graph, stage: Stage, found: dict[str, str]) -> Stage:
     return graph.stage(name)
 
 
-def _may_join(stage: Stage, *, of_source: bool) -> bool:
+def _may_join(stage: Stage, *, computes_only: bool) -> bool:
     if stage.fuse is False:
         return False
-    return is_pure(stage) or (runs_user_code(stage) and stage.fuse is True and not of_source)
+    return is_pure(stage) or (runs_user_code(stage) and stage.fuse is True and not computes_only)

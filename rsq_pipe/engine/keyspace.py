@@ -44,6 +44,14 @@ class Keyspace:
         """The hash that counts the stage's drops by reason."""
         return f"{{{self.pipeline}}}:{stage.name}:drops"
 
+    def state(self, stage: Stage) -> str:
+        """The hash of what the stage remembers; its buckets' keys begin with this key and a colon."""
+        return f"{{{self.pipeline}}}:{stage.name}:state"
+
+    def timers(self, stage: Stage) -> str:
+        """The sorted set of when what the stage remembers is due; it names every bucket."""
+        return f"{{{self.pipeline}}}:{stage.name}:timers"
+
     def journal(self, stage: Stage) -> str:
         """The stream that tells what became of each of the stage's last records."""
         return f"{{{self.pipeline}}}:{stage.name}:journal"
@@ -85,7 +93,7 @@ def published(graph: Graph) -> list[str]:
     return sorted({keys.stream(ref) for ref in outputs if ref.external})
 
 
-COUNTED = ("in", "out", "dropped", "retried", "dead")
+COUNTED = ("in", "out", "dropped", "stored", "retried", "dead")
 """What is counted of every stage, in fields `<stage>:in` ... of the pipeline's hash."""
 
 

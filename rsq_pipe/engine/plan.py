@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.unpacking import Unpacked
+from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.settlement import Output, Settlement
 
 
@@ -20,17 +21,38 @@ class Work:
         steps: What the stages of the chain made of it.
         letters: Place of a delivery whose records could not be processed -> its dead letter.
         singles: Place of a pack that came back -> the entries that it is split into.
+        some: The places of the deliveries that it is of; None for all.
     """
 
     unpacked: Unpacked
     steps: Sequence[Step] = ()
     letters: Mapping[int, Output] = field(default_factory=dict)
     singles: Mapping[int, Sequence[Output]] = field(default_factory=dict)
+    some: frozenset[int] | None = None
 
     @property
     def portion(self) -> frozenset[int]:
-        """The places of all its deliveries."""
-        return frozenset(range(len(self.unpacked.batch.deliveries)))
+        """The places of all the deliveries that it is of."""
+        return frozenset(range(len(self.unpacked.batch.deliveries))) if self.some is None else self.some
+
+    @property
+    def changes_state(self) -> bool:
+        """Whether it changes a stage's state: then all of it is settled at once, or processed again."""
+        return any(step.outcomes.state is not None for step in self.steps)
+
+    @property
+    def state_size(self) -> int:
+        """About how many bytes it writes to a stage's state."""
+        return sum(step.outcomes.state.size for step in self.steps if step.outcomes.state is not None)
+
+    def left(self, portion: frozenset[int]) -> Batch:
+        """Return the records of some of its deliveries, to be processed again."""
+        batch = self.unpacked.batch
+        return batch.only([place for place, origin in enumerate(batch.origins) if origin in portion])
+
+    def again(self, steps: Sequence[Step], portion: frozenset[int]) -> Work:
+        """Return what has become of some of its deliveries, processed again."""
+        return Work(self.unpacked, steps, self.letters, self.singles, portion)
 
     def places(self, gone: Collection[tuple[str, str]]) -> frozenset[int]:
         """Find the places of deliveries by their streams and ids."""
@@ -39,7 +61,7 @@ class Work:
 
     def weights(self) -> list[tuple[int, int]]:
         """Tell for each delivery how many records it makes a settlement write, and about how many bytes."""
-        count = len(self.unpacked.batch.deliveries)
+        count, state_size = len(self.unpacked.batch.deliveries), self.state_size
         records, sizes = [0] * count, [0.0] * count
         for step in self.steps:
             origins = step.batch.origins
@@ -50,6 +72,9 @@ class Work:
                     sizes[origins[source]] += written.size / len(sources)
             for place in step.outcomes.failed:
                 records[origins[place]] += 1
+            for place in step.outcomes.stored:
+                records[origins[place]] += 1
+                sizes[origins[place]] += state_size / len(step.outcomes.stored)
         for place, singles in self.singles.items():
             records[place] += len(singles)
         return [(records[place], round(sizes[place])) for place in range(count)]
@@ -84,12 +109,15 @@ class Plan:
         halted: Places of the deliveries that stay pending since a stage stops at one of their records.
         failures: The records that failed for good.
         halt: Why the stage has to stop, where `on_error: stop` says so.
+        is_void: Whether nothing is settled before the deliveries that are left have been processed again: the
+            state would be that of the halted ones, too.
     """
 
     settlement: Settlement
     halted: frozenset[int] = frozenset()
     failures: list[Failed] = field(default_factory=list)
     halt: BaseException | None = None
+    is_void: bool = False
 
     def failed_by_stage(self) -> dict[str, list[Failed]]:
         """Group the failures by stage."""

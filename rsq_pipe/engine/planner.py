@@ -53,19 +53,23 @@ class Planner:
         count = len(work.unpacked.batch.deliveries)
         records = sum(len(step.outcomes.failed) for step in work.steps)
         records += sum(len(step.outcomes.emitted[port]) for step in work.steps for port in step.written)
+        records += sum(len(step.outcomes.stored) for step in work.steps)
         records += sum(map(len, work.singles.values()))
         size = sum(written.size for step in work.steps for written in step.written.values())
+        size += work.state_size
         if records <= MAX_RECORDS and size <= MAX_BYTES:
             return [work.portion] if count else []
         found: list[frozenset[int]] = []
         start, records, size = 0, 0, 0
         for place, (own_records, own_size) in enumerate(work.weights()):
+            if place not in work.portion:
+                continue
             if place > start and (records + own_records > MAX_RECORDS or size + own_size > MAX_BYTES):
-                found.append(frozenset(range(start, place)))
+                found.append(work.portion & frozenset(range(start, place)))
                 start, records, size = place, 0, 0
             records += own_records
             size += own_size
-        return [*found, frozenset(range(start, count))]
+        return [*found, work.portion & frozenset(range(start, count))]
 
     def plan(
         self, work: Work, portion: frozenset[int] = NO_ENTRIES, position: Position | None = None
@@ -81,6 +85,9 @@ class Planner:
         """
         plan = Plan(Settlement(position=position, kept=self._kept))
         self._find_halted(plan, work.steps, portion)
+        if plan.halted and work.changes_state:
+            plan.is_void = True
+            return plan
         portion -= plan.halted
         if not portion:
             return plan
@@ -92,6 +99,7 @@ class Planner:
         plan.settlement.parts = [draft.part()]
         plan.settlement.counts = {self._meta: draft.counts} if draft.counts else {}
         plan.settlement.drops = draft.drops
+        plan.settlement.state = draft.state
         return plan
 
     def _find_halted(self, plan: Plan, steps: Sequence[Step], portion: frozenset[int]) -> None:
@@ -112,7 +120,9 @@ class Planner:
             step.fates |= {place: "halted" for place in step.outcomes.failed if origins[place] in halted}
 
     def _add(self, draft: Draft, step: Step, portion: frozenset[int]) -> None:
-        origins, outcomes, batch = step.batch.origins, step.outcomes, step.batch
+        outcomes, batch = step.outcomes, step.batch
+        if outcomes.state is not None:
+            draft.change(outcomes.state)
         if len(portion) >= len(batch.deliveries):
             # Nearly always.
             self._count_in(draft, step, len(batch))
@@ -121,9 +131,14 @@ class Planner:
             for reason, places in outcomes.dropped.items():
                 draft.drop(places, reason)
             draft.deliver(outcomes.done)
+            draft.store(outcomes.stored)
             for place in outcomes.failed:
                 draft.fail(place)
-            return
+        else:
+            self._add_some(draft, step, portion)
+
+    def _add_some(self, draft: Draft, step: Step, portion: frozenset[int]) -> None:
+        origins, outcomes = step.batch.origins, step.outcomes
         self._count_in(draft, step, sum(origin in portion for origin in origins))
         for port, emitted in outcomes.emitted.items():
             some = chosen(
@@ -135,6 +150,7 @@ class Planner:
         for reason, places in outcomes.dropped.items():
             draft.drop([place for place in places if origins[place] in portion], reason)
         draft.deliver([place for place in outcomes.done if origins[place] in portion])
+        draft.store([place for place in outcomes.stored if origins[place] in portion])
         for place in outcomes.failed:
             if origins[place] in portion:
                 draft.fail(place)

@@ -7,6 +7,7 @@ from time import monotonic
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
+from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.verbs.verb import Verb
 
@@ -28,8 +29,10 @@ class Slices:
         Have a verb handle a batch.
 
         User code gets no more of it in one call than `batch.size`; pure verbs, which compute on the event
-        loop, no more than takes a moment.
+        loop, no more than takes a moment. A stage with state gets all of it: it decides once, by one state.
         """
+        if has_state(stage):
+            return await verb.process(batch)
         size = self._bearable(stage.name) if verb.pure else stage.batch_size
         if len(batch) <= size:
             return await self._timed(stage.name, verb, batch)

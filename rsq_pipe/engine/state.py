@@ -48,8 +48,8 @@ class PipelineState:
     Args:
         stages: By name.
         backlog: Records of a stream that its slowest group still has to do, by stream key.
-        counters: `<stage>:in|out|dropped|retried|dead` and `<stage>:dropped:<reason>`, since the pipeline's
-            first run.
+        counters: `<stage>:in|out|dropped|stored|retried|dead` and `<stage>:dropped:<reason>`, since the
+            pipeline's first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
         readers: The stages that read each of these.
         paused: Stages that pause since their calls fail one after another.

@@ -21,6 +21,7 @@ class StageSummary:
         retried: Attempts that failed and were put off.
         dead: Dead letters written.
         drops: Reason -> how many records were dropped for it, the most frequent first.
+        stored: Records that went into the stage's state.
     """
 
     received: int
@@ -29,6 +30,7 @@ class StageSummary:
     retried: int
     dead: int
     drops: Mapping[str, int] = field(default_factory=dict)
+    stored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def summarize(
         stages[stage.name] = StageSummary(
             *(received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead),
             drops=drops(stage.name),
+            stored=moved(stage.name, "stored"),
         )
     untouched = not any(after.values())
     return Summary(stages, seconds, finished, dead_letters, untouched=untouched, paused=paused or {})

@@ -17,6 +17,7 @@ from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.stored_state import StoredState, too_many_keys
 from rsq_pipe.engine.telling import tell
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
@@ -39,7 +40,8 @@ class StageWorker:
     def __init__(self, process: Process, stage: Stage) -> None:
         graph = process.graph
         self._process = process
-        self._chain = chain(graph, stage, process.names, process.observer)
+        self._state = StoredState(process.client, graph.pipeline, stage)
+        self._chain = chain(graph, stage, process.names, process.observer, self._state)
         self._guarded = GuardedChain(self._chain, process.pauses, process.isolation)
         self._planner = Planner(graph, stage)
         stages = [link.stage for link in self._chain.links()]
@@ -74,9 +76,7 @@ class StageWorker:
             async with aclosing(self._consumer.batches()) as batches:
                 async for entries in batches:  # paused while a stream below is full, or by `rate`
                     if await self._pace.begin(records_in(entries)):
-                        work = await self._processed(entries)
-                        if work is not None:
-                            await self._settle(work)
+                        await self._handle(entries)
         finally:
             await self._pace.end()
             self._unread.tell()
@@ -88,6 +88,7 @@ class StageWorker:
         if self._consumer is not None:
             self._consumer.stop()
         self._guarded.stop()
+        self._state.stop()
         self._backlog.stop()
         self._pace.stop()
 
@@ -100,39 +101,62 @@ class StageWorker:
         """Take note of what the pipeline holds."""
         self._backlog.looked(state)
 
-    async def _processed(self, entries: Sequence[RawEntry]) -> Work | None:
-        """Process a batch; None where the stage cannot go on, and its entries stay pending."""
-        unpacked = self._unread.unpack(entries)
+    async def _handle(self, entries: Sequence[RawEntry]) -> None:
+        """Process and settle a batch; where the stage cannot go on its entries stay pending."""
         try:
-            steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
+            await self._settle(await self._processed(entries))
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
-            return None
+
+    async def _processed(self, entries: Sequence[RawEntry]) -> Work:
+        unpacked = self._unread.unpack(entries)
+        steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
         return Work(unpacked, steps, *self._unread.ends(unpacked, entries))
 
     async def _settle(self, work: Work) -> None:
         """Settle what a batch has become; what is another worker's by now is left out, and not done again."""
         lost: frozenset[int] = frozenset()
-        for portion in self._planner.portions(work):
+        portions = self._planner.portions(work)
+        if len(portions) > 1 and work.changes_state:
+            for portion in portions:  # each from the state that the one before leaves
+                await self._settle(await self._again(work, portion))
+            return
+        for portion in portions:
             plan = self._planner.plan(work, portion)
-            while (settled := await self._settled(plan)).gone:
-                lost |= work.places(settled.gone)
+            while plan.is_void or (settled := await self._settled(plan)).is_unfinished:
+                lost |= self._ended(plan) if plan.is_void else work.places(settled.gone)
+                work = await self._again(work, portion - lost)
                 plan = self._planner.plan(work, portion - lost)
-            lost |= plan.halted
-            tell(self._log, plan)
-            if plan.halt is not None:
-                self._leave_counted()
-                self._process.halt(plan.halt)
+            lost |= self._ended(plan)
         for step in work.steps:
             step.end(lost)
             if "retried" in step.fates.values():
                 self._process.retried[step.link.stage.name].set()
         self._unread.settled(work, lost)
 
+    async def _again(self, work: Work, portion: frozenset[int]) -> Work:
+        """Process what is left of a batch again, where its chain has a state; that may have changed."""
+        if not self._chain.has_state:
+            return work
+        for step in work.steps:
+            step.trace.close()
+        left = work.left(portion)
+        return work.again(await self._guarded.process(left) if left.records else [], portion)
+
+    def _ended(self, plan: Plan) -> frozenset[int]:
+        """Log what failed for good, and stop where a stage is to; return what stays pending."""
+        tell(self._log, plan)
+        if plan.halt is not None:
+            self._leave_counted()
+            self._process.halt(plan.halt)
+        return plan.halted
+
     async def _settled(self, plan: Plan) -> Settled:
         assert self._consumer is not None
         settled = await self._consumer.settle(plan.settlement)
         self._backlog.wrote(plan.settlement, settled)
+        if settled.full and plan.settlement.state is not None:
+            raise too_many_keys(self._stage, plan.settlement.state.change.most)
         return settled
 
     def _leave_counted(self) -> None:

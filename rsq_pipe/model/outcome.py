@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from rsq_pipe.model.state import StateChange
+
 
 @dataclass(frozen=True, slots=True)
 class Emit:
@@ -116,9 +118,13 @@ class Outcomes:
         failed: Place -> why a record failed, or is to be handled again, or is rejected.
         done: Places of records that have left the pipeline here: through a sink, or a stage called for its
             effects.
+        stored: Places of records that have gone into the stage's state, and leave it as others, or never.
+        state: How the batch changes the stage's state; of all its records, or of none.
     """
 
     emitted: dict[str, Emitted] = field(default_factory=dict)
     dropped: dict[str, list[int]] = field(default_factory=dict)
     failed: dict[int, Failure | Retry | Reject] = field(default_factory=dict)
     done: Sequence[int] = field(default_factory=list)
+    stored: Sequence[int] = ()
+    state: StateChange | None = None

@@ -10,7 +10,7 @@ from rsq_pipe.engine.change import StageChange
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
-from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups
+from rsq_pipe.engine.keyspace import COUNTED, Keyspace, counter_fields, group_mark, group_marks, groups
 from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
@@ -23,7 +23,6 @@ from rsq_pipe.streams.memory import Memory, memory_of, refusal_to_write
 from rsq_pipe.streams.snapshot import Snapshot, take
 
 State = Literal["ok", "new", "lost"]
-COUNTERS = ("in", "out", "dropped", "retried", "dead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class StageStatus:
         dead: Dead letters in its queue.
         alive: Consumers that work.
         gone: Consumers whose process is gone, or silent for longer than `reclaim: idle`.
-        counters: Records `in`, `out`, `dropped`, `retried`, `dead`, since the pipeline's first run.
+        counters: Records `in`, `out`, `dropped`, `stored`, `retried`, `dead`, since the pipeline's first run.
         drops: Reason -> how many of the dropped were dropped for it, the most frequent first.
         rate: Records settled a second, between this look and the one before; None for a first look.
         fused: The stage above, in whose worker it runs where one process runs both; None if it never does.
@@ -248,7 +247,7 @@ def never_ran(graph: Graph) -> PipelineStatus:
     stages = (
         StageStatus(
             *(stage.name, stage.verb, "new", 0, 0, 0, None, None, 0, 0, 0, 0),
-            counters=dict.fromkeys(COUNTERS, 0),
+            counters=dict.fromkeys(COUNTED, 0),
             fused=above.get(stage.name),
         )
         for stage in graph.stages
@@ -286,7 +285,7 @@ def _stage(
         dead=shot.lengths[keys.dlq(stage)],
         alive=sum(alive.values()),
         gone=len(alive) - sum(alive.values()),
-        counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTERS},
+        counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTED},
         drops=by_frequency({name: int(n) for name, n in shot.hashes[keys.drops(stage)].items()}),
     )
 

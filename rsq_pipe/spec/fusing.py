@@ -8,6 +8,13 @@ from rsq_pipe.spec.record_check import ModelCheck
 
 PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "pass"))
 
+STATEFUL = frozenset[str]()
+
+
+def has_state(stage: Stage) -> bool:
+    """Tell whether a stage remembers something: it reads a stream of its own, and each batch at once."""
+    return stage.verb in STATEFUL
+
 
 def is_pure(stage: Stage) -> bool:
     """Tell whether a stage only computes, without user code: it joins the stage above unless told not to."""
@@ -32,6 +39,8 @@ def obstacle(graph: Graph, stage: Stage) -> str:
         return f"a {stage.verb} always has a worker of its own"
     if stage.rate is not None:
         return "it has a `rate` of its own"
+    if has_state(stage):
+        return f"{stage.verb!r} has a state, and a worker of its own"
     if len(stage.inputs) != 1:
         return "it has several inputs"
     (ref,) = stage.inputs
@@ -53,23 +62,25 @@ def report_apart(document: Document, graph: Graph) -> None:
         if own.get("fuse") is not True:
             continue
         why = obstacle(graph, stage)
-        if not why and runs_user_code(stage) and _begins_with_source(graph, stage):
+        if not why and runs_user_code(stage) and (head := _head(graph, stage)):
             what = "`call` stage" if stage.verb == "call" else "stage with a model"
-            why = f"a {what} never joins a source, which cannot try a record again"
+            why = f"a {what} never joins {head}"
         if why:
             what = f"stage {stage.name!r} cannot run in the worker of a stage above: {why}"
             document.report(("stages", stage.name, "fuse"), what, "remove `fuse`", severity="warning")
 
 
-def _begins_with_source(graph: Graph, stage: Stage) -> bool:
-    """Tell whether what a stage would join is a source, or runs in the worker of one."""
+def _head(graph: Graph, stage: Stage) -> str:
+    """Say what a stage of user code cannot join that its chain would begin with; empty if it can."""
     above = _above(graph, stage)
     while above.verb != "source":
+        if has_state(above):
+            return f"{above.verb!r}, whose batch is processed again where its state has changed"
         # A `call` is no part of a source's chain.
         if not is_pure(above) or above.fuse is False or obstacle(graph, above):
-            return False
+            return ""
         above = _above(graph, above)
-    return True
+    return "a source, which cannot try a record again"
 
 
 def _above(graph: Graph, stage: Stage) -> Stage:

@@ -350,7 +350,7 @@ class StreamClient:
         Cancellation: runs to the end; cancel between settlements.
         Redis: EVALSHA settle.lua; all keys in one slot.
         """
-        if not settlement.parts and settlement.position is None:
+        if not settlement.parts and settlement.position is None and settlement.state is None:
             return Settled(())
         command = wire.pack(settlement, group, consumer)
         reply = await uninterrupted(

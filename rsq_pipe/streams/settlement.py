@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgpack
 
 from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.state import StateChange
 
 MAX_ENTRIES = 1_000
 """How many input entries one settlement may hold: the server serves nobody else while it settles."""
@@ -119,6 +120,25 @@ class Counters:
     prefix: str
 
 
+class StateOf(NamedTuple):
+    """
+    Change the state of one stage.
+
+    Args:
+        key: The hash of its scalars; a bucket's key is this, a colon and the bucket's name.
+        timers: The sorted set of its timers.
+        change: What is checked and written.
+    """
+
+    key: str
+    timers: str
+    change: StateChange
+
+    def bucket(self, name: str) -> str:
+        """Spell the key of a bucket."""
+        return f"{self.key}:{name}" if name else self.key
+
+
 @dataclass(slots=True)
 class Settlement:
     """
@@ -132,6 +152,7 @@ class Settlement:
         drops: Key of a hash -> reason -> how many records were dropped for it; as `counts`. A hash holds
             `MAX_REASONS` by name, the others under `OTHER_REASONS`.
         kept: How many of its last notes a journal keeps, about.
+        state: A change of a stage's state; the settlement is then all or nothing.
     """
 
     parts: list[Part] = field(default_factory=list)
@@ -140,11 +161,12 @@ class Settlement:
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     drops: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     kept: int = 0
+    state: StateOf | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether all of it is written or nothing."""
-        return self.position is not None or bool(self.counts) or bool(self.drops)
+        return self.position is not None or self.state is not None or bool(self.counts) or bool(self.drops)
 
     @classmethod
     def ack(cls, entries: Iterable[Entry]) -> Settlement:
@@ -168,6 +190,8 @@ class Settled:
         refused: The stored position, where it was neither the expected nor the new one; nothing was written.
         gone: The entries of fenced parts that are not this consumer's any more; the others still are.
         totals: Field -> what it holds now, of what was added to by `counts`.
+        stale: Whether the state is not what the change was made by any more; nothing was written.
+        full: Whether the state would hold more keys than it may; nothing was written.
     """
 
     committed: Sequence[Part]
@@ -175,3 +199,10 @@ class Settled:
     refused: str | None = None
     gone: frozenset[tuple[str, str]] = frozenset()
     totals: Mapping[str, int] = field(default_factory=dict)
+    stale: bool = False
+    full: bool = False
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether nothing was written, and what is left is to be settled otherwise."""
+        return self.stale or bool(self.gone)

@@ -19,6 +19,7 @@ from rsq_pipe.streams.settlement import (
     Part,
     Settled,
     Settlement,
+    StateOf,
 )
 
 ROOM = 50
@@ -29,7 +30,8 @@ def script(settlement: Settlement) -> Script:
     """Choose the script: what only adds entries may not write to a full server, all else may."""
     parts = settlement.parts
     adds = any(part.outputs or part.dead or part.retries for part in parts)
-    return INGEST if adds and not any(part.entries for part in parts) else SETTLE
+    drains = settlement.state is not None or any(part.entries for part in parts)
+    return INGEST if adds and not drains else SETTLE
 
 
 def pack(settlement: Settlement, group: str, consumer: str) -> Command:
@@ -157,13 +159,38 @@ def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> l
         head += [sheet.target(position.key, "hash"), position.field, position.expected, position.new]
     else:
         head += [0, "", "", ""]
+    state = _state(settlement.state, sheet) if settlement.state else [0]
     head.append(len(sheet.kinds))
     for key, kind in sheet.kinds.items():
         head += (sheet.keys[key], kind)
     head.append(len(sheet.ids))
     for stream, ids in sheet.ids.items():
         head += (sheet.keys[stream], len(ids))
-    return head
+    return head + state
+
+
+_KINDS = {"lacks": "set", "add": "set", "timer": "zset", "forget": "zset"}
+"""Checks and writes of a state by the type of their key; those of a hash are left out."""
+
+
+def _state(state: StateOf, sheet: _Sheet) -> list[str | bytes | int]:
+    change = state.change
+    if not sheet.ids and not change.checks:
+        # Nothing would tell the script that it has been here before.
+        raise ValueError(f"a change of {state.key!r} checks nothing, so a repetition would write again")
+    words: list[str | bytes | int] = [
+        *(sheet.target(state.key, "hash"), sheet.target(state.timers, "zset"), change.most),
+        *(len(change.checks), len(change.writes)),
+    ]
+    for op in (*change.checks, *change.writes):
+        if op.kind in {"unlink", "evict"}:
+            words += (op.kind, sheet.place(state.bucket(op.bucket)), op.bucket, 0)
+            continue
+        kind = _KINDS.get(op.kind, "hash")
+        key = state.timers if kind == "zset" else state.bucket(op.bucket)
+        words += (op.kind, sheet.target(key, kind), op.extra, len(op.words))
+        words += op.words
+    return words
 
 
 def _amounts(counted: Mapping[str, Mapping[str, int]], sheet: _Sheet) -> list[str | bytes | int]:
@@ -193,6 +220,8 @@ def unpack(reply: Any, settlement: Settlement) -> Settled:
         if settlement.position is not None and stored == settlement.position.new:
             return Settled(settlement.parts)
         return Settled((), settlement.parts, refused=stored)
+    if reply[0] == 2:
+        return Settled((), stale=True, full=reply[1] == b"full")
     _, lost, gone, totals = reply
     if not lost:
         return Settled(settlement.parts, totals=_totals(settlement, totals))

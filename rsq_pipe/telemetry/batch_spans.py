@@ -120,10 +120,13 @@ class BatchSpans(BatchTrace):
             place: why for why, places in outcomes.dropped.items() for place in places if place in self._open
         }
         done = self._open.keys() & set(outcomes.done)
+        stored = self._open.keys() & set(outcomes.stored)
         for place, span in self._open.items():
             outcome = self._outcome(place, fates, dropped, lost)
             if place in done and outcome == "emitted":
                 self._note_latency(span, now)
+            if place in stored and outcome == "emitted":
+                outcome = "stored"
             why = dropped.get(place) if outcome == "dropped" else None
             span.end(
                 outcome,

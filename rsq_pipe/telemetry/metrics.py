@@ -16,7 +16,7 @@ SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 UNTOLD = 256
 """Batches noted at most before the SDK is told of them: one by one, each costs 78 us, in a row 10."""
 
-_COUNTERS = ("in", "out", "dropped", "retried", "dead")
+_COUNTERS = ("in", "out", "dropped", "stored", "retried", "dead")
 
 
 class Metrics:
@@ -139,7 +139,7 @@ class Metrics:
             "rsq.records",
             [records],
             "{record}",
-            "Records in, out, dropped, retried, dead; since the first run.",
+            "Records in, out, dropped, stored, retried, dead; since the first run.",
         )
 
         def drops(_: CallbackOptions) -> Iterable[Observation]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.graph import Stage, VerbName
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.call import Call
@@ -32,8 +33,18 @@ _OF_OPTIONS: dict[VerbName, Callable[[str, Any], Verb]] = {
 }
 """Verbs that need nothing but the stage's name, for messages, and its options."""
 
+_OF_STATE: dict[VerbName, Callable[[str, Any, StateReader], Verb]] = {}
+"""Verbs that remember something, and need what they read that by, too."""
 
-def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None = None) -> Verb:
+
+def build(
+    stage: Stage,
+    *,
+    root: Path,
+    pipeline: str,
+    decode: Callable[[bytes], Any] | None = None,
+    state: StateReader | None = None,
+) -> Verb:
     """
     Build a verb for one worker of a stage; every worker gets one of its own.
 
@@ -43,6 +54,7 @@ def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], 
         pipeline: The pipeline's name.
         decode: Makes a record of the bytes that `Batch.original` tells; a batch handler gets them again
             by it, where a call has raised.
+        state: What a stage that remembers something reads that by.
 
     Raises:
         ImportError: The handler's module cannot be imported.
@@ -57,6 +69,9 @@ def build(stage: Stage, *, root: Path, pipeline: str, decode: Callable[[bytes], 
             return Pass()
         case "source" | "sink":
             raise ValueError(f"stage {stage.name!r} is a {stage.verb}; that is a connector and has no verb")
+        case verb if verb in _OF_STATE:
+            assert state is not None
+            return _OF_STATE[verb](stage.name, stage.options, state)
         case _:
             return _OF_OPTIONS[stage.verb](stage.name, stage.options)
 

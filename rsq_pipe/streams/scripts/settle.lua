@@ -10,6 +10,7 @@
 --       position: place of a hash or 0, field, expected value, new value
 --       targets:  how many, then (place, type) each
 --       inputs:   how many streams, then (place, how many ids) each
+--       state:    of a stage, checked and written with the rest; see state.lua
 --       parts:    until the end: how many entries, (place, id, delivery count) each,
 --                 dropped records, records that left through a sink, how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
@@ -20,7 +21,7 @@
 --                   then (id, delivery count, value per name) each
 --
 -- Returns {1, {fenced part...}, {key, id... of entries that are not the consumer's}, {new value per count...}}
--- (parts count from 0), or {0, stored value} if the position was another.
+-- (parts count from 0), or {0, stored value} if the position was another, or {2, 'stale' or 'full'} if the state was.
 
 local at = 0
 local function take()
@@ -124,6 +125,9 @@ for _ = 1, count() do
   end
   owned[place], full[place] = counts, #pending == n
 end
+
+--#include merge.lua
+--#include state.lua
 
 local gone = {}
 local function holds(place, id, deliveries)
@@ -243,8 +247,17 @@ if whole then
     return {1, fenced, gone, {}}
   end
 end
+if state.key ~= 0 then
+  local why = check_state()
+  if why ~= '' then
+    return {2, why}
+  end
+end
 local fenced = walk(true)
 
+if state.key ~= 0 then
+  write_state()
+end
 if position > 0 then
   redis.call('HSET', KEYS[position], field, new)
 end

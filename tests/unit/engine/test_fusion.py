@@ -24,7 +24,7 @@ def below(pipeline: Graph, name: str, names: Collection[str] | None = None) -> d
     """Port -> the stage that joins there."""
     at = pipeline.stage(name)
     chosen = [one.name for one in pipeline.stages] if names is None else names
-    found = joined(pipeline, at, chosen, of_source=at.verb == "source")
+    found = joined(pipeline, at, chosen, computes_only=at.verb == "source")
     return {port: reader.name for port, reader in found.items()}
 
 
@@ -59,7 +59,7 @@ def test_no_call_joins_a_source_nor_a_chain_that_begins_with_one() -> None:
     )
 
     assert below(graph(source(), stage(fuse=True)), "read") == {}
-    assert joined(pipeline, pipeline.stage("clean"), ["next"], of_source=True) == {}
+    assert joined(pipeline, pipeline.stage("clean"), ["next"], computes_only=True) == {}
     assert fused(pipeline) == {"clean": "read", "last": "next"}
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from rsq_pipe.engine.keyspace import COUNTED
 from rsq_pipe.ops.bounds import Bounds
-from rsq_pipe.ops.status import COUNTERS, PipelineStatus, StageStatus
+from rsq_pipe.ops.status import PipelineStatus, StageStatus
 from rsq_pipe.streams.memory import Memory
 
 STAGE = StageStatus(
@@ -21,7 +22,7 @@ STAGE = StageStatus(
     dead=2,
     alive=1,
     gone=0,
-    counters=dict.fromkeys(COUNTERS, 0),
+    counters=dict.fromkeys(COUNTED, 0),
 )
 
 

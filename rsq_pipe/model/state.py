@@ -1,0 +1,196 @@
+"""State: what a stage remembers between batches, what is asked of it, and how a batch changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+SCALARS = ""
+"""The bucket of a stage's single values: how many keys it holds, how far its time has come."""
+
+KEYS = "keys"
+"""The scalar that counts what the buckets hold; settlements keep it."""
+
+EVICTED = "evicted"
+"""The scalar that counts what was let go to make room; settlements keep it."""
+
+CheckKind = Literal["equals", "absent", "lacks", "lengths"]
+WriteKind = Literal[
+    "set", "delete", "add", "append", "merge", "raise", "count", "timer", "forget", "unlink", "evict"
+]
+
+Value: TypeAlias = str | bytes | int
+
+
+class Op(NamedTuple):
+    """
+    Hold one check of a stage's state, or one write to it.
+
+    Args:
+        kind: What is checked or written; see the methods of StateChange.
+        bucket: The part of the state.
+        words: Fields, values, members, as the kind wants them.
+        extra: What else the kind needs.
+    """
+
+    kind: CheckKind | WriteKind
+    bucket: str
+    words: Sequence[Value] = ()
+    extra: str = ""
+
+
+@dataclass(slots=True)
+class StateChange:
+    """
+    Say how a batch changes its stage's state: every check holds, and all is written, or nothing is.
+
+    A bucket is a hash or a set. Those that hold anything stand in the timers, each with the time when it is
+    due: that is where they are found again.
+
+    Args:
+        checks: What the verb has read and decided by; if it is otherwise by now the batch is processed again.
+        writes: What is written if it is not; each field once.
+        most: How many keys the buckets may hold together; more are refused. 0 for any number.
+    """
+
+    checks: list[Op] = field(default_factory=list)
+    writes: list[Op] = field(default_factory=list)
+    most: int = 0
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it writes; members of sets are short, and left out."""
+        sized = (op.words for op in self.writes if op.kind in {"set", "append", "merge"})
+        return sum(len(word) for words in sized for word in words if not isinstance(word, int))
+
+    # Checks
+
+    def equals(self, bucket: str, values: Mapping[str | bytes, Value | None]) -> None:
+        """Fields of a hash hold these values; None: there is no such field."""
+        there = [word for pair in values.items() if pair[1] is not None for word in pair]
+        missing = [name for name, value in values.items() if value is None]
+        if there:
+            self.checks.append(Op("equals", bucket, there))  # type: ignore[arg-type]  # None was left out
+        if missing:
+            self.checks.append(Op("absent", bucket, missing))
+
+    def lacks(self, bucket: str, members: Sequence[str | bytes]) -> None:
+        """None of these is a member of a set."""
+        if members:
+            self.checks.append(Op("lacks", bucket, members))
+
+    def lengths(self, bucket: str, lengths: Mapping[str | bytes, int]) -> None:
+        """Fields of a hash are so many bytes long, 0 if not there: enough where values only grow."""
+        if lengths:
+            self.checks.append(Op("lengths", bucket, _flat(lengths)))
+
+    # Writes
+
+    def set(self, bucket: str, values: Mapping[str | bytes, Value]) -> None:
+        """Set fields of a hash."""
+        self._write("set", bucket, _flat(values))
+
+    def delete(self, bucket: str, fields: Sequence[str | bytes]) -> None:
+        """Delete fields of a hash."""
+        self._write("delete", bucket, fields)
+
+    def add(self, bucket: str, members: Sequence[str | bytes]) -> None:
+        """Add members to a set."""
+        self._write("add", bucket, members)
+
+    def append(self, bucket: str, values: Mapping[str | bytes, bytes]) -> None:
+        """Add bytes to the end of what fields of a hash hold."""
+        self._write("append", bucket, _flat(values))
+
+    def merge(self, bucket: str, kinds: str, partials: Mapping[str | bytes, bytes]) -> None:
+        """Merge partial results into fields of a hash, as `merge.lua` does by their kinds."""
+        self._write("merge", bucket, _flat(partials), kinds)
+
+    def rise(self, values: Mapping[str, int | float]) -> None:
+        """Set scalars to these numbers, where they hold none or a lower one."""
+        self._write("raise", SCALARS, [word for name, value in values.items() for word in (name, str(value))])
+
+    def count(self, amounts: Mapping[str, int]) -> None:
+        """Add to scalars."""
+        self._write("count", SCALARS, _flat(amounts))
+
+    def timer(self, due: Mapping[str, int | float], *, only: Literal["", "NX", "GT", "LT"] = "") -> None:
+        """Say when buckets, or what else has a time, are due, in milliseconds; inf for never."""
+        words = [word for name, at in due.items() for word in (str(at), name)]
+        self._write("timer", SCALARS, words, only)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Take names out of the timers."""
+        self._write("forget", SCALARS, names)
+
+    def unlink(self, bucket: str, *, evicted: bool = False) -> None:
+        """Let a whole bucket go, with its timer; `evicted` counts what it held as let go to make room."""
+        self.writes.append(Op("evict" if evicted else "unlink", bucket))
+
+    def _write(self, kind: WriteKind, bucket: str, words: Sequence[Value], extra: str = "") -> None:
+        if words:
+            self.writes.append(Op(kind, bucket, words, extra))
+
+
+def _flat(values: Mapping[str | bytes, Value] | Mapping[str, int]) -> list[Value]:
+    return [word for pair in values.items() for word in pair]
+
+
+class Now(NamedTuple):
+    """Ask for the server's clock; answered with milliseconds since 1970."""
+
+
+class Fields(NamedTuple):
+    """Ask for fields of a hash; answered with a list of bytes, None for what is not there."""
+
+    fields: Sequence[str | bytes]
+    bucket: str = SCALARS
+
+
+class Members(NamedTuple):
+    """Ask which of these are members of a set; answered with a list of bool."""
+
+    bucket: str
+    members: Sequence[str | bytes]
+
+
+class Page(NamedTuple):
+    """Ask for a part of a hash; answered with where the next begins, 0 at the end, and a dict of bytes."""
+
+    bucket: str
+    cursor: int = 0
+    size: int = 200
+
+
+class Timers(NamedTuple):
+    """Ask for timers due by a time, the earliest first; answered with a dict of name -> milliseconds."""
+
+    until: float = float("inf")
+    most: int = 1_000
+
+
+Question: TypeAlias = Now | Fields | Members | Page | Timers
+
+
+class StateReader(Protocol):
+    """What a verb with state reads it by, and knows no server."""
+
+    async def ask(self, *questions: Question) -> list[Any]:
+        """
+        Ask several questions at once, in one round trip.
+
+        Returns:
+            An answer to each. They are of about one moment; what was decided by them the settlement checks.
+
+        Raises:
+            StreamError: From the server.
+
+        Cancellation: safe.
+        """
+        ...
+
+
+def decoded(values: Iterable[bytes | None]) -> list[str]:
+    """Read scalars as text, empty for what is not there."""
+    return ["" if value is None else value.decode() for value in values]

@@ -1,0 +1,268 @@
+-- The state of a stage, a part of settle.lua: read, checked, written. Its words in ARGV:
+--   place of the hash of scalars, place of the timers, the most keys the buckets may hold or 0,
+--   how many checks, how many writes, then each of them: kind, place, extra, how many words, words
+-- or 0 alone where the settlement has no state. The kinds are those of model/state.py.
+--
+-- check_state() says '' where all checks hold, or why not; it also makes ready what write_state() writes, so that
+-- nothing can fail between two writes.
+
+local PAGE = 1000  -- words of one command: unpack() has a bound
+
+local state = {key = count()}
+if state.key > 0 then
+  state.key, state.timers, state.most = KEYS[state.key], KEYS[count()], count()
+  local n = {count(), count()}
+  for half = 1, 2 do
+    local ops = {}
+    for i = 1, n[half] do
+      local op = {kind = take(), key = KEYS[count()], extra = take()}
+      local words = count()
+      op.from, op.to = at + 1, at + words
+      at = at + words
+      ops[i] = op
+    end
+    state[half] = ops
+  end
+end
+
+-- Calls act(first, last) for the words of an op, some at a time.
+local function pages(op, act)
+  for first = op.from, op.to, PAGE do
+    act(first, math.min(first + PAGE - 1, op.to))
+  end
+end
+
+local function fields_of(op, step)
+  local names = {}
+  for i = op.from, op.to, step do
+    names[#names + 1] = ARGV[i]
+  end
+  return names
+end
+
+local function members_among(op)
+  local found = 0
+  pages(op, function(first, last)
+    for _, is in ipairs(redis.call('SMISMEMBER', op.key, unpack(ARGV, first, last))) do
+      found = found + is
+    end
+  end)
+  return found
+end
+
+local check = {}
+
+function check.equals(op)
+  for i = op.from, op.to, 2 do
+    if redis.call('HGET', op.key, ARGV[i]) ~= ARGV[i + 1] then
+      return false
+    end
+  end
+  return true
+end
+
+function check.absent(op)
+  for i = op.from, op.to do
+    if redis.call('HEXISTS', op.key, ARGV[i]) == 1 then
+      return false
+    end
+  end
+  return true
+end
+
+function check.lacks(op)
+  return members_among(op) == 0
+end
+
+function check.lengths(op)
+  for i = op.from, op.to, 2 do
+    if redis.call('HSTRLEN', op.key, ARGV[i]) ~= ARGV[i + 1] + 0 then
+      return false
+    end
+  end
+  return true
+end
+
+-- What a bucket that goes holds.
+local function size_of(key)
+  local kind = redis.call('TYPE', key)['ok']
+  return kind == 'set' and redis.call('SCARD', key) or kind == 'hash' and redis.call('HLEN', key) or 0
+end
+
+-- How many keys the writes add at most, or exactly.
+local function added(exactly)
+  local n = 0
+  for _, op in ipairs(state[2]) do
+    local words = op.to - op.from + 1
+    if op.kind == 'add' then
+      n = n + words - (exactly and members_among(op) or 0)
+    elseif op.key ~= state.key and (op.kind == 'set' or op.kind == 'append' or op.kind == 'merge') then
+      n = n + words / 2
+      for i = op.from, exactly and op.to or 0, 2 do
+        n = n - redis.call('HEXISTS', op.key, ARGV[i])
+      end
+    end
+  end
+  return n
+end
+
+local function number_in(field)
+  local value = redis.call('HGET', state.key, field)
+  if value and not tonumber(value) then
+    error('WRONGTYPE ' .. state.key .. ' holds in ' .. field .. ' what is no number')
+  end
+  return tonumber(value or 0)
+end
+
+local prepare = {}
+
+function prepare.merge(op)
+  op.made = {}
+  for i = op.from, op.to, 2 do
+    op.made[#op.made + 1] = ARGV[i]
+    op.made[#op.made + 1] = merged(op.extra, redis.call('HGET', op.key, ARGV[i]), ARGV[i + 1])
+  end
+end
+
+prepare['raise'] = function(op)
+  op.made = {}
+  for i = op.from, op.to, 2 do
+    local held = redis.call('HEXISTS', op.key, ARGV[i]) == 1 and number_in(ARGV[i])
+    if not held or held < tonumber(ARGV[i + 1]) then
+      op.made[#op.made + 1], op.made[#op.made + 2] = ARGV[i], ARGV[i + 1]
+    end
+  end
+end
+
+function prepare.count(op)
+  for i = op.from, op.to, 2 do
+    number_in(ARGV[i])
+  end
+end
+
+local function check_state()
+  for _, op in ipairs(state[1]) do
+    if not check[op.kind](op) then
+      return 'stale'
+    end
+  end
+  local freed = 0
+  for _, op in ipairs(state[2]) do
+    if op.kind == 'unlink' or op.kind == 'evict' then
+      op.size = size_of(op.key)
+      freed = freed + op.size
+    end
+  end
+  local room = state.most + freed - number_in('keys')
+  number_in('evicted')
+  if state.most > 0 and added(false) > room and added(true) > room then
+    return 'full'
+  end
+  for _, op in ipairs(state[2]) do
+    if prepare[op.kind] then
+      prepare[op.kind](op)
+    end
+  end
+  return ''
+end
+
+-- Each returns how many keys more the buckets hold.
+local write = {}
+
+function write.set(op)
+  local new = 0
+  pages(op, function(first, last)
+    new = new + redis.call('HSET', op.key, unpack(ARGV, first, last))
+  end)
+  return new
+end
+
+function write.delete(op)
+  local gone = 0
+  pages(op, function(first, last)
+    gone = gone + redis.call('HDEL', op.key, unpack(ARGV, first, last))
+  end)
+  return -gone
+end
+
+function write.add(op)
+  local new = 0
+  pages(op, function(first, last)
+    new = new + redis.call('SADD', op.key, unpack(ARGV, first, last))
+  end)
+  return new
+end
+
+function write.append(op)
+  local new = 0
+  for i = op.from, op.to, 2 do
+    new = new + redis.call('HSET', op.key, ARGV[i], (redis.call('HGET', op.key, ARGV[i]) or '') .. ARGV[i + 1])
+  end
+  return new
+end
+
+function write.merge(op)
+  local new = 0
+  for i = 1, #op.made, 2 do
+    new = new + redis.call('HSET', op.key, op.made[i], op.made[i + 1])
+  end
+  return new
+end
+
+write['raise'] = function(op)
+  if #op.made > 0 then
+    redis.call('HSET', op.key, unpack(op.made))
+  end
+  return 0
+end
+
+function write.count(op)
+  for i = op.from, op.to, 2 do
+    redis.call('HINCRBY', op.key, ARGV[i], ARGV[i + 1])
+  end
+  return 0
+end
+
+function write.timer(op)
+  pages(op, function(first, last)
+    if op.extra == '' then
+      redis.call('ZADD', op.key, unpack(ARGV, first, last))
+    else
+      redis.call('ZADD', op.key, op.extra, unpack(ARGV, first, last))
+    end
+  end)
+  return 0
+end
+
+function write.forget(op)
+  pages(op, function(first, last)
+    redis.call('ZREM', op.key, unpack(ARGV, first, last))
+  end)
+  return 0
+end
+
+function write.unlink(op)
+  redis.call('UNLINK', op.key)
+  redis.call('ZREM', state.timers, op.extra)
+  return -op.size
+end
+
+function write.evict(op)
+  if op.size > 0 then
+    redis.call('HINCRBY', state.key, 'evicted', op.size)
+  end
+  return write.unlink(op)
+end
+
+local function write_state()
+  local more = 0
+  for _, op in ipairs(state[2]) do
+    local new = write[op.kind](op)
+    if op.key ~= state.key then
+      more = more + new
+    end
+  end
+  if more ~= 0 then
+    redis.call('HINCRBY', state.key, 'keys', more)
+  end
+end

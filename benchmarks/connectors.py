@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks import orders
 from benchmarks.harness import MONTH, Harness, command
 from benchmarks.measure import Figures, Job, rates
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.registry import connector
 
 NUMBERS = "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay flight air_time"
 TYPES = dict.fromkeys([*NUMBERS.split(), "distance", "hour", "minute"], "int") | {"time_hour": "datetime"}

@@ -11,8 +11,8 @@ import rich_click as click
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.ops.repair import Finding, examine, repair
-from rsq_pipe.sinks.held_file import HeldFile
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
 

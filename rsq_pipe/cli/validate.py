@@ -12,7 +12,7 @@ import rich_click as click
 
 from rsq_pipe.cli.errors import DONE, WRONG_SPEC
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.sources.matching import TooManyError, matching
+from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.spec.loader import Checked, check
 from rsq_pipe.spec.namesakes import Namesakes
 from rsq_pipe.spec.problem import Problem

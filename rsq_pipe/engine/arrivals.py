@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.dead_letter_log import DeadLetterLog
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import record_id
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import structlog
 
+from rsq_pipe.connectors.sink import Written
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.intake import consumer
@@ -23,7 +24,6 @@ from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
-from rsq_pipe.sinks.sink import Written
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry

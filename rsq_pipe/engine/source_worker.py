@@ -8,6 +8,8 @@ import secrets
 
 import structlog
 
+from rsq_pipe.connectors.source import Chunk, Source
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.chain import chain
@@ -24,8 +26,6 @@ from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import tell
 from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.errors import SourceError, StreamError, StreamFullError
-from rsq_pipe.registry import connector
-from rsq_pipe.sources.source import Chunk, Source
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from rsq_pipe.connectors.sink import Sink, TargetBusyError, Written
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.engine.provision import replacing
 from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.registry import connector
-from rsq_pipe.sinks.sink import Sink, TargetBusyError, Written
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.spec.protected import check_target
 from rsq_pipe.streams.backoff import Backoff

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import SECONDS
 from rsq_pipe.engine.target import position_field
 from rsq_pipe.errors import PipelineBusyError, SinkError
-from rsq_pipe.registry import connector
-from rsq_pipe.sinks.held_file import HeldFile
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import Lease

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from rsq_pipe.sources.field_types import PARSERS
+from rsq_pipe.connectors.csv.field_types import PARSERS
 
 
 def _itself(value: Any) -> Any:

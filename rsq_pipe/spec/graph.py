@@ -78,7 +78,7 @@ class ConnectorRef:
 
     Args:
         kind: Which of the two it is.
-        type: Its name in the registry: the file in `rsq_pipe/sources` or `rsq_pipe/sinks`.
+        type: Its name in the table of connectors.
         options: An instance of the connector's `Options`.
     """
 

@@ -10,8 +10,8 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
-from rsq_pipe.sources.matching import TooManyError, matching
 from rsq_pipe.spec.document import Document, Path_, Place
 from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef

@@ -9,8 +9,8 @@ from glob import has_magic
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
+from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import SinkError
-from rsq_pipe.sources.matching import TooManyError, matching
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.verbs.project import imported_files
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
-from rsq_pipe.registry import types
+from rsq_pipe.connectors.table import types
 from rsq_pipe.spec.arguments import spelled
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.field_kinds import KINDS

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from rsq_pipe.registry import Kind, connector, types
+from rsq_pipe.connectors.table import Kind, connector, types
 from rsq_pipe.spec import duration, size
 from rsq_pipe.spec.fields import MAX_NAME, NAME_PATTERN
 from rsq_pipe.spec.models import Pipeline

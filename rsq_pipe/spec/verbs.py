@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from rsq_pipe.connectors.table import Kind, connector, types
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.registry import Kind, connector, types
 from rsq_pipe.spec.condition import suspicion
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.explode import Explosion, read_explode

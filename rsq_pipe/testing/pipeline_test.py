@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from rsq_pipe.connectors.jsonl.sink import Options as SinkOptions
+from rsq_pipe.connectors.jsonl.source import Options as SourceOptions
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.sinks.jsonl import Options as SinkOptions
-from rsq_pipe.sources.jsonl import Options as SourceOptions
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.serializers import JsonSerializer

@@ -18,11 +18,11 @@ import time
 from contextlib import AbstractContextManager
 
 from rsq_pipe.cli.main import main
+from rsq_pipe.connectors.files.file_target import FileTarget
+from rsq_pipe.connectors.files.owned_file import OwnedFile
 from rsq_pipe.engine import sink_worker, source_worker
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.engine.target import Target
-from rsq_pipe.sinks.file_target import FileTarget
-from rsq_pipe.sinks.owned_file import OwnedFile
 from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE, Script

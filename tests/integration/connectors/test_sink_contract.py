@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.registry import connector, types
+from rsq_pipe.connectors.table import connector, types
 
 FILE_SINKS = ["csv", "jsonl"]
 TOTAL = 200

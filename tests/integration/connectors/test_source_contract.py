@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.registry import connector
-from rsq_pipe.sources.source import Arrival, Source
+from rsq_pipe.connectors.source import Arrival, Source
+from rsq_pipe.connectors.table import connector
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from rsq_pipe.connectors.sink import TargetBusyError
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.registry import connector
-from rsq_pipe.sinks.sink import TargetBusyError
 
 
 class Store:

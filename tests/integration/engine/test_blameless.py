@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.errors import DrainTimeoutError, SinkError
-from rsq_pipe.sinks.file_target import FileTarget
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.packed import PackedLab
 from tests.support.signals import wait_until

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SinkError
-from rsq_pipe.sinks.file_target import FileTarget
 from rsq_pipe.streams.settlement import Settled, Settlement
 from tests.integration.runtime.lab import READ, Lab
 from tests.support.signals import wait_until

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from rsq_pipe.cli.validate import command
-from rsq_pipe.sources import matching
+from rsq_pipe.connectors.files import matching
 
 SPEC = """
 version: 1

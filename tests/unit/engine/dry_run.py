@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.chain import Chain, chain
 from rsq_pipe.engine.codecs import Unfolding, serializer
@@ -17,7 +18,6 @@ from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.engine.unread import Unread
-from rsq_pipe.sources.source import Arrival, Chunk
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Output

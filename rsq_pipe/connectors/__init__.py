@@ -1,0 +1,1 @@
+"""Connectors: where records come from and go to; a file or a folder for each system."""

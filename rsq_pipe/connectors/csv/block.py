@@ -1,0 +1,86 @@
+"""Rows at once: the rows of many lines, of which none asks for care."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from rsq_pipe.connectors.csv.columns import Columns
+from rsq_pipe.connectors.files.block import Block
+from rsq_pipe.connectors.files.line_reader import length
+
+
+class RowsAtOnce:
+    """
+    Read whole lines of a csv file, up to the first row that is broken.
+
+    Args:
+        columns: Makes records of rows.
+        delimiter: The character between two fields.
+    """
+
+    def __init__(self, columns: Columns, delimiter: str) -> None:
+        self._columns = columns
+        self._delimiter = delimiter
+
+    def __call__(self, data: bytes) -> Block:
+        """Read as many rows, from the first, as are whole and fit the header."""
+        text = _text(data)
+        plain = text.replace("\r\n", "\n") if "\r" in text else text
+        split = None if any(sign in plain for sign in '"\r\0') else self._split(plain)
+        fields: Sequence[Sequence[str]]
+        lines: Sequence[int]
+        if split is not None:
+            fields, lines, count = split, range(len(split[0])), len(split[0])
+        else:
+            fields, lines, count = self._parsed(text)
+        records = self._columns.records(fields) if lines else []
+        if len(records) < len(lines):
+            count, lines = lines[len(records)], lines[: len(records)]
+        size = len(data) if count == data.count(b"\n") else length(data, count)
+        return Block(records, lines, size, count)
+
+    def _split(self, text: str) -> list[list[str]] | None:
+        """Part lines without quotes into columns; None where one has not as many fields as the header."""
+        width, height = len(self._columns), text.count("\n")
+        fields = text.replace("\n", "\n" + self._delimiter).split(self._delimiter)
+        # The last ends with a newline, so there is an empty field behind it.
+        if not height or len(fields) != width * height + 1:
+            return None
+        ends = "".join(fields[width - 1 : -1 : width])
+        # There are as many newlines as rows; so if all are here, each row has its own where it should.
+        if ends.count("\n") != height:
+            return None
+        last = ends.split("\n")
+        last.pop()
+        if width == 1 and "" in last:  # a blank line is no row
+            return None
+        return [*(fields[place:-1:width] for place in range(width - 1)), last]
+
+    def _parsed(self, text: str) -> tuple[list[tuple[str, ...]], list[int], int]:
+        """Parse lines up to the first that is no row with as many fields as the header."""
+        width = len(self._columns)
+        reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=self._delimiter, strict=True)
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        count = 0
+        try:
+            for row in reader:
+                if len(row) == width:
+                    rows.append(row)
+                    lines.append(count)
+                elif row:
+                    break
+                count = reader.line_num
+        except csv.Error:  # also where the row goes on behind these lines
+            pass
+        return list(zip(*rows, strict=True)), lines, count
+
+
+def _text(data: bytes) -> str:
+    """Decode the lines before the first that is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        return data[: data.rfind(b"\n", 0, exc.start) + 1].decode()

@@ -1,0 +1,110 @@
+"""Columns: a csv file's header, and what each field below it is read as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rsq_pipe.connectors.csv.column import Column
+from rsq_pipe.connectors.csv.field_types import PARSERS, FieldType
+from rsq_pipe.model.rows import maker
+from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.streams.unique_keys import repeated, shown
+
+_FORMS: dict[FieldType, str] = {
+    "int": "int (12, -3)",
+    "float": "float (12.5, 1e3)",
+    "bool": "bool (true, false, yes, no, 1, 0)",
+    "date": "date (YYYY-MM-DD)",
+    "datetime": "datetime (YYYY-MM-DDTHH:MM:SS)",
+    "decimal": "decimal (12.50)",
+}
+
+
+class Columns:
+    """
+    Turn rows into records.
+
+    Args:
+        header: The column names.
+        types: Column -> type; a column that is not named here holds text.
+        null_tokens: Fields that mean "no value".
+        keep_empty: Whether an empty field of a text column stays an empty string.
+
+    Raises:
+        ValueError: The header, or `types`, cannot be meant.
+    """
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        types: Mapping[str, FieldType],
+        null_tokens: Sequence[str],
+        *,
+        keep_empty: bool,
+    ) -> None:
+        _check(header, types)
+        null, null_or_empty = frozenset(null_tokens), frozenset([*null_tokens, ""])
+        self._types = types
+        self._columns: list[tuple[str, Callable[[str], Any] | None, frozenset[str]]] = []
+        for name in header:
+            parse = PARSERS[types.get(name, "str")]
+            self._columns.append((name, parse, null if keep_empty and parse is None else null_or_empty))
+        self._readers = [Column(parse, empty) for _, parse, empty in self._columns]
+        self._dicts = maker(tuple(header))
+
+    def record(self, row: Sequence[str]) -> dict[str, Any]:
+        """
+        Make the record of a row.
+
+        Raises:
+            ValueError: The row has too many or too few fields, or a field is not of its type.
+        """
+        if len(row) != len(self._columns):
+            raise ValueError(f"{len(row)} fields where the header has {len(self._columns)}")
+        record: dict[str, Any] = {}
+        for (name, parse, null), text in zip(self._columns, row, strict=True):
+            if text in null:
+                record[name] = None
+            elif parse is None:
+                record[name] = text
+            else:
+                try:
+                    record[name] = parse(text)
+                except ValueError:
+                    form = _FORMS[self._types[name]]
+                    raise ValueError(f"column {name!r}: {text[:80]!r} is not of type {form}") from None
+        return record
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def records(self, columns: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+        """
+        Make records of the rows of a table, up to the first row with a field that is not of its type.
+
+        Args:
+            columns: For each column the fields of all rows.
+        """
+        readers = self._readers
+        try:
+            values = [reader.values(fields) for reader, fields in zip(readers, columns, strict=True)]
+        except ValueError:
+            good = min(reader.good(fields) for reader, fields in zip(readers, columns, strict=True))
+            values = [reader.values(fields[:good]) for reader, fields in zip(readers, columns, strict=True)]
+        return self._dicts(zip(*values, strict=True))
+
+
+def _check(header: Sequence[str], types: Mapping[str, FieldType]) -> None:
+    if not header:
+        raise ValueError("the file does not begin with a header line")
+    if "" in header:
+        raise ValueError(f"column {header.index('') + 1} of the header has no name")
+    names = frozenset(header)
+    if len(names) < len(header):
+        raise ValueError(f"the header names column {shown(repeated(header))} twice")
+    for name in types:
+        if name not in names:
+            raise ValueError(
+                f"`types` names a column {name!r} that the header has not; {suggest(name, header)}"
+            )

@@ -1,0 +1,131 @@
+"""Sink `csv`: one row a record, under a header, in a file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from rsq_pipe.connectors.csv.rows import Extra, Missing, Rows
+from rsq_pipe.connectors.files.file_target import FileTarget
+from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.write_settings import FileOptions
+from rsq_pipe.connectors.record_id import FIELD, named
+from rsq_pipe.connectors.sink import Written
+from rsq_pipe.errors import EncodeError, SinkError, without_frames
+from rsq_pipe.model.batch import Batch
+
+_HEADER_BYTES = 1 << 20
+
+
+class Options(FileOptions):
+    """Settings of the `csv` sink: RFC 4180 with a header line, in UTF-8, lines ended by a newline."""
+
+    fields: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The columns, in order. Left out: the fields of the first record.",
+    )
+    extra: Extra = Field(
+        default="error",
+        description="What a record is that has a field without a column: a failure, or written without it.",
+    )
+    missing: Missing = Field(
+        default="error",
+        description="What a record is that lacks a column's field: a failure, or written with an empty one.",
+    )
+
+
+def connect(options: Options, *, stage: str, root: Path) -> CsvSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    return CsvSink(options, stage=stage, root=root)
+
+
+class CsvSink:
+    """Append records to a csv file, each once."""
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        self._file = FileTarget(options, stage=stage, root=root)
+        self._given = _with_rid(options.fields) if options.rid and options.fields else options.fields
+        self._fields = self._given
+        self.target = self._file.name
+
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
+        """Lock the file, cut off what stands behind `position`, and read its header."""
+        self._file.open(position, fresh=fresh, still=still)
+        self._fields = self._header() if self._file.length else self._given
+        return self._file.position()
+
+    def write(self, batch: Batch) -> Written:
+        """Append one row per record, under a header if they are the first."""
+        fields = self._fields or self._fields_of_first(batch)
+        rows = Rows(fields, extra=self._options.extra, missing=self._options.missing)
+        if fields and not self._file.length:
+            rows.add_header()
+        failures = {} if not self._options.rid and rows.add_all(batch.records) else self._each(batch, rows)
+        if len(failures) < len(batch):
+            self._file.append(rows.data())
+            self._fields = fields
+        return Written(self._file.position(), failures)
+
+    def _each(self, batch: Batch, rows: Rows) -> dict[int, Exception]:
+        """Add the records one by one; return those that cannot be rows."""
+        failures: dict[int, Exception] = {}
+        for place, record in enumerate(batch.records):
+            try:
+                rows.add(named(record, batch.rids[place]) if self._options.rid else record)
+            except EncodeError as exc:
+                failures[place] = without_frames(exc)
+        return failures
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the file with a stored position."""
+        return self._file.held(position)
+
+    def close(self) -> None:
+        """Unlock the file."""
+        self._file.close()
+
+    def _header(self) -> tuple[str, ...]:
+        """Read the columns of a file that is written already; they stay."""
+        text = self._file.read_head(_HEADER_BYTES).decode(errors="replace")
+        header = tuple(next(csv.reader(text.splitlines(keepends=True))))
+        wanted = "those of `fields`" if self._given not in (None, header) else ""
+        if self._options.rid and FIELD not in header:
+            wanted = "`rid`"
+        if wanted:
+            self._file.close()
+            message = (
+                f"stage {self._stage!r}: file {self.target} has the columns {', '.join(header)}, "
+                f"not {wanted}; move it away, or use --fresh to write it again"
+            )
+            raise SinkError(message, stage=self._stage)
+        return header
+
+    def _fields_of_first(self, batch: Batch) -> tuple[str, ...]:
+        """Take the fields of the first record that can be written; one that cannot leaves no trace."""
+        for record, rid in zip(batch.records, batch.rids, strict=True):
+            try:
+                shown = named(record, rid) if self._options.rid else record
+                fields = tuple(shown) if isinstance(shown, dict) else ()
+                trial = Rows(fields)
+                trial.add_header()
+                trial.add(shown)
+            except EncodeError:
+                continue
+            return fields
+        return ()
+
+
+def _with_rid(fields: tuple[str, ...]) -> tuple[str, ...]:
+    return fields if FIELD in fields else (FIELD, *fields)

@@ -1,0 +1,150 @@
+"""Chunking: records gathered into chunks, each with the position behind it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rsq_pipe.connectors.files.block import Block, ReadBlock
+from rsq_pipe.connectors.files.line_reader import LineReader
+from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.errors import SourceError
+
+_MOST, _FEW = 4096, 16  # lines tried at once
+_LONGEST_PAUSE = 512  # records read one by one before many lines are tried again
+_WORTH = 4  # lines; to look for fewer takes longer than to read them one by one
+
+
+def chunked(
+    shard: str, reader: LineReader, careful: Iterator[Arrival], at_once: ReadBlock, *, size: int, limit: int
+) -> Iterator[Chunk]:
+    """
+    Gather records into chunks: many lines at once where they are plain, the others one by one.
+
+    Args:
+        shard: What offsets begin with.
+        reader: The file.
+        careful: Reads whatever comes next in `reader`, never reading ahead: the reader stands behind it.
+        at_once: Reads plain lines, with the same results.
+        size: Records in a chunk, broken ones counted, at most.
+        limit: Bytes of input after which a chunk ends, even if it holds fewer records.
+
+    Raises:
+        SourceError: The reader cannot go on, or the file was altered while it was read; what arrived before
+            has been yielded.
+    """
+    pending, pace = _Pending(shard), _Pace()
+    begin = end = (reader.offset, reader.line)
+    try:
+        while True:
+            lines = pace.lines(size - len(pending))
+            data = reader.whole_lines(lines, limit - (end[0] - begin[0])) if lines else b""
+            if data:
+                block = at_once(data)
+                pace.read(block.count, whole=block.size == len(data))
+                pending.add_block(block, reader.line + 1)
+                reader.pass_over(block.size, block.count)
+            elif (arrival := next(careful, None)) is not None:
+                pending.add(arrival)
+            else:
+                break
+            end = (reader.offset, reader.line)
+            if not pending:
+                begin = end
+            # What a pipe has brought goes on at once: its writer may take an hour over the next line.
+            elif len(pending) >= size or end[0] - begin[0] >= limit or not reader.has_more():
+                yield pending.chunk(reader.position(*end))
+                pending, begin = _Pending(shard), end
+                reader.check()
+    except SourceError:
+        if pending:
+            yield pending.chunk(reader.position(*end))
+        raise
+    if pending:
+        yield pending.chunk(reader.position(*end))
+    reader.check()
+    if reader.held:
+        reader.tell(
+            "warning", "the last line has no newline yet, and is left to a later run (`final: false`)"
+        )
+
+
+class _Pace:
+    """Decide how many lines to try at once: where few of them are plain, to try many is work in vain."""
+
+    def __init__(self) -> None:
+        self._lines = _MOST
+        self._one_by_one = 0
+        self._pause = _FEW
+
+    def lines(self, room: int) -> int:
+        """Return how many lines to try; none where the next record is to be read with care."""
+        if self._one_by_one:
+            self._one_by_one -= 1
+            return 0
+        return min(room, self._lines) if room >= _WORTH else 0
+
+    def read(self, count: int, *, whole: bool) -> None:
+        """Take note of how many lines could be read at once, and whether these were all that were tried."""
+        if whole:
+            self._lines = min(self._lines * 2, _MOST)
+        else:
+            self._lines = max(count, _FEW)
+        if whole or count >= _FEW:
+            self._one_by_one, self._pause = int(not whole), _FEW
+        else:
+            self._one_by_one, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
+
+
+class _Pending:
+    """Gather what makes a chunk."""
+
+    def __init__(self, shard: str) -> None:
+        self._shard = shard
+        self._records: list[dict[str, Any]] = []
+        self._offsets: list[str] = []
+        self._broken: list[tuple[int, Arrival]] = []
+        self._raws = _Raws()
+
+    def __len__(self) -> int:
+        return len(self._records) + len(self._broken)
+
+    def add(self, arrival: Arrival) -> None:
+        """Add what was read with care."""
+        if arrival.data is None:
+            self._broken.append((len(self._records), arrival))
+            return
+        if arrival.raw:
+            self._raws.add(len(self._records), [arrival.raw])
+        self._records.append(arrival.data)
+        self._offsets.append(arrival.offset)
+
+    def add_block(self, block: Block, line: int) -> None:
+        """Add what was read at once, from `line` on."""
+        if block.raws:
+            self._raws.add(len(self._records), block.raws)
+        self._records += block.records
+        shard, lines = self._shard, block.lines
+        numbers = range(line, line + len(lines)) if isinstance(lines, range) else [line + n for n in lines]
+        self._offsets += [f"{shard}:{number}" for number in numbers]
+
+    def chunk(self, position: str) -> Chunk:
+        """Make the chunk."""
+        return Chunk(self._records, self._offsets, position, self._broken, self._raws)
+
+
+class _Raws:
+    """Find the bytes of a record in those of the blocks of a chunk."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._blocks: list[Sequence[bytes]] = []
+
+    def add(self, start: int, raws: Sequence[bytes]) -> None:
+        self._starts.append(start)
+        self._blocks.append(raws)
+
+    def __call__(self, place: int) -> bytes:
+        found = bisect_right(self._starts, place) - 1
+        return self._blocks[found][place - self._starts[found]] if found >= 0 else b""

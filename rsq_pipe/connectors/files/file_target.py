@@ -1,0 +1,253 @@
+"""FileTarget: a file of which only the committed part counts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rsq_pipe.connectors.files.held_file import HeldFile, held_file
+from rsq_pipe.connectors.files.mark import HEAD_BYTES, Mark
+from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError
+from rsq_pipe.connectors.files.write_settings import FileOptions
+from rsq_pipe.connectors.sink import TargetBusyError
+from rsq_pipe.errors import SinkError
+
+
+class FileTarget:
+    """
+    Append to a file so that each batch stands in it whole and once.
+
+    The caller stores `position()` in the step that acknowledges a batch. Whatever stands behind the stored
+    position belongs to a batch that will come again, and `open` cuts it off.
+
+    No order of the steps of several processes loses what was acknowledged. A writer B takes these:
+
+    1. It stores its epoch in the position, if that holds no later one. (`SinkWriter`, before `open`.)
+    2. It opens the file, and locks it; where another has the lock, it copies the committed part.
+    3. It takes its turn, which one process at a time has, and in it
+       a. asks the server whether the stored epoch is still its own, and gives up where it is not;
+       b. cuts the file off behind the position, or puts its copy in the file's place.
+    4. It writes behind the position, and settles if the stored epoch is still its own.
+
+    Could 3b remove what some writer W has acknowledged? W with an earlier epoch: all it acknowledged it did
+    before step 1 of B, so that B read it with the position; it writes at no place before that. W with a later
+    epoch: before its first settlement it had its turn. If that was before B's, its epoch was stored before
+    B asked in 3a, and B has given up. If it was after B's, B had ended 3b before W wrote its first byte.
+    Wherever a process is paused, in 3 too, the others' steps keep this order; where one dies, the system
+    frees its turn and its lock. No clock is asked.
+    """
+
+    def __init__(self, options: FileOptions, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        # A link is followed once, here: a take-over replaces the file it leads to, not the link.
+        self._path = Path(os.path.realpath(root / options.path))
+        shown = Path(os.path.normpath(root / options.path))
+        self.name = str(shown.relative_to(root)) if shown.is_relative_to(root) else str(shown)
+        self._file: OwnedFile | None = None
+        # A caller that is cancelled may close while its write still runs in a thread; a descriptor closed in
+        # the middle of a write could be another file's a moment later.
+        self._busy = threading.Lock()
+        self._head = b""
+        self._former: Mark | None = None
+        self.length = 0
+
+    def open(self, position: str | None, *, fresh: bool, still: Callable[[], bool]) -> None:
+        """Become the only writer, and cut off what stands behind `position`."""
+        self.close()
+        with self._busy:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._own(position, still, fresh=fresh)
+            except (NotOwnedError, TurnTakenError) as exc:
+                raise TargetBusyError(f"another process is opening {self.name} at this moment") from exc
+            except OSError as exc:
+                raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
+
+    def append(self, data: bytes) -> None:
+        """
+        Add bytes behind the committed part, all or none, and make them durable.
+
+        Raises:
+            SinkError: They could not be written, or the file is not under its name any more.
+        """
+        with self._busy:
+            self._append(self._opened, data)
+
+    def position(self) -> str:
+        """Spell the place behind the last batch."""
+        mark = Mark.of(self.length, self._head)
+        return str(mark if self.length else replace(mark, former=self._former))
+
+    def read_head(self, size: int) -> bytes:
+        """Read the first bytes of the committed part."""
+        return self._opened.read(min(size, self.length))
+
+    def held(self, position: str) -> HeldFile:
+        """
+        Compare the file with a stored position; it is not opened for writing, nor locked.
+
+        Raises:
+            SinkError: It cannot be read.
+            ValueError: The stored position is none.
+        """
+        try:
+            return held_file(self._path, self.name, position)
+        except OSError as exc:
+            raise self._error(f"it cannot be read: {exc.strerror or exc}") from exc
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._busy:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    @property
+    def _opened(self) -> OwnedFile:
+        if self._file is None:
+            raise self._error("it is not open")
+        return self._file
+
+    def _append(self, file: OwnedFile, data: bytes) -> None:
+        with self._failures_told():
+            self._check(file)
+            if file.size > self.length:
+                self._warn("cutting off what somebody else added to the file")
+                file.truncate(self.length)
+            try:
+                file.write(data, self.length)
+                if self._options.fsync:
+                    file.sync()
+                # Once more: were the file taken over or harmed meanwhile, its reader would miss this batch.
+                self._check(file)
+            except (OSError, NotOwnedError):
+                # What cannot be undone now is undone by the next open().
+                with contextlib.suppress(OSError):
+                    if file.size > self.length:
+                        file.truncate(self.length)
+                raise
+        self.length += len(data)
+        if len(self._head) < HEAD_BYTES:
+            self._head = (self._head + data)[:HEAD_BYTES]
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
+        except NotOwnedError as exc:
+            raise self._error("it was moved away, or another writer has taken it over") from exc
+        except OSError as exc:
+            raise self._error(f"it cannot be written: {exc.strerror}; nothing of the batch was kept") from exc
+
+    def _check(self, file: OwnedFile) -> None:
+        """
+        Make sure that the file is under its name, and still has and begins with what was written.
+
+        Written at its place in a file that somebody has shortened, a batch would stand behind a hole of NULs.
+
+        Raises:
+            NotOwnedError: Another file is under the name, or none.
+            SinkError: The file was shortened or overwritten.
+        """
+        file.check_owned()
+        whole = file.size >= self.length and file.read(len(self._head)) == self._head
+        if not whole or (self.length and file.read(1, self.length - 1) != b"\n"):
+            raise self._not_ours(file.size, self.length)
+
+    def _own(self, position: str | None, still: Callable[[], bool], *, fresh: bool) -> OwnedFile:
+        file = OwnedFile(self._path)
+        try:
+            locked = file.lock()
+            self.length = self._committed(file, position, fresh=fresh)
+            turn = self._turn(file, still)
+            if locked:
+                with turn:
+                    file.truncate(self.length)
+                file.remove_leftovers()
+            else:
+                self._warn("taking a file over from a writer that lost its lease")
+                file.take_over(self.length, turn)
+            if file.is_new:
+                file.sync_name()
+            self._end_last_line(file)
+            self._head = file.read(min(HEAD_BYTES, self.length))
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    @contextmanager
+    def _turn(self, file: OwnedFile, still: Callable[[], bool]) -> Iterator[None]:
+        """Have the turn to undo what is not committed; see the class for why in this order."""
+        with file.turn():
+            if not still():
+                raise self._error("another process has become its writer meanwhile")
+            file.check_owned()
+            if file.size < self.length:
+                raise self._error(f"somebody shortened it to {file.size} bytes at this moment")
+            yield
+
+    def _committed(self, file: OwnedFile, position: str | None, *, fresh: bool) -> int:
+        """Decide how many of the file's bytes stay."""
+        self._former = None
+        if fresh:
+            return 0
+        if position is None:
+            return self._kept_of_foreign(file.size)
+        try:
+            mark = Mark.parse(position)
+        except ValueError as exc:
+            raise self._error(f"{position!r} is not a stored position; use --fresh to start over") from exc
+        size, head = file.size, file.read(HEAD_BYTES)
+        if mark.former is not None and mark.former.fits(size, head):
+            self._warn("file is back, and goes on")
+            mark = mark.former
+        if size == 0 and mark.length > 0:
+            self._warn("file is gone, a new one begins")
+            self._former = mark
+            return 0
+        if not mark.fits(size, head):
+            raise self._not_ours(size, mark.length)
+        self._former = mark.former
+        return mark.length
+
+    def _not_ours(self, size: int, length: int) -> SinkError:
+        return self._error(
+            f"it is not the file this pipeline wrote {length} bytes to: it has {size} bytes now, or "
+            "begins or ends there differently; put that file back, move this one away, use --fresh to start "
+            "over",
+            repairable=True,
+        )
+
+    def _kept_of_foreign(self, size: int) -> int:
+        """Decide what stays of a file that this pipeline has never written."""
+        if size == 0 or self._options.exists == "replace":
+            return 0
+        if self._options.exists == "append":
+            return size
+        raise self._error(
+            "it exists and was not written by this pipeline; move it away, set `exists: append`, "
+            "or run with --fresh to replace it"
+        )
+
+    def _end_last_line(self, file: OwnedFile) -> None:
+        """Begin on a line of our own, where we append to somebody's file without a last newline."""
+        if self.length > 0 and file.read(1, self.length - 1) != b"\n":
+            file.write(b"\n", self.length)
+            self.length += 1
+
+    def _warn(self, what: str) -> None:
+        # Here: it takes 80 ms to import, and `validate` imports this module and logs nothing.
+        import structlog  # noqa: PLC0415
+
+        structlog.get_logger("rsq_pipe").warning(what, file=self.name, stage=self._stage)
+
+    def _error(self, why: str, *, repairable: bool = False) -> SinkError:
+        what = f"stage {self._stage!r}: file {self.name}: {why}"
+        return SinkError(what, stage=self._stage, repairable=repairable)

@@ -1,0 +1,170 @@
+"""Files: the shards of a file source, found by patterns and opened one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.connectors.files.file_end import FileEnd
+from rsq_pipe.connectors.files.incoming import BLOCK_BYTES, Incoming
+from rsq_pipe.connectors.files.line_reader import LineReader
+from rsq_pipe.connectors.files.matching import TooManyError, matching
+from rsq_pipe.connectors.files.position import HEAD_BYTES
+from rsq_pipe.connectors.files.unpacked import Unpacked
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.errors import SourceError
+
+STDIN = "stdin"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Files:
+    """
+    Find the files that patterns name, and open them by shard name.
+
+    A shard is named after its file, relative to the folder that all patterns have in common. The name depends
+    on the patterns alone, so that a file that turns up later does not rename those already read.
+
+    Args:
+        patterns: Paths from `root` or absolute, with `*`, `?`, `[...]` and `**`; `-` is standard input.
+        root: The project root.
+        stage: The source's stage, for errors.
+        max_line: Bytes of one line that are kept, at most.
+        final: Whether a last line without a newline is whole; None: once its file stands still.
+    """
+
+    def __init__(
+        self, patterns: Sequence[str], *, root: Path, stage: str, max_line: int, final: bool | None
+    ) -> None:
+        self.from_stdin = list(patterns) == ["-"]
+        self._patterns = [os.path.normpath(pattern) for pattern in patterns]
+        self._root = root
+        self._stage = stage
+        self._max_line = max_line
+        self._final = final
+        self._base = Path(os.path.commonpath([root / _fixed_part(pattern) for pattern in self._patterns]))
+        self._stdin: LineReader | None = None
+
+    def shards(self) -> list[str]:
+        """
+        Name the files, sorted, each once.
+
+        Raises:
+            SourceError: A pattern matches no file, or too many.
+        """
+        if self.from_stdin:
+            return [STDIN]
+        found: set[Path] = set()
+        for pattern in self._patterns:
+            try:
+                paths = {path for path in matching(self._root, pattern) if not path.is_dir()}
+            except TooManyError as exc:
+                raise SourceError(f"stage {self._stage!r}: {exc}; name a folder", stage=self._stage) from exc
+            if not paths:
+                raise self._nothing_found(pattern)
+            found |= paths
+        return [os.path.relpath(path, self._base) for path in sorted(found)]
+
+    @contextlib.contextmanager
+    def opened(self, shard: str) -> Iterator[LineReader]:
+        """
+        Open a shard at its beginning, standard input where it stands, for as long as the block lasts.
+
+        Raises:
+            SourceError: The file cannot be opened.
+        """
+        if self.from_stdin:
+            self._stdin = self._stdin or self._open_stdin()
+            yield self._stdin
+            return
+        reader = self._open(shard)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def _open(self, shard: str) -> LineReader:
+        path = self._base / shard
+        name = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
+        with contextlib.ExitStack() as on_failure:
+            try:
+                file = on_failure.enter_context(_open_file(path))
+                head = _head(file)
+                offset = file.seek(len(_BOM) if head.startswith(_BOM) else 0)
+                end = self._end(path, name, file)
+            except (OSError, EOFError, zlib.error) as exc:
+                raise SourceError(f"file {name} cannot be read: {wording(exc)}", stage=self._stage) from exc
+            on_failure.pop_all()
+        return self._reader(file, name, head, offset, end)
+
+    def _end(self, path: Path, name: str, file: io.BufferedReader) -> FileEnd:
+        packed = path.suffix == ".gz"
+        return FileEnd(path, name, self._stage, file.fileno(), final=self._final, packed=packed)
+
+    def _open_stdin(self) -> LineReader:
+        incoming = Incoming(sys.stdin.fileno())
+        file = incoming.file
+        offset = len(_BOM) if file.peek(len(_BOM)).startswith(_BOM) else 0
+        file.read(offset)
+        reader = self._reader(file, "standard input", None, offset)
+        reader.incoming = incoming
+        return reader
+
+    def _reader(
+        self,
+        file: io.BufferedReader[Any],
+        name: str,
+        head: bytes | None,
+        offset: int,
+        end: FileEnd | None = None,
+    ) -> LineReader:
+        return LineReader(
+            file,
+            name=name,
+            stage=self._stage,
+            max_line=self._max_line,
+            head=head,
+            offset=offset,
+            end=end,
+        )
+
+    def _nothing_found(self, pattern: str) -> SourceError:
+        folder = _fixed_part(pattern)
+        if (self._root / pattern).is_dir():
+            message = f"{pattern!r} is a folder; name the files in it: {pattern + '/*'!r}"
+        elif not (self._root / folder).is_dir():
+            message = (
+                f"no file matches {pattern!r}: there is no folder {str(folder)!r} in {str(self._root)!r}"
+            )
+        else:
+            name = os.path.relpath(pattern, folder)
+            message = f"no file matches {name!r} in folder {str(self._root / folder)!r}"
+        return SourceError(f"stage {self._stage!r}: {message}", stage=self._stage)
+
+
+def _fixed_part(pattern: str) -> Path:
+    """Find the deepest folder of a pattern that contains no wildcard."""
+    return next(folder for folder in Path(pattern).parents if not glob.has_magic(str(folder)))
+
+
+def _open_file(path: Path) -> io.BufferedReader:
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a regular file; write '-' to read standard input")
+    return io.BufferedReader(Unpacked(path) if path.suffix == ".gz" else io.FileIO(path), BLOCK_BYTES)
+
+
+def _head(file: io.BufferedReader) -> bytes:
+    """Read the first bytes, or as many as a damaged .gz yields."""
+    head = bytearray()
+    with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):
+        while len(head) < HEAD_BYTES and (block := file.read1(HEAD_BYTES - len(head))):
+            head += block
+    return bytes(head)

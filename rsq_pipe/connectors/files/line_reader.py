@@ -1,0 +1,248 @@
+"""LineReader: the lines of one file in bounded memory, always knowing where it stands."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+from rsq_pipe.connectors.files.file_end import Ending, FileEnd
+from rsq_pipe.connectors.files.incoming import BLOCK_BYTES, Incoming
+from rsq_pipe.connectors.files.notice import notice
+from rsq_pipe.connectors.files.position import Position, fingerprint
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.errors import SourceError
+
+_NEWLINE = 0x0A
+_BYTES_A_LINE = 512  # that are looked at for each line asked for: not a whole buffer for one line
+
+
+class LineReader:
+    """
+    Read lines of bytes, keeping at most `max_line` bytes of each.
+
+    Args:
+        file: Stands at its beginning, or behind its byte order mark.
+        name: The file as the user would name it, for messages.
+        stage: The source's stage, for errors.
+        max_line: Bytes of a line that are kept; the rest of a longer one is passed over.
+        head: The file's first bytes; None for standard input, which cannot be read twice.
+        offset: Bytes already passed: those of a byte order mark.
+        end: Watches the file's end; None for standard input, whose end is final.
+        is_whole: Whether a last line without a newline can only be whole, however the file may grow.
+
+    Attributes:
+        offset: Bytes read so far.
+        line: Lines read so far; after `readline`, the number of that line, from 1.
+        size: Bytes of the last line in the file.
+        overlong: Whether these were more than `max_line`, and only the first were kept.
+        incoming: What `file` reads from, where that may make a reader wait.
+        inside_line: Whether `resume` led into a line: the file had ended there without a newline.
+        held: Whether the last line was left unread, as it has no newline yet.
+    """
+
+    def __init__(
+        self,
+        file: io.BufferedReader[Any],
+        *,
+        name: str,
+        stage: str,
+        max_line: int,
+        head: bytes | None = None,
+        offset: int = 0,
+        end: FileEnd | None = None,
+    ) -> None:
+        self.name = name
+        self.offset = offset
+        self.line = 0
+        self.size = 0
+        self.overlong = False
+        self.inside_line = False
+        self.held = False
+        self.is_whole: Callable[[bytes], bool] = lambda _: False
+        self._file = file
+        self._end = end
+        self._stage = stage
+        self.max_line = max_line
+        self._head = head
+        self.incoming: Incoming | None = None
+        self._put_back: deque[tuple[bytes, int, bool]] = deque()
+        self._ended = False
+
+    def readline(self) -> bytes:
+        """
+        Read the next line with its newline; empty at the end of the file.
+
+        Raises:
+            SourceError: The file cannot be read any further: a damaged .gz, say.
+        """
+        if self._put_back:
+            line, self.size, self.overlong = self._put_back.popleft()
+        elif self._ended:
+            return b""
+        else:
+            line = self._next_line()
+        if line:
+            self.offset += self.size
+            self.line += 1
+        return line
+
+    def whole_lines(self, count: int, size: int) -> bytes:
+        """
+        Look at the lines that come next, as far as they are at hand, without passing over them.
+
+        None of them is longer than max_line, nor are all of them together: a record of several lines that
+        stands in them cannot be too long. Nothing where only `readline` can tell what comes next.
+
+        Args:
+            count: Lines, at most.
+            size: Bytes, at most.
+
+        Raises:
+            SourceError: The file cannot be read any further.
+        """
+        if self._put_back or self._ended or self.inside_line:
+            return b""
+        try:
+            seen = self._file.peek()
+        except (OSError, EOFError, zlib.error) as exc:
+            raise self._unreadable(exc) from exc
+        seen = seen[: min(size, self.max_line + 1, count * _BYTES_A_LINE)]
+        seen = seen[: seen.rfind(b"\n") + 1]
+        return seen if seen.count(b"\n") <= count else seen[: length(seen, count)]
+
+    def pass_over(self, size: int, lines: int) -> None:
+        """Pass over lines that `whole_lines` has shown."""
+        self._file.read(size)
+        self.offset += size
+        self.line += lines
+
+    def goes_on(self) -> bool:
+        """Tell, at the file's end and in the middle of a record, whether the file grew; may wait for that."""
+        ending = self._end.of_line(self.offset) if self._end else "whole"
+        self.held = self.held or ending == "held"
+        self._ended = ending != "grown"
+        return not self._ended
+
+    def check(self) -> None:
+        """
+        Look whether what was read is what the file holds.
+
+        Raises:
+            SourceError: The file was shortened or written again while it was read, or at its end: replaced.
+        """
+        if self._end is None:
+            return
+        why = self._end.altered(self.offset)
+        if not why and self._ended and self._end.replaced():
+            why = "was replaced by another file while it was read"
+        if why:
+            message = (
+                f"file {self.name} {why}; it was read up to line {self.line} "
+                "(use --fresh to start over, or give the new file another name)"
+            )
+            raise SourceError(message, stage=self._stage)
+
+    def tell(self, level: Literal["info", "warning"], what: str) -> None:
+        """Log something of this file."""
+        notice(level, what, self._stage, self.name)
+
+    def has_more(self) -> bool:
+        """Tell whether the next line, or the end, is there without waiting; a file never makes one wait."""
+        return self.incoming is None or bool(self._put_back) or self.incoming.has_more(self.offset)
+
+    def put_back(self, lines: list[tuple[bytes, int, bool]]) -> None:
+        """Put back the lines just read, each with its `size` and `overlong`, to be read again next."""
+        self._put_back.extendleft(reversed(lines))
+        self.offset -= sum(size for _, size, _ in lines)
+        self.line -= len(lines)
+
+    def position(self, offset: int, line: int) -> str:
+        """Spell a place already passed, for `resume` in another process."""
+        return str(Position(offset, line, fingerprint(self._head or b"", offset)))
+
+    def resume(self, position: str) -> None:
+        """
+        Go on from a place that `position` spelled.
+
+        Raises:
+            SourceError: The file is not the one that place was in.
+        """
+        try:
+            place = Position.parse(position)
+        except ValueError as exc:
+            message = f"file {self.name}: {position!r} is not a stored position (use --fresh to start over)"
+            raise SourceError(message, stage=self._stage) from exc
+        if (place.offset, place.line) == (self.offset, self.line):
+            return
+        if self._head is None:
+            message = (
+                f"{self.name} stands at line {self.line} and cannot be moved to line {place.line}: "
+                "put it into a file, or use --fresh to start over"
+            )
+            raise SourceError(message, stage=self._stage)
+        before = self._move_to(place.offset) if place.fits(self._head) else b""
+        if not before:
+            message = (
+                f"file {self.name} is not the file that was read up to line {place.line}: it begins "
+                "differently, or is shorter (use --fresh to start over, or give the new file another name)"
+            )
+            raise SourceError(message, stage=self._stage)
+        self.offset, self.line = place.offset, place.line
+        self.inside_line = before != b"\n"
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _next_line(self) -> bytes:
+        try:
+            line = self._file.readline(self.max_line + 1)
+            self.size = len(line)
+            self.overlong = False
+            return line if line and line[-1] == _NEWLINE else self._without_newline(line)
+        except (OSError, EOFError, zlib.error) as exc:
+            raise self._unreadable(exc) from exc
+
+    def _unreadable(self, error: Exception) -> SourceError:
+        message = f"file {self.name} cannot be read past line {self.line}: {wording(error)}"
+        return SourceError(message, stage=self._stage)
+
+    def _without_newline(self, line: bytes) -> bytes:
+        """Read on in a line that is longer than what is kept, or that ends with the file."""
+        while line:
+            piece = self._file.readline(BLOCK_BYTES)
+            self.size += len(piece)
+            line += piece[: self.max_line + 1 - len(line)]
+            if piece[-1:] == b"\n":
+                break
+            # A file that grows after this goes on with the same line, not with the next one.
+            if not piece and (ending := self._ending(line)) != "grown":
+                self._ended = True
+                self.held = ending == "held"
+                line = b"" if self.held else line
+                break
+        self._ended = self._ended or not line
+        self.overlong = self.size > self.max_line and line[-1:] != b"\n"
+        return line
+
+    def _ending(self, line: bytes) -> Ending:
+        if self._end is None or self.is_whole(line):
+            return "whole"
+        return self._end.of_line(self.offset + self.size)
+
+    def _move_to(self, offset: int) -> bytes:
+        """Stand at `offset`; return the byte before it, empty where the file does not reach that far."""
+        try:
+            self._file.seek(offset - 1)
+            return self._file.read(1)
+        except (OSError, EOFError, zlib.error) as exc:
+            message = f"file {self.name} cannot be read up to the place reached before: {wording(exc)}"
+            raise SourceError(message, stage=self._stage) from exc
+
+
+def length(data: bytes, lines: int) -> int:
+    """Count the bytes of the first lines of `data`, which has at least that many."""
+    return len(data) - len(data.split(b"\n", lines)[-1]) if lines else 0

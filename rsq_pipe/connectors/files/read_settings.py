@@ -1,0 +1,54 @@
+"""Settings that all file sources have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from rsq_pipe.connectors.files.file_end import QUIET
+from rsq_pipe.spec.fields import Size
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _check(paths: tuple[str, ...]) -> tuple[str, ...]:
+    if not paths or "" in paths:
+        raise ValueError("an empty path names no file")
+    if any("\0" in path for path in paths):
+        raise ValueError("a path cannot hold a NUL character")
+    if "-" in paths and len(paths) > 1:
+        raise ValueError("standard input ('-') cannot be read together with files")
+    return paths
+
+
+Paths = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+    AfterValidator(_check),
+    Field(
+        description="One path or a list, relative to the project root. `*`, `?`, `[...]` and `**` match "
+        "several files, read in sorted order; .gz files are unpacked; `-` is standard input."
+    ),
+]
+MaxLine = Annotated[
+    Size,
+    Field(
+        gt=0,
+        description="Bytes of one line, at most; for csv, of one record. "
+        "A longer one becomes a dead letter that holds its first 64 KiB.",
+    ),
+]
+ChunkBytes = Annotated[
+    Size,
+    Field(gt=0, description="Bytes of input after which what was read is stored, even if it is few records."),
+]
+Final = Annotated[
+    bool | None,
+    Field(
+        description="Whether a last line without a newline is whole: `true` at once; `false` never, "
+        f"it is left until it has one; else once its file has not changed for {QUIET:g} seconds."
+    ),
+]

@@ -1,0 +1,38 @@
+"""Settings that all file sinks have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from rsq_pipe.connectors.record_id import rid_option
+
+Exists = Literal["error", "append", "replace"]
+
+
+def _check(path: str) -> str:
+    if "\0" in path:
+        raise ValueError("a path cannot hold a NUL character")
+    return path
+
+
+class FileOptions(BaseModel):
+    """Settings of a sink that writes one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(
+        description="The file, relative to the project root. Folders that are missing are made."
+    )
+    exists: Exists = Field(
+        default="error",
+        description="What to do when the pipeline first writes and finds a file that is not empty: end "
+        "with an error, append to it, or replace it. Later runs go on where the last one ended.",
+    )
+    fsync: bool = Field(
+        default=True,
+        description="Force each batch to the disk before it counts. Without it a power failure may lose "
+        "records; a crash of the process does not.",
+    )
+    rid: bool = rid_option()

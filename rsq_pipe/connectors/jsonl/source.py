@@ -1,0 +1,100 @@
+"""Source `jsonl`: one JSON object a line, from files or standard input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
+from rsq_pipe.connectors.files.chunking import chunked
+from rsq_pipe.connectors.files.files import Files
+from rsq_pipe.connectors.files.line_reader import LineReader
+from rsq_pipe.connectors.files.read_settings import ChunkBytes, Final, MaxLine, Paths
+from rsq_pipe.connectors.jsonl.block import objects_at_once
+from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.connectors.wording import wording
+
+
+class Options(BaseModel):
+    """Read one JSON object a line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Paths
+    final: Final = None
+    max_line: MaxLine = Field(default="1MiB", validate_default=True)
+    chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
+
+
+def connect(options: Options, *, stage: str, root: Path) -> JsonlSource:
+    """Make the source of a stage; nothing is opened yet."""
+    return JsonlSource(options, stage=stage, root=root)
+
+
+class JsonlSource:
+    """Yield the objects of JSON Lines files; a line that is none becomes a broken arrival."""
+
+    def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._files = Files(
+            options.path, root=root, stage=stage, max_line=options.max_line, final=options.final
+        )
+        self._chunk_bytes = options.chunk_bytes
+        self.resumable = not self._files.from_stdin
+
+    def shards(self) -> Sequence[str]:
+        """Name the files, sorted."""
+        return self._files.shards()
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        """Yield the lines behind `position`."""
+        with self._files.opened(shard) as reader:
+            reader.is_whole = _is_record
+            if position:
+                reader.resume(position)
+            yield from chunked(
+                shard,
+                reader,
+                _arrivals(shard, reader),
+                objects_at_once,
+                size=size,
+                limit=self._chunk_bytes,
+            )
+
+
+def _arrivals(shard: str, reader: LineReader) -> Iterator[Arrival]:
+    yield from rest_of_line(shard, reader)
+    begins = reader.line == 0
+    while line := reader.readline():
+        if reader.overlong:
+            yield overlong(shard, reader, reader.line, line, _hint(line) if begins else "")
+            begins = False
+            continue
+        raw = line.strip()
+        if not raw:
+            continue
+        try:
+            yield Arrival(f"{shard}:{reader.line}", parse(raw), raw)
+        except UNREADABLE as exc:
+            yield broken(shard, reader, reader.line, line, wording(exc) + (_hint(raw) if begins else ""))
+        begins = False
+
+
+def _is_record(line: bytes) -> bool:
+    """Tell whether a line is an object: then no line that begins with it can be another one."""
+    try:
+        parse(line.strip())
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _hint(raw: bytes) -> str:
+    """Say what a file that begins like this most likely is."""
+    if raw.startswith(b"["):
+        return "; this looks like one JSON array: write one object a line (`jq -c '.[]'` does)"
+    if raw == b"{":
+        return "; this looks like objects of several lines: write each into one (`jq -c .` does)"
+    return ""

@@ -1,0 +1,120 @@
+"""Table: the connectors there are, by kind and type, each with its module and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel
+
+Kind = Literal["source", "sink"]
+Model: TypeAlias = type[BaseModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """
+    Say where a connector of ours stands, and what it promises.
+
+    Args:
+        module: Its module, below `rsq_pipe.connectors`; imported when a file names the type.
+        promise: Of a source, how it goes on after a stop; of a sink, what its target has of each.
+        extra: The extra of this package that installs what it needs; empty for none.
+    """
+
+    module: str
+    promise: str
+    extra: str = ""
+
+
+SOURCES: dict[str, Listed] = {
+    "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
+    "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
+    "stream": Listed("stream", "reads by a consumer group of its own"),
+}
+"""Type of a source -> where it is; a new one is a file or folder, and a line here."""
+
+SINKS: dict[str, Listed] = {
+    "csv": Listed("csv.sink", "exactly once: what is not committed is cut off"),
+    "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
+    "stdout": Listed("stdout", "at least once"),
+    "stream": Listed("stream", "exactly once: written in the settlement itself"),
+}
+"""Type of a sink -> where it is."""
+
+LISTED: dict[Kind, dict[str, Listed]] = {"source": SOURCES, "sink": SINKS}
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """
+    Hold one connector.
+
+    Args:
+        kind: What it is.
+        type: Its name in a pipeline file.
+        options: The model of its settings.
+        connect: `connect(options, stage=..., root=...)` makes the Source or Sink; None where the
+            runner does the work itself (`stream`).
+    """
+
+    kind: Kind
+    type: str
+    options: Model
+    connect: Callable[..., Any] | None
+
+
+@cache
+def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users write
+    """
+    Find a connector; imports its module and no other.
+
+    Args:
+        kind: `source` or `sink`.
+        type: Its name: one of the table, or an entry point in the group `rsq_pipe.sources` or
+            `rsq_pipe.sinks` that names such a module.
+
+    Raises:
+        LookupError: There is none of this type, or an installed one cannot be imported.
+    """
+    listed = LISTED[kind].get(type)
+    module = import_module(f"{__package__}.{listed.module}") if listed else _installed(kind, type)
+    options = getattr(module, "Options", None)
+    if module is None or options is None:
+        raise LookupError(f"there is no {kind} of type {type!r}")
+    return Connector(kind, type, options, getattr(module, "connect", None))
+
+
+@cache
+def types(kind: Kind) -> tuple[str, ...]:
+    """List the types there are, in alphabetical order; imports those that others installed."""
+    installed = (point.name for point in entry_points(group=_group(kind)))
+    return tuple(sorted({*LISTED[kind], *(name for name in installed if _is_connector(kind, name))}))
+
+
+def _is_connector(kind: Kind, name: str) -> bool:
+    """Tell whether an installed one can be used."""
+    try:
+        connector(kind, name)
+    except LookupError:
+        return False
+    return True
+
+
+def _group(kind: Kind) -> str:
+    return f"rsq_pipe.{kind}s"
+
+
+def _installed(kind: Kind, name: str) -> ModuleType | None:
+    for point in entry_points(group=_group(kind), name=name):
+        try:
+            loaded: ModuleType = point.load()
+        except Exception as exc:
+            raise LookupError(f"{kind} type {name!r} is installed, but fails when imported: {exc}") from exc
+        return loaded
+    return None

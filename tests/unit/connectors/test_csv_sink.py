@@ -1,0 +1,143 @@
+"""The csv sink: columns, quoting, and records that do not fit."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsq_pipe.connectors.csv.rows import Rows
+from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.errors import EncodeError, SinkError
+from rsq_pipe.model.batch import Batch
+
+Make = Callable[..., Sink]
+MakeBatch = Callable[..., Batch]
+
+
+def test_first_record_gives_the_columns_and_values_are_quoted_as_rfc_4180_says(
+    tmp_path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    made = sink("csv", path="out/x.csv")
+    made.open(None)
+    made.write(batch({"id": 1, "na,me": 'say "hi"', "ok": True}, {"ok": None, "id": 2.5, "na,me": "é\r\nf"}))
+    made.write(batch({"id": 3, "na,me": [1, {"a": None}], "ok": "\r"}))
+
+    assert (tmp_path / "out/x.csv").read_bytes().decode() == (
+        'id,"na,me",ok\n1,"say ""hi""",true\n2.5,"é\r\nf",\n3,"[1,{""a"":null}]","\r"\n'
+    )
+    with (tmp_path / "out/x.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["na,me"] for row in csv.DictReader(file)] == ['say "hi"', "é\r\nf", '[1,{"a":null}]']
+
+
+def test_record_with_other_fields_fails_alone(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
+    made = sink("csv", path="x.csv")
+    made.open(None)
+
+    written = made.write(batch({"a": 1}, {"a": 2, "b": 0}, {}, "text", {"a": "\ud800"}, {"a": 3}))
+
+    assert {index: str(error).partition(";")[0] for index, error in written.failures.items()} == {
+        1: "no column for 'b'",
+        2: "no field 'a'",
+        3: "a row needs a record with at least one field",
+        4: str(written.failures[4]),
+    }
+    assert (tmp_path / "x.csv").read_text() == "a\n1\n3\n"
+
+
+def test_extra_and_missing_fields_can_be_allowed(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
+    made = sink("csv", path="x.csv", fields=["b", "a"], extra="ignore", missing="empty")
+    made.open(None)
+
+    written = made.write(batch({"a": 1, "c": 9}, {"b": 2, "a": 3}))
+
+    assert written.failures == {}
+    assert (tmp_path / "x.csv").read_text() == "b,a\n,1\n2,3\n"
+
+
+def test_record_that_cannot_be_written_does_not_give_the_columns(
+    tmp_path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    made = sink("csv", path="x.csv")
+    made.open(None)
+    assert list(made.write(batch({"bad": "\ud800"}, {"\ud800": 1}, {})).failures) == [0, 1, 2]
+    assert (tmp_path / "x.csv").read_bytes() == b""
+
+    made.write(batch({"good": 1}))
+
+    assert (tmp_path / "x.csv").read_text() == "good\n1\n"
+
+
+def test_columns_of_a_written_file_stay_when_it_is_opened_again(
+    tmp_path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    made = sink("csv", path="x.csv")
+    made.open(None)
+    position = made.write(batch({"a": 1, "b\n": 2})).position
+    made.close()
+
+    again = sink("csv", path="x.csv")
+    again.open(position)
+    again.write(batch({"b\n": 4, "a": 3}))
+
+    assert (tmp_path / "x.csv").read_text() == 'a,"b\n"\n1,2\n3,4\n'
+
+
+def test_written_file_with_other_columns_than_fields_is_an_error(sink: Make, batch: MakeBatch) -> None:
+    made = sink("csv", path="x.csv")
+    made.open(None)
+    position = made.write(batch({"a": 1})).position
+    made.close()
+
+    with pytest.raises(SinkError, match=r"x\.csv has the columns a, not those of `fields`"):
+        sink("csv", path="x.csv", fields=["b"]).open(position)
+
+
+def test_uncommitted_header_is_written_again(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
+    made = sink("csv", path="x.csv")
+    begin = made.open(None)
+    made.write(batch({"a": 1}))
+
+    made.open(begin)
+    made.write(batch({"z": 1}))
+
+    assert (tmp_path / "x.csv").read_text() == "z\n1\n"
+
+
+@pytest.mark.parametrize("extra", ["error", "ignore"])
+def test_rows_written_at_once_are_those_written_one_by_one(extra: Any) -> None:
+    draw = random.Random(7)
+    values = [
+        "",
+        "plain",
+        'a "quote"',
+        "two\nlines",
+        "cr\rhere",
+        "é,;",
+        0,
+        -1,
+        1.5,
+        None,
+        True,
+        [1],
+        {"a": 1},
+    ]
+    for _ in range(200):
+        records = [{name: draw.choice(values) for name in "abc"} for _ in range(draw.randint(1, 6))]
+        if draw.random() < 0.2:
+            records[0]["d"] = 1
+        if draw.random() < 0.2:
+            del records[-1]["b"]
+        at_once, one_by_one = Rows("abc", extra=extra), Rows("abc", extra=extra)
+
+        whole = at_once.add_all(records)
+
+        for record in records:
+            with contextlib.suppress(EncodeError):
+                one_by_one.add(record)
+        assert at_once.data() == (one_by_one.data() if whole else b"")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         SpecValidationError,
         StreamError,
         StreamFullError,
+        TableError,
         UnknownStageError,
     )
     from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
@@ -68,7 +69,7 @@ _HOMES = {
         "ReplayError RsqPipeError "
         "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
         "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
-        "UnknownStageError"
+        "TableError UnknownStageError"
     ),
     "rsq_pipe.verbs.batch_handler": "batch_handler",
     "rsq_pipe.verbs.context": "BatchContext Context StageContext",
@@ -149,6 +150,7 @@ __all__ = [
     "StreamMessage",
     "StreamProducer",
     "StreamStats",
+    "TableError",
     "UnknownStageError",
     "__version__",
     "batch_handler",

@@ -23,6 +23,7 @@
     │   └── RecordInvalidError        .fields: the record is not what an annotation or `validate` asks for
     ├── EvaluationError               an expression that failed for a record
     │   └── MissingFieldError         .field: it asks for a field the record does not have
+    ├── TableError                    a lookup's table that cannot be used: its file is broken, say
     ├── SourceError                   a source that cannot go on: its file changed under it, say
     ├── SinkError                     a sink that cannot go on: its disk is full, say
     ├── ServerStartError              the embedded server cannot be started
@@ -237,6 +238,10 @@ class MissingFieldError(EvaluationError):
     def __init__(self, message: str, *, stage: str = "", field: str = "") -> None:
         super().__init__(message, stage=stage)
         self.field = field
+
+
+class TableError(HandlerError):
+    """A lookup's table that cannot be used, whatever the record: its file is broken, say."""
 
 
 class SourceError(RsqPipeError):

@@ -12,7 +12,7 @@ import structlog
 from rich.console import Console
 
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.cli.table import drop_lines, summary_table
+from rsq_pipe.cli.table import drop_lines, summary_table, unknown_lines
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.summary import StageSummary, Summary
 from rsq_pipe.spec.graph import Graph
@@ -74,6 +74,7 @@ def _stage(name: str, stage: StageSummary, above: str | None) -> dict[str, Any]:
         "retried": stage.retried,
         "dead": stage.dead,
         "drops": dict(stage.drops),
+        "unknown": dict(stage.unknown),
         "fused": above,
     }
 
@@ -90,6 +91,8 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
     else:
         console.print(summary_table(summary, above), soft_wrap=False)
         for line in drop_lines({name: stage.drops for name, stage in summary.stages.items()}):
+            console.print(line)
+        for line in unknown_lines({name: stage.unknown for name, stage in summary.stages.items()}):
             console.print(line)
         for name, paused in summary.paused.items():
             since = datetime.fromtimestamp(paused.since).astimezone().isoformat(" ", "seconds")

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.table import drop_lines, named
+from rsq_pipe.cli.table import drop_lines, named, unknown_lines
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
@@ -29,7 +29,8 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         head: list[RenderableType] = [Text(on_one_line(str(never_ran)))]
     else:
         drops = drop_lines({stage.name: stage.drops for stage in status.stages})
-        head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops]
+        unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
+        head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops, *unknown]
         head += [*_pauses(status), *_changes(status)]
     return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
 
@@ -42,7 +43,7 @@ def _headline(status: PipelineStatus) -> str:
 
 
 def _pauses(status: PipelineStatus) -> Iterator[Text]:
-    """Tell which stages pause, why and since when, and which wait for their `rate`."""
+    """Tell which stages pause, or work with an old table, why and since when; which wait for their `rate`."""
     for stage in status.stages:
         if stage.paused is not None:
             yield Text(
@@ -51,6 +52,13 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
             )
         if stage.limited is not None:
             yield Text(on_one_line(f"{stage.name} limited by `rate: {stage.limited.rate}`"), style="yellow")
+        if stage.stale is not None:
+            yield Text(
+                on_one_line(
+                    f"{stage.name} works with an old table for {age(stage.stale.seconds)}: {stage.stale.why}"
+                ),
+                style="bold yellow",
+            )
 
 
 def _changes(status: PipelineStatus) -> Iterator[Text]:

@@ -42,6 +42,18 @@ def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
     ]
 
 
+def unknown_lines(unknown: Mapping[str, Mapping[str, int]]) -> list[Text]:
+    """Say which keys lookups did not find, a line a stage that missed any."""
+    return [
+        Text(
+            f"{stage} found nothing for: "
+            + ", ".join(f"{on_one_line(key)} ({count:,})" for key, count in keys.items())
+        )
+        for stage, keys in unknown.items()
+        if keys
+    ]
+
+
 def progress_table(
     graph: Graph, summary: Summary, state: PipelineState | None, above: Mapping[str, str]
 ) -> Table:

@@ -91,6 +91,12 @@ class Draft:
         for place in places if self._journals else ():
             self._note(place, "dropped", reason)
 
+    def miss(self, places: Sequence[int], key: str) -> None:
+        """Count records for whose key nothing was found, whatever becomes of them."""
+        if places:
+            keys = self.drops.setdefault(self.means.unknown, {})
+            keys[key] = keys.get(key, 0) + len(places)
+
     def fail(self, place: int) -> None:
         """Add a record that failed."""
         step, means = self.step, self.means

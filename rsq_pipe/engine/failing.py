@@ -82,7 +82,7 @@ class Means:
 
     Args:
         stage: The stage.
-        dlq, retry, drops, journal, state, timers: Its keys.
+        dlq, retry, drops, unknown, journal, state, timers: Its keys.
         draw: Where the jitter of retries comes from.
         outside: What a record that a source has just brought is said to have come from.
     """
@@ -91,6 +91,7 @@ class Means:
     dlq: str
     retry: str
     drops: str
+    unknown: str
     journal: str
     state: str
     timers: str
@@ -101,8 +102,9 @@ class Means:
     def of(cls, graph: Graph, stage: Stage, draw: random.Random, reader: Stage) -> Means:
         """Find a stage's keys; `reader` is the stage that its chain begins with."""
         keys = Keyspace(graph.pipeline)
-        places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.journal(stage))
-        return cls(stage, *places, keys.state(stage), keys.timers(stage), draw, reader.name)
+        places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.unknown(stage))
+        own = (keys.journal(stage), keys.state(stage), keys.timers(stage))
+        return cls(stage, *places, *own, draw, reader.name)
 
     def is_final(self, step: Step, place: int) -> bool:
         """Whether a failed record gets no further attempt."""

@@ -52,6 +52,10 @@ class Keyspace:
         """The sorted set of when what the stage remembers is due; it names every bucket."""
         return f"{{{self.pipeline}}}:{stage.name}:timers"
 
+    def unknown(self, stage: Stage) -> str:
+        """The hash that counts the keys for which a lookup found nothing."""
+        return f"{{{self.pipeline}}}:{stage.name}:unknown"
+
     def journal(self, stage: Stage) -> str:
         """The stream that tells what became of each of the stage's last records."""
         return f"{{{self.pipeline}}}:{stage.name}:journal"
@@ -105,6 +109,16 @@ def counter_fields(graph: Graph) -> list[str]:
 def drop_counters(stage: Stage, reasons: Mapping[str, str]) -> dict[str, int]:
     """Name the counters of a stage's drops by reason, beside those of `counter_fields`."""
     return {f"{stage.name}:dropped:{reason}": int(count) for reason, count in reasons.items()}
+
+
+def lookups(graph: Graph) -> list[Stage]:
+    """List the stages that look something up."""
+    return [stage for stage in graph.stages if stage.verb == "lookup"]
+
+
+def unknown_counters(stage: Stage, keys: Mapping[str, str]) -> dict[str, int]:
+    """Name the counters of the keys for which a stage's lookup found nothing, likewise."""
+    return {f"{stage.name}:unknown:{key}": int(count) for key, count in keys.items()}
 
 
 def group_mark(name: str, stream: str) -> str:

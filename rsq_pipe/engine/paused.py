@@ -18,11 +18,11 @@ RENEWED = LASTS / 6
 
 class Paused(msgspec.Struct, frozen=True):
     """
-    Say that a stage is paused.
+    Say that a stage is paused; or, in a field of its own, that it works with an old table.
 
     Args:
-        why: The error of the last record that was tried.
-        since: When it was paused, seconds since 1970.
+        why: The error of the last record that was tried; or what is wrong with the new table.
+        since: Since when, in seconds since 1970.
         at: When this was written.
         by: The process that wrote it.
     """
@@ -35,6 +35,14 @@ class Paused(msgspec.Struct, frozen=True):
     def holds(self, now: float | None = None) -> bool:
         """Whether it is still to be believed."""
         return abs((time.time() if now is None else now) - self.at) <= LASTS
+
+    @staticmethod
+    def load(text: str | None) -> Paused | None:
+        """Read what was written; None for nothing, and for what another release wrote."""
+        try:
+            return None if text is None else _decoder.decode(text)
+        except msgspec.DecodeError:
+            return None
 
     def dump(self) -> bytes:
         """Write it as it is kept."""
@@ -58,13 +66,7 @@ def paused_stages(graph: Graph, table: Mapping[str, str], now: float | None = No
     """Read which stages are paused out of the fields of the pipeline's hash."""
     found: dict[str, Paused] = {}
     for stage in graph.stages:
-        text = table.get(pause_field(stage.name))
-        if text is None:
-            continue
-        try:
-            paused = _decoder.decode(text)
-        except msgspec.DecodeError:  # of another release
-            continue
-        if paused.holds(now):
+        paused = Paused.load(table.get(pause_field(stage.name)))
+        if paused is not None and paused.holds(now):
             found[stage.name] = paused
     return found

@@ -95,6 +95,8 @@ class Planner:
         for step in work.steps:
             draft.begin(self._means(step.link.stage.name), step)
             self._add(draft, step, portion)
+            for key, places in step.outcomes.unknown.items():
+                draft.miss([place for place in places if step.batch.origins[place] in portion], key)
         self._add_deliveries(draft, work, portion)
         plan.settlement.parts = [draft.part()]
         plan.settlement.counts = {self._meta: draft.counts} if draft.counts else {}

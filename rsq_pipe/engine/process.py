@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
+from rsq_pipe.engine.stale import Tables
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.isolation import Isolation
@@ -35,6 +36,7 @@ class Process:
         by: The process's name, as others read it.
         pauses: The breakers of the stages.
         rates: How fast the stages may go.
+        tables: The files that lookups hold.
     """
 
     client: StreamClient
@@ -50,10 +52,12 @@ class Process:
     by: str = ""
     pauses: Pauses = field(init=False)
     rates: Rates = field(init=False)
+    tables: Tables = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))
         object.__setattr__(self, "rates", Rates(self.graph))
+        object.__setattr__(self, "tables", Tables(self.client, self.graph, self.by))
 
     def tell(self, settled: Settled) -> None:
         """Take note of what a settlement has told, and tell those who wait for room."""

@@ -159,7 +159,7 @@ def _keys_of(graph: Graph) -> Iterator[str]:
     keys = Keyspace(graph.pipeline)
     for stage in graph.stages:
         yield from (keys.again(stage), keys.retry(stage), keys.dlq(stage), keys.drops(stage))
-        yield keys.journal(stage)
+        yield from (keys.unknown(stage), keys.journal(stage))
         yield from (keys.stream(ref) for ref in stage.outputs.values() if not ref.external)
 
 

@@ -26,6 +26,7 @@ from rsq_pipe.engine.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.sink_worker import SinkWorker
 from rsq_pipe.engine.source_worker import SourceWorker
+from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
 from rsq_pipe.engine.state import PipelineState, look_at, lost
 from rsq_pipe.engine.summary import Summary, summarize
 from rsq_pipe.engine.worker import StageWorker
@@ -188,6 +189,7 @@ class Runner:
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
         beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.pauses.publish)))
         beside.append(self._start(self._every(lambda: RATES_PERIOD, self._process.rates.refresh)))
+        beside.append(self._start(self._every(lambda: TABLES_PERIOD, self._process.tables.publish)))
         if self._observer.watches:
             beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
         try:

@@ -66,4 +66,6 @@ def _add(whole: Outcomes, part: Outcomes, start: int) -> None:
     for reason, places in part.dropped.items():
         whole.dropped.setdefault(reason, []).extend(start + place for place in places)
     whole.failed |= {start + place: why for place, why in part.failed.items()}
+    for key, places in part.unknown.items():
+        whole.unknown.setdefault(key, []).extend(start + place for place in places)
     whole.done = [*whole.done, *(start + place for place in part.done)]

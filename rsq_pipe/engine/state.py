@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.count_fields import appended, count_fields, packed, settled
-from rsq_pipe.engine.keyspace import Keyspace, counter_fields, drop_counters, groups, published
+from rsq_pipe.engine.keyspace import (
+    Keyspace,
+    counter_fields,
+    drop_counters,
+    groups,
+    lookups,
+    published,
+    unknown_counters,
+)
 from rsq_pipe.engine.paused import Paused, pause_fields, paused_stages
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.errors import GroupLostError
@@ -48,8 +56,8 @@ class PipelineState:
     Args:
         stages: By name.
         backlog: Records of a stream that its slowest group still has to do, by stream key.
-        counters: `<stage>:in|out|dropped|stored|retried|dead` and `<stage>:dropped:<reason>`, since the
-            pipeline's first run.
+        counters: `<stage>:in|out|dropped|stored|retried|dead`, `<stage>:dropped:<reason>` and
+            `<stage>:unknown:<key>`, since the pipeline's first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
         readers: The stages that read each of these.
         paused: Stages that pause since their calls fail one after another.
@@ -120,7 +128,7 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
         fields=[*counter_fields(graph), *count_fields(graph), *pause_fields(graph)],
-        hashes=[keys.drops(stage) for stage in graph.stages],
+        hashes=[*(keys.drops(stage) for stage in graph.stages), *map(keys.unknown, lookups(graph))],
     )
     for stream, names in readers.items():
         for name in names:
@@ -132,6 +140,8 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
     counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
     for stage in graph.stages:
         counters |= drop_counters(stage, shot.hashes[keys.drops(stage)])
+    for stage in lookups(graph):
+        counters |= unknown_counters(stage, shot.hashes[keys.unknown(stage)])
     pauses = paused_stages(graph, shot.table)
     return PipelineState(stages, backlog, counters, settled, packed(graph), pauses)
 

@@ -22,6 +22,7 @@ class StageSummary:
         dead: Dead letters written.
         drops: Reason -> how many records were dropped for it, the most frequent first.
         stored: Records that went into the stage's state.
+        unknown: Key for which a lookup found nothing -> how many records had it, likewise.
     """
 
     received: int
@@ -31,6 +32,7 @@ class StageSummary:
     dead: int
     drops: Mapping[str, int] = field(default_factory=dict)
     stored: int = 0
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,11 @@ def summarize(
         name = f"{stage}:{what}"
         return after.get(name, 0) - before.get(name, 0)
 
-    def drops(stage: str) -> dict[str, int]:
-        prefix = f"{stage}:dropped:"
-        reasons = [name.removeprefix(prefix) for name in after if name.startswith(prefix)]
-        found = {reason: moved(stage, f"dropped:{reason}") for reason in reasons}
-        return by_frequency({reason: count for reason, count in found.items() if count})
+    def named(stage: str, what: str) -> dict[str, int]:
+        prefix = f"{stage}:{what}:"
+        names = [name.removeprefix(prefix) for name in after if name.startswith(prefix)]
+        found = {name: moved(stage, f"{what}:{name}") for name in names}
+        return by_frequency({name: count for name, count in found.items() if count})
 
     stages = {}
     for stage in graph.stages:
@@ -102,8 +104,9 @@ def summarize(
         received = out + dead if stage.verb == "source" else moved(stage.name, "in")
         stages[stage.name] = StageSummary(
             *(received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead),
-            drops=drops(stage.name),
+            drops=named(stage.name, "dropped"),
             stored=moved(stage.name, "stored"),
+            unknown=named(stage.name, "unknown"),
         )
     untouched = not any(after.values())
     return Summary(stages, seconds, finished, dead_letters, untouched=untouched, paused=paused or {})

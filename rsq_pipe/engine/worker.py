@@ -42,6 +42,7 @@ class StageWorker:
         self._process = process
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._chain = chain(graph, stage, process.names, process.observer, self._state)
+        process.tables.watch(self._chain.links())
         self._guarded = GuardedChain(self._chain, process.pauses, process.isolation)
         self._planner = Planner(graph, stage)
         stages = [link.stage for link in self._chain.links()]

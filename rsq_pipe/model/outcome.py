@@ -120,6 +120,8 @@ class Outcomes:
             effects.
         stored: Places of records that have gone into the stage's state, and leave it as others, or never.
         state: How the batch changes the stage's state; of all its records, or of none.
+        unknown: Key -> places of the records that looked for it and found nothing; each is in one of the
+            others as well.
     """
 
     emitted: dict[str, Emitted] = field(default_factory=dict)
@@ -128,3 +130,4 @@ class Outcomes:
     done: Sequence[int] = field(default_factory=list)
     stored: Sequence[int] = ()
     state: StateChange | None = None
+    unknown: dict[str, list[int]] = field(default_factory=dict)

@@ -86,7 +86,11 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     await moving.empty(
         *(client, Keyspace(graph.pipeline).meta, stage),
         streams=[(stream, end) for stream, end in leaving.ends.items() if stream != again],
-        keys=[again, *(f"{leaving.prefix}:{own}" for own in ("retry", "dlq", "drops", "journal")), *leases],
+        keys=[
+            again,
+            *(f"{leaving.prefix}:{own}" for own in ("retry", "dlq", "drops", "unknown", "journal")),
+            *leases,
+        ],
         fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", *counters],
     )
     return Discarded(stage, past.holdings.get(stage, Holding()), exported, file)

@@ -15,7 +15,7 @@ from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
 
-_OWN = ("retry", "again", "dlq", "drops", "journal")
+_OWN = ("retry", "again", "dlq", "drops", "unknown", "journal")
 
 
 async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool:

@@ -10,10 +10,19 @@ from rsq_pipe.engine.change import StageChange
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
-from rsq_pipe.engine.keyspace import COUNTED, Keyspace, counter_fields, group_mark, group_marks, groups
+from rsq_pipe.engine.keyspace import (
+    COUNTED,
+    Keyspace,
+    counter_fields,
+    group_mark,
+    group_marks,
+    groups,
+    lookups,
+)
 from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
+from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.spec.graph import Graph, RateLimit, Stage
@@ -28,11 +37,11 @@ State = Literal["ok", "new", "lost"]
 @dataclass(frozen=True, slots=True)
 class StagePause:
     """
-    Say why a stage pauses: its calls fail one after another.
+    Say why a stage pauses: its calls fail one after another. Or why it works with an old table.
 
     Args:
-        why: The error of the last record that was tried.
-        since: When it was paused, seconds since 1970.
+        why: The error of the last record that was tried; what is wrong with the new table.
+        since: Since when, in seconds since 1970.
         seconds: How long ago that was.
     """
 
@@ -76,10 +85,12 @@ class StageStatus:
         gone: Consumers whose process is gone, or silent for longer than `reclaim: idle`.
         counters: Records `in`, `out`, `dropped`, `stored`, `retried`, `dead`, since the pipeline's first run.
         drops: Reason -> how many of the dropped were dropped for it, the most frequent first.
+        unknown: Key for which its lookup found nothing -> how many records had it, likewise.
         rate: Records settled a second, between this look and the one before; None for a first look.
         fused: The stage above, in whose worker it runs where one process runs both; None if it never does.
         paused: Why it pauses, and since when; None where it does not.
         limited: By which `rate` it is held back now; None where it is not.
+        stale: Why its lookup works with an old table, and since when; None where it does not.
     """
 
     name: str
@@ -96,10 +107,12 @@ class StageStatus:
     gone: int
     counters: Mapping[str, int]
     drops: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, int] = field(default_factory=dict)
     rate: float | None = None
     fused: str | None = None
     paused: StagePause | None = None
     limited: StageLimit | None = None
+    stale: StagePause | None = None
 
     @property
     def done(self) -> int:
@@ -203,9 +216,9 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         table=keys.meta,
         fields=[
             *("spec", *counter_fields(graph), *group_marks(graph)),
-            *(*count_fields(graph), *pause_fields(graph)),
+            *(*count_fields(graph), *pause_fields(graph), *stale_fields(graph)),
         ],
-        hashes=[keys.drops(stage) for stage in graph.stages],
+        hashes=[*(keys.drops(stage) for stage in graph.stages), *map(keys.unknown, lookups(graph))],
     )
     found = await plan(client, graph)
     now = await server_time(client, keys.meta)
@@ -216,6 +229,10 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         name: StagePause(paused.why, paused.since, max(0.0, now - paused.since))
         for name, paused in paused_stages(graph, shot.table, now).items()
     }
+    old = {
+        name: StagePause(stale.why, stale.since, max(0.0, now - stale.since))
+        for name, stale in stale_stages(graph, shot.table, now).items()
+    }
     for stage in graph.stages:
         inputs = [
             await look_at(client, key, stage.name, shot.groups[key][stage.name].last_delivered_id)
@@ -224,7 +241,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         ]
         seen = _stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now)
         limited = None if stage.rate is None else await _limited(client, stage.rate, keys.rate(stage), now)
-        seen = replace(seen, paused=pauses.get(stage.name), limited=limited)
+        seen = replace(seen, paused=pauses.get(stage.name), limited=limited, stale=old.get(stage.name))
         stages.append(replace(seen, fused=above.get(stage.name)))
     return PipelineStatus(
         pipeline=graph.pipeline,
@@ -286,7 +303,8 @@ def _stage(
         alive=sum(alive.values()),
         gone=len(alive) - sum(alive.values()),
         counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTED},
-        drops=by_frequency({name: int(n) for name, n in shot.hashes[keys.drops(stage)].items()}),
+        drops=_frequent(shot, keys.drops(stage)),
+        unknown=_frequent(shot, keys.unknown(stage)),
     )
 
 
@@ -298,6 +316,10 @@ async def _limited(client: StreamClient, limit: RateLimit, bucket: str, now: flo
     left, at = map(float, kept.split())
     left += max(0.0, now - at) * limit.per_second
     return StageLimit(limit.text, -left / limit.per_second) if left < 0 else None
+
+
+def _frequent(shot: Snapshot, key: str) -> dict[str, int]:
+    return by_frequency({name: int(n) for name, n in shot.hashes.get(key, {}).items()})
 
 
 def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:

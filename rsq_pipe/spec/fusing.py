@@ -6,7 +6,7 @@ from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.record_check import ModelCheck
 
-PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "pass"))
+PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "lookup", "pass"))
 
 STATEFUL = frozenset[str]()
 

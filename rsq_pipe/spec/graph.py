@@ -12,7 +12,18 @@ from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.sampling import Sampling
 
 VerbName = Literal[
-    "source", "call", "map", "filter", "route", "select", "explode", "sample", "validate", "sink", "pass"
+    "source",
+    "call",
+    "map",
+    "filter",
+    "route",
+    "select",
+    "explode",
+    "sample",
+    "validate",
+    "lookup",
+    "sink",
+    "pass",
 ]
 OnError = Literal["dlq", "drop", "stop"]
 
@@ -140,7 +151,7 @@ class Stage:
         options: The verb's own settings. source, sink: ConnectorRef; call: HandlerRef; map: field ->
             Expression, or None to remove the field; filter: Expression; route: tuple of RouteCase;
             select: Selection; explode: Explosion; sample: Share; validate: FieldsCheck, SchemaCheck or
-            ModelCheck; pass: None.
+            ModelCheck; lookup: Lookup; pass: None.
         values: The `with:` mapping for handlers.
         inputs: The streams it reads, each through the group named after the stage.
         outputs: Port -> stream; the one output has the empty port; a sink has none.

@@ -82,6 +82,10 @@ _PARTS = {
     "Select": "#### `select` in full",
     "Explode": "#### `explode` in full",
     "Validation": "#### What `validate` holds",
+    "Lookup": "#### What `lookup` holds",
+    "Table": "#### `table` of a lookup",
+    "FileTable": "#### `file` of a table",
+    "Cache": "#### `cache` of a lookup",
 }
 """Groups of settings inside one verb -> the title of their section."""
 

@@ -15,6 +15,7 @@ from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
+from rsq_pipe.spec.lookup import Lookup, read_lookup
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
 from rsq_pipe.spec.rate_limit import check_burst
 from rsq_pipe.spec.record_check import RecordCheck, draft_check
@@ -46,6 +47,7 @@ Options = (
     | Explosion
     | Share
     | RecordCheck
+    | Lookup
 )
 
 
@@ -250,6 +252,7 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
     "explode": read_explode,
     "sample": lambda _document, value, _path: read_sample(value),
     "validate": draft_check,
+    "lookup": read_lookup,
 }
 
 

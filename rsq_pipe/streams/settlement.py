@@ -150,7 +150,8 @@ class Settlement:
         counters: Where to count what the parts say.
         counts: Key of a hash -> field -> what to add to it; the settlement is then all or nothing.
         drops: Key of a hash -> reason -> how many records were dropped for it; as `counts`. A hash holds
-            `MAX_REASONS` by name, the others under `OTHER_REASONS`.
+            `MAX_REASONS` by name, the others under `OTHER_REASONS`. Keys that a lookup did not find are
+            counted in the same way.
         kept: How many of its last notes a journal keeps, about.
         state: A change of a stage's state; the settlement is then all or nothing.
     """

@@ -14,6 +14,7 @@ from rsq_pipe.verbs.call import Call
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
 from rsq_pipe.verbs.handler import resolve
+from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.passing import Pass
 from rsq_pipe.verbs.route import Route
@@ -65,6 +66,8 @@ def build(
             return _call(stage, root, pipeline, decode)
         case "validate":
             return checking(stage, root)
+        case "lookup":
+            return FileLookup(stage.name, stage.options, root)
         case "pass":
             return Pass()
         case "source" | "sink":

@@ -92,7 +92,9 @@ class DryRun:
         arrived = Arrivals(self._graph, read, read.name, structlog.get_logger()).batch(
             Chunk.of(arrivals, "9")
         )
-        steps = await self._chain(read).process(arrived.batch)
+        its = self._chain(read)
+        await its.open()
+        steps = await its.process(arrived.batch)
         work = Work(Unpacked(arrived.batch), steps, dict(enumerate(arrived.dead)))
         self._settle(Planner(self._graph, read, random.Random(1)).plan(work, NO_ENTRIES))
 

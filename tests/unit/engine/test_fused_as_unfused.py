@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -96,7 +97,15 @@ SELECTS = [
     "{rename: {deep: text, text: deep}}",
     "{rename: {deep: x.deep}}",
 ]
-KINDS = ["map", "map", "filter", "route", *["select", "explode", "validate"] * 2, "sample", *["call"] * 4]
+KINDS = [
+    "map",
+    "map",
+    "filter",
+    "route",
+    *["select", "explode", "validate", "lookup"] * 2,
+    "sample",
+    *["call"] * 4,
+]
 EXPLODES = [
     "deep",
     "tags",
@@ -114,8 +123,22 @@ CHECKS = [
     "{schema: ../check.json, extra: drop}",
     "{model: 'handlers:Numbered'}",
 ]
+TABLE = "\n".join(
+    json.dumps({"n": n, "deep": {"list": [n, {"null": None}]}, "x": 2**64 + n if n % 2 else -0.0})
+    for n in range(0, 150, 3)
+)
+LOOKUPS = [
+    "{table: ../ref.jsonl, key: n, as: deep, missing: drop}",
+    "{table: ../ref.jsonl, key: n, as: found}",
+    "{table: ../ref.jsonl, key: n, fields: {deep: other, x: z2}}",
+    "{table: ../ref.jsonl, key: 'n % 7', by: n, as: found, missing: reject}",
+    "{table: ../names.csv, key: text, fields: [x]}",
+    "{table: ../names.csv, key: text, as: text, missing: drop}",
+    "{table: ../names.csv, key: [n, text], by: [x, text], as: row}",
+]
 FILTERS = ["n % 3 != 1", "n % 10 > 0 or deep", "text != 'null'"]
 OPTIONS = {"map": MAPS, "select": SELECTS, "explode": EXPLODES, "sample": ["70%"], "validate": CHECKS}
+OPTIONS["lookup"] = LOOKUPS
 
 
 def stages(draw: random.Random) -> Iterator[str]:
@@ -186,6 +209,8 @@ def _unfused(of: Graph) -> Graph:
 async def test_records_become_the_same_fused_and_unfused(tmp_path: Path, seed: int, serializer: str) -> None:
     draw = random.Random(seed)
     (tmp_path / "check.json").write_text(SCHEMA)
+    (tmp_path / "ref.jsonl").write_text(TABLE)
+    (tmp_path / "names.csv").write_text("text,x\nnull,3\n\U0001f600,6\n")
     size = draw.choice([7, 200])
     of = replace(
         pipeline(

@@ -57,6 +57,17 @@ async def test_records_that_fail_are_written_too(outcome: Outcome) -> None:
     assert [len(portion) for portion in planner.portions(work)] == [20, 10]
 
 
+async def test_unknown_keys_are_counted_with_the_portion_their_record_is_in() -> None:
+    came = [pack(n * 10, range(n * 10, n * 10 + 5)) for n in range(3)]
+    planner, work = await handled(stage(), came, [{"n": 1}] * 15)
+    work.steps[0].outcomes.unknown = {"a": [0, 4, 5], "b": [14]}
+
+    plans = [planner.plan(work, frozenset(places)) for places in ((0,), (1,), (2,), (0, 1, 2))]
+
+    found = [plan.settlement.drops.get("{orders}:price:unknown") for plan in plans]
+    assert found == [{"a": 2}, {"a": 1}, {"b": 1}, {"a": 3, "b": 1}]
+
+
 async def test_packs_that_came_back_are_split_in_portions() -> None:
     came = [pack(n, range(500), deliveries=2) for n in range(30)]
     planner, work = await handled(stage(), came, [])

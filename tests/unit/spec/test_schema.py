@@ -21,6 +21,7 @@ BEYOND_SCHEMA = {
     "bad_explode_names",
     "bad_expressions",
     "bad_handlers",
+    "bad_lookup_files",
     "bad_ports",
     "bad_select_fields",
     "cycle",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -10,13 +11,16 @@ from rsq_pipe.spec.explode import Explosion
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.field_rule import parse_rule
 from rsq_pipe.spec.graph import RouteCase
+from rsq_pipe.spec.lookup import FileRef, Lookup
 from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
+from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.spec.sample import Share
 from rsq_pipe.spec.select import Selection
 from rsq_pipe.verbs.batch_handler import batch_handler
 from rsq_pipe.verbs.context import Context
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
+from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.route import Route
 from rsq_pipe.verbs.sample import Sample
@@ -84,6 +88,40 @@ async def microseconds(verb: Verb, of: Batch = BATCH) -> float:
             assert sum(map(len, (await verb.process(of)).emitted.values()))
         best = min(best, perf_counter() - started)
     return best / ROUNDS / len(of) * 1e6
+
+
+def dict_loop(records: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a plain loop does for a lookup."""
+    out = []
+    for record in records:
+        row = rows.get(record["customer"])
+        out.append({**record, "name": row["name"] if row else None})
+    return out
+
+
+async def test_print_what_a_lookup_costs_beside_a_loop_with_a_dict(tmp_path: Path) -> None:
+    rows = {f"C{n}": {"id": f"C{n}", "name": f"name {n}", "city": "Bonn"} for n in range(100_000)}
+    lines = (",".join(row.values()) for row in rows.values())
+    (tmp_path / "customers.csv").write_text("\n".join(["id,name,city", *lines]))
+    of = batch(*({**RECORD, "id": n, "customer": f"C{n * 379}"} for n in range(200)))
+    key = RecordKey("customer", (("customer",),))
+    file, by = FileRef("customers.csv"), ("id",)
+    best = float("inf")
+    for _ in range(5):
+        started = perf_counter()
+        for _ in range(ROUNDS):
+            dict_loop(of.records, rows)
+        best = min(best, perf_counter() - started)
+    loop = best / ROUNDS / len(of) * 1e6
+    print(f"\nlookup, a loop with a dict {loop:6.2f} us/record")
+    for name, lookup in {
+        "fields": Lookup(file, key, by, fields={"name": "name"}),
+        "as": Lookup(file, key, by, name="row"),
+    }.items():
+        verb = FileLookup("price", lookup, tmp_path)
+        await verb.open()
+        took = await microseconds(verb, of)
+        print(f"lookup {name:<20}{took:6.2f} us/record, {loop / took:.2f} of the loop's rate")
 
 
 async def test_print_microseconds_per_record() -> None:

@@ -1,0 +1,166 @@
+"""lookup in a file: a table, the key by which its rows are found, and what a record gets of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from rsq_pipe.connectors.csv.field_types import FieldType
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.lookup_stage import TABLE, FileTable, Table
+from rsq_pipe.spec.lookup_stage import Lookup as LookupSettings
+from rsq_pipe.spec.record_key import RecordKey, read_key
+from rsq_pipe.spec.suggestion import one_of
+from rsq_pipe.spec.validation import describe
+
+Missing = Literal["null", "reject", "drop"]
+
+FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""What a file's name ends in -> how it is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """
+    Name a file with a row for each key.
+
+    Args:
+        path: As the user named it.
+        types, na, keep_empty, delimiter: How a csv file is read.
+        max_rows: Rows it may have.
+    """
+
+    path: str
+    types: Mapping[str, FieldType] = field(default_factory=dict)
+    na: tuple[str, ...] = ()
+    keep_empty: bool = False
+    delimiter: str = ","
+    max_rows: int = 1_000_000
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """
+    Say what is looked up for each record.
+
+    Args:
+        table: Where rows are found.
+        key: By what.
+        by: The table's columns that hold the key, in its order.
+        name: The field that gets the whole row; empty where single columns are copied.
+        fields: Column -> field, of those that are copied.
+        missing: What becomes of a record whose key is in no row.
+    """
+
+    table: FileRef
+    key: RecordKey
+    by: tuple[str, ...]
+    name: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    missing: Missing = "null"
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        return f"{self.table.text} by {self.key.text}"
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """The fields of a record that it sets."""
+        return frozenset((self.name,)) if self.name else frozenset(self.fields.values())
+
+
+def read_lookup(document: Document, value: Any, path: Path_) -> Lookup | None:
+    """Read what a stage looks up, reporting mistakes in names; others are reported with its settings."""
+    try:
+        settings = LookupSettings.model_validate(value)
+    except (ValueError, ValidationError):
+        return None
+    key = read_key(document, settings.key, (*path, "key"))
+    by = _by(document, settings.by, key, path)
+    fields = _fields(document, settings.fields, path)
+    if re.search(r"(?<!\\)\.", settings.as_):
+        what = f"{settings.as_!r} is no name at the top of a record"
+        document.report((*path, "as"), what, "write `\\.` for a dot in a name")
+    table = _table(document, settings.table, value["table"], (*path, "table"))
+    if "cache" in value:
+        document.report(
+            (*path, "cache"), "a file is held whole and needs no cache", "remove `cache`", key=True
+        )
+    if key is None or table is None or document.failed(path):
+        return None
+    return Lookup(table, key, by, settings.as_.replace(r"\.", "."), fields, settings.missing)
+
+
+def _by(document: Document, given: Any, key: RecordKey | None, path: Path_) -> tuple[str, ...]:
+    """Read the columns that hold the key."""
+    columns = [given] if isinstance(given, str) else given
+    at = (*path, "by")
+    if key is None:
+        return ()
+    if columns is None:
+        if key.expression is not None:
+            what = f"the key is an expression, `{key.text}`, so it names no column of the table"
+            document.report((*path, "key"), what, "add `by: COLUMN`; a field's name is letters, digits and _")
+        return key.names
+    if not isinstance(columns, list) or not columns or not all(isinstance(one, str) for one in columns):
+        document.report(at, f"must be a column or a list of columns, not {describe(given)}", "write `by: id`")
+        return ()
+    wanted = len(key.fields) or 1
+    if len(columns) != wanted:
+        parts = "1 part" if wanted == 1 else f"{wanted} parts"
+        columns_ = "1 column" if len(columns) == 1 else f"{len(columns)} columns"
+        document.report(at, f"the key has {parts} and `by` names {columns_}", "name a column for each part")
+    return tuple(columns)
+
+
+def _fields(document: Document, given: Any, path: Path_) -> dict[str, str]:
+    """Read which columns become which fields."""
+    if given is None:
+        return {}
+    if isinstance(given, dict):
+        names: dict[str, str] = {}
+        for column, name in given.items():
+            if name in names.values():
+                what = f"two columns become the field {name!r}"
+                document.report((*path, "fields", column), what, "choose another name")
+            names[column] = name
+        return names
+    for at, column in enumerate(given):
+        if column in given[:at]:
+            document.report(
+                (*path, "fields", at), f"column {column!r} stands there twice", "remove one of the two"
+            )
+    return {column: column for column in given}
+
+
+def _table(document: Document, table: Table, given: Any, path: Path_) -> FileRef | None:
+    written = TABLE.whole(given)
+    at = path if isinstance(given, str) else (*path, "file")
+    assert table.file is not None
+    return _file(document, table.file, at if isinstance(written["file"], str) else (*at, "path"))
+
+
+def _file(document: Document, table: FileTable, path: Path_) -> FileRef | None:
+    suffix = table.path[table.path.rfind(".") :].lower() if "." in table.path else ""
+    if suffix not in FORMATS:
+        what = f"the name of {table.path!r} does not say how it is written"
+        document.report(path, what, f"name it with {one_of(FORMATS)}")
+        return None
+    delimiter = "\t" if suffix == ".tsv" and table.delimiter == "," else table.delimiter
+    csv_only = {"types": table.types, "na": table.na, "empty": table.empty}
+    if FORMATS[suffix] == "jsonl":
+        for name, setting in csv_only.items():
+            if setting:
+                what = f"`{name}` says how a csv file is read, and this is none"
+                document.report((*path[:-1], name), what, f"remove `{name}`", key=True)
+    return FileRef(table.path, table.types, table.na, table.empty == "keep", delimiter, table.max_rows)

@@ -1,0 +1,99 @@
+"""Record key: by what a record is found in something else: a field, several fields, or an expression."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.field_path import FieldPath, parse_path
+from rsq_pipe.spec.validation import describe
+
+_FIELD = re.compile(r"[^\W\d]\w*(\.\w+)*")
+
+MAX_PARTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RecordKey:
+    """
+    Say by what a record is found.
+
+    Args:
+        text: As it was written, on one line.
+        fields: The field, or fields; none where it is an expression.
+        expression: Its value is the key.
+    """
+
+    text: str
+    fields: tuple[FieldPath, ...] = ()
+    expression: Expression | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The last names of its fields."""
+        return tuple(field[-1] for field in self.fields)
+
+
+def _key(value: object) -> object:
+    """Let through what may be a key."""
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return value
+    raise ValueError(
+        f"must be a field, a list of fields or an expression, not {describe(value)}; "
+        "write id or [country, id]"
+    )
+
+
+KeyText = Annotated[
+    Any,
+    BeforeValidator(_key),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_PARTS},
+            ]
+        }
+    ),
+]
+
+
+def read_key(document: Document, value: Any, path: Path_) -> RecordKey | None:
+    """
+    Read a key, reporting what is wrong with it.
+
+    A text that is a name, or names with dots between them, is a field; any other is an expression. In a list
+    each is a field, whatever characters it has.
+    """
+    if isinstance(value, str):
+        if _FIELD.fullmatch(value.strip()):
+            return RecordKey(value.strip(), (parse_path(value.strip()),))
+        try:
+            return RecordKey(" ".join(value.split()), expression=compile_expression(value))
+        except ExpressionError as exc:
+            what, _, fix = str(exc).partition("; ")
+            document.report(path, what, fix)
+            return None
+    fields: list[FieldPath] = []
+    if len(value) > MAX_PARTS:
+        document.report(path, f"the key has {len(value)} fields; it has at most {MAX_PARTS}", "use fewer")
+        return None
+    for at, text in enumerate(value):
+        try:
+            field = parse_path(text)
+        except ValueError as exc:
+            what, _, fix = str(exc).partition("; ")
+            document.report((*path, at), what, fix)
+            continue
+        if field in fields:
+            document.report((*path, at), f"field {text!r} stands there twice", "remove one of the two")
+        fields.append(field)
+    return None if document.failed(path) else RecordKey(", ".join(value), tuple(fields))

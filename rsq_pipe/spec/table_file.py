@@ -1,0 +1,109 @@
+"""Table file: what can be said of a lookup's file before a pipeline runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from rsq_pipe.connectors.csv.columns import Columns
+from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.lookup import FORMATS, FileRef, Lookup
+from rsq_pipe.spec.suggestion import near, suggest
+
+LONGEST_LINE = 1024 * 1024
+
+
+def format_of(file: FileRef) -> str:
+    """Tell how a file is read: `csv` or `jsonl`."""
+    return FORMATS[Path(file.path).suffix.lower()]
+
+
+def columns_of(file: FileRef, header: Sequence[str]) -> Columns:
+    """Make what reads a csv file's rows; ValueError where the header, or `types`, cannot be meant."""
+    return Columns(header, file.types, file.na, keep_empty=file.keep_empty)
+
+
+def check_file(document: Document, lookup: Lookup, path: Path_, *, root: Path) -> None:
+    """
+    Report a file that is not there, and columns that it does not have.
+
+    Args:
+        path: Where `lookup` stands in the document.
+        root: The project root.
+    """
+    file = lookup.table
+    at = _place_of_path(document, (*path, "table"))
+    found = root / file.path
+    if not found.is_file():
+        what = f"{file.path!r} is no file" if found.exists() else f"there is no file {file.path!r}"
+        beside = [one.name for one in found.parent.iterdir()] if found.parent.is_dir() else []
+        near_by = near(found.name, [name for name in beside if name != found.name])
+        fix = f"did you mean {str(Path(file.path).with_name(near_by))!r}?" if near_by else ""
+        document.report(at, what, fix or f"paths start at {root.name}/")
+        return
+    try:
+        names = _names(found, file)
+    except OSError as exc:
+        document.report(at, f"{file.path!r} cannot be read: {exc.strerror}", "check who may read it")
+        return
+    except ValueError as exc:
+        what, _, fix = f"{file.path}:1: {wording(exc)}".partition("; ")
+        document.report(at, what, fix)
+        return
+    _check_columns(document, lookup, path, names)
+
+
+def _names(found: Path, file: FileRef) -> Sequence[str]:
+    """Read the columns of a csv file, and the fields of a jsonl file's first object."""
+    if format_of(file) == "jsonl":
+        with found.open("rb") as lines:
+            first = lines.readline(LONGEST_LINE)
+        if not first.strip():
+            raise ValueError("the file holds no object; a table has a row a line")
+        try:
+            return list(parse(first))
+        except UNREADABLE as exc:
+            raise ValueError(str(exc)) from exc
+    with found.open(encoding="utf-8-sig", newline="") as text:
+        try:
+            header = next(csv.reader(text, delimiter=file.delimiter, strict=True), [])
+        except csv.Error as exc:
+            raise ValueError(str(exc)) from exc
+    columns_of(file, header)
+    return header
+
+
+def _check_columns(document: Document, lookup: Lookup, path: Path_, names: Sequence[str]) -> None:
+    whole = f"{lookup.table.path!r} has no column"
+    said = "by" if (*path, "by") in document.values else "key"
+    for at, column in enumerate(lookup.by):
+        if column not in names:
+            place: Path_ = (*path, said)
+            if (*place, at) in document.values:
+                place = (*place, at)
+            fix = suggest(column, names)
+            fix = fix if said == "by" else f"name the table's own: `by: COLUMN`; {fix}"
+            document.report(place, f"{whole} {column!r}", fix)
+    if format_of(lookup.table) == "jsonl":
+        return  # its rows may differ in what they have
+    for at, column in enumerate(lookup.fields):
+        if column not in names:
+            place = (*path, "fields", column)
+            key = place in document.values
+            document.report(
+                place if key else (*path, "fields", at),
+                f"{whole} {column!r}",
+                suggest(column, names),
+                key=key,
+            )
+
+
+def _place_of_path(document: Document, path: Path_) -> Path_:
+    """Find where the file is named: `table`, `table.file` or `table.file.path`."""
+    for inner in ("file", "path"):
+        if (*path, inner) in document.values:
+            path = (*path, inner)
+    return path

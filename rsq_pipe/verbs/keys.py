@@ -1,0 +1,91 @@
+"""Keys: what records are found by, in one form for all types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from rsq_pipe.spec.field_path import FieldPath
+from rsq_pipe.spec.record_key import RecordKey
+from rsq_pipe.verbs.picking import Record, missing
+
+Key: TypeAlias = str | tuple[str, ...]
+"""A key of one part, or of several."""
+
+EMPTY = "(empty)"
+"""What an empty text is called where keys are listed."""
+
+
+def key_text(value: Any) -> str | None:
+    """
+    Write a part of a key as text, so that 5, 5.0 and "5" are one key, whatever a table's file holds.
+
+    Returns:
+        None for null, which is in no table.
+
+    Raises:
+        ValueError: It is a list or a mapping.
+    """
+    kind = type(value)
+    if kind is str or value is None:
+        return value  # type: ignore[no-any-return]
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is int:
+        return str(value)
+    if kind is float:
+        return str(int(value)) if value.is_integer() else repr(value)
+    raise ValueError(f"a {kind.__name__} is no key; it must be text, a number, true or false")
+
+
+def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
+    """
+    Make the function that tells a record's key: the key, None where a part is null; and how it is listed.
+
+    It raises MissingFieldError for a field that is not there, ValueError for what is no key, and whatever an
+    expression raises.
+    """
+    expression = key.expression
+    if expression is not None:
+        evaluate = expression.evaluate
+
+        def evaluated(record: Record) -> tuple[Key | None, str]:
+            value = evaluate(record)
+            if type(value) in {list, tuple}:
+                raise ValueError(f"a {type(value).__name__} is no key; write a list of fields")
+            text = key_text(value)
+            return text, listed((text,))
+
+        return evaluated
+    fields = key.fields
+    if len(fields) == 1:
+        field = fields[0]
+
+        def of_one(record: Record) -> tuple[Key | None, str]:
+            text = key_text(_value(record, field))
+            return text, listed((text,))
+
+        return of_one
+
+    def of_several(record: Record) -> tuple[Key | None, str]:
+        parts = tuple(key_text(_value(record, field)) for field in fields)
+        return (None if None in parts else parts), listed(parts)  # type: ignore[return-value]
+
+    return of_several
+
+
+def _value(record: Record, field: FieldPath) -> Any:
+    """Return a field's value; null where what it should stand in is null, as a lookup may leave it."""
+    at: Any = record
+    for name in field:
+        if at is None and at is not record:
+            return None
+        if type(at) is not dict or name not in at:
+            raise missing(field)
+        at = at[name]
+    return at
+
+
+def listed(parts: Sequence[str | None]) -> str:
+    """Name a key where unknown ones are listed."""
+    return ", ".join("null" if part is None else part.strip() or EMPTY for part in parts)

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import rich_click as click
@@ -28,7 +29,7 @@ from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.engine.supervised import NUMBER, SUPERVISED, say_ended
 from rsq_pipe.engine.supervisor import Supervisor
-from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError
+from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError, RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.logs import FORMATS, LogFormat, set_up
@@ -36,6 +37,7 @@ from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
 
 FORCED = 130
+Tell = Callable[[Summary | None], None]
 
 
 @click.command("run")
@@ -144,6 +146,7 @@ def command(  # noqa: PLR0917  one parameter an option
     check_trace_file(graph, trace_file)
     if SUPERVISED not in os.environ:
         check_sources(graph, names, shared=processes > 1)
+    tell = partial(_tell, graph, names, as_json=as_json, log_format=log_format)
     with ExitStack() as stack:
         address = stack.enter_context(server_address(graph, url))
         if renames or discards:
@@ -153,7 +156,7 @@ def command(  # noqa: PLR0917  one parameter an option
         if processes > 1:
             options = _options(stages, drain_timeout, log_format)
             options += _watching(trace_file, metrics_port, metrics_host)
-            work = _supervise(graph, address, processes, options, fresh=fresh)
+            work = _supervise(graph, address, processes, options, fresh=fresh, tell=tell)
         else:
             port = None if metrics_port is None else _own_port(metrics_port)
             observer = stack.enter_context(
@@ -172,6 +175,7 @@ def command(  # noqa: PLR0917  one parameter an option
                 fresh=fresh,
                 drain_timeout=drain_timeout,
                 tables=log_format != "json",
+                tell=tell,
             )
         _calm_the_collector()
         leave_signals_to_parent()
@@ -180,11 +184,17 @@ def command(  # noqa: PLR0917  one parameter an option
         except PipelineChangedError as exc:
             raise exc.with_options(as_given(ctx)) from None
     code = DEAD_LETTERS if summary.dead else DONE
-    if SUPERVISED not in os.environ:
-        report_end(graph, summary, names or None, as_json=as_json, log_format=log_format)
-    elif summary.finished:  # and was not told to stop, by whomever
+    tell(summary)
+    if SUPERVISED in os.environ and summary.finished:  # and was not told to stop, by whomever
         say_ended(code)
     ctx.exit(code)
+
+
+def _tell(
+    graph: Graph, names: Sequence[str], summary: Summary | None, *, as_json: bool, log_format: LogFormat
+) -> None:
+    if summary is not None and SUPERVISED not in os.environ:
+        report_end(graph, summary, names or None, as_json=as_json, log_format=log_format)
 
 
 async def _run(
@@ -196,6 +206,7 @@ async def _run(
     fresh: bool,
     drain_timeout: float | None,
     tables: bool,
+    tell: Tell,
 ) -> Summary:
     async with connect(address) as client:
         runner = Runner(
@@ -203,19 +214,32 @@ async def _run(
         )
         lively = tables and SUPERVISED not in os.environ and is_lively(graph, names)
         beside = asyncio.ensure_future(show(runner, names, lively=lively))
-        try:
-            return await _until_told(runner.stop, runner.run)
-        finally:
-            beside.cancel()
-            await asyncio.wait([beside])
+
+        async def run() -> Summary:
+            try:
+                return await runner.run()
+            finally:
+                beside.cancel()
+                await asyncio.wait([beside])
+
+        return await _until_told(runner.stop, lambda: _told_of(run, runner, tell))
 
 
 async def _supervise(
-    graph: Graph, address: str, processes: int, options: Sequence[str], *, fresh: bool
+    graph: Graph, address: str, processes: int, options: Sequence[str], *, fresh: bool, tell: Tell
 ) -> Summary:
     async with connect(address) as client:
         supervisor = Supervisor(graph, client, address, processes=processes, options=options, fresh=fresh)
-        return await _until_told(supervisor.stop, supervisor.run)
+        return await _until_told(supervisor.stop, lambda: _told_of(supervisor.run, supervisor, tell))
+
+
+async def _told_of(run: Callable[[], Awaitable[Summary]], by: Runner | Supervisor, tell: Tell) -> Summary:
+    """Run; where that ends by an error, tell before it what was done all the same."""
+    try:
+        return await run()
+    except RsqPipeError:
+        tell(by.summary)
+        raise
 
 
 async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:

@@ -52,9 +52,12 @@ def document(graph: Graph, summary: Summary, above: Mapping[str, str]) -> dict[s
         "seconds": round(summary.seconds, 3),
         "dead": summary.dead,
         "dead_letters": summary.dead_letters,
+        "waiting": sum(summary.waiting.values()),
+        "other_processes": summary.others,
         "stages": [
             {
                 **_stage(name, stage, above.get(name)),
+                "waiting": summary.waiting.get(name, 0),
                 "paused": {"why": paused.why, "since": paused.since}
                 if (paused := summary.paused.get(name))
                 else None,
@@ -97,8 +100,12 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
         for name, paused in summary.paused.items():
             since = datetime.fromtimestamp(paused.since).astimezone().isoformat(" ", "seconds")
             console.print(on_one_line(f"{name} paused since {since}: {paused.why}"), markup=False)
-        end = "done" if summary.finished else "stopped"
-        console.print(f"{graph.pipeline}: {end} in {summary.seconds:.1f}s")
+        if summary.others:
+            among = f"{summary.others} other{'' if summary.others == 1 else 's'} among them"
+            console.print(
+                f"{graph.pipeline}: the numbers are of all processes that ran it meanwhile, {among}"
+            )
+        console.print(f"{graph.pipeline}: {_end(graph, summary)}", markup=False)
     if summary.dead_letters:
         spec = on_one_line(graph.spec)
         console.print(
@@ -106,6 +113,14 @@ def _print(graph: Graph, summary: Summary, above: Mapping[str, str]) -> None:
             f"{summary.dead:,} of this run; rsq-pipe dlq list {spec} shows them",
             markup=False,
         )
+
+
+def _end(graph: Graph, summary: Summary) -> str:
+    if summary.finished:
+        return f"done in {summary.seconds:.1f}s"
+    waiting = sum(summary.waiting.values())
+    left = f"{_count(waiting, 'record')} still wait{'s' if waiting == 1 else ''}: " if waiting else ""
+    return f"stopped in {summary.seconds:.1f}s; {left}rsq-pipe run {on_one_line(graph.spec)} goes on"
 
 
 def _count(number: int, noun: str) -> str:

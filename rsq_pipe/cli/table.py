@@ -23,10 +23,12 @@ def named(stage: str, above: str | None) -> str:
 def summary_table(summary: Summary, above: Mapping[str, str]) -> Table:
     """Draw what a run did; `above` names the stages that run in another's worker."""
     columns = _columns(summary)
-    table = _table((*columns, "records/s"))
+    waits = any(summary.waiting.values())
+    table = _table((*columns, "records/s", *(["waiting"] if waits else [])))
     for name, stage in summary.stages.items():
         rate = stage.received / summary.seconds if summary.seconds else 0.0
-        table.add_row(named(name, above.get(name)), *_numbers(stage, columns), f"{rate:,.0f}")
+        waiting = [f"{summary.waiting.get(name, 0):,}"] if waits else []
+        table.add_row(named(name, above.get(name)), *_numbers(stage, columns), f"{rate:,.0f}", *waiting)
     return table
 
 

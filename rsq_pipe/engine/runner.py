@@ -28,7 +28,7 @@ from rsq_pipe.engine.sink_worker import SinkWorker
 from rsq_pipe.engine.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
 from rsq_pipe.engine.state import PipelineState, look_at, lost
-from rsq_pipe.engine.summary import Summary, summarize
+from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.spec.graph import Graph, Stage
@@ -104,6 +104,8 @@ class Runner:
         """What the pipeline held at the last look."""
         self.before: dict[str, int] = {}
         """The counters the run began with."""
+        self.summary: Summary | None = None
+        """What it did, once it has ended; also where it ended by an error, if the server still answers."""
         self._client = client
         self._names = [stage.name for stage in graph.stages] if stages is None else list(stages)
         self._fresh = fresh
@@ -118,6 +120,7 @@ class Runner:
         self._fault: BaseException | None = None
         self._finished = False
         self._told_of_others = False
+        self._others: set[str] = set()
         self._trimmed: tuple[float, Mapping[str, int]] = (0.0, {})
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
@@ -140,15 +143,19 @@ class Runner:
         except GroupLostError as exc:
             raise await self._located(exc) from exc
         finally:
-            await _briefly(self._presence.end())
+            answers = await _briefly(self._leave())
         fault = self._fault or self._unread()
+        if answers:  # one that is away would hold up the end again and again
+            await _briefly(self._process.pauses.publish())
+            await _briefly(Retention(self._client, self.graph).trim(exactly=True))
+            self.summary = await self._summary(
+                time.monotonic() - began, finished=self._finished and not fault
+            )
         if isinstance(fault, GroupLostError):
             raise await self._located(fault)
         if fault is not None:
             raise fault
-        await _briefly(self._process.pauses.publish())
-        await _briefly(Retention(self._client, self.graph).trim(exactly=True))
-        return await self._summary(time.monotonic() - began)
+        return self.summary or await self._summary(time.monotonic() - began, finished=self._finished)
 
     def stop(self) -> None:
         """Stop reading, finish what is in flight, settle it, hand back the rest; idempotent."""
@@ -162,9 +169,16 @@ class Runner:
         asked = time.monotonic()
         self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)
+        self._others.update(await self._presence.others())
         self._roles = list(self._cast())
         self._process.pauses.looked(self.state.paused, asked)  # a stage that is paused elsewhere, or was
         self._grant(self.state)
+
+    async def _leave(self) -> bool:
+        """Take the sign of life away; True, for the server has answered."""
+        self._others.update(await self._presence.others())
+        await self._presence.end()
+        return True
 
     def _cast(self) -> Iterator[tuple[Stage, Role]]:
         for name in self._names:
@@ -338,20 +352,17 @@ class Runner:
         found = await _briefly(lost_place(self._client, self.graph, exc.stream, exc.group))
         return found or lost(exc.stream, exc.group)
 
-    async def _summary(self, seconds: float) -> Summary:
+    async def _summary(self, seconds: float, *, finished: bool) -> Summary:
         state = await _briefly(look_at(self._client, self.graph)) or self.state
         assert state is not None
         if self._observer.watches:
             self.state = state
             await _briefly(self._measure())
-        return summarize(
-            self.graph,
-            self.before,
-            state.counters,
+        return summary_of(
+            *(self.graph, self.before, state),
             seconds=seconds,
-            finished=self._finished,
-            dead_letters=sum(stage.dead for stage in state.stages.values()),
-            paused=state.paused,
+            finished=finished,
+            others=len(self._others),
         )
 
 

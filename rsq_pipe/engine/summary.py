@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rsq_pipe.engine.paused import Paused
 from rsq_pipe.spec.graph import Graph
+
+if TYPE_CHECKING:  # a test kit without a server loads no client of one
+    from rsq_pipe.engine.state import PipelineState
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Summary:
         dead_letters: Dead letters in all queues now, older ones included.
         untouched: Whether no record has ever moved in this pipeline.
         paused: Stages that are paused at the end since their calls fail one after another.
+        waiting: Records that each stage still has before it, those whose next attempt is not due included.
+        others: How many other processes ran the pipeline at its beginning or end.
     """
 
     stages: Mapping[str, StageSummary]
@@ -58,6 +64,8 @@ class Summary:
     dead_letters: int
     untouched: bool = False
     paused: Mapping[str, Paused] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    others: int = 0
 
     @property
     def dead(self) -> int:
@@ -84,6 +92,8 @@ def summarize(
     finished: bool,
     dead_letters: int,
     paused: Mapping[str, Paused] | None = None,
+    waiting: Mapping[str, int] | None = None,
+    others: int = 0,
 ) -> Summary:
     """Subtract the counters a run began with from those it ended with."""
 
@@ -109,4 +119,33 @@ def summarize(
             unknown=named(stage.name, "unknown"),
         )
     untouched = not any(after.values())
-    return Summary(stages, seconds, finished, dead_letters, untouched=untouched, paused=paused or {})
+    return Summary(
+        *(stages, seconds, finished, dead_letters),
+        untouched=untouched,
+        paused=paused or {},
+        waiting=waiting or {},
+        others=others,
+    )
+
+
+def summary_of(
+    graph: Graph,
+    before: Mapping[str, int],
+    state: PipelineState,
+    *,
+    seconds: float,
+    finished: bool,
+    others: int = 0,
+) -> Summary:
+    """Summarize a run by what the pipeline holds at its end."""
+    return summarize(
+        graph,
+        before,
+        state.counters,
+        seconds=seconds,
+        finished=finished,
+        dead_letters=sum(stage.dead for stage in state.stages.values()),
+        paused=state.paused,
+        waiting={name: stage.backlog for name, stage in state.stages.items()},
+        others=others,
+    )

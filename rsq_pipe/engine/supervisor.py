@@ -15,7 +15,7 @@ import structlog
 from rsq_pipe.engine.beginning import begin
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state import look_at
-from rsq_pipe.engine.summary import Summary, summarize
+from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.supervised import ENDED, NUMBER, SUPERVISED
 from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.spec.graph import Graph
@@ -55,6 +55,8 @@ class Supervisor:
         fresh: bool,
     ) -> None:
         self._graph = graph
+        self.summary: Summary | None = None
+        """What they did, once all have ended."""
         self._client = client
         self._processes = processes
         # -P: or `-m` would import from the current folder, whose random.py is not Python's.
@@ -82,19 +84,15 @@ class Supervisor:
         finally:
             os.close(watched)
             os.close(held)
+        self.summary = summary_of(
+            *(self._graph, before, await look_at(self._client, self._graph)),
+            seconds=time.monotonic() - began,
+            finished=not self._stopping.is_set(),
+        )
         failed = [code for code in self._codes if code not in _DONE]
         if failed:
             raise RsqPipeError(f"a process of pipeline {self._graph.pipeline!r} ended with code {failed[0]}")
-        after = await look_at(self._client, self._graph)
-        return summarize(
-            self._graph,
-            before,
-            after.counters,
-            seconds=time.monotonic() - began,
-            finished=not self._stopping.is_set(),
-            dead_letters=sum(stage.dead for stage in after.stages.values()),
-            paused=after.paused,
-        )
+        return self.summary
 
     async def _begin(self) -> None:
         presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)

@@ -197,3 +197,18 @@ def test_an_embedded_server_that_two_runs_share_outlives_the_first_of_them(proje
     assert second.returncode == 0, stderr
     assert "done in" in stderr
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
+def test_of_two_runs_at_once_each_says_that_the_numbers_are_of_both(
+    project: Project, valkey: StreamServer
+) -> None:
+    runs = [start("run", project.path, "--redis", valkey.url, cwd=project.root) for _ in range(2)]
+    eventually(lambda: len(workers(project)) == 2, timeout=20, what="both are at work")
+
+    said = []
+    for process in runs:
+        process.send_signal(signal.SIGTERM)
+        said.append(process.communicate(timeout=10)[1])
+
+    assert "the numbers are of all processes that ran it meanwhile, 1 other among them" in said[0]
+    assert "1 other among them" in said[1]

@@ -44,7 +44,7 @@ def project(tmp_path: Path, name: str) -> Project:
 
 def table(text: str) -> dict[str, list[int]]:
     """Read the summary: stage -> in, out, dropped, retried, dead."""
-    rows = re.findall(r"^(\w+)(?: \(fused\))? +((?:[\d,]+ +){5})[\d,]+ *$", text, re.MULTILINE)
+    rows = re.findall(r"^(\w+)(?: \(fused\))? +((?:[\d,]+ +){5})[\d,]+(?: +[\d,]+)? *$", text, re.MULTILINE)
     return {name: [int(number.replace(",", "")) for number in numbers.split()] for name, numbers in rows}
 
 
@@ -102,7 +102,14 @@ def test_the_summary_is_json_on_request_behind_the_records_of_a_stdout_sink(
     summary = {stage.pop("name"): stage for stage in last.pop("stages")}
     assert len(records) == 49
     assert last.pop("seconds") > 0
-    assert last == {"pipeline": project.pipeline, "finished": True, "dead": 1, "dead_letters": 1}
+    assert last == {
+        "pipeline": project.pipeline,
+        "finished": True,
+        "dead": 1,
+        "dead_letters": 1,
+        "waiting": 0,
+        "other_processes": 0,
+    }
     assert summary["odd"] == {
         "in": 100,
         "out": 50,
@@ -111,6 +118,7 @@ def test_the_summary_is_json_on_request_behind_the_records_of_a_stdout_sink(
         "dead": 0,
         "drops": {"filter": 50},
         "fused": "read",
+        "waiting": 0,
         "paused": None,
     }
     assert "records/s" not in done.stderr
@@ -192,9 +200,27 @@ def test_a_record_that_stops_the_run_is_named_with_code_1(project: Project, serv
     done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
 
     assert done.returncode == 1
-    assert "stage 'check' stopped at record 'read:in.jsonl:10'" in done.stderr
+    assert "stage 'check' stopped at record 'read:in.jsonl:10'" in done.stderr.splitlines()[-1]
+    assert table(done.stderr)["read"] == [100, 100, 0, 0, 0]
+    assert re.search(r"stopped in [\d.]+s; [\d,]+ records? still waits?: rsq-pipe run", done.stderr)
     assert "ValueError: never" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=" ".join)
+def test_a_run_that_a_sink_ends_says_in_json_too_what_it_did(
+    project: Project, server: StreamServer, options: tuple[str, ...]
+) -> None:
+    (project.root / "out").mkdir()
+    (project.root / "out" / "all.jsonl").write_text("somebody's\n")
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, "--json", *options, cwd=project.root)
+
+    said = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert "it exists and was not written by this pipeline" in done.stderr
+    assert (said["finished"], said["stages"][0]["out"]) == (False, 100)
+    assert said["waiting"] == sum(stage["waiting"] for stage in said["stages"]) > 0
 
 
 async def test_without_a_terminal_a_line_an_interval_says_how_far_it_is(

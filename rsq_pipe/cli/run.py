@@ -141,7 +141,7 @@ def command(  # noqa: PLR0917  one parameter an option
     if fresh and (renames or discards):
         raise click.UsageError("--fresh forgets what all stages hold; leave --rename and --discard out")
     set_up(log_format)
-    graph = load(spec)
+    graph = load(spec, look=True)
     names = known(graph, stages)
     check_trace_file(graph, trace_file)
     if SUPERVISED not in os.environ:

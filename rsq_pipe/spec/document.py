@@ -51,6 +51,7 @@ class Document:
         key: bool = False,
         at: Place | None = None,
         severity: Severity = "error",
+        part: str = "",
     ) -> None:
         """
         Add a problem; only the first error of each path is kept, since what follows is its consequence.
@@ -59,6 +60,7 @@ class Document:
             path: What it is about; where the file has no such path, the nearest one above gives the place.
             key: Whether to point at the key rather than the value.
             at: Where else to point.
+            part: Which part of the value it is about, where each may have a problem of its own.
         """
         line, column = at or self._place(path, key=key)
         what, fix = self._redact(what), self._redact(fix)
@@ -66,11 +68,20 @@ class Document:
         if severity == "warning":
             self._warnings.append(problem)
         else:
-            self._problems.setdefault(path, problem)
+            self._problems.setdefault((*path, part) if part else path, problem)
 
     def failed(self, path: Path_) -> bool:
         """Tell whether an error was reported at or below a path."""
         return any(known[: len(path)] == path for known in self._problems)
+
+    def inside(self, path: Path_, text: str, at: int) -> Place | None:
+        """Find the place of a character of a text in the file; None where it is written there otherwise."""
+        place = self.values.get(path)
+        if place is None:
+            return None
+        written = self.text.split("\n")[place.line - 1][place.column - 1 :]
+        quote = 1 if written[:1] in {"'", '"'} else 0
+        return Place(place.line, place.column + quote + at) if written[quote:].startswith(text) else None
 
     @property
     def problems(self) -> list[Problem]:

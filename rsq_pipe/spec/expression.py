@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from types import CodeType
 from typing import Any
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
 from rsq_pipe.spec.compiler import GLOBALS, Compiler
 from rsq_pipe.spec.explanation import of_syntax
+from rsq_pipe.spec.field_reads import field_reads
 from rsq_pipe.spec.grammar import MODEL, Grammar
-from rsq_pipe.spec.slips import slip, word
+from rsq_pipe.spec.slips import word
+from rsq_pipe.spec.suggestion import near
+from rsq_pipe.spec.syntax import parse
 
 MAX_LENGTH = 4_000
 MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two
-_ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quotes
 _TOO_DEEP = f"the expression is nested more than {MAX_DEPTH} levels deep; use a call stage"
 
 
@@ -99,38 +100,6 @@ def _check_words(tree: ast.Expression) -> None:
             raise ExpressionError(message, column=node.col_offset + 1)
 
 
-def parse(text: str) -> ast.Expression:
-    """
-    Parse an expression, whose columns are those of the text.
-
-    Raises:
-        ExpressionError: It is not Python.
-    """
-    # Leading space is an "unexpected indent" to Python; its width is given back to the column.
-    indent = len(text) - len(text.lstrip())
-    try:
-        tree = ast.parse(text.strip().replace("\n", " "), "<expression>", "eval")
-    except SyntaxError as exc:
-        # Python gives no offset where the text ends too early.
-        column = (exc.offset or len(text.strip()) + 1) + indent
-        if wrong := _ESCAPE.search(exc.msg):
-            # Releases of Python differ in what they point at.
-            column = text.find(wrong[0]) + 1
-        fix = ""
-        if slipped := slip(text):
-            fix, column = f"; {slipped[0]}", slipped[1]
-        raise ExpressionError(
-            f"not an expression: {of_syntax(exc.msg)} at column {column}{fix}", column=column
-        ) from exc
-    except ValueError as exc:
-        raise ExpressionError(f"not an expression: {exc}") from exc
-    for node in ast.walk(tree):
-        if indent and isinstance(node, ast.expr):
-            node.col_offset += indent
-            node.end_col_offset = (node.end_col_offset or 0) + indent
-    return tree
-
-
 def _check_depth(tree: ast.AST) -> None:
     """Refuse deep nesting by a bound of our own: Python's limit is whatever another library made it."""
     level: list[ast.AST] = [tree]
@@ -163,15 +132,25 @@ def _assemble(text: str, body: ast.expr, compiler: Compiler) -> Expression:
     function.body[0].body = [ast.Return(body)]
     if compiler.spends:
         function.body.insert(0, *ast.parse(_LEDGER).body)
-    scope = {**GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, names)}
+    scope = {**GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, text, names)}
     exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     evaluate = scope["evaluate"]
     return Expression(text, names, compiler.timed, evaluate.__code__, evaluate)
 
 
-def _missing(names: frozenset[str], error: KeyError, record: Mapping[str, Any]) -> Exception:
+def _missing(text: str, names: frozenset[str], error: KeyError, record: Mapping[str, Any]) -> Exception:
     """Tell a field that is not there from a key that is missing further inside."""
     name = error.args[0] if error.args else None
     if name in names and name not in record:
-        return MissingFieldError(f"field {name!r} is not in the record", field=str(name))
+        hint = _hint(text, name, tuple(record)) if sum(map(len, record)) <= MAX_LENGTH else ""
+        return MissingFieldError(f"field {name!r} is not in the record{hint}", field=str(name))
     return error
+
+
+@lru_cache(maxsize=256)
+def _hint(text: str, name: str, fields: tuple[str, ...]) -> str:
+    """Say what may have been meant: records that fail in one way have the same fields."""
+    if meant := near(name, fields):
+        return f"; did you mean {meant!r}?"
+    compared = any(read.compared and read.name == name for read in field_reads(text))
+    return f"; write {name!r}, in quotes, for text" if compared else ""

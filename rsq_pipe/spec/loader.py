@@ -13,6 +13,7 @@ from typing import Any
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.document import Document, Path_, Place
+from rsq_pipe.spec.field_check import report_unknown_fields
 from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_handler
@@ -49,7 +50,13 @@ class Checked:
     named_at: Place | None = None
 
 
-def load(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Graph:
+def load(
+    path: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    root: Path | None = None,
+    look: bool = False,
+) -> Graph:
     """
     Read a pipeline file.
 
@@ -57,13 +64,15 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | No
         path: The file.
         environ: Where `${VAR}` is looked up.
         root: The project root; None to find it from the file.
+        look: Whether to look for names of fields that no record can have, into csv files, too. Not for what
+            looks after a pipeline: its files may have changed since, and its dead letters are to be reached.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
         SpecValidationError: All other mistakes, at once.
     """
     document = read_document(path, environ)
-    checked = _check(document, path, root)
+    checked = _check(document, path, root, look=look)
     if checked.graph is None:
         raise SpecValidationError([problem for problem in checked.problems if problem.severity == "error"])
     return checked.graph
@@ -72,12 +81,12 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | No
 def check(path: Path, *, environ: Mapping[str, str] = os.environ, root: Path | None = None) -> Checked:
     """Read a pipeline file, and return its mistakes and warnings rather than raise them."""
     try:
-        return _check(read_document(path, environ), path, root)
+        return _check(read_document(path, environ), path, root, look=True)
     except SpecSyntaxError as exc:
         return Checked(None, (exc.problem,))
 
 
-def _check(document: Document, path: Path, root: Path | None) -> Checked:
+def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> Checked:
     root = (root or project_root(path)).resolve()
     value = document.value
     if not isinstance(value, dict):
@@ -100,6 +109,8 @@ def _check(document: Document, path: Path, root: Path | None) -> Checked:
     report_unread(document, drafts, wiring)
     graph = resolve(document, pipeline, drafts, wiring, path=path, root=root)
     report_apart(document, graph)
+    if look:
+        report_unknown_fields(document, graph)
     named_at = document.values[("pipeline",)]
     return Checked(None if document.failed(()) else graph, tuple(document.problems), named_at)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from rsq_pipe.errors import HandlerNotFoundError
-from rsq_pipe.spec.document import Document, Path_, Place
+from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.field_rule import FieldRule, RuleError, parse_rule
 from rsq_pipe.spec.graph import HandlerRef
 from rsq_pipe.spec.handlers import check_model, parse_handler
@@ -131,15 +131,5 @@ def _rules(document: Document, fields: Mapping[str, Any], path: Path_) -> dict[s
         try:
             rules[name] = parse_rule(text)
         except RuleError as exc:
-            document.report(inside, exc.what, exc.fix, at=_inside(document, inside, text, exc.at))
+            document.report(inside, exc.what, exc.fix, at=document.inside(inside, text, exc.at))
     return rules
-
-
-def _inside(document: Document, path: Path_, text: str, at: int) -> Place | None:
-    """Find the place of a character of a text in the file; None where it is not written there as it is."""
-    place = document.values.get(path)
-    if place is None:
-        return None
-    written = document.text.split("\n")[place.line - 1][place.column - 1 :]
-    quote = 1 if written[:1] in {"'", '"'} else 0
-    return Place(place.line, place.column + quote + at) if written[quote:].startswith(text) else None

@@ -265,3 +265,19 @@ def test_a_fault_of_ours_is_exit_code_70_and_no_traceback(tmp_path: Path) -> Non
     assert done.returncode == 70
     assert "fault of rsq-pipe: ModuleNotFoundError" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_column_is_refused_by_validate_and_run_and_by_nothing_that_looks_after_the_pipeline(
+    project: Path,
+) -> None:
+    (project / "orders.csv").write_text("id,country\n1,DE\n")
+    stages = "  read: {source: {type: csv, path: orders.csv}}\n  keep: {filter: contry == 'DE'}\n"
+    stages += "  out: {sink: {type: stdout}}\n"
+    (project / "spec.yaml").write_text(f"version: 1\npipeline: p\nstages:\n{stages}")
+    why = "5:18: stages.keep.filter: no record has a field 'contry' here, by the header of orders.csv"
+
+    for command in "validate", "run":
+        done = rsq_pipe(command, "spec.yaml", cwd=project)
+        assert done.returncode == 2
+        assert f"{why}; did you mean 'country'?" in done.stdout + done.stderr
+    assert rsq_pipe("graph", "spec.yaml", cwd=project).returncode == 0

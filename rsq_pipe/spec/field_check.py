@@ -1,0 +1,166 @@
+"""Field check: names of fields that no record can have where they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rsq_pipe.spec.csv_header import columns
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.field_path import parse_path
+from rsq_pipe.spec.field_reads import FieldRead, field_reads
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+from rsq_pipe.spec.known_fields import Known, sent_on, together
+from rsq_pipe.spec.record_check import FieldsCheck
+from rsq_pipe.spec.suggestion import near, suggest
+
+
+def report_unknown_fields(document: Document, graph: Graph) -> None:
+    """Report what is read where no record has it: an error where each record fails, else a warning."""
+    known: dict[StreamRef, Known | None] = {}
+    for stage in graph.stages:
+        if stage.verb == "source":
+            behind = _header(document, graph, stage)
+        else:
+            here = together([known.get(ref) for ref in stage.inputs])
+            known[stage.dlq] = here
+            if here is not None and stage.verb in _CHECKS:
+                _CHECKS[stage.verb](_Reader(document, stage, here))
+            behind = sent_on(stage, here)
+        for ref in stage.outputs.values():
+            # Others may write to a stream that is published.
+            known[ref] = None if ref.external else behind
+
+
+def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:
+    if stage.options.type != "csv":
+        return None
+    options = stage.options.options
+    found = columns(options, graph.root)
+    for name in options.types if found else ():
+        if found and not found.has(name):
+            what = f"column {name!r} is not in {found.origin}"
+            path = (*_at(stage), "types", name)
+            document.report(path, what, suggest(name, found.fields), key=True, severity=_severity(found))
+    return found
+
+
+def _at(stage: Stage) -> Path_:
+    return ("stages", stage.name, stage.verb)
+
+
+def _severity(known: Known, *, sure: bool = True) -> Any:
+    return "error" if sure and known.firm else "warning"
+
+
+class _Reader:
+    """Report reads of one stage, whose records are known."""
+
+    def __init__(self, document: Document, stage: Stage, known: Known) -> None:
+        self.document = document
+        self.stage = stage
+        self.known = known
+        self.path = _at(stage)
+        self.raw: Any = document.value["stages"][stage.name].get(stage.verb)
+
+    def expression(self, path: Path_, of: Expression | None, *, sure: bool = True) -> None:
+        """Report the fields that an expression reads and no record has."""
+        told: set[str] = set()
+        for read in field_reads(of.text) if of is not None else ():
+            if self.known.has(read.name) or self.known.has(read.path) or read.name in told:
+                continue
+            told.add(read.name)
+            place = self.document.inside(path, of.text if of else "", read.at)
+            severity = _severity(self.known, sure=sure and read.sure)
+            what, fix = self.what(read.name), self._fix(read)
+            self.document.report(path, what, fix, at=place, severity=severity, part=read.name)
+
+    def field(self, path: Path_, text: str, *, sure: bool, key: bool = False) -> None:
+        """Report a field, or the path of one, that no record has."""
+        name = parse_path(text)[0]
+        if not self.known.has(name):
+            severity = _severity(self.known, sure=sure)
+            fix = suggest(name, self.known.fields)
+            self.document.report(path, self.what(name), fix, key=key, severity=severity)
+
+    def what(self, name: str) -> str:
+        """Say that no record has a field."""
+        return f"no record has a field {name!r} here, by {self.known.origin}"
+
+    def _fix(self, read: FieldRead) -> str:
+        quoted = f"write {read.name!r}, in quotes, for text"
+        if read.compared and near(read.name, self.known.fields) is None:
+            return quoted
+        return suggest(read.name, self.known.fields)
+
+
+def _map(at: _Reader) -> None:
+    for name, value in at.stage.options.items():
+        at.expression((*at.path, name), value)
+
+
+def _filter(at: _Reader) -> None:
+    at.expression(at.path, at.stage.options)
+
+
+def _route(at: _Reader) -> None:
+    for place, case in enumerate(at.stage.options):
+        at.expression((*at.path, place, "when"), case.when, sure=place == 0)
+
+
+def _select(at: _Reader) -> None:
+    settings = {"keep": at.raw} if isinstance(at.raw, list) else at.raw
+    within = at.path if isinstance(at.raw, list) else (*at.path, "keep")
+    sure = not at.stage.options.ignore
+    for place, name in enumerate(settings.get("keep", ())):
+        at.field((*within, place), name, sure=sure)
+    for place, name in enumerate(settings.get("drop", ())):
+        at.field((*at.path, "drop", place), name, sure=sure)
+    for name in settings.get("rename", ()) if not settings.get("keep") else ():
+        at.field((*at.path, "rename", name), name, sure=sure, key=True)
+
+
+def _explode(at: _Reader) -> None:
+    settings = {"field": at.raw} if isinstance(at.raw, str) else at.raw
+    at.field(at.path if isinstance(at.raw, str) else (*at.path, "field"), settings["field"], sure=True)
+    for place, name in enumerate(settings.get("keep") or ()):
+        at.field((*at.path, "keep", place), name, sure=False)  # a record without items does not come to it
+
+
+def _validate(at: _Reader) -> None:
+    if isinstance(at.stage.options, FieldsCheck):
+        for name, rule in at.stage.options.rules.items():
+            path = (*at.path, "fields", name)
+            if not at.known.has(name):
+                fix, severity = suggest(name, at.known.fields), _severity(at.known, sure=not rule.optional)
+                at.document.report(path, at.what(name), fix, key=True, severity=severity)
+
+
+def _sink(at: _Reader) -> None:
+    ref = at.stage.options
+    fields = getattr(ref.options, "fields", None)
+    if ref.type != "csv" or not fields:
+        return
+    given = {*fields, "rid"} if ref.options.rid else set(fields)
+    for place, name in enumerate(fields):
+        if not at.known.has(name) and not (name == "rid" and ref.options.rid):
+            fix = suggest(name, at.known.fields)
+            severity = _severity(at.known, sure=ref.options.missing == "error")
+            at.document.report((*at.path, "fields", place), at.what(name), fix, severity=severity)
+    left = sorted(at.known.always - given)
+    if left and ref.options.extra == "error":
+        what = f"each record has a field {left[0]!r} that is no column, by {at.known.origin}"
+        fix = "add it to `fields`, or say `extra: ignore`"
+        at.document.report((*at.path, "fields"), what, fix, severity=_severity(at.known))
+
+
+_CHECKS: Mapping[str, Callable[[_Reader], None]] = {
+    "map": _map,
+    "filter": _filter,
+    "route": _route,
+    "select": _select,
+    "explode": _explode,
+    "validate": _validate,
+    "sink": _sink,
+}

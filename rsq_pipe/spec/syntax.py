@@ -1,0 +1,44 @@
+"""Syntax: the tree of an expression's text, with the columns of that text."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.explanation import of_syntax
+from rsq_pipe.spec.slips import slip
+
+_ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quotes
+
+
+def parse(text: str) -> ast.Expression:
+    """
+    Parse an expression, whose columns are those of the text.
+
+    Raises:
+        ExpressionError: It is not Python.
+    """
+    # Leading space is an "unexpected indent" to Python; its width is given back to the column.
+    indent = len(text) - len(text.lstrip())
+    try:
+        tree = ast.parse(text.strip().replace("\n", " "), "<expression>", "eval")
+    except SyntaxError as exc:
+        # Python gives no offset where the text ends too early.
+        column = (exc.offset or len(text.strip()) + 1) + indent
+        if wrong := _ESCAPE.search(exc.msg):
+            # Releases of Python differ in what they point at.
+            column = text.find(wrong[0]) + 1
+        fix = ""
+        if slipped := slip(text):
+            fix, column = f"; {slipped[0]}", slipped[1]
+        raise ExpressionError(
+            f"not an expression: {of_syntax(exc.msg)} at column {column}{fix}", column=column
+        ) from exc
+    except ValueError as exc:
+        raise ExpressionError(f"not an expression: {exc}") from exc
+    for node in ast.walk(tree):
+        if indent and isinstance(node, ast.expr):
+            node.col_offset += indent
+            node.end_col_offset = (node.end_col_offset or 0) + indent
+    return tree

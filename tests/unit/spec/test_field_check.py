@@ -1,0 +1,193 @@
+"""Names of fields that no record can have are found before any record is seen."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.errors import MissingFieldError, SpecValidationError
+from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.field_reads import field_reads
+from rsq_pipe.spec.loader import check, load
+
+HEAD = "version: 1\npipeline: p\nstages:\n"
+CSV = "  read: {source: {type: csv, path: orders.csv}}\n"
+STREAM = "  read: {source: {type: stream, stream: in}}\n"
+END = "  end: {sink: {type: stdout}}\n"
+KNOWN = "  only: {validate: {fields: {id: int, country: str}, extra: drop}}\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "orders.csv").write_text("id,country,total\n1,DE,3\n")
+    return tmp_path
+
+
+def told(root: Path, stages: str) -> list[str]:
+    spec = root / "p.yaml"
+    spec.write_text(HEAD + stages)
+    return [str(one).removeprefix(f"{spec}:") for one in check(spec, root=root).problems]
+
+
+@pytest.mark.parametrize(
+    ("work", "problem"),
+    [
+        ("filter: contry == 'DE'", "5:18: stages.work.filter: NO 'contry' HERE; did you mean 'country'?"),
+        (
+            "filter: country == Germany",
+            "5:29: stages.work.filter: NO 'Germany' HERE; write 'Germany', in quotes",
+        ),
+        ("filter: 'country in [DE, AT]'", "5:31: stages.work.filter: NO 'DE' HERE; write 'DE', in quotes"),
+        (
+            "map: {a: \"record['totl'] + 1\"}",
+            "5:27: stages.work.map.a: NO 'totl' HERE; did you mean 'total'?",
+        ),
+        ("map: {a: \"get(record, 'totl.x')\"}", "warning: stages.work.map.a: NO 'totl' HERE; did you mean"),
+        ("map: {a: contry if id else 1}", "5:19: warning: stages.work.map.a: NO 'contry' HERE"),
+        ("map: {a: \"id == '1' or totl > 3\"}", "warning: stages.work.map.a: NO 'totl' HERE"),
+        ("map: {a: '[totl for x in [1]]'}", "warning: stages.work.map.a: NO 'totl' HERE"),
+        ("select: [id, contry]", "5:23: stages.work.select[1]: NO 'contry' HERE; did you mean 'country'?"),
+        ("select: {drop: [contry.code]}", "5:26: stages.work.select.drop[0]: NO 'contry' HERE"),
+        ("select: {rename: {contry: c}}", "5:28: stages.work.select.rename.contry: NO 'contry' HERE"),
+        ("select: {keep: [contry], missing: ignore}", "warning: stages.work.select.keep[0]: NO 'contry'"),
+        ("explode: lines", "5:19: stages.work.explode: NO 'lines' HERE; use id, country or total"),
+        ("explode: {field: total, keep: [idd]}", "warning: stages.work.explode.keep[0]: NO 'idd' HERE"),
+        ("validate: {fields: {contry: str}}", "5:30: stages.work.validate.fields.contry: NO 'contry' HERE"),
+        ("validate: {fields: {contry: 'str?'}}", "warning: stages.work.validate.fields.contry: NO 'contry'"),
+        (
+            "sink: {type: csv, path: o.csv, fields: [id, contry], extra: ignore}",
+            "stages.work.sink.fields[1]: NO 'contry'",
+        ),
+        (
+            "sink: {type: csv, path: o.csv, fields: [id]}",
+            "each record has a field 'country' that is no column",
+        ),
+    ],
+)
+def test_a_field_that_no_record_has_is_told_with_its_place(root: Path, work: str, problem: str) -> None:
+    end = "" if "sink" in work else END
+
+    found = "\n".join(told(root, f"{CSV}  work: {{{work}}}\n{end}"))
+
+    where = problem.replace("NO ", "no record has a field ").replace(
+        "HERE", "here, by the header of orders.csv"
+    )
+    assert where in found
+    assert found.count("\n") == (1 if "AT]" in work else 0)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "filter: \"country in ['DE'] and record['total'] > 3\"",
+        "map: {a: \"sum(id for id in [1]) + get(record, 'total.x', 0)\"}",
+        "map: {a: \"'lines' in record\"}",
+        "select: {keep: [id, country], rename: {country: c}}",
+        "sink: {type: csv, path: out.csv, fields: [id, country, total]}",
+        "sink: {type: csv, path: out.csv, rid: true, fields: [rid, id, country, total]}",
+    ],
+)
+def test_what_is_right_is_not_told(root: Path, work: str) -> None:
+    assert told(root, f"{CSV}  work: {{{work}}}\n{'' if 'sink' in work else END}") == []
+
+
+@pytest.mark.parametrize(
+    ("stages", "problem"),
+    [
+        (f"{CSV}  a: {{map: {{tax: id}}}}\n  b: {{filter: tax > totall}}\n", "did you mean 'total'?"),
+        (f"{CSV}  a: {{map: {{id: null}}}}\n  b: {{filter: id > 3}}\n", "'id' here"),
+        (f"{CSV}  a: {{select: {{rename: {{id: key}}}}}}\n  b: {{filter: id > 3}}\n", "'id' here"),
+        (f"{CSV}  a: {{sample: 5%}}\n  b: {{filter: idd > 3}}\n", "'idd' here"),
+        (f"{STREAM}{KNOWN}  b: {{filter: total > 3}}\n", "'total' here, by stage 'only'; use id or country"),
+        (f"{STREAM}  a: {{select: [id, c.d]}}\n  b: {{filter: 'd > 3'}}\n", "'d' here, by stage 'a'"),
+        (
+            f"{STREAM}  a: {{explode: {{field: l, as: i, keep: [id]}}}}\n  b: {{filter: 'l > 3'}}\n",
+            "'l' here",
+        ),
+        (
+            f"{STREAM}{KNOWN}  a: {{filter: id > 1}}\n  b: {{from: [only, a.errors], filter: idd > 1}}\n",
+            "'idd'",
+        ),
+    ],
+)
+def test_what_is_known_is_carried_through_the_graph(root: Path, stages: str, problem: str) -> None:
+    errors = [one for one in told(root, stages + END) if "warning" not in one]
+
+    assert len(errors) == 1
+    assert problem in errors[0]
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        f"{STREAM}  b: {{filter: anything > 3}}\n",
+        f"{STREAM}{KNOWN}  x: {{source: {{type: stream, stream: x}}}}\n  b: {{from: [only, x], filter: a}}\n",
+        f"{STREAM}  only: {{validate: {{fields: {{id: int}}}}}}\n  b: {{filter: a > 3}}\n",
+        "  read: {source: {type: csv, path: '-'}}\n  b: {filter: a > 3}\n",
+        CSV.replace("}}", "}, to: {stream: s}}") + "  b: {from: {stream: s}, filter: a > 3}\n",
+    ],
+)
+def test_where_nothing_is_known_nothing_is_told(root: Path, stages: str) -> None:
+    assert [one for one in told(root, stages + END) if "no record has" in one] == []
+
+
+def test_files_that_a_pattern_matches_are_known_together_and_not_for_sure(root: Path) -> None:
+    with gzip.open(root / "orders2.csv.gz", "wt") as file:
+        file.write("\ufeffid,note\n")
+
+    stages = "  read: {source: {type: csv, path: 'orders*'}}\n  b: {filter: notes == total}\n" + END
+
+    (problem,) = told(root, stages)
+
+    assert problem.startswith("5:15: warning: stages.b.filter: no record has a field 'notes' here")
+    assert problem.endswith("by the header of orders.csv and 1 more; did you mean 'note'?")
+
+
+def test_a_type_of_a_column_that_is_not_there_is_told(root: Path) -> None:
+    stages = "  read: {source: {type: csv, path: orders.csv, types: {totl: int}}}\n" + END
+
+    (problem,) = told(root, stages)
+
+    assert problem.startswith("4:56: stages.read.source.types.totl: column 'totl' is not in the header of")
+    assert problem.endswith("orders.csv; did you mean 'total'?")
+
+
+def test_a_pipeline_can_be_looked_after_whatever_became_of_its_files(root: Path) -> None:
+    spec = root / "p.yaml"
+    spec.write_text(f"{HEAD}{CSV}  b: {{filter: contry > 1}}\n{END}")
+
+    assert load(spec, root=root).pipeline == "p"
+    with pytest.raises(SpecValidationError, match="did you mean 'country'"):
+        load(spec, root=root, look=True)
+
+
+def test_reads_are_told_apart_by_whether_each_record_comes_to_them() -> None:
+    reads = field_reads("a + (b if c else d) and any(e == f for g in h for i in g) or x < y < z")
+
+    assert {read.name: read.sure for read in reads} == {
+        **dict.fromkeys("ac", True),
+        **dict.fromkeys("bdefhxyz", False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("contry == 'x'", "field 'contry' is not in the record; did you mean 'country'?"),
+        ("country == Germany", "field 'Germany' is not in the record; write 'Germany', in quotes, for text"),
+        ("country in ['FR', DE]", "field 'DE' is not in the record; write 'DE', in quotes, for text"),
+        ("elsewhere + 1", "field 'elsewhere' is not in the record"),
+    ],
+)
+def test_a_record_that_lacks_a_field_tells_what_may_have_been_meant(text: str, why: str) -> None:
+    with pytest.raises(MissingFieldError) as raised:
+        compile_expression(text).evaluate({"id": 1, "country": "AT"})
+
+    assert str(raised.value) == why
+
+
+def test_a_record_with_long_names_is_not_searched_for_what_was_meant() -> None:
+    with pytest.raises(MissingFieldError, match=r"record$"):
+        compile_expression("n + 1").evaluate({f"n{place}" * 100: 1 for place in range(1_000)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -135,7 +136,7 @@ def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str,
 def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableType:
     if not found.ran:
         return _text(str(NeverRanError(found.pipeline, server)))
-    parts: list[RenderableType] = [_text(f"{found.pipeline} on {server}: {found}"), _table(found)]
+    parts: list[RenderableType] = [_text(f"{found.pipeline} on {server}: {found}"), drawn_stages(found)]
     if not found.kept:
         parts.append(Text("An earlier release made the last run: what it did is told from what it left."))
     for move in found.moves:
@@ -157,14 +158,15 @@ def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableTy
     return Group(*parts)
 
 
-def _table(found: Plan) -> Table:
+def drawn_stages(found: Plan) -> Table:
+    """Draw the stages, what has changed, what each holds, and how far files are read and written."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "change"):
         table.add_column(name, no_wrap=True)
     for name in ("waiting", "pending", "retry", "dead"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("position", no_wrap=True)
-    for change in found.stages:
+    for change in found.told:
         numbers = _numbers(change.holds)
         table.add_row(_text(change.stage), _what(change), *numbers, _text(_position(change.holds)))
     return table
@@ -190,9 +192,13 @@ def _number(value: int) -> Text:
 
 
 def _position(holds: Holding) -> str:
-    """Show where a stage stands: in a source's files or a sink's target, else in the streams it reads."""
-    if holds.positions:
-        target, position = next(iter(holds.positions.items()))
-        more = f" and {holds.placed - 1} more" if holds.placed > 1 else ""
-        return f"{target} at {position}{more}"
-    return ", ".join(last for stream, last in holds.last.items() if not stream.endswith(":again"))
+    """Show how far a source has read, or a sink written; `--json` has the positions as they are stored."""
+    if not holds.positions:
+        return ""
+    target, position = next(iter(holds.positions.items()))
+    place = f" at byte {int(found[1]):,}" if (found := _IN_A_FILE.fullmatch(position)) else ""
+    return f"{target}{place}{f' and {holds.placed - 1} more' if holds.placed > 1 else ''}"
+
+
+_IN_A_FILE = re.compile(r"(?:\d+\|)?(\d+):.*")
+"""What the stored position in a file begins with: a sink's epoch, then bytes."""

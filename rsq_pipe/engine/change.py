@@ -70,6 +70,14 @@ class Plan:
         return tuple(change for change in self.stages if change.kind in ("removed", "renamed"))
 
     @property
+    def told(self) -> tuple[StageChange, ...]:
+        """The stages, each once: one that was renamed as what it was, and not as its heir, too."""
+        heirs = {change.heir for change in self.stages if change.kind == "renamed"}
+        return tuple(
+            change for change in self.stages if not (change.kind == "added" and change.stage in heirs)
+        )
+
+    @property
     def differs(self) -> bool:
         """Whether the file does anything else than the one that ran last."""
         return self.ran and any(change.kind != "same" for change in self.stages)
@@ -89,7 +97,7 @@ class Plan:
         if not self.differs:
             return "the file is the one that ran last" if self.ran else "never ran"
         counts = {
-            kind: sum(change.kind == kind for change in self.stages)
+            kind: sum(change.kind == kind for change in self.told)
             for kind in ("added", "removed", "renamed", "moved", "changed")
         }
         return ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
@@ -146,7 +154,7 @@ def _gone(name: str, past: Past, renames: Mapping[str, str], added: Sequence[Las
     holds = past.holdings.get(name, Holding())
     heir = renames.get(name, "")
     kind: Kind = "renamed" if heir else "removed"
-    what = f"looks like {heir!r}" if heir else ""
+    what = f"seems to be {heir!r} now" if heir else ""
     if not holds.is_empty:
         return StageChange(name, kind, what, holds, heir, f"holds {holds}")
     if name in past.last.names and holds.placed and (twin := _twin(past.last.stage(name), past, added)):

@@ -42,6 +42,11 @@ def branch(rid: str, name: str) -> str:
     return f"{rid}@{name}"
 
 
+def pair(left: str, right: str) -> str:
+    """Name the record that a join makes of two."""
+    return f"{left}&{right}"
+
+
 def is_family(rid: str, other: str) -> bool:
     """Tell whether two ids are those of one record, or of one made of the other."""
     longer, shorter = (rid, other) if len(rid) >= len(other) else (other, rid)

@@ -285,8 +285,8 @@ def _link(
 
 
 def _built(graph: Graph, stage: Stage, state: StateReader | None) -> Verb:
-    decode = serializer(graph).decode
-    return build(stage, root=graph.root, pipeline=graph.pipeline, decode=decode, state=state)
+    form = serializer(graph)
+    return build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state)
 
 
 class _Entry(Pass):

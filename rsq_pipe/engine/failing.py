@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rsq_pipe.engine.chain import Step
@@ -22,9 +23,10 @@ from rsq_pipe.ids import shown
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.dead_letter import dead_letter, told
 from rsq_pipe.streams.entry import fields_of
-from rsq_pipe.streams.headers import ATTEMPTS, RID
+from rsq_pipe.streams.headers import ATTEMPTS, INPUT, RID
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Output, RetryAt
 from rsq_pipe.telemetry.redaction import redact
@@ -83,6 +85,7 @@ class Means:
     Args:
         stage: The stage.
         dlq, retry, drops, unknown, journal, state, timers: Its keys.
+        sides: Stream -> by which side a record comes that comes by it, where the stage joins.
         draw: Where the jitter of retries comes from.
         outside: What a record that a source has just brought is said to have come from.
     """
@@ -95,6 +98,7 @@ class Means:
     journal: str
     state: str
     timers: str
+    sides: Mapping[str, str]
     draw: random.Random
     outside: str
 
@@ -104,7 +108,7 @@ class Means:
         keys = Keyspace(graph.pipeline)
         places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.unknown(stage))
         own = (keys.journal(stage), keys.state(stage), keys.timers(stage))
-        return cls(stage, *places, *own, draw, reader.name)
+        return cls(stage, *places, *own, sides_of(stage, graph.pipeline), draw, reader.name)
 
     def is_final(self, step: Step, place: int) -> bool:
         """Whether a failed record gets no further attempt."""
@@ -121,6 +125,8 @@ class Means:
         if place not in step.failing:
             step.failing[place] = step.trace.failing(place, error)
         headers = {RID: step.batch.rids[place], **step.failing[place]}
+        if self.sides and (side := self.sides.get(self._entry(step, place)[0])):
+            headers[INPUT] = side
         attempts = step.batch.attempts_at(place)
         return headers | {ATTEMPTS: str(attempts)} if attempts else headers
 

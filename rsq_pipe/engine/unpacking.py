@@ -13,13 +13,14 @@ from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.pack import Packs
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import RawEntry
-from rsq_pipe.streams.headers import ATTEMPTS, REPLAY_LINK, RID, current
+from rsq_pipe.streams.headers import ATTEMPTS, INPUT, REPLAY_LINK, RID, current
 from rsq_pipe.streams.message import attempts_in
 from rsq_pipe.streams.serializers import Serializer
 
-_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK))
+_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, INPUT))
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Unpacker:
         self._own = keys.pattern.removesuffix("*")
         self._again = keys.again(stage)
         self._branches = {keys.stream(ref): name for ref, name in branches(graph, stage).items()}
+        self._sides = sides_of(stage, graph.pipeline)
         self._packs: Packs = packs(graph)
         # What this pipeline wrote itself has no key twice; what comes from outside may.
         strict = any(ref.external for ref in stage.inputs)
@@ -153,8 +155,12 @@ class Unpacker:
         packed = self._packs.decode(entry.data)
         name = self._branches.get(entry.stream)
         rids = packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+        side = {INPUT: self._sides[entry.stream]} if entry.stream in self._sides else {}
         return [
-            (self._serializer.encode(record), {RID: rids[at], **_believable(packed.headers.get(at, {}))})
+            (
+                self._serializer.encode(record),
+                {RID: rids[at], **_believable(packed.headers.get(at, {})), **side},
+            )
             for at, record in enumerate(packed.records)
         ]
 

@@ -22,6 +22,7 @@ _EXPRESSION: dict[str, Any] = {"type": ["string", "number", "boolean"]}
 Input = Annotated[
     Any, WithJsonSchema({"anyOf": [*_INPUT["anyOf"], {"type": "array", "items": _INPUT, "minItems": 1}]})
 ]
+OneInput = Annotated[Any, WithJsonSchema(_INPUT)]
 NO_OUTPUT = "none"
 MAX_JOURNAL = 10_000_000
 MAX_RECORD = 256 * 1024 * 1024  # the server takes 512 MB in one word

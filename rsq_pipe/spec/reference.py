@@ -86,6 +86,8 @@ _PARTS = {
     "Table": "#### `table` of a lookup",
     "FileTable": "#### `file` of a table",
     "Cache": "#### `cache` of a lookup",
+    "Join": "#### `join` in full",
+    "JoinNames": "#### `as` of a join",
 }
 """Groups of settings inside one verb -> the title of their section."""
 

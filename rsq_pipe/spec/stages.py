@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rsq_pipe.spec.explode import ExplodeStage
+from rsq_pipe.spec.join import JoinStage
 from rsq_pipe.spec.lookup_stage import LookupStage
 from rsq_pipe.spec.models import (
     CallStage,
@@ -28,6 +29,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "sample": SampleStage,
     "validate": ValidateStage,
     "lookup": LookupStage,
+    "join": JoinStage,
     "sink": SinkStage,
 }
 """Verb -> its model, in the order of the reference page and of messages."""

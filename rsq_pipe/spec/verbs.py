@@ -15,6 +15,7 @@ from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
+from rsq_pipe.spec.join import SIDES, Joining, read_join
 from rsq_pipe.spec.lookup import Lookup, read_lookup
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
 from rsq_pipe.spec.rate_limit import check_burst
@@ -26,6 +27,8 @@ from rsq_pipe.spec.suggestion import near, one_of, suggest
 from rsq_pipe.spec.validation import describe, validate
 
 ERRORS = "errors"  # the port of a stage's dead letters
+OPTIONAL: dict[VerbName, tuple[str, ...]] = {"join": SIDES}
+"""Ports that are there where a stage reads them; what nobody reads is dropped, and counted."""
 RESERVED = {
     "meta": "the pipeline's own key",
     **dict.fromkeys(("dlq", "retry", "again"), "a part of every stage"),
@@ -48,6 +51,7 @@ Options = (
     | Share
     | RecordCheck
     | Lookup
+    | Joining
 )
 
 
@@ -253,6 +257,7 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
     "sample": lambda _document, value, _path: read_sample(value),
     "validate": draft_check,
     "lookup": read_lookup,
+    "join": read_join,
 }
 
 
@@ -264,6 +269,8 @@ def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any
         cases = value["route"] if isinstance(value["route"], list) else []
         names = [case.get("to") for case in cases if isinstance(case, dict)]
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+    if verb in OPTIONAL:
+        return ("", *OPTIONAL[verb])
     ports = value.get("ports", []) if verb == "call" else []
     named = [port for port in ports if isinstance(port, str)] if isinstance(ports, list) else []
     for index, port in enumerate(named):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.fields import name_like
 from rsq_pipe.spec.graph import ConnectorRef, StreamRef
+from rsq_pipe.spec.join import SIDES
 from rsq_pipe.spec.suggestion import one_of, suggest
 from rsq_pipe.spec.validation import describe
-from rsq_pipe.spec.verbs import ERRORS, Draft
+from rsq_pipe.spec.verbs import ERRORS, OPTIONAL, Draft
 
 
 @dataclass(slots=True)
@@ -38,8 +39,18 @@ def wire(document: Document, pipeline: str, drafts: Mapping[str, Draft]) -> Wiri
         wiring.outputs[name] = joiner.outputs(draft)
         wiring.inputs[name] = joiner.inputs(draft, above)
         above = draft
+    _leave_out_unread(drafts, wiring)
     wiring.order = _order(document, drafts, wiring)
     return wiring
+
+
+def _leave_out_unread(drafts: Mapping[str, Draft], wiring: Wiring) -> None:
+    """Leave out the ports that are there only where a stage reads them."""
+    read = {ref for refs in wiring.inputs.values() for ref in refs}
+    for name, draft in drafts.items():
+        for port in OPTIONAL.get(draft.verb, ()) if draft.verb else ():
+            if wiring.outputs[name][port] not in read:
+                del wiring.outputs[name][port]
 
 
 def report_unread(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> None:
@@ -80,6 +91,8 @@ class _Joiner:
         if draft.verb == "source":
             stream = _stream_connector(draft)
             return () if stream is None else (self._external(stream, (*draft.path, "source", "stream")),)
+        if draft.verb == "join":
+            return self._sides(draft)
         value = self._raw(draft).get("from")
         if draft.verb is None and value is None:
             return ()
@@ -96,6 +109,14 @@ class _Joiner:
         if not places:
             self._document.report(path, "the list names nothing to read", "name a stage, or remove `from`")
         return self._distinct([(place, self._input(draft, item, place)) for place, item in places])
+
+    def _sides(self, draft: Draft) -> tuple[StreamRef, ...]:
+        """Read the two inputs of a join; one that is wrong is reported, and then both are left out."""
+        join, path = self._raw(draft).get("join"), (*draft.path, "join")
+        given = [(side, join[side]) for side in SIDES if side in join] if isinstance(join, dict) else []
+        places = [((*path, side), value) for side, value in given if value is not None]
+        found = self._distinct([(place, self._input(draft, value, place)) for place, value in places])
+        return found if len(found) == len(SIDES) else ()
 
     def _distinct(self, found: list[tuple[Path_, StreamRef | None]]) -> tuple[StreamRef, ...]:
         refs: list[StreamRef] = []
@@ -123,7 +144,8 @@ class _Joiner:
             return self._published(value, path)
         if not isinstance(value, str):
             what = f"must name a stage, a port or a stream, not {describe(value)}"
-            self._document.report(path, what, "write `from: STAGE` or `from: {stream: NAME}`")
+            key = path[-1] if path[-1] in SIDES else "from"
+            self._document.report(path, what, f"write `{key}: STAGE` or `{key}: {{stream: NAME}}`")
             return None
         name, dot, port = value.partition(".")
         stage = self._drafts.get(name)

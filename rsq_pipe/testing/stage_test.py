@@ -38,7 +38,7 @@ class StageTest(StageObserver):
         # A test that compares a delay wants the same one every time.
         steady = replace(stage, retry=replace(stage.retry, jitter=0.0))
         self._serializer = serializer
-        verb = build(stage, root=graph.root, pipeline=graph.pipeline, decode=serializer.decode)
+        verb = build(stage, root=graph.root, pipeline=graph.pipeline, form=serializer)
         ports = {port: Port(ref.key(graph.pipeline), serializer) for port, ref in stage.outputs.items()}
         self._size = stage.batch_size
         self._chain = Chain(Link(steady, verb, self, ports), serializer)

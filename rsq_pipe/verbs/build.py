@@ -9,11 +9,13 @@ from typing import Any
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.graph import Stage, VerbName
+from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.call import Call
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
 from rsq_pipe.verbs.handler import resolve
+from rsq_pipe.verbs.join import Join
 from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.passing import Pass
@@ -43,7 +45,7 @@ def build(
     *,
     root: Path,
     pipeline: str,
-    decode: Callable[[bytes], Any] | None = None,
+    form: Serializer | None = None,
     state: StateReader | None = None,
 ) -> Verb:
     """
@@ -53,8 +55,8 @@ def build(
         stage: A stage that is neither a source nor a sink.
         root: The project root, from which handlers are imported.
         pipeline: The pipeline's name.
-        decode: Makes a record of the bytes that `Batch.original` tells; a batch handler gets them again
-            by it, where a call has raised.
+        form: How records are written as bytes: those that `Batch.original` tells, from which a batch handler
+            gets a record again where a call has raised, and those that wait in a stage's state.
         state: What a stage that remembers something reads that by.
 
     Raises:
@@ -63,7 +65,7 @@ def build(
     """
     match stage.verb:
         case "call":
-            return _call(stage, root, pipeline, decode)
+            return _call(stage, root, pipeline, form)
         case "validate":
             return checking(stage, root)
         case "lookup":
@@ -72,6 +74,11 @@ def build(
             return Pass()
         case "source" | "sink":
             raise ValueError(f"stage {stage.name!r} is a {stage.verb}; that is a connector and has no verb")
+        case "join":
+            assert state is not None
+            assert form is not None
+            streams = {ref.key(pipeline): side for side, ref in enumerate(stage.inputs)}
+            return Join(stage.name, stage.options, state, streams=streams, ports=stage.outputs, form=form)
         case verb if verb in _OF_STATE:
             assert state is not None
             return _OF_STATE[verb](stage.name, stage.options, state)
@@ -79,7 +86,7 @@ def build(
             return _OF_OPTIONS[stage.verb](stage.name, stage.options)
 
 
-def _call(stage: Stage, root: Path, pipeline: str, decode: Callable[[bytes], Any] | None) -> Verb:
+def _call(stage: Stage, root: Path, pipeline: str, form: Serializer | None) -> Verb:
     try:
         home = stage.options.root or root
         handler = resolve(stage.options.module, stage.options.function, home)
@@ -88,4 +95,4 @@ def _call(stage: Stage, root: Path, pipeline: str, decode: Callable[[bytes], Any
     except ImportError as exc:
         raise ImportError(f"stage {stage.name!r}: {exc}", name=exc.name) from exc
     at = StageHandler(stage, handler, root=root, pipeline=pipeline)
-    return BatchCall(at, decode) if handler.batch else Call(at)
+    return BatchCall(at, form.decode if form else None) if handler.batch else Call(at)

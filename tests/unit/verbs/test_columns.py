@@ -138,7 +138,7 @@ def test_verbs_say_whether_they_are_pure_and_which_fields_they_may_change(tmp_pa
     said = {name: (verb(name).pure, verb(name).changed) for name in OPTIONS}
     for name in ("one", "many"):
         ref = HandlerRef("columns_handlers", name, f"columns_handlers:{name}")
-        built = build(stage(options=ref), root=tmp_path, pipeline="orders", decode=lambda raw: raw)
+        built = build(stage(options=ref), root=tmp_path, pipeline="orders")
         said[name] = built.pure, built.changed
         assert isinstance(built, BatchCall) == (name == "many")
 

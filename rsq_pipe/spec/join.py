@@ -1,0 +1,217 @@
+"""join in a file: records of two inputs that belong together, made into one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.field_path import parse_path
+from rsq_pipe.spec.fields import Duration, Many
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.models import OneInput, Output, Settings, StageSettings
+from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.spec.validation import describe
+
+SIDES = ("left", "right")
+"""The two inputs, in the order of `Stage.inputs`; also the ports of records that found no other."""
+
+Kind = Literal["inner", "left", "outer"]
+
+_FIX = "write a field or an expression, a list of these, or {left: ..., right: ...}"
+_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+_SIDE = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]}
+_ON = {
+    "type": "object",
+    "properties": dict.fromkeys(SIDES, _SIDE),
+    "required": list(SIDES),
+    "additionalProperties": False,
+}
+
+
+class JoinNames(Settings):
+    """The fields that hold the two records in the one that is made of them."""
+
+    left: str = Field(default="", description="Left out: the fields of the left record stand at the top.")
+    right: str = Field(default="", description="Left out: the name of the right stage, or of its port.")
+
+
+class Join(Settings):
+    """Two inputs, by what their records belong together, and how long one waits for the other."""
+
+    left: OneInput = Field(description="The stage, port or stream whose records are joined.")
+    right: OneInput = Field(description="The one whose records they are joined with.")
+    on: Annotated[Any, WithJsonSchema({"anyOf": [*_SIDE["anyOf"], _ON]})] = Field(
+        description="The field or expression whose value both records have, a list of these, or "
+        "`{left: ..., right: ...}` where the two say it differently. null belongs to nothing."
+    )
+    within: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="How long a record waits for others, counted from its arrival; left out: until both "
+        "inputs have ended.",
+    )
+    kind: Kind = Field(
+        default="inner",
+        description="What goes on: pairs; `left`: also left records that found no other, with null in its "
+        "place; `outer`: those of both sides.",
+    )
+    as_: JoinNames = Field(
+        default=JoinNames(), alias="as", description="The fields that hold the two records."
+    )
+    max_keys: Many = Field(
+        default=1_000_000, gt=0, description="Records that wait at once, at most; at more the stage halts."
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> Join:
+        names = self.as_
+        if self.kind == "outer" and not names.left:
+            raise ValueError(
+                "with `kind: outer` a record may have no left side, so that side needs a field of its own; "
+                "add `as: {left: NAME}`"
+            )
+        if names.left and names.left == names.right:
+            raise ValueError(f"both sides are named {names.left!r}; choose another name for one of them")
+        return self
+
+
+class JoinStage(StageSettings):
+    """Put records of two inputs together that belong together; both wait in the stage's state."""
+
+    join: Join = Field(description="The inputs, and by what their records belong together.")
+    to: Output = Field(
+        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """
+    Say how records of two inputs are put together.
+
+    Args:
+        left, right: What makes the key of a record of that side; as many of one as of the other.
+        left_name: The field that holds the left record; empty where its fields stand at the top.
+        right_name: The field that holds the right record.
+        within: Seconds a record waits; None until both inputs have ended.
+        kind: Which records without another go on.
+        max_keys: Records that wait at once.
+    """
+
+    left: tuple[Expression, ...]
+    right: tuple[Expression, ...]
+    left_name: str
+    right_name: str
+    within: float | None = None
+    kind: Kind = "inner"
+    max_keys: int = 1_000_000
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        pairs = [
+            one.text if one == other else f"{one.text} = {other.text}"
+            for one, other in zip(self.left, self.right, strict=True)
+        ]
+        return f"{'' if self.kind == 'inner' else self.kind + ' '}on {', '.join(pairs)}"
+
+    def keeps(self, side: str) -> bool:
+        """Tell whether a record of that side which found no other goes on, with null in its place."""
+        return self.kind in {"outer", side}
+
+
+def sides_of(stage: Stage, pipeline: str) -> dict[str, str]:
+    """Tell for the streams of a join by which side their records come; nothing for other stages."""
+    if not isinstance(stage.options, Joining):
+        return {}
+    return {ref.key(pipeline): side for ref, side in zip(stage.inputs, SIDES, strict=True)}
+
+
+def read_join(document: Document, value: Any, path: Path_) -> Joining | None:
+    """Read how a stage joins, reporting every mistake in keys and names; other mistakes are reported."""
+    keys = _keys(document, value.get("on"), (*path, "on")) if isinstance(value, dict) else None
+    try:
+        settings = Join.model_validate(value)
+    except ValidationError:
+        return None
+    names = settings.as_
+    for side in SIDES:
+        _check_name(document, getattr(names, side), (*path, "as", side))
+    right = names.right or _last_name(settings.right)
+    if names.left == right:
+        what = f"the left side is named {right!r}, as the right side is when nothing else is said"
+        document.report((*path, "as", "left"), what, "choose another name, or name the right side, too")
+    if keys is None or document.failed(path):
+        return None
+    return Joining(*keys, names.left, right, settings.within, settings.kind, settings.max_keys)
+
+
+def _last_name(value: Any) -> str:
+    """Name an input by its stage, or its port."""
+    name = value["stream"] if isinstance(value, dict) else str(value)
+    return str(name).rpartition(".")[2]
+
+
+def _check_name(document: Document, text: str, path: Path_) -> None:
+    try:
+        if not text or len(parse_path(text)) == 1:
+            return
+        what, fix = f"{text!r} is no name at the top of a record", "write `\\.` for a dot in a name"
+    except ValueError as exc:
+        what, _, fix = str(exc).partition("; ")
+    document.report(path, what, fix)
+
+
+Keys = tuple[tuple[Expression, ...], tuple[Expression, ...]]
+
+
+def _keys(document: Document, value: Any, path: Path_) -> Keys | None:
+    """Read by what records of the two sides belong together."""
+    if not isinstance(value, dict):
+        found = _side(document, value, path)
+        return None if found is None else (found, found)
+    for key in value:
+        if key not in SIDES:
+            document.report((*path, key), f"unknown key {key!r}", suggest(str(key), SIDES), key=True)
+            return None
+    missing = [side for side in SIDES if side not in value]
+    if missing:
+        document.report(path, f"{missing[0]!r} is missing", _FIX, key=True)
+        return None
+    left, right = (_side(document, value[side], (*path, side)) for side in SIDES)
+    if left is None or right is None:
+        return None
+    if len(left) != len(right):
+        what = f"the left key has {len(left)} parts and the right one {len(right)}"
+        document.report(path, what, "write as many on both sides, in the same order", key=True)
+        return None
+    return left, right
+
+
+def _side(document: Document, value: Any, path: Path_) -> tuple[Expression, ...] | None:
+    if isinstance(value, list):
+        if not value:
+            document.report(path, "the list names no field", _FIX)
+        found = [_expression(document, item, (*path, at)) for at, item in enumerate(value)]
+    else:
+        found = [_expression(document, value, path)]
+    made = tuple(one for one in found if one is not None)
+    return made if made and len(made) == len(found) else None
+
+
+def _expression(document: Document, value: Any, path: Path_) -> Expression | None:
+    if not isinstance(value, str):
+        if value is not None:  # that it is missing is told elsewhere
+            document.report(path, f"must be a field or an expression, not {describe(value)}", _FIX)
+        return None
+    try:
+        return compile_expression(value)
+    except ExpressionError as exc:
+        what, _, fix = str(exc).partition("; ")
+        document.report(path, what, fix)
+        return None

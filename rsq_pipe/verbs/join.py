@@ -1,0 +1,222 @@
+"""join: records of two inputs that belong together, each pair as one; what waits is the stage's state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.key import keyed
+from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
+from rsq_pipe.model.waiting import MET, Waiting, read, written
+from rsq_pipe.spec.join import SIDES, Joining
+from rsq_pipe.streams.headers import INPUT
+from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.verbs.failed import expression_failure
+from rsq_pipe.verbs.pairing import Pairing, Pairs, Place, Shape
+
+PARTS = 8
+"""Buckets that `within` is divided into: a record waits so long, and at most that part of it longer."""
+
+BUCKETS = "buckets"
+"""The scalar that names the buckets in which records wait: see `Buckets`."""
+
+_LETTERS = (b"L", b"R")
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """
+    Name the buckets in which records wait; whatever changes them makes others read again.
+
+    Args:
+        floor: The lowest number that a new one may have: all below have been closed.
+        live: Their numbers, ascending.
+    """
+
+    floor: int = 0
+    live: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, text: bytes | str | None) -> Buckets:
+        """Read the scalar."""
+        if not text:
+            return cls()
+        floor, _, live = (text if isinstance(text, str) else text.decode()).partition(";")
+        return cls(int(floor), tuple(map(int, filter(None, live.split(",")))))
+
+    @property
+    def text(self) -> str:
+        """The scalar."""
+        return f"{self.floor};{','.join(map(str, self.live))}"
+
+    def current(self, now: int, width: float | None) -> int:
+        """Number the bucket for what arrives now."""
+        by_clock = 0 if width is None else int(now // width)
+        return max(self.floor, by_clock, *self.live[-1:])
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Hold what waits, as it was read: where -> bucket -> what is there."""
+
+    now: int
+    stored: bytes | None
+    buckets: Buckets
+    values: dict[Place, dict[int, bytes]] = field(default_factory=dict)
+    _read: dict[Place, list[Waiting]] = field(default_factory=dict)
+
+    def waiting(self, place: Place) -> list[Waiting]:
+        if place not in self._read:
+            values = self.values.get(place, {})
+            self._read[place] = [one for bucket in sorted(values) for one in read(values[bucket])]
+        return self._read[place]
+
+
+class Join:
+    """
+    Join the records of two inputs; any number of workers share the state.
+
+    Each record is put together with those of the other side that wait for it, and then waits itself. Two that
+    arrive at the same time at two workers cannot miss each other: the settlement checks that nothing has been
+    added to what was read, and else the batch is processed again.
+
+    Args:
+        stage: For messages.
+        joining: What is joined.
+        state: Where records wait.
+        streams: Key of an input stream -> 0 for the left one and 1 for the right.
+        ports: The sides whose unmatched records a stage reads.
+        form: How a record that waits is written.
+    """
+
+    pure: ClassVar[bool] = False
+    changed: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        stage: str,
+        joining: Joining,
+        state: StateReader,
+        *,
+        streams: Mapping[str, int],
+        ports: Collection[str],
+        form: Serializer,
+    ) -> None:
+        self._stage = stage
+        self._streams = streams
+        self._state = state
+        self._within = None if joining.within is None else joining.within * 1000
+        self._width = None if self._within is None else max(1.0, self._within / PARTS)
+        self._most = joining.max_keys
+        self._keys = [keyed([one.evaluate for one in side]) for side in (joining.left, joining.right)]
+        self._buckets = Buckets()
+        self._form = form
+        self.shape = Shape(stage, joining, ports)
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """
+        Handle one batch, after one look at what waits.
+
+        Raises:
+            StreamError: From the server.
+
+        Cancellation: safe; nothing has been written.
+        """
+        keys, failed = self._keyed(batch)
+        places = {(side, key): None for side, key in keys.values() if key is not None}
+        seen = await self._look(places)
+        pairing = Pairing(self._stage, self.shape, batch, self._form)
+        pairs = pairing.made(keys, seen.waiting, failed)
+        if pairs.new:
+            pairs.outcomes.state = self._change(pairs, seen)
+        return pairs.outcomes
+
+    async def close(self) -> None:
+        """Nothing."""
+
+    def _keyed(self, batch: Batch) -> tuple[dict[int, tuple[int, bytes | None]], dict[int, Any]]:
+        """Tell the side and key of each record, or why it has none."""
+        keys: dict[int, tuple[int, bytes | None]] = {}
+        failed: dict[int, Any] = {}
+        sides = [self._streams.get(delivery.stream) for delivery in batch.deliveries]
+        for place, record in enumerate(batch.records):
+            side = sides[batch.origins[place]]
+            if side is None:  # it has been here before
+                side = SIDES.index(batch.headers_at(place).get(INPUT, SIDES[0]))
+            try:
+                keys[place] = side, self._keys[side](record)
+            except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
+                failed[place] = expression_failure(exc, self._stage, f"the key of the {SIDES[side]} side")
+        return keys, failed
+
+    async def _look(self, places: Iterable[Place]) -> _Seen:
+        """Read what waits on both sides; once more where other buckets have been made or closed since."""
+        known = {*places}
+        wanted = [*known, *((1 - side, key) for side, key in known if (1 - side, key) not in known)]
+        fields = [_field(place) for place in wanted]
+        while True:
+            live = self._buckets.live if fields else ()
+            asked = [Fields(fields, str(bucket)) for bucket in live]
+            now, (stored,), *found = await self._state.ask(Now(), Fields([BUCKETS]), *asked)
+            buckets = Buckets.of(stored)
+            if buckets == self._buckets or not fields:
+                break
+            self._buckets = buckets
+        seen = _Seen(now, stored, buckets)
+        for bucket, values in zip(live, found, strict=True):
+            for place, value in zip(wanted, values, strict=True):
+                if value is not None:
+                    seen.values.setdefault(place, {})[bucket] = value
+        return seen
+
+    def _change(self, pairs: Pairs, seen: _Seen) -> StateChange:
+        change = StateChange(most=self._most)
+        change.equals(SCALARS, {BUCKETS: seen.stored})
+        bucket = seen.buckets.current(seen.now, self._width)
+        if bucket not in seen.buckets.live:
+            change.set(SCALARS, {BUCKETS: Buckets(seen.buckets.floor, (*seen.buckets.live, bucket)).text})
+            change.timer({str(bucket): self._due(bucket)})
+        for other in seen.buckets.live:
+            across = [(1 - side, key) for side, key in pairs.new]
+            change.lengths(
+                str(other), {_field(one): len(seen.values.get(one, {}).get(other, b"")) for one in across}
+            )
+        appended: dict[int, dict[str | bytes, bytes]] = {
+            bucket: {_field(place): written(new) for place, new in pairs.new.items()}
+        }
+        for place in pairs.met:
+            for other, value in seen.values[place].items():
+                if not all(one.met for one in read(value)):
+                    fields = appended.setdefault(other, {})
+                    # Before what is new here: the mark is of what stands before it.
+                    fields[_field(place)] = MET + fields.get(_field(place), b"")
+        for other, fields in appended.items():
+            change.append(str(other), fields)
+        return change
+
+    def _due(self, bucket: int) -> float:
+        """Tell when nothing in a bucket waits any more, in milliseconds."""
+        if self._within is None or self._width is None:
+            return float("inf")
+        return (bucket + 1) * self._width + self._within
+
+
+def _field(place: Place) -> bytes:
+    side, key = place
+    return _LETTERS[side] + key
+
+
+def unmatched(values: Mapping[bytes, bytes]) -> Sequence[tuple[int, Waiting]]:
+    """List the records among a bucket's fields that have found no other, each with its side."""
+    return [
+        (_LETTERS.index(name[:1]), one)
+        for name, value in values.items()
+        for one in read(value)
+        if not one.met
+    ]

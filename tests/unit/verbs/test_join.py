@@ -1,0 +1,313 @@
+"""join: pairs of records of two sides, whatever order they come in and however many share the state."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from rsq_pipe.errors import RecordInvalidError
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.outcome import MAX_CHILDREN, Failure, Outcomes
+from rsq_pipe.model.waiting import MET, Waiting, read, written
+from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.join import Joining
+from rsq_pipe.streams.headers import INPUT
+from rsq_pipe.streams.serializers import JsonSerializer
+from rsq_pipe.verbs.join import Buckets, Join, unmatched
+from tests.support.remembered import Remembered
+
+HOUR = 3_600_000
+
+
+def joining(kind: Any = "inner", on: str = "id", *, name: str = "", within: float | None = 3600.0) -> Joining:
+    key = (compile_expression(on),)
+    return Joining(key, key, name, "payment", within, kind)
+
+
+def verb(state: Remembered, of: Joining | None = None, *ports: str) -> Join:
+    return Join(
+        "paid",
+        of or joining(),
+        state,
+        streams={"orders": 0, "payments": 1},
+        ports=ports,
+        form=JsonSerializer(),
+    )
+
+
+def batch(*records: tuple[str, dict[str, Any]], first: int = 0) -> Batch:
+    """Records, each with the stream it came by."""
+    deliveries = [Delivery(stream, f"{first + at}-0", 1) for at, (stream, _) in enumerate(records)]
+    rids = [f"{stream}:{first + at}" for at, (stream, _) in enumerate(records)]
+    return Batch([record for _, record in records], rids, deliveries=deliveries)
+
+
+async def settled(join: Join, state: Remembered, of: Batch) -> Outcomes:
+    """What becomes of a batch: processed until its change of the state holds."""
+    while True:
+        found = await join.process(of)
+        if found.state is None or state.settle(found.state) != "stale":
+            return found
+
+
+def pairs(found: Outcomes) -> list[str]:
+    return found.emitted[""].rids if "" in found.emitted else []
+
+
+ORDER, PAYMENT = ("orders", {"id": 1, "total": 5}), ("payments", {"id": 1, "paid": 5})
+
+
+@pytest.fixture
+def state() -> Remembered:
+    return Remembered(now=100 * HOUR)
+
+
+@pytest.mark.parametrize("order", [(ORDER, PAYMENT), (PAYMENT, ORDER)], ids=["left first", "right first"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_two_records_of_one_key_become_one(
+    state: Remembered, order: Sequence[Any], together: bool
+) -> None:
+    join = verb(state)
+    batches = [batch(*order)] if together else [batch(order[0]), batch(order[1], first=1)]
+
+    found = [await settled(join, state, one) for one in batches]
+
+    made = [record for one in found for port in one.emitted.values() for record in port.records]
+    assert made == [{"id": 1, "total": 5, "payment": {"id": 1, "paid": 5}}]
+    assert sum(len(one.stored) for one in found) == 2, "both wait for others"
+
+
+async def test_the_pair_has_the_ids_of_both_the_left_one_first(state: Remembered) -> None:
+    found = await settled(verb(state), state, batch(PAYMENT, ORDER))
+
+    assert pairs(found) == ["orders:1&payments:0"]
+    assert list(found.emitted[""].sources) == [1], "made when the second of them came"
+
+
+async def test_each_of_many_is_put_together_with_each(state: Remembered) -> None:
+    found = await settled(verb(state), state, batch(ORDER, ORDER, PAYMENT, PAYMENT, ORDER))
+
+    assert sorted(pairs(found)) == sorted(
+        f"orders:{left}&payments:{right}" for left in (0, 1, 4) for right in (2, 3)
+    )
+
+
+async def test_records_of_different_keys_do_not_meet(state: Remembered) -> None:
+    found = await settled(
+        verb(state), state, batch(ORDER, ("payments", {"id": "1"}), ("payments", {"id": 2}))
+    )
+
+    assert not found.emitted
+    assert found.stored == [0, 1, 2]
+
+
+async def test_the_left_record_stands_under_a_name_of_its_own(state: Remembered) -> None:
+    found = await settled(verb(state, joining(name="order")), state, batch(ORDER, PAYMENT))
+
+    assert found.emitted[""].records == [{"order": ORDER[1], "payment": PAYMENT[1]}]
+
+
+async def test_a_left_record_that_has_the_right_ones_field_already_fails(state: Remembered) -> None:
+    found = await settled(verb(state), state, batch(("orders", {"id": 1, "payment": "cash"}), PAYMENT))
+
+    assert isinstance(found.failed[0], Failure)
+    assert isinstance(found.failed[0].error, RecordInvalidError)
+    assert "name that by `as: {right: NAME}`" in str(found.failed[0].error)
+    assert found.stored == [1], "the others do not"
+
+
+async def test_a_record_without_the_field_fails_alone(state: Remembered) -> None:
+    found = await settled(verb(state), state, batch(("orders", {}), ORDER, PAYMENT))
+
+    assert [*found.failed] == [0]
+    assert len(pairs(found)) == 1
+
+
+LEFT, RIGHT = {"id": None, "n": 1}, {"id": None, "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ports", "expected"),
+    [
+        ("inner", (), {"dropped": 2}),
+        ("inner", ("left",), {"left": [LEFT], "dropped": 1}),
+        ("inner", ("left", "right"), {"left": [LEFT], "right": [RIGHT]}),
+        ("left", (), {"": [{"id": None, "n": 1, "payment": None}], "dropped": 1}),
+        (
+            "outer",
+            (),
+            {
+                "": [
+                    {"o": {"id": None, "n": 1}, "payment": None},
+                    {"o": None, "payment": {"id": None, "n": 2}},
+                ]
+            },
+        ),
+    ],
+)
+async def test_null_belongs_to_nothing_and_waits_for_nothing(
+    state: Remembered, kind: str, ports: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    join = verb(state, joining(kind, name="o" if kind == "outer" else ""), *ports)
+
+    found = await settled(join, state, batch(("orders", {**LEFT}), ("payments", {**RIGHT})))
+
+    made: dict[str, Any] = {port: emitted.records for port, emitted in found.emitted.items()}
+    dropped = found.dropped.get("unmatched", [])
+    assert made | ({"dropped": len(dropped)} if dropped else {}) == expected
+    assert not found.stored
+    assert found.state is None
+
+
+async def test_a_record_that_comes_again_knows_its_side(state: Remembered) -> None:
+    again = batch(("again", {"id": 1, "paid": 5}), first=7)
+    again.headers = {0: {INPUT: "right", "mine": "yes"}}
+    join = verb(state)
+    await settled(join, state, batch(ORDER))
+
+    found = await settled(join, state, again)
+
+    assert pairs(found) == ["orders:0&again:7"]
+    assert found.emitted[""].headers == {0: {"mine": "yes"}}
+
+
+async def test_two_workers_that_see_the_two_sides_at_once_do_not_miss_each_other(state: Remembered) -> None:
+    one, other = verb(state), verb(state)
+    left, right = await one.process(batch(ORDER)), await other.process(batch(PAYMENT, first=1))
+    assert not left.emitted
+    assert not right.emitted
+
+    assert left.state is not None
+    assert state.settle(left.state) == ""
+    assert right.state is not None
+    assert state.settle(right.state) == "stale"
+    assert pairs(await settled(other, state, batch(PAYMENT, first=1))) == ["orders:0&payments:1"]
+
+
+async def test_two_workers_with_records_of_one_side_do_not_disturb_each_other(state: Remembered) -> None:
+    one, other = verb(state), verb(state)
+    await settled(one, state, batch(("orders", {"id": 9})))  # the bucket is there
+    first, second = await one.process(batch(ORDER, first=1)), await other.process(batch(ORDER, first=2))
+
+    assert first.state is not None
+    assert state.settle(first.state) == ""
+    assert second.state is not None
+    assert state.settle(second.state) == ""
+    found = await settled(one, state, batch(PAYMENT, first=3))
+    assert sorted(pairs(found)) == ["orders:1&payments:3", "orders:2&payments:3"]
+
+
+async def test_a_record_waits_as_long_as_it_is_said_and_an_eighth_at_most(state: Remembered) -> None:
+    join = verb(state)
+    await settled(join, state, batch(ORDER))
+    (bucket,) = (name for name in state.hashes if name)
+
+    due = state.timers[bucket] - state.now
+
+    assert HOUR <= due <= HOUR * 9 / 8
+
+
+async def test_records_of_all_buckets_that_wait_are_found(state: Remembered) -> None:
+    join = verb(state)
+    for _ in range(4):
+        await settled(join, state, batch(ORDER, first=state.now))
+        state.now += HOUR // 4
+
+    found = await settled(verb(state), state, batch(PAYMENT))
+
+    assert len(pairs(found)) == 4
+    assert len(state.timers) == 5
+
+
+async def test_who_has_met_another_is_no_longer_unmatched(state: Remembered) -> None:
+    join = verb(state)
+    await settled(join, state, batch(ORDER, ("orders", {"id": 2})))
+    await settled(join, state, batch(PAYMENT, ("payments", {"id": 3}), first=2))
+    await settled(join, state, batch(ORDER, first=4))
+    (bucket,) = (name for name in state.hashes if name)
+
+    left = unmatched(state.hashes[bucket])
+
+    assert sorted((side, one.rid) for side, one in left) == [(0, "orders:1"), (1, "payments:3")]
+
+
+async def test_more_than_the_bound_for_one_key_is_refused(state: Remembered) -> None:
+    (name,) = [b"L[1]"]
+    state.hashes = {"": {b"buckets": Buckets(0, (100,)).text.encode()}}
+    state.hashes["100"] = {name: written([Waiting(str(n), b"{}") for n in range(MAX_CHILDREN)])}
+
+    found = await settled(verb(state, joining(within=None)), state, batch(ORDER, PAYMENT))
+
+    assert "10,000 records of the left side wait for this key already" in str(found.failed[0].error)  # type: ignore[union-attr]
+    assert len(pairs(found)) == MAX_CHILDREN
+
+
+async def test_without_within_records_wait_until_the_inputs_end(state: Remembered) -> None:
+    await settled(verb(state, joining(within=None)), state, batch(ORDER))
+    state.now += 10_000 * HOUR
+
+    found = await settled(verb(state, joining(within=None)), state, batch(PAYMENT, first=1))
+
+    assert len(pairs(found)) == 1
+    assert [*state.timers.values()] == [float("inf")]
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_any_order_batches_and_workers_make_the_pairs_that_brute_force_makes(seed: int) -> None:
+    draw = random.Random(seed)
+    state = Remembered(now=100 * HOUR)
+    workers = [verb(state) for _ in range(3)]
+    records = [
+        (draw.choice(["orders", "payments"]), {"id": draw.choice([None, 1, 2.0, "2", 3, 4])})
+        for _ in range(60)
+    ]
+    of_all = batch(*records)
+    made: list[str] = []
+    waiting: list[list[int]] = []
+    while records or waiting:
+        if records:
+            size = draw.randint(1, 9)
+            start = len(of_all) - len(records)
+            waiting.append([*range(start, min(start + size, len(of_all)))])
+            records = records[size:]
+        # Two are handled at once: one of them may have to be handled again.
+        chosen = [waiting.pop(draw.randrange(len(waiting))) for _ in range(min(2, len(waiting)))]
+        tries = [(places, await draw.choice(workers).process(of_all.only(places))) for places in chosen]
+        for places, found in tries:
+            if found.state is not None and state.settle(found.state) == "stale":
+                waiting.append(places)
+            else:
+                made += pairs(found)
+
+    def name(at: int) -> str:
+        return of_all.rids[at]
+
+    lefts = [at for at in range(60) if of_all.deliveries[at].stream == "orders"]
+    rights = [at for at in range(60) if of_all.deliveries[at].stream == "payments"]
+    keys = [record["id"] for record in of_all.records]
+    wanted = [
+        f"{name(left)}&{name(right)}"
+        for left in lefts
+        for right in rights
+        if keys[left] is not None and keys[left] == keys[right]
+    ]
+    assert sorted(made) == sorted(wanted)
+    alone = {one.rid for bucket, held in state.hashes.items() if bucket for _, one in unmatched(held)}
+    met = {rid for one in wanted for rid in one.split("&")}
+    assert alone == {name(at) for at in range(60) if keys[at] is not None} - met
+
+
+def test_what_waits_is_read_as_it_was_written() -> None:
+    one, other = Waiting("a", b'{"n": 1}'), Waiting("b", b"{}", met=True)
+
+    assert read(written([one]) + written([other])) == [one, other]
+    assert [waiting.met for waiting in read(written([one]) + MET + written([one]))] == [True, False]
+
+
+@pytest.mark.parametrize("buckets", [Buckets(), Buckets(7), Buckets(3, (3, 4, 9))])
+def test_the_names_of_buckets_are_read_as_they_were_written(buckets: Buckets) -> None:
+    assert Buckets.of(buckets.text.encode()) == buckets

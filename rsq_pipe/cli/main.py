@@ -25,6 +25,8 @@ COMMANDS = {
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
+    "pause": ("rsq_pipe.cli.pause", "Pause stages until they are resumed."),
+    "resume": ("rsq_pipe.cli.resume", "Have stages go on that are paused."),
     "repair": ("rsq_pipe.cli.repair", "Let a sink go on in a file that is not as the pipeline left it."),
     "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
     "peek": ("rsq_pipe.cli.peek", "Show the records that stand before a stage."),

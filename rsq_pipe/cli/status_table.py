@@ -46,10 +46,9 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
     """Tell which stages pause, or work with an old table, why and since when; which wait for their `rate`."""
     for stage in status.stages:
         if stage.paused is not None:
-            yield Text(
-                on_one_line(f"{stage.name} paused for {age(stage.paused.seconds)}: {stage.paused.why}"),
-                style="bold yellow",
-            )
+            until = " until it is resumed" if stage.paused.held else ""
+            what = f"{stage.name} paused for {age(stage.paused.seconds)}{until}: {stage.paused.why}"
+            yield Text(on_one_line(what), style="bold yellow")
         if stage.limited is not None:
             yield Text(on_one_line(f"{stage.name} limited by `rate: {stage.limited.rate}`"), style="yellow")
         if stage.stale is not None:

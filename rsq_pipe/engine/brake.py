@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from rsq_pipe.streams.consumer import StreamConsumer
@@ -13,6 +14,8 @@ class Brake:
     def __init__(self) -> None:
         self._reasons: set[str] = set()
         self._consumer: StreamConsumer | None = None
+        self._free = asyncio.Event()
+        self._free.set()
 
     def holds(self, consumer: StreamConsumer) -> None:
         """Pause this consumer, from now on."""
@@ -23,14 +26,22 @@ class Brake:
     def hold(self, reason: str) -> None:
         """Let nothing be read until `release`."""
         self._reasons.add(reason)
+        self._free.clear()
         if self._consumer is not None:
             self._consumer.pause()
 
     def release(self, reason: str) -> None:
         """End one reason; it is read on once there is none."""
         self._reasons.discard(reason)
-        if self._consumer is not None and not self._reasons:
+        if self._reasons:
+            return
+        self._free.set()
+        if self._consumer is not None:
             self._consumer.resume()
+
+    async def passed(self) -> None:
+        """Wait until there is no reason, where it is no consumer that reads."""
+        await self._free.wait()
 
     def lever(self, reason: str) -> Lever:
         """Give one reason to somebody who pauses and resumes."""

@@ -57,7 +57,7 @@ def _age(reply: Any, now: float) -> float:
 
 
 def _paused(state: PipelineState, stage: str, now: float) -> float:
-    found = state.paused.get(stage)
+    found = state.pauses.get(stage)
     return 0.0 if found is None else max(0.0, now - found.since)
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
 from rsq_pipe.engine.stale import Tables
@@ -37,6 +38,7 @@ class Process:
         pauses: The breakers of the stages.
         rates: How fast the stages may go.
         tables: The files that lookups hold.
+        holds: The stages that are paused until they are resumed.
     """
 
     client: StreamClient
@@ -53,15 +55,28 @@ class Process:
     pauses: Pauses = field(init=False)
     rates: Rates = field(init=False)
     tables: Tables = field(init=False)
+    holds: Holds = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))
+        object.__setattr__(self, "holds", Holds(self.client, self.graph, self.halt, self.by))
         object.__setattr__(self, "rates", Rates(self.graph))
         object.__setattr__(self, "tables", Tables(self.client, self.graph, self.by))
+
+    async def publish(self) -> None:
+        """
+        Tell the server which stages are paused, and which are not any more.
+
+        Raises:
+            ServerUnavailableError: It cannot be reached.
+        """
+        await self.holds.publish()
+        await self.pauses.publish()
 
     def tell(self, settled: Settled) -> None:
         """Take note of what a settlement has told, and tell those who wait for room."""
         if settled.totals:
             self.totals.update(settled.totals)
+            self.holds.told(settled.totals)
             for told in tuple(self.blocked):
                 told()

@@ -146,7 +146,7 @@ class Runner:
             answers = await _briefly(self._leave())
         fault = self._fault or self._unread()
         if answers:  # one that is away would hold up the end again and again
-            await _briefly(self._process.pauses.publish())
+            await _briefly(self._process.publish())
             await _briefly(Retention(self._client, self.graph).trim(exactly=True))
             self.summary = await self._summary(
                 time.monotonic() - began, finished=self._finished and not fault
@@ -172,6 +172,7 @@ class Runner:
         self._others.update(await self._presence.others())
         self._roles = list(self._cast())
         self._process.pauses.looked(self.state.paused, asked)  # a stage that is paused elsewhere, or was
+        self._process.holds.looked(self.state.held, self.state.counters)
         self._grant(self.state)
 
     async def _leave(self) -> bool:
@@ -201,7 +202,7 @@ class Runner:
         beside.append(self._start(self._watch()))
         beside.append(self._start(self._every(lambda: RETENTION_PERIOD, self._trim)))
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
-        beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.pauses.publish)))
+        beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.publish)))
         beside.append(self._start(self._every(lambda: RATES_PERIOD, self._process.rates.refresh)))
         beside.append(self._start(self._every(lambda: TABLES_PERIOD, self._process.tables.publish)))
         if self._observer.watches:
@@ -307,6 +308,7 @@ class Runner:
         asked = time.monotonic()
         state = self.state = await look_at(self._client, self.graph)
         self._process.pauses.looked(state.paused, asked)
+        self._process.holds.looked(state.held, state.counters)
         self._observer.reached()
         self._grant(state)
         if exhausted and state.drained:

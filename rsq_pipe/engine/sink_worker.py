@@ -58,6 +58,7 @@ class SinkWorker:
         self._superseded = False
         self._brake = Brake()
         self._pace = Pace(process, stage, self._brake, RECORDS)
+        process.holds.watch([stage.name], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)

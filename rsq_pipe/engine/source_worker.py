@@ -12,6 +12,7 @@ from rsq_pipe.connectors.source import Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
@@ -30,6 +31,7 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position, Settled
+from rsq_pipe.streams.waiting import first
 
 RECORDS = 2_000
 """Records that enter together, if there are so many and the source's `batch.size` is not made smaller."""
@@ -56,6 +58,8 @@ class SourceWorker:
         self._planner = Planner(graph, stage)
         self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])
         self._pace = Pace(process, stage)
+        self._brake = Brake()
+        process.holds.watch([link.stage.name for link in self._chain.links()], self._brake)
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         # What standard input holds is new with every process, so its record ids must be, too.
@@ -157,8 +161,11 @@ class SourceWorker:
                     await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
 
     async def _may_enter(self, chunk: Chunk) -> bool:
-        """Wait until there is room below, and the `rate` lets records through; False where it is to stop."""
-        if not await self._backlog.has_room() or self._stopping.is_set():
+        """Wait until there is room below and no pause or `rate` is against it; False where it is to stop."""
+        if not await self._backlog.has_room():
+            return False
+        await first(self._brake.passed(), self._stopping.wait())
+        if self._stopping.is_set():
             return False
         return await self._pace.enter(len(chunk.records) + len(chunk.broken))
 

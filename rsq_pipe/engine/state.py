@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.count_fields import appended, count_fields, packed, settled
+from rsq_pipe.engine.hold import Hold, held_stages, hold_fields
 from rsq_pipe.engine.keyspace import (
     Keyspace,
     counter_fields,
@@ -61,6 +62,7 @@ class PipelineState:
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
         readers: The stages that read each of these.
         paused: Stages that pause since their calls fail one after another.
+        held: Stages that are paused until they are resumed.
     """
 
     stages: Mapping[str, StageState]
@@ -69,6 +71,12 @@ class PipelineState:
     settled: Mapping[str, int] = field(default_factory=dict)
     readers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     paused: Mapping[str, Paused] = field(default_factory=dict)
+    held: Mapping[str, Hold] = field(default_factory=dict)
+
+    @property
+    def pauses(self) -> Mapping[str, Paused | Hold]:
+        """All stages that pause, whatever for."""
+        return {**self.paused, **self.held}
 
     @property
     def drained(self) -> bool:
@@ -127,7 +135,7 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
         sets=[keys.retry(stage) for stage in graph.stages],
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
-        fields=[*counter_fields(graph), *count_fields(graph), *pause_fields(graph)],
+        fields=[*counter_fields(graph), *count_fields(graph), *pause_fields(graph), *hold_fields(graph)],
         hashes=[*(keys.drops(stage) for stage in graph.stages), *map(keys.unknown, lookups(graph))],
     )
     for stream, names in readers.items():
@@ -142,8 +150,8 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
         counters |= drop_counters(stage, shot.hashes[keys.drops(stage)])
     for stage in lookups(graph):
         counters |= unknown_counters(stage, shot.hashes[keys.unknown(stage)])
-    pauses = paused_stages(graph, shot.table)
-    return PipelineState(stages, backlog, counters, settled, packed(graph), pauses)
+    pauses, held = paused_stages(graph, shot.table), held_stages(graph, shot.table)
+    return PipelineState(stages, backlog, counters, settled, packed(graph), pauses, held)
 
 
 def lost(stream: str, group: str) -> GroupLostError:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rsq_pipe.engine.hold import Hold
 from rsq_pipe.engine.paused import Paused
 from rsq_pipe.spec.graph import Graph
 
@@ -53,7 +54,7 @@ class Summary:
         finished: Whether all sources ended and everything was drained; False after a stop.
         dead_letters: Dead letters in all queues now, older ones included.
         untouched: Whether no record has ever moved in this pipeline.
-        paused: Stages that are paused at the end since their calls fail one after another.
+        paused: Stages that are paused at the end.
         waiting: Records that each stage still has before it, those whose next attempt is not due included.
         others: How many other processes ran the pipeline at its beginning or end.
     """
@@ -63,7 +64,7 @@ class Summary:
     finished: bool
     dead_letters: int
     untouched: bool = False
-    paused: Mapping[str, Paused] = field(default_factory=dict)
+    paused: Mapping[str, Paused | Hold] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     others: int = 0
 
@@ -91,7 +92,7 @@ def summarize(
     seconds: float,
     finished: bool,
     dead_letters: int,
-    paused: Mapping[str, Paused] | None = None,
+    paused: Mapping[str, Paused | Hold] | None = None,
     waiting: Mapping[str, int] | None = None,
     others: int = 0,
 ) -> Summary:
@@ -145,7 +146,7 @@ def summary_of(
         seconds=seconds,
         finished=finished,
         dead_letters=sum(stage.dead for stage in state.stages.values()),
-        paused=state.paused,
+        paused=state.pauses,
         waiting={name: stage.backlog for name, stage in state.stages.items()},
         others=others,
     )

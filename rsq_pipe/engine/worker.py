@@ -53,6 +53,7 @@ class StageWorker:
         self._brake = Brake()
         self._backlog.holds(self._brake.lever("full"))
         self._pace = Pace(process, stage, self._brake)
+        process.holds.watch([one.name for one in stages], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
 

@@ -10,6 +10,7 @@ from rsq_pipe.engine.change import StageChange
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
+from rsq_pipe.engine.hold import held_stages, hold_fields
 from rsq_pipe.engine.keyspace import (
     COUNTED,
     Keyspace,
@@ -37,17 +38,19 @@ State = Literal["ok", "new", "lost"]
 @dataclass(frozen=True, slots=True)
 class StagePause:
     """
-    Say why a stage pauses: its calls fail one after another. Or why it works with an old table.
+    Say why a stage pauses, or works with an old table.
 
     Args:
-        why: The error of the last record that was tried; what is wrong with the new table.
+        why: The last error of its calls, or what else it pauses for; what is wrong with the new table.
         since: Since when, in seconds since 1970.
         seconds: How long ago that was.
+        held: Whether it was paused by hand, or for its dead letters, and goes on only when it is resumed.
     """
 
     why: str
     since: float
     seconds: float
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         table=keys.meta,
         fields=[
             *("spec", *counter_fields(graph), *group_marks(graph)),
-            *(*count_fields(graph), *pause_fields(graph), *stale_fields(graph)),
+            *(*count_fields(graph), *pause_fields(graph), *stale_fields(graph), *hold_fields(graph)),
         ],
         hashes=[*(keys.drops(stage) for stage in graph.stages), *map(keys.unknown, lookups(graph))],
     )
@@ -229,6 +232,8 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         name: StagePause(paused.why, paused.since, max(0.0, now - paused.since))
         for name, paused in paused_stages(graph, shot.table, now).items()
     }
+    for name, hold in held_stages(graph, shot.table).items():
+        pauses[name] = StagePause(hold.why, hold.since, max(0.0, now - hold.since), held=True)
     old = {
         name: StagePause(stale.why, stale.since, max(0.0, now - stale.since))
         for name, stale in stale_stages(graph, shot.table, now).items()

@@ -68,6 +68,23 @@ class BreakerPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterLimit:
+    """
+    Say how many of a stage's last records may become dead letters, and what it does when more do.
+
+    Args:
+        text: The share as it was written: `5%`.
+        share: The same as a number, up to 1.
+        over: How many of the last records are looked at.
+    """
+
+    text: str
+    share: float
+    over: int
+    then: Literal["pause", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
 class RateLimit:
     """
     Say how many records a stage handles at most, in all processes together.
@@ -164,6 +181,7 @@ class Stage:
         fuse: Whether it runs in the worker of the stage above; None to leave that to its verb.
         breaker: When it pauses since what it calls is down; None for never.
         rate: How many records it handles at most; None for as many as it can.
+        dead_letters: How many of its records may become dead letters; None for any number.
         digests: Setting -> what tells whether it changed; it shows nothing of a value.
     """
 
@@ -183,6 +201,7 @@ class Stage:
     fuse: bool | None = None
     breaker: BreakerPolicy | None = None
     rate: RateLimit | None = None
+    dead_letters: DeadLetterLimit | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
     @property

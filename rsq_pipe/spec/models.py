@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Rate, Sample, ServerUrl, Size
+from rsq_pipe.spec.on_error import OnErrorSetting
 from rsq_pipe.spec.sampling import parse_sampling
 
 _STREAM = {
@@ -175,9 +176,10 @@ class Tuning(Settings):
     retry: Retry = Field(
         default=Retry(), description="How often, and when, a failed record is handled again."
     )
-    on_error: Literal["dlq", "drop", "stop"] = Field(
+    on_error: OnErrorSetting = Field(
         default="dlq",
-        description="What becomes of a record out of attempts: a dead letter, nothing, or the end.",
+        description="What becomes of a record out of attempts: a dead letter, nothing, or the end. "
+        "`{dlq: {max: 5%}}`: dead letters, until they are too many.",
     )
     breaker: BreakerOrNone = Field(
         default=Breaker(),

@@ -115,12 +115,20 @@ def reference_page() -> str:
     """Write the page as it is committed."""
     schema = pipeline_schema()
     definitions = schema["$defs"]
-    groups = ("Redis", "Tuning", "Batch", "Retry", "Backoff", "Breaker", "Reclaim", "Telemetry")
+    groups = (
+        "Redis",
+        "Tuning",
+        "Batch",
+        "Retry",
+        "Backoff",
+        "Breaker",
+        "OnError",
+        "DeadLetters",
+        "Reclaim",
+        "Telemetry",
+    )
     parts = [_HEAD, _section("## At the top", schema)]
-    parts += [
-        _section(f"### `{name.lower() if name != 'Tuning' else 'defaults'}`", definitions[name])
-        for name in groups
-    ]
+    parts += [_section(f"### `{_SPELLED.get(name, name.lower())}`", definitions[name]) for name in groups]
     parts.append("## Stages\n\nA stage has one of these verbs, and any key of `defaults`.\n")
     throttle = {name: definitions["SinkStage"]["properties"][name] for name in Throttle.model_fields}
     of_every = "What every stage may hold, a source and a sink too: how fast it may go."
@@ -169,9 +177,8 @@ def _kind(field: Mapping[str, Any]) -> str:
     if choices:
         return " or ".join(dict.fromkeys(map(_kind, choices)))
     if "$ref" in field:
-        return f"group `{field['$ref'].rpartition('/')[2].lower()}`, see below".replace(
-            "`tuning`", "`defaults`"
-        )
+        name = field["$ref"].rpartition("/")[2]
+        return f"group `{_SPELLED.get(name, name.lower())}`, see below"
     if "enum" in field:
         return ", ".join(f"`{choice}`" for choice in field["enum"])
     if "const" in field:
@@ -191,6 +198,9 @@ def _bounds(field: Mapping[str, Any]) -> str:
         return f", {least:,} to {most:,}"
     return f", {least:,} or more" if least is not None else ""
 
+
+_SPELLED = {"Tuning": "defaults", "OnError": "on_error", "DeadLetters": "on_error.dlq"}
+"""Groups that are called otherwise in a file than their models are."""
 
 _KINDS = {
     "string": "text",

@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from rsq_pipe.spec.document import Document
-from rsq_pipe.spec.graph import BreakerPolicy, ConnectorRef, Graph, RetryPolicy, Stage, Telemetry, VerbName
+from rsq_pipe.spec.graph import (
+    BreakerPolicy,
+    ConnectorRef,
+    DeadLetterLimit,
+    Graph,
+    RetryPolicy,
+    Stage,
+    Telemetry,
+    VerbName,
+)
 from rsq_pipe.spec.models import Pipeline, StageSettings, Tuning
+from rsq_pipe.spec.on_error import OnError
 from rsq_pipe.spec.rate_limit import rate_limit
 from rsq_pipe.spec.validation import validate
 from rsq_pipe.spec.verbs import Draft
@@ -67,11 +77,12 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         batch_wait=tuning.batch.wait,
         timeout=tuning.timeout,
         retry=_retry(tuning),
-        on_error=tuning.on_error,
+        on_error="dlq" if isinstance(tuning.on_error, OnError) else tuning.on_error,
         workers=tuning.workers,
         concurrency=tuning.concurrency,
         fuse=tuning.fuse,
         breaker=_breaker(tuning),
+        dead_letters=_dead_letters(tuning),
         rate=None if draft.settings is None else rate_limit(draft.settings),
         digests=_digests(document, draft.name),
     )
@@ -85,6 +96,13 @@ def _retry(tuning: Tuning) -> RetryPolicy:
 def _breaker(tuning: Tuning) -> BreakerPolicy | None:
     found = tuning.breaker
     return None if found is None else BreakerPolicy(found.failures, found.first, found.max)
+
+
+def _dead_letters(tuning: Tuning) -> DeadLetterLimit | None:
+    if not isinstance(tuning.on_error, OnError):
+        return None
+    found = tuning.on_error.dlq
+    return DeadLetterLimit(found.max.text, found.max.value, found.over, found.then)
 
 
 def _tuning(document: Document, draft: Draft) -> Tuning:

@@ -112,6 +112,8 @@ def _field(schema: Any) -> Any:
     spell = _SPELLINGS.get(field.get("pattern", ""))
     if spell and isinstance(field.get("default"), int | float):
         field["default"] = spell(field["default"])
+    if any("enum" in choice for choice in field.get("anyOf", ())):
+        field["anyOf"].append({"$ref": _REF.format(model="Variable")})
     if not _is_narrow(field):
         return field
     kept = {key: field.pop(key) for key in ("description", "default") if key in field}

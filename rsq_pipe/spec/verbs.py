@@ -20,8 +20,9 @@ from rsq_pipe.spec.lookup import Lookup, read_lookup
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
 from rsq_pipe.spec.rate_limit import check_burst
 from rsq_pipe.spec.record_check import RecordCheck, draft_check
-from rsq_pipe.spec.sample import Share, read_sample
+from rsq_pipe.spec.sample import read_sample
 from rsq_pipe.spec.select import Selection, read_select
+from rsq_pipe.spec.share import Share
 from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.suggestion import near, one_of, suggest
 from rsq_pipe.spec.validation import describe, validate

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.spec.sample import parse_share
+from rsq_pipe.spec.share import parse_share
 from rsq_pipe.testing import run_stage
 from rsq_pipe.verbs.sample import Sample
 from tests.support.project import Project

@@ -14,8 +14,8 @@ from rsq_pipe.spec.graph import RouteCase
 from rsq_pipe.spec.lookup import FileRef, Lookup
 from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
 from rsq_pipe.spec.record_key import RecordKey
-from rsq_pipe.spec.sample import Share
 from rsq_pipe.spec.select import Selection
+from rsq_pipe.spec.share import Share
 from rsq_pipe.verbs.batch_handler import batch_handler
 from rsq_pipe.verbs.context import Context
 from rsq_pipe.verbs.explode import Explode

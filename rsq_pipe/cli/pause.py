@@ -1,0 +1,45 @@
+"""`rsq-pipe pause`: stages read nothing until they are resumed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import rich_click as click
+
+from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.ops.hold import pause
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+BY_HAND = "by hand"
+
+
+@click.command("pause")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.argument("stages", type=STAGE, nargs=-1, required=True, metavar="STAGE...")
+@redis_option
+@click.option("--why", default=BY_HAND, show_default=True, help="What `status` says of it.", metavar="TEXT")
+def command(spec: Path, stages: tuple[str, ...], url: str | None, why: str) -> None:
+    """
+    Pause stages until they are resumed.
+
+    They end the batch that is in flight and read nothing more, whichever processes run them, now or later;
+    a source brings nothing more. Stages fused with one that is paused wait with it. Nothing is lost: what
+    comes waits in the streams, and those above pause by themselves once these are full. A run does not end
+    while records wait. `status` says which stages are paused, why and since when.
+    """
+    graph = load(spec)
+    known(graph, stages)
+    with server_address(graph, url) as address:
+        asyncio.run(_pause(graph, stages, address, why))
+
+
+async def _pause(graph: Graph, stages: tuple[str, ...], address: str, why: str) -> None:
+    async with connect(address) as client:
+        for stage in stages:
+            before = await pause(client, graph, stage, why)
+            said = f"{stage} is paused" if before is None else f"{stage} was paused before: {before.why}"
+            click.echo(on_one_line(f"{graph.pipeline}: {said}"))

@@ -1,0 +1,45 @@
+"""`rsq-pipe resume`: stages that were paused go on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import rich_click as click
+
+from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.server_address import connect, redis_option, server_address
+from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.cli.status_table import age
+from rsq_pipe.ops.hold import resume
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+
+@click.command("resume")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.argument("stages", type=STAGE, nargs=-1, required=True, metavar="STAGE...")
+@redis_option
+def command(spec: Path, stages: tuple[str, ...], url: str | None) -> None:
+    """
+    Have stages go on that are paused.
+
+    For those that `rsq-pipe pause` has paused, or too many of whose records became dead letters
+    (`on_error: {dlq: {max: 5%}}`); of these, what was handled before does not count any more. A stage that
+    its breaker has paused tries by itself whether it works again, and needs no command.
+    """
+    graph = load(spec)
+    known(graph, stages)
+    with server_address(graph, url) as address:
+        asyncio.run(_resume(graph, stages, address))
+
+
+async def _resume(graph: Graph, stages: tuple[str, ...], address: str) -> None:
+    async with connect(address) as client:
+        for stage in stages:
+            found = await resume(client, graph, stage)
+            said = f"{stage} was not paused by hand, nor for its dead letters"
+            if found is not None:
+                hold, seconds = found
+                said = f"{stage} goes on; it was paused for {age(seconds)}: {hold.why}"
+            click.echo(on_one_line(f"{graph.pipeline}: {said}"))

@@ -1,0 +1,128 @@
+"""Holds: the stages that are paused until somebody resumes them, by hand or for their dead letters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+
+import structlog
+
+from rsq_pipe.engine.brake import Brake
+from rsq_pipe.engine.dead_letter_share import DeadLetterShare
+from rsq_pipe.engine.hold import Hold, hold_field
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.errors import HandlerError
+from rsq_pipe.spec.graph import DeadLetterLimit, Graph, Stage
+from rsq_pipe.streams.client import StreamClient
+
+_REASON = "held"
+
+
+class Holds:
+    """
+    Have the workers of held stages read nothing; hold stages too many of whose records become dead letters.
+
+    Args:
+        client, graph: The pipeline.
+        halt: Called with an error that must end the run.
+        by: The process's name, as others read it.
+    """
+
+    def __init__(
+        self, client: StreamClient, graph: Graph, halt: Callable[[BaseException], None], by: str = ""
+    ) -> None:
+        self._client = client
+        self._meta = Keyspace(graph.pipeline).meta
+        self._halt = halt
+        self._by = by
+        self._held: dict[str, Hold] = {}
+        self._unwritten: dict[str, Hold] = {}
+        self._counters: dict[str, int] = {}
+        self._brakes: list[tuple[Collection[str], Brake]] = []
+        self._limited = [
+            (stage, stage.dead_letters, DeadLetterShare(stage.dead_letters))
+            for stage in graph.stages
+            if stage.dead_letters is not None
+        ]
+        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
+
+    def watch(self, stages: Collection[str], brake: Brake) -> None:
+        """Have a worker read nothing while one of its stages is held."""
+        self._brakes.append((stages, brake))
+        self._turn()
+
+    def looked(self, held: Mapping[str, Hold], counters: Mapping[str, int]) -> None:
+        """Take note of what the server says."""
+        for name in held.keys() - self._held.keys():
+            self._log.warning("paused until it is resumed", stage=name, reason=held[name].why)
+        resumed = self._held.keys() - held.keys() - self._unwritten.keys()
+        for name in resumed:
+            self._log.warning("goes on: it was resumed", stage=name)
+        self._held = {**held, **self._unwritten}
+        for stage, _, share in self._limited:
+            if stage.name in resumed:  # what was handled before does not count any more
+                share.begin(*_handled(stage, self._known(counters)))
+        self._turn()
+        self.told(counters)
+
+    def told(self, counters: Mapping[str, int]) -> None:
+        """Take note of counters, as a look or a settlement has told them: those that it knows only grow."""
+        if not self._limited:
+            return
+        known = self._known(counters)
+        for stage, limit, share in self._limited:
+            if stage.name in self._held:
+                continue
+            why = share.too_many(*_handled(stage, known))
+            if why:
+                self._exceeded(stage, limit, why)
+
+    async def publish(self) -> None:
+        """
+        Tell the server which stages this process has begun to hold.
+
+        Raises:
+            ServerUnavailableError: It cannot be reached.
+
+        Redis: HGET, HSET; whoever was first stays.
+        """
+        execute, meta = self._client.channel.execute, self._meta
+        for name, hold in tuple(self._unwritten.items()):
+            if await execute("HGET", meta, hold_field(name), key=meta) is None:
+                await execute("HSET", meta, hold_field(name), hold.dump(), key=meta)
+            # The next look finds it; until it was there it is no sign that somebody has resumed the stage.
+            del self._unwritten[name]
+
+    def _known(self, counters: Mapping[str, int]) -> Mapping[str, int]:
+        for name, count in counters.items():
+            self._counters[name] = max(count, self._counters.get(name, 0))
+        return self._counters
+
+    def _exceeded(self, stage: Stage, limit: DeadLetterLimit, why: str) -> None:
+        if limit.then == "stop":
+            what = f"stage {stage.name!r} stopped: {why}. Nothing is lost: mend the cause, and run again"
+            self._halt(HandlerError(what, stage=stage.name))
+            return
+        hold = Hold(why, time.time(), self._by)
+        self._held[stage.name] = self._unwritten[stage.name] = hold
+        self._log.warning("paused until it is resumed", stage=stage.name, reason=why)
+        self._turn()
+
+    def _turn(self) -> None:
+        for stages, brake in self._brakes:
+            if any(name in self._held for name in stages):
+                brake.hold(_REASON)
+            else:
+                brake.release(_REASON)
+
+
+def _handled(stage: Stage, counters: Mapping[str, int]) -> tuple[int, int]:
+    """Read how many records a stage has handled for good, and how many of them became dead letters."""
+
+    def counted(what: str) -> int:
+        return counters.get(f"{stage.name}:{what}", 0)
+
+    dead = counted("dead")
+    if stage.verb == "source":
+        return counted("out") + dead, dead
+    return counted("in") - counted("retried"), dead

@@ -1,0 +1,45 @@
+"""Hold: pauses stages until they are resumed, whoever runs them."""
+
+from __future__ import annotations
+
+from rsq_pipe.engine.hold import Hold, hold_field, read_hold
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
+
+
+async def pause(client: StreamClient, graph: Graph, stage: str, why: str) -> Hold | None:
+    """
+    Pause a stage until it is resumed; the runs that are up notice within about a second.
+
+    Returns:
+        Why it is paused already, which stays as it is; None where it was not.
+
+    Redis: HGET, TIME, HSET.
+    """
+    meta, field = Keyspace(graph.pipeline).meta, hold_field(stage)
+    before = await client.channel.execute("HGET", meta, field, key=meta)
+    if before is not None:
+        return read_hold(before)
+    hold = Hold(why, await server_time(client, meta))
+    await client.channel.execute("HSET", meta, field, hold.dump(), key=meta)
+    return None
+
+
+async def resume(client: StreamClient, graph: Graph, stage: str) -> tuple[Hold, float] | None:
+    """
+    Have a stage go on; the runs that are up notice within about a second.
+
+    Returns:
+        Why it was paused, and for how many seconds; None where it was not.
+
+    Redis: HGET, HDEL, TIME.
+    """
+    meta, field = Keyspace(graph.pipeline).meta, hold_field(stage)
+    before = await client.channel.execute("HGET", meta, field, key=meta)
+    if before is None:
+        return None
+    await client.channel.execute("HDEL", meta, field, key=meta)
+    hold = read_hold(before)
+    return hold, max(0.0, await server_time(client, meta) - hold.since)

@@ -1,0 +1,59 @@
+"""`on_error` in a file: what becomes of records out of attempts, and how many of them may be dead letters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+
+from rsq_pipe.spec.fields import Many
+from rsq_pipe.spec.share import PATTERN, Share, parse_share
+
+
+def _parse_most(value: object) -> Share:
+    return Share("0%", 0.0) if value == "0%" else parse_share(value)
+
+
+class DeadLetters(BaseModel):
+    """When too many of a stage's records become dead letters, and what it does then."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    max: Annotated[
+        Any,
+        BeforeValidator(_parse_most),
+        WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["5%"]}),
+    ] = Field(description="The share of the last records that may become dead letters.", examples=["5%"])
+    over: Annotated[Many, Field(ge=1)] = Field(
+        default=1_000,
+        description="How many of the last records that the stage handled are looked at, of all processes.",
+    )
+    then: Literal["pause", "stop"] = Field(
+        default="pause",
+        description="Whether the stage pauses until `rsq-pipe resume`, or the run ends with exit code 1.",
+    )
+
+
+class OnError(BaseModel):
+    """A record out of attempts becomes a dead letter, up to a share of the records."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    dlq: DeadLetters = Field(
+        description="How many may, and what the stage does when more do.", examples=["{max: 5%}"]
+    )
+
+
+def _written(value: object) -> str:
+    return "mapping" if isinstance(value, dict | OnError) else "word"
+
+
+def _word_or_mapping(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = schema.pop("oneOf")
+
+
+OnErrorSetting = Annotated[
+    Annotated[Literal["dlq", "drop", "stop"], Tag("word")] | Annotated[OnError, Tag("mapping")],
+    Discriminator(_written),
+    Field(json_schema_extra=_word_or_mapping),
+]

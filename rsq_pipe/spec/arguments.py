@@ -10,6 +10,7 @@ from typing import Any
 from rsq_pipe.spec.dates import check_duration, check_format, check_parse_format
 from rsq_pipe.spec.digests import check_algorithm
 from rsq_pipe.spec.functions import FUNCTIONS
+from rsq_pipe.spec.patterns import RUNNERS, check_pattern
 
 _CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     "parse_date": {"format": check_parse_format},
@@ -17,6 +18,7 @@ _CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     "add": {"duration": lambda value: check_duration(value) if isinstance(value, str) else None},
     "duration": {"text": check_duration},
     "hash": {"algorithm": check_algorithm},
+    **{name: {"pattern": check_pattern} for name in RUNNERS},
 }
 """Function -> parameter -> what raises ValueError or TypeError for a constant that is none for it."""
 
@@ -42,6 +44,8 @@ def wrong_arguments(name: str, node: ast.Call) -> tuple[str, ast.expr] | None:
         return f"the arguments of {name}() are not those it takes; write {spelled(name)}", node
     for parameter, check in _CHECKS.get(name, {}).items():
         value = bound.get(parameter)
+        if parameter == "pattern" and not isinstance(value, ast.Constant):
+            return f"the pattern of {name}() is not written out; write it in quotes", value or node
         if isinstance(value, ast.Constant):
             try:
                 check(value.value)

@@ -24,6 +24,7 @@ from rsq_pipe.spec.growth import (
     sums_numbers,
     targets,
 )
+from rsq_pipe.spec.patterns import RUNNERS, Pattern
 
 _SPENT = "__spent"
 _GUARDS: dict[type[ast.operator], tuple[str, Callable[..., Any]]] = {
@@ -42,7 +43,7 @@ def _function_name(name: str) -> str:
 GLOBALS: dict[str, Any] = {
     "__builtins__": {},
     "__sum": sum,
-    **{_function_name(name): function for name, function in FUNCTIONS.items()},
+    **{_function_name(name): function for name, function in {**FUNCTIONS, **RUNNERS}.items()},
     **dict(_GUARDS.values()),
     **{f"__{f.__name__}": f for f in (bounds.built, bounds.counted, bounds.looped, bounds.merged)},
     **{f"__{f.__name__}": f for f in (bounds.searched, bounds.slowly, bounds.weighed)},
@@ -63,12 +64,14 @@ class Compiler(ast.NodeTransformer):
         fields: The fields that are read.
         spends: Whether the code counts the work of its loops, in `__spent`.
         timed: Whether it asks for the time.
+        patterns: Name in the code -> regular expression.
     """
 
     def __init__(self) -> None:
         self.fields: set[str] = set()
         self.spends = False
         self.timed = False
+        self.patterns: dict[str, Pattern] = {}
         self._loops: list[set[str]] = []
         self._fresh: set[str] | None = None  # the names of the item at hand; None where all fields are
         self._joins_few = False
@@ -81,7 +84,11 @@ class Compiler(ast.NodeTransformer):
         return body if bounded else _call("__weighed", body)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if isinstance(node.ctx, ast.Store) or any(node.id in names for names in self._loops):
+        if (
+            node.id in self.patterns
+            or isinstance(node.ctx, ast.Store)
+            or any(node.id in names for names in self._loops)
+        ):
             return node
         record = ast.Name("__record", ast.Load())
         if node.id == WHOLE_RECORD:
@@ -96,12 +103,28 @@ class Compiler(ast.NodeTransformer):
         self.timed |= name == "now"
         function = "__sum" if name == "sum" and sums_numbers(node) else _function_name(name)
         counted = bool(self._loops) and self._takes_long(name, node)
+        if name in RUNNERS:
+            self._name_pattern(node)
         arguments = [self.visit(argument) for argument in node.args]
         keywords = [ast.keyword(keyword.arg, self.visit(keyword.value)) for keyword in node.keywords]
-        if counted:
+        if name in RUNNERS:
+            arguments = [self._ledger(), *arguments]
+        elif counted:
             arguments = [self._ledger(), ast.Name(function, ast.Load()), *arguments]
             function = "__slowly" if name in SLOW else "__counted"
         return ast.copy_location(ast.Call(ast.Name(function, ast.Load()), arguments, keywords), node)
+
+    def _name_pattern(self, node: ast.Call) -> None:
+        """Put a pattern that is compiled where its text stands; the grammar has seen to it that it is one."""
+        holder = next((keyword for keyword in node.keywords if keyword.arg == "pattern"), None)
+        text: Any = holder.value if holder else node.args[1]
+        name = f"__pattern_{len(self.patterns)}"
+        self.patterns[name] = Pattern(text.value)
+        named = ast.copy_location(ast.Name(name, ast.Load()), text)
+        if holder:
+            holder.value = named
+        else:
+            node.args[1] = named
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         guarded = self._can_grow(node)

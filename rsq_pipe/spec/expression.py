@@ -132,7 +132,12 @@ def _assemble(text: str, body: ast.expr, compiler: Compiler) -> Expression:
     function.body[0].body = [ast.Return(body)]
     if compiler.spends:
         function.body.insert(0, *ast.parse(_LEDGER).body)
-    scope = {**GLOBALS, "__KeyError": KeyError, "__missing": partial(_missing, text, names)}
+    scope = {
+        **GLOBALS,
+        **compiler.patterns,
+        "__KeyError": KeyError,
+        "__missing": partial(_missing, text, names),
+    }
     exec(compile(ast.fix_missing_locations(module), f"<expression {text}>", "exec"), scope)  # noqa: S102
     evaluate = scope["evaluate"]
     return Expression(text, names, compiler.timed, evaluate.__code__, evaluate)

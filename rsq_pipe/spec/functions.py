@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from rsq_pipe.spec import patterns
 from rsq_pipe.spec.bounds import (
     MAX_ITEMS,
     TooLargeError,
@@ -40,6 +41,7 @@ from rsq_pipe.spec.dates import (
 from rsq_pipe.spec.digests import digest, uuid
 from rsq_pipe.spec.field_path import FieldPath, parse_path
 from rsq_pipe.spec.json_text import json, to_json
+from rsq_pipe.spec.patterns import Pattern
 
 MAX_DIGITS = 30
 MAX_NUMERAL = 1_000
@@ -123,6 +125,26 @@ def startswith(text: str, prefix: str) -> bool:
 def endswith(text: str, suffix: str) -> bool:
     """Tell whether a text ends with another."""
     return str.endswith(text, suffix)
+
+
+def matches(text: str, pattern: str) -> bool:
+    """Tell whether a regular expression matches the whole of a text; `'.*a.*'` looks for it anywhere."""
+    return patterns.matches([0], text, Pattern(pattern))
+
+
+def extract(text: str, pattern: str, group: int | str | None = None) -> str | None:
+    """Give what a regular expression finds first, or its (first) group; null where it finds nothing."""
+    return patterns.extract([0], text, Pattern(pattern), group)
+
+
+def extract_all(text: str, pattern: str, group: int | str | None = None) -> list[str | None]:
+    """List all that a regular expression finds, or its (first) group each time."""
+    return patterns.extract_all([0], text, Pattern(pattern), group)
+
+
+def replace_matches(text: str, pattern: str, new: str) -> str:
+    r"""Replace all that a regular expression finds; `\1` in the new text is its first group."""
+    return patterns.replace_matches([0], text, Pattern(pattern), new)
 
 
 def coalesce(*values: Any) -> Any:
@@ -229,6 +251,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{f.__name__: f for f in (lower, upper, title, strip, split, startswith, endswith)},
     "join": bounded_join,
     "replace": bounded_replace,
+    **{f.__name__: f for f in (matches, extract, extract_all, replace_matches)},
     **{f.__name__: f for f in (coalesce, get, keys, values, items)},
     **{f.__name__: f for f in (json, to_json)},
     "hash": digest,

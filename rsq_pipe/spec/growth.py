@@ -27,7 +27,7 @@ SLOW = frozenset(["parse_date", "format_date", "add", "json", "to_json", "hash",
 """Functions that take long whatever they are given."""
 
 _NUMBERS = _TIMES | frozenset(
-    ["len", "abs", "round", "bool", "int", "float", "any", "all", "startswith", "endswith"]
+    ["len", "abs", "round", "bool", "int", "float", "any", "all", "startswith", "endswith", "matches"]
 )
 _TEXTS = frozenset(
     ["str", "lower", "upper", "title", "strip", "join", "replace", "format_date", "to_json", "hash", "uuid"]
@@ -36,7 +36,21 @@ _SELECTIONS = frozenset(
     ["get", "keys", "values", "items", "sorted", "list", "tuple", "set", "enumerate", "zip"]
 )
 _PARTS = _SELECTIONS | frozenset(
-    ["lower", "upper", "title", "strip", "split", "coalesce", "enumerate", "min", "max", "date", "datetime"]
+    [
+        "lower",
+        "upper",
+        "title",
+        "strip",
+        "split",
+        "extract",
+        "extract_all",
+        "coalesce",
+        "enumerate",
+        "min",
+        "max",
+        "date",
+        "datetime",
+    ]
 )
 
 

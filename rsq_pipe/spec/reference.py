@@ -74,6 +74,10 @@ list or mapping counts 16 and what it holds; no whole number of more than {MAX_B
 through and build at most {MAX_WORK:,} of these for one record. What would be more is an error of that record.
 Parts of the record passed on as they stand, or a few of them side by side, have no bound of their own.
 
+Regular expressions are written out in quotes, in the [syntax of RE2](https://github.com/google/re2/wiki/Syntax):
+no lookaround, no backreferences, and a time that grows with the text alone. A text counts as its length,
+times the more for a longer pattern.
+
 | function | does |
 |---|---|
 """

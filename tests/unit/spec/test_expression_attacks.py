@@ -148,6 +148,9 @@ RUNNING_BOMBS = [
     "duration(long)",
     "from_timestamp(big * big)",
     "sqrt(long)",
+    "replace_matches(long, 'a', text * 1000)",
+    "replace_matches(text * 100000, '', text * 100)",
+    "len(extract_all(long, ''))",
 ]
 LASTING = [
     "len([x for n in numbers for x in range(1000)])",
@@ -182,6 +185,12 @@ LASTING = [
     "[title(long) for x in numbers]",
     "[hash(deep) for x in range(1000000)]",
     "[len({**mapping}) for x in numbers]",
+    "[matches(long, 'a*b') for x in numbers]",
+    "len(extract_all(long, 'a.*b|a'))",
+    "extract(long, '([ab]*)a([ab]{400})x')",
+    "matches(long, '((([ab]*)a){0,20}b){0,20}x')",
+    "[extract('a', '[a-z]') for x in range(1000000)]",
+    "[y for x in range(1000000) for y in extract_all('a b c', '[a-z]')]",
     "[format_date('2026-01-01', '%Y') for x in range(1000000)]",
     "[parse_date('2026-01-01', '%Y-%m-%d') for x in range(1000000)]",
     "[add('2026-01-01', x) for x in range(1000000)]",

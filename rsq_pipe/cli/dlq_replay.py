@@ -39,7 +39,16 @@ from rsq_pipe.streams.removal import Removed
     type=FieldType(),
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Set a top-level field of every payload, to JSON or else to text; may be given again.",
+    help="Set a field of every payload, `customer.name` inside another, to JSON or else to text; may be "
+    "given again. A dead letter without that field is left.",
+)
+@click.option(
+    "--add",
+    "added",
+    type=FieldType(),
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="The same, whether the field is there or not.",
 )
 @click.option(
     "--edit",
@@ -55,6 +64,7 @@ def command(  # noqa: PLR0917  one parameter an option
     ctx: click.Context,
     request: DlqRequest,
     fields: tuple[tuple[str, Any], ...],
+    added: tuple[tuple[str, Any], ...],
     edit: Path | None,
     rate: float | None,
     dry_run: bool,
@@ -68,7 +78,7 @@ def command(  # noqa: PLR0917  one parameter an option
     needs --edit, and then goes to the stages behind it.
     """
     refuse_to_guess("replay", yes=yes, dry_run=dry_run)
-    mending = _mending(edit, fields)
+    mending = _mending(edit, fields, added)
     if edit:
         if request.selection.names:
             raise click.UsageError("--edit names the dead letters itself; leave --id out")
@@ -130,10 +140,12 @@ def _documents(plan: Preview, progress: Progress) -> Iterator[dict[str, object]]
         }
 
 
-def _mending(path: Path | None, fields: tuple[tuple[str, Any], ...]) -> Mending:
+def _mending(
+    path: Path | None, fields: tuple[tuple[str, Any], ...], added: tuple[tuple[str, Any], ...]
+) -> Mending:
     """Read the mended export whole before anything is moved: one bad line, and nothing is."""
     try:
-        mending = Mending.of(list(_edits(path)) if path else [], dict(fields))
+        mending = Mending.of(list(_edits(path)) if path else [], dict(fields), dict(added))
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
     if path and not mending.edits:

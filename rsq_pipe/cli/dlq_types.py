@@ -12,6 +12,7 @@ from rsq_pipe.errors import ExpressionError
 from rsq_pipe.ops.selection import LetterName, parse_name
 from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.field_path import parse_path
 from rsq_pipe.spec.rate import parse_rate
 
 
@@ -100,6 +101,10 @@ class FieldType(click.ParamType[tuple[str, Any]]):
         field, equals, text = value.partition("=")
         if not field or not equals:
             self.fail(f"{value!r} sets nothing; write field=value, such as country=DE", param, ctx)
+        try:
+            parse_path(field)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
         try:
             return field, json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError):

@@ -11,6 +11,7 @@ from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_json import Edit
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import LetterName
+from rsq_pipe.ops.set_fields import set_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +21,18 @@ class Mending:
 
     Args:
         edits: New payloads by dead letter.
-        fields: Top-level fields to set in every payload, after the edits.
+        fields: Fields to set in every payload, after the edits; each must be there.
+        added: Fields to set whether they are there or not.
     """
 
     edits: Mapping[tuple[str, str], Edit] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    added: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, edits: Sequence[Edit], fields: Mapping[str, Any]) -> Mending:
+    def of(
+        cls, edits: Sequence[Edit], fields: Mapping[str, Any], added: Mapping[str, Any] | None = None
+    ) -> Mending:
         """
         Collect edits and fields.
 
@@ -42,7 +47,7 @@ class Mending:
                     f"{edit.place}: the same dead letter as in {found[key].place}; keep one line"
                 )
             found[key] = edit
-        return cls(found, fields)
+        return cls(found, fields, added or {})
 
     @property
     def names(self) -> tuple[LetterName, ...]:
@@ -78,7 +83,7 @@ class Mending:
         return data
 
     def _changed(self, letter: DeadLetter, edit: Edit | None, payloads: Payloads) -> bytes | None:
-        if not self.fields:
+        if not (self.fields or self.added):
             if edit is None or edit.payload is None:
                 return edit.raw if edit else None
             # What the file leaves as it was goes back byte for byte.
@@ -89,4 +94,5 @@ class Mending:
             record = payloads.decode(edit.raw if edit and edit.raw is not None else letter.raw)
         if record is None:
             raise ValueError("its bytes are not a record, so --set has nothing to set a field in; use --edit")
-        return payloads.encode({**record, **self.fields}, letter.raw)
+        record = set_fields(record, self.fields, add=False)
+        return payloads.encode(set_fields(record, self.added, add=True), letter.raw)

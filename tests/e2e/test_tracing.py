@@ -200,7 +200,7 @@ def test_replayed_record_begins_a_trace_that_links_to_the_one_it_died_in(
         "dead-lettered",
     ]
 
-    at = ("--redis", server.url, "--set", "mended=true", "--yes")
+    at = ("--redis", server.url, "--add", "mended=true", "--yes")
     replayed = run(project.root, "dlq", "replay", str(project.path), *at)
     assert replayed.returncode == 0, replayed.stderr
     done = finish(project, server, collector)

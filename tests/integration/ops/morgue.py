@@ -71,7 +71,7 @@ class Morgue(Lab):
     async def replay(self, found: DeadLetters | None = None, **fields: Any) -> Progress:
         """Replay, with fields set in the payloads."""
         progress = Progress()
-        await replay(found or await self.find(), Mending.of([], fields), progress)
+        await replay(found or await self.find(), Mending.of([], {}, fields), progress)
         return progress
 
     async def plan(self, **selection: Any) -> Any:

@@ -56,7 +56,7 @@ def test_it_is_shown(depth: int, kind: str) -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("kind", OPENINGS)
 def test_a_field_is_set_in_it_or_it_is_said_why_not(depth: int, kind: str) -> None:
-    mending = Mending.of([], {"fixed": True})
+    mending = Mending.of([], {}, {"fixed": True})
     payloads = Payloads("json")
 
     try:

@@ -31,7 +31,7 @@ def test_nothing_is_changed_unless_asked() -> None:
 
 
 def test_fields_are_set_in_the_payload() -> None:
-    mending = Mending.of([], {"price": 2, "note": "x"})
+    mending = Mending.of([], {"price": 2}, {"note": "x"})
 
     assert mended(mending, b'{"id": 1, "price": null}') == b'{"id":1,"price":2,"note":"x"}'
 
@@ -77,7 +77,7 @@ def test_only_a_record_goes_past_a_source(mending: Mending) -> None:
 
 def test_a_record_that_cannot_be_written_is_the_mistake_of_whoever_mended_it() -> None:
     with pytest.raises(ReplayError, match="finite"):
-        mended(Mending.of([], {"a": float("nan")}), b"{}")
+        mended(Mending.of([], {}, {"a": float("nan")}), b"{}")
 
 
 def test_msgpack_stays_msgpack() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
 
 SHOWN = 200
 """Characters of a record id in a log line or a message: who pushes an entry may give it any id."""
 
 _FURTHER = re.compile(r"(?:\.\d+|@[^@]+)*")  # what children and branches add
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def record_id(origin: str, place: str) -> str:
@@ -56,3 +61,19 @@ def is_family(rid: str, other: str) -> bool:
 def shown(rid: str) -> str:
     """Cut an id to what a log line may hold."""
     return rid if len(rid) <= SHOWN else f"{rid[:SHOWN]}... ({len(rid):,} characters)"
+
+
+def result_id(stage: str, window: str, group: Sequence[Any]) -> str:
+    """
+    Name a result: the same records of the same window and group always have the same.
+
+    Args:
+        stage: The stage that made it.
+        window: The window's start.
+        group: The values that make the group; spelled where they are plain words, else by their digest.
+    """
+    words = [value for value in group if isinstance(value, str) and _WORD.fullmatch(value)]
+    if len(words) < len(group):
+        digest = blake2b(json.dumps(group, sort_keys=True).encode(), digest_size=16).hexdigest()
+        return f"{stage}:{window}:~{digest}"
+    return ":".join([stage, window, *words])

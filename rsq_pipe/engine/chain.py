@@ -239,6 +239,8 @@ def chain(
     names: Collection[str],
     observer: Observer,
     state: StateReader | None = None,
+    *,
+    verb: Verb | None = None,
 ) -> Chain:
     """
     Make the chain of one worker, with verbs of its own.
@@ -249,12 +251,13 @@ def chain(
         names: The stages that run in this process.
         observer: Asked for who follows each stage.
         state: What its first stage reads its state by, if that has one.
+        verb: What its first stage does with the records, where that is not its own verb.
 
     Raises:
         ImportError, HandlerContractError: A handler cannot be used.
     """
     return Chain(
-        _link(graph, stage, names, observer, computes_only=only_computes(stage), state=state),
+        _link(graph, stage, names, observer, computes_only=only_computes(stage), state=state, verb=verb),
         serializer(graph),
     )
 
@@ -267,6 +270,7 @@ def _link(
     *,
     computes_only: bool,
     state: StateReader | None,
+    verb: Verb | None = None,
 ) -> Link:
     below = joined(graph, stage, names, computes_only=computes_only)
     made = {}
@@ -275,9 +279,11 @@ def _link(
         name = branches(graph, reader).get(stage.outputs[port], "")
         made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
     source = stage.verb == "source"
+    if verb is None:
+        verb = _entry(graph, stage) if source else _built(graph, stage, state)
     return Link(
         stage,
-        _entry(graph, stage) if source else _built(graph, stage, state),
+        verb,
         StageObserver() if source else observer.stage(stage),
         {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
         made,

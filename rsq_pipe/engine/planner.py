@@ -158,8 +158,8 @@ class Planner:
                 draft.fail(place)
 
     def _count_in(self, draft: Draft, step: Step, records: int) -> None:
-        # A source has no input; what it took in is what it wrote.
-        if step.link.stage.verb != "source":
+        # What a source brings, and what leaves a stage's state, has come in by no entry.
+        if step.batch.deliveries or step.link.stage is not self._stage:
             draft.count("in", records)
 
     def _add_deliveries(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from rsq_pipe.engine import provision
 from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.closer import Closer
 from rsq_pipe.engine.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.engine.gauges import measure
 from rsq_pipe.engine.lost_place import lost_place
@@ -31,6 +32,7 @@ from rsq_pipe.engine.state import PipelineState, look_at, lost
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
+from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
@@ -192,6 +194,8 @@ class Runner:
                 case _:
                     for _ in range(stage.workers):
                         yield stage, StageWorker(self._process, stage)
+                    if closes(stage):
+                        yield stage, Closer(self._process, stage)
 
     async def _work(self) -> None:
         roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
@@ -312,8 +316,7 @@ class Runner:
         self._observer.reached()
         self._grant(state)
         if exhausted and state.drained:
-            self._finished = True
-            self._stopping.set()
+            self._end_or_close(state)
         elif exhausted and not self._told_of_others:
             others = [n for n, stage in state.stages.items() if not stage.idle and n not in self._names]
             if others:
@@ -321,6 +324,18 @@ class Runner:
                 self._log.info(
                     "all sources have ended; waiting for stages this run was not asked to run", stages=others
                 )
+
+    def _end_or_close(self, state: PipelineState) -> None:
+        """Nothing is under way any more: have the first stage with open windows close them, or end."""
+        closers = {stage.name: role for stage, role in self._roles if isinstance(role, Closer)}
+        for stage in self.graph.stages:
+            # What could not be read comes in another run: it should find its windows open.
+            if state.stages[stage.name].open and self._unread() is None:
+                if stage.name in closers:
+                    closers[stage.name].end_input()
+                return
+        self._finished = True
+        self._stopping.set()
 
     async def _measure(self) -> None:
         if self.state is not None:

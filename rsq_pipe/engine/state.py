@@ -19,6 +19,7 @@ from rsq_pipe.engine.keyspace import (
 from rsq_pipe.engine.paused import Paused, pause_fields, paused_stages
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.errors import GroupLostError
+from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
@@ -35,6 +36,7 @@ class StageState:
         retry: Records waiting for their next attempt.
         dead: Dead letters.
         idle: Whether there is nothing undelivered, pending or waiting.
+        open: Windows that are open, where what the stage remembers leaves it when they close.
     """
 
     lag: int | None
@@ -42,6 +44,7 @@ class StageState:
     retry: int
     dead: int
     idle: bool
+    open: int = 0
 
     @property
     def backlog(self) -> int:
@@ -132,7 +135,10 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
     shot = await take(
         client,
         streams=list({**readers, **dict.fromkeys(published(graph))}),
-        sets=[keys.retry(stage) for stage in graph.stages],
+        sets=[
+            *(keys.retry(stage) for stage in graph.stages),
+            *(keys.timers(stage) for stage in graph.stages if closes(stage)),
+        ],
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
         fields=[*counter_fields(graph), *count_fields(graph), *pause_fields(graph), *hold_fields(graph)],
@@ -180,6 +186,7 @@ def _state(graph: Graph, name: str, shot: Snapshot) -> StageState:
         retry=retry,
         dead=shot.lengths[keys.dlq(stage)],
         idle=not undelivered and not any(shot.groups[key][name].pending for key in inputs) and not retry,
+        open=shot.sets.get(keys.timers(stage), 0),
     )
 
 

@@ -8,12 +8,17 @@ from rsq_pipe.spec.record_check import ModelCheck
 
 PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "lookup", "pass"))
 
-STATEFUL = frozenset(("join",))
+STATEFUL = frozenset(("join", "aggregate"))
 
 
 def has_state(stage: Stage) -> bool:
     """Tell whether a stage remembers something: it reads a stream of its own, and each batch at once."""
     return stage.verb in STATEFUL
+
+
+def closes(stage: Stage) -> bool:
+    """Tell whether what a stage remembers leaves it: as time goes on, or when all input has ended."""
+    return stage.verb == "aggregate"
 
 
 def is_pure(stage: Stage) -> bool:

@@ -8,6 +8,7 @@ from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
 from rsq_pipe.connectors.table import types
+from rsq_pipe.model.aggregates import AGGREGATES
 from rsq_pipe.spec.arguments import spelled
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.field_kinds import KINDS
@@ -86,6 +87,7 @@ _PARTS = {
     "Select": "#### `select` in full",
     "Explode": "#### `explode` in full",
     "Validation": "#### What `validate` holds",
+    "Aggregate": "#### What `aggregate` holds",
     "Lookup": "#### What `lookup` holds",
     "Table": "#### `table` of a lookup",
     "FileTable": "#### `file` of a table",
@@ -115,6 +117,17 @@ A value stands in quotes where it has spaces, commas, brackets or `<=>` in it; a
 """
 
 
+_COMPUTED = """\
+#### Functions over the records of a group
+
+Each field of `compute` is one of these; what it is given is an expression over a record. All pass over null,
+as in SQL, and of nothing but nulls give null.
+
+| function | gives |
+|---|---|
+"""
+
+
 def reference_page() -> str:
     """Write the page as it is committed."""
     schema = pipeline_schema()
@@ -139,6 +152,7 @@ def reference_page() -> str:
     parts.append(_section("### `rate`", {"description": of_every, "properties": throttle}))
     parts += [_stage(verb, definitions) for verb in STAGES]
     parts += [_section(title, definitions[model]) for model, title in _PARTS.items()]
+    parts.append(_COMPUTED + _computed())
     parts.append(_FIELDS + _kinds())
     parts += [_INPUTS, "## Sources\n", *_connectors("source", definitions)]
     parts += ["## Sinks\n", *_connectors("sink", definitions), _VARIABLES, _EXPRESSIONS + _functions()]
@@ -219,6 +233,11 @@ _KINDS = {
 
 def _kinds() -> str:
     return "\n".join(f"| `{kind.name}` | {kind.takes} | {kind.gives} |" for kind in KINDS.values()) + "\n"
+
+
+def _computed() -> str:
+    rows = [f"| `{one.takes.replace(', count', '`, `count')}` | {one.says} |" for one in AGGREGATES.values()]
+    return "\n".join(rows) + "\n"
 
 
 def _functions() -> str:

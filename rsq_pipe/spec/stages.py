@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rsq_pipe.spec.aggregate import AggregateStage
 from rsq_pipe.spec.explode import ExplodeStage
 from rsq_pipe.spec.join import JoinStage
 from rsq_pipe.spec.lookup_stage import LookupStage
@@ -30,6 +31,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "validate": ValidateStage,
     "lookup": LookupStage,
     "join": JoinStage,
+    "aggregate": AggregateStage,
     "sink": SinkStage,
 }
 """Verb -> its model, in the order of the reference page and of messages."""

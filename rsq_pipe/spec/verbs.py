@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from rsq_pipe.connectors.table import Kind, connector, types
 from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.aggregate import LATE, Aggregation, read_aggregate
 from rsq_pipe.spec.condition import suspicion
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.explode import Explosion, read_explode
@@ -28,7 +29,7 @@ from rsq_pipe.spec.suggestion import near, one_of, suggest
 from rsq_pipe.spec.validation import describe, validate
 
 ERRORS = "errors"  # the port of a stage's dead letters
-OPTIONAL: dict[VerbName, tuple[str, ...]] = {"join": SIDES}
+OPTIONAL: dict[VerbName, tuple[str, ...]] = {"join": SIDES, "aggregate": (LATE,)}
 """Ports that are there where a stage reads them; what nobody reads is dropped, and counted."""
 RESERVED = {
     "meta": "the pipeline's own key",
@@ -53,6 +54,7 @@ Options = (
     | RecordCheck
     | Lookup
     | Joining
+    | Aggregation
 )
 
 
@@ -259,6 +261,7 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
     "validate": draft_check,
     "lookup": read_lookup,
     "join": read_join,
+    "aggregate": read_aggregate,
 }
 
 
@@ -270,6 +273,9 @@ def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any
         cases = value["route"] if isinstance(value["route"], list) else []
         names = [case.get("to") for case in cases if isinstance(case, dict)]
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+    if verb == "aggregate":
+        settings = value["aggregate"] if isinstance(value["aggregate"], dict) else {}
+        return ("", LATE) if settings.get("every") else ("",)
     if verb in OPTIONAL:
         return ("", *OPTIONAL[verb])
     ports = value.get("ports", []) if verb == "call" else []

@@ -49,8 +49,8 @@ def _leave_out_unread(drafts: Mapping[str, Draft], wiring: Wiring) -> None:
     read = {ref for refs in wiring.inputs.values() for ref in refs}
     for name, draft in drafts.items():
         for port in OPTIONAL.get(draft.verb, ()) if draft.verb else ():
-            if wiring.outputs[name][port] not in read:
-                del wiring.outputs[name][port]
+            if wiring.outputs[name].get(port) not in read:
+                wiring.outputs[name].pop(port, None)
 
 
 def report_unread(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> None:

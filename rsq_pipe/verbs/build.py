@@ -10,6 +10,7 @@ from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.graph import Stage, VerbName
 from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.verbs.aggregate import Aggregate
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.call import Call
 from rsq_pipe.verbs.explode import Explode
@@ -79,6 +80,9 @@ def build(
             assert form is not None
             streams = {ref.key(pipeline): side for side, ref in enumerate(stage.inputs)}
             return Join(stage.name, stage.options, state, streams=streams, ports=stage.outputs, form=form)
+        case "aggregate":
+            assert state is not None
+            return Aggregate(stage, pipeline, state)
         case verb if verb in _OF_STATE:
             assert state is not None
             return _OF_STATE[verb](stage.name, stage.options, state)

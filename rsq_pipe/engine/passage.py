@@ -1,0 +1,125 @@
+"""Passage: waits until all that was under way to a stage at one moment has been settled there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.watermark import above
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.link import Command, checked
+from rsq_pipe.streams.stats import group_info
+
+_NONE = (0, 0)
+
+
+class Passage:
+    """
+    Watch what a pipeline has under way to a stage, from the sources on, stage by stage.
+
+    A record that is in flight, or waits for its next attempt, while others overtake it is not late: a window
+    is closed once what was before the stage as the watermark was read has passed it. First what the inputs of
+    a stage held, then what of that has failed and waits, then what of that has come again.
+
+    Args:
+        client: The server.
+        graph, stage: To which stage.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
+        keys = Keyspace(graph.pipeline)
+        self._channel = client.channel
+        self._key = keys.meta
+        self._todo: list[_Stretch] = []
+        for one in (*above(graph, stage), stage):
+            if one.verb != "source":
+                again = keys.again(one)
+                inputs = [_Entries(key, one.name) for key in keys.inputs(one)]
+                self._todo += [*inputs, _Retries(keys.retry(one)), _Entries(again, one.name)]
+
+    async def has_ended(self) -> bool:
+        """
+        Go on as far as possible; tell whether all has passed.
+
+        Redis: XREVRANGE, XINFO GROUPS, XPENDING and ZRANGE, two or three commands for each stream on the way.
+        """
+        while self._todo:
+            stretch = self._todo[0]
+            if not stretch.begun:
+                stretch.begin(await self._asked(stretch.held))
+            if not stretch.has_passed(await self._asked(stretch.left)):
+                return False
+            self._todo.pop(0)
+        return True
+
+    async def _asked(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self._channel.exchange(commands, key=self._key)
+        return [checked(reply, self._channel.address) for reply in replies]
+
+
+class _Stretch(Protocol):
+    """A part of the way: what is asked as it begins, and what tells whether all of that has passed."""
+
+    held: Sequence[Command]
+    left: Sequence[Command]
+    begun: bool
+
+    def begin(self, replies: Sequence[Any]) -> None:
+        """Note what is there."""
+        ...
+
+    def has_passed(self, replies: Sequence[Any]) -> bool:
+        """Tell whether nothing of that is there any more."""
+        ...
+
+
+class _Entries:
+    """Entries of a stream that a group has not settled."""
+
+    def __init__(self, stream: str, group: str) -> None:
+        self.held: Sequence[Command] = [["XREVRANGE", stream, "+", "-", "COUNT", 1]]
+        self.left: Sequence[Command] = [["XINFO", "GROUPS", stream], ["XPENDING", stream, group]]
+        self.begun = False
+        self._group = group
+        self._newest = _NONE
+
+    def begin(self, replies: Sequence[Any]) -> None:
+        self.begun = True
+        (entries,) = replies
+        # Where the newest has been trimmed, all groups have settled it.
+        self._newest = _number(entries[0][0]) if entries else _NONE
+
+    def has_passed(self, replies: Sequence[Any]) -> bool:
+        groups, (_, lowest, *_) = replies
+        infos = [group_info(group) for group in groups]
+        delivered = next((one.last_delivered_id for one in infos if one.name == self._group), "0-0")
+        behind = _number(delivered.encode()) < self._newest
+        return not behind and (lowest is None or _number(lowest) > self._newest)
+
+
+class _Retries:
+    """Records that wait for their next attempt, until the last of those that did is due."""
+
+    def __init__(self, key: str) -> None:
+        self.held: Sequence[Command] = [["ZRANGE", key, -1, -1, "WITHSCORES"]]
+        self.left: Sequence[Command] = [["ZRANGE", key, 0, 0, "WITHSCORES"]]
+        self.begun = False
+        self._last = -1.0
+
+    def begin(self, replies: Sequence[Any]) -> None:
+        self.begun = True
+        self._last = _score(replies[0], before=-1.0)
+
+    def has_passed(self, replies: Sequence[Any]) -> bool:
+        return _score(replies[0], before=float("inf")) > self._last
+
+
+def _score(reply: Sequence[Any], *, before: float) -> float:
+    return float(reply[1]) if reply else before
+
+
+def _number(entry_id: bytes) -> tuple[int, int]:
+    time, _, order = entry_id.partition(b"-")
+    return int(time), int(order or 0)

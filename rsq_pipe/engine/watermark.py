@@ -1,0 +1,64 @@
+"""Watermark: how far the time of a stage's records has come, and what still holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.spec.aggregate import Windows
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+
+ALL = 1 << 60
+"""A watermark after all windows: no input holds one open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """
+    State what is known of an input of a stage.
+
+    Args:
+        seen: The latest time of its records; None where none came yet.
+        quiet: Milliseconds since one came.
+        empty: Whether nothing of it is under way to the stage.
+    """
+
+    seen: int | None
+    quiet: int
+    empty: bool
+
+
+def watermark(inputs: Sequence[Input], windows: Windows) -> int | None:
+    """
+    Tell up to when windows may be closed: no input that is not idle has records before that, but late ones.
+
+    Returns:
+        Milliseconds since 1970; ALL where all inputs are idle; None where one of them has not begun.
+    """
+    awake = [one for one in inputs if not (one.empty and one.quiet >= windows.idle)]
+    if any(one.seen is None for one in awake):
+        return None
+    return min((one.seen - windows.late for one in awake if one.seen is not None), default=ALL)
+
+
+def above(graph: Graph, stage: Stage, ref: StreamRef | None = None) -> list[Stage]:
+    """List the stages, in order, that records come through on their way to a stage or one of its inputs."""
+    writers: dict[StreamRef, set[str]] = {}
+    for one in graph.stages:
+        for output in (*one.outputs.values(), one.dlq):
+            writers.setdefault(output, set()).add(one.name)
+    found: set[str] = set()
+    waiting = list(stage.inputs if ref is None else (ref,))
+    while waiting:
+        for name in writers.get(waiting.pop(), set()) - found:
+            found.add(name)
+            waiting += graph.stage(name).inputs
+    return [one for one in graph.stages if one.name in found]
+
+
+def is_empty(graph: Graph, stage: Stage, ref: StreamRef, state: PipelineState) -> bool:
+    """Tell whether nothing is under way to an input of a stage."""
+    idle = all(state.stages[one.name].idle for one in above(graph, stage, ref))
+    return idle and not state.backlog.get(Keyspace(graph.pipeline).stream(ref), 0)

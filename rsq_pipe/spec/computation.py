@@ -1,0 +1,137 @@
+"""Computation: one function over the records of a group, with the expressions it is given."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.model.aggregates import AGGREGATES
+from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.suggestion import suggest
+
+# What others call these.
+_OTHERS = {
+    "average": "avg",
+    "mean": "avg",
+    "total": "sum",
+    "len": "count",
+    "minimum": "min",
+    "maximum": "max",
+    "percentile": "quantile",
+    "approx_quantile": "quantile",
+    "distinct": "count_distinct",
+    "nunique": "count_distinct",
+    "approx_count_distinct": "count_distinct",
+    "std": "stddev",
+    "stdev": "stddev",
+    "stddev_samp": "stddev",
+    "var": "variance",
+    "var_samp": "variance",
+    "bool_or": "any",
+    "bool_and": "all",
+}
+_ONE = "write one function for each field, such as sum(x), and put them together in a map stage below"
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """
+    Hold one field of a result.
+
+    Args:
+        text: As it was written: `avg(dep_delay)`.
+        function: Its name in AGGREGATES.
+        argument: What it is given of each record; None for the record itself.
+        share: The second argument of `quantile`.
+    """
+
+    text: str
+    function: str
+    argument: Expression | None = None
+    share: float | None = None
+
+
+def parse_computation(text: str) -> Computation:
+    """
+    Read a computation.
+
+    Raises:
+        ExpressionError: It is none; with the column.
+    """
+    line = text.replace("\n", " ")
+    indent = len(line) - len(line.lstrip())
+    if found := re.fullmatch(r"\s*count\(\s*(\*|distinct\s+(.*?))\s*\)\s*", line, re.IGNORECASE):
+        fix = f"count_distinct({found[2]})" if found[2] else "count()"
+        raise ExpressionError(f"{text.strip()} is SQL; write {fix}", column=indent + 1)
+    try:
+        call = ast.parse(line.strip(), "<computation>", "eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        compile_expression(text)  # says what is wrong
+        raise ExpressionError(f"not an expression; {_ONE}") from None
+    _check_form(call)
+    assert isinstance(call, ast.Call)
+    assert isinstance(call.func, ast.Name)
+    name = call.func.id
+    if name not in AGGREGATES:
+        fix = suggest(_OTHERS.get(name, name), AGGREGATES)
+        raise ExpressionError(
+            f"there is no function {name!r} over the records of a group, at column {indent + 1}; {fix}",
+            column=indent + 1,
+        )
+    _check_arguments(call, name)
+    argument = _argument(call.args[0], line, indent) if call.args else None
+    return Computation(text.strip(), name, argument, _share(call, name))
+
+
+def _check_form(call: ast.expr) -> None:
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+        return
+    inside = [node.func for node in ast.walk(call) if isinstance(node, ast.Call)]
+    if any(isinstance(name, ast.Name) and name.id in AGGREGATES for name in inside):
+        raise ExpressionError(f"it is more than one function of the records; {_ONE}")
+    raise ExpressionError("it has a value for each record, not one for all of a group; " + _wrapped(call))
+
+
+def _wrapped(call: ast.expr) -> str:
+    name = call.id if isinstance(call, ast.Name) else "..."
+    return f"write max({name}), first({name}), or put it into `by`"
+
+
+def _check_arguments(call: ast.Call, name: str) -> None:
+    function = AGGREGATES[name]
+    if call.keywords:
+        raise ExpressionError(f"{name}() takes no named values; write {function.takes}")
+    if not function.least <= len(call.args) <= function.most:
+        given = ("nothing", "one value")[len(call.args)] if len(call.args) < 2 else f"{len(call.args)} values"
+        raise ExpressionError(f"{name}() is given {given}; write {function.takes}")
+    for argument in call.args:
+        if isinstance(argument, ast.Starred):
+            raise ExpressionError(f"`*` before a value is not allowed; write {function.takes}")
+        if isinstance(argument, ast.GeneratorExp):
+            fix = f"write {name}(sum(...)), {name}(max(...))"
+            raise ExpressionError(f"{name}() takes one value of each record, not a list of them; {fix}")
+
+
+def _argument(node: ast.expr, line: str, indent: int) -> Expression:
+    source = line.strip()
+    begin = len(source.encode()[: node.col_offset].decode())
+    text = ast.get_source_segment(source, node) or ""
+    # The space in front has columns in messages be those of the whole text.
+    return compile_expression(" " * (indent + begin) + text)
+
+
+def _share(call: ast.Call, name: str) -> float | None:
+    if len(call.args) < 2:
+        return None
+    node = call.args[1]
+    value = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ExpressionError(f"the second value of {name}() is a number from 0 to 1; write {name}(x, 0.95)")
+    if not 0 <= value <= 1:
+        near = value / 100 if 1 < value <= 100 else 0.95
+        raise ExpressionError(
+            f"the second value of {name}() is a share from 0 to 1, not {value}; write {near:g}"
+        )
+    return float(value)

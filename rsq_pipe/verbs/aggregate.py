@@ -1,0 +1,112 @@
+"""aggregate: records put into the partials of their groups, which leave as results when a window closes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
+from rsq_pipe.spec.aggregate import LATE, Aggregation
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.verbs.arguments import Failed
+from rsq_pipe.verbs.event_times import EventTimes
+from rsq_pipe.verbs.folding import Folding, Places
+from rsq_pipe.verbs.group_keys import GroupKeys
+from rsq_pipe.verbs.passed import passed
+from rsq_pipe.verbs.window_state import CLOSED, closed_until, due_times, seen_times
+
+
+class Aggregate:
+    """
+    Merge records into the partials of their windows and groups, in the settlement of their entries.
+
+    Args:
+        stage: The stage.
+        pipeline: The pipeline's name: it tells its inputs from retries.
+        state: What it reads its state by.
+    """
+
+    pure: ClassVar[bool] = False
+    changed: ClassVar[frozenset[str]] = frozenset()
+    """What leaves here are late records, as they came."""
+
+    def __init__(self, stage: Stage, pipeline: str, state: StateReader) -> None:
+        of: Aggregation = stage.options
+        self._of = of
+        self._stage = stage.name
+        self._has_late = LATE in stage.outputs
+        self._inputs = {ref.key(pipeline): ref.name for ref in stage.inputs}
+        self._state = state
+        self._keys = GroupKeys(of.by, stage.name)
+        self._times = EventTimes(of, stage.name)
+        self._folding = Folding(of.compute, stage.name)
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """
+        Handle one batch, by what is closed.
+
+        Raises:
+            StreamError: From the server.
+        """
+        failed: Failed = {}
+        records = batch.records
+        times = self._times.of(records, failed)
+        keys = self._keys.of(records, failed)
+        columns = self._folding.columns(records, failed)
+        stored, now = await self._state.ask(Fields([CLOSED]), Now())
+        change = StateChange(most=self._of.max_keys)
+        change.equals(SCALARS, {CLOSED: stored[0]})
+        closed = closed_until(stored[0], self._of.windows)
+        if self._of.windows and times is not None:
+            starts = self._times.windows(times, closed)
+            change.rise(seen_times(batch, self._inputs, times, failed, now))
+        else:
+            starts = [(closed,)] * len(records)
+        late = [place for place, some in enumerate(starts) if not some and place not in failed]
+        self._merge(change, _slots(starts, keys, failed), self._folding.over(columns, times, batch.rids))
+        kept = _kept(len(records), failed, late)
+        emitted = {LATE: passed(batch, late)} if late and self._has_late else {}
+        dropped = {LATE: late} if late and not self._has_late else {}
+        return Outcomes(
+            emitted,
+            dropped,
+            dict(sorted(failed.items())),
+            stored=kept,
+            state=change if kept or late else None,
+        )
+
+    async def close(self) -> None:
+        """Nothing."""
+
+    def _merge(
+        self, change: StateChange, slots: dict[Any, list[int]], fold: Callable[[Places], bytes]
+    ) -> None:
+        buckets: dict[int, dict[str | bytes, bytes]] = defaultdict(dict)
+        for (start, key), places in slots.items():
+            buckets[start][self._keys.written(key)] = fold(places)
+        for start, partials in buckets.items():
+            change.merge(str(start), self._folding.kinds, partials)
+        change.timer(due_times(buckets, self._of.windows))
+
+
+def _slots(starts: Iterable[Sequence[int]], keys: Iterable[Any], failed: Failed) -> dict[Any, list[int]]:
+    """Sort the places of records by window and group."""
+    slots: dict[Any, list[int]] = defaultdict(list)
+    for place, (some, key) in enumerate(zip(starts, keys, strict=True)):
+        if place not in failed:
+            for start in some:
+                slots[start, key].append(place)
+    return slots
+
+
+def _kept(count: int, failed: Failed, late: Places) -> Places:
+    if not failed and not late:
+        return range(count)
+    gone = {*failed, *late}
+    return [place for place in range(count) if place not in gone]

@@ -20,7 +20,7 @@ from rsq_pipe.spec.handlers import check_handler
 from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.problem import Problem
-from rsq_pipe.spec.protected import resolved, why_protected
+from rsq_pipe.spec.protected import reads_beside, resolved, why_protected
 from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.record_check import RecordCheck, completed
 from rsq_pipe.spec.resolution import resolve
@@ -176,10 +176,15 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
             if why := why_protected(root / path, spec=spec, root=root):
                 what = f"stage {stage.name!r} would overwrite {path}: {why}"
                 document.report(where, what, "write it somewhere else")
-            for source, pattern, followed in patterns:
-                if _matches(spelt, pattern) or _matches(file, followed):
-                    what = f"stage {stage.name!r} writes a file that stage {source!r} reads: {path}"
-                    document.report(where, what, "write it somewhere else")
+            readers = [
+                source
+                for source, pattern, followed in patterns
+                if _matches(spelt, pattern) or _matches(file, followed)
+            ]
+            readers += [other.name for other in stages if reads_beside(other.options, root, file)]
+            for source in readers:
+                what = f"stage {stage.name!r} writes a file that stage {source!r} reads: {path}"
+                document.report(where, what, "write it somewhere else")
 
 
 def _matches(file: Path, pattern: Path) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import SinkError
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.lookup import FileRef, Lookup
+from rsq_pipe.spec.record_check import SchemaCheck
 from rsq_pipe.verbs.project import imported_files
 
 
@@ -73,10 +75,25 @@ def resolved(root: Path, pattern: str) -> Path:
     return Path(os.path.realpath(fixed)) / path.relative_to(fixed)
 
 
+def read_beside(options: object) -> tuple[str, ...]:
+    """List the files that a stage reads beside its records: a schema, a table."""
+    match options:
+        case SchemaCheck(path=path) | Lookup(table=FileRef(path=path)):
+            return (path,)
+    return ()
+
+
+def reads_beside(options: object, root: Path, file: Path) -> bool:
+    """Tell whether a file is one that a stage reads beside its records."""
+    return any(_is_same(root / path, file) for path in read_beside(options))
+
+
 def _readers(graph: Graph, file: Path) -> Iterator[str]:
-    """Name the sources whose patterns a file is found by, or would be once it is there."""
+    """Name the stages that read a file, and the sources whose patterns find it once it is there."""
     real = Path(os.path.realpath(file))
     for stage in graph.stages:
+        if reads_beside(stage.options, graph.root, real):
+            yield stage.name
         if stage.verb == "source" and any(_finds(graph.root, pattern, real) for pattern in _paths(stage)):
             yield stage.name
 

@@ -22,6 +22,7 @@ from rsq_pipe.spec.graph import (
 from rsq_pipe.spec.models import Pipeline, StageSettings, Tuning
 from rsq_pipe.spec.on_error import OnError
 from rsq_pipe.spec.rate_limit import rate_limit
+from rsq_pipe.spec.record_check import SchemaCheck
 from rsq_pipe.spec.validation import validate
 from rsq_pipe.spec.verbs import Draft
 from rsq_pipe.spec.wiring import Wiring
@@ -50,7 +51,7 @@ def resolve(
         keep=pipeline.keep,
         reclaim_idle=pipeline.reclaim.idle,
         drain_timeout=pipeline.drain_timeout,
-        spec_hash=_spec_hash(document, pipeline, wiring),
+        spec_hash=_spec_hash(document, pipeline, drafts, wiring),
         serializer=pipeline.serializer,
         text=document.text,
         secrets=document.secrets,
@@ -84,7 +85,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         breaker=_breaker(tuning),
         dead_letters=_dead_letters(tuning),
         rate=None if draft.settings is None else rate_limit(draft.settings),
-        digests=_digests(document, draft.name),
+        digests=_digests(document, draft),
     )
 
 
@@ -114,13 +115,18 @@ def _tuning(document: Document, draft: Draft) -> Tuning:
     return merged or Tuning()
 
 
-def _digests(document: Document, name: str) -> dict[str, str]:
+def _digests(document: Document, draft: Draft) -> dict[str, str]:
     """Sum up each setting of a stage, the pipeline's defaults included; who it reads is told elsewhere."""
     defaults = document.value.get("defaults", {})
-    settings = _merge(defaults, document.value["stages"][name])
+    settings = _merge(defaults, document.value["stages"][draft.name]) | _schema(draft)
     return {
         key: _digest(document, value) for key, value in settings.items() if key not in {"description", "from"}
     }
+
+
+def _schema(draft: Draft) -> dict[str, Any]:
+    """Give what a schema's file says, by which a stage judges records as by its own settings."""
+    return {"schema": draft.options.schema} if isinstance(draft.options, SchemaCheck) else {}
 
 
 def _digest(document: Document, value: Any) -> str:
@@ -138,11 +144,12 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _spec_hash(document: Document, pipeline: Pipeline, wiring: Wiring) -> str:
+def _spec_hash(document: Document, pipeline: Pipeline, drafts: Mapping[str, Draft], wiring: Wiring) -> str:
     """Sum up what the pipeline does with a record: verbs, their settings, and who reads whom; no secrets."""
     ignored = {"from", *StageSettings.model_fields}
     stages = {
         name: {key: value for key, value in document.value["stages"][name].items() if key not in ignored}
+        | _schema(drafts[name])
         for name in sorted(wiring.order)
     }
     inputs = {name: [(ref.name, ref.external) for ref in refs] for name, refs in wiring.inputs.items()}

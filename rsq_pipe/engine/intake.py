@@ -15,14 +15,15 @@ from rsq_pipe.streams.read_size import ReadSize
 BLOCK_MS = 2_000
 """Milliseconds one read waits; a stop does not wait for it."""
 
-_FOR_EVER = 2**31
+FOR_EVER = 2**31
+"""Deliveries of an entry where none may condemn it."""
 
 
 def deliveries(stage: Stage, fused: Iterable[Stage] = ()) -> int:
     """Say how often an entry may be handed out to a stage, and to those in its worker."""
     # Where `on_error: stop`, each run hands a record out once more, and none may condemn it.
     stops = any(one.on_error == "stop" for one in (stage, *fused))
-    return _FOR_EVER if stops else stage.retry.deliveries
+    return FOR_EVER if stops else stage.retry.deliveries
 
 
 def at_most(stage: Stage, records: int) -> int:

@@ -23,6 +23,7 @@ from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.prefetch import Prefetch
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import tell
 from rsq_pipe.engine.unpacking import Unpacked
@@ -32,6 +33,7 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position, Settled
 from rsq_pipe.streams.waiting import first
+from rsq_pipe.telemetry.observer import SourceTrace
 
 RECORDS = 2_000
 """Records that enter together, if there are so many and the source's `batch.size` is not made smaller."""
@@ -103,7 +105,7 @@ class SourceWorker:
         )
 
     def stop(self) -> None:
-        """Store the chunk in flight and return from `run`."""
+        """Let the chunk that enters do so, and return from `run`; what was read after it is read again."""
         self._stopping.set()
         self._backlog.stop()
         self._pace.stop()
@@ -142,20 +144,27 @@ class SourceWorker:
         field = f"position:{self._name}:{shard}"
         position = await self._stored(field)
         chunks = self._chunks = Prefetch(self._source.read(shard, position, self._size))
+        settling = Settling[bool | None](chunks.close)
         try:
             async for chunk in chunks:
                 if not await self._may_enter(chunk):
-                    return True
+                    break
+                entering, work = await self._processed(chunk)
+                # Of the chunk before: where its position was refused, this one's would be as well.
+                refused = await settling.end() is False
+                if refused or not await self._goes_on():
+                    self._end(entering, work, counts=False)
+                    return not refused
                 moved = Position(self._keys.meta, field, position, chunk.position)
-                settled = await self._enter(chunk, moved)
-                if settled is None:
-                    return True
-                if settled.refused is not None:
-                    return False
+                settling.begin(self._settle(entering, work, moved))
                 position = chunk.position
-            return True
+            return await settling.end() is not False
+        except SourceError:
+            await settling.end()  # what could be read enters
+            raise
         finally:
             chunks.close()
+            await settling.cancel()
             if not self._source.resumable:
                 with contextlib.suppress(StreamError):  # a field too many in the hash; nobody reads it again
                     await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
@@ -168,6 +177,10 @@ class SourceWorker:
         if self._stopping.is_set():
             return False
         return await self._pace.enter(len(chunk.records) + len(chunk.broken))
+
+    async def _goes_on(self) -> bool:
+        """Wait until there is room below; False where it is to stop."""
+        return await self._backlog.has_room() and not self._stopping.is_set()
 
     async def _stored(self, field: str) -> str:
         backoff = Backoff(f"source {self._stage.name}")
@@ -184,23 +197,36 @@ class SourceWorker:
                 backoff.reset()
                 return reply.decode() if reply else ""
 
-    async def _enter(self, chunk: Chunk, position: Position) -> Settled | None:
-        """Have a chunk enter; None where that is to stop, while the server is away or by `on_error: stop`."""
+    async def _processed(self, chunk: Chunk) -> tuple[SourceTrace, Work]:
+        """Have a chunk go through the chain."""
         arrived = self._arrivals.batch(chunk)
         entering = self._observer.enter(arrived.batch, arrived.dead)
         steps = await self._chain.process(entering.batch) if entering.batch.records else []
-        work = Work(Unpacked(entering.batch), steps, dict(enumerate(entering.dead)))
+        return entering, Work(Unpacked(entering.batch), steps, dict(enumerate(entering.dead)))
+
+    async def _settle(self, entering: SourceTrace, work: Work, position: Position) -> bool | None:
+        """
+        Have what a chunk has become enter, with its position.
+
+        Returns:
+            False where another process has moved the position; None where it is to stop, while the server is
+            away or by `on_error: stop`.
+        """
         plan = self._planner.plan(work, NO_ENTRIES, position)
         if plan.failures:
             tell(self._log, plan)
         if plan.halt is not None:
             self._process.halt(plan.halt)
+            self._stopping.set()  # nothing behind it enters
         settled = None if plan.halt is not None else await self._settled(plan)
         counts = settled is not None and settled.refused is None
+        self._end(entering, work, counts=counts)
+        return None if settled is None else counts
+
+    def _end(self, entering: SourceTrace, work: Work, *, counts: bool) -> None:
         entering.settled(counts)
-        for step in steps:
+        for step in work.steps:
             step.end(() if counts else NO_ENTRIES)
-        return settled
 
     async def _settled(self, plan: Plan) -> Settled | None:
         backoff = Backoff(f"source {self._stage.name}")

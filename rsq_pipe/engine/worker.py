@@ -11,11 +11,12 @@ from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.guarded import GuardedChain
-from rsq_pipe.engine.intake import consumer
+from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
 from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState, too_many_keys
 from rsq_pipe.engine.telling import tell
@@ -56,6 +57,14 @@ class StageWorker:
         process.holds.watch([one.name for one in stages], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
+        # A record that may be handed out once must not be where another kills the worker; where a stage stops
+        # at a record, nothing behind it is begun; what a stage remembers, its settlement changes; and what
+        # may not be handled yet is not read.
+        self._ahead = (
+            1 < deliveries(stage, stages) < FOR_EVER
+            and not self._chain.has_state
+            and process.rates.of(stage.name) is None
+        )
 
     async def run(self) -> None:
         """
@@ -74,11 +83,16 @@ class StageWorker:
         if self._stopped:
             self._consumer.stop()
         await self._chain.open()
+        settling = Settling[None](self._consumer.stop)
         try:
-            async with aclosing(self._consumer.batches()) as batches:
-                async for entries in batches:  # paused while a stream below is full, or by `rate`
-                    if await self._pace.begin(records_in(entries)):
-                        await self._handle(entries)
+            async with aclosing(self._consumer.batches(ahead=self._ahead)) as batches:
+                try:
+                    async for entries in batches:  # paused while a stream below is full, or by `rate`
+                        if await self._pace.begin(records_in(entries)):
+                            await self._handle(entries, settling)
+                finally:
+                    self._consumer.stop()
+                    await settling.end()
         finally:
             await self._pace.end()
             self._unread.tell()
@@ -103,10 +117,15 @@ class StageWorker:
         """Take note of what the pipeline holds."""
         self._backlog.looked(state)
 
-    async def _handle(self, entries: Sequence[RawEntry]) -> None:
-        """Process and settle a batch; where the stage cannot go on its entries stay pending."""
+    async def _handle(self, entries: Sequence[RawEntry], settling: Settling[None]) -> None:
+        """Process a batch, and settle it beside the next; where the stage cannot go on it stays pending."""
         try:
-            await self._settle(await self._processed(entries))
+            work = await self._processed(entries)
+            await settling.end()  # of the batch before
+            await self._until_room()
+            settling.begin(self._settle(work))
+            if not self._ahead or any(entry.deliveries > 1 for entry in entries):
+                await settling.end()
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
 
@@ -114,6 +133,12 @@ class StageWorker:
         unpacked = self._unread.unpack(entries)
         steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
         return Work(unpacked, steps, *self._unread.ends(unpacked, entries))
+
+    async def _until_room(self) -> None:
+        """Wait where a stream below has been filled meanwhile, until there is room or a stop."""
+        if not self._backlog.is_open:
+            async with self._process.isolation.aside():  # nothing is being handled
+                await self._backlog.has_room()
 
     async def _settle(self, work: Work) -> None:
         """Settle what a batch has become; what is another worker's by now is left out, and not done again."""

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from rsq_pipe.errors import GroupLostError, StreamError
 from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.batch_reader import BatchReader
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.dead_lettering import DeadLettering
@@ -21,7 +22,7 @@ from rsq_pipe.streams.isolation import Isolation
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
 from rsq_pipe.streams.push import ErrorHook, Handler, Push, nobody
-from rsq_pipe.streams.read_size import ReadSize, first_of, records_in
+from rsq_pipe.streams.read_size import ReadSize, first_of
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
 from rsq_pipe.streams.retry import DLQHandler
@@ -91,10 +92,16 @@ class StreamConsumer:
         group, name = config.group, config.worker_name
         keys = [client.key(one) for one in self.streams]
         self._membership = Membership(client, self.streams, config)
-        self._reader = Reader(client.channel, keys, group, name)
+        self._stopping = asyncio.Event()
+        self._due = asyncio.Event()  # there may be something to reclaim before the next turn
         self._in_flight = InFlight(client.channel, group, name)
         self._read_size = read_size or ReadSize(config.batch_size)
         self._reclaim = Reclaim(client, self.streams, config, self._in_flight, self._read_size)
+        self._reader = Reader(client.channel, keys, group, name)
+        self._batches = BatchReader(
+            self._reader,
+            *(config, self._read_size, self._in_flight, self._reclaim, self._stopping, self._due.set),
+        )
         self._tally = ConsumerTally()
         form: Serializer = JsonSerializer() if serializer is None else serializer
         dead_lettering = DeadLettering(client, config, form, dlq_handler)
@@ -102,9 +109,8 @@ class StreamConsumer:
             config, handler or nobody, form, dead_lettering, self.settle, self._tally, error_hook
         )
         self._hand_over: Callable[[Sequence[RawEntry]], Awaitable[None]] = self._push.handle
+        self._ahead = False
         self.blameless = False  # whether what it leaves pending is handed back as if never handed out
-        self._stopping = asyncio.Event()
-        self._due = asyncio.Event()  # there may be something to reclaim before the next turn
         self._open = asyncio.Event()
         self._open.set()
         # One batch at a time, although reclaimed entries come beside new ones.
@@ -143,12 +149,16 @@ class StreamConsumer:
             await asyncio.wait([*lanes, *beside])
             await self._leave()
 
-    async def batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
+    async def batches(self, *, ahead: bool = False) -> AsyncGenerator[Sequence[RawEntry], None]:
         """
         Yield batches of entries, to be settled, until `stop` is called; to be closed by who breaks off.
 
         Entries that were handed out before come with their delivery count, also those that came too often. An
         entry that is not settled when the next batch is asked for stays pending, and comes back.
+
+        Args:
+            ahead: Whether the next batch may be read while one is handled. Where the process is killed both
+                have been handed out once more; a stop hands back what was read ahead as if it never was.
 
         Raises:
             StreamError: As of `run`.
@@ -158,6 +168,7 @@ class StreamConsumer:
         """
         handover = Handover()
         self.blameless = True
+        self._ahead = ahead
         self._hand_over = handover.give
         reading = asyncio.ensure_future(self.run())
         try:
@@ -190,7 +201,7 @@ class StreamConsumer:
         beat = asyncio.ensure_future(self._beat())
         try:
             await self._membership.ensure()
-            await self._handle_new(await self._read_batch())
+            await self._handle_new(await self._batches.read())
             await self._handle_due(await self._reclaim.tick())
             await self._membership.tend()
         except GroupLostError:
@@ -218,7 +229,7 @@ class StreamConsumer:
                 if not await self._may_begin():
                     continue
                 await self._membership.ensure()
-                batch = await self._read_batch()
+                batch = await self._batches.read()
                 await self._handle_new(batch)
                 backoff.reset()
                 if not batch and not self.config.block_ms:
@@ -254,7 +265,7 @@ class StreamConsumer:
         await self._reader.interrupt()
 
     async def _leave(self) -> None:
-        await self._reader.close()
+        await self._batches.close()
         # Where the server is away the entries come back by themselves, when they have been idle long enough.
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_LEAVE):
@@ -262,29 +273,6 @@ class StreamConsumer:
                 await self._membership.leave(uncounted=self.blameless)
 
     # Batches
-
-    async def _read_batch(self) -> list[RawEntry]:
-        size, wait = self._read_size.records, self.config.batch_wait_ms / 1000
-        if self._reader.may_have_lost_a_reply:
-            if await self._reclaim.find_lost(self._reader.received):
-                self._due.set()
-            self._reader.may_have_lost_a_reply = False
-        batch = await self._reader.read(self._read_size.entries(), self.config.block_ms)
-        self._in_flight.take(batch)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait
-        while batch and wait and (more := size - records_in(batch)) > 0 and not self._stopping.is_set():
-            left = int((deadline - loop.time()) * 1000)
-            if left <= 0:
-                break
-            try:
-                added = await self._reader.read(min(more, self._read_size.entries()), left)
-            except StreamError:  # the next read meets it too, with nothing in flight
-                break
-            self._in_flight.take(added)
-            batch += added
-        self._read_size.learn(batch)
-        return batch
 
     async def _handle_new(self, entries: list[RawEntry]) -> None:
         # COUNT holds per stream, and packs differ in size, so a read may bring more than one batch.
@@ -295,6 +283,8 @@ class StreamConsumer:
                 size = first_of(rest, self._read_size.records)
                 batch, rest = rest[:size], rest[size:]
                 async with self._handling, self._isolation.beside_others():
+                    if self._ahead and not rest:
+                        self._batches.read_ahead(entries)
                     await self._handle(batch)
                 self._membership.remember(batch)
         finally:
@@ -339,9 +329,12 @@ class StreamConsumer:
 
     async def _handle(self, entries: Sequence[RawEntry]) -> None:
         self._membership.took(entries)
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             await self._hand_over(entries)
         finally:
+            self._batches.took = clock() - began
             self._in_flight.let_go(entries)
 
     async def settle(self, settlement: Settlement, dead: int = 0) -> Settled:

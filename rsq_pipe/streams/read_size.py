@@ -46,7 +46,7 @@ class ReadSize:
             return
         count = len(entries)
         records = sum(entry.records for entry in entries) / count
-        size = sum(len(field) for entry in entries for field in entry.fields[1::2]) / count
+        size = bytes_in(entries) / count
         self._an_entry = max(records, self._an_entry / 4)
         self._bytes = max(size, self._bytes / 4)
 
@@ -54,6 +54,11 @@ class ReadSize:
 def records_in(entries: Sequence[RawEntry]) -> int:
     """Count the records of some entries."""
     return sum(entry.records for entry in entries)
+
+
+def bytes_in(entries: Sequence[RawEntry]) -> int:
+    """Count the bytes of some entries' values."""
+    return sum(len(field) for entry in entries for field in entry.fields[1::2])
 
 
 def first_of(entries: Sequence[RawEntry], records: int) -> int:

@@ -1,0 +1,50 @@
+"""Settling: one settlement under way while the next batch is handled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Settling(Generic[T]):
+    """
+    Run one settlement beside other work, and the next only when it has ended: they keep their order.
+
+    Args:
+        failed: Called when a settlement has failed, so that nobody goes on; `end` raises what it was.
+    """
+
+    def __init__(self, failed: Callable[[], object]) -> None:
+        self._failed = failed
+        self._task: asyncio.Task[T] | None = None
+
+    def begin(self, settlement: Coroutine[Any, Any, T]) -> None:
+        """Begin a settlement; the one before must have ended."""
+        self._task = asyncio.ensure_future(settlement)
+        self._task.add_done_callback(self._done)
+
+    async def end(self) -> T | None:
+        """
+        Wait for the settlement under way, and return what it returned; None where there is none.
+
+        Raises:
+            StreamError: What it failed with.
+
+        Cancellation: the command that was sent runs to its end; nothing else is sent.
+        """
+        task, self._task = self._task, None
+        return None if task is None else await task
+
+    async def cancel(self) -> None:
+        """Give the settlement under way up, where there is one: what was sent runs to its end."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _done(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            self._failed()

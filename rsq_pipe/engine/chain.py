@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.fusion import joined, only_computes
@@ -14,7 +15,7 @@ from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
-from rsq_pipe.model.plain import are_plain
+from rsq_pipe.model.plain import Copies, are_plain, copied
 from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.fusing import has_state, runs_user_code
@@ -69,6 +70,7 @@ class Step:
         failing: Place -> the headers of a record that failed, with its trace; filled as they are asked for.
         fates: Place -> what becomes of a record that failed; filled as that is planned.
         reasons: Place -> why a record that failed is dropped; likewise.
+        copies: Port -> its records, made anew for a handler of the chain.
         excused: Place of a record that failed as one of many in a row -> milliseconds until it is handled
             again; its attempt does not count.
         part: Which part of the worker's batch it is, where that went through the chain in several.
@@ -82,6 +84,7 @@ class Step:
     failing: dict[int, Mapping[str, str]] = field(default_factory=dict)
     fates: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
+    copies: dict[str, Copies] = field(default_factory=dict)
     excused: Mapping[int, int] = field(default_factory=dict)
     part: int = 0
 
@@ -104,6 +107,7 @@ class Chain:
     def __init__(self, first: Link, form: Serializer) -> None:
         self.first = first
         self._form = form
+        self._is_json = isinstance(form, JsonSerializer)
         self._slices = Slices()
 
     @property
@@ -160,13 +164,20 @@ class Chain:
         for port, below in link.below.items():
             emitted = step.outcomes.emitted.get(port)
             if emitted:
-                await self._pass(below, self._handed_on(step.batch, emitted, below), steps)
+                copies = step.copies.get(port)
+                await self._pass(below, self._handed_on(step.batch, emitted, below, copies), steps)
 
     def _write(self, step: Step) -> None:
         """Write what goes to streams, and see to it that the rest could be; what cannot has failed here."""
         bad: dict[int, EncodeError] = {}
         for port, emitted in step.outcomes.emitted.items():
-            if port in step.link.below:
+            below = step.link.below.get(port)
+            if below is not None:
+                # What a handler may change is its own, and its bytes are kept.
+                copies = None if below.verb.pure or not self._is_json else copied(emitted.records)
+                if copies is not None:
+                    step.copies[port] = copies
+                    continue
                 wrong = self._made_plain(emitted, step.link.verb.changed)
             else:
                 step.written[port] = step.link.ports[port].write(
@@ -181,6 +192,9 @@ class Chain:
         # As all else, in the records' order.
         step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))
         # A record that became several fails as one: nothing of it goes on.
+        for port, copies in step.copies.items():
+            step.outcomes.emitted[port].records = copies.records
+        step.copies.clear()
         for port, emitted in step.outcomes.emitted.items():
             keep = [place for place, source in enumerate(emitted.sources) if source not in bad]
             step.outcomes.emitted[port] = chosen(emitted, keep)
@@ -207,21 +221,22 @@ class Chain:
         return bad
 
     def _are_plain(self, emitted: Emitted, changed: Collection[str] | None) -> bool:
-        return are_plain(emitted.records, changed, any_size=isinstance(self._form, JsonSerializer))
+        return are_plain(emitted.records, changed, any_size=self._is_json)
 
-    def _handed_on(self, batch: Batch, emitted: Emitted, below: Link) -> Batch:
+    def _handed_on(self, batch: Batch, emitted: Emitted, below: Link, copies: Copies | None) -> Batch:
         records, origins, sources = emitted.records, batch.origins, emitted.sources
         encode = self._form.encode
-        kept: list[bytes] | None = None
-        if not below.verb.pure:
+        original: Callable[[int], bytes]
+        if below.verb.pure:
+            original = lambda place: encode(records[place])  # noqa: E731
+        elif copies is not None:
+            single = cache(copies.singles)  # of few batches any bytes are asked for
+            records, original = copies.records, lambda place: single()[place]
+        else:
             # A handler may change the record it gets: its bytes are kept, and it gets one of its own, as the
             # handler above may have emitted one record twice, or keep it.
-            kept = [encode(record) for record in records]
+            original = [encode(record) for record in records].__getitem__
             records = [record.copy() for record in records]
-
-        def original(place: int) -> bytes:
-            return encode(records[place]) if kept is None else kept[place]
-
         name = below.branch
         return Batch(
             records,

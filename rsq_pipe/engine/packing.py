@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.outcome import Emitted
 from rsq_pipe.model.pack import Packs
+from rsq_pipe.model.plain import singles
 from rsq_pipe.streams.entry import PACK, fields_of
 from rsq_pipe.streams.headers import RID
-from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.streams.settlement import Output
 
 PACK_RECORDS = 500
@@ -71,10 +72,24 @@ class Port:
             finite: Whether it is known that no number of theirs is NaN or infinite.
         """
         written = Written([], 0, {})
+        if self.packs is None and not emitted.headers and self._write_singles(emitted, written):
+            return written
         step = self.most if self.packs is not None else 1
         for start in range(0, len(emitted), step):
             self._write(emitted, start, min(start + step, len(emitted)), written, finite=finite)
         return written
+
+    def _write_singles(self, emitted: Emitted, written: Written) -> bool:
+        """Write each record as an entry, all at once; False where one of them has to be looked at alone."""
+        raws = singles(emitted.records) if isinstance(self.serializer, JsonSerializer) else None
+        if raws is None or max(map(len, raws), default=0) > self.max_record:
+            return False
+        key = self.key
+        written.outputs = [
+            Output(key, ["data", raw, RID, rid]) for raw, rid in zip(raws, emitted.rids, strict=True)
+        ]
+        written.size = sum(map(len, raws))
+        return True
 
     def _write(self, emitted: Emitted, start: int, end: int, written: Written, *, finite: bool) -> None:
         if end - start == 1:

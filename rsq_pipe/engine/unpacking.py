@@ -15,11 +15,12 @@ from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.decoding import decoded
-from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.entry import DATA, RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, INPUT, REPLAY_LINK, RID, current
 from rsq_pipe.streams.message import attempts_in
 from rsq_pipe.streams.serializers import Serializer
 
+_RID = RID.encode()
 _OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, INPUT))
 
 
@@ -117,22 +118,31 @@ class Unpacker:
         headers: dict[int, Mapping[str, str]],
         attempts: dict[int, int],
     ) -> None:
+        rid = self._rid_alone(entry)
+        if rid:
+            batch.records.append(self._serializer.decode(entry.fields[1]))
+            batch.rids.append(rid)
+            return
         message = decoded(entry, self._serializer)
-        beside = message.headers
+        rid, beside = self._identified(entry, message.headers)
         at = len(batch.records)
-        # Nearly every record carries its id and nothing else.
-        if not (len(beside) == 1 and RID in beside and entry.stream not in self._branches):
-            rid, beside = self._identified(entry, beside)
-            failed = attempts_in(beside) if entry.stream == self._again else 0
-            if failed:
-                attempts[at] = failed
-            others = {name: text for name, text in beside.items() if name not in {RID, ATTEMPTS}}
-            if others:
-                headers[at] = others
-        else:
-            rid = beside[RID] or record_id(entry.stream, entry.id)
+        failed = attempts_in(beside) if entry.stream == self._again else 0
+        if failed:
+            attempts[at] = failed
+        others = {name: text for name, text in beside.items() if name not in {RID, ATTEMPTS}}
+        if others:
+            headers[at] = others
         batch.records.append(message.data)
         batch.rids.append(rid)
+
+    def _rid_alone(self, entry: RawEntry) -> str:
+        """Name a record that comes with its id alone, or with nothing, as nearly every one does."""
+        fields = entry.fields
+        if len(fields) > 4 or fields[0] != DATA or entry.stream in self._branches:
+            return ""
+        if len(fields) == 2:
+            return record_id(entry.stream, entry.id)
+        return fields[3].decode(errors="backslashreplace") if fields[2] == _RID else ""
 
     def _identified(self, entry: RawEntry, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         if entry.stream.startswith(self._own):

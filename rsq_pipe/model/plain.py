@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,8 @@ _SCALARS = frozenset((str, int, float, bool, type(None)))
 _RECORDS, _NAMES = frozenset((dict,)), frozenset((str,))
 _MAX_INT = 2**63
 _encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(list[dict[str, Any]])
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def is_plain(values: Collection[Any]) -> bool:
@@ -70,6 +72,59 @@ def are_plain(
     if int in kinds and not any_size and not _fit([v for v in _values(records) if type(v) is int]):
         return False
     return str not in kinds or _can_be_written(records)
+
+
+class Copies(NamedTuple):
+    """
+    Hold records as they are out of a stream of JSON, and the bytes they would be there.
+
+    Args:
+        records: The records; none of them shares anything with those they were made of.
+        raw: Their bytes, as one list.
+    """
+
+    records: list[dict[str, Any]]
+    raw: bytes
+
+    def singles(self) -> list[bytes]:
+        """Return the bytes of each record."""
+        return _apart(self.raw)
+
+
+def copied(records: Sequence[Any]) -> Copies | None:
+    """Write records to JSON and read them, all at once; None where one of them has to be looked at alone."""
+    raw = _as_list(records)
+    try:
+        return None if raw is None else Copies(_decoder.decode(raw), raw)
+    except (ValueError, RecursionError, msgspec.MsgspecError):  # too deep for a list
+        return None
+
+
+def singles(records: Sequence[Any]) -> list[bytes] | None:
+    """Write records to JSON all at once, each to bytes of its own; None as of `copied`."""
+    raw = _as_list(records)
+    return None if raw is None else _apart(raw)
+
+
+def _as_list(records: Sequence[Any]) -> bytes | None:
+    if not {*map(type, records)} <= _RECORDS:
+        return None
+    try:
+        raw = _encoder.encode(records)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return None
+    # NaN is written as null. Where all nulls are plain ones, there is none.
+    if b"null" in raw and raw.count(b"null") != sum(map(_count_none, map(dict.values, records))):
+        return None
+    return raw
+
+
+def _apart(raw: bytes) -> list[bytes]:
+    return [*map(bytes, _raws.decode(raw))]
+
+
+def _count_none(values: Iterable[Any]) -> int:
+    return list(values).count(None)
 
 
 def _values(records: Sequence[dict[str, Any]]) -> Iterable[Any]:

@@ -16,6 +16,7 @@
 --                   o place n field...   an output        d place n field...   a dead letter
 --                   r place delay member a retry, due in `delay` milliseconds
 --                   j place n field...   a note in a journal
+--                   s place n w name...  n outputs with the same w names: w values each follow
 --                 or, for a run of parts of one entry and one output each, alike but for their values:
 --                   * place, place of the output, how many names, name..., how many parts,
 --                   then (id, delivery count, value per name) each
@@ -193,6 +194,26 @@ local function walk_run(at, part, fenced, write)
   return at, part
 end
 
+local function walk_rows(at, key, count, writing)
+  local width, fields = tonumber(ARGV[at + 1]), {}
+  for i = 1, width do
+    fields[2 * i - 1] = ARGV[at + 1 + i]
+  end
+  at = at + 1 + width
+  for _ = 1, writing and count or 0 do
+    for i = 1, width do
+      fields[2 * i] = ARGV[at + i]
+    end
+    redis.call('XADD', key, '*', unpack(fields))
+    at = at + width
+  end
+  if writing then
+    written.o = written.o + count
+    return at
+  end
+  return at + count * width
+end
+
 local function walk_part(at, part, fenced, write)
   local n = tonumber(ARGV[at + 1])
   local entries, ours = at + 2, true
@@ -216,7 +237,9 @@ local function walk_part(at, part, fenced, write)
   for _ = 1, writes do
     local kind, key, size = ARGV[at + 1], KEYS[ARGV[at + 2] + 0], tonumber(ARGV[at + 3])
     at = at + 3
-    if writing then
+    if kind == 's' then
+      at = walk_rows(at, key, size, writing)
+    elseif writing then
       written[kind] = written[kind] + 1
       if kind == 'r' then
         redis.call('ZADD', key, due(size), ARGV[at + 1])
@@ -226,7 +249,9 @@ local function walk_part(at, part, fenced, write)
         redis.call('XADD', key, '*', unpack(ARGV, at + 1, at + size))
       end
     end
-    at = at + (kind == 'r' and 1 or size)
+    if kind ~= 's' then
+      at = at + (kind == 'r' and 1 or size)
+    end
   end
   return at, part + 1
 end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import (
     connectors,
+    expressions,
     files,
     flights,
     growth,
@@ -16,7 +17,7 @@ from benchmarks import (
 )
 from benchmarks.harness import Harness, command
 
-BENCHMARKS = (hops, files, flights, latency, growth, memory, tracing, idle, startup, connectors)
+BENCHMARKS = (hops, files, flights, latency, growth, memory, tracing, idle, startup, connectors, expressions)
 
 
 def main(harness: Harness) -> None:

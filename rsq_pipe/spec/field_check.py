@@ -137,6 +137,16 @@ def _validate(at: _Reader) -> None:
                 at.document.report(path, at.what(name), fix, key=True, severity=severity)
 
 
+def _lookup(at: _Reader) -> None:
+    key, path = at.raw["key"], (*at.path, "key")
+    of = at.stage.options.key
+    if of.expression is not None:
+        at.expression(path, of.expression)
+    else:
+        for place, name in enumerate(key if isinstance(key, list) else [key]):
+            at.field((*path, place) if isinstance(key, list) else path, name, sure=True)
+
+
 def _sink(at: _Reader) -> None:
     ref = at.stage.options
     fields = getattr(ref.options, "fields", None)
@@ -162,5 +172,6 @@ _CHECKS: Mapping[str, Callable[[_Reader], None]] = {
     "select": _select,
     "explode": _explode,
     "validate": _validate,
+    "lookup": _lookup,
     "sink": _sink,
 }

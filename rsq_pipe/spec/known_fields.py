@@ -111,6 +111,10 @@ def _checked(stage: Stage, known: Known | None) -> Known | None:
     return None
 
 
+def _looked_up(stage: Stage, known: Known | None) -> Known | None:
+    return known and known.with_(stage.options.targets)
+
+
 def _tops(paths: Iterable[FieldPath]) -> list[str]:
     return [path[0] for path in paths]
 
@@ -123,5 +127,6 @@ _CHANGES: Mapping[str, Callable[[Any, Known | None], Known | None]] = {
     "select": _selected,
     "explode": _exploded,
     "validate": _checked,
+    "lookup": _looked_up,
 }
 """Verb -> what is known behind it; of others nothing is."""

@@ -22,6 +22,7 @@ KNOWN = "  only: {validate: {fields: {id: int, country: str}, extra: drop}}\n"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "orders.csv").write_text("id,country,total\n1,DE,3\n")
+    (tmp_path / "t.csv").write_text("id,totl,contry,a\n")
     return tmp_path
 
 
@@ -52,6 +53,12 @@ def told(root: Path, stages: str) -> list[str]:
         ("select: {drop: [contry.code]}", "5:26: stages.work.select.drop[0]: NO 'contry' HERE"),
         ("select: {rename: {contry: c}}", "5:28: stages.work.select.rename.contry: NO 'contry' HERE"),
         ("select: {keep: [contry], missing: ignore}", "warning: stages.work.select.keep[0]: NO 'contry'"),
+        ("lookup: {table: t.csv, key: contry, as: c}", "5:38: stages.work.lookup.key: NO 'contry' HERE"),
+        ("lookup: {table: t.csv, key: [id, totl], as: c}", "stages.work.lookup.key[1]: NO 'totl' HERE"),
+        (
+            "lookup: {table: t.csv, key: lower(contry), by: a, as: c}",
+            "5:44: stages.work.lookup.key: NO 'contry'",
+        ),
         ("explode: lines", "5:19: stages.work.explode: NO 'lines' HERE; use id, country or total"),
         ("explode: {field: total, keep: [idd]}", "warning: stages.work.explode.keep[0]: NO 'idd' HERE"),
         ("validate: {fields: {contry: str}}", "5:30: stages.work.validate.fields.contry: NO 'contry' HERE"),
@@ -99,6 +106,10 @@ def test_what_is_right_is_not_told(root: Path, work: str) -> None:
         (f"{CSV}  a: {{map: {{tax: id}}}}\n  b: {{filter: tax > totall}}\n", "did you mean 'total'?"),
         (f"{CSV}  a: {{map: {{id: null}}}}\n  b: {{filter: id > 3}}\n", "'id' here"),
         (f"{CSV}  a: {{select: {{rename: {{id: key}}}}}}\n  b: {{filter: id > 3}}\n", "'id' here"),
+        (
+            f"{CSV}  a: {{lookup: {{table: t.csv, key: id, as: c}}}}\n  b: {{filter: c == idd}}\n",
+            "'idd' here",
+        ),
         (f"{CSV}  a: {{sample: 5%}}\n  b: {{filter: idd > 3}}\n", "'idd' here"),
         (f"{STREAM}{KNOWN}  b: {{filter: total > 3}}\n", "'total' here, by stage 'only'; use id or country"),
         (f"{STREAM}  a: {{select: [id, c.d]}}\n  b: {{filter: 'd > 3'}}\n", "'d' here, by stage 'a'"),

@@ -185,3 +185,12 @@ class Means:
     def _entry(self, step: Step, place: int) -> tuple[str, str]:
         delivery = step.batch.delivery_at(place)
         return (delivery.stream, delivery.id) if delivery else (self.outside, step.batch.rids[place])
+
+
+def too_many_keys(stage: Stage, most: int) -> HandlerError:
+    """Make the error of a stage that would have to remember more than it may."""
+    return HandlerError(
+        f"stage {stage.name!r} remembers {most:,} keys at most, its `max_keys`, and was given more; raise "
+        "`max_keys`, or have it remember less. Its records stay pending",
+        stage=stage.name,
+    )

@@ -10,6 +10,7 @@ import structlog
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import chain
+from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
 from rsq_pipe.engine.pace import Pace
@@ -18,7 +19,7 @@ from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.stored_state import StoredState, too_many_keys
+from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.engine.telling import tell
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError

@@ -155,6 +155,13 @@ class Members(NamedTuple):
     members: Sequence[str | bytes]
 
 
+class Known(NamedTuple):
+    """Ask which of these are a member of any of these sets; answered with a list of their places."""
+
+    buckets: Sequence[str]
+    members: Sequence[str | bytes]
+
+
 class Page(NamedTuple):
     """Ask for a part of a hash; answered with where the next begins, 0 at the end, and a dict of bytes."""
 
@@ -170,7 +177,7 @@ class Timers(NamedTuple):
     most: int = 1_000
 
 
-Question: TypeAlias = Now | Fields | Members | Page | Timers
+Question: TypeAlias = Now | Fields | Members | Known | Page | Timers
 
 
 class StateReader(Protocol):
@@ -181,7 +188,7 @@ class StateReader(Protocol):
         Ask several questions at once, in one round trip.
 
         Returns:
-            An answer to each. They are of about one moment; what was decided by them the settlement checks.
+            An answer to each, all of one moment.
 
         Raises:
             StreamError: From the server.

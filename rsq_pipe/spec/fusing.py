@@ -8,7 +8,7 @@ from rsq_pipe.spec.record_check import ModelCheck
 
 PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "lookup", "pass"))
 
-STATEFUL = frozenset(("join", "aggregate"))
+STATEFUL = frozenset(("dedupe", "join", "aggregate"))
 
 
 def has_state(stage: Stage) -> bool:

@@ -22,6 +22,7 @@ VerbName = Literal[
     "sample",
     "validate",
     "lookup",
+    "dedupe",
     "join",
     "aggregate",
     "sink",
@@ -170,7 +171,8 @@ class Stage:
         options: The verb's own settings. source, sink: ConnectorRef; call: HandlerRef; map: field ->
             Expression, or None to remove the field; filter: Expression; route: tuple of RouteCase;
             select: Selection; explode: Explosion; sample: Share; validate: FieldsCheck, SchemaCheck or
-            ModelCheck; lookup: Lookup; join: Joining; aggregate: Aggregation; pass: None.
+            ModelCheck; lookup: Lookup; dedupe: Deduplication; join: Joining; aggregate: Aggregation;
+            pass: None.
         values: The `with:` mapping for handlers.
         inputs: The streams it reads, each through the group named after the stage.
         outputs: Port -> stream; the one output has the empty port; a sink has none.

@@ -17,12 +17,12 @@ class ShortForm:
 
     Args:
         key: The setting that it stands for.
-        kind: Its type in a file.
+        kind: Its type in a file, or types.
         schema: Its JSON Schema.
         wanted: What is wanted, and how it is written: `a list of fields, or a mapping; write [a, b]`.
     """
 
-    def __init__(self, key: str, kind: type, schema: dict[str, Any], wanted: str) -> None:
+    def __init__(self, key: str, kind: type | tuple[type, ...], schema: dict[str, Any], wanted: str) -> None:
         self._key = key
         self._kind = kind
         self._schema = schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rsq_pipe.spec.aggregate import AggregateStage
+from rsq_pipe.spec.dedupe import DedupeStage
 from rsq_pipe.spec.explode import ExplodeStage
 from rsq_pipe.spec.join import JoinStage
 from rsq_pipe.spec.lookup_stage import LookupStage
@@ -30,6 +31,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "sample": SampleStage,
     "validate": ValidateStage,
     "lookup": LookupStage,
+    "dedupe": DedupeStage,
     "join": JoinStage,
     "aggregate": AggregateStage,
     "sink": SinkStage,

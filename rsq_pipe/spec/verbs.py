@@ -10,6 +10,7 @@ from rsq_pipe.connectors.table import Kind, connector, types
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.aggregate import LATE, Aggregation, read_aggregate
 from rsq_pipe.spec.condition import suspicion
+from rsq_pipe.spec.dedupe import Deduplication, read_dedupe
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.explode import Explosion, read_explode
 from rsq_pipe.spec.expression import Expression, compile_expression
@@ -53,6 +54,7 @@ Options = (
     | Share
     | RecordCheck
     | Lookup
+    | Deduplication
     | Joining
     | Aggregation
 )
@@ -260,6 +262,7 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
     "sample": lambda _document, value, _path: read_sample(value),
     "validate": draft_check,
     "lookup": read_lookup,
+    "dedupe": read_dedupe,
     "join": read_join,
     "aggregate": read_aggregate,
 }

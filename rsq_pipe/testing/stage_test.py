@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rsq_pipe.engine.chain import Chain, Link, Step
+from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
@@ -21,6 +22,7 @@ from rsq_pipe.streams.settlement import Part
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver, headers_of
 from rsq_pipe.testing.failed import Dead, Retried
 from rsq_pipe.testing.stage_run import StageRun
+from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.build import build
 
 
@@ -38,7 +40,8 @@ class StageTest(StageObserver):
         # A test that compares a delay wants the same one every time.
         steady = replace(stage, retry=replace(stage.retry, jitter=0.0))
         self._serializer = serializer
-        verb = build(stage, root=graph.root, pipeline=graph.pipeline, form=serializer)
+        self._state = StateInMemory()
+        verb = build(stage, root=graph.root, pipeline=graph.pipeline, form=serializer, state=self._state)
         ports = {port: Port(ref.key(graph.pipeline), serializer) for port, ref in stage.outputs.items()}
         self._size = stage.batch_size
         self._chain = Chain(Link(steady, verb, self, ports), serializer)
@@ -76,6 +79,11 @@ class StageTest(StageObserver):
         (step,) = await self._chain.process(batch)
         work = Work(Unpacked(step.batch, [1] * len(batch.deliveries)), [step])
         plan = self._planner.plan(work, work.portion)
+        if plan.is_void:  # a stage with state: settled is what is left without the records at which it stops
+            rest = batch.only([at for at in range(len(batch)) if batch.origins[at] not in plan.halted])
+            await self._handle(rest)
+        if plan.settlement.state is not None and self._state.settle(plan.settlement.state.change):
+            return too_many_keys(step.link.stage, plan.settlement.state.change.most)
         if plan.settlement.parts:
             self._note(step, plan.settlement.parts[0], plan.halted)
         return plan.halt

@@ -13,6 +13,7 @@ from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.aggregate import Aggregate
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.call import Call
+from rsq_pipe.verbs.dedupe import Dedupe
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
 from rsq_pipe.verbs.handler import resolve
@@ -37,7 +38,7 @@ _OF_OPTIONS: dict[VerbName, Callable[[str, Any], Verb]] = {
 }
 """Verbs that need nothing but the stage's name, for messages, and its options."""
 
-_OF_STATE: dict[VerbName, Callable[[str, Any, StateReader], Verb]] = {}
+_OF_STATE: dict[VerbName, Callable[[str, Any, StateReader], Verb]] = {"dedupe": Dedupe}
 """Verbs that remember something, and need what they read that by, too."""
 
 

@@ -31,6 +31,7 @@ BEYOND_SCHEMA = {
     "duplicate_key",
     "duplicate_stage",
     "fuse_where_it_cannot_be",
+    "fuse_with_state",
     "nothing_to_read",
     "own_key_as_stream",
     "read_twice",

@@ -113,8 +113,8 @@ def each(of: Batch, found: Outcomes) -> list[Any]:
             end(place, said.get(reason, Drop(reason)))
     for place, failed in found.failed.items():
         end(place, failed)
-    for place in found.done:
-        end(place, ...)
+    for place, outcome in [*((at, ...) for at in found.done), *((at, "stored") for at in found.stored)]:
+        end(place, outcome)
     assert ends.keys() == set(range(len(of))), "each record ends in some way"
     return [ends[place] for place in range(len(of))]
 

@@ -1,0 +1,167 @@
+"""dedupe: the first record of each key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import ClassVar
+
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
+from rsq_pipe.model.state import KEYS, SCALARS, Fields, Known, Now, StateChange, StateReader, Timers, decoded
+from rsq_pipe.spec.dedupe import Deduplication
+from rsq_pipe.verbs.failed import expression_failure
+from rsq_pipe.verbs.members import member_maker
+from rsq_pipe.verbs.passed import passed
+
+DUPLICATE = "duplicate"
+"""The reason of drops."""
+
+NEWEST, BEGUN, FILLED = "newest", "begun", "filled"
+"""The scalars that name the bucket keys are added to, when it was begun, and how many it was given."""
+
+_SCALARS = (NEWEST, BEGUN, FILLED, KEYS)
+
+PARTS = 8
+"""Buckets that the time, or the number, for which keys are remembered is divided into."""
+
+
+class Dedupe:
+    """
+    Pass on the first record of each key, by the order in which they are handled; drop and count the others.
+
+    Keys stand in buckets, sets that follow one another: only the newest is added to, and whole buckets are
+    forgotten. So a record is new if none of the buckets has its key, and that is still so when it is settled
+    if the newest is still the newest, and has none of the keys.
+
+    Args:
+        stage: For messages.
+        options: The key, and how long it is remembered.
+        state: What is remembered.
+    """
+
+    pure: ClassVar[bool] = False
+    changed: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, stage: str, options: Deduplication, state: StateReader) -> None:
+        self._stage = stage
+        self._of = options
+        self._member = member_maker(options.key)
+        self._state = state
+        self._within = inf if options.within is None else options.within * 1000
+        self._buckets: list[str] = []
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """Handle one batch: one look at the state, and a second one now and then when a bucket is new."""
+        first: dict[bytes, int] = {}
+        dropped: list[int] = []
+        failed: dict[int, Failure | Retry | Reject] = {}
+        member = self._member
+        for place, record in enumerate(batch.records):
+            try:
+                key = member(record)
+            except Exception as exc:  # noqa: BLE001 - a record may be anything
+                failed[place] = expression_failure(exc, self._stage, "dedupe.key")
+                continue
+            if first.setdefault(key, place) != place:
+                dropped.append(place)
+        change = None
+        if first:
+            members = list(first)
+            seen = await self._look(members)
+            dropped += [first.pop(members[place]) for place in seen.known]
+            change = self._change(seen, list(first))
+        dropped.sort()
+        kept = [*first.values()]
+        return Outcomes(
+            {"": passed(batch, kept)} if kept else {},
+            {DUPLICATE: dropped} if dropped else {},
+            failed,
+            state=change,
+        )
+
+    async def close(self) -> None:
+        """Nothing."""
+
+    async def _look(self, members: list[bytes]) -> _Seen:
+        """Find out which members are remembered."""
+        now, scalars, timers, known = await self._state.ask(
+            Now(), Fields(_SCALARS), Timers(), Known(self._buckets, members)
+        )
+        buckets = [name for name, due in timers.items() if due > now]
+        if buckets != self._buckets:
+            # Only the newest takes more, and another one would be seen when this is settled: so it does not
+            # matter that they are asked later.
+            self._buckets = buckets
+            (known,) = await self._state.ask(Known(buckets, members))
+        newest, *numbers = decoded(scalars)
+        return _Seen(now, timers, known, newest, *(int(number or 0) for number in numbers))
+
+    def _change(self, seen: _Seen, members: list[bytes]) -> StateChange | None:
+        """Add members to the newest bucket, or to a new one; forget what is due, or too much."""
+        due = [name for name, at in seen.timers.items() if at <= seen.now]
+        if not members and not due:
+            return None
+        change = StateChange(most=0 if self._of.evicts else self._of.max_keys)
+        for name in due:
+            change.unlink(name)
+        if members:
+            self._add(change, seen, members, is_due=seen.newest in due)
+        return change
+
+    def _add(self, change: StateChange, seen: _Seen, members: list[bytes], *, is_due: bool) -> None:
+        newest = bucket = seen.newest
+        change.equals(SCALARS, {NEWEST: newest or None})
+        if newest and not is_due:
+            change.lacks(newest, members)
+        if self._is_over(seen):
+            bucket = str(int(newest or 0) + 1)
+            change.set(SCALARS, {NEWEST: bucket, BEGUN: seen.now, FILLED: 0})
+            change.timer({bucket: seen.now + self._within * (1 + 1 / PARTS)})
+        change.count({FILLED: len(members)})
+        change.add(bucket, members)
+        for name in self._evicted(seen, len(members), bucket):
+            change.unlink(name, evicted=True)
+
+    def _is_over(self, seen: _Seen) -> bool:
+        """Tell whether the newest bucket takes no more: it was begun too long ago, or holds too much."""
+        is_full = self._of.evicts and seen.filled >= self._of.max_keys / PARTS
+        is_old = seen.now >= seen.begun + self._within / PARTS
+        # Else one from before `within` was made longer would forget too early what is added now.
+        return is_full or is_old or seen.timers.get(seen.newest, 0.0) < seen.now + self._within
+
+    def _evicted(self, seen: _Seen, new: int, bucket: str) -> list[str]:
+        """Choose the buckets to forget to make room; all but the newest hold about as much."""
+        over = seen.keys + new - self._of.max_keys
+        if not self._of.evicts or over <= 0:
+            return []
+        oldest = sorted((name for name, at in seen.timers.items() if at > seen.now), key=int)
+        return [name for name in oldest if name != bucket][: ceil(over * PARTS / self._of.max_keys)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """
+    Hold what was remembered at a moment.
+
+    Args:
+        now: The moment, in milliseconds since 1970.
+        timers: Bucket -> when it is due.
+        known: Places of the members that a bucket has.
+        newest: The bucket that is added to; empty where there is none yet.
+        begun: When that was begun.
+        filled: How many keys it holds.
+        keys: How many all buckets hold.
+    """
+
+    now: int
+    timers: Mapping[str, float]
+    known: Collection[int]
+    newest: str
+    begun: int
+    filled: int
+    keys: int

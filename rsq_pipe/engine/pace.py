@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.errors import StreamError
+from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.spec.graph import RateLimit, Stage
 from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.read_size import records_in
 from rsq_pipe.streams.script import RATE
 from rsq_pipe.streams.waiting import first
 
 _REASON = "rate"
+
+_SHORT = 0.05
+"""Seconds of waiting with a batch in hand for which nothing is done."""
 
 _FAREWELL = 0.5
 """Seconds that putting back may take at the end; what is not put back is as if it had been used."""
@@ -35,9 +43,17 @@ class Pace:
         stage: The stage.
         brake: Keeps the worker from reading; None for a source, which asks for what it has read.
         most: Records of one batch, at most.
+        aside: Where entries do not count as handed out while they wait; None where that speaks against none.
     """
 
-    def __init__(self, process: Process, stage: Stage, brake: Brake | None = None, most: int = 0) -> None:
+    def __init__(
+        self,
+        process: Process,
+        stage: Stage,
+        brake: Brake | None = None,
+        most: int = 0,
+        aside: SetAside | None = None,
+    ) -> None:
         self._rates = process.rates
         self._client = process.client
         self._isolation = process.isolation
@@ -46,6 +62,7 @@ class Pace:
         self._key = Keyspace(process.graph.pipeline).rate(stage)
         self._brake = brake
         self._most = most or stage.batch_size
+        self._kept = aside
         self._stopping = asyncio.Event()
         self._ahead: asyncio.Task[bool] | None = None
         self._taken = 0  # records' worth that was taken for the next batch
@@ -68,7 +85,7 @@ class Pace:
             self._ahead = None
         await self._put_back()
 
-    async def begin(self, records: int) -> bool:
+    async def begin(self, entries: Sequence[RawEntry]) -> bool:
         """
         Begin a batch that was read.
 
@@ -80,13 +97,14 @@ class Pace:
             return True
         if self._brake is not None:
             self._brake.hold(_REASON)
-        if self._ahead is not None and not await self._aside(self._ahead):
+        records = records_in(entries)
+        if self._ahead is not None and not await self._aside(self._ahead, entries):
             return False
         taken = self._taken
         if time.monotonic() - self._since > limit.burst / limit.per_second:
             # Kept for so long that the bucket may be full again: used now it would be more than a burst.
             kept, taken = taken, min(records, limit.burst)
-            if not await self._aside(asyncio.ensure_future(self._paid(kept, taken))):
+            if not await self._aside(asyncio.ensure_future(self._paid(kept, taken)), entries):
                 return False
         self._taken = 0
         self._pay_ahead(taken - records)
@@ -121,11 +139,17 @@ class Pace:
         brake.release(_REASON)
         return True
 
-    async def _aside(self, paying: asyncio.Future[bool]) -> bool:
+    async def _aside(self, paying: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:
         """Wait with a batch in hand, and keep nobody else from handling one meanwhile."""
+        await asyncio.wait([paying], timeout=_SHORT)
         if not paying.done():
+            deliveries = [Delivery(entry.stream, entry.id, entry.deliveries) for entry in entries]
+            if self._kept is not None:
+                await self._kept.put(deliveries)
             async with self._isolation.aside():
                 await asyncio.wait([paying])
+            if self._kept is not None:
+                await self._kept.take(deliveries, self._stopping)
         return paying.result()
 
     async def _paid(self, spare: int, records: int = 0) -> bool:

@@ -28,7 +28,6 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.lease import Lease
-from rsq_pipe.streams.read_size import records_in
 from rsq_pipe.streams.settlement import Position
 from rsq_pipe.verbs.passing import Pass
 
@@ -108,7 +107,7 @@ class SinkWorker:
             async with aclosing(self._consumer.batches()) as batches:
                 async for entries in batches:
                     # After an error nothing more is written.
-                    if not self._over and await self._pace.begin(records_in(entries)):
+                    if not self._over and await self._pace.begin(entries):
                         await self._write(entries)
         finally:
             # Also after an opening that was cancelled: its thread may hold the target by now.

@@ -17,6 +17,7 @@ from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
@@ -26,7 +27,6 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
-from rsq_pipe.streams.read_size import records_in
 from rsq_pipe.streams.settlement import Settled
 
 
@@ -45,7 +45,8 @@ class StageWorker:
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._chain = chain(graph, stage, process.names, process.observer, self._state)
         process.tables.watch(self._chain.links())
-        self._guarded = GuardedChain(self._chain, process.pauses, process.isolation)
+        aside = SetAside(process.client, stage.name, self._name)
+        self._guarded = GuardedChain(self._chain, process.pauses, process.isolation, aside)
         self._planner = Planner(graph, stage)
         stages = [link.stage for link in self._chain.links()]
         self._unread = Unread(graph, stage, self._chain.first.observer, stages)
@@ -54,7 +55,7 @@ class StageWorker:
         self._backlog = Backlog(process, [one.name for one in stages])
         self._brake = Brake()
         self._backlog.holds(self._brake.lever("full"))
-        self._pace = Pace(process, stage, self._brake)
+        self._pace = Pace(process, stage, self._brake, aside=aside)
         process.holds.watch([one.name for one in stages], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
@@ -89,7 +90,7 @@ class StageWorker:
             async with aclosing(self._consumer.batches(ahead=self._ahead)) as batches:
                 try:
                     async for entries in batches:  # paused while a stream below is full, or by `rate`
-                        if await self._pace.begin(records_in(entries)):
+                        if await self._pace.begin(entries):
                             await self._handle(entries, settling)
                 finally:
                     self._consumer.stop()
@@ -98,6 +99,11 @@ class StageWorker:
             await self._pace.end()
             self._unread.tell()
             await self._chain.close()
+
+    def _name(self) -> str:
+        """Name the consumer that its entries are pending for."""
+        assert self._consumer is not None
+        return self._consumer.config.worker_name
 
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""

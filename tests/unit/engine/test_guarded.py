@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +15,10 @@ from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
+from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import Failure, Outcome, Outcomes, Reject
 from rsq_pipe.spec.graph import BreakerPolicy, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -63,6 +65,18 @@ class Service:
         return Reject("no") if record["n"] in self.rejected else record
 
 
+class Aside(SetAside):
+    """Remembers what is put aside; no server is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(StreamClient.from_url("redis://127.0.0.1:1"), "price", lambda: "one")
+        self.counted: list[tuple[int, list[str]]] = []
+
+    async def _count(self, deliveries: Iterable[Delivery], *, less: int) -> None:
+        if ids := sorted(one.id for one in deliveries):
+            self.counted.append((less, ids))
+
+
 class Bench:
     """One worker's chain of one stage, and its planner."""
 
@@ -74,7 +88,8 @@ class Bench:
         breaker = pauses.of(AT)
         assert breaker is not None
         self.breaker = breaker
-        self.guarded = GuardedChain(chain, pauses, Isolation())
+        self.aside = Aside()
+        self.guarded = GuardedChain(chain, pauses, Isolation(), self.aside)
 
     async def work(self, entries: Sequence[RawEntry]) -> Work:
         unread = Unread(PIPELINE, AT, StageObserver())
@@ -120,6 +135,24 @@ async def test_a_batch_is_tried_record_by_record_until_one_works_and_settled_as_
     assert sorted(record["n"] for _, record, _ in records(part_of(plan).outputs)) == [4, 5, 6, 7]
     assert counts(plan) == {"in": 4, "out": 4}
     assert [one.id for one in part_of(plan).entries] == ["2-0"]
+
+
+async def test_entries_that_wait_do_not_count_as_handed_out_until_they_are_handled(
+    bench: Bench,
+) -> None:
+    bench.service.down = 4
+    await bench.plan([pack(1, [1, 2, 3])])
+
+    await bench.plan([pack(2, [4, 5]), pack(3, [6])])
+
+    assert bench.service.calls[1:] == [[4], [5], [4, 6]]
+    assert bench.aside.counted == [
+        (1, ["2-0", "3-0"]),
+        (0, ["2-0"]),  # 4 is tried, and fails
+        (1, ["2-0"]),
+        (0, ["2-0"]),  # 5 works, and the others follow
+        (0, ["3-0"]),
+    ]
 
 
 async def test_a_rejected_record_shows_that_the_stage_works(bench: Bench) -> None:

@@ -1,0 +1,85 @@
+"""SetAside: entries that only wait in a worker's hand, and do not count as handed out meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+
+from rsq_pipe.errors import StreamError
+from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import SET_DELIVERIES
+
+_AT_ONCE = 200  # entries one call of the script may touch: the server serves nobody else meanwhile
+
+_BRIEFLY = 1.0
+"""Seconds that it may take where nobody waits for it to work."""
+
+
+class SetAside:
+    """
+    Take the last delivery back of entries that wait, and count it again before they are handled.
+
+    A process that is killed while entries wait in its hand has handled none of them. Without this, each such
+    kill would speak against them, and a few would condemn them as what kills its worker.
+
+    Args:
+        client: The server.
+        group: The group that they are pending in.
+        consumer: Names the consumer that they are pending for.
+    """
+
+    def __init__(self, client: StreamClient, group: str, consumer: Callable[[], str]) -> None:
+        self._client = client
+        self._group = group
+        self._consumer = consumer
+        self._aside: set[Delivery] = set()
+
+    async def put(self, deliveries: Iterable[Delivery]) -> None:
+        """Let entries count as handed out once less; where the server is away they count as they did."""
+        fresh = [one for one in deliveries if one.deliveries > 0 and one not in self._aside]
+        # Before the call: whether it was applied may never be known.
+        self._aside.update(fresh)
+        with contextlib.suppress(StreamError, TimeoutError):
+            async with asyncio.timeout(_BRIEFLY):
+                await self._count(fresh, less=1)
+
+    async def take(self, deliveries: Iterable[Delivery], stopping: asyncio.Event) -> None:
+        """
+        Count the delivery again of those that were put aside: they are handled now.
+
+        Waits for a server that is away, or until the worker is to stop: counted wrongly they would not be
+        settled, but handed out once more.
+        """
+        back = [one for one in deliveries if one in self._aside]
+        backoff = Backoff(self._group)
+        while back:
+            try:
+                await self._count(back, less=0)
+            except StreamError as exc:
+                if not exc.retryable or stopping.is_set():
+                    raise
+                await backoff.wait(exc, stopping)
+            else:
+                self._aside.difference_update(back)
+                return
+
+    async def give_up(self) -> None:
+        """Count all again that were put aside, if that works at once: the worker hands them back."""
+        back, self._aside = self._aside, set()
+        with contextlib.suppress(StreamError, TimeoutError):
+            async with asyncio.timeout(_BRIEFLY):
+                await self._count(back, less=0)
+
+    async def _count(self, deliveries: Iterable[Delivery], *, less: int) -> None:
+        by_stream: dict[str, list[Delivery]] = {}
+        for one in deliveries:
+            by_stream.setdefault(one.stream, []).append(one)
+        for stream, ones in by_stream.items():
+            for start in range(0, len(ones), _AT_ONCE):
+                words = [(one.id, str(one.deliveries - less)) for one in ones[start : start + _AT_ONCE]]
+                flat = [word for pair in words for word in pair]
+                arguments = [self._group, self._consumer(), *flat]
+                await self._client.channel.run(SET_DELIVERIES, [stream], arguments)

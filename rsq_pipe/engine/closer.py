@@ -16,7 +16,7 @@ from rsq_pipe.engine.planner import MAX_BYTES, NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
-from rsq_pipe.engine.telling import tell
+from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.engine.watermark import Input, is_empty, watermark
 from rsq_pipe.errors import StreamError
@@ -63,6 +63,7 @@ class Closer:
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._lease = Lease(process.client, keys.lease(stage, "windows"), LEASE)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        self._failed = FailureLog(self._log)
         self._looked: PipelineState | None = None
         self._under_way: tuple[int, Passage] | None = None
         """A watermark, and what was before the stage when it was read."""
@@ -84,6 +85,7 @@ class Closer:
                 await first(self._wake.wait(), self._stopping.wait(), asyncio.sleep(PERIOD))
                 self._wake.clear()
         finally:
+            self._failed.close()
             await self._chain.close()
 
     def stop(self) -> None:
@@ -230,7 +232,7 @@ class Closer:
         steps = await self._chain.process(batch)
         steps[0].outcomes.state = change
         plan = self._planner.plan(Work(Unpacked(batch), steps))
-        tell(self._log, plan)
+        self._failed.tell(plan)
         if plan.halt is not None:
             self._process.halt(plan.halt)
         settled = None if plan.halt is not None else await self._settle(plan.settlement)

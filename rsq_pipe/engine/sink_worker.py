@@ -15,11 +15,12 @@ from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import SECONDS, Ownership, Superseded
 from rsq_pipe.engine.pace import Pace
-from rsq_pipe.engine.plan import Plan, Work
+from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.target import Target
+from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
@@ -61,6 +62,7 @@ class SinkWorker:
         self._consumer: StreamConsumer | None = None
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        self._failed = FailureLog(self._log)
 
     async def run(self) -> None:
         """
@@ -114,6 +116,7 @@ class SinkWorker:
             self._consumer = None
             await self._pace.end()
             self._unread.tell()
+            self._failed.close()
             self._link.observer.close()
             await self._target.close()
         if self._superseded:
@@ -149,7 +152,7 @@ class SinkWorker:
             self._over = True
             self._consumer.blameless = False  # a pack is split when it comes again
             step.end(portion)
-            self._tell(plan)
+            self._failed.tell(plan)
             self._process.halt(plan.halt)
             return
         settled = await self._consumer.settle(plan.settlement)
@@ -167,13 +170,7 @@ class SinkWorker:
         lost = work.portion - portion
         step.end(lost)
         self._unread.settled(work, lost)
-        self._tell(plan)
-
-    def _tell(self, plan: Plan) -> None:
-        if plan.failures:
-            first = plan.failures[0].error
-            failed = len(plan.failures)
-            self._log.warning("records that cannot be written", records=failed, first_error=str(first))
+        self._failed.tell(plan)
 
     async def _open_again(self) -> None:
         """Cut off what was written and does not count; find out at once whether another writes by now."""

@@ -25,7 +25,7 @@ from rsq_pipe.engine.prefetch import Prefetch
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.telling import tell
+from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.errors import SourceError, StreamError, StreamFullError
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
@@ -64,6 +64,7 @@ class SourceWorker:
         process.holds.watch([link.stage.name for link in self._chain.links()], self._brake)
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
+        self._failed = FailureLog(self._log)
         # What standard input holds is new with every process, so its record ids must be, too.
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
@@ -137,6 +138,7 @@ class SourceWorker:
                         self._log.error("cannot go on with a file; the others are read", error=str(exc))
             self.exhausted = not self._stopping.is_set()
         finally:
+            self._failed.close()
             await self._chain.close()
 
     async def _read_shard(self, shard: str) -> bool:
@@ -214,7 +216,7 @@ class SourceWorker:
         """
         plan = self._planner.plan(work, NO_ENTRIES, position)
         if plan.failures:
-            tell(self._log, plan)
+            self._failed.tell(plan)
         if plan.halt is not None:
             self._process.halt(plan.halt)
             self._stopping.set()  # nothing behind it enters

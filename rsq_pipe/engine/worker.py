@@ -21,7 +21,7 @@ from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
-from rsq_pipe.engine.telling import tell
+from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.spec.graph import Stage
@@ -51,6 +51,7 @@ class StageWorker:
         stages = [link.stage for link in self._chain.links()]
         self._unread = Unread(graph, stage, self._chain.first.observer, stages)
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
+        self._failed = FailureLog(self._log)
         self._stage, self._stages = stage, stages
         self._backlog = Backlog(process, [one.name for one in stages])
         self._brake = Brake()
@@ -98,6 +99,7 @@ class StageWorker:
         finally:
             await self._pace.end()
             self._unread.tell()
+            self._failed.close()
             await self._chain.close()
 
     def _name(self) -> str:
@@ -179,7 +181,7 @@ class StageWorker:
 
     def _ended(self, plan: Plan) -> frozenset[int]:
         """Log what failed for good, and stop where a stage is to; return what stays pending."""
-        tell(self._log, plan)
+        self._failed.tell(plan)
         if plan.halt is not None:
             self._leave_counted()
             self._process.halt(plan.halt)

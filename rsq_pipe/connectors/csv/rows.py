@@ -108,9 +108,11 @@ class Rows:
         extra = [name for name in record if name not in self._names]
         missing = [name for name in self._fields if name not in record]
         if extra and self._extra == "error":
-            raise EncodeError(f"no column for {', '.join(map(repr, extra))}; see `extra`", record)
+            fix = "name it in `fields`, or set `extra: ignore`"
+            raise EncodeError(f"no column for {', '.join(map(repr, extra))}; {fix}", record)
         if missing and self._missing == "error":
-            raise EncodeError(f"no field {', '.join(map(repr, missing))}; see `missing`", record)
+            fix = "set `missing: empty` to leave its column empty"
+            raise EncodeError(f"no field {', '.join(map(repr, missing))}; {fix}", record)
 
 
 class _Lines:

@@ -47,6 +47,8 @@ def test_record_with_other_fields_fails_alone(tmp_path: Path, sink: Make, batch:
         3: "a row needs a record with at least one field",
         4: str(written.failures[4]),
     }
+    assert "`extra: ignore`" in str(written.failures[1])
+    assert "`missing: empty`" in str(written.failures[2])
     assert (tmp_path / "x.csv").read_text() == "a\n1\n3\n"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from rsq_pipe.engine import telling
 from rsq_pipe.engine.plan import Failed, Plan
-from rsq_pipe.engine.telling import tell
+from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.streams.settlement import Settlement
+from tests.support.signals import wait_until
 
 
-def test_records_of_one_stage_are_told_in_one_line_with_the_first_of_them() -> None:
+async def test_records_of_one_stage_are_told_in_one_line_with_the_first_of_them() -> None:
     trace = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
     failures = [Failed("price", "dlq", f"read:{n}", trace, ValueError(n)) for n in range(3)]
     failures += [
@@ -19,7 +22,7 @@ def test_records_of_one_stage_are_told_in_one_line_with_the_first_of_them() -> N
     ]
 
     with capture_logs() as lines:
-        tell(structlog.get_logger(), Plan(Settlement(), failures=failures))
+        FailureLog(structlog.get_logger()).tell(Plan(Settlement(), failures=failures))
 
     assert [(line["event"], line["stage"], line["records"], line["first_error"]) for line in lines] == [
         ("dead-lettered failed records", "price", 3, "ValueError: 0"),
@@ -30,8 +33,38 @@ def test_records_of_one_stage_are_told_in_one_line_with_the_first_of_them() -> N
     assert all(line["log_level"] == "warning" for line in lines)
 
 
-def test_where_nothing_failed_nothing_is_told() -> None:
+async def test_where_nothing_failed_nothing_is_told() -> None:
     with capture_logs() as lines:
-        tell(structlog.get_logger(), Plan(Settlement()))
+        FailureLog(structlog.get_logger()).tell(Plan(Settlement()))
 
     assert lines == []
+
+
+def _of_one(number: int) -> Plan:
+    return Plan(Settlement(), failures=[Failed("send", "dlq", f"read:{number}", {}, ValueError(number))])
+
+
+async def test_of_many_small_batches_the_first_is_told_at_once_and_the_others_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telling, "QUIET", 0.05)
+    with capture_logs() as lines:
+        log = FailureLog(structlog.get_logger())
+        for number in range(100):
+            log.tell(_of_one(number))
+        assert [(line["records"], line["first_error"]) for line in lines] == [(1, "ValueError: 0")]
+        await wait_until(lambda: len(lines) == 2, what="the others are told of")
+        log.close()
+
+    assert (lines[1]["records"], lines[1]["first_error"], lines[1]["rid"]) == (99, "ValueError: 1", "read:1")
+    assert len(lines) == 2
+
+
+async def test_what_was_not_told_of_is_told_at_the_end() -> None:
+    with capture_logs() as lines:
+        log = FailureLog(structlog.get_logger())
+        for number in range(3):
+            log.tell(_of_one(number))
+        log.close()
+
+    assert [line["records"] for line in lines] == [1, 2]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         StreamError,
         StreamFullError,
         TableError,
+        TableUnavailableError,
         UnknownStageError,
     )
     from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
@@ -69,7 +70,7 @@ _HOMES = {
         "ReplayError RsqPipeError "
         "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
         "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
-        "TableError UnknownStageError"
+        "TableError TableUnavailableError UnknownStageError"
     ),
     "rsq_pipe.verbs.batch_handler": "batch_handler",
     "rsq_pipe.verbs.context": "BatchContext Context StageContext",
@@ -151,6 +152,7 @@ __all__ = [
     "StreamProducer",
     "StreamStats",
     "TableError",
+    "TableUnavailableError",
     "UnknownStageError",
     "__version__",
     "batch_handler",

@@ -24,6 +24,7 @@
     ├── EvaluationError               an expression that failed for a record
     │   └── MissingFieldError         .field: it asks for a field the record does not have
     ├── TableError                    a lookup's table that cannot be used: its file is broken, say
+    ├── TableUnavailableError *       a lookup's server does not answer
     ├── SourceError                   a source that cannot go on: its file changed under it, say
     ├── SinkError                     a sink that cannot go on: its disk is full, say
     ├── ServerStartError              the embedded server cannot be started
@@ -242,6 +243,16 @@ class MissingFieldError(EvaluationError):
 
 class TableError(HandlerError):
     """A lookup's table that cannot be used, whatever the record: its file is broken, say."""
+
+
+class TableUnavailableError(RsqPipeError):
+    """A lookup's server that does not answer, or cannot now: no record is to blame for that."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, stage: str = "") -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class SourceError(RsqPipeError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from rsq_pipe.errors import CodecError, EvaluationError, HandlerTimeoutError
+from rsq_pipe.errors import CodecError, EvaluationError, HandlerTimeoutError, TableUnavailableError
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.graph import BreakerPolicy
 from rsq_pipe.streams.dead_letter import told
@@ -39,16 +39,20 @@ class Cause:
     Args:
         kind: What causes have in common that are one: the error's type; empty where nothing answered.
         text: What was raised. The error itself would keep its batch in memory.
+        certain: Whether it is known that no record is to blame: the first excuses itself, each time.
     """
 
     kind: str
     text: str = ""
+    certain: bool = False
 
 
 def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
     """Read a cause out of a record's outcome; None where it speaks of the record, or of nothing."""
     if not isinstance(outcome, Failure) or not outcome.retryable:
         return None
+    if isinstance(outcome.error, TableUnavailableError):
+        return Cause("", told(outcome.error), certain=True)
     error: BaseException | None = outcome.error
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -133,7 +137,7 @@ class Breaker:
                 row = []
                 continue
             cause = failed[place]
-            if cause is None or self._is_to_blame(rid):
+            if cause is None or (not cause.certain and self._is_to_blame(rid)):
                 continue
             if self._cause is None or cause.kind != self._cause.kind:
                 self._end_row()
@@ -207,7 +211,7 @@ class Breaker:
         """Whether so many have failed one after another that none of them is to blame."""
         limit = self._policy.failures
         if self._cause is not None and not self._cause.kind:
-            limit = min(limit, NO_ANSWER)
+            limit = 1 if self._cause.certain else min(limit, NO_ANSWER)
         return self.is_open or len(self._row) >= limit
 
     def _end_row(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.fusion import joined, only_computes
@@ -25,6 +26,9 @@ from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
 from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.passing import Pass
 from rsq_pipe.verbs.verb import Verb
+
+if TYPE_CHECKING:
+    from rsq_pipe.streams.client import StreamClient
 
 _JSON_SOURCES = frozenset(("jsonl", "csv"))
 """Sources that bring nothing but what JSON has a form for."""
@@ -253,9 +257,10 @@ def chain(
     stage: Stage,
     names: Collection[str],
     observer: Observer,
-    state: StateReader | None = None,
     *,
+    state: StateReader | None = None,
     verb: Verb | None = None,
+    client: StreamClient | None = None,
 ) -> Chain:
     """
     Make the chain of one worker, with verbs of its own.
@@ -267,12 +272,19 @@ def chain(
         observer: Asked for who follows each stage.
         state: What its first stage reads its state by, if that has one.
         verb: What its first stage does with the records, where that is not its own verb.
+        client: The pipeline's server, for lookups in it.
 
     Raises:
         ImportError, HandlerContractError: A handler cannot be used.
     """
     return Chain(
-        _link(graph, stage, names, observer, computes_only=only_computes(stage), state=state, verb=verb),
+        _link(
+            *(graph, stage, names, observer),
+            computes_only=only_computes(stage),
+            state=state,
+            client=client,
+            verb=verb,
+        ),
         serializer(graph),
     )
 
@@ -285,17 +297,18 @@ def _link(
     *,
     computes_only: bool,
     state: StateReader | None,
+    client: StreamClient | None,
     verb: Verb | None = None,
 ) -> Link:
     below = joined(graph, stage, names, computes_only=computes_only)
     made = {}
     for port, reader in below.items():
-        link = _link(graph, reader, names, observer, computes_only=computes_only, state=None)
+        link = _link(graph, reader, names, observer, computes_only=computes_only, state=None, client=client)
         name = branches(graph, reader).get(stage.outputs[port], "")
         made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
     source = stage.verb == "source"
     if verb is None:
-        verb = _entry(graph, stage) if source else _built(graph, stage, state)
+        verb = _entry(graph, stage) if source else _built(graph, stage, state, client)
     return Link(
         stage,
         verb,
@@ -305,9 +318,9 @@ def _link(
     )
 
 
-def _built(graph: Graph, stage: Stage, state: StateReader | None) -> Verb:
+def _built(graph: Graph, stage: Stage, state: StateReader | None, client: StreamClient | None) -> Verb:
     form = serializer(graph)
-    return build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state)
+    return build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state, client=client)
 
 
 class _Entry(Pass):

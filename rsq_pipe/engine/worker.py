@@ -43,7 +43,9 @@ class StageWorker:
         graph = process.graph
         self._process = process
         self._state = StoredState(process.client, graph.pipeline, stage)
-        self._chain = chain(graph, stage, process.names, process.observer, self._state)
+        self._chain = chain(
+            *(graph, stage, process.names, process.observer), state=self._state, client=process.client
+        )
         process.tables.watch(self._chain.links())
         aside = SetAside(process.client, stage.name, self._name)
         self._guarded = GuardedChain(self._chain, process.pauses, process.isolation, aside)

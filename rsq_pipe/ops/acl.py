@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ops.rights import CLUSTERED, WATCHED, Role, commands
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.lookup import Lookup, RedisRef
 
 PASSWORD = "PASSWORD"  # noqa: S105  stands where the operator writes one
 
@@ -22,17 +23,19 @@ class User:
         commands: What the user may run, as ACL SETUSER spells it.
         keys: Patterns of the keys the user may touch.
         password: In the clear; a place to write one by default.
+        reads: Patterns of the keys the user may read.
     """
 
     name: str
     commands: tuple[str, ...]
     keys: tuple[str, ...]
     password: str = PASSWORD
+    reads: tuple[str, ...] = ()
 
     @property
     def rules(self) -> str:
         """The rights; whatever the user had before is taken away."""
-        keys = " ".join(f"~{pattern}" for pattern in self.keys)
+        keys = " ".join([*(f"~{one}" for one in self.keys), *(f"%R~{one}" for one in self.reads)])
         allowed = " ".join(f"+{command}" for command in self.commands)
         return f"reset on >{self.password} resetchannels {keys} -@all {allowed}"
 
@@ -71,7 +74,8 @@ def users(
     name = prefix or graph.pipeline
 
     def user(name: str, role: Role) -> User:
-        return User(name, (*commands(role), *further), keys)
+        reads = tables(graph) if role == "run" else ()
+        return User(name, (*commands(role), *further), keys, reads=reads)
 
     return user(name, "run"), user(f"{name}-operate", "operate")
 
@@ -86,6 +90,18 @@ def _outside(graph: Graph) -> Iterator[str]:
         for ref in (*stage.inputs, *stage.outputs.values()):
             if ref.external:
                 yield ref.name
+
+
+def tables(graph: Graph) -> tuple[str, ...]:
+    """Spell the patterns of the keys that lookups read on the pipeline's own server."""
+    found = [stage.options.table for stage in graph.stages if isinstance(stage.options, Lookup)]
+    templates = [table.key for table in found if isinstance(table, RedisRef) and not table.url]
+    return tuple(
+        dict.fromkeys(
+            "".join(pattern(part) if isinstance(part, str) else "*" for part in template.parts)
+            for template in templates
+        )
+    )
 
 
 def pattern(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.spec.record_check import ModelCheck
 
 PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "lookup", "pass"))
@@ -23,12 +24,21 @@ def closes(stage: Stage) -> bool:
 
 def is_pure(stage: Stage) -> bool:
     """Tell whether a stage only computes, without user code: it joins the stage above unless told not to."""
-    return stage.verb in PURE and not isinstance(stage.options, ModelCheck)
+    return stage.verb in PURE and not isinstance(stage.options, ModelCheck) and not asks_server(stage)
 
 
 def runs_user_code(stage: Stage) -> bool:
-    """Tell whether a stage runs the user's own code: it joins the stage above where it is told to."""
-    return stage.verb == "call" or isinstance(stage.options, ModelCheck)
+    """
+    Tell whether a stage runs the user's own code, or waits for a server as that may.
+
+    It joins the stage above where it is told to.
+    """
+    return stage.verb == "call" or isinstance(stage.options, ModelCheck) or asks_server(stage)
+
+
+def asks_server(stage: Stage) -> bool:
+    """Tell whether a stage looks something up in a server, which may be slow, or away."""
+    return isinstance(stage.options, Lookup) and stage.options.asks_server
 
 
 def obstacle(graph: Graph, stage: Stage) -> str:
@@ -69,6 +79,7 @@ def report_apart(document: Document, graph: Graph) -> None:
         why = obstacle(graph, stage)
         if not why and runs_user_code(stage) and (head := _head(graph, stage)):
             what = "`call` stage" if stage.verb == "call" else "stage with a model"
+            what = "lookup in a server" if asks_server(stage) else what
             why = f"a {what} never joins {head}"
         if why:
             what = f"stage {stage.name!r} cannot run in the worker of a stage above: {why}"

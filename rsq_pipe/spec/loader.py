@@ -25,7 +25,7 @@ from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.record_check import RecordCheck, completed
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
-from rsq_pipe.spec.table_file import check_file
+from rsq_pipe.spec.table_file import check_table
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import Draft, draft
 from rsq_pipe.spec.wiring import report_unread, wire
@@ -133,8 +133,8 @@ def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
     if isinstance(stage.options, RecordCheck):
         check = completed(document, stage.options, (*stage.path, "validate"), spec=path, root=root)
         return replace(stage, options=check)
-    if isinstance(stage.options, Lookup) and not document.failed((*stage.path, "lookup")):
-        check_file(document, stage.options, (*stage.path, "lookup"), root=root)
+    if isinstance(stage.options, Lookup):
+        check_table(document, stage.options, (*stage.path, "lookup"), root=root)
     if not isinstance(stage.options, HandlerRef):
         return stage
     home = handler_root(stage.options.module, path, root)

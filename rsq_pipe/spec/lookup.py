@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
 from rsq_pipe.connectors.csv.field_types import FieldType
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.lookup_stage import TABLE, FileTable, Table
+from rsq_pipe.spec.key_template import KeyTemplate, parse_template
+from rsq_pipe.spec.lookup_stage import TABLE, FileTable, RedisTable, Table
 from rsq_pipe.spec.lookup_stage import Lookup as LookupSettings
 from rsq_pipe.spec.record_key import RecordKey, read_key
 from rsq_pipe.spec.suggestion import one_of
@@ -48,6 +49,38 @@ class FileRef:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisRef:
+    """
+    Name the Redis keys that hold rows.
+
+    Args:
+        key: How they are spelt.
+        url: Their server; empty for the pipeline's own. It may hold a password.
+        value: What stands under them; None where that is to be found out.
+    """
+
+    key: KeyTemplate
+    url: str = field(default="", repr=False)
+    value: Literal["hash", "json"] | None = None
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        return f"redis {self.key.text}"
+
+
+TableRef: TypeAlias = FileRef | RedisRef
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Say how many answers of a server are kept, and for how many seconds."""
+
+    size: int = 100_000
+    ttl: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """
     Say what is looked up for each record.
@@ -59,19 +92,26 @@ class Lookup:
         name: The field that gets the whole row; empty where single columns are copied.
         fields: Column -> field, of those that are copied.
         missing: What becomes of a record whose key is in no row.
+        cache: Which answers of a server are kept.
     """
 
-    table: FileRef
+    table: TableRef
     key: RecordKey
     by: tuple[str, ...]
     name: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     missing: Missing = "null"
+    cache: CachePolicy = CachePolicy()
 
     @property
     def text(self) -> str:
         """It in a few words."""
         return f"{self.table.text} by {self.key.text}"
+
+    @property
+    def asks_server(self) -> bool:
+        """Whether rows come from a server, which may be away."""
+        return not isinstance(self.table, FileRef)
 
     @property
     def targets(self) -> frozenset[str]:
@@ -86,19 +126,29 @@ def read_lookup(document: Document, value: Any, path: Path_) -> Lookup | None:
     except (ValueError, ValidationError):
         return None
     key = read_key(document, settings.key, (*path, "key"))
-    by = _by(document, settings.by, key, path)
     fields = _fields(document, settings.fields, path)
     if re.search(r"(?<!\\)\.", settings.as_):
         what = f"{settings.as_!r} is no name at the top of a record"
         document.report((*path, "as"), what, "write `\\.` for a dot in a name")
-    table = _table(document, settings.table, value["table"], (*path, "table"))
-    if "cache" in value:
-        document.report(
-            (*path, "cache"), "a file is held whole and needs no cache", "remove `cache`", key=True
-        )
-    if key is None or table is None or document.failed(path):
+    by = _by(document, settings.by, key, path) if settings.table.file else _no_by(document, value, path)
+    if "cache" in value and settings.table.file:
+        what = "a file is held whole and needs no cache"
+        document.report((*path, "cache"), what, "remove `cache`", key=True)
+    if key is None or document.failed(path):
         return None
-    return Lookup(table, key, by, settings.as_.replace(r"\.", "."), fields, settings.missing)
+    table = _table(document, settings.table, key, value["table"], (*path, "table"))
+    if table is None or document.failed(path):
+        return None
+    name, cache = settings.as_.replace(r"\.", "."), CachePolicy(settings.cache.size, settings.cache.ttl)
+    return Lookup(table, key, by, name, fields, settings.missing, cache)
+
+
+def _no_by(document: Document, value: Mapping[str, Any], path: Path_) -> tuple[str, ...]:
+    """Report a column where the table has a place for the key."""
+    if "by" in value:
+        what = "`by` names a column of a file; here the key stands in the table's own text"
+        document.report((*path, "by"), what, "remove `by`", key=True)
+    return ()
 
 
 def _by(document: Document, given: Any, key: RecordKey | None, path: Path_) -> tuple[str, ...]:
@@ -143,11 +193,28 @@ def _fields(document: Document, given: Any, path: Path_) -> dict[str, str]:
     return {column: column for column in given}
 
 
-def _table(document: Document, table: Table, given: Any, path: Path_) -> FileRef | None:
-    written = TABLE.whole(given)
-    at = path if isinstance(given, str) else (*path, "file")
-    assert table.file is not None
-    return _file(document, table.file, at if isinstance(written["file"], str) else (*at, "path"))
+def _table(document: Document, table: Table, key: RecordKey, given: Any, path: Path_) -> TableRef | None:
+    (kind,) = TABLE.whole(given)
+    at = path if isinstance(given, str) else (*path, kind)
+    short = isinstance(given, str) or isinstance(given[kind], str)
+    if table.file is not None:
+        return _file(document, table.file, at if short else (*at, "path"))
+    assert table.redis is not None
+    return _redis(document, table.redis, key, at if short else (*at, "key"))
+
+
+def _redis(document: Document, table: RedisTable, key: RecordKey, path: Path_) -> RedisRef | None:
+    template = _template(document, table.key, key, path)
+    return None if template is None else RedisRef(template, table.url, table.value)
+
+
+def _template(document: Document, text: str, key: RecordKey, path: Path_) -> KeyTemplate | None:
+    try:
+        return parse_template(text, key)
+    except ValueError as exc:
+        what, _, fix = str(exc).partition("; ")
+        document.report(path, what, fix)
+        return None
 
 
 def _file(document: Document, table: FileTable, path: Path_) -> FileRef | None:

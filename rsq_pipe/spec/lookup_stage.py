@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rsq_pipe.connectors.csv.field_types import FieldType
-from rsq_pipe.spec.fields import Duration, Many
+from rsq_pipe.spec.fields import Duration, Many, ServerUrl
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.record_key import KeyText
 from rsq_pipe.spec.short_form import ShortForm
@@ -47,13 +47,35 @@ class FileTable(Settings):
 FILE = ShortForm("path", str, {"type": "string"}, "a path, or a mapping; write {file: customers.csv}")
 
 
+class RedisTable(Settings):
+    """A hash, or a JSON object as text, under a Redis key; the key alone stands for `key`."""
+
+    key: str = Field(
+        description="The Redis key, with `{name}` where the key of the record stands; `{{` is a brace."
+    )
+    url: ServerUrl = Field(
+        default="", description="Another server than the pipeline's own; as the pipeline's `redis: url`."
+    )
+    value: Literal["hash", "json"] | None = Field(
+        default=None, description="What stands under it; left out, it is found out."
+    )
+
+
+REDIS = ShortForm("key", str, {"type": "string"}, 'a key, or a mapping; write {redis: "customers:{id}"}')
+
+
 class Table(Settings):
     """Where rows are found; a path alone stands for `{file: PATH}`."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["file"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["file"]}, {"required": ["redis"]}]},
+    )
 
     file: Annotated[FileTable | None, FILE] = Field(
         default=None, description="A file, held in memory and read again when it has changed."
+    )
+    redis: Annotated[RedisTable | None, REDIS] = Field(
+        default=None, description="A Redis key for each row, asked for a batch at a time."
     )
 
     @model_validator(mode="after")

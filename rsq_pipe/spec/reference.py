@@ -91,6 +91,7 @@ _PARTS = {
     "Lookup": "#### What `lookup` holds",
     "Table": "#### `table` of a lookup",
     "FileTable": "#### `file` of a table",
+    "RedisTable": "#### `redis` of a table",
     "Cache": "#### `cache` of a lookup",
     "Join": "#### `join` in full",
     "JoinNames": "#### `as` of a join",

@@ -26,15 +26,17 @@ def columns_of(file: FileRef, header: Sequence[str]) -> Columns:
     return Columns(header, file.types, file.na, keep_empty=file.keep_empty)
 
 
-def check_file(document: Document, lookup: Lookup, path: Path_, *, root: Path) -> None:
+def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) -> None:
     """
-    Report a file that is not there, and columns that it does not have.
+    Report a file that is not there, and columns that it does not have; a server is not asked.
 
     Args:
         path: Where `lookup` stands in the document.
         root: The project root.
     """
     file = lookup.table
+    if not isinstance(file, FileRef) or document.failed(path):
+        return
     at = _place_of_path(document, (*path, "table"))
     found = root / file.path
     if not found.is_file():
@@ -53,7 +55,7 @@ def check_file(document: Document, lookup: Lookup, path: Path_, *, root: Path) -
         what, _, fix = f"{file.path}:1: {wording(exc)}".partition("; ")
         document.report(at, what, fix)
         return
-    _check_columns(document, lookup, path, names)
+    _check_columns(document, lookup, file, path, names)
 
 
 def _names(found: Path, file: FileRef) -> Sequence[str]:
@@ -76,8 +78,10 @@ def _names(found: Path, file: FileRef) -> Sequence[str]:
     return header
 
 
-def _check_columns(document: Document, lookup: Lookup, path: Path_, names: Sequence[str]) -> None:
-    whole = f"{lookup.table.path!r} has no column"
+def _check_columns(
+    document: Document, lookup: Lookup, file: FileRef, path: Path_, names: Sequence[str]
+) -> None:
+    whole = f"{file.path!r} has no column"
     said = "by" if (*path, "by") in document.values else "key"
     for at, column in enumerate(lookup.by):
         if column not in names:
@@ -87,7 +91,7 @@ def _check_columns(document: Document, lookup: Lookup, path: Path_, names: Seque
             fix = suggest(column, names)
             fix = fix if said == "by" else f"name the table's own: `by: COLUMN`; {fix}"
             document.report(place, f"{whole} {column!r}", fix)
-    if format_of(lookup.table) == "jsonl":
+    if format_of(file) == "jsonl":
         return  # its rows may differ in what they have
     for at, column in enumerate(lookup.fields):
         if column not in names:

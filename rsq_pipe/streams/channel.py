@@ -57,6 +57,30 @@ class Channel:
         replies = await self._units([[command] for command in commands], key, timeout or self.timeout)
         return [reply for (reply,) in replies]
 
+    async def scatter(self, commands: Sequence[Command], keys: Sequence[str]) -> list[Any]:
+        """
+        Send commands, each to the server that holds its own key, in one write a server.
+
+        Returns:
+            A reply a command; error replies are items.
+
+        Raises:
+            StreamError: One of the servers cannot be reached. What the others said is lost.
+        """
+        topology = self._pool().topology
+        places: dict[str, list[int]] = {}
+        for at, key in enumerate(keys):
+            places.setdefault(await topology.place(key), []).append(at)
+        groups = list(places.values())
+        asked = [self.exchange([commands[at] for at in group], key=keys[group[0]]) for group in groups]
+        replies: list[Any] = [None] * len(commands)
+        for group, found in zip(groups, await asyncio.gather(*asked), strict=True):
+            for at, reply in zip(group, found, strict=True):
+                # A key that has moved since is asked for alone, and followed.
+                moved = isinstance(reply, AskError)
+                replies[at] = (await self.exchange([commands[at]], key=keys[at]))[0] if moved else reply
+        return replies
+
     async def transaction(self, commands: Sequence[Command], *, key: str) -> list[Any]:
         """
         Send MULTI, commands and EXEC, and return the reply of each of these; error replies are items.

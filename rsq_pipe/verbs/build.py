@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.model.state import StateReader
@@ -18,7 +18,7 @@ from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
 from rsq_pipe.verbs.handler import resolve
 from rsq_pipe.verbs.join import Join
-from rsq_pipe.verbs.lookup import FileLookup
+from rsq_pipe.verbs.looking_up import looking_up
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.passing import Pass
 from rsq_pipe.verbs.route import Route
@@ -27,6 +27,9 @@ from rsq_pipe.verbs.select import Select
 from rsq_pipe.verbs.stage_handler import StageHandler
 from rsq_pipe.verbs.validate import checking
 from rsq_pipe.verbs.verb import Verb
+
+if TYPE_CHECKING:
+    from rsq_pipe.streams.client import StreamClient
 
 _OF_OPTIONS: dict[VerbName, Callable[[str, Any], Verb]] = {
     "map": Map,
@@ -49,6 +52,7 @@ def build(
     pipeline: str,
     form: Serializer | None = None,
     state: StateReader | None = None,
+    client: StreamClient | None = None,
 ) -> Verb:
     """
     Build a verb for one worker of a stage; every worker gets one of its own.
@@ -60,6 +64,7 @@ def build(
         form: How records are written as bytes: those that `Batch.original` tells, from which a batch handler
             gets a record again where a call has raised, and those that wait in a stage's state.
         state: What a stage that remembers something reads that by.
+        client: The pipeline's server, for lookups in it; None where there is none.
 
     Raises:
         ImportError: The handler's module cannot be imported.
@@ -71,7 +76,7 @@ def build(
         case "validate":
             return checking(stage, root)
         case "lookup":
-            return FileLookup(stage.name, stage.options, root)
+            return looking_up(stage, root, client)
         case "pass":
             return Pass()
         case "source" | "sink":

@@ -11,7 +11,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import TableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
-from rsq_pipe.spec.lookup import Lookup
+from rsq_pipe.spec.lookup import FileRef, Lookup
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.held_table import HeldTable
 from rsq_pipe.verbs.keys import key_maker
@@ -39,10 +39,12 @@ class FileLookup:
     pure: ClassVar[bool] = True
 
     def __init__(self, stage: str, lookup: Lookup, root: Path) -> None:
+        file = lookup.table
+        assert isinstance(file, FileRef)
         self._stage = stage
-        self._join = Join(stage, lookup)
+        self._join = RowJoin(stage, lookup)
         self._held = HeldTable.of(
-            Wanted(root / lookup.table.path, lookup.table, lookup.by, {} if lookup.name else lookup.fields)
+            Wanted(root / file.path, file, lookup.by, {} if lookup.name else lookup.fields)
         )
         self._quick = _quick(lookup)
         self._targets = lookup.targets
@@ -83,7 +85,7 @@ class FileLookup:
         """Nothing: others may hold the same file."""
 
 
-class Join:
+class RowJoin:
     """
     Put rows into records.
 

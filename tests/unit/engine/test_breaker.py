@@ -12,6 +12,7 @@ from rsq_pipe.errors import (
     HandlerContractError,
     HandlerTimeoutError,
     RecordInvalidError,
+    TableUnavailableError,
 )
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.graph import BreakerPolicy
@@ -101,6 +102,22 @@ def test_where_nothing_answers_five_are_enough(breaker: Breaker) -> None:
     assert not breaker.is_open
     breaker.judge(rids(4, 1), all_failed(1, SILENT))
     assert breaker.is_open
+
+
+def test_a_lookup_whose_server_is_away_blames_no_record_however_few_and_however_often(
+    breaker: Breaker, clock: Clock
+) -> None:
+    error = TableUnavailableError("the table does not answer")
+    cause = cause_of(Failure(error))
+    assert cause is not None
+
+    for _ in range(3):
+        assert breaker.judge(["read:1"], {0: cause}) == {0}
+        assert breaker.is_open
+        clock.now = clock.now + 5
+        breaker.wait()
+        breaker.passed()
+        breaker.judge(["read:2"], {})
 
 
 def test_an_outage_that_ended_within_the_batch_excuses_and_does_not_open_it(breaker: Breaker) -> None:

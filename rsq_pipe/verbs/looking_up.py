@@ -1,0 +1,33 @@
+"""Looking up: the verb of a lookup, by where its table is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.lookup import RedisRef
+from rsq_pipe.verbs.lookup import FileLookup
+from rsq_pipe.verbs.server_lookup import ServerLookup
+from rsq_pipe.verbs.verb import Verb
+
+if TYPE_CHECKING:
+    from rsq_pipe.streams.client import StreamClient
+
+
+def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
+    """
+    Build the verb of a `lookup` stage; nothing is opened yet.
+
+    Args:
+        stage: The stage.
+        root: The project root.
+        client: The pipeline's server.
+    """
+    table = stage.options.table
+    # Each client is loaded where it is used: it takes time, and may not be installed.
+    if isinstance(table, RedisRef):
+        from rsq_pipe.verbs.redis_table import RedisTable  # noqa: PLC0415
+
+        return ServerLookup(stage, RedisTable(table, client))
+    return FileLookup(stage.name, stage.options, root)

@@ -1,0 +1,97 @@
+"""lookup in a server: one question a batch, for the keys that are not remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rsq_pipe.errors import EvaluationError, TableError, TableUnavailableError, without_frames
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.lookup import Lookup
+from rsq_pipe.telemetry.redaction import redact
+from rsq_pipe.verbs.answers import Answers
+from rsq_pipe.verbs.keys import Key
+from rsq_pipe.verbs.lookup import RowJoin
+from rsq_pipe.verbs.remote_table import Answer, RefusedError, RemoteTable, UnavailableError
+from rsq_pipe.verbs.table import Row
+
+
+class ServerLookup:
+    """
+    Look records up in a server.
+
+    Args:
+        stage: The stage; its options are a lookup that asks a server.
+        table: Asks it.
+    """
+
+    pure: ClassVar[bool] = False
+
+    def __init__(self, stage: Stage, table: RemoteTable) -> None:
+        lookup: Lookup = stage.options
+        self._stage = stage.name
+        self._timeout = stage.timeout
+        self._of = lookup
+        self._join = RowJoin(stage.name, lookup)
+        self._table = table
+        self._answers = Answers(lookup.cache)
+        self.changed: frozenset[str] | None = lookup.targets
+
+    async def open(self) -> None:
+        """Nothing: the first batch connects."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """
+        Handle one batch.
+
+        Raises:
+            TableError: The server refuses what is asked: the stage cannot go on.
+        """
+        keys = self._join.keys(batch)
+        rows = await self._rows(dict.fromkeys(key for key, _ in keys if key is not None))
+        return self._join.outcomes(batch, keys, [None if key is None else rows[key] for key, _ in keys])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._table.close()
+
+    async def _rows(self, wanted: Mapping[Key, None]) -> dict[Key, Row | Failure | None]:
+        found: dict[Key, Row | Failure | None] = {**self._answers.known(wanted)}
+        asked = [key for key in wanted if key not in found]
+        if not asked:
+            return found
+        try:
+            async with asyncio.timeout(self._timeout):
+                answers = await self._table.fetch(asked)
+        except RefusedError as exc:
+            what = self._told("cannot use its table", exc)
+            raise TableError(what, stage=self._stage) from without_frames(exc)
+        except (UnavailableError, TimeoutError) as exc:
+            return {**found, **dict.fromkeys(asked, self._unavailable(exc))}
+        rows = {key: self._row(answers, key) for key in asked}
+        self._answers.keep({key: row for key, row in rows.items() if not isinstance(row, Failure)})
+        return {**found, **rows}
+
+    def _row(self, answers: Mapping[Key, Answer], key: Key) -> Row | Failure | None:
+        """Take of an answer what records get."""
+        answer = answers.get(key)
+        if answer is None:
+            return None
+        if isinstance(answer, ValueError):
+            error = EvaluationError(self._told("lookup", answer), stage=self._stage)
+            return Failure(error, retryable=False)
+        if self._of.name:
+            return answer
+        return {target: answer.get(column) for column, target in self._of.fields.items()}
+
+    def _unavailable(self, exc: Exception) -> Failure:
+        if isinstance(exc, TimeoutError):
+            exc = UnavailableError(f"no answer within `timeout`, {self._timeout:g} s")
+        what = self._told("its table does not answer", exc)
+        return Failure(TableUnavailableError(what, stage=self._stage))
+
+    def _told(self, what: str, exc: Exception) -> str:
+        return redact(f"stage {self._stage!r}: {what}: {self._of.table.text}: {exc}")

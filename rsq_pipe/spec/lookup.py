@@ -11,12 +11,15 @@ from pydantic import ValidationError
 
 from rsq_pipe.connectors.csv.field_types import FieldType
 from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.http_address import wrong_url
 from rsq_pipe.spec.key_template import KeyTemplate, parse_template
-from rsq_pipe.spec.lookup_stage import TABLE, FileTable, RedisTable, Table
+from rsq_pipe.spec.lookup_stage import TABLE, FileTable, HttpTable, PostgresTable, RedisTable, Table
 from rsq_pipe.spec.lookup_stage import Lookup as LookupSettings
+from rsq_pipe.spec.postgres_dsn import installed, wrong_dsn
 from rsq_pipe.spec.record_key import RecordKey, read_key
 from rsq_pipe.spec.suggestion import one_of
 from rsq_pipe.spec.validation import describe
+from rsq_pipe.telemetry.redaction import redact
 
 Missing = Literal["null", "reject", "drop"]
 
@@ -69,7 +72,50 @@ class RedisRef:
         return f"redis {self.key.text}"
 
 
-TableRef: TypeAlias = FileRef | RedisRef
+@dataclass(frozen=True, slots=True)
+class PostgresRef:
+    """
+    Name a query that gives the rows of many keys.
+
+    Args:
+        dsn: The server. It may hold a password.
+        query: Takes an array for each part of the key.
+    """
+
+    dsn: str = field(repr=False)
+    query: str
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        found = re.search(r"\bfrom\s+([\w.\"]+)", self.query, re.IGNORECASE)
+        return f"postgres {found[1]}" if found else "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRef:
+    """
+    Name a web service that gives rows.
+
+    Args:
+        url: Where, for a key.
+        headers: What is sent with each request. They may hold a password.
+        concurrency: Requests under way at once.
+        allow: Hosts that may stand for addresses that are refused otherwise.
+    """
+
+    url: KeyTemplate
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    concurrency: int = 10
+    allow: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """It in a few words; what stands behind `?` may be a password."""
+        return redact(self.url.text.partition("?")[0])
+
+
+TableRef: TypeAlias = FileRef | RedisRef | PostgresRef | HttpRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +176,8 @@ def read_lookup(document: Document, value: Any, path: Path_) -> Lookup | None:
     if re.search(r"(?<!\\)\.", settings.as_):
         what = f"{settings.as_!r} is no name at the top of a record"
         document.report((*path, "as"), what, "write `\\.` for a dot in a name")
-    by = _by(document, settings.by, key, path) if settings.table.file else _no_by(document, value, path)
+    has_columns = settings.table.file or settings.table.postgres
+    by = _by(document, settings.by, key, path) if has_columns else _no_by(document, value, path)
     if "cache" in value and settings.table.file:
         what = "a file is held whole and needs no cache"
         document.report((*path, "cache"), what, "remove `cache`", key=True)
@@ -199,6 +246,10 @@ def _table(document: Document, table: Table, key: RecordKey, given: Any, path: P
     short = isinstance(given, str) or isinstance(given[kind], str)
     if table.file is not None:
         return _file(document, table.file, at if short else (*at, "path"))
+    if table.postgres is not None:
+        return _postgres(document, table.postgres, key, at)
+    if table.http is not None:
+        return _http(document, table.http, key, at if short else (*at, "url"))
     assert table.redis is not None
     return _redis(document, table.redis, key, at if short else (*at, "key"))
 
@@ -206,6 +257,41 @@ def _table(document: Document, table: Table, key: RecordKey, given: Any, path: P
 def _redis(document: Document, table: RedisTable, key: RecordKey, path: Path_) -> RedisRef | None:
     template = _template(document, table.key, key, path)
     return None if template is None else RedisRef(template, table.url, table.value)
+
+
+def _postgres(document: Document, table: PostgresTable, key: RecordKey, path: Path_) -> PostgresRef | None:
+    if not installed("psycopg"):
+        what = "PostgreSQL needs the package psycopg, which is not installed"
+        document.report(path, what, "pip install 'rsq-pipe[postgres]'", key=True)
+        return None
+    numbers = {int(number) for number in re.findall(r"\$(\d+)", table.query)}
+    wanted = set(range(1, 1 + max(len(key.fields), 1)))
+    at = (*path, "query")
+    if numbers != wanted:
+        shown = ", ".join(f"${number}" for number in sorted(wanted))
+        what = f"the query must take {shown}, an array for each part of the key"
+        document.report(at, what, "write `where id = any($1)`")
+    elif not re.search(r"\b(any|unnest)\s*\(\s*\$1", table.query, re.IGNORECASE):
+        what = "the query is asked for the keys of a whole batch at once: $1 is an array"
+        document.report(at, what, "write `where id = any($1)`")
+    elif wrong := wrong_dsn(table.dsn):
+        document.report((*path, "dsn"), *wrong)
+    return PostgresRef(table.dsn, table.query)
+
+
+def _http(document: Document, table: HttpTable, key: RecordKey, path: Path_) -> HttpRef | None:
+    if not installed("aiohttp"):
+        what = "a lookup over HTTP needs the package aiohttp, which is not installed"
+        document.report(path, what, "pip install 'rsq-pipe[http]'", key=True)
+        return None
+    template = _template(document, table.url, key, path)
+    if template is None:
+        return None
+    if wrong := wrong_url(template, table.allow):
+        what, _, fix = wrong.partition("; ")
+        document.report(path, what, fix)
+        return None
+    return HttpRef(template, table.headers, table.concurrency, tuple(table.allow))
 
 
 def _template(document: Document, text: str, key: RecordKey, path: Path_) -> KeyTemplate | None:

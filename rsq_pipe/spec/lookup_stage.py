@@ -64,11 +64,48 @@ class RedisTable(Settings):
 REDIS = ShortForm("key", str, {"type": "string"}, 'a key, or a mapping; write {redis: "customers:{id}"}')
 
 
+class PostgresTable(Settings):
+    """A query that gives the rows of many keys at once; extra `postgres`."""
+
+    dsn: str = Field(
+        default="",
+        description="The server, as libpq reads it: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or "
+        "`host=... user=...`; what is left out, the PG* environment variables say.",
+    )
+    query: str = Field(
+        description="A `select` with `= any($1)` where the keys stand; `$2` and so on for a key of several "
+        "fields. The columns of `by` must be among those it gives."
+    )
+
+
+class HttpTable(Settings):
+    """A web service that answers GET with a JSON object; its address alone stands for `url`; extra `http`."""
+
+    url: str = Field(
+        description="The address, with `{name}` in its path or query where the key of the record stands."
+    )
+    headers: dict[str, str] = Field(
+        default={}, description='What is sent with each request: `{Authorization: "Bearer ${secret:TOKEN}"}`.'
+    )
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=10, description="Requests under way at once, in each worker."
+    )
+    allow: list[str] = Field(
+        default=[],
+        description="Hosts that may be asked though they stand for a link-local or metadata address.",
+    )
+
+
+HTTP = ShortForm(
+    "url", str, {"type": "string"}, 'an address, or a mapping; write {http: "https://HOST/{id}"}'
+)
+
+
 class Table(Settings):
     """Where rows are found; a path alone stands for `{file: PATH}`."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["file"]}, {"required": ["redis"]}]},
+        json_schema_extra={"oneOf": [{"required": [kind]} for kind in ("file", "redis", "postgres", "http")]},
     )
 
     file: Annotated[FileTable | None, FILE] = Field(
@@ -76,6 +113,12 @@ class Table(Settings):
     )
     redis: Annotated[RedisTable | None, REDIS] = Field(
         default=None, description="A Redis key for each row, asked for a batch at a time."
+    )
+    postgres: PostgresTable | None = Field(
+        default=None, description="The rows of a query, asked for a batch at a time."
+    )
+    http: Annotated[HttpTable | None, HTTP] = Field(
+        default=None, description="A web service, asked once for each key."
     )
 
     @model_validator(mode="after")

@@ -92,6 +92,8 @@ _PARTS = {
     "Table": "#### `table` of a lookup",
     "FileTable": "#### `file` of a table",
     "RedisTable": "#### `redis` of a table",
+    "PostgresTable": "#### `postgres` of a table",
+    "HttpTable": "#### `http` of a table",
     "Cache": "#### `cache` of a lookup",
     "Join": "#### `join` in full",
     "JoinNames": "#### `as` of a join",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.lookup import RedisRef
+from rsq_pipe.spec.lookup import HttpRef, Lookup, PostgresRef, RedisRef
 from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.server_lookup import ServerLookup
 from rsq_pipe.verbs.verb import Verb
@@ -24,10 +24,19 @@ def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
         root: The project root.
         client: The pipeline's server.
     """
-    table = stage.options.table
+    lookup: Lookup = stage.options
+    table = lookup.table
     # Each client is loaded where it is used: it takes time, and may not be installed.
     if isinstance(table, RedisRef):
         from rsq_pipe.verbs.redis_table import RedisTable  # noqa: PLC0415
 
         return ServerLookup(stage, RedisTable(table, client))
+    if isinstance(table, PostgresRef):
+        from rsq_pipe.verbs.postgres_table import PostgresTable  # noqa: PLC0415
+
+        return ServerLookup(stage, PostgresTable(table, lookup.by, tuple(lookup.fields)))
+    if isinstance(table, HttpRef):
+        from rsq_pipe.verbs.http_table import HttpTable  # noqa: PLC0415
+
+        return ServerLookup(stage, HttpTable(table))
     return FileLookup(stage.name, stage.options, root)

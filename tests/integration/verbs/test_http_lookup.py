@@ -1,0 +1,201 @@
+"""lookup over HTTP: a GET a key, some at once; addresses that hand out credentials are not asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from rsq_pipe.errors import TableError
+from rsq_pipe.model.outcome import Failure, Outcomes
+from rsq_pipe.spec.http_address import is_refused
+from rsq_pipe.spec.key_template import KeyTemplate
+from rsq_pipe.spec.lookup import HttpRef
+from rsq_pipe.verbs.http_table import HttpTable
+from rsq_pipe.verbs.remote_table import RefusedError
+from tests.integration.verbs.given import looked, sent, unavailable, verb_of
+from tests.support.signals import wait_until
+
+
+class Service:
+    """Customers by number; what it was asked, and how many requests were under way at once at most."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.headers: list[str | None] = []
+        self.status = 0
+        self.most = self._now = 0
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def customer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.raw_path)
+        self.headers.append(request.headers.get("Authorization"))
+        self._now += 1
+        self.most = max(self.most, self._now)
+        await self.go.wait()
+        self._now -= 1
+        number = request.match_info["id"]
+        if self.status:
+            return web.Response(status=self.status, headers={"Location": "/customers/7"})
+        answers = {"7": '{"name": "Ada"}', "8": '{"name": "Bob", "land": "DE"}', "list": "[1]", "half": "{"}
+        answers["large"] = '{"name": "' + "x" * 2**21 + '"}'
+        return (
+            web.Response(text=answers.get(number, '{"name": "?"}'))
+            if number != "9"
+            else web.Response(status=404)
+        )
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+async def server(service: Service) -> AsyncIterator[TestServer]:
+    app = web.Application()
+    app.router.add_get("/customers/{id}", service.customer)
+    server = TestServer(app)
+    await server.start_server()
+    yield server
+    await server.close()
+
+
+def url(server: TestServer) -> str:
+    return f"http://{server.host}:{server.port}/customers/{{id}}"
+
+
+async def once(root: Path, where: str, *records: object, more: str = "", timeout: str = "30s") -> Outcomes:
+    text = f'table: {{http: {{url: "{where}"{more}}}}}, key: id, fields: [name, land]'
+    verb = verb_of(root, text, environ={"TOKEN": "hunter2"}, timeout=timeout)
+    try:
+        return await looked(verb, *records)
+    finally:
+        await verb.close()
+
+
+async def test_an_object_is_a_row_and_404_is_none(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    header = ', headers: {Authorization: "Bearer ${secret:TOKEN}"}'
+
+    out = await once(tmp_path, url(server), {"id": 7}, {"id": "8"}, {"id": 9}, {"id": 7}, more=header)
+
+    assert sent(out) == [
+        {"id": 7, "name": "Ada", "land": None},
+        {"id": "8", "name": "Bob", "land": "DE"},
+        {"id": 9, "name": None, "land": None},
+        {"id": 7, "name": "Ada", "land": None},
+    ]
+    assert out.unknown == {"9": [2]}
+    assert sorted(service.asked) == ["/customers/7", "/customers/8", "/customers/9"]
+    assert set(service.headers) == {"Bearer hunter2"}
+
+
+async def test_what_is_no_row_is_the_records_error(server: TestServer, tmp_path: Path) -> None:
+    out = await once(
+        tmp_path, url(server), *({"id": key} for key in ("list", "half", "large", "..", "", "7"))
+    )
+
+    errors = [str(one.error) for one in out.failed.values() if isinstance(one, Failure) and not one.retryable]
+    assert len(errors) == 5
+    for part in (
+        "not a JSON object but an array",
+        "it is not JSON",
+        "longer than",
+        "cannot stand in an address",
+    ):
+        assert any(part in error for error in errors), part
+    assert len(sent(out)) == 1
+
+
+async def test_a_key_stays_one_part_of_the_path(server: TestServer, service: Service, tmp_path: Path) -> None:
+    await once(tmp_path, url(server), {"id": "a/../b?c=d#e %2F"})
+
+    assert service.asked == ["/customers/a%2F..%2Fb%3Fc%3Dd%23e%20%252F"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_service_that_cannot_now_blames_no_record(
+    server: TestServer, service: Service, tmp_path: Path, status: int
+) -> None:
+    service.status = status
+
+    out = await once(tmp_path, url(server), {"id": 7}, {"id": 8})
+
+    assert f"it answers {status}" in unavailable(out)
+
+
+@pytest.mark.parametrize(("status", "why"), [(401, "check the credentials"), (302, "a redirect")])
+async def test_a_service_that_refuses_stops_the_stage(
+    server: TestServer, service: Service, tmp_path: Path, status: int, why: str
+) -> None:
+    service.status = status
+
+    with pytest.raises(TableError, match=why):
+        await once(tmp_path, url(server), {"id": 7})
+
+    assert service.asked == ["/customers/7"], "a redirect is not followed"
+
+
+async def test_a_service_that_is_away_blames_no_record(server: TestServer, tmp_path: Path) -> None:
+    where = url(server)
+    await server.close()
+
+    assert "stage 'enrich': its table does not answer: http://" in unavailable(
+        await once(tmp_path, where, {"id": 7}, {"id": 8})
+    )
+
+
+async def test_one_that_does_not_answer_is_left_after_the_timeout(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    service.go.clear()
+
+    out = await once(tmp_path, url(server), {"id": 7}, timeout="300ms")
+
+    service.go.set()
+    assert "no answer within `timeout`, 0.3 s" in unavailable(out)
+
+
+async def test_no_more_are_asked_at_once_than_is_said(
+    server: TestServer, service: Service, tmp_path: Path
+) -> None:
+    records = [{"id": n} for n in range(100, 140)]
+
+    service.go.clear()
+
+    asking = asyncio.create_task(once(tmp_path, url(server), *records, more=", concurrency: 4"))
+    await wait_until(lambda: len(service.asked) == 4)
+    service.go.set()
+
+    assert len(sent(await asking)) == 40
+    assert service.most == 4
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "fe80::1%eth0", "100.100.100.200"],
+)
+def test_addresses_that_hand_out_credentials_are_known(host: str) -> None:
+    assert is_refused(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "[::1]", "example.org", "169.253.0.1"])
+def test_other_addresses_are_not(host: str) -> None:
+    assert not is_refused(host)
+
+
+@pytest.mark.parametrize("host", ["2852039166", "0xA9FEA9FE", "169.254.43518"])
+async def test_another_spelling_of_such_an_address_is_refused_where_it_is_looked_up(host: str) -> None:
+    table = HttpTable(HttpRef(KeyTemplate("", (f"http://{host}/", 0))))
+    try:
+        with pytest.raises(RefusedError, match=r"link-local or metadata address|not a canonical IPv4"):
+            await table.fetch(["7"])
+    finally:
+        await table.close()

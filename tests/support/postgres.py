@@ -1,0 +1,195 @@
+"""PostgresServer: a private PostgreSQL for tests, that may be killed and paused; Debian's binaries."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+import pytest
+
+from tests.support.server import free_port
+from tests.support.signals import eventually
+
+PASSWORD = "of-the-tests"
+_START = 30.0
+
+
+def binaries() -> Path | None:
+    """Find the newest PostgreSQL of this machine; None where there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+@pytest.fixture(scope="session")
+def postgres_binaries() -> Path:
+    """The binaries; a test that needs them is skipped where there are none, but in CI."""
+    found = binaries()
+    if found is None:
+        why = "there is no PostgreSQL here (on Debian and Ubuntu: apt install postgresql)"
+        assert not os.environ.get("CI"), why
+        pytest.skip(why)
+    return found
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_binaries: Path) -> Iterator[PostgresServer]:
+    """One server for the whole run; tests keep apart by the names of their tables."""
+    with PostgresServer(postgres_binaries) as running:
+        yield running
+
+
+@pytest.fixture
+def own_postgres(postgres_binaries: Path) -> Iterator[PostgresServer]:
+    """A server for one test that kills or pauses it."""
+    with PostgresServer(postgres_binaries) as running:
+        yield running
+
+
+class PostgresServer:
+    """
+    Run one server on a port of 127.0.0.1, with a password; it keeps its data over restarts.
+
+    It refuses to run as root, so root runs it as the user `postgres`, or `nobody`.
+
+    Args:
+        binaries: The folder of initdb and postgres.
+    """
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        self._user = _user()
+        self.folder = Path(tempfile.mkdtemp(prefix="rsq-pg-", dir="/tmp"))
+        self.folder.chmod(0o755)
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """Where it is, with the password."""
+        return f"postgresql://rsq:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "server.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> Self:
+        """Make the database where there is none, start the server, and wait until it answers."""
+        data = self.folder / "data"
+        if not data.exists():
+            self._make(data)
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(self._binaries / "postgres", "-D", data, "-p", str(self.port), "-k", self.folder),
+                    *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                user=self._user,
+                cwd=self.folder,
+            )
+        eventually(self._answers, timeout=_START, what=f"PostgreSQL answers on port {self.port}")
+        return self
+
+    def execute(self, sql: str, *values: Any) -> list[Any]:
+        """Run a statement and return its rows."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.execute(sql.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def kill(self) -> None:
+        """End the server, its connections too, without a word to anybody."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        (self.folder / "data/postmaster.pid").unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """Stop answering, with every connection left open."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after pause()."""
+        self._signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Stop the server and delete its folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _make(self, data: Path) -> None:
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD)
+        if self._user is not None:
+            shutil.chown(self.folder, self._user)
+            shutil.chown(secret, self._user)
+        done = subprocess.run(
+            [
+                *(self._binaries / "initdb", "-D", data, "-U", "rsq", "-A", "scram-sha-256"),
+                *("--pwfile", secret, "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
+            ],
+            capture_output=True,
+            text=True,
+            user=self._user,
+            cwd=self.folder,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            raise AssertionError(f"PostgreSQL ended with exit code {code}:\n{self.log[-2000:]}")
+        try:
+            return self.execute("select 1") == [(1,)]
+        except psycopg.OperationalError:
+            return False
+
+    def _signal(self, number: int) -> None:
+        """Send a signal to the server and to its workers, each of which has a process group of its own."""
+        if self._process is None:
+            return
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        pids = [int(pid) for pid in children.read_text().split()] if children.exists() else []
+        for pid in (self._process.pid, *pids):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+
+
+def _user() -> str | None:
+    """Name the user that runs it; None for the one at hand."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    raise AssertionError("PostgreSQL does not run as root, and there is no other user")

@@ -107,6 +107,23 @@ def deep(function: F) -> F:
     return function
 
 
+def compared(items: Any, spent: list[int] | None = None) -> Any:
+    """
+    Pass on items that are to be compared with one another, those of a generator as a list.
+
+    Each counts with all that it holds: many references to two large texts that are equal would be compared in
+    whole each time.
+    """
+    if isinstance(items, Mapping | set | frozenset | str):
+        return items
+    found = listed(items)
+    ledger = [0] if spent is None else spent
+    for item in found:
+        if item.__class__ not in _BOUNDED:
+            spend(ledger, weigh(item))
+    return found
+
+
 def slowly(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Call a function in a loop that takes long whatever it is given."""
     spend(spent, _CALL)

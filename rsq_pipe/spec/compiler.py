@@ -12,6 +12,7 @@ from rsq_pipe.spec.bounds import TooLargeError
 from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.grammar import WHOLE_RECORD
 from rsq_pipe.spec.growth import (
+    COMPARING,
     QUICK,
     SLOW,
     Comprehension,
@@ -45,8 +46,8 @@ GLOBALS: dict[str, Any] = {
     "__sum": sum,
     **{_function_name(name): function for name, function in {**FUNCTIONS, **RUNNERS}.items()},
     **dict(_GUARDS.values()),
-    **{f"__{f.__name__}": f for f in (bounds.built, bounds.counted, bounds.looped, bounds.merged)},
-    **{f"__{f.__name__}": f for f in (bounds.searched, bounds.slowly, bounds.weighed)},
+    **{f"__{f.__name__}": f for f in (bounds.built, bounds.compared, bounds.counted, bounds.looped)},
+    **{f"__{f.__name__}": f for f in (bounds.merged, bounds.searched, bounds.slowly, bounds.weighed)},
 }
 
 
@@ -105,7 +106,10 @@ class Compiler(ast.NodeTransformer):
         counted = bool(self._loops) and self._takes_long(name, node)
         if name in RUNNERS:
             self._name_pattern(node)
+        compares = name in COMPARING and len(node.args) == 1 and self._compares(node.args[0])
         arguments = [self.visit(argument) for argument in node.args]
+        if compares:
+            arguments = [_call("__compared", *arguments, *self._ledgers())]
         keywords = [ast.keyword(keyword.arg, self.visit(keyword.value)) for keyword in node.keywords]
         if name in RUNNERS:
             arguments = [self._ledger(), *arguments]
@@ -138,14 +142,15 @@ class Compiler(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         lefts = [node.left, *node.comparators]
-        counted = [self._is_searched(*of) for of in zip(lefts, node.ops, node.comparators, strict=False)]
-        node.left = self.visit(node.left)
+        guards = [self._search_guard(*of) for of in zip(lefts, node.ops, node.comparators, strict=False)]
+        looked_for = guards[0] == "__searched" and not self._is_small(node.left)
+        node.left = self._guarded("__searched" if looked_for else "", self.visit(node.left))
         sides = [self.visit(side) for side in node.comparators]
-        node.comparators = [
-            _call("__searched", side, self._ledger()) if count else side
-            for count, side in zip(counted, sides, strict=True)
-        ]
+        node.comparators = [self._guarded(guard, side) for guard, side in zip(guards, sides, strict=True)]
         return node
+
+    def _guarded(self, guard: str, node: ast.expr) -> ast.expr:
+        return _call(guard, node, self._ledger()) if guard else node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         copies = self._loops and isinstance(node.slice, ast.Slice) and not self._is_little(node.value)
@@ -187,16 +192,23 @@ class Compiler(ast.NodeTransformer):
         return self._visit_comprehension(node)
 
     def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
+        compares = self._compares(node)
         self._visit_comprehension(node)
-        return self._hashed("set", node.elt, node)
+        return self._hashed("set", node.elt, node, compares=compares)
 
     def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
+        compares = self._compares(node)
         self._visit_comprehension(node)
-        return self._hashed("dict", ast.Tuple([node.key, node.value], ast.Load()), node)
+        pair = ast.Tuple([node.key, node.value], ast.Load())
+        return self._hashed("dict", pair, node, compares=compares)
 
-    def _hashed(self, name: str, item: ast.expr, node: ast.SetComp | ast.DictComp) -> ast.expr:
+    def _hashed(
+        self, name: str, item: ast.expr, node: ast.SetComp | ast.DictComp, *, compares: bool
+    ) -> ast.expr:
         """List the items first: keys that hash alike would take long before anybody could count them."""
-        listed = ast.copy_location(ast.ListComp(item, node.generators), node)
+        listed: ast.expr = ast.copy_location(ast.ListComp(item, node.generators), node)
+        if compares:
+            listed = _call("__compared", listed, *self._ledgers())
         function = ast.Name(_function_name(name), ast.Load())
         if not self._loops:
             return ast.copy_location(ast.Call(function, [listed], []), node)
@@ -250,13 +262,30 @@ class Compiler(ast.NodeTransformer):
         grows = name in ("join", "replace", "range") or (name == "sum" and not sums_numbers(node))
         return grows or any(large)
 
-    def _is_searched(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> bool:
+    def _search_guard(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str:
+        """Name what counts the right side of a comparison in a loop; empty where it takes no time."""
         if not self._loops or self._is_small(right):
-            return False
-        return isinstance(operator, ast.In | ast.NotIn) or not self._is_small(left)
+            return ""
+        if isinstance(operator, ast.In | ast.NotIn):
+            few = isinstance(right, ast.List | ast.Tuple | ast.Set)
+            return "" if few and self._is_small(left) else "__searched"
+        return "" if self._is_small(left) else "__weighed"
 
     def _is_small(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Constant | ast.List | ast.Tuple | ast.Set) or self._is_little(node)
+        if isinstance(node, ast.List | ast.Tuple | ast.Set):
+            return all(map(self._is_small, node.elts))
+        return isinstance(node, ast.Constant) or self._is_little(node)
+
+    def _compares(self, items: ast.expr) -> bool:
+        """Tell whether to compare items with one another may take longer than the record is large."""
+        if is_part(items, self._is_fresh):
+            return False
+        match items:
+            case ast.ListComp(elt=element) | ast.GeneratorExp(elt=element) | ast.SetComp(elt=element):
+                return not is_number(element)
+            case ast.DictComp(key=key):
+                return not is_number(key)
+        return True
 
     def _is_little(self, node: ast.expr) -> bool:
         """Tell whether all that is built of it is only a few times as large as the record."""

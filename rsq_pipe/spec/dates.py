@@ -29,6 +29,8 @@ def date(value: Moment) -> dt.date:
 def datetime(value: Moment) -> dt.datetime:
     """Read a moment from ISO 8601 text, to compare it; one without an offset is taken as UTC."""
     if isinstance(value, str):
+        if len(value) > MAX_TEXT:  # digits behind the microseconds are taken, however many
+            raise ValueError(f"a text of more than {MAX_TEXT} characters is no date")
         moment = dt.datetime.fromisoformat(value)
     elif isinstance(value, dt.datetime):
         moment = value

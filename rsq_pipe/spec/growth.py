@@ -26,6 +26,9 @@ QUICK = (_TIMES - {"add", "parse_date"}) | frozenset(
 SLOW = frozenset(["parse_date", "format_date", "add", "json", "to_json", "hash", "uuid"])
 """Functions that take long whatever they are given."""
 
+COMPARING = frozenset(["sorted", "min", "max", "set", "dict"])
+"""Functions that compare the items they are given with one another."""
+
 _NUMBERS = _TIMES | frozenset(
     ["len", "abs", "round", "bool", "int", "float", "any", "all", "startswith", "endswith", "matches"]
 )

@@ -79,6 +79,14 @@ _VALUES: tuple[tuple[str, str], ...] = (
     (r"cannot convert float (?:NaN|infinity) to integer", "it is no finite number"),
 )
 
+_WHYS: dict[type[BaseException], str] = {
+    ZeroDivisionError: "a division by zero",
+    IndexError: "there is no item at that place",
+    OverflowError: "a number is too large",
+    RecursionError: "a value is nested too deeply",
+    NameError: "a loop reads a variable of its own before that is set",
+}
+
 
 def explained(error: BaseException) -> str:
     """Say why an expression failed for a record, cut to what a message may hold: it may quote the record."""
@@ -88,17 +96,15 @@ def explained(error: BaseException) -> str:
 
 def _explained(error: BaseException) -> str:
     text = str(error)
+    for kind, why in _WHYS.items():
+        if isinstance(error, kind):
+            return why
     match error:
-        case ZeroDivisionError():
-            return "a division by zero"
         case KeyError():
             return f"there is no key {error.args[0]!r}" if error.args else "a key is missing"
-        case IndexError():
-            return "there is no item at that place"
-        case OverflowError():
-            return "a number is too large"
-        case RecursionError():
-            return "a value is nested too deeply"
+        case AttributeError() if found := re.fullmatch(r"'(\w+)' object has no attribute '(\w+)'", text):
+            wanted = "text" if found[2] == "join" else "a mapping"
+            return f"{found[2]}() takes {wanted}, not {_kind(found[1])}"
         case TypeError():
             why = _translated(text, _TYPES, _kind)
             if re.match(r"`[+-]` cannot be applied to .*\ba (?:date|moment)\b", why):

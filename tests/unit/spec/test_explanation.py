@@ -78,6 +78,13 @@ _ADD = "write add(date, '1h'), or days_between(a, b)"
         ("{**t}", "`**` takes a mapping, not text"),
         ("now() + 1", "`+` cannot be applied to a moment and a whole number; " + _ADD),
         ("hash(t, t)", "there is no algorithm 'ten'; use md5, sha1, sha256, sha512 or blake2b"),
+        ("values(list)", "values() takes a mapping, not a list"),
+        ("items(t)", "items() takes a mapping, not text"),
+        ("join(list, t)", "join() takes text, not a list"),
+        (
+            "[[a for b in list for a in a] for a in list]",
+            "a loop reads a variable of its own before that is set",
+        ),
         ("split(t, '')", "split() takes no empty separator"),
     ],
 )

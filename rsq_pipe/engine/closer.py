@@ -1,4 +1,4 @@
-"""Closer: closes the windows of a stage, and sends on what was computed of their groups."""
+"""Closer: closes the windows of a stage, or lets go of what waits in it, and sends on what that leaves."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import structlog
 
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.chain import chain
+from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.passage import Passage
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import MAX_BYTES, NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.stage_time import stage_time
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unpacking import Unpacked
-from rsq_pipe.engine.watermark import Input, is_empty, watermark
 from rsq_pipe.errors import StreamError
-from rsq_pipe.model.state import SCALARS, Fields, Now, Page, StateChange, Timers
-from rsq_pipe.spec.aggregate import Aggregation
+from rsq_pipe.model.state import SCALARS, Fields, Page, StateChange, Timers
 from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.join import Joining
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Settled, Settlement, StateOf
 from rsq_pipe.streams.waiting import first
+from rsq_pipe.verbs.pairing import Shape
 from rsq_pipe.verbs.results import Results
-from rsq_pipe.verbs.window_state import CLOSED, came, closed_until, seen
+from rsq_pipe.verbs.unmatched import Unmatched
+from rsq_pipe.verbs.window_state import CLOSED, closed_until
 
 PERIOD = 0.25
 """Seconds between two looks at the windows that are open."""
@@ -53,11 +56,10 @@ class Closer:
         graph = process.graph
         self._process = process
         self._graph, self._stage = graph, stage
-        self._of: Aggregation = stage.options
         keys = Keyspace(graph.pipeline)
         self._keys = (keys.state(stage), keys.timers(stage))
-        self._results = Results(stage.name, self._of)
-        self._chain = chain(graph, stage, process.names, process.observer, verb=self._results)
+        self._leaving, self._never = _leaving(stage, serializer(graph))
+        self._chain = chain(graph, stage, process.names, process.observer, verb=self._leaving)
         self._planner = Planner(graph, stage)
         self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])
         self._state = StoredState(process.client, graph.pipeline, stage)
@@ -65,8 +67,7 @@ class Closer:
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(self._log)
         self._looked: PipelineState | None = None
-        self._under_way: tuple[int, Passage] | None = None
-        """A watermark, and what was before the stage when it was read."""
+        self._time = stage_time(process.client, graph, stage, self._state)
         self._input_ended = False
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
 
@@ -108,6 +109,8 @@ class Closer:
         """Take note of what the pipeline holds."""
         self._looked = state
         self._backlog.looked(state)
+        if self._time is not None:
+            self._time.looked(state)
 
     @property
     def _is_open(self) -> bool:
@@ -123,8 +126,8 @@ class Closer:
             if self._input_ended:
                 self._input_ended = False
                 await self._close_all(closed)
-            elif self._of.windows is not None:
-                await self._close_by_watermark(closed)
+            elif self._time is not None and (until := await self._time.reached()) is not None:
+                await self._send(await self._close(closed, until))
         finally:
             await self._dropped()
 
@@ -140,7 +143,8 @@ class Closer:
         return found
 
     async def _closed(self) -> int:
-        return closed_until(await self._stored(), self._of.windows)
+        stored = await self._stored()
+        return self._never if stored is None else int(stored)
 
     async def _close_all(self, closed: int) -> None:
         while not self._stopping.is_set():
@@ -149,33 +153,6 @@ class Closer:
                 return
             closed = await self._close(closed, max(map(int, due.values())))
             await self._send(closed)
-
-    async def _close_by_watermark(self, closed: int) -> None:
-        if self._under_way is None:
-            reached, due = await self._watermark()
-            if reached is None or not due or min(due.values()) > reached:
-                return
-            until = max((int(at) for at in due.values() if at <= reached), default=closed)
-            self._under_way = (until, Passage(self._process.client, self._graph, self._stage))
-        until, passage = self._under_way
-        if await passage.has_ended():
-            self._under_way = None
-            await self._send(await self._close(closed, until))
-
-    async def _watermark(self) -> tuple[int | None, Mapping[str, float]]:
-        """Tell how far the time of the records has come, and when the windows that are open are due."""
-        windows, state = self._of.windows, self._looked
-        assert windows is not None
-        assert state is not None
-        names = [ref.name for ref in self._stage.inputs]
-        fields = [field for name in names for field in (seen(name), came(name))]
-        values, due, now = await self._state.ask(Fields(fields), Timers(), Now())
-        numbers = [None if value is None else int(float(value)) for value in values]
-        inputs = [
-            Input(latest, now - (at or 0), is_empty(self._graph, self._stage, ref, state))
-            for ref, latest, at in zip(self._stage.inputs, numbers[::2], numbers[1::2], strict=True)
-        ]
-        return watermark(inputs, windows), due
 
     async def _close(self, closed: int, until: int) -> int:
         """Close windows: from now on no record enters them. Return up to when they are."""
@@ -225,10 +202,10 @@ class Closer:
 
     async def _sent(self, bucket: str, groups: Mapping[bytes, bytes], change: StateChange) -> bool:
         """Settle the results of some groups; False where that did not work out."""
-        if not groups:
+        batch = self._leaving.batch(int(bucket), sorted(groups.items()))
+        if not batch.records:
             settled = await self._settle(Settlement(state=StateOf(*self._keys, change)))
             return settled is not None and not settled.stale
-        batch = self._results.batch(int(bucket), sorted(groups.items()))
         steps = await self._chain.process(batch)
         steps[0].outcomes.state = change
         plan = self._planner.plan(Work(Unpacked(batch), steps))
@@ -256,6 +233,13 @@ class Closer:
             else:
                 self._backlog.wrote(settlement, settled)
                 return settled
+
+
+def _leaving(stage: Stage, form: Serializer) -> tuple[Results | Unmatched, int]:
+    """Make what makes records of what leaves a state, and tell up to when nothing was closed at first."""
+    if isinstance(stage.options, Joining):
+        return Unmatched(Shape(stage.name, stage.options, stage.outputs), form), 0
+    return Results(stage.name, stage.options), closed_until(None, stage.options.windows)
 
 
 def _portion(groups: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -19,7 +19,7 @@ def has_state(stage: Stage) -> bool:
 
 def closes(stage: Stage) -> bool:
     """Tell whether what a stage remembers leaves it: as time goes on, or when all input has ended."""
-    return stage.verb == "aggregate"
+    return stage.verb in {"aggregate", "join"}
 
 
 def is_pure(stage: Stage) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,57 +14,31 @@ from rsq_pipe.model.waiting import MET, Waiting, read, written
 from rsq_pipe.spec.join import SIDES, Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.verbs.buckets import Buckets, listed, spelled
 from rsq_pipe.verbs.failed import expression_failure
-from rsq_pipe.verbs.pairing import Pairing, Pairs, Place, Shape
-
-PARTS = 8
-"""Buckets that `within` is divided into: a record waits so long, and at most that part of it longer."""
+from rsq_pipe.verbs.pairing import LETTERS, Pairing, Pairs, Place, Shape
+from rsq_pipe.verbs.window_state import CLOSED
 
 BUCKETS = "buckets"
-"""The scalar that names the buckets in which records wait: see `Buckets`."""
-
-_LETTERS = (b"L", b"R")
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """
-    Name the buckets in which records wait; whatever changes them makes others read again.
-
-    Args:
-        floor: The lowest number that a new one may have: all below have been closed.
-        live: Their numbers, ascending.
-    """
-
-    floor: int = 0
-    live: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, text: bytes | str | None) -> Buckets:
-        """Read the scalar."""
-        if not text:
-            return cls()
-        floor, _, live = (text if isinstance(text, str) else text.decode()).partition(";")
-        return cls(int(floor), tuple(map(int, filter(None, live.split(",")))))
-
-    @property
-    def text(self) -> str:
-        """The scalar."""
-        return f"{self.floor};{','.join(map(str, self.live))}"
-
-    def current(self, now: int, width: float | None) -> int:
-        """Number the bucket for what arrives now."""
-        by_clock = 0 if width is None else int(now // width)
-        return max(self.floor, by_clock, *self.live[-1:])
+"""The scalar that names the buckets in which records wait."""
 
 
 @dataclass(slots=True)
 class _Seen:
-    """Hold what waits, as it was read: where -> bucket -> what is there."""
+    """
+    Hold what waits, as it was read.
+
+    Args:
+        now: The server's clock.
+        closed, named: The two scalars, as they are stored.
+        live: The buckets in which records wait, ascending.
+        values: Where -> bucket -> what is there.
+    """
 
     now: int
-    stored: bytes | None
-    buckets: Buckets
+    closed: bytes | None
+    named: bytes | None
+    live: list[int]
     values: dict[Place, dict[int, bytes]] = field(default_factory=dict)
     _read: dict[Place, list[Waiting]] = field(default_factory=dict)
 
@@ -108,11 +82,10 @@ class Join:
         self._stage = stage
         self._streams = streams
         self._state = state
-        self._within = None if joining.within is None else joining.within * 1000
-        self._width = None if self._within is None else max(1.0, self._within / PARTS)
+        self._buckets = Buckets(None if joining.within is None else round(joining.within * 1000))
         self._most = joining.max_keys
         self._keys = [keyed([one.evaluate for one in side]) for side in (joining.left, joining.right)]
-        self._buckets = Buckets()
+        self._live: list[int] = []
         self._form = form
         self.shape = Shape(stage, joining, ports)
 
@@ -161,14 +134,13 @@ class Join:
         wanted = [*known, *((1 - side, key) for side, key in known if (1 - side, key) not in known)]
         fields = [_field(place) for place in wanted]
         while True:
-            live = self._buckets.live if fields else ()
+            live = self._live if fields else []
             asked = [Fields(fields, str(bucket)) for bucket in live]
-            now, (stored,), *found = await self._state.ask(Now(), Fields([BUCKETS]), *asked)
-            buckets = Buckets.of(stored)
-            if buckets == self._buckets or not fields:
+            now, (closed, named), *found = await self._state.ask(Now(), Fields([CLOSED, BUCKETS]), *asked)
+            self._live = [one for one in listed(named) if self._buckets.due(one) > int(closed or 0)]
+            if live == self._live or not fields:
                 break
-            self._buckets = buckets
-        seen = _Seen(now, stored, buckets)
+        seen = _Seen(now, closed, named, live)
         for bucket, values in zip(live, found, strict=True):
             for place, value in zip(wanted, values, strict=True):
                 if value is not None:
@@ -177,12 +149,13 @@ class Join:
 
     def _change(self, pairs: Pairs, seen: _Seen) -> StateChange:
         change = StateChange(most=self._most)
-        change.equals(SCALARS, {BUCKETS: seen.stored})
-        bucket = seen.buckets.current(seen.now, self._width)
-        if bucket not in seen.buckets.live:
-            change.set(SCALARS, {BUCKETS: Buckets(seen.buckets.floor, (*seen.buckets.live, bucket)).text})
-            change.timer({str(bucket): self._due(bucket)})
-        for other in seen.buckets.live:
+        change.equals(SCALARS, {CLOSED: seen.closed, BUCKETS: seen.named})
+        bucket = self._buckets.current(seen.now, int(seen.closed or 0))
+        bucket = max([bucket, *seen.live[-1:]])  # a clock may have been set back
+        if bucket not in seen.live:
+            change.set(SCALARS, {BUCKETS: spelled([*seen.live, bucket])})
+            change.timer({str(bucket): self._buckets.due(bucket)})
+        for other in seen.live:
             across = [(1 - side, key) for side, key in pairs.new]
             change.lengths(
                 str(other), {_field(one): len(seen.values.get(one, {}).get(other, b"")) for one in across}
@@ -200,23 +173,7 @@ class Join:
             change.append(str(other), fields)
         return change
 
-    def _due(self, bucket: int) -> float:
-        """Tell when nothing in a bucket waits any more, in milliseconds."""
-        if self._within is None or self._width is None:
-            return float("inf")
-        return (bucket + 1) * self._width + self._within
-
 
 def _field(place: Place) -> bytes:
     side, key = place
-    return _LETTERS[side] + key
-
-
-def unmatched(values: Mapping[bytes, bytes]) -> Sequence[tuple[int, Waiting]]:
-    """List the records among a bucket's fields that have found no other, each with its side."""
-    return [
-        (_LETTERS.index(name[:1]), one)
-        for name, value in values.items()
-        for one in read(value)
-        if not one.met
-    ]
+    return LETTERS[side] + key

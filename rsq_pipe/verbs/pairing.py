@@ -19,6 +19,9 @@ Record = dict[str, Any]
 Place = tuple[int, bytes]
 """Where a record waits: 0 for the left side and 1 for the right, and its key."""
 
+LETTERS = (b"L", b"R")
+"""What the name of a field in the state begins with: the side; its key follows."""
+
 UNMATCHED = "unmatched"
 """Why a record is dropped that found no other, where nobody reads the port of its side."""
 

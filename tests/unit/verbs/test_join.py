@@ -17,7 +17,10 @@ from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.join import Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import JsonSerializer
-from rsq_pipe.verbs.join import Buckets, Join, unmatched
+from rsq_pipe.verbs.buckets import Buckets, listed, spelled
+from rsq_pipe.verbs.join import Join
+from rsq_pipe.verbs.pairing import Shape
+from rsq_pipe.verbs.unmatched import Unmatched
 from tests.support.remembered import Remembered
 
 HOUR = 3_600_000
@@ -52,6 +55,12 @@ async def settled(join: Join, state: Remembered, of: Batch) -> Outcomes:
         found = await join.process(of)
         if found.state is None or state.settle(found.state) != "stale":
             return found
+
+
+def alone(state: Remembered, bucket: str, of: Joining | None = None, *ports: str) -> tuple[Unmatched, Batch]:
+    """What in a bucket has found no other."""
+    verb = Unmatched(Shape("paid", of or joining(), ports), JsonSerializer())
+    return verb, verb.batch(int(bucket), sorted(state.hashes[bucket].items()))
 
 
 def pairs(found: Outcomes) -> list[str]:
@@ -230,15 +239,49 @@ async def test_who_has_met_another_is_no_longer_unmatched(state: Remembered) -> 
     await settled(join, state, batch(ORDER, first=4))
     (bucket,) = (name for name in state.hashes if name)
 
-    left = unmatched(state.hashes[bucket])
+    _, left = alone(state, bucket)
 
-    assert sorted((side, one.rid) for side, one in left) == [(0, "orders:1"), (1, "payments:3")]
+    assert left.rids == ["orders:1", "payments:3"]
+    assert [left.headers_at(place)[INPUT] for place in (0, 1)] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ports", "expected"),
+    [
+        ("inner", (), {"dropped": 2}),
+        ("inner", ("right",), {"right": [{"id": 3}], "dropped": 1}),
+        ("left", ("right",), {"": [{"id": 2, "payment": None}], "right": [{"id": 3}]}),
+        (
+            "outer",
+            (),
+            {"": [{"order": {"id": 2}, "payment": None}, {"order": None, "payment": {"id": 3}}]},
+        ),
+    ],
+)
+async def test_who_waited_in_vain_leaves_as_it_is_said(
+    state: Remembered, kind: str, ports: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    of = joining(kind, name="order" if kind == "outer" else "")
+    await settled(
+        verb(state, of), state, batch(ORDER, PAYMENT, ("orders", {"id": 2}), ("payments", {"id": 3}))
+    )
+    (bucket,) = (name for name in state.hashes if name)
+    unmatched, left = alone(state, bucket, of, *ports)
+
+    found = await unmatched.process(left)
+
+    made: dict[str, Any] = {port: emitted.records for port, emitted in found.emitted.items()}
+    dropped = found.dropped.get("unmatched", [])
+    assert made | ({"dropped": len(dropped)} if dropped else {}) == expected
+    assert sorted(rid for emitted in found.emitted.values() for rid in emitted.rids) == [
+        rid for rid, place in zip(left.rids, range(2), strict=True) if place not in dropped
+    ]
 
 
 async def test_more_than_the_bound_for_one_key_is_refused(state: Remembered) -> None:
     (name,) = [b"L[1]"]
-    state.hashes = {"": {b"buckets": Buckets(0, (100,)).text.encode()}}
-    state.hashes["100"] = {name: written([Waiting(str(n), b"{}") for n in range(MAX_CHILDREN)])}
+    state.hashes = {"": {b"buckets": b"0"}}
+    state.hashes["0"] = {name: written([Waiting(str(n), b"{}") for n in range(MAX_CHILDREN)])}
 
     found = await settled(verb(state, joining(within=None)), state, batch(ORDER, PAYMENT))
 
@@ -253,7 +296,7 @@ async def test_without_within_records_wait_until_the_inputs_end(state: Remembere
     found = await settled(verb(state, joining(within=None)), state, batch(PAYMENT, first=1))
 
     assert len(pairs(found)) == 1
-    assert [*state.timers.values()] == [float("inf")]
+    assert state.timers == {"0": 1}
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -296,9 +339,9 @@ async def test_any_order_batches_and_workers_make_the_pairs_that_brute_force_mak
         if keys[left] is not None and keys[left] == keys[right]
     ]
     assert sorted(made) == sorted(wanted)
-    alone = {one.rid for bucket, held in state.hashes.items() if bucket for _, one in unmatched(held)}
+    left = {rid for bucket in state.hashes if bucket for rid in alone(state, bucket)[1].rids}
     met = {rid for one in wanted for rid in one.split("&")}
-    assert alone == {name(at) for at in range(60) if keys[at] is not None} - met
+    assert left == {name(at) for at in range(60) if keys[at] is not None} - met
 
 
 def test_what_waits_is_read_as_it_was_written() -> None:
@@ -308,6 +351,48 @@ def test_what_waits_is_read_as_it_was_written() -> None:
     assert [waiting.met for waiting in read(written([one]) + MET + written([one]))] == [True, False]
 
 
-@pytest.mark.parametrize("buckets", [Buckets(), Buckets(7), Buckets(3, (3, 4, 9))])
-def test_the_names_of_buckets_are_read_as_they_were_written(buckets: Buckets) -> None:
-    assert Buckets.of(buckets.text.encode()) == buckets
+@pytest.mark.parametrize("buckets", [[], [7], [3, 4, 9]])
+def test_the_names_of_buckets_are_read_as_they_were_written(buckets: list[int]) -> None:
+    assert listed(spelled(buckets).encode()) == buckets
+
+
+@pytest.mark.parametrize("within", [None, 1, 7, 8, 1_000, HOUR])
+def test_what_enters_a_bucket_now_is_kept_long_enough_and_not_after_it_was_closed(within: int | None) -> None:
+    buckets = Buckets(within)
+    for now in (0, 5, 100 * HOUR, 100 * HOUR + 1):
+        for closed in (0, 3, 90 * HOUR, 100 * HOUR, 102 * HOUR):
+            due = buckets.due(buckets.current(now, closed))
+            assert due > closed
+            if within is not None:
+                assert due >= now + within
+            if within is not None and closed <= now:
+                assert due <= now + within + max(1, within // 8)
+
+
+@pytest.mark.parametrize("within", [None, 3600.0])
+async def test_what_was_closed_is_met_by_nothing_that_comes_later(
+    state: Remembered, within: float | None
+) -> None:
+    join = verb(state, joining(within=within))
+    await settled(join, state, batch(ORDER))
+    (bucket,) = (name for name in state.hashes if name)
+    state.hashes[""][b"closed"] = b"%d" % state.timers[bucket]  # as the end of its input does
+
+    found = await settled(join, state, batch(PAYMENT, first=1))
+
+    assert not found.emitted
+    assert len(state.timers) == 2, "it waits in another bucket"
+
+
+async def test_a_batch_that_was_decided_before_others_were_closed_is_processed_again(
+    state: Remembered,
+) -> None:
+    join = verb(state)
+    await settled(join, state, batch(ORDER))
+    (bucket,) = (name for name in state.hashes if name)
+    found = await join.process(batch(PAYMENT, first=1))
+    assert found.emitted
+    state.hashes[""][b"closed"] = b"%d" % state.timers[bucket]
+
+    assert found.state is not None
+    assert state.settle(found.state) == "stale"

@@ -1,0 +1,114 @@
+"""Stage time: up to when the buckets of a state may be closed, by its records' times or by the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from rsq_pipe.engine.passage import Passage
+from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.watermark import Input, is_empty, watermark
+from rsq_pipe.model.state import Fields, Now, StateReader, Timers
+from rsq_pipe.spec.aggregate import Aggregation, Windows
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.join import Joining
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.verbs.window_state import came, seen
+
+
+class StageTime(Protocol):
+    """What tells how far the time of a stage has come."""
+
+    def looked(self, state: PipelineState) -> None:
+        """Take note of what the pipeline holds."""
+        ...
+
+    async def reached(self) -> int | None:
+        """Tell up to when what is due may be closed; None where nothing is."""
+        ...
+
+
+class EventTime:
+    """
+    Follow the times of the records. What is on its way to the stage is not late: that is waited for.
+
+    Args:
+        client: The server.
+        graph, stage: Whose time it is.
+        windows: Its windows.
+        state: What it has seen.
+    """
+
+    def __init__(
+        self, client: StreamClient, graph: Graph, stage: Stage, windows: Windows, state: StateReader
+    ) -> None:
+        self._client = client
+        self._graph, self._stage = graph, stage
+        self._windows = windows
+        self._state = state
+        self._looked: PipelineState | None = None
+        self._under_way: tuple[int, Passage] | None = None
+        """A watermark, and what was before the stage when it was read."""
+
+    def looked(self, state: PipelineState) -> None:
+        """Take note of what the pipeline holds."""
+        self._looked = state
+
+    async def reached(self) -> int | None:
+        """Take a watermark, and tell it once all that was on its way then has come."""
+        if self._under_way is None:
+            mark, due = await self._watermark()
+            past = [int(at) for at in due.values() if mark is not None and at <= mark]
+            if not past:
+                return None
+            self._under_way = (max(past), Passage(self._client, self._graph, self._stage))
+        until, passage = self._under_way
+        if not await passage.has_ended():
+            return None
+        self._under_way = None
+        return until
+
+    async def _watermark(self) -> tuple[int | None, Mapping[str, float]]:
+        """Tell how far the time of the records has come, and when the windows that are open are due."""
+        state = self._looked
+        assert state is not None
+        names = [ref.name for ref in self._stage.inputs]
+        fields = [field for name in names for field in (seen(name), came(name))]
+        values, due, now = await self._state.ask(Fields(fields), Timers(), Now())
+        numbers = [None if value is None else int(float(value)) for value in values]
+        inputs = [
+            Input(latest, now - (at or 0), is_empty(self._graph, self._stage, ref, state))
+            for ref, latest, at in zip(self._stage.inputs, numbers[::2], numbers[1::2], strict=True)
+        ]
+        return watermark(inputs, self._windows), due
+
+
+class ArrivalTime:
+    """
+    Follow the server's clock.
+
+    Args:
+        state: What is asked for it.
+    """
+
+    def __init__(self, state: StateReader) -> None:
+        self._state = state
+
+    def looked(self, state: PipelineState) -> None:
+        """Nothing."""
+
+    async def reached(self) -> int | None:
+        """Tell when the last of what is due by now was."""
+        now, due = await self._state.ask(Now(), Timers())
+        return max((int(at) for at in due.values() if at <= now), default=None)
+
+
+def stage_time(client: StreamClient, graph: Graph, stage: Stage, state: StateReader) -> StageTime | None:
+    """Make what tells how far a stage's time has come; None where only the end of its input counts."""
+    match stage.options:
+        case Aggregation(windows=Windows() as windows):
+            return EventTime(client, graph, stage, windows, state)
+        case Joining(within=float()):
+            return ArrivalTime(state)
+        case _:
+            return None

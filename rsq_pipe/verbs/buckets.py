@@ -1,0 +1,53 @@
+"""Buckets: the parts of a state that are let go of whole, each a while after the last record entered it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PARTS = 8
+"""How many buckets a stretch is divided into: what is kept that long is kept an eighth longer at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """
+    Number buckets by the server's clock, and say when nothing in one is to be kept any more.
+
+    What has been closed stays so: no bucket is used again that is due by then. Where things are kept until
+    the input ends, buckets are numbered by how often it has ended: 0, 1, 2, each due with the next end.
+
+    Args:
+        within: Milliseconds that something is kept; None until the input ends.
+    """
+
+    within: int | None
+
+    def due(self, bucket: int) -> int:
+        """Tell when a bucket is due, in milliseconds since 1970."""
+        return bucket + 1 if self.within is None else (bucket + 1) * self._width + self.within
+
+    def current(self, now: int, closed: int) -> int:
+        """
+        Number the bucket for what comes now.
+
+        Args:
+            now: The server's clock, in milliseconds.
+            closed: Up to when buckets are closed.
+        """
+        if self.within is None:
+            return closed
+        return max(now // self._width, (closed - self.within) // self._width)
+
+    @property
+    def _width(self) -> int:
+        return max(1, (self.within or 0) // PARTS)
+
+
+def spelled(buckets: list[int]) -> str:
+    """Write numbers of buckets into one scalar."""
+    return ",".join(map(str, buckets))
+
+
+def listed(stored: bytes | None) -> list[int]:
+    """Read that scalar."""
+    return [int(one) for one in (stored or b"").decode().split(",") if one]

@@ -146,13 +146,10 @@ async def test_entries_that_wait_do_not_count_as_handed_out_until_they_are_handl
     await bench.plan([pack(2, [4, 5]), pack(3, [6])])
 
     assert bench.service.calls[1:] == [[4], [5], [4, 6]]
-    assert bench.aside.counted == [
-        (1, ["2-0", "3-0"]),
-        (0, ["2-0"]),  # 4 is tried, and fails
-        (1, ["2-0"]),
-        (0, ["2-0"]),  # 5 works, and the others follow
-        (0, ["3-0"]),
-    ]
+    first, *tried, last = bench.aside.counted
+    assert (first, last) == ((1, ["2-0", "3-0"]), (0, ["3-0"]))
+    # 4 is tried and fails; unless the pause is over already it is put aside again; then 5 works.
+    assert tried in ([(0, ["2-0"])], [(0, ["2-0"]), (1, ["2-0"]), (0, ["2-0"])])
 
 
 async def test_a_rejected_record_shows_that_the_stage_works(bench: Bench) -> None:

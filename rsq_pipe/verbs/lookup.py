@@ -99,7 +99,7 @@ class RowJoin:
         self._of = lookup
         self._key = key_maker(lookup.key)
         self._replaced = replaced(lookup)
-        self._nulls = dict.fromkeys(lookup.targets)
+        self._nulls = dict.fromkeys((lookup.name,) if lookup.name else lookup.fields.values())
 
     def keys(self, batch: Batch) -> list[tuple[Any, Any]]:
         """Tell each record's key and how it is listed; for one that has none: None and its failure."""

@@ -139,6 +139,7 @@ async def test_all_columns_of_an_unknown_key_are_null(case: Case) -> None:
     out = await case.look({"cid": 9}, fields={"name": "name", "country": "land"})
 
     assert emitted(out) == [{"cid": 9, "name": None, "land": None}]
+    assert list(emitted(out)[0]) == ["cid", "name", "land"], "in the order of those that are known"
 
 
 async def test_a_field_inside_another_is_the_key(case: Case) -> None:

@@ -11,13 +11,27 @@ from benchmarks import (
     hops,
     idle,
     latency,
+    lookups,
     memory,
     startup,
     tracing,
 )
 from benchmarks.harness import Harness, command
 
-BENCHMARKS = (hops, files, flights, latency, growth, memory, tracing, idle, startup, connectors, expressions)
+BENCHMARKS = (
+    hops,
+    files,
+    flights,
+    latency,
+    growth,
+    memory,
+    tracing,
+    idle,
+    startup,
+    connectors,
+    expressions,
+    lookups,
+)
 
 
 def main(harness: Harness) -> None:

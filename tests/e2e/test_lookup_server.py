@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
+
+import pytest
 
 from rsq_pipe.streams.client import StreamClient
 from tests.support.command_line import rsq_pipe, start
+from tests.support.postgres import PASSWORD, PostgresServer, own_postgres, postgres_binaries
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
+
+__all__ = ["own_postgres", "postgres_binaries"]
 
 COUNT = 3_000
 ONE_ATTEMPT = """
@@ -22,7 +30,7 @@ defaults:
 
 
 def stage(project: Project, server: StreamServer) -> dict[str, Any]:
-    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
+    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root, DSN="host=x")
     found: dict[str, Any] = json.loads(done.stdout)["stages"][1]
     return found
 
@@ -62,3 +70,67 @@ async def test_redis_goes_away_and_comes_back_and_no_record_used_up_its_one_atte
         assert line["half"] == (None if line["n"] % 2 else str(line["n"] // 2))
     unknown = stage(project, server)["unknown"]
     assert sum(unknown.values()) == COUNT // 2
+
+
+@pytest.mark.timeout(120)
+async def test_kills_of_workers_and_of_postgres_lose_double_and_miscount_nothing(
+    server: StreamServer, own_postgres: PostgresServer, tmp_path: Path, name: str
+) -> None:
+    draw = random.Random(11)
+    count = 20_000
+    project = Project(tmp_path / "project", name)
+    project.records(range(count))
+    query = "select id, half from t where id = any($1)"
+    table = f'{{postgres: {{dsn: "${{secret:DSN}}", query: "{query}"}}}}'
+    project.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl}}}}
+        enrich: {{lookup: {{table: {table}, key: n, by: id, fields: [half], missing: reject}}}}
+        out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+        """,
+        top="reclaim: {idle: 500ms}",
+        defaults=ONE_ATTEMPT,
+    )
+    own_postgres.execute("create table t (id int primary key, half int)")
+    own_postgres.execute(f"insert into t select n, n / 2 from generate_series(0, {count - 1}, 2) n")
+    client = StreamClient.from_url(f"unix://{server.socket}")
+    meta = f"{{{name}}}:meta"
+
+    async def settled() -> int:
+        return int(await client.channel.execute("HGET", meta, "enrich:in", key=meta) or 0)
+
+    def begin() -> Popen[str]:
+        return start("run", project.path, "--redis", server.url, cwd=project.root, DSN=own_postgres.dsn)
+
+    processes = [begin() for _ in range(2)]
+    in_the_middle = 0
+    try:
+        for kill in range(5):
+            before = now = await settled()
+            async with asyncio.timeout(30):
+                while now == before < count:
+                    now = await settled()
+            in_the_middle += now < count
+            if kill == 2:
+                own_postgres.kill()
+                own_postgres.start()
+            victim = draw.randrange(2)
+            processes[victim].kill()
+            processes[victim].communicate()
+            processes[victim] = begin()
+        for process in processes:
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 4, err
+            assert PASSWORD not in err
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+        await client.close()
+
+    assert in_the_middle >= 3
+    assert project.numbers("out/all.jsonl") == list(range(0, count, 2))
+    assert all(line["half"] == line["n"] // 2 for line in project.lines("out/all.jsonl"))
+    found = stage(project, server)
+    assert found["counters"]["dead"] == found["dead"] == count // 2
+    assert sum(found["unknown"].values()) == count // 2

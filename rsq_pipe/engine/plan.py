@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.chain import Step
@@ -59,6 +59,16 @@ class Work:
         deliveries = enumerate(self.unpacked.batch.deliveries)
         return frozenset(place for place, one in deliveries if (one.stream, one.id) in gone)
 
+    def sizes_beside(self) -> Iterator[tuple[int, int]]:
+        """Tell how many bytes deliveries become of retries, dead letters and the singles of packs."""
+        for step in self.steps:
+            for place in step.outcomes.failed:
+                yield step.batch.origins[place], len(step.batch.original(place))
+        for place, singles in self.singles.items():
+            yield place, _size(singles)
+        for place, letter in self.letters.items():
+            yield place, _size([letter])
+
     def weights(self) -> list[tuple[int, int]]:
         """Tell for each delivery how many records it makes a settlement write, and about how many bytes."""
         count, state_size = len(self.unpacked.batch.deliveries), self.state_size
@@ -77,7 +87,13 @@ class Work:
                 sizes[origins[place]] += state_size / len(step.outcomes.stored)
         for place, singles in self.singles.items():
             records[place] += len(singles)
+        for place, size in self.sizes_beside():
+            sizes[place] += size
         return [(records[place], round(sizes[place])) for place in range(count)]
+
+
+def _size(entries: Sequence[Output]) -> int:
+    return sum(len(field) for entry in entries for field in entry.fields)
 
 
 @dataclass(frozen=True, slots=True)

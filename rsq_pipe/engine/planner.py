@@ -56,7 +56,7 @@ class Planner:
         records += sum(len(step.outcomes.stored) for step in work.steps)
         records += sum(map(len, work.singles.values()))
         size = sum(written.size for step in work.steps for written in step.written.values())
-        size += work.state_size
+        size += work.state_size + sum(size for _, size in work.sizes_beside())
         if records <= MAX_RECORDS and size <= MAX_BYTES:
             return [work.portion] if count else []
         found: list[frozenset[int]] = []

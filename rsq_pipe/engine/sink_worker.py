@@ -159,7 +159,9 @@ class SinkWorker:
         self._process.tell(settled)
         while settled.gone and position is None:
             portion -= work.places(settled.gone)
-            settled = await self._consumer.settle(self._planner.plan(work, portion).settlement)
+            plan = self._planner.plan(work, portion)
+            settled = await self._consumer.settle(plan.settlement)
+            self._process.tell(settled)
         if not settled.committed:
             # Not all of the batch is this worker's any more: what was written is cut off, and the rest of the
             # batch comes again.
@@ -170,7 +172,8 @@ class SinkWorker:
         lost = work.portion - portion
         step.end(lost)
         self._unread.settled(work, lost)
-        self._failed.tell(plan)
+        if settled.committed:
+            self._failed.tell(plan)
 
     async def _open_again(self) -> None:
         """Cut off what was written and does not count; find out at once whether another writes by now."""

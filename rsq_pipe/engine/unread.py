@@ -84,7 +84,12 @@ class Unread:
         reason = "max_deliveries" if exhausted else "decode_error"
         attempts = min(entry.deliveries, self._most)
         letter = dead_letter(
-            self._dlq, entry, reason=reason, stage=self._stage.name, error=why, attempts=attempts
+            *(self._dlq, entry),
+            reason=reason,
+            stage=self._stage.name,
+            error=why,
+            attempts=attempts,
+            redact=redact,
         )
         letter = _with_rid(letter, self._unpacker.rid_of(entry))
         if not self._count:

@@ -20,7 +20,7 @@ class Isolation:
         self._waiters: list[asyncio.Future[None]] = []
         self._side_by_side = 0
         self._asking = 0
-        self._alone = False
+        self._alone: object | None = None  # whoever handles an entry alone
 
     @asynccontextmanager
     async def beside_others(self) -> AsyncIterator[None]:
@@ -36,17 +36,19 @@ class Isolation:
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """Handle an entry; waits until every batch in flight is done, and keeps further ones waiting."""
+        who = object()
         self._asking += 1
         try:
             await self._until(self._is_empty)
-            self._alone = True
+            self._alone = who
         finally:
             self._asking -= 1
             self._wake()
         try:
             yield
         finally:
-            self._alone = False
+            if self._alone is who:  # another may be, where this one was cancelled while it stood aside
+                self._alone = None
             self._wake()
 
     @asynccontextmanager
@@ -56,27 +58,26 @@ class Isolation:
 
         Others go on meanwhile; before the batch does, it waits its turn as at its beginning.
         """
-        alone, self._alone = self._alone, False
-        self._side_by_side -= not alone
+        who, self._alone = self._alone, None
+        self._side_by_side -= who is None
         self._wake()
         try:
             yield
-            self._asking += alone
+            self._asking += who is not None
             try:
-                free = self._is_empty if alone else self._is_shared
-                await self._until(free)
+                await self._until(self._is_shared if who is None else self._is_empty)
+                self._alone = who
             finally:
-                self._asking -= alone
+                self._asking -= who is not None
         finally:
-            self._alone |= alone
-            self._side_by_side += not alone
+            self._side_by_side += who is None  # who leaves the batch, cancelled or not, is counted off there
             self._wake()
 
     def _is_empty(self) -> bool:
-        return not self._alone and not self._side_by_side
+        return self._alone is None and not self._side_by_side
 
     def _is_shared(self) -> bool:
-        return not self._alone and not self._asking
+        return self._alone is None and not self._asking
 
     async def _until(self, free: Callable[[], bool]) -> None:
         while not free():

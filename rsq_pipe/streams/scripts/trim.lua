@@ -1,11 +1,14 @@
 #!lua flags=allow-oom
 -- Trim what every group of a stream has acknowledged, and nothing else.
 --
--- KEYS  stream, and perhaps a hash in which is noted how far each required group is: should one be lost, it is known
+-- KEYS  stream, and perhaps a hash in which is noted how far each required group is: should one be lost, it is known.
+--       Where it counts in records what a group has settled, the count of one that has nothing to do is put right:
+--       somebody may have deleted entries by hand
 -- ARGV  milliseconds to keep acknowledged entries, '~' or '=' (whole nodes, or to the entry), required group...
 --
 -- Returns how many entries were removed.
 --#include floor.lua
+--#include place.lua
 
 local keep, how, required = tonumber(ARGV[1]), ARGV[2], {}
 for i = 3, #ARGV do
@@ -21,6 +24,14 @@ if KEYS[2] then
     local field = 'group:' .. name .. ':' .. KEYS[1]
     if redis.call('HGET', KEYS[2], field) ~= done[name] then
       redis.call('HSET', KEYS[2], field, done[name])
+    end
+    local counted = 'settled:' .. name .. ':' .. KEYS[1]
+    local count, total = unpack(redis.call('HMGET', KEYS[2], counted, 'appended:' .. KEYS[1]))
+    if count and count ~= (total or '0') then
+      local group = place(KEYS[1], name)
+      if group['pending'] == 0 and not undelivered(KEYS[1], group) then
+        redis.call('HSET', KEYS[2], counted, total or '0')
+      end
     end
   end
 end

@@ -15,6 +15,7 @@ from rsq_pipe.engine.lost_place import lost_place
 from rsq_pipe.engine.past import look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import begin
+from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.state import look_at
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.ops.discard import discard
@@ -162,6 +163,29 @@ async def test_a_count_that_somebody_made_wrong_by_hand_is_mended_once_the_stage
     await laid.append("read", 7)
 
     assert (await look_at(laid.client, laid.graph)).stages["add"].lag == 7
+
+
+async def test_a_count_that_was_made_wrong_by_hand_while_a_run_is_up_is_mended_by_the_next_trim(
+    laid: PackedLab,
+) -> None:
+    await laid.append("read", 100)
+    await laid.redis("XTRIM", laid.key("read"), "MAXLEN", "0")
+
+    await Retention(laid.client, laid.graph).trim()
+    await laid.append("read", 7)
+
+    found = await look_at(laid.client, laid.graph)
+    assert (found.stages["add"].lag, found.backlog[laid.key("read")]) == (7, 7)
+
+
+async def test_a_trim_leaves_the_count_of_what_is_still_to_do(laid: PackedLab) -> None:
+    await laid.append("read", 100)
+    before = await laid.field(settled("add", laid.key("read")))
+
+    await Retention(laid.client, laid.graph).trim()
+
+    assert await laid.field(settled("add", laid.key("read"))) == before
+    assert (await look_at(laid.client, laid.graph)).stages["add"].lag == 100
 
 
 async def test_a_group_that_was_lost_and_made_again_is_counted_from_where_it_begins(laid: PackedLab) -> None:

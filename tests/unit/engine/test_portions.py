@@ -6,6 +6,7 @@ import pytest
 
 from rsq_pipe.engine.planner import MAX_BYTES, MAX_RECORDS
 from rsq_pipe.model.outcome import Failure, Outcome
+from rsq_pipe.streams.settlement import Output
 from tests.unit.engine.given import entry, handled, pack, settled
 from tests.unit.runtime.given import stage
 
@@ -87,3 +88,24 @@ async def test_the_portions_together_settle_what_the_batch_became() -> None:
     assert settled([planner.plan(work, one) for one in portions]) == settled(
         [planner.plan(work, work.portion)]
     )
+
+
+@pytest.mark.parametrize("fate", [FAILURE, FINAL])
+async def test_bytes_of_records_that_failed_count_towards_what_one_settlement_may_write(
+    fate: Outcome,
+) -> None:
+    large = b'{"t":"%s"}' % (b"x" * 3_000_000)
+    planner, work = await handled(stage(), [entry(n, large) for n in range(6)], [fate] * 6)
+
+    portions = planner.portions(work)
+
+    assert sorted(place for portion in portions for place in portion) == list(range(6))
+    assert all(len(portion) * len(large) <= MAX_BYTES for portion in portions)
+
+
+async def test_bytes_of_packs_that_are_taken_apart_count_too() -> None:
+    packs = [pack(n, range(100 * n, 100 * n + 100), deliveries=2) for n in range(4)]
+    planner, work = await handled(stage(), packs, [])
+    work.singles = {at: [Output("s", ["data", b"x" * 3_000_000])] for at in work.singles}
+
+    assert [len(portion) for portion in planner.portions(work)] == [2, 2]

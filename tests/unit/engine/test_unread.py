@@ -130,3 +130,16 @@ def test_many_such_entries_are_told_of_in_few_lines_and_none_is_left_out() -> No
     assert sum(line["records"] for line in lines) == 99
     assert lines[0]["entry"] == f"{READ}/1-0"
     assert lines[0]["reason"] == "decode_error"
+
+
+def test_a_secret_in_an_error_is_not_in_the_dead_letter() -> None:
+    came, at = entry(7), stage()
+    unread = Unread(graph(source(), at), at, StageObserver())
+    unpacked = unread.unpack([came])
+    unpacked.unread[0] = ValueError(
+        "no service at redis://user:hush-hush@host"
+    )  # a serializer may raise anything
+
+    letters, _ = unread.ends(unpacked, [came])
+
+    assert headers_of(letters[0].fields)["rsq-dlq-error"] == "ValueError: no service at redis://user:***@host"

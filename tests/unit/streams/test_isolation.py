@@ -167,3 +167,26 @@ async def test_what_is_cancelled_while_it_is_aside_leaves_nothing_behind(
     await paused.aside.wait()
     paused.task.cancel()
     await asyncio.wait([paused.task])
+
+
+async def test_one_that_is_cancelled_while_it_stands_aside_ends_nobody_elses_isolation(
+    isolation: Isolation,
+) -> None:
+    async def stand_aside() -> None:
+        async with isolation.alone(), isolation.aside():
+            await asyncio.Event().wait()
+
+    cancelled = asyncio.ensure_future(stand_aside())
+    await settle()
+    alone = Visit(isolation.alone())
+    await settle()
+    assert alone.inside.is_set()
+
+    cancelled.cancel()
+    await settle()
+    beside = Visit(isolation.beside_others())
+    await settle()
+
+    assert not beside.inside.is_set()
+    await alone.leave()
+    await beside.leave()

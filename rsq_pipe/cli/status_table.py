@@ -31,7 +31,7 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         drops = drop_lines({stage.name: stage.drops for stage in status.stages})
         unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
         head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops, *unknown]
-        head += [*_pauses(status), *_changes(status)]
+        head += [*_memories(status), *_pauses(status), *_changes(status)]
     return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
 
 
@@ -40,6 +40,17 @@ def _headline(status: PipelineStatus) -> str:
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
     drained = ", drained" if status.drained else ""
     return f"{status.pipeline} on {status.server}: {runs}{drained}"
+
+
+def _memories(status: PipelineStatus) -> Iterator[Text]:
+    """Tell how many keys stages remember, and what they have forgotten to make room."""
+    for stage in status.stages:
+        found = stage.remembers
+        if found is not None and (found.keys or found.evicted):
+            gone = f", {found.evicted:,} forgotten to make room" if found.evicted else ""
+            is_near = found.keys > 0.9 * found.max_keys and not found.evicted
+            what = f"{stage.name} remembers {found.keys:,} keys of at most {found.max_keys:,}{gone}"
+            yield Text(on_one_line(what), style="bold yellow" if is_near else "")
 
 
 def _pauses(status: PipelineStatus) -> Iterator[Text]:

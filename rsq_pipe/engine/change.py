@@ -10,6 +10,7 @@ from rsq_pipe.engine.last_run import LastRun, LastStage
 from rsq_pipe.engine.likeness import likely_renames
 from rsq_pipe.engine.moves import Move, moves
 from rsq_pipe.engine.past import Holding, Past
+from rsq_pipe.spec.remembering import REMEMBERS
 
 Kind = Literal["added", "removed", "renamed", "moved", "changed", "same"]
 
@@ -147,7 +148,14 @@ def _here(stage: LastStage, past: Past, renames: Mapping[str, str]) -> StageChan
         for key in {**before.digests, **stage.digests}
         if before.digests.get(key) != stage.digests.get(key)
     ]
-    return StageChange(stage.name, "changed" if changed else "same", ", ".join(changed), holds)
+    stranded = f"remembers {holds.remembered} by another `{before.verb}`" if _forgets(changed, holds) else ""
+    told = ", ".join(key for key in changed if key != REMEMBERS)
+    return StageChange(stage.name, "changed" if changed else "same", told, holds, stranded=stranded)
+
+
+def _forgets(changed: Sequence[str], holds: Holding) -> bool:
+    """Tell whether a stage would not know again what it remembers."""
+    return REMEMBERS in changed and holds.keys > 0
 
 
 def _gone(name: str, past: Past, renames: Mapping[str, str], added: Sequence[LastStage]) -> StageChange:

@@ -21,7 +21,11 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
     """
     spec = f"{graph.spec}{options}"
     old = f"{shlex.quote(str(graph.path.with_suffix('.last.yaml')))}{options}"
-    lines = [f"{graph.path}: this file does not have stages that an earlier run of it left something in:"]
+    here = [change for change in found.stranded if change.kind == "changed"]
+    what = "does not have stages that an earlier run of it left something in"
+    if here:
+        what = "has other stages than those that an earlier run of it left something in"
+    lines = [f"{graph.path}: this file {what}:"]
     lines += [f"  stage {change.stage!r} {change.stranded}" for change in found.stranded]
     lines += ["Nothing was run. Choose one of:"]
     lines += _finish(found, spec, old, keep=shlex.quote(str(graph.path.with_suffix(".last.yaml"))))
@@ -39,7 +43,7 @@ def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
     # Nothing enters a source again.
     again = [change.stage for change in found.stranded if change.holds.dead and change.verb != "source"]
     save = f"rsq-pipe plan {spec} --show-last > {keep}"
-    if any(change.holds.waits for change in found.stranded):
+    if any(change.holds.waits or _is_finite(change) for change in found.stranded):
         stay = "; dead letters stay, and the next run asks what becomes of them" if dead else ""
         yield f"- finish with the file as it was last run, then run this one{stay}:"
         yield f"    {save} && rsq-pipe run {old}"
@@ -49,24 +53,30 @@ def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
         yield f"    {save} && rsq-pipe dlq replay {old} {stages} --yes && rsq-pipe run {old}"
 
 
+def _is_finite(change: StageChange) -> bool:
+    """Whether a stage gives out what it remembers, once its input has ended."""
+    return change.holds.keys > 0 and change.verb in {"aggregate", "join"}
+
+
 def _rename(found: Plan, spec: str) -> Iterator[str]:
     """Offer new names: those that are likely, else those of stages that are new and that no other one was."""
-    taken = {change.heir for change in found.stranded}
+    gone = [change for change in found.stranded if change.kind != "changed"]
+    taken = {change.heir for change in gone}
     free = [change for change in found.stages if change.kind == "added" and change.stage not in taken]
     may_be = {
         change.stage: [new.stage for new in free if _may_be(change, new)]
-        for change in found.stranded
+        for change in gone
         if not change.heir
     }
     given_up = [stage for stage, names in may_be.items() if not names]
     unsure = [stage for stage, names in may_be.items() if names]
     sure = len(unsure) == 1 and len(may_be[unsure[0]]) == 1
     words = []
-    for change in found.stranded:
+    for change in gone:
         new = change.heir or (may_be[change.stage][0] if sure and change.stage in unsure else "NEW")
         is_given_up = change.stage in given_up
         words.append(f"--discard {change.stage}" if is_given_up else f"--rename {change.stage}={new}")
-    renamed = len(found.stranded) - len(given_up)
+    renamed = len(gone) - len(given_up)
     if not renamed:
         return
     what = "the same stage under a new name, which takes over all it holds"

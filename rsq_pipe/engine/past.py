@@ -9,6 +9,7 @@ from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.last_run import GRAPH, LastRun, known, marks, parse, positions, recall
 from rsq_pipe.engine.record_counts import to_do
+from rsq_pipe.model.state import KEYS
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
 
@@ -53,6 +54,7 @@ class Holding:
         positions: Shard or target -> position, some of them.
         placed: How many positions there are.
         last: Stream -> the id of the last entry delivered.
+        keys: How many keys it remembers.
     """
 
     lag: int | None = 0
@@ -62,16 +64,22 @@ class Holding:
     positions: Mapping[str, str] = field(default_factory=dict)
     placed: int = 0
     last: Mapping[str, str] = field(default_factory=dict)
+    keys: int = 0
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds no record; a position is none."""
-        return self.lag == 0 and not (self.pending or self.retry or self.dead)
+        """Whether it holds no record and remembers none; a position is none."""
+        return self.lag == 0 and not (self.pending or self.retry or self.dead or self.keys)
 
     @property
     def waits(self) -> bool:
         """Whether it holds records that somebody has yet to do; dead letters wait for nobody."""
         return self.lag != 0 or self.pending > 0 or self.retry > 0
+
+    @property
+    def remembered(self) -> str:
+        """How many keys it remembers, in words."""
+        return f"{self.keys:,} key{'' if self.keys == 1 else 's'}"
 
     def __str__(self) -> str:
         return ", ".join(self._words()) or "nothing"
@@ -87,6 +95,8 @@ class Holding:
             yield f"{self.retry:,} to be retried"
         if self.dead:
             yield f"{self.dead:,} dead letter{'' if self.dead == 1 else 's'}"
+        if self.keys:
+            yield f"{self.remembered} that it remembers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,7 @@ async def look_back(client: StreamClient, pipeline: str) -> Past:
         lengths=[f"{{{pipeline}}}:{name}:dlq" for name in names],
         table=keys.meta,
         fields=[GRAPH, "spec", *shown, *counts],
+        hashes=[f"{{{pipeline}}}:{name}:state" for name in names],
     )
     graph = parse(shot.table.get(GRAPH))
     readings = {(name, stream): _reading(shot, name, stream) for name, stream in made}
@@ -188,4 +199,5 @@ def _holding(
         },
         placed=len(placed),
         last={reading.stream: reading.last for reading in own if reading.last},
+        keys=int(shot.hashes[f"{{{pipeline}}}:{name}:state"].get(KEYS, 0)),
     )

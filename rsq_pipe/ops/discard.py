@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
+from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import COUNTED, Keyspace
 from rsq_pipe.engine.last_run import positions
 from rsq_pipe.engine.past import Holding, look_back
 from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_json import portrait
@@ -68,16 +70,23 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     Cancellation: nothing or all of it is taken away; calling again is safe.
     Redis: XPENDING, XRANGE and ZRANGE, page by page, then empty.lua.
     """
-    if stage in [own.name for own in graph.stages]:
+    is_here = stage in [own.name for own in graph.stages]
+    if is_here and not await _is_another(client, graph, stage):
         what = f"the file still has the stage {stage!r}; --discard is for one that it has no more"
         raise UnknownStageError(what, stage=stage)
     await Presence(client, graph.pipeline).refuse_others()
     past = await look_back(client, graph.pipeline)
     leaving = _Leaving(client, graph, stage)
+    state = await state_keys(client, graph.pipeline, stage)
+    if is_here:
+        exported = await _export(leaving.remembered(state), file)
+        await moving.empty(client, Keyspace(graph.pipeline).meta, stage, streams=[], keys=state, fields=[])
+        held = past.holdings.get(stage, Holding())
+        return Discarded(stage, Holding(keys=held.keys), exported, file)
     for name, stream in past.readings:
         if name == stage:
             leaving.ends[stream] = await leaving.newest(stream)
-    exported = await _export(leaving, file)
+    exported = await _export(chained(leaving.lines(), leaving.remembered(state)), file)
     placed = positions(past.fields, stage)
     targets = ("source", *(field.split(":", 2)[2] for field in placed))
     leases = [f"{leaving.prefix}:lease:{target}{what}" for target in targets for what in ("", ":epoch")]
@@ -89,6 +98,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
         keys=[
             again,
             *(f"{leaving.prefix}:{own}" for own in ("retry", "dlq", "drops", "unknown", "journal")),
+            *state,
             *leases,
         ],
         fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", *counters],
@@ -96,13 +106,25 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     return Discarded(stage, past.holdings.get(stage, Holding()), exported, file)
 
 
-async def _export(leaving: _Leaving, file: Path) -> int:
+async def _is_another(client: StreamClient, graph: Graph, stage: str) -> bool:
+    """Tell whether a stage of the file does not know again what it remembers."""
+    return stage in [change.stage for change in (await plan(client, graph)).stranded]
+
+
+async def chained(*parts: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """Yield what each of several yields."""
+    for part in parts:
+        async for line in part:
+            yield line
+
+
+async def _export(lines: AsyncIterator[dict[str, Any]], file: Path) -> int:
     """Write every record, to a file that has its name only once it is whole and on the disk."""
     # Named for this process: one that was killed leaves its part behind.
     part, count = file.with_name(f".{file.name}.{os.getpid()}.part"), 0
     try:
         with part.open("wb") as out:
-            async for line in leaving.lines():
+            async for line in lines:
                 out.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
                 count += 1
             out.flush()
@@ -182,6 +204,21 @@ class _Leaving:
                 _, *fields = msgpack.unpackb(member, raw=True)
                 yield RawEntry(key, "", fields)
             at += PAGE
+
+    async def remembered(self, keys: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        """Describe what stands in the buckets of its state; of one that remembers keys alone, nothing."""
+        for key in keys:
+            bucket, cursor = key.removeprefix(f"{self.prefix}:state:"), b""
+            if bucket == key or await self._client.channel.execute("TYPE", key, key=key) != b"hash":
+                continue
+            while cursor != b"0":
+                cursor, flat = await self._client.channel.execute(
+                    "HSCAN", key, cursor or b"0", "COUNT", PAGE, key=key
+                )
+                for name, value in zip(flat[::2], flat[1::2], strict=True):
+                    raw = base64.b64encode(value).decode()
+                    told = name.decode(errors="backslashreplace")
+                    yield {"where": "state", "stage": self._stage, "part": bucket, "key": told, "raw": raw}
 
     def _line(self, where: str, entry: RawEntry) -> dict[str, Any]:
         headers: Mapping[str, str] = entry.headers

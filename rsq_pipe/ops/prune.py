@@ -11,6 +11,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.last_run import is_of, known, positions
 from rsq_pipe.engine.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.moving import empty
@@ -90,6 +91,7 @@ async def _forget(client: StreamClient, graph: Graph, past: Past, stage: str) ->
         streams=[],
         keys=[
             *gone,
+            *await state_keys(client, graph.pipeline, stage),
             *(f"{head}:lease:{target}{what}" for target in targets for what in ("", ":epoch")),
         ],
         fields=[

@@ -9,6 +9,7 @@ from rsq_pipe.engine.keyspace import COUNTED, Keyspace
 from rsq_pipe.engine.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
 from rsq_pipe.engine.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.suggestion import suggest
@@ -20,7 +21,7 @@ _OWN = ("retry", "again", "dlq", "drops", "unknown", "journal")
 
 async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool:
     """
-    Give a stage its new name: places in streams, what is pending, retries, dead letters, counters, positions.
+    Give a stage its new name: places in streams, what is pending, retries, dead letters, state, positions.
 
     Args:
         client: The server.
@@ -51,6 +52,8 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
         )
     prefix = f"{{{graph.pipeline}}}:"
     keys = dict(_keys(past, prefix, old, new))
+    for key in await state_keys(client, graph.pipeline, old):
+        keys[key] = f"{prefix}{new}{key.removeprefix(prefix + old)}"
     streams = [keys.get(stream, stream) for name, stream in marks(past.fields) if name == old]
     await moving.rename(
         *(client, Keyspace(graph.pipeline).meta, old, new),

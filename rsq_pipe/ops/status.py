@@ -26,6 +26,7 @@ from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
+from rsq_pipe.ops.memories import StageMemory, memories, state_hashes
 from rsq_pipe.spec.graph import Graph, RateLimit, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
@@ -94,6 +95,7 @@ class StageStatus:
         paused: Why it pauses, and since when; None where it does not.
         limited: By which `rate` it is held back now; None where it is not.
         stale: Why its lookup works with an old table, and since when; None where it does not.
+        remembers: How many keys it remembers; None of a stage without state.
     """
 
     name: str
@@ -116,6 +118,7 @@ class StageStatus:
     paused: StagePause | None = None
     limited: StageLimit | None = None
     stale: StagePause | None = None
+    remembers: StageMemory | None = None
 
     @property
     def done(self) -> int:
@@ -221,7 +224,10 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
             *("spec", *counter_fields(graph), *group_marks(graph)),
             *(*count_fields(graph), *pause_fields(graph), *stale_fields(graph), *hold_fields(graph)),
         ],
-        hashes=[*(keys.drops(stage) for stage in graph.stages), *map(keys.unknown, lookups(graph))],
+        hashes=[
+            *(keys.drops(stage) for stage in graph.stages),
+            *(*map(keys.unknown, lookups(graph)), *state_hashes(graph)),
+        ],
     )
     found = await plan(client, graph)
     now = await server_time(client, keys.meta)
@@ -238,6 +244,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         name: StagePause(stale.why, stale.since, max(0.0, now - stale.since))
         for name, stale in stale_stages(graph, shot.table, now).items()
     }
+    held = memories(graph, shot)
     for stage in graph.stages:
         inputs = [
             await look_at(client, key, stage.name, shot.groups[key][stage.name].last_delivered_id)
@@ -247,7 +254,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         seen = _stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now)
         limited = None if stage.rate is None else await _limited(client, stage.rate, keys.rate(stage), now)
         seen = replace(seen, paused=pauses.get(stage.name), limited=limited, stale=old.get(stage.name))
-        stages.append(replace(seen, fused=above.get(stage.name)))
+        stages.append(replace(seen, fused=above.get(stage.name), remembers=held.get(stage.name)))
     return PipelineStatus(
         pipeline=graph.pipeline,
         server=client.channel.address,

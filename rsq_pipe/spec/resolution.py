@@ -23,6 +23,7 @@ from rsq_pipe.spec.models import Pipeline, StageSettings, Tuning
 from rsq_pipe.spec.on_error import OnError
 from rsq_pipe.spec.rate_limit import rate_limit
 from rsq_pipe.spec.record_check import SchemaCheck
+from rsq_pipe.spec.remembering import REMEMBERS, remembers
 from rsq_pipe.spec.validation import validate
 from rsq_pipe.spec.verbs import Draft
 from rsq_pipe.spec.wiring import Wiring
@@ -119,9 +120,11 @@ def _digests(document: Document, draft: Draft) -> dict[str, str]:
     """Sum up each setting of a stage, the pipeline's defaults included; who it reads is told elsewhere."""
     defaults = document.value.get("defaults", {})
     settings = _merge(defaults, document.value["stages"][draft.name]) | _schema(draft)
-    return {
+    found = {
         key: _digest(document, value) for key, value in settings.items() if key not in {"description", "from"}
     }
+    by = remembers(draft.options)
+    return found if by is None else found | {REMEMBERS: _digest(document, by)}
 
 
 def _schema(draft: Draft) -> dict[str, Any]:

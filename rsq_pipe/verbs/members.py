@@ -28,21 +28,22 @@ def member_maker(key: RecordKey) -> Callable[[Record], bytes]:
     """
     if key.expression is not None:
         evaluate = key.expression.evaluate
-        return lambda record: _member(evaluate(record))
+        return lambda record: member_of(evaluate(record))
     if len(key.fields) == 1:
         (field,) = key.fields
         if len(field) == 1:
             (name,) = field
-            return lambda record: _member(record[name] if name in record else found(record, field))
-        return lambda record: _member(found(record, field))
+            return lambda record: member_of(record[name] if name in record else found(record, field))
+        return lambda record: member_of(found(record, field))
     return lambda record: _of_several([found(record, field) for field in key.fields])
 
 
 def _of_several(values: list[Any]) -> bytes:
-    return _member(None if all(value is None for value in values) else values)
+    return member_of(None if all(value is None for value in values) else values)
 
 
-def _member(value: Any) -> bytes:
+def member_of(value: Any) -> bytes:
+    """Make the member for a key's value; ValueError for null, or what is no value of JSON."""
     if value is None:
         raise ValueError("the key is null, so nothing tells such records apart; filter them out before")
     text = _encode(value if type(value) is str or type(value) is int else _canonical(value))

@@ -115,9 +115,7 @@ class Storm:
         fuse: bool = False,
     ) -> None:
         self.project = Project(root, f"storm-{seed}")
-        self.project.records(range(count))
-        self.project.handlers(HANDLERS)
-        self.project.spec(STAGES, top=TOP, defaults=DEFAULTS.replace("FUSE", str(fuse).lower()))
+        self._write_project(count, fuse=fuse)
         self.server = server
         self._count = count
         self._sabotage = sabotage
@@ -126,6 +124,11 @@ class Storm:
         self._log = (root / "log.txt").open("w+")
         self._runs = [self._start() for _ in range(processes)]
         self._asleep: list[tuple[float, subprocess.Popen[bytes]]] = []
+
+    def _write_project(self, count: int, *, fuse: bool) -> None:
+        self.project.records(range(count))
+        self.project.handlers(HANDLERS)
+        self.project.spec(STAGES, top=TOP, defaults=DEFAULTS.replace("FUSE", str(fuse).lower()))
 
     def rage(self, times: int, *acts: Callable[[Any], None], patience: float = PATIENCE) -> int:
         """Do one of `acts` so often, or until all is done, each time some records later; return how often."""
@@ -175,12 +178,12 @@ class Storm:
         """Say how the runs have ended; None for those that still run."""
         return {run.poll() for run in self._runs}
 
-    def settle_down(self) -> None:
+    def settle_down(self, timeout: float = 50) -> None:
         """End every run by SIGKILL, then run once more, to the end."""
         self.end()
         last = self._start()
         self._runs = [last]
-        code = last.wait(timeout=50)
+        code = last.wait(timeout=timeout)
         assert code in {0, 4}, f"the last run ended with code {code}:\n{self.log()[-3000:]}"
 
     def finish(self, timeout: float = 60.0) -> None:

@@ -16,13 +16,17 @@ import os
 import sys
 import time
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
 
 from rsq_pipe.cli.main import main
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.owned_file import OwnedFile
 from rsq_pipe.engine import sink_worker, source_worker
 from rsq_pipe.engine.ownership import Superseded
+from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.engine.target import Target
+from rsq_pipe.model.state import Question
 from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
@@ -88,6 +92,36 @@ def ingest_without_looking_at_the_position() -> None:
     StreamClient.settle = late_settle  # type: ignore[method-assign]
 
 
+def change_state_unchecked() -> None:
+    """Believe that a state still is what was read of it, and be slow, so that it often is not."""
+    _edit(SETTLE, "if not check[op.kind](op) then", "if false then")
+    ask = StoredState.ask
+
+    async def late_ask(self: StoredState, *questions: Question) -> list[Any]:
+        answers = await ask(self, *questions)
+        await asyncio.sleep(0.01)
+        return answers
+
+    StoredState.ask = late_ask  # type: ignore[method-assign]
+
+
+def change_state_in_a_step_of_its_own() -> None:
+    """Change the state of a stage, and settle the entries that changed it then."""
+    atomic = StreamClient.settle
+
+    async def settle(self: StreamClient, settlement: Settlement, *, group: str, consumer: str) -> Settled:
+        if settlement.state is None or not group:
+            return await atomic(self, settlement, group=group, consumer=consumer)
+        settled = await atomic(self, Settlement(state=settlement.state), group="", consumer="")
+        if settled.stale or settled.full:
+            return settled
+        await asyncio.sleep(0.15)
+        rest = replace(settlement, state=None)
+        return await atomic(self, rest, group=group, consumer=consumer)
+
+    StreamClient.settle = settle  # type: ignore[method-assign]
+
+
 def append_behind_uncommitted_lines() -> None:
     """Open a file as it is, without cutting off what was never committed."""
 
@@ -145,6 +179,8 @@ if __name__ == "__main__":
             settle_in_two_steps,
             settle_what_others_own,
             ingest_without_looking_at_the_position,
+            change_state_unchecked,
+            change_state_in_a_step_of_its_own,
             append_behind_uncommitted_lines,
             open_before_fencing,
         )

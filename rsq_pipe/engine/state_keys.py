@@ -1,0 +1,30 @@
+"""State keys: every key of what a stage remembers, also of one that is in no file any more."""
+
+from __future__ import annotations
+
+from rsq_pipe.streams.client import StreamClient
+
+_SCAN = 1_000
+"""Keys the server looks at in one step."""
+
+
+async def state_keys(client: StreamClient, pipeline: str, stage: str) -> list[str]:
+    """
+    List the keys of a stage's state: its scalars, its timers, and the buckets that are there.
+
+    Redis: SCAN, over all keys of the server that holds the pipeline.
+    """
+    head = f"{{{pipeline}}}:{stage}"
+    return [f"{head}:state", f"{head}:timers", *await buckets(client, pipeline, stage)]
+
+
+async def buckets(client: StreamClient, pipeline: str, stage: str) -> list[str]:
+    """List the keys of the buckets that are there; SCAN."""
+    key = f"{{{pipeline}}}:{stage}:state"
+    cursor, found = b"", set[str]()
+    while cursor != b"0":
+        cursor, page = await client.channel.execute(
+            "SCAN", cursor or b"0", "MATCH", f"{key}:*", "COUNT", _SCAN, key=key
+        )
+        found.update(name.decode() for name in page)
+    return sorted(found)

@@ -1,0 +1,44 @@
+"""Memories: how many keys each stage with state remembers, of those it may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.model.state import EVICTED, KEYS
+from rsq_pipe.spec.fusing import has_state
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class StageMemory:
+    """
+    Say how much a stage remembers.
+
+    Args:
+        keys: How many keys.
+        max_keys: How many it may.
+        evicted: How many it has forgotten to make room.
+    """
+
+    keys: int
+    max_keys: int
+    evicted: int = 0
+
+
+def state_hashes(graph: Graph) -> list[str]:
+    """Name the hashes in which that is counted."""
+    keys = Keyspace(graph.pipeline)
+    return [keys.state(stage) for stage in graph.stages if has_state(stage)]
+
+
+def memories(graph: Graph, shot: Snapshot) -> dict[str, StageMemory]:
+    """Tell by stage, of those that have a state."""
+    found = {}
+    for stage in graph.stages:
+        if has_state(stage):
+            held = shot.hashes[Keyspace(graph.pipeline).state(stage)]
+            numbers = int(held.get(KEYS, 0)), stage.options.max_keys, int(held.get(EVICTED, 0))
+            found[stage.name] = StageMemory(*numbers)
+    return found

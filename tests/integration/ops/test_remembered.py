@@ -1,0 +1,202 @@
+"""What a stage remembers is shown, goes where its stage goes, and is never left behind in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.choices import refusal
+from rsq_pipe.engine.state_keys import state_keys
+from rsq_pipe.errors import UnknownStageError
+from rsq_pipe.ops.discard import discard
+from rsq_pipe.ops.prune import prune
+from rsq_pipe.ops.remembered import Found, look
+from rsq_pipe.ops.rename import rename
+from rsq_pipe.ops.status import look as status
+from tests.integration.runtime.lab import READ, Lab
+from tests.support.server import StreamServer
+from tests.support.signals import wait_until
+
+OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
+ONCE = f"{READ}\nonce: {{dedupe: {{key: key, within: 1h}}}}\n{OUT}"
+COUNTED = (
+    f"{READ}\ncounted: {{aggregate: {{by: [key], every: 10s, on: n, compute: {{many: count()}}}}}}\n{OUT}"
+)
+MAPPED = f"{READ}\nmapped: {{map: {{m: n}}}}\n{OUT}"
+
+
+@pytest.fixture
+async def lab(server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Lab]:
+    lab = Lab(tmp_path / "project", name, server.url)
+    yield lab
+    await lab.close()
+
+
+async def ran(lab: Lab, stages: str = ONCE) -> None:
+    """A run that has let the keys a, b and c through."""
+    lab.spec(stages)
+    for n, key in enumerate("abcab"):
+        lab.records([n], key=key)
+    await lab.run()
+
+
+async def open_windows(lab: Lab) -> None:
+    """A run that was stopped while a window was open."""
+    lab.spec(COUNTED)
+    for n, key in enumerate("abcab"):
+        lab.records([n], key=key)
+    run = await lab.up(stages=["counted", "out"])
+    reading = await lab.up(stages=["read"])
+    await _until_stored(lab, 5)
+    await reading.stop()
+    await run.stop()
+
+
+async def _until_stored(lab: Lab, count: int) -> None:
+    async def stored() -> bool:
+        return (await lab.state()).counters.get("counted:stored") == count
+
+    await wait_until(stored, what="the records are in the state")
+
+
+async def test_keys_parts_and_one_key_are_shown(lab: Lab) -> None:
+    await ran(lab)
+
+    found = await look(lab.client, lab.graph, lab.graph.stage("once"), '"a"')
+
+    ((part, keys),) = [(bucket.name, bucket.keys) for bucket in found.buckets]
+    assert (found.keys, found.max_keys, found.evicted, part, keys) == (3, 1_000_000, 0, "1", 3)
+    assert found.scalars["newest"] == "1"
+    assert found.found == (Found("1", found.buckets[0].due),)
+    assert (await look(lab.client, lab.graph, lab.graph.stage("once"), "a")).found == found.found
+    assert (await look(lab.client, lab.graph, lab.graph.stage("once"), "z")).found == ()
+
+
+async def test_what_a_window_holds_of_a_group_is_shown(lab: Lab) -> None:
+    await open_windows(lab)
+
+    found = await look(lab.client, lab.graph, lab.graph.stage("counted"), "a")
+
+    assert found.keys == 3
+    ((value, due),) = [(one.value, one.due) for one in found.found]
+    assert (value["key"], value["many"], due) == ("a", 2, 10.0)
+
+
+async def test_status_says_how_many_keys_a_stage_remembers(lab: Lab) -> None:
+    await ran(lab)
+
+    stages = {stage.name: stage for stage in (await status(lab.client, lab.graph)).stages}
+
+    once = stages["once"]
+    assert once.remembers is not None
+    assert (once.remembers.keys, once.remembers.max_keys, once.remembers.evicted) == (3, 1_000_000, 0)
+    assert stages["read"].remembers is None
+
+
+async def test_a_renamed_stage_takes_its_state_along(lab: Lab) -> None:
+    await ran(lab)
+    lab.spec(ONCE.replace("once:", "unique:"))
+    assert "holds 3 keys that it remembers" in refusal(lab.graph, await plan(lab.client, lab.graph))
+
+    await rename(lab.client, lab.graph, "once", "unique")
+
+    assert not (await plan(lab.client, lab.graph)).stranded
+    assert await lab.redis("EXISTS", *await state_keys(lab.client, lab.pipeline, "once")) == 0
+    lab.records([5], key="c")
+    lab.records([6], key="d")
+    await lab.run()
+    assert [line["key"] for line in lab.lines("out/all.jsonl")] == ["a", "b", "c", "d"]
+
+
+async def test_a_stage_that_is_given_up_leaves_no_state(lab: Lab, tmp_path: Path) -> None:
+    await ran(lab)
+    lab.spec(MAPPED)
+    assert (await plan(lab.client, lab.graph)).stranded
+
+    gone = await discard(lab.client, lab.graph, "once", tmp_path / "once.jsonl")
+
+    assert (gone.held.keys, gone.exported) == (3, 0)
+    assert await lab.redis("EXISTS", *await state_keys(lab.client, lab.pipeline, "once")) == 0
+    await lab.run()
+
+
+async def test_a_window_that_is_given_up_is_exported(lab: Lab, tmp_path: Path) -> None:
+    await open_windows(lab)
+    lab.spec(MAPPED)
+
+    gone = await discard(lab.client, lab.graph, "counted", tmp_path / "counted.jsonl")
+
+    lines = [json.loads(line) for line in gone.file.read_text().splitlines()]
+    assert sorted((line["where"], line["part"], line["key"]) for line in lines) == [
+        ("state", "0", f'["{key}"]') for key in "abc"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_refused"),
+    [
+        (("key: key", "key: n"), True),
+        (("within: 1h", "within: 2h"), False),
+        (("within: 1h", "within: 1h, max_keys: 5, evict: oldest"), False),
+        (("once: {dedupe: {key: key, within: 1h}}", "once: {map: {m: n}}"), True),
+    ],
+)
+async def test_another_key_is_refused_while_the_stage_remembers_something(
+    lab: Lab, change: tuple[str, str], is_refused: bool
+) -> None:
+    await ran(lab)
+    lab.spec(ONCE.replace(*change))
+
+    found = await plan(lab.client, lab.graph)
+
+    assert [one.stage for one in found.stranded] == (["once"] if is_refused else [])
+    if is_refused:
+        assert "stage 'once' remembers 3 keys by another `dedupe`" in refusal(lab.graph, found)
+        assert "--discard once" in refusal(lab.graph, found)
+
+
+async def test_what_another_key_does_not_know_is_discarded_by_itself(lab: Lab, tmp_path: Path) -> None:
+    await ran(lab)
+    with pytest.raises(UnknownStageError, match="still has the stage"):
+        await discard(lab.client, lab.graph, "once", tmp_path / "once.jsonl")
+    lab.spec(ONCE.replace("key: key", "key: n"))
+    lab.records([7], key="a")
+
+    gone = await discard(lab.client, lab.graph, "once", tmp_path / "once.jsonl")
+    await lab.run()
+
+    assert gone.held.keys == 3
+    assert [line["n"] for line in lab.lines("out/all.jsonl")] == [0, 1, 2, 7]
+    assert (await lab.state()).counters["once:in"] == 6
+
+
+async def test_open_windows_of_another_definition_are_refused_and_the_old_file_finishes_them(
+    lab: Lab,
+) -> None:
+    await open_windows(lab)
+    lab.spec(COUNTED.replace("every: 10s", "every: 20s"))
+
+    found = await plan(lab.client, lab.graph)
+
+    assert "remembers 3 keys by another `aggregate`" in refusal(lab.graph, found)
+    assert "finish with the file as it was last run" in refusal(lab.graph, found)
+    lab.spec(COUNTED)
+    await lab.run()
+    lab.spec(COUNTED.replace("every: 10s", "every: 20s"))
+    assert not (await plan(lab.client, lab.graph)).stranded
+
+
+async def test_prune_takes_what_an_empty_state_leaves(lab: Lab) -> None:
+    await open_windows(lab)
+    await lab.run()
+    lab.spec(MAPPED)
+    await lab.run()
+
+    pruned = await prune(lab.client, lab.graph)
+
+    assert pruned.stages == ("counted",)
+    assert await lab.redis("EXISTS", *await state_keys(lab.client, lab.pipeline, "counted")) == 0

@@ -10,10 +10,9 @@ import rich_click as click
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.ops.selection import LetterName, parse_name
-from rsq_pipe.spec.duration import parse_duration
 from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.field_path import parse_path
-from rsq_pipe.spec.rate import parse_rate
+from rsq_pipe.units import parse_duration, parse_rate
 
 
 class Since(NamedTuple):

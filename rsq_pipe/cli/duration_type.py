@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from rsq_pipe.spec.duration import parse_duration
+from rsq_pipe.units import parse_duration
 
 
 class DurationType(click.ParamType[float]):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
-from rsq_pipe.spec.duration import format_duration
+from rsq_pipe.units import format_duration
 
 _MIB = 1 << 20
 

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import TypeAlias
 
-from rsq_pipe.spec.duration import parse_duration
+from rsq_pipe.units import parse_duration
 
 Moment: TypeAlias = str | dt.date
 MAX_TEXT = 100

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.fields import Count, Duration
+from rsq_pipe.spec.fields import Count
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.record_key import KeyText, RecordKey, read_key
 from rsq_pipe.spec.short_form import ShortForm
+from rsq_pipe.units import Duration
 
 MAX_KEYS = 1_000_000
 

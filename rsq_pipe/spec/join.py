@@ -11,11 +11,11 @@ from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.field_path import parse_path
-from rsq_pipe.spec.fields import Duration, Many
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.models import OneInput, Output, Settings, StageSettings
 from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.spec.validation import describe
+from rsq_pipe.units import Duration, Many
 
 SIDES = ("left", "right")
 """The two inputs, in the order of `Stage.inputs`; also the ports of records that found no other."""

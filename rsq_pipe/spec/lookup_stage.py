@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rsq_pipe.connectors.csv.field_types import FieldType
-from rsq_pipe.spec.fields import Duration, Many, ServerUrl
+from rsq_pipe.spec.fields import ServerUrl
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.record_key import KeyText
 from rsq_pipe.spec.short_form import ShortForm
 from rsq_pipe.spec.validation import describe
+from rsq_pipe.units import Duration, Many
 
 MAX_ROWS = 1_000_000
 

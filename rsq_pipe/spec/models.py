@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Duration, Many, Name, Rate, Sample, ServerUrl, Size
+from rsq_pipe.spec.fields import HANDLER_PATTERN, Count, Name, Sample, ServerUrl
 from rsq_pipe.spec.on_error import OnErrorSetting
 from rsq_pipe.spec.sampling import parse_sampling
+from rsq_pipe.units import Duration, Many, Rate, Size
 
 _STREAM = {
     "type": "object",

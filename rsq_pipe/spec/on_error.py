@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
-from rsq_pipe.spec.fields import Many
 from rsq_pipe.spec.share import PATTERN, Share, parse_share
+from rsq_pipe.units import Many
 
 
 def _parse_most(value: object) -> Share:

@@ -11,9 +11,9 @@ from rsq_pipe.errors import SpecValidationError
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.graph import RateLimit
 from rsq_pipe.spec.models import Throttle
-from rsq_pipe.spec.rate import parse_rate
 from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.validation import validate
+from rsq_pipe.units import parse_rate
 
 AT_ONCE = 0.1
 """Seconds whose records may be handled at once where no `burst` is given."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rsq_pipe.spec.rate import parse_rate
+from rsq_pipe.units import parse_rate
 
 PATTERN = r"^(all|none|[0-9]+(\.[0-9]+)? ?%|[0-9]+(\.[0-9]+)? ?/ ?(s|m|h))$"
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from rsq_pipe.connectors.table import Kind, connector, types
-from rsq_pipe.spec import duration, size
 from rsq_pipe.spec.fields import MAX_NAME, NAME_PATTERN
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.verbs import RESERVED
+from rsq_pipe.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE = {
@@ -23,8 +23,8 @@ _VARIABLE = {
 }
 _REF = "#/$defs/{model}"
 _SPELLINGS: dict[str, Callable[[Any], str]] = {
-    duration.PATTERN: duration.format_duration,
-    size.PATTERN: size.format_size,
+    DURATION_PATTERN: format_duration,
+    SIZE_PATTERN: format_size,
 }
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject, Retry
-from rsq_pipe.spec.duration import parse_duration
+from rsq_pipe.units import parse_duration
 
 ALLOWED = "a dict, None, a list of dicts, a model, or Emit, Drop, Retry, Reject"
 

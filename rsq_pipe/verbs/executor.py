@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
 from rsq_pipe.model.outcome import Failure
-from rsq_pipe.spec.duration import format_duration
+from rsq_pipe.units import format_duration
 from rsq_pipe.verbs.failed import failure
 
 ABANDONED_LIMIT = 16  # calls of one stage worker that ran past their timeout and still run

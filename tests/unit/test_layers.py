@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "rsq_pipe"
 LAYERS = {
     "errors": 0,
     "ids": 0,
+    "units": 0,
     "model": 1,
     "version": 0,
     "streams": 1,

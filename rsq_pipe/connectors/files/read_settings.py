@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from rsq_pipe.connectors.files.file_end import QUIET
-from rsq_pipe.spec.fields import Size
+from rsq_pipe.units import Size
 
 
 def _as_list(value: object) -> object:

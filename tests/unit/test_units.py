@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.spec.duration import format_duration, parse_duration
-from rsq_pipe.spec.rate import parse_rate
 from rsq_pipe.spec.sampling import Sampling, parse_sampling
-from rsq_pipe.spec.size import format_size, parse_size
+from rsq_pipe.units import format_duration, format_size, parse_duration, parse_rate, parse_size
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.spec.count import parse_count
+from rsq_pipe.units import parse_count
 
 
 @pytest.mark.parametrize(("text", "count"), [("0", 0), ("500", 500), ("100k", 100_000), ("1.5M", 1_500_000)])

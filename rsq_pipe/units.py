@@ -1,0 +1,183 @@
+"""Units: counts, durations, rates and sizes, as people write them and as settings hold them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+COUNTS = {"": 1, "k": 1_000, "M": 1_000_000}
+DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+RATES = {"s": 1.0, "m": 60.0, "h": 3_600.0}
+SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+COUNT_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(k|M)?$"
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)$"
+RATE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?/ ?(s|m|h)$"
+SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(B|KiB|MiB|GiB|kB|MB|GB)$"
+
+
+def parse_count(text: str) -> int:
+    """
+    Read a count.
+
+    Args:
+        text: Such as `500`, `100k` or `1M`.
+
+    Raises:
+        ValueError: It is not a count; the message names the units.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kM]?)", text.strip())
+    if match and (count := float(match[1]) * COUNTS[match[2]]).is_integer():
+        return int(count)
+    raise ValueError(f"{text!r} is not a count; write a whole number, with k or M if it is large: 100k")
+
+
+def parse_duration(text: str) -> float:
+    """
+    Read a duration.
+
+    Args:
+        text: Such as `200ms`, `30s`, `5m`, `1h` or `7d`.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        ValueError: It is not a duration; the message names the units.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]+)", text.strip())
+    if match and match[2] in DURATIONS:
+        return float(match[1]) * DURATIONS[match[2]]
+    raise ValueError(f"{text!r} is not a duration; write a number and ms, s, m, h or d, such as 30s")
+
+
+def format_duration(seconds: float) -> str:
+    """Spell seconds in the largest unit that needs no fraction."""
+    for unit, factor in reversed(DURATIONS.items()):
+        count = round(seconds / factor, 9)
+        if count >= 1 and count == int(count):
+            return f"{int(count)}{unit}"
+    return f"{seconds:g}s"  # 0s, and what is shorter than a millisecond
+
+
+def parse_rate(text: str) -> float:
+    """
+    Read a rate.
+
+    Args:
+        text: Such as `500/s`, `30/m` or `10/h`.
+
+    Returns:
+        How many a second.
+
+    Raises:
+        ValueError: It is not a rate; the message names the units.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?/ ?([a-z]+)", text.strip())
+    if match and match[2] in RATES:
+        return float(match[1]) / RATES[match[2]]
+    raise ValueError(f"{text!r} is not a rate; write a number and /s, /m or /h, such as 500/s")
+
+
+def check_rate(value: object) -> str:
+    """
+    Let through a rate by which something can go on.
+
+    Raises:
+        ValueError: It is none; the message says how to write what was meant.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        what = f"{value} is not a rate: it has no unit; write {value}/s, {value}/m or {value}/h"
+        raise ValueError(what)  # noqa: TRY004  pydantic wants a ValueError
+    if not isinstance(value, str):
+        raise ValueError("must be text such as 500/s")  # noqa: TRY004  pydantic wants a ValueError
+    if re.fullmatch(r"\d+(?:\.\d+)?", value.strip()):
+        raise ValueError(f"{value!r} is not a rate: it has no unit; write {value.strip()}/s")
+    if parse_rate(value) <= 0:
+        raise ValueError(f"{value!r} would let nothing through; write more than 0")
+    return value.strip()
+
+
+def parse_size(text: str) -> int:
+    """
+    Read a size.
+
+    Args:
+        text: Such as `64KiB`, `1MiB` or `500B`.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        ValueError: It is not a size; the message names the units.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", text.strip())
+    if match and match[2] in SIZES:
+        return int(float(match[1]) * SIZES[match[2]])
+    raise ValueError(f"{text!r} is not a size; write a number and B, KiB, MiB, GiB, kB, MB or GB: 1MiB")
+
+
+def format_size(count: int) -> str:
+    """Spell bytes in the largest binary unit that needs no fraction."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count and count % SIZES[unit] == 0:
+            return f"{count // SIZES[unit]}{unit}"
+    return f"{count}B"
+
+
+# The kinds of values that settings hold, each with its check and its JSON Schema.
+
+
+def text_parser(parse: Callable[[str], Any], example: str) -> BeforeValidator:
+    """Make the check of a setting that is written as text, or as a number that reads as one."""
+
+    def check(value: object) -> Any:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"must be text such as {example}")  # noqa: TRY004  pydantic wants a ValueError
+        return parse(str(value))
+
+    return BeforeValidator(check)
+
+
+def text_schema(pattern: str, description: str, *examples: str) -> WithJsonSchema:
+    """Describe a setting that is written as text."""
+    return WithJsonSchema(
+        {"type": "string", "pattern": pattern, "description": description, "examples": list(examples)}
+    )
+
+
+def _as_duration(seconds: float) -> str:
+    return format_duration(seconds)
+
+
+Duration = Annotated[
+    float,
+    text_parser(parse_duration, "30s"),
+    PlainSerializer(_as_duration),
+    text_schema(DURATION_PATTERN, "A duration: ms, s, m, h or d", "200ms", "30s", "5m"),
+]
+Size = Annotated[
+    int, text_parser(parse_size, "1MiB"), text_schema(SIZE_PATTERN, "A size: B, KiB, MiB, GiB", "1MiB")
+]
+Many = Annotated[
+    int,
+    text_parser(parse_count, "100k"),
+    Field(ge=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": COUNT_PATTERN, "examples": ["100k"]},
+            ],
+            "description": "How many, with k or M where they are many",
+        }
+    ),
+]
+Rate = Annotated[
+    str,
+    BeforeValidator(check_rate),
+    text_schema(RATE_PATTERN, "A rate: a number and /s, /m or /h", "500/s", "30/m"),
+]

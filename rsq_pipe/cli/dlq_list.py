@@ -12,7 +12,7 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.failure_groups import FailureGroup, FailureGroups
-from rsq_pipe.telemetry.redaction import redact
+from rsq_pipe.redaction import redact
 
 
 @click.command("list")

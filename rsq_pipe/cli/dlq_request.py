@@ -12,6 +12,7 @@ from typing import Any
 
 import rich_click as click
 
+from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE
@@ -22,7 +23,6 @@ from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.telemetry import redaction
 
 
 @dataclass(frozen=True, slots=True)

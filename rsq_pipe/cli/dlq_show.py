@@ -19,7 +19,7 @@ from rsq_pipe.ops.dead_letter_json import portrait
 from rsq_pipe.ops.dead_letters import DeadLetters
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import parse_name
-from rsq_pipe.telemetry.redaction import redact
+from rsq_pipe.redaction import redact
 
 
 @click.command("show")

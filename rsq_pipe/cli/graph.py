@@ -14,9 +14,9 @@ from rsq_pipe.cli.diagram import dot, mermaid, text
 from rsq_pipe.cli.diagram.model import diagram
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.cli.server_url import VARIABLE, refuse_empty
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.telemetry.redaction import redact
 
 if TYPE_CHECKING:
     from rsq_pipe.ops.status import PipelineStatus, StageStatus

@@ -16,7 +16,7 @@ from rsq_pipe.cli.errors import FAILED, exit_code, report, report_fault, unwrita
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.engine.supervised import say_ended
 from rsq_pipe.errors import RsqPipeError
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 from rsq_pipe.version import __version__
 
 # Name -> (module, what `--help` says). A command's module is imported when the command is called, and

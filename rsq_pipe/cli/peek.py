@@ -13,6 +13,7 @@ from typing import Any
 import rich_click as click
 from rich.text import Text
 
+from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_console import console, remark
 from rsq_pipe.cli.dlq_types import WhereType
 from rsq_pipe.cli.printable import escaped, json_line, printable
@@ -25,7 +26,6 @@ from rsq_pipe.ops.peek import Filter, Peeked, peek
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.telemetry import redaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rsq_pipe.telemetry.redaction import redact
+from rsq_pipe.redaction import redact
 
 
 def printable(text: str) -> str:

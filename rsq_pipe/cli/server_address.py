@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import rich_click as click
 from click.core import ParameterSource
 
+from rsq_pipe import redaction
 from rsq_pipe.cli.server_url import VARIABLE, given
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.telemetry import redaction
 
 redis_option = click.option(
     "--redis",

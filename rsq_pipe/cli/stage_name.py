@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 
 
 class StageName(click.ParamType[str]):

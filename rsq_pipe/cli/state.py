@@ -14,6 +14,7 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
+from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_console import console, remark
 from rsq_pipe.cli.printable import json_line, on_one_line
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
@@ -25,7 +26,6 @@ from rsq_pipe.ops.remembered import Found, Remembered, look
 from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
-from rsq_pipe.telemetry import redaction
 
 MOST = 40
 """Buckets that are shown to people."""

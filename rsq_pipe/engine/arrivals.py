@@ -13,12 +13,12 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.ids import record_id
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of
 from rsq_pipe.streams.headers import RID, is_reserved
 from rsq_pipe.streams.settlement import Output
-from rsq_pipe.telemetry.redaction import redact
 
 
 @dataclass(slots=True)

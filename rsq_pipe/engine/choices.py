@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from rsq_pipe.engine.change import Plan, StageChange
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.telemetry.redaction import redact
 
 
 def refusal(graph: Graph, found: Plan, options: str = "") -> str:

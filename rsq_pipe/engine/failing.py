@@ -21,6 +21,7 @@ from rsq_pipe.errors import (
 )
 from rsq_pipe.ids import shown
 from rsq_pipe.model.outcome import Failure, Reject, Retry
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.dead_letter import dead_letter, told
@@ -28,7 +29,6 @@ from rsq_pipe.streams.entry import fields_of
 from rsq_pipe.streams.headers import ATTEMPTS, INPUT, RID
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Output, RetryAt
-from rsq_pipe.telemetry.redaction import redact
 from rsq_pipe.units import parse_duration
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (

@@ -11,11 +11,11 @@ import structlog
 from rsq_pipe.engine.breaker import Breaker
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.paused import RENEWED, Paused, pause_field
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.waiting import first
-from rsq_pipe.telemetry.redaction import redact
 
 PERIOD = 0.1
 """Seconds between two times that the server is told what has changed."""

@@ -10,10 +10,10 @@ import structlog
 from rsq_pipe.engine.chain import Link
 from rsq_pipe.engine.keyspace import Keyspace, lookups
 from rsq_pipe.engine.paused import RENEWED, Paused
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import writable
-from rsq_pipe.telemetry.redaction import redact
 from rsq_pipe.verbs.held_table import HeldTable
 from rsq_pipe.verbs.lookup import FileLookup
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import NeverRanError, UnknownStageError
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.suggestion import suggest
 
 _COUNTED = re.compile(rb"([a-z][a-z0-9_-]*):dead")
 

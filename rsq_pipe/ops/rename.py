@@ -12,9 +12,9 @@ from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.suggestion import suggest
 
 _OWN = ("retry", "again", "dlq", "drops", "unknown", "journal")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rsq_pipe.spec.field_path import FieldPath, parse_path, spell_path
-from rsq_pipe.spec.suggestion import near
+from rsq_pipe.suggestion import near
 
 
 def set_fields(record: Mapping[str, Any], fields: Mapping[str, Any], *, add: bool) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from rsq_pipe.spec.computation import Computation, parse_computation
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.spec.validation import describe
+from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import Duration, Many
 
 LATE = "late"

@@ -8,7 +8,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from rsq_pipe.spec.bounds import deep, weighed
 from rsq_pipe.spec.json_text import written
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 
 ALGORITHMS = ("md5", "sha1", "sha256", "sha512", "blake2b")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.problem import Problem, Severity
-from rsq_pipe.telemetry.redaction import redact
 
 Path_: TypeAlias = tuple[str | int, ...]
 

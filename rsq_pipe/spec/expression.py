@@ -16,8 +16,8 @@ from rsq_pipe.spec.explanation import of_syntax
 from rsq_pipe.spec.field_reads import field_reads
 from rsq_pipe.spec.grammar import MODEL, Grammar
 from rsq_pipe.spec.slips import word
-from rsq_pipe.spec.suggestion import near
 from rsq_pipe.spec.syntax import parse
+from rsq_pipe.suggestion import near
 
 MAX_LENGTH = 4_000
 MAX_DEPTH = 200  # levels of nesting; `a + b + c` has two

@@ -13,7 +13,7 @@ from rsq_pipe.spec.field_reads import FieldRead, field_reads
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.known_fields import Known, sent_on, together
 from rsq_pipe.spec.record_check import FieldsCheck
-from rsq_pipe.spec.suggestion import near, suggest
+from rsq_pipe.suggestion import near, suggest
 
 
 def report_unknown_fields(document: Document, graph: Graph) -> None:

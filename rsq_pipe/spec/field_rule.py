@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rsq_pipe.spec.field_kinds import KINDS, Kind
-from rsq_pipe.spec.suggestion import one_of, suggest
+from rsq_pipe.suggestion import one_of, suggest
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,

@@ -12,7 +12,7 @@ from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec import slips
 from rsq_pipe.spec.arguments import wrong_arguments
 from rsq_pipe.spec.functions import FUNCTIONS
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 
 MAX_FORMAT_WIDTH = 99
 

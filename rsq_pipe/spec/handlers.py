@@ -14,7 +14,7 @@ from typing import Any
 from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.spec.fields import HANDLER_PATTERN
 from rsq_pipe.spec.graph import HandlerRef
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 from rsq_pipe.verbs.handler import describe
 from rsq_pipe.verbs.model import maker
 from rsq_pipe.verbs.project import import_from

@@ -13,8 +13,8 @@ from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.field_path import parse_path
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.models import OneInput, Output, Settings, StageSettings
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.spec.validation import describe
+from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import Duration, Many
 
 SIDES = ("left", "right")

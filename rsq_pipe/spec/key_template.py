@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import Formatter
 
 from rsq_pipe.spec.record_key import RecordKey
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import ValidationError
 
 from rsq_pipe.connectors.csv.field_types import FieldType
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.http_address import wrong_url
 from rsq_pipe.spec.key_template import KeyTemplate, parse_template
@@ -17,9 +18,8 @@ from rsq_pipe.spec.lookup_stage import TABLE, FileTable, HttpTable, PostgresTabl
 from rsq_pipe.spec.lookup_stage import Lookup as LookupSettings
 from rsq_pipe.spec.postgres_dsn import installed, wrong_dsn
 from rsq_pipe.spec.record_key import RecordKey, read_key
-from rsq_pipe.spec.suggestion import one_of
 from rsq_pipe.spec.validation import describe
-from rsq_pipe.telemetry.redaction import redact
+from rsq_pipe.suggestion import one_of
 
 Missing = Literal["null", "reject", "drop"]
 

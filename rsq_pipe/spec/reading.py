@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from yamlcore import CCoreLoader
 
+from rsq_pipe import redaction
 from rsq_pipe.errors import SpecSyntaxError
 from rsq_pipe.spec.document import Document, Path_, Place, spell
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.variables import Variables
-from rsq_pipe.telemetry import redaction
 
 MAX_BYTES = 2**20
 MAX_VALUES = 20_000  # with aliases expanded: ten lines of nested aliases can stand for billions of values

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from rsq_pipe.spec.suggestion import suggest
-from rsq_pipe.streams.hosts import split_hosts
+from rsq_pipe.hosts import split_hosts
+from rsq_pipe.suggestion import suggest
 
 SCHEMES = (
     *("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"),

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.reading import retype
-from rsq_pipe.spec.suggestion import meant, one_of, suggest
+from rsq_pipe.suggestion import meant, one_of, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -26,8 +26,8 @@ from rsq_pipe.spec.sample import read_sample
 from rsq_pipe.spec.select import Selection, read_select
 from rsq_pipe.spec.share import Share
 from rsq_pipe.spec.stages import STAGES
-from rsq_pipe.spec.suggestion import near, one_of, suggest
 from rsq_pipe.spec.validation import describe, validate
+from rsq_pipe.suggestion import near, one_of, suggest
 
 ERRORS = "errors"  # the port of a stage's dead letters
 OPTIONAL: dict[VerbName, tuple[str, ...]] = {"join": SIDES, "aggregate": (LATE,)}

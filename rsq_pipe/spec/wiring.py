@@ -9,9 +9,9 @@ from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.fields import name_like
 from rsq_pipe.spec.graph import ConnectorRef, StreamRef
 from rsq_pipe.spec.join import SIDES
-from rsq_pipe.spec.suggestion import one_of, suggest
 from rsq_pipe.spec.validation import describe
 from rsq_pipe.spec.verbs import ERRORS, OPTIONAL, Draft
+from rsq_pipe.suggestion import one_of, suggest
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 
-from rsq_pipe.streams.hosts import split_hosts
+from rsq_pipe.hosts import split_hosts
 
 SCHEMES = (
     *("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://"),

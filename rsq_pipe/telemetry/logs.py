@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import structlog
 
-from rsq_pipe.telemetry.redaction import redact
+from rsq_pipe.redaction import redact
 
 LogFormat = Literal["auto", "console", "json"]
 FORMATS: tuple[LogFormat, ...] = ("auto", "console", "json")

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsq_pipe import redaction
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.telemetry import redaction
 from rsq_pipe.telemetry.destinations import Destinations, destinations
 from rsq_pipe.telemetry.endpoint import Endpoint
 from rsq_pipe.telemetry.health import Health

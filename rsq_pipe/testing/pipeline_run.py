@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rsq_pipe.engine.summary import StageSummary
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 from rsq_pipe.testing.failed import Dead
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from rsq_pipe.connectors.jsonl.sink import Options as SinkOptions
 from rsq_pipe.connectors.jsonl.source import Options as SourceOptions
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.serializers import JsonSerializer
+from rsq_pipe.suggestion import suggest
 
 LONGEST_BATCH_WAIT = 0.05
 """Seconds a batch may wait to be filled, whatever the pipeline says: all records are there from the start."""

@@ -12,9 +12,9 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.loader import load
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.message import NO_HEADERS
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
+from rsq_pipe.suggestion import suggest
 from rsq_pipe.testing.own_loop import own_loop
 from rsq_pipe.testing.stage_run import StageRun
 from rsq_pipe.testing.stage_test import StageTest

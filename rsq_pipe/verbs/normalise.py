@@ -22,8 +22,8 @@ from rsq_pipe.model.outcome import (
     Reject,
     Retry,
 )
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.telemetry.redaction import redact
 from rsq_pipe.verbs.passed import made
 from rsq_pipe.verbs.record_headers import added, onward
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 from rsq_pipe.errors import EvaluationError, TableError, TableUnavailableError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
+from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.lookup import Lookup
-from rsq_pipe.telemetry.redaction import redact
 from rsq_pipe.verbs.answers import Answers
 from rsq_pipe.verbs.keys import Key
 from rsq_pipe.verbs.lookup import RowJoin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rsq_pipe.spec.suggestion import suggest
+from rsq_pipe.suggestion import suggest
 
 
 class Values(Mapping[str, Any]):

@@ -17,7 +17,10 @@ PACKAGE = Path(__file__).parents[2] / "rsq_pipe"
 # Part of the house -> its layer. A part may import its own layer and those below.
 LAYERS = {
     "errors": 0,
+    "hosts": 0,
     "ids": 0,
+    "redaction": 0,
+    "suggestion": 0,
     "units": 0,
     "model": 1,
     "version": 0,

@@ -8,8 +8,8 @@ from typing import Any
 from rsq_pipe.connectors.csv.column import Column
 from rsq_pipe.connectors.csv.field_types import PARSERS, FieldType
 from rsq_pipe.model.rows import maker
-from rsq_pipe.spec.suggestion import suggest
 from rsq_pipe.streams.unique_keys import repeated, shown
+from rsq_pipe.suggestion import suggest
 
 _FORMS: dict[FieldType, str] = {
     "int": "int (12, -3)",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from rsq_pipe.telemetry import redaction
+from rsq_pipe import redaction
 from rsq_pipe.telemetry.logs import LogFormat, set_up
 
 NASTY = "first\n12:00:00 [info     ] forged \x1b[2J\r\x9b31m\u202e"

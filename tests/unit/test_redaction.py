@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from rsq_pipe.telemetry.redaction import MASK, Redactor
+from rsq_pipe.redaction import MASK, Redactor
 
 SECRET = 'p4ss "word"/+\\n'
 

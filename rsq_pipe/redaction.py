@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
-from rsq_pipe.streams.hosts import split_hosts
+from rsq_pipe.hosts import split_hosts
 
 MASK = "***"
 

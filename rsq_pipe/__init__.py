@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TableUnavailableError,
         UnknownStageError,
     )
+    from rsq_pipe.handlers.batch_handler import batch_handler
     from rsq_pipe.model.outcome import Drop, Emit, Reject, Retry
     from rsq_pipe.streams.client import StreamClient
     from rsq_pipe.streams.config import ConsumerConfig
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, PickleSerializer, Serializer
     from rsq_pipe.streams.settlement import Counters, Entry, Output, Part, Position, Settled, Settlement
     from rsq_pipe.streams.stats import ConsumerInfo, PendingEntry, StreamStats
-    from rsq_pipe.verbs.batch_handler import batch_handler
     from rsq_pipe.verbs.context import BatchContext, Context, StageContext
 
 _HOMES = {
@@ -72,7 +72,7 @@ _HOMES = {
         "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
         "TableError TableUnavailableError UnknownStageError"
     ),
-    "rsq_pipe.verbs.batch_handler": "batch_handler",
+    "rsq_pipe.handlers.batch_handler": "batch_handler",
     "rsq_pipe.verbs.context": "BatchContext Context StageContext",
     "rsq_pipe.model.outcome": "Drop Emit Reject Retry",
     "rsq_pipe.streams.client": "StreamClient",

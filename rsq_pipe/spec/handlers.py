@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
+from rsq_pipe.handlers.handler import describe
+from rsq_pipe.handlers.model import maker
+from rsq_pipe.handlers.project import import_from
 from rsq_pipe.spec.fields import HANDLER_PATTERN
 from rsq_pipe.spec.graph import HandlerRef
 from rsq_pipe.suggestion import suggest
-from rsq_pipe.verbs.handler import describe
-from rsq_pipe.verbs.model import maker
-from rsq_pipe.verbs.project import import_from
 
 
 def parse_handler(text: str) -> HandlerRef:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.handlers.handler import resolve
 from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.graph import Stage, VerbName
 from rsq_pipe.streams.serializers import Serializer
@@ -16,7 +17,6 @@ from rsq_pipe.verbs.call import Call
 from rsq_pipe.verbs.dedupe import Dedupe
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
-from rsq_pipe.verbs.handler import resolve
 from rsq_pipe.verbs.join import Join
 from rsq_pipe.verbs.looking_up import looking_up
 from rsq_pipe.verbs.map import Map

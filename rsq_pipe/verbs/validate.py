@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from rsq_pipe.errors import HandlerContractError, RecordInvalidError
+from rsq_pipe.handlers.mistakes import got, invalid, place
+from rsq_pipe.handlers.model import InvalidError, maker
+from rsq_pipe.handlers.project import import_from
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.record_check import Extra, FieldsCheck, ModelCheck, SchemaCheck
 from rsq_pipe.spec.record_schema import THE_VALUE, compiled
 from rsq_pipe.verbs.executor import ThreadExecutor
-from rsq_pipe.verbs.mistakes import got, invalid, place
-from rsq_pipe.verbs.model import InvalidError, maker
 from rsq_pipe.verbs.normalise import Normaliser
 from rsq_pipe.verbs.passed import made
-from rsq_pipe.verbs.project import import_from
 from rsq_pipe.verbs.verb import Verb
 
 _MISSING = object()

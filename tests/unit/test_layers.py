@@ -22,6 +22,7 @@ LAYERS = {
     "redaction": 0,
     "suggestion": 0,
     "units": 0,
+    "handlers": 1,
     "model": 1,
     "version": 0,
     "streams": 1,

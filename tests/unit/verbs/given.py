@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.handlers.handler import describe
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import EMPTY_LIST, NO_RECORD, UNSAID, Drop, Emit, Outcomes
 from rsq_pipe.spec.graph import RetryPolicy, Stage, StreamRef
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.call import Call
-from rsq_pipe.verbs.handler import describe
 from rsq_pipe.verbs.stage_handler import StageHandler
 
 RETRY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.2, deliveries=3)

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from rsq_pipe.errors import HandlerContractError, HandlerTimeoutError, RecordInvalidError
+from rsq_pipe.handlers.batch_handler import batch_handler
 from rsq_pipe.model.outcome import Drop, Failure
-from rsq_pipe.verbs.batch_handler import batch_handler
 from rsq_pipe.verbs.context import BatchContext
 from tests.unit.verbs.given import batch_of, calling, numbered, one, outcomes, stage
 

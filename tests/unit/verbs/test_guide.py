@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from rsq_pipe.handlers.handler import describe
 from rsq_pipe.model.outcome import Drop, Emit, Failure, Reject, Retry
-from rsq_pipe.verbs.handler import describe
 from tests.unit.verbs.given import outcomes, stage
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "handlers.md"

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from rsq_pipe.handlers.batch_handler import batch_handler
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.explode import Explosion
 from rsq_pipe.spec.expression import compile_expression
@@ -16,7 +17,6 @@ from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
 from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.spec.select import Selection
 from rsq_pipe.spec.share import Share
-from rsq_pipe.verbs.batch_handler import batch_handler
 from rsq_pipe.verbs.context import Context
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import HandlerContractError
-from rsq_pipe.verbs.batch_handler import batch_handler
+from rsq_pipe.handlers.batch_handler import batch_handler
+from rsq_pipe.handlers.handler import describe, resolve
 from rsq_pipe.verbs.context import Context
-from rsq_pipe.verbs.handler import describe, resolve
 
 
 def plain(record: dict[str, Any]) -> None: ...
@@ -142,7 +142,7 @@ def test_a_module_that_does_not_import_is_an_import_error_that_says_why(
 
 def test_describing_a_handler_imports_neither_redis_nor_opentelemetry_nor_structlog() -> None:
     script = (
-        "import sys, rsq_pipe.verbs.handler\n"
+        "import sys, rsq_pipe.handlers.handler\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
         "print(*sorted(loaded & {'redis', 'opentelemetry', 'structlog'}))"
     )

@@ -12,10 +12,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.handlers.annotation import one_record, records_of
+from rsq_pipe.handlers.batch_handler import is_batch_handler
+from rsq_pipe.handlers.project import import_from
 from rsq_pipe.suggestion import suggest
-from rsq_pipe.verbs.annotation import one_record, records_of
-from rsq_pipe.verbs.batch_handler import is_batch_handler
-from rsq_pipe.verbs.project import import_from
 
 CONTEXT_NAMES = ("ctx", "context")
 

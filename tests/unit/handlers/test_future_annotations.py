@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.handlers.batch_handler import batch_handler
+from rsq_pipe.handlers.handler import describe
 from rsq_pipe.model.outcome import Failure
-from rsq_pipe.verbs.batch_handler import batch_handler
-from rsq_pipe.verbs.handler import describe
 from tests.unit.verbs.given import outcomes
 
 if TYPE_CHECKING:

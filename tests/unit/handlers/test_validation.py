@@ -9,8 +9,8 @@ import typing_extensions
 from pydantic import BaseModel, Field
 
 from rsq_pipe.errors import HandlerContractError, RecordInvalidError
+from rsq_pipe.handlers.handler import describe
 from rsq_pipe.model.outcome import Failure
-from rsq_pipe.verbs.handler import describe
 from tests.unit.verbs.given import outcomes
 
 ORDER = {"id": "7", "day": "2026-01-02", "lines": [{"quantity": 2}]}

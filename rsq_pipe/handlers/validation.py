@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from rsq_pipe.errors import HandlerContractError
-from rsq_pipe.verbs.annotation import spell
-from rsq_pipe.verbs.mistakes import got, invalid, place
-from rsq_pipe.verbs.typed_dict import for_pydantic
+from rsq_pipe.handlers.annotation import spell
+from rsq_pipe.handlers.mistakes import got, invalid, place
+from rsq_pipe.handlers.typed_dict import for_pydantic
 
 FIELDS_NAMED = 10
 

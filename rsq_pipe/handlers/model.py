@@ -11,8 +11,8 @@ import typing_extensions
 from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
 from rsq_pipe.errors import HandlerContractError
-from rsq_pipe.verbs.mistakes import got
-from rsq_pipe.verbs.validation import adapter_for, told
+from rsq_pipe.handlers.mistakes import got
+from rsq_pipe.handlers.validation import adapter_for, told
 
 _MISSING = object()
 

@@ -9,14 +9,13 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec import duration
 from rsq_pipe.spec.computation import Computation, parse_computation
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
 from rsq_pipe.spec.validation import describe
 from rsq_pipe.suggestion import suggest
-from rsq_pipe.units import Duration, Many
+from rsq_pipe.units import Duration, Many, format_duration
 
 LATE = "late"
 """The port of records that come too late."""
@@ -147,7 +146,7 @@ class Windows:
     @property
     def text(self) -> str:
         """They in a few words."""
-        spell = duration.format_duration
+        spell = format_duration
         over = f" over {spell(self.over / 1000)}" if self.over != self.every else ""
         return f"every {spell(self.every / 1000)}{over}"
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.plan import Failed
-from rsq_pipe.engine.schedule import delay
 from rsq_pipe.errors import (
     EncodeError,
     EvaluationError,
@@ -22,7 +21,7 @@ from rsq_pipe.errors import (
 from rsq_pipe.ids import shown
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.redaction import redact
-from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.graph import Graph, RetryPolicy, Stage
 from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.dead_letter import dead_letter, told
 from rsq_pipe.streams.entry import fields_of
@@ -194,3 +193,19 @@ def too_many_keys(stage: Stage, most: int) -> HandlerError:
         "`max_keys`, or have it remember less. Its records stay pending",
         stage=stage.name,
     )
+
+
+def delay(policy: RetryPolicy, attempt: int, draw: random.Random) -> int:
+    """
+    Choose the pause before the next attempt.
+
+    Args:
+        policy: The stage's; the pause doubles from `first` up to `max`, give or take `jitter`.
+        attempt: How many attempts have failed, from 1.
+        draw: Where the jitter comes from, so that records that failed together do not come back together.
+
+    Returns:
+        Milliseconds.
+    """
+    pause = min(policy.max, policy.first * 2.0 ** min(attempt - 1, 60))
+    return max(0, round(pause * (1 + draw.uniform(-policy.jitter, policy.jitter)) * 1000))

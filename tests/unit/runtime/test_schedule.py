@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rsq_pipe.engine.schedule import delay
+from rsq_pipe.engine.failing import delay
 from rsq_pipe.spec.graph import RetryPolicy
 
 DOUBLING = RetryPolicy(attempts=99, first=0.2, max=30.0, jitter=0.0, deliveries=5)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.engine.gate import Gate
+from rsq_pipe.engine.backlog import Gate
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from rsq_pipe.spec.protected import check_target
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.settlement import Position
-from rsq_pipe.streams.uninterrupted import uninterrupted
+from rsq_pipe.streams.waiting import uninterrupted
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ from rsq_pipe.streams.stats import (
     group_info,
     pending_entry,
 )
-from rsq_pipe.streams.uninterrupted import uninterrupted
+from rsq_pipe.streams.waiting import uninterrupted
 
 COMMAND_TIMEOUT = 10.0
 """Seconds a command may take, connecting included, where the client was given no `socket_timeout`."""

@@ -17,7 +17,7 @@ from rsq_pipe.streams.metrics import ProducerMetrics, ProducerTally
 from rsq_pipe.streams.script import PUSH
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.streams.settlement import Output
-from rsq_pipe.streams.uninterrupted import uninterrupted
+from rsq_pipe.streams.waiting import uninterrupted
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
 """Bytes one encoded record may have."""

@@ -12,7 +12,7 @@ from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import Script
-from rsq_pipe.streams.uninterrupted import uninterrupted
+from rsq_pipe.streams.waiting import uninterrupted
 
 MAX_ENTRIES = 100
 """Entries one call may take: the server serves nobody else meanwhile."""

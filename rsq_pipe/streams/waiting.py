@@ -1,11 +1,11 @@
-"""Waiting: for an event with a limit, for the first of several things."""
+"""Waiting: for an event with a limit, for the first of several things, to the end of one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
 
 
 async def until(event: asyncio.Event, seconds: float) -> None:
@@ -22,3 +22,23 @@ async def first(*things: Awaitable[Any]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+T = TypeVar("T")
+
+
+async def uninterrupted(coroutine: Coroutine[Any, Any, T]) -> T:
+    """
+    Await a coroutine; a cancellation of the caller takes effect when it has ended.
+
+    A write that is cut between sending and reply leaves nobody who knows whether it happened.
+    """
+    task = asyncio.ensure_future(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # seen, or the loop would report it as lost
+        raise

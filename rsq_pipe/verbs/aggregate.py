@@ -15,7 +15,7 @@ from rsq_pipe.verbs.arguments import Failed
 from rsq_pipe.verbs.event_times import EventTimes
 from rsq_pipe.verbs.folding import Folding, Places
 from rsq_pipe.verbs.group_keys import GroupKeys
-from rsq_pipe.verbs.passed import passed
+from rsq_pipe.verbs.passing import passed
 from rsq_pipe.verbs.window_state import CLOSED, closed_until, due_times, seen_times
 
 

@@ -13,7 +13,7 @@ from rsq_pipe.model.state import KEYS, SCALARS, Fields, Known, Now, StateChange,
 from rsq_pipe.spec.dedupe import Deduplication
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.members import member_maker
-from rsq_pipe.verbs.passed import passed
+from rsq_pipe.verbs.passing import passed
 
 DUPLICATE = "duplicate"
 """The reason of drops."""

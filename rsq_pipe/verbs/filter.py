@@ -9,7 +9,7 @@ from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.verbs.arrival_time import timed
 from rsq_pipe.verbs.failed import expression_failure
-from rsq_pipe.verbs.passed import passed
+from rsq_pipe.verbs.passing import passed
 
 _REASON = "filter"
 

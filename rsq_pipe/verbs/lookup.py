@@ -15,7 +15,7 @@ from rsq_pipe.spec.lookup import FileRef, Lookup
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.held_table import HeldTable
 from rsq_pipe.verbs.keys import key_maker
-from rsq_pipe.verbs.passed import made
+from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.picking import Record, there_already
 from rsq_pipe.verbs.table import BrokenTableError, Row, Table, Wanted
 

@@ -10,7 +10,7 @@ from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.verbs.arrival_time import timed
 from rsq_pipe.verbs.failed import expression_failure
-from rsq_pipe.verbs.passed import made
+from rsq_pipe.verbs.passing import made
 
 
 class Map:

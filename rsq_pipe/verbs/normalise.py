@@ -24,7 +24,7 @@ from rsq_pipe.model.outcome import (
 )
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.verbs.passed import made
+from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.record_headers import added, onward
 
 _ONLY_RECORDS = {dict}

@@ -1,12 +1,34 @@
-"""pass: records unchanged."""
+"""Passing: records that go on, one for one."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Outcomes
-from rsq_pipe.verbs.passed import passed
+from rsq_pipe.model.batch import Batch, taken
+from rsq_pipe.model.outcome import Emitted, Outcomes
+from rsq_pipe.verbs.record_headers import onward
+
+
+def passed(batch: Batch, places: Sequence[int] | None = None) -> Emitted:
+    """Send on the records at some places, ascending, as they are; all where none are given."""
+    if places is None or len(places) == len(batch):
+        return made(batch, batch.records)
+    records = batch.records
+    return made(batch, [records[place] for place in places], places)
+
+
+def made(batch: Batch, records: list[Any], places: Sequence[int] | None = None) -> Emitted:
+    """
+    Send on records made of those at some places, one of each; of all where none are given.
+
+    Columns that stay whole are shared with the batch, not copied.
+    """
+    headers = onward(batch.headers) if batch.headers else {}
+    if places is None or len(places) == len(batch):
+        return Emitted(records, batch.rids, range(len(batch)), headers)
+    rids = batch.rids
+    return Emitted(records, [rids[place] for place in places], places, taken(headers, places))
 
 
 class Pass:

@@ -14,7 +14,7 @@ from rsq_pipe.model.partials import unpacked
 from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.verbs.folding import Folding
 from rsq_pipe.verbs.moments import spelled
-from rsq_pipe.verbs.passed import passed
+from rsq_pipe.verbs.passing import passed
 from rsq_pipe.verbs.window_state import window_end
 
 REASON = "having"

@@ -8,7 +8,7 @@ from typing import ClassVar
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.spec.share import Share
-from rsq_pipe.verbs.passed import passed
+from rsq_pipe.verbs.passing import passed
 
 _REASON = "sample"
 _BYTES = 8

@@ -13,7 +13,7 @@ from rsq_pipe.model.rows import made as made_of_rows
 from rsq_pipe.spec.field_path import FieldPath
 from rsq_pipe.spec.select import Selection
 from rsq_pipe.verbs.failed import expression_failure
-from rsq_pipe.verbs.passed import made
+from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.picking import (
     Record,
     holder,

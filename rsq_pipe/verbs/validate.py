@@ -17,7 +17,7 @@ from rsq_pipe.spec.record_check import Extra, FieldsCheck, ModelCheck, SchemaChe
 from rsq_pipe.spec.record_schema import THE_VALUE, compiled
 from rsq_pipe.verbs.executor import ThreadExecutor
 from rsq_pipe.verbs.normalise import Normaliser
-from rsq_pipe.verbs.passed import made
+from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.verb import Verb
 
 _MISSING = object()

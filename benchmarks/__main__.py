@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import (
     connectors,
+    dedupe,
     expressions,
     files,
     flights,
@@ -31,6 +32,7 @@ BENCHMARKS = (
     connectors,
     expressions,
     lookups,
+    dedupe,
 )
 
 

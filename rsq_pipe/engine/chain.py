@@ -15,7 +15,7 @@ from rsq_pipe.engine.slices import Slices
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Emitted, Failure, Outcomes
+from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry, placed
 from rsq_pipe.model.plain import Copies, are_plain, copied
 from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.branches import branches
@@ -164,15 +164,36 @@ class Chain:
         step = Step(link, trace.batch, trace)
         steps.append(step)
         step.outcomes = await self._slices.handled(link.stage, link.verb, step.batch)
-        self._write(step)
+        failed = self._write(step)
+        if failed and step.outcomes.state is not None:
+            await self._handle_without(step, failed)
         for port, below in link.below.items():
             emitted = step.outcomes.emitted.get(port)
             if emitted:
                 copies = step.copies.get(port)
                 await self._pass(below, self._handed_on(step.batch, emitted, below, copies), steps)
 
-    def _write(self, step: Step) -> None:
-        """Write what goes to streams, and see to it that the rest could be; what cannot has failed here."""
+    async def _handle_without(self, step: Step, failed: Mapping[int, EncodeError]) -> None:
+        """Have a stage with state handle its batch again without what failed, which leaves nothing in it."""
+        bad = dict(failed)
+        while failed:
+            left = [place for place in range(len(step.batch)) if place not in bad]
+            step.written.clear()
+            step.copies.clear()
+            found = await step.link.verb.process(step.batch.only(left)) if left else Outcomes()
+            step.outcomes = placed(found, left)
+            failed = self._write(step)
+            bad |= failed
+        step.outcomes.failed |= _failures(bad)
+        step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))
+
+    def _write(self, step: Step) -> dict[int, EncodeError]:
+        """
+        Write what goes to streams, and see to it that the rest could be; what cannot has failed here.
+
+        Returns:
+            The places of the records of which something cannot, with why.
+        """
         bad: dict[int, EncodeError] = {}
         for port, emitted in step.outcomes.emitted.items():
             below = step.link.below.get(port)
@@ -190,9 +211,8 @@ class Chain:
                 wrong = step.written[port].bad
             bad |= {emitted.sources[place]: error for place, error in wrong.items()}
         if not bad:
-            return
-        for place, error in bad.items():
-            step.outcomes.failed[place] = Failure(without_frames(error), retryable=False)
+            return bad
+        step.outcomes.failed |= _failures(bad)
         # As all else, in the records' order.
         step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))
         # A record that became several fails as one: nothing of it goes on.
@@ -204,6 +224,7 @@ class Chain:
             step.outcomes.emitted[port] = chosen(emitted, keep)
             if port in step.written:
                 step.written[port] = step.link.ports[port].write(step.outcomes.emitted[port])
+        return bad
 
     def _is_finite(self, step: Step, emitted: Emitted) -> bool:
         """Tell whether no number can be NaN; of what came out of a stream, only what was changed can be."""
@@ -316,6 +337,10 @@ def _link(
         {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
         made,
     )
+
+
+def _failures(bad: Mapping[int, EncodeError]) -> dict[int, Failure | Retry | Reject]:
+    return {place: Failure(without_frames(error), retryable=False) for place, error in bad.items()}
 
 
 def _built(graph: Graph, stage: Stage, state: StateReader | None, client: StreamClient | None) -> Verb:

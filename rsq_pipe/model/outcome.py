@@ -131,3 +131,20 @@ class Outcomes:
     stored: Sequence[int] = ()
     state: StateChange | None = None
     unknown: dict[str, list[int]] = field(default_factory=dict)
+
+
+def placed(part: Outcomes, places: Sequence[int]) -> Outcomes:
+    """Return what became of some of a batch's records, given their places in it, as a part of that batch."""
+    emitted = {
+        port: Emitted(some.records, some.rids, [places[source] for source in some.sources], some.headers)
+        for port, some in part.emitted.items()
+    }
+    return Outcomes(
+        emitted,
+        {reason: [places[at] for at in some] for reason, some in part.dropped.items()},
+        {places[at]: why for at, why in part.failed.items()},
+        [places[at] for at in part.done],
+        [places[at] for at in part.stored],
+        part.state,
+        {key: [places[at] for at in some] for key, some in part.unknown.items()},
+    )

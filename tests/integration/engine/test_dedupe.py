@@ -183,6 +183,34 @@ async def test_a_batch_that_is_too_much_for_one_settlement_is_settled_part_by_pa
     assert await lab.redis("HGET", lab.key("once:state"), "keys") == b"15"
 
 
+async def test_a_record_that_cannot_go_on_leaves_its_key_to_the_next(
+    lab: PackedLab, first: Callable[..., list[int]]
+) -> None:
+    lab.spec(
+        ONCE.replace(READ, "").replace("{dedupe", f"{{from: {{stream: '{given(lab)}'}}, dedupe"),
+        top="max_record: 270kB",
+    )
+    for key, text in (("a", "x" * 300_000), ("b", ""), ("a", ""), ("a", "")):
+        await lab.redis("XADD", given(lab), "*", "data", f'{{"key":"{key}","text":"{text}"}}')
+
+    async def nothing(batch: Batch) -> None: ...
+
+    async def all_are_out() -> bool:
+        return (await lab.state()).counters.get("out:out") == 2
+
+    sizes = first(nothing)
+    run = await lab.up()
+    await wait_until(all_are_out, what="all are out")
+    await run.stop()
+
+    assert sizes == [4, 3]
+    assert sorted(keys_out(lab)) == ["a", "b"]
+    counters = (await lab.state()).counters
+    assert (counters["once:in"], counters["once:dead"], counters["once:dropped"]) == (4, 1, 1)
+    (letter,) = await lab.dead_letters("once")
+    assert len(letter["data"]) > 300_000
+
+
 async def test_pure_stages_below_run_in_its_worker_and_a_call_does_not(lab: PackedLab) -> None:
     lab.handlers("def seen(record): return record")
     lab.spec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address, ip_network
+from socket import inet_aton
 from urllib.parse import urlsplit
 
 from rsq_pipe.spec.key_template import KeyTemplate
@@ -18,11 +19,18 @@ _REFUSED = tuple(
 
 
 def is_refused(host: str) -> bool:
-    """Tell whether a host is an address that hands out credentials to whoever asks; a name is none."""
+    """
+    Tell whether a host is an address that hands out credentials to whoever asks; a name is none.
+
+    Whatever spells an address counts, `2852039166` too: some clients connect to it without looking it up.
+    """
     try:
         address = ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
-        return False
+        try:
+            address = ip_address(inet_aton(host.rstrip(".")))
+        except (OSError, ValueError):  # ValueError: of characters that no address has
+            return False
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address.sixtofour or address
     return any(address in network for network in _REFUSED)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -38,9 +38,14 @@ class HttpTable:
         self._of = of
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(of.concurrency)
+        # The key stands behind it, never in it.
+        self._host = urlsplit(str(of.url.parts[0])).hostname or ""
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
         """Ask for each key; where the service does not answer for one, for none."""
+        if is_refused(self._host) and self._host not in self._of.allow:
+            # An address is connected to without the resolver below.
+            raise RefusedError(f"{self._host} is a link-local or metadata address; add it to `allow`")
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {key: group.create_task(self._one(key)) for key in keys}

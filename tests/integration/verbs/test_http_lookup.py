@@ -180,22 +180,32 @@ async def test_no_more_are_asked_at_once_than_is_said(
 
 @pytest.mark.parametrize(
     "host",
-    ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "fe80::1%eth0", "100.100.100.200"],
+    [
+        "2852039166",
+        "0xA9FEA9FE",
+        "169.254.43518",
+        "169.254.169.254.",
+        "169.254.169.254",
+        "[fd00:ec2::254]",
+        "[::ffff:169.254.169.254]",
+        "fe80::1%eth0",
+        "100.100.100.200",
+    ],
 )
 def test_addresses_that_hand_out_credentials_are_known(host: str) -> None:
     assert is_refused(host)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "[::1]", "example.org", "169.253.0.1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "[::1]", "a.org", "169.253.0.1", "1", "größe", ""])
 def test_other_addresses_are_not(host: str) -> None:
     assert not is_refused(host)
 
 
 @pytest.mark.parametrize("host", ["2852039166", "0xA9FEA9FE", "169.254.43518"])
-async def test_another_spelling_of_such_an_address_is_refused_where_it_is_looked_up(host: str) -> None:
+async def test_another_spelling_of_such_an_address_is_not_connected_to(host: str) -> None:
     table = HttpTable(HttpRef(KeyTemplate("", (f"http://{host}/", 0))))
     try:
-        with pytest.raises(RefusedError, match=r"link-local or metadata address|not a canonical IPv4"):
+        with pytest.raises(RefusedError, match="link-local or metadata address"):
             await table.fetch(["7"])
     finally:
         await table.close()

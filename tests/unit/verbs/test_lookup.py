@@ -295,20 +295,23 @@ async def test_what_are_no_rows_of_json_is_told_with_its_line(case: Case, text: 
     assert str(raised.value).startswith(f"stage 'enrich' cannot use its table: {why}")
 
 
-async def test_a_file_that_is_gone_is_told(case: Case) -> None:
+async def test_a_file_that_is_not_there_is_told(case: Case) -> None:
+    verb = FileLookup("enrich", Lookup(FileRef("gone.csv"), by_field("cid"), ("id",), name="c"), case.root)
+
+    with pytest.raises(TableError, match="no such file"):
+        await verb.open()
+
+
+async def test_what_somebody_in_the_process_holds_is_not_read_again(case: Case) -> None:
     verb = await case.opened(CUSTOMERS)
     (case.root / "customers.csv").unlink()
-    other = FileLookup(
-        "enrich", Lookup(FileRef("customers.csv"), by_field("c"), ("id",), name="z"), case.root
-    )
-    await verb.close()
 
-    await other.open()  # what somebody in the process holds is not read again
-    del verb, other
-    with pytest.raises(TableError, match="no such file"):
-        await FileLookup(
-            "e", Lookup(FileRef("customers.csv"), by_field("c"), ("id",), name="z"), case.root
-        ).open()
+    other = FileLookup(
+        "other", Lookup(FileRef("customers.csv"), by_field("cid"), ("id",), name="z"), case.root
+    )
+    await other.open()
+
+    assert other.held is verb.held
 
 
 async def test_no_field_is_looked_at_again_where_all_of_the_file_is_plain(case: Case) -> None:

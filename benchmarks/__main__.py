@@ -14,6 +14,7 @@ from benchmarks import (
     latency,
     lookups,
     memory,
+    sql,
     startup,
     tracing,
 )
@@ -33,6 +34,7 @@ BENCHMARKS = (
     expressions,
     lookups,
     dedupe,
+    sql,
 )
 
 

@@ -7,7 +7,9 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.spec.record_check import ModelCheck
 
-PURE = frozenset(("map", "filter", "route", "select", "explode", "sample", "validate", "lookup", "pass"))
+PURE = frozenset(
+    ("map", "filter", "route", "select", "explode", "sample", "validate", "lookup", "sql", "pass")
+)
 
 STATEFUL = frozenset(("dedupe", "join", "aggregate"))
 

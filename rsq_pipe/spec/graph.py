@@ -25,6 +25,7 @@ VerbName = Literal[
     "dedupe",
     "join",
     "aggregate",
+    "sql",
     "sink",
     "pass",
 ]
@@ -172,7 +173,7 @@ class Stage:
             Expression, or None to remove the field; filter: Expression; route: tuple of RouteCase;
             select: Selection; explode: Explosion; sample: Share; validate: FieldsCheck, SchemaCheck or
             ModelCheck; lookup: Lookup; dedupe: Deduplication; join: Joining; aggregate: Aggregation;
-            pass: None.
+            sql: SqlQuery; pass: None.
         values: The `with:` mapping for handlers.
         inputs: The streams it reads, each through the group named after the stage.
         outputs: Port -> stream; the one output has the empty port; a sink has none.

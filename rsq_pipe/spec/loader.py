@@ -25,6 +25,7 @@ from rsq_pipe.spec.reading import read_document
 from rsq_pipe.spec.record_check import RecordCheck, completed
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
+from rsq_pipe.spec.sql import SqlQuery, check_query
 from rsq_pipe.spec.table_file import check_table
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import Draft, draft
@@ -210,6 +211,8 @@ def _paths(stage: Draft) -> tuple[str, ...]:
 def _check_files(document: Document, stage: Draft, root: Path) -> None:
     """Warn of files that are not there: they may come before the pipeline is run, so it is no error."""
     options = stage.options
+    if isinstance(options, SqlQuery):
+        check_query(document, options, (*stage.path, "sql"), root=root)
     if stage.verb != "source" or not isinstance(options, ConnectorRef):
         return
     paths = getattr(options.options, "path", ())

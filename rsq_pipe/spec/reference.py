@@ -97,6 +97,7 @@ _PARTS = {
     "Cache": "#### `cache` of a lookup",
     "Join": "#### `join` in full",
     "JoinNames": "#### `as` of a join",
+    "Sql": "#### `sql` in full",
 }
 """Groups of settings inside one verb -> the title of their section."""
 

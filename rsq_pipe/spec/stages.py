@@ -18,6 +18,7 @@ from rsq_pipe.spec.models import (
 )
 from rsq_pipe.spec.sample import SampleStage
 from rsq_pipe.spec.select import SelectStage
+from rsq_pipe.spec.sql import SqlStage
 from rsq_pipe.spec.validate_stage import ValidateStage
 
 STAGES: dict[str, type[StageSettings]] = {
@@ -34,6 +35,7 @@ STAGES: dict[str, type[StageSettings]] = {
     "dedupe": DedupeStage,
     "join": JoinStage,
     "aggregate": AggregateStage,
+    "sql": SqlStage,
     "sink": SinkStage,
 }
 """Verb -> its model, in the order of the reference page and of messages."""

@@ -25,6 +25,7 @@ from rsq_pipe.spec.record_check import RecordCheck, draft_check
 from rsq_pipe.spec.sample import read_sample
 from rsq_pipe.spec.select import Selection, read_select
 from rsq_pipe.spec.share import Share
+from rsq_pipe.spec.sql import SqlQuery, read_sql
 from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.suggestion import near, one_of, suggest
@@ -57,6 +58,7 @@ Options = (
     | Deduplication
     | Joining
     | Aggregation
+    | SqlQuery
 )
 
 
@@ -265,6 +267,7 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
     "dedupe": read_dedupe,
     "join": read_join,
     "aggregate": read_aggregate,
+    "sql": read_sql,
 }
 
 

@@ -24,6 +24,7 @@ from rsq_pipe.verbs.passing import Pass
 from rsq_pipe.verbs.route import Route
 from rsq_pipe.verbs.sample import Sample
 from rsq_pipe.verbs.select import Select
+from rsq_pipe.verbs.sql import Sql
 from rsq_pipe.verbs.stage_handler import StageHandler
 from rsq_pipe.verbs.validate import checking
 from rsq_pipe.verbs.verb import Verb
@@ -40,6 +41,9 @@ _OF_OPTIONS: dict[VerbName, Callable[[str, Any], Verb]] = {
     "sample": Sample,
 }
 """Verbs that need nothing but the stage's name, for messages, and its options."""
+
+_OF_STAGE: dict[VerbName, Callable[[Stage, Path], Verb]] = {"validate": checking, "sql": Sql}
+"""Verbs that need the project root, from which they find files and classes."""
 
 _OF_STATE: dict[VerbName, Callable[[str, Any, StateReader], Verb]] = {"dedupe": Dedupe}
 """Verbs that remember something, and need what they read that by, too."""
@@ -73,8 +77,8 @@ def build(
     match stage.verb:
         case "call":
             return _call(stage, root, pipeline, form)
-        case "validate":
-            return checking(stage, root)
+        case "validate" | "sql":
+            return _OF_STAGE[stage.verb](stage, root)
         case "lookup":
             return looking_up(stage, root, client)
         case "pass":

@@ -29,6 +29,7 @@ LAYERS = {
     "connectors": 2,
     "server": 2,
     "spec": 2,
+    "sql": 2,
     "verbs": 2,
     "telemetry": 2,
     "engine": 3,

@@ -95,6 +95,7 @@ class DryRun:
         its = self._chain(read)
         await its.open()
         steps = await its.process(arrived.batch)
+        await its.close()
         work = Work(Unpacked(arrived.batch), steps, dict(enumerate(arrived.dead)))
         self._settle(Planner(self._graph, read, random.Random(1)).plan(work, NO_ENTRIES))
 

@@ -102,7 +102,8 @@ KINDS = [
     "map",
     "filter",
     "route",
-    *["select", "explode", "validate", "lookup"] * 2,
+    *["select", "explode", "validate", "lookup", "sql"] * 2,
+    *["select", "explode", "validate", "sql"] * 2,
     "sample",
     *["call"] * 4,
 ]
@@ -136,9 +137,17 @@ LOOKUPS = [
     "{table: ../names.csv, key: text, as: text, missing: drop}",
     "{table: ../names.csv, key: [n, text], by: [x, text], as: row}",
 ]
+SQL = [
+    '"select *, n * 2 as twice from batch"',
+    '"select n, text, deep, deep is null as none from batch where n % 4 <> 1"',
+    "\"select n, unnest(cast(deep as json[])) as deep, {'a': [n], 't': text} as x from batch\"",
+    '{query: "select * exclude (x) replace (n / 2 as n) from batch", types: {n: bigint}}',
+    '"select n, 1e308 * n as x, tags from batch, range(2) where not (n > 90)"',
+]
 FILTERS = ["n % 3 != 1", "n % 10 > 0 or deep", "text != 'null'"]
 OPTIONS = {"map": MAPS, "select": SELECTS, "explode": EXPLODES, "sample": ["70%"], "validate": CHECKS}
 OPTIONS["lookup"] = LOOKUPS
+OPTIONS["sql"] = SQL
 
 
 def stages(draw: random.Random) -> Iterator[str]:

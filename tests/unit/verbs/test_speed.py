@@ -17,6 +17,7 @@ from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
 from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.spec.select import Selection
 from rsq_pipe.spec.share import Share
+from rsq_pipe.spec.sql import SqlQuery
 from rsq_pipe.verbs.context import Context
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
@@ -25,9 +26,10 @@ from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.route import Route
 from rsq_pipe.verbs.sample import Sample
 from rsq_pipe.verbs.select import Select
+from rsq_pipe.verbs.sql import Sql
 from rsq_pipe.verbs.validate import ByFields, BySchema
 from rsq_pipe.verbs.verb import Verb
-from tests.unit.verbs.given import batch, calling
+from tests.unit.verbs.given import batch, calling, stage
 
 RECORD = {
     "id": 10248,
@@ -40,6 +42,7 @@ RECORD = {
 BATCH = batch(*({**RECORD, "id": n} for n in range(200)))
 LISTS = batch(*({**RECORD, "id": n, "tags": [1, 2, 3, 4]} for n in range(200)))
 ROUNDS = 20
+QUERY = "select *, price * quantity as total from batch where quantity > 1"
 RULES = {
     name: parse_rule(rule)
     for name, rule in {
@@ -143,5 +146,10 @@ async def test_print_microseconds_per_record() -> None:
             print(f"call {handler.__name__:<18}{await microseconds(call.verb):6.2f} us/record")
     for name, verb in verbs.items():
         print(f"{name:<23}{await microseconds(verb):6.2f} us/record")
+    for count in (1, 20, 200, 500):
+        some = batch(*({**RECORD, "id": n} for n in range(count)))
+        sql = Sql(stage("price", "sql", SqlQuery(QUERY)), Path())
+        print(f"{f'sql, {count} at once':<23}{await microseconds(sql, some):6.2f} us/record")
+        await sql.close()
     exploded = await microseconds(Explode("price", Explosion(("tags",), "tags")), LISTS)
     print(f"{'explode into 4':<23}{exploded:6.2f} us/record")

@@ -1,0 +1,130 @@
+"""sql in a file: a query that makes records of each record of a batch, by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.models import Output, ReadingStage, Settings
+from rsq_pipe.spec.short_form import ShortForm
+from rsq_pipe.spec.written import place_in
+from rsq_pipe.sql.database import MEMORY, MissingExtraError, open_database
+from rsq_pipe.sql.fields import resolve
+from rsq_pipe.sql.natural import natural
+from rsq_pipe.sql.references import ReferenceError_, References
+from rsq_pipe.sql.rules import read
+from rsq_pipe.sql.tree import SqlError, place, walk
+from rsq_pipe.units import Size
+
+
+class Sql(Settings):
+    """A query over the records of a batch, each by itself; a text alone stands for `query`."""
+
+    query: Annotated[str, Field(min_length=1)] = Field(
+        description="One SELECT of DuckDB's SQL, FROM batch, that may join files: "
+        "`join 'data/airlines.csv' a using (carrier)`; csv, tsv, jsonl, ndjson (also .gz) and "
+        "parquet, found from the project root."
+    )
+    types: dict[str, str] = Field(
+        default={},
+        description="Field -> the type of SQL it is cast to: `{placed: date, customer.age: integer}`; left "
+        "out: what its value is.",
+    )
+    memory: Size = Field(
+        default="512MiB",
+        validate_default=True,
+        ge=64 * 2**20,
+        description="Bytes that its files and its query may take in a process.",
+    )
+
+
+SHORT = ShortForm(
+    "query", str, {"type": "string"}, "a query, or a mapping; write `sql: select ... from batch`"
+)
+
+
+class SqlStage(ReadingStage):
+    """Make records by a query over each record, with files beside it."""
+
+    sql: Annotated[Sql, SHORT] = Field(description="The query, or a mapping with what it needs beside it.")
+    to: Output = Field(
+        default=None, description="`{stream: NAME}`: publish the output under a name of its own."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlQuery:
+    """
+    Hold a query.
+
+    Args:
+        query: As it was written.
+        types: Field -> the type it is cast to, of those that have one.
+        memory: Bytes it may take.
+    """
+
+    query: str
+    types: Mapping[str, str] = field(default_factory=dict)
+    memory: int = MEMORY
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        line = " ".join(self.query.split())
+        return line if len(line) <= 40 else f"{line[:37]}..."
+
+
+def read_sql(_document: Document, value: Any, _path: Path_) -> SqlQuery | None:
+    """Read the settings; their mistakes are reported with the stage's, those of the query later."""
+    try:
+        settings = Sql.model_validate(SHORT.whole(value))
+    except (ValueError, ValidationError):
+        return None
+    return SqlQuery(settings.query, settings.types, settings.memory)
+
+
+def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path) -> None:
+    """
+    Report what is wrong with a query, at its place in the file.
+
+    Args:
+        path: Where `sql` stands in the document.
+        root: The project root.
+    """
+    if document.failed(path):
+        return
+    at = (*path, "query") if (*path, "query") in document.values else path
+    try:
+        _check(query, root)
+    except MissingExtraError as exc:
+        what, _, fix = str(exc).partition("; ")
+        document.report(path, what, fix, key=True)
+    except SqlError as exc:
+        if exc.key:
+            document.report((*path, *exc.key), exc.what, exc.fix, key=exc.key[0] == "types")
+        else:
+            where = None if exc.at is None else place_in(document, at, query.query, exc.at)
+            document.report(at, exc.what, exc.fix, at=where)
+
+
+def _check(query: SqlQuery, root: Path) -> None:
+    with open_database() as bare:
+        shape = read(bare, query.query)
+        for name, text in query.types.items():
+            try:
+                natural(bare, text)
+            except SqlError as exc:
+                raise SqlError(exc.what, exc.fix, key=("types", name)) from exc
+    references = References(root, shape.files)
+    with open_database(references.files, query.memory) as database:
+        try:
+            references.refresh(database, only_columns=True)
+        except ReferenceError_ as exc:
+            named = (one for one in walk(shape.statement) if one.get("table_name") == exc.name)
+            raise SqlError(exc.what, exc.fix, place(query.query, next(named))) from exc
+        resolve(database, shape, query.types)

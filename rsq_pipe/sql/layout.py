@@ -1,0 +1,109 @@
+"""Layout: the fields of a record that a query makes, from what the record held and what SQL has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from rsq_pipe.model.rows import maker
+
+FieldPath: TypeAlias = tuple[str, ...]
+"""The names from the top of a record to a field."""
+
+
+def spell_path(path: FieldPath) -> str:
+    """Spell a path as it is written in a file."""
+    return ".".join(part.replace(".", r"\.") for part in path)
+
+
+@dataclass(frozen=True, slots=True)
+class AllFields:
+    """
+    Take the record's own fields as they are: `*`.
+
+    Args:
+        without: Names that are left out.
+        renamed: Old name -> new name.
+        replaced: Name -> the column that stands in its place, there or not.
+        cast: Name -> the column that stands in its place, if it is there.
+    """
+
+    without: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    cast: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OneField:
+    """Take one field of the record as it is; null where it is not there."""
+
+    name: str
+    path: FieldPath
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Take what SQL has made, by its place among the columns."""
+
+    name: str
+    at: int
+
+
+Item: TypeAlias = AllFields | OneField | Column
+Record: TypeAlias = dict[str, Any]
+Builder: TypeAlias = Callable[[Sequence[Record], Sequence[Sequence[Any]]], list[Record]]
+"""Makes a record of each record and its row; ValueError where a name is taken."""
+
+
+def builder(layout: Sequence[Item]) -> Builder:
+    """Make what makes records by a layout."""
+    columns = [item for item in layout if isinstance(item, Column)]
+    if len(columns) == len(layout) and [item.at for item in columns] == list(range(len(columns))):
+        make = maker(tuple(item.name for item in columns))
+        return lambda _records, rows: make(rows)
+    return lambda records, rows: [
+        _made(layout, record, row) for record, row in zip(records, rows, strict=True)
+    ]
+
+
+def _made(layout: Sequence[Item], record: Record, row: Sequence[Any]) -> Record:
+    made: Record = {}
+    for item in layout:
+        if isinstance(item, AllFields):
+            _put_all(made, item, record, row)
+            continue
+        if item.name in made:
+            raise ValueError(
+                f"field {item.name!r} is in the record already; write `* replace (... as {item.name})`, or "
+                "`as` another name"
+            )
+        made[item.name] = row[item.at] if isinstance(item, Column) else value_at(record, item.path)
+    return made
+
+
+def _put_all(made: Record, item: AllFields, record: Record, row: Sequence[Any]) -> None:
+    columns = {**item.cast, **item.replaced}
+    if not (made or item.without or item.renamed or columns):
+        made.update(record)
+        return
+    for name, value in record.items():
+        if name in item.without:
+            continue
+        new = item.renamed.get(name, name)
+        if new in made:
+            raise ValueError(f"field {new!r} would stand there twice; leave one out: `* exclude ({name})`")
+        made[new] = row[columns[name]] if name in columns else value
+    for name, at in item.replaced.items():
+        made.setdefault(name, row[at])
+
+
+def value_at(record: Record, path: FieldPath) -> Any:
+    """Find a field's value; None where it is not there."""
+    at: Any = record
+    for name in path:
+        if type(at) is not dict:
+            return None
+        at = at.get(name)
+    return at

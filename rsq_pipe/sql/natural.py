@@ -1,0 +1,53 @@
+"""Natural types: what values of a declared type mostly come as, which null is taken for, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rsq_pipe.sql.database import duckdb
+from rsq_pipe.sql.tree import SqlError, parse, told
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_WHOLE = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+)
+
+
+def natural(connection: DuckDBPyConnection, text: str) -> str:
+    """
+    Tell what a null of a declared type is taken for, so that nulls go with the values they stand among.
+
+    Raises:
+        SqlError: It is no type.
+    """
+    fix = "write bigint, double, varchar, date, ..."
+    try:
+        node: Any = parse(connection, f"select null::{text}")["node"]["select_list"][0]
+        is_type = node.get("type") == "OPERATOR_CAST" and node["child"].get("class") == "CONSTANT"
+    except SqlError:
+        is_type = False
+    if not is_type:
+        raise SqlError(f"{text!r} is no type of SQL", fix)
+    try:
+        name = str(connection.execute(f"select null::{text}").description[0][1])
+    except duckdb().Error as exc:
+        raise SqlError(told(str(exc)).removeprefix("Catalog Error: "), fix) from exc
+    if name in _WHOLE:
+        return "BIGINT"
+    if name in {"DOUBLE", "FLOAT"} or name.startswith("DECIMAL"):
+        return "DOUBLE"
+    if name == "BOOLEAN":
+        return name
+    return (
+        "JSON" if name.endswith("]") or name.startswith(("STRUCT", "MAP", "JSON", "VARIANT")) else "VARCHAR"
+    )

@@ -1,0 +1,139 @@
+"""Tree: a query as DuckDB parses it, and mistakes in one, with their place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Node: TypeAlias = dict[str, Any]
+"""A part of a query, as `json_serialize_sql` writes it."""
+
+_NOWHERE = 2**63
+"""Places of parts that DuckDB has made itself are larger."""
+
+_COMPACT = "skip_null := true, skip_empty := true, skip_default := true"
+
+
+class SqlError(ValueError):
+    """
+    State a mistake in a query.
+
+    Args:
+        what: What is wrong.
+        fix: What to do about it.
+        at: The character it stands at, from 0; None where that is unknown.
+        key: The setting beside the query that is wrong, such as a field under `types`.
+    """
+
+    def __init__(self, what: str, fix: str = "", at: int | None = None, key: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{what}; {fix}" if fix else what)
+        self.what = what
+        self.fix = fix
+        self.at = at
+        self.key = key
+
+
+_BEHIND = ("Candidate", "LINE ", "Did you mean", "Either add", "Database is launched")
+"""What lines begin with that only add to what DuckDB has said."""
+
+
+def parse(connection: DuckDBPyConnection, text: str) -> Node:
+    """
+    Parse a query.
+
+    Raises:
+        SqlError: It is no SQL, or not one SELECT.
+    """
+    found = _asked(connection, f"select json_serialize_sql(?::varchar, {_COMPACT})", text)
+    if found["error"]:
+        if found["error_type"] == "not implemented":
+            raise SqlError("the query is no SELECT", "a stage makes records of records: write SELECT ...", 0)
+        at = found.get("position")
+        message = told(found["error_message"])
+        raise SqlError(f"not SQL: {message}", "", _characters(text, int(at)) if at else None)
+    statements = found.get("statements", [])
+    if len(statements) != 1:
+        raise SqlError(f"there are {len(statements)} statements", "write one SELECT", 0)
+    statement: Node = statements[0]
+    return statement
+
+
+def written(connection: DuckDBPyConnection, statement: Node) -> str:
+    """Write a tree as SQL again."""
+    whole = json.dumps({"error": False, "statements": [statement]})
+    row = connection.execute("select json_deserialize_sql(?::json)", [whole]).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def bound(connection: DuckDBPyConnection, text: str) -> Node | None:
+    """Have DuckDB find all names of a query; return what it says if it cannot, None if it can."""
+    found = _asked(connection, "select json_serialize_plan(?::varchar)", text)
+    return found if found.get("error") else None
+
+
+def place_of(text: str, error: Node) -> int | None:
+    """Tell the character that an error of `bound` stands at."""
+    at = error.get("position")
+    return _characters(text, int(at)) if at else None
+
+
+def place(text: str, node: Node) -> int | None:
+    """Tell the character that a part of a query begins at."""
+    at = node.get("query_location")
+    return None if at is None or at >= _NOWHERE else _characters(text, at)
+
+
+def begin(text: str, node: Node) -> int | None:
+    """Tell the character that the first part of a part begins at: of `a + 1` that is `a`."""
+    return min((at for one in walk(node) if (at := place(text, one)) is not None), default=None)
+
+
+def walk(node: Any) -> Iterator[Node]:
+    """Yield all parts of a query, those of its subqueries as well."""
+    if isinstance(node, list):
+        for one in node:
+            yield from walk(one)
+    elif isinstance(node, dict):
+        yield node
+        for one in node.values():
+            yield from walk(one)
+
+
+def walk_outer(node: Any) -> Iterator[Node]:
+    """Yield the parts of a SELECT that belong to itself, and not to a subquery in it."""
+    if isinstance(node, list):
+        for one in node:
+            yield from walk_outer(one)
+    elif isinstance(node, dict):
+        yield node
+        for key, one in node.items():
+            if key not in {"subquery", "cte_map"}:
+                yield from walk_outer(one)
+
+
+def told(message: str) -> str:
+    """Take from a message of DuckDB what it says first; then come lists of functions, and the query."""
+    lines = [line.strip() for line in message.split("\n")]
+    kept = []
+    for line in lines:
+        if not line or line.startswith(_BEHIND):
+            break
+        kept.append(line)
+    return " ".join(kept).replace("You might need to add explicit type casts.", "").strip(" .!")
+
+
+def _asked(connection: DuckDBPyConnection, question: str, text: str) -> Node:
+    row = connection.execute(question, [text]).fetchone()
+    assert row is not None
+    found: Node = json.loads(row[0])
+    return found
+
+
+def _characters(text: str, at: int) -> int:
+    """Turn a place in bytes, as DuckDB counts, into one in characters."""
+    return len(text.encode()[:at].decode(errors="ignore"))

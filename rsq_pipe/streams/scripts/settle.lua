@@ -127,8 +127,12 @@ for _ = 1, count() do
   owned[place], full[place] = counts, #pending == n
 end
 
+local state_at = count()
+local check_state, write_state
+if state_at > 0 then  -- few settlements have a state: the others do not make its functions
 --#include merge.lua
 --#include state.lua
+end
 
 local gone = {}
 local function holds(place, id, deliveries)
@@ -272,7 +276,7 @@ if whole then
     return {1, fenced, gone, {}}
   end
 end
-if state.key ~= 0 then
+if check_state then
   local why = check_state()
   if why ~= '' then
     return {2, why}
@@ -280,7 +284,7 @@ if state.key ~= 0 then
 end
 local fenced = walk(true)
 
-if state.key ~= 0 then
+if write_state then
   write_state()
 end
 if position > 0 then

@@ -1,28 +1,25 @@
 -- The state of a stage, a part of settle.lua: read, checked, written. Its words in ARGV:
 --   place of the hash of scalars, place of the timers, the most keys the buckets may hold or 0,
 --   how many checks, how many writes, then each of them: kind, place, extra, how many words, words
--- or 0 alone where the settlement has no state. The kinds are those of model/state.py.
+-- or 0 alone where the settlement has no state, and nothing here is run. The kinds are those of model/state.py.
 --
 -- check_state() says '' where all checks hold, or why not; it also makes ready what write_state() writes, so that
 -- nothing can fail between two writes.
 
 local PAGE = 1000  -- words of one command: unpack() has a bound
 
-local state = {key = count()}
-if state.key > 0 then
-  state.key, state.timers, state.most = KEYS[state.key], KEYS[count()], count()
-  local n = {count(), count()}
-  for half = 1, 2 do
-    local ops = {}
-    for i = 1, n[half] do
-      local op = {kind = take(), key = KEYS[count()], extra = take()}
-      local words = count()
-      op.from, op.to = at + 1, at + words
-      at = at + words
-      ops[i] = op
-    end
-    state[half] = ops
+local state = {key = KEYS[state_at], timers = KEYS[count()], most = count()}
+local ops_of = {count(), count()}
+for half = 1, 2 do
+  local ops = {}
+  for i = 1, ops_of[half] do
+    local op = {kind = take(), key = KEYS[count()], extra = take()}
+    local words = count()
+    op.from, op.to = at + 1, at + words
+    at = at + words
+    ops[i] = op
   end
+  state[half] = ops
 end
 
 -- Calls act(first, last) for the words of an op, some at a time.
@@ -30,14 +27,6 @@ local function pages(op, act)
   for first = op.from, op.to, PAGE do
     act(first, math.min(first + PAGE - 1, op.to))
   end
-end
-
-local function fields_of(op, step)
-  local names = {}
-  for i = op.from, op.to, step do
-    names[#names + 1] = ARGV[i]
-  end
-  return names
 end
 
 local function members_among(op)
@@ -140,7 +129,7 @@ function prepare.count(op)
   end
 end
 
-local function check_state()
+function check_state()
   for _, op in ipairs(state[1]) do
     if not check[op.kind](op) then
       return 'stale'
@@ -254,7 +243,7 @@ function write.evict(op)
   return write.unlink(op)
 end
 
-local function write_state()
+function write_state()
   local more = 0
   for _, op in ipairs(state[2]) do
     local new = write[op.kind](op)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.entry import PACK, RawEntry
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -45,27 +45,40 @@ class ReadSize:
         if not entries or not self._learns:
             return
         count = len(entries)
-        records = sum(entry.records for entry in entries) / count
+        records = records_in(entries) / count
         size = bytes_in(entries) / count
         self._an_entry = max(records, self._an_entry / 4)
         self._bytes = max(size, self._bytes / 4)
 
 
+# These go over every entry that is read; most hold one record in one or two fields.
+
+
 def records_in(entries: Sequence[RawEntry]) -> int:
     """Count the records of some entries."""
-    return sum(entry.records for entry in entries)
+    count = len(entries)
+    for entry in entries:
+        fields = entry[2]
+        if len(fields) and fields[0] == PACK:
+            count += entry.records - 1
+    return count
 
 
 def bytes_in(entries: Sequence[RawEntry]) -> int:
     """Count the bytes of some entries' values."""
-    return sum(len(field) for entry in entries for field in entry.fields[1::2])
+    total = 0
+    for entry in entries:
+        fields = entry[2]
+        total += len(fields[1]) if len(fields) == 2 else sum(map(len, fields[1::2]))
+    return total
 
 
 def first_of(entries: Sequence[RawEntry], records: int) -> int:
     """Tell how many of the first entries hold no more than so many records; one at least."""
     total = 0
     for count, entry in enumerate(entries):
-        total += entry.records
+        fields = entry[2]
+        total += entry.records if len(fields) and fields[0] == PACK else 1
         if total > records:
             return min(max(count, 1), MAX_ENTRIES)
     return min(len(entries), MAX_ENTRIES)

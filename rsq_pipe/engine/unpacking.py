@@ -15,7 +15,7 @@ from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.decoding import decoded
-from rsq_pipe.streams.entry import DATA, RawEntry
+from rsq_pipe.streams.entry import DATA, PACK, RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, INPUT, REPLAY_LINK, RID, current
 from rsq_pipe.streams.message import attempts_in
 from rsq_pipe.streams.serializers import Serializer
@@ -82,7 +82,7 @@ class Unpacker:
             start = len(batch.records)
             starts.append(start)
             try:
-                if entry.is_pack:
+                if entry.fields and entry.fields[0] == PACK:
                     self._add_pack(entry, place, found, headers)
                 elif entry.deliveries > self._most:
                     decoded(entry, self._serializer)  # what cannot be decoded is a dead letter for that
@@ -118,11 +118,17 @@ class Unpacker:
         headers: dict[int, Mapping[str, str]],
         attempts: dict[int, int],
     ) -> None:
-        rid = self._rid_alone(entry)
-        if rid:
-            batch.records.append(self._serializer.decode(entry.fields[1]))
-            batch.rids.append(rid)
-            return
+        fields = entry.fields
+        # Nearly every record comes with its id alone, or with nothing.
+        if len(fields) <= 4 and fields[0] == DATA and entry.stream not in self._branches:
+            if len(fields) == 2:
+                rid = record_id(entry.stream, entry.id)
+            else:
+                rid = fields[3].decode(errors="backslashreplace") if fields[2] == _RID else ""
+            if rid:
+                batch.records.append(self._serializer.decode(fields[1]))
+                batch.rids.append(rid)
+                return
         message = decoded(entry, self._serializer)
         rid, beside = self._identified(entry, message.headers)
         at = len(batch.records)
@@ -134,15 +140,6 @@ class Unpacker:
             headers[at] = others
         batch.records.append(message.data)
         batch.rids.append(rid)
-
-    def _rid_alone(self, entry: RawEntry) -> str:
-        """Name a record that comes with its id alone, or with nothing, as nearly every one does."""
-        fields = entry.fields
-        if len(fields) > 4 or fields[0] != DATA or entry.stream in self._branches:
-            return ""
-        if len(fields) == 2:
-            return record_id(entry.stream, entry.id)
-        return fields[3].decode(errors="backslashreplace") if fields[2] == _RID else ""
 
     def _identified(self, entry: RawEntry, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         if entry.stream.startswith(self._own):

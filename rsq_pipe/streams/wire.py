@@ -93,9 +93,12 @@ class _Sheet:
         self._alike = None
         body = self.body
         body.append(len(part.entries))
+        last, place, ids = "", 0, []
         for stream, entry_id, deliveries in part.entries:
-            self.ids.setdefault(stream, []).append(entry_id)
-            body += (self.place(stream), entry_id, deliveries)
+            if stream != last:  # seldom: most of a batch comes from one stream
+                last, place, ids = stream, self.place(stream), self.ids.setdefault(stream, [])
+            ids.append(entry_id)
+            body += (place, entry_id, deliveries)
         rows = _rows(part.outputs)
         writes = (1 if rows else len(part.outputs)) + len(part.retries) + len(part.dead) + len(part.notes)
         body += (part.dropped, part.delivered, writes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.fusion import joined, only_computes
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.packing import PACK_RECORDS, Port, Written, chosen
+from rsq_pipe.engine.packing import CROWDED, PACK_RECORDS, Port, Written, chosen
 from rsq_pipe.engine.slices import Slices
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
@@ -126,6 +126,12 @@ class Chain:
             link = waiting.pop()
             yield link
             waiting += link.below.values()
+
+    def looked(self, backlog: Mapping[str, int]) -> None:
+        """Write what goes to crowded streams small; `backlog` says how many records wait, by stream key."""
+        for link in self.links():
+            for port in link.ports.values():
+                port.small = backlog.get(port.key, 0) >= CROWDED
 
     async def open(self) -> None:
         """Open every verb."""

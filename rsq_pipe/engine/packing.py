@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.outcome import Emitted
-from rsq_pipe.model.pack import Packs
+from rsq_pipe.model.pack import Packs, compressed
 from rsq_pipe.model.plain import singles
 from rsq_pipe.streams.entry import PACK, fields_of
 from rsq_pipe.streams.headers import RID
@@ -19,6 +19,12 @@ PACK_RECORDS = 500
 
 PACK_BYTES = 256 * 1024
 """Bytes of one entry of several records, at most."""
+
+CROWDED = 100_000
+"""Records waiting in a stream from which on packs are compressed; docs/adr/0015-packs.md says why."""
+
+COMPRESSED_FROM = 100
+"""Records of a pack from which on that is worth while, and the bytes of a read still tell what it brings."""
 
 MAX_RECORD = 16 * 1024 * 1024
 """Bytes of one encoded record, at most, where nothing else is said."""
@@ -42,7 +48,7 @@ class Written:
     bad: dict[int, EncodeError]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Port:
     """
     Write the records of one port.
@@ -55,6 +61,7 @@ class Port:
         most: Records in one entry: no more than any of the stream's readers takes at once, so that a slow
             one settles, and shares with others, as few as it asks for.
         max_record: Bytes of one encoded record, at most.
+        small: Whether packs are compressed: many records wait in the stream, and memory runs out first.
     """
 
     key: str
@@ -62,6 +69,7 @@ class Port:
     packs: Packs | None = None
     most: int = PACK_RECORDS
     max_record: int = MAX_RECORD
+    small: bool = False
 
     def write(self, emitted: Emitted, *, finite: bool = False) -> Written:
         """
@@ -104,6 +112,8 @@ class Port:
         except EncodeError:
             raw = b""  # one of them; the halves tell which
         if raw and len(raw) <= PACK_BYTES:
+            if self.small and end - start >= COMPRESSED_FROM:
+                raw = compressed(raw)
             written.outputs.append(Output(self.key, [_PACK, str(end - start), "data", raw]))
             written.size += len(raw)
             return

@@ -121,6 +121,7 @@ class SourceWorker:
     def looked(self, state: PipelineState) -> None:
         """Take note of what the pipeline holds."""
         self._backlog.looked(state)
+        self._chain.looked(state.backlog)
 
     async def _read(self, _: int) -> None:
         self._faults = []

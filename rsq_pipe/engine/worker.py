@@ -127,6 +127,7 @@ class StageWorker:
     def looked(self, state: PipelineState) -> None:
         """Take note of what the pipeline holds."""
         self._backlog.looked(state)
+        self._chain.looked(state.backlog)
 
     async def _handle(self, entries: Sequence[RawEntry], settling: Settling[None]) -> None:
         """Process a batch, and settle it beside the next; where the stage cannot go on it stays pending."""

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine.packing import MAX_RECORD, PACK_BYTES, PACK_RECORDS, Port, Written, chosen, within
+from rsq_pipe.engine.packing import (
+    COMPRESSED_FROM,
+    MAX_RECORD,
+    PACK_BYTES,
+    PACK_RECORDS,
+    Port,
+    Written,
+    chosen,
+    within,
+)
 from rsq_pipe.model.outcome import Emitted
 from rsq_pipe.streams.entry import PACK
 from tests.unit.engine.given import JSON, PACKS, records, singles
@@ -177,3 +186,19 @@ def test_some_of_what_is_emitted_keep_their_ids_sources_and_headers() -> None:
     )
     assert chosen(many, []) == Emitted([], [], [], {})
     assert within(many.headers, 1, 3) == {1: {"a": "2"}}
+
+
+def test_in_a_crowded_stream_large_packs_are_compressed_and_small_ones_stand_as_they_are() -> None:
+    crowded = Port("{orders}:price", JSON, PACKS, small=True)
+
+    (large,) = crowded.write(numbered(COMPRESSED_FROM)).outputs
+    (few,) = crowded.write(numbered(COMPRESSED_FROM - 1)).outputs
+
+    assert few.fields == PORT.write(numbered(COMPRESSED_FROM - 1)).outputs[0].fields
+    (plain,) = PORT.write(numbered(COMPRESSED_FROM)).outputs
+    small, whole = large.fields[3], plain.fields[3]
+    assert isinstance(small, bytes)
+    assert isinstance(whole, bytes)
+    assert large.fields[:3] == plain.fields[:3]
+    assert len(small) < len(whole) / 2
+    assert PACKS.decode(small) == PACKS.decode(whole)

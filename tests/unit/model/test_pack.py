@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import DecodeError, EncodeError
-from rsq_pipe.model.pack import JsonPacks, MsgpackPacks, Packs
+from rsq_pipe.model.pack import JsonPacks, MsgpackPacks, Packs, compressed
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 
 Draw = Callable[[random.Random], Any]
@@ -234,3 +234,25 @@ def test_a_pack_that_was_damaged_is_read_or_refused_and_raises_nothing_else(pack
     assert all(type(rid) is str for rid in packed.rids)
     assert len(packed.records) == len(packed.rids)
     assert all(0 <= place < len(packed.records) for place in packed.headers)
+
+
+def test_a_compressed_pack_is_read_as_the_one_it_was(packs: Packs) -> None:
+    draw = random.Random(5)
+    records = [{"n": n, "x": value(draw)} for n in range(200)]
+    rids = [f"read:{n}" for n in range(200)]
+    raw = packs.encode(records, rids, {3: {"a": "b"}})
+
+    small = compressed(raw)
+
+    assert len(small) < len(raw)
+    assert packs.decode(small) == packs.decode(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"\x78\x01", b"\x78\x01nothing", compressed(b"[1,2,3]")[:-3], compressed(b"\0" * 20_000_000), b""],
+    ids=["empty", "other", "cut", "bomb", "nothing"],
+)
+def test_what_only_begins_like_a_compressed_pack_is_none(packs: Packs, raw: bytes) -> None:
+    with pytest.raises(DecodeError):
+        packs.decode(raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks import (
     connectors,
     dedupe,
+    delays,
     expressions,
     files,
     flights,
@@ -24,6 +25,7 @@ BENCHMARKS = (
     hops,
     files,
     flights,
+    delays,
     latency,
     growth,
     memory,

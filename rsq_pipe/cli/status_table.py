@@ -31,7 +31,7 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         drops = drop_lines({stage.name: stage.drops for stage in status.stages})
         unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
         head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops, *unknown]
-        head += [*_memories(status), *_pauses(status), *_changes(status)]
+        head += [*_memories(status), *_windows(status), *_pauses(status), *_changes(status)]
     return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
 
 
@@ -51,6 +51,22 @@ def _memories(status: PipelineStatus) -> Iterator[Text]:
             is_near = found.keys > 0.9 * found.max_keys and not found.evicted
             what = f"{stage.name} remembers {found.keys:,} keys of at most {found.max_keys:,}{gone}"
             yield Text(on_one_line(what), style="bold yellow" if is_near else "")
+
+
+def _windows(status: PipelineStatus) -> Iterator[Text]:
+    """Tell what waits in windows, or for the end of all input, and how far the time of a stage has come."""
+    for stage in status.stages:
+        found = stage.windows
+        if found is None or not (found.open or found.watermark):
+            continue
+        groups = f"{found.groups:,} group{'' if found.groups == 1 else 's'}"
+        if found.watermark is None or found.behind_seconds is None:
+            yield Text(on_one_line(f"{stage.name} holds {groups} until all input has ended"))
+            continue
+        windows = f"{found.open:,} window{'' if found.open == 1 else 's'}"
+        what = f"{stage.name} has {windows} open with {groups}; its time has come to {found.watermark}"
+        behind = max(0.0, found.behind_seconds)
+        yield Text(on_one_line(f"{what}, {age(behind)} behind"))
 
 
 def _pauses(status: PipelineStatus) -> Iterator[Text]:

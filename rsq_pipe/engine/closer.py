@@ -5,28 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import structlog
-
-from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.engine.emission import Emission
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.plan import Work
-from rsq_pipe.engine.planner import MAX_BYTES, NO_ENTRIES, Planner
+from rsq_pipe.engine.planner import MAX_BYTES
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.result_sender import ResultSender
+from rsq_pipe.engine.session_closing import SessionClosing
 from rsq_pipe.engine.stage_time import stage_time
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
-from rsq_pipe.engine.telling import FailureLog
-from rsq_pipe.engine.unpacking import Unpacked
+from rsq_pipe.engine.watermark import ALL
 from rsq_pipe.errors import StreamError
 from rsq_pipe.model.state import SCALARS, Fields, Page, StateChange, Timers
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.join import Joining
-from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.streams.settlement import Settled, Settlement, StateOf
 from rsq_pipe.streams.waiting import first
 from rsq_pipe.verbs.pairing import Shape
 from rsq_pipe.verbs.results import Results
@@ -54,21 +49,19 @@ class Closer:
 
     def __init__(self, process: Process, stage: Stage) -> None:
         graph = process.graph
-        self._process = process
-        self._graph, self._stage = graph, stage
-        keys = Keyspace(graph.pipeline)
-        self._keys = (keys.state(stage), keys.timers(stage))
+        self._stage = stage
         self._leaving, self._never = _leaving(stage, serializer(graph))
-        self._chain = chain(graph, stage, process.names, process.observer, verb=self._leaving)
-        self._planner = Planner(graph, stage)
-        self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])
+        self._sender = ResultSender(process, stage, self._leaving)
         self._state = StoredState(process.client, graph.pipeline, stage)
-        self._lease = Lease(process.client, keys.lease(stage, "windows"), LEASE)
-        self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
-        self._failed = FailureLog(self._log)
-        self._looked: PipelineState | None = None
+        self._lease = Lease(process.client, Keyspace(graph.pipeline).lease(stage, "windows"), LEASE)
         self._time = stage_time(process.client, graph, stage, self._state)
-        self._input_ended = False
+        self._sessions = self._emission = None
+        if isinstance(self._leaving, Results):
+            beside = (self._state, self._sender, self._leaving, self._may_go_on)
+            self._sessions = SessionClosing.of(stage.options, *beside)
+            self._emission = Emission.of(stage.options, *beside)
+        self._looked: PipelineState | None = None
+        self._input_ended, self._is_new = False, True
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
@@ -78,22 +71,21 @@ class Closer:
         Delivery: a group leaves the state in the step that sends its result on.
         Cancellation: between two steps; another process, or the next run, goes on.
         """
-        await self._chain.open()
+        await self._sender.open()
         try:
             while not self._stopping.is_set():
-                if self._is_open or self._input_ended:
+                if self._input_ended or (self._is_open and self._has_reason):
                     await self._turn()
                 await first(self._wake.wait(), self._stopping.wait(), asyncio.sleep(PERIOD))
                 self._wake.clear()
         finally:
-            self._failed.close()
-            await self._chain.close()
+            await self._sender.close()
 
     def stop(self) -> None:
         """Finish the settlement in flight and return from `run`."""
         self._stopping.set()
         self._state.stop()
-        self._backlog.stop()
+        self._sender.stop()
 
     def end_input(self) -> None:
         """Close all windows: nothing comes any more."""
@@ -103,18 +95,23 @@ class Closer:
     @property
     def has_room(self) -> bool:
         """Whether it may go on: no stream below is full."""
-        return self._backlog.is_open
+        return self._sender.is_open
 
     def looked(self, state: PipelineState) -> None:
         """Take note of what the pipeline holds."""
         self._looked = state
-        self._backlog.looked(state)
+        self._sender.looked(state)
         if self._time is not None:
             self._time.looked(state)
 
     @property
     def _is_open(self) -> bool:
         return self._looked is not None and self._looked.stages[self._stage.name].open > 0
+
+    @property
+    def _has_reason(self) -> bool:
+        """Whether anything is to be done before all input has ended; at first what a crash has left."""
+        return self._is_new or self._time is not None or self._emission is not None
 
     async def _turn(self) -> None:
         """Close what can be closed by now, unless another process is at it."""
@@ -123,6 +120,9 @@ class Closer:
         try:
             closed = await self._closed()
             await self._send(closed)
+            self._is_new = False
+            if self._emission is not None:
+                await self._emission.turn(ends=self._input_ended)
             if self._input_ended:
                 self._input_ended = False
                 await self._close_all(closed)
@@ -149,10 +149,11 @@ class Closer:
     async def _close_all(self, closed: int) -> None:
         while not self._stopping.is_set():
             (due,) = await self._state.ask(Timers())
-            if not due:
-                return
-            closed = await self._close(closed, max(map(int, due.values())))
+            ends = [int(at) for at in due.values() if at < ALL]
+            closed = await self._close(closed, max(ends, default=closed))
             await self._send(closed)
+            if not ends:
+                return
 
     async def _close(self, closed: int, until: int) -> int:
         """Close windows: from now on no record enters them. Return up to when they are."""
@@ -161,11 +162,14 @@ class Closer:
             change = StateChange()
             change.equals(SCALARS, {CLOSED: stored})
             change.set(SCALARS, {CLOSED: until})
-            await self._settle(Settlement(state=StateOf(*self._keys, change)))
+            await self._sender.change(change)
         return await self._closed()
 
     async def _send(self, closed: int) -> None:
         """Send on what is in windows that are closed."""
+        if self._sessions is not None:
+            await self._sessions.send(closed)
+            return
         while not self._stopping.is_set():
             (due,) = await self._state.ask(Timers(closed))
             for bucket in due:
@@ -177,62 +181,31 @@ class Closer:
     async def _send_bucket(self, bucket: str) -> bool:
         """Send on what is in a bucket; False where that is to be gone on with in another turn."""
         cursor = 0
-        while await self._backlog.has_room() and not self._stopping.is_set() and await self._lease.take():
+        while await self._may_go_on():
             stored = await self._stored()
             (page,) = await self._state.ask(Page(bucket, cursor, PORTION))
             at, found = page
             some = _portion(found)
-            last = at == 0 and cursor == 0 and len(some) == len(found)
             if not some and at:
                 cursor = at
                 continue
             change = StateChange()
             change.equals(SCALARS, {CLOSED: stored})
             change.lengths(bucket, {name: len(value) for name, value in some.items()})
-            if last or not some:
+            last = not some or (at == cursor == 0 and len(some) == len(found))
+            if last:
                 change.unlink(bucket)
             else:
                 change.delete(bucket, list(some))
-            if not await self._sent(bucket, some, change):
+            if not await self._sender.send(self._leaving.batch(int(bucket), sorted(some.items())), change):
                 return False
-            if last or not some:
+            if last:
                 return True
             cursor = 0
         return False
 
-    async def _sent(self, bucket: str, groups: Mapping[bytes, bytes], change: StateChange) -> bool:
-        """Settle the results of some groups; False where that did not work out."""
-        batch = self._leaving.batch(int(bucket), sorted(groups.items()))
-        if not batch.records:
-            settled = await self._settle(Settlement(state=StateOf(*self._keys, change)))
-            return settled is not None and not settled.stale
-        steps = await self._chain.process(batch)
-        steps[0].outcomes.state = change
-        plan = self._planner.plan(Work(Unpacked(batch), steps))
-        self._failed.tell(plan)
-        if plan.halt is not None:
-            self._process.halt(plan.halt)
-        settled = None if plan.halt is not None else await self._settle(plan.settlement)
-        counts = settled is not None and not settled.stale
-        for step in steps:
-            step.end(() if counts else NO_ENTRIES)
-        return counts
-
-    async def _settle(self, settlement: Settlement) -> Settled | None:
-        """Settle; None where it was told to stop while the server was away."""
-        backoff = Backoff(f"{self._stage.name} (windows)")
-        while True:
-            try:
-                settled = await self._process.client.settle(settlement, group="", consumer="")
-            except StreamError as exc:
-                if not exc.retryable:
-                    raise
-                if self._stopping.is_set():
-                    return None
-                await backoff.wait(exc, self._stopping)
-            else:
-                self._backlog.wrote(settlement, settled)
-                return settled
+    async def _may_go_on(self) -> bool:
+        return await self._sender.has_room() and not self._stopping.is_set() and await self._lease.take()
 
 
 def _leaving(stage: Stage, form: Serializer) -> tuple[Results | Unmatched, int]:

@@ -21,7 +21,7 @@ class Passage:
 
     A record that is in flight, or waits for its next attempt, while others overtake it is not late: a window
     is closed once what was before the stage as the watermark was read has passed it. First what the inputs of
-    a stage held, then what of that has failed and waits, then what of that has come again.
+    a stage held, then, as often as a record may fail, what of that waits and what of that has come again.
 
     Args:
         client: The server.
@@ -35,9 +35,9 @@ class Passage:
         self._todo: list[_Stretch] = []
         for one in (*above(graph, stage), stage):
             if one.verb != "source":
-                again = keys.again(one)
-                inputs = [_Entries(key, one.name) for key in keys.inputs(one)]
-                self._todo += [*inputs, _Retries(keys.retry(one)), _Entries(again, one.name)]
+                self._todo += [_Entries(key, one.name) for key in reversed(keys.inputs(one))]
+                for _ in range(one.retry.attempts):
+                    self._todo += [_Retries(keys.retry(one)), _Entries(keys.again(one), one.name)]
 
     async def has_ended(self) -> bool:
         """

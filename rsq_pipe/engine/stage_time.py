@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rsq_pipe.engine.passage import Passage
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.watermark import Input, is_empty, watermark
+from rsq_pipe.engine.watermark import Input, is_empty, waits_for_end, watermark
 from rsq_pipe.model.state import Fields, Now, StateReader, Timers
 from rsq_pipe.spec.aggregate import Aggregation, Windows
 from rsq_pipe.spec.graph import Graph, Stage
@@ -106,7 +106,7 @@ class ArrivalTime:
 def stage_time(client: StreamClient, graph: Graph, stage: Stage, state: StateReader) -> StageTime | None:
     """Make what tells how far a stage's time has come; None where only the end of its input counts."""
     match stage.options:
-        case Aggregation(windows=Windows() as windows):
+        case Aggregation(windows=Windows() as windows) if not waits_for_end(graph, stage):
             return EventTime(client, graph, stage, windows, state)
         case Joining(within=float()):
             return ArrivalTime(state)

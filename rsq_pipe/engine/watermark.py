@@ -40,7 +40,22 @@ def watermark(inputs: Sequence[Input], windows: Windows) -> int | None:
     awake = [one for one in inputs if not (one.empty and one.quiet >= windows.idle)]
     if any(one.seen is None for one in awake):
         return None
-    return min((one.seen - windows.late for one in awake if one.seen is not None), default=ALL)
+    late = windows.late or 0
+    return min((one.seen - late for one in awake if one.seen is not None), default=ALL)
+
+
+def waits_for_end(graph: Graph, stage: Stage) -> bool:
+    """
+    Tell whether the windows of a stage close only when all its sources have ended.
+
+    Files are in the order of their names, and a file in whatever order it is: with nothing said of `late`, no
+    record of theirs is late. What comes from a stream has no end.
+    """
+    windows = stage.options.windows
+    own = {ref for one in graph.stages for ref in one.outputs.values()}
+    inputs = (ref for one in (*above(graph, stage), stage) for ref in one.inputs)
+    endless = any(ref.external and ref not in own for ref in inputs)
+    return windows is None or (windows.late is None and not endless)
 
 
 def above(graph: Graph, stage: Stage, ref: StreamRef | None = None) -> list[Stage]:

@@ -20,6 +20,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.verbs.members import member_of
 from rsq_pipe.verbs.results import Results
+from rsq_pipe.verbs.window_state import is_group
 
 Portrait: TypeAlias = Callable[[str, bytes, bytes], Any]
 """Makes of a bucket's name, a field of it and its value what is shown."""
@@ -105,6 +106,7 @@ async def look(client: StreamClient, graph: Graph, stage: Stage, key: str | None
     due = {
         name.decode(): None if time == b"inf" else float(time) / 1000
         for name, time in zip(timers[::2], timers[1::2], strict=True)
+        if not is_group(name)
     }
     sizes = await _sizes(client, at, list(due))
     value = None if key is None else _parsed(key)
@@ -158,7 +160,7 @@ def _looks(graph: Graph, stage: Stage, value: Any) -> tuple[list[bytes], Portrai
     if stage.verb == "aggregate":
         group = msgspec.json.encode([canonical(one) if type(one) is float else one for one in values])
         results = Results(stage.name, stage.options)
-        return [group], lambda bucket, name, raw: results.batch(int(bucket), [(name, raw)]).records[0]
+        return [group], results.portrait
     key, decode = key_of(values) or b"", serializer(graph).decode
 
     def waiting(_: str, name: bytes, raw: bytes) -> Any:

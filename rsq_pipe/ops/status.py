@@ -27,6 +27,7 @@ from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.ops.memories import StageMemory, memories, state_hashes
+from rsq_pipe.ops.windows import StageWindows, stage_windows, window_timers
 from rsq_pipe.spec.graph import Graph, RateLimit, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
@@ -96,6 +97,7 @@ class StageStatus:
         limited: By which `rate` it is held back now; None where it is not.
         stale: Why its lookup works with an old table, and since when; None where it does not.
         remembers: How many keys it remembers; None of a stage without state.
+        windows: Those of an `aggregate` that are open, and how far its time has come; None of others.
     """
 
     name: str
@@ -119,6 +121,7 @@ class StageStatus:
     limited: StageLimit | None = None
     stale: StagePause | None = None
     remembers: StageMemory | None = None
+    windows: StageWindows | None = None
 
     @property
     def done(self) -> int:
@@ -214,10 +217,11 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
     """
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
+    timers = window_timers(graph)
     shot = await take(
         client,
         streams=list(readers),
-        sets=[keys.retry(stage) for stage in graph.stages],
+        sets=[*(keys.retry(stage) for stage in graph.stages), *timers],
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
         fields=[
@@ -245,6 +249,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         for name, stale in stale_stages(graph, shot.table, now).items()
     }
     held = memories(graph, shot)
+    windows = stage_windows(graph, shot, now)
     for stage in graph.stages:
         inputs = [
             await look_at(client, key, stage.name, shot.groups[key][stage.name].last_delivered_id)
@@ -254,7 +259,8 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         seen = _stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now)
         limited = None if stage.rate is None else await _limited(client, stage.rate, keys.rate(stage), now)
         seen = replace(seen, paused=pauses.get(stage.name), limited=limited, stale=old.get(stage.name))
-        stages.append(replace(seen, fused=above.get(stage.name), remembers=held.get(stage.name)))
+        seen = replace(seen, remembers=held.get(stage.name), windows=windows.get(stage.name))
+        stages.append(replace(seen, fused=above.get(stage.name)))
     return PipelineStatus(
         pipeline=graph.pipeline,
         server=client.channel.address,

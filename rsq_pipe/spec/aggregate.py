@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.computation import Computation, parse_computation
@@ -15,18 +15,38 @@ from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
 from rsq_pipe.spec.validation import describe
 from rsq_pipe.suggestion import suggest
-from rsq_pipe.units import Duration, Many, format_duration
+from rsq_pipe.units import DURATION_PATTERN, Duration, Many, format_duration, parse_duration
 
 LATE = "late"
 """The port of records that come too late."""
 
+FINAL = "final"
+"""The field that says whether a result is the last of its window, where there are others."""
+
 MAX_KEYS = 1_000_000
+MIN_EMIT = 0.1
 MAX_OVERLAP = 100
 """Windows that one record may be in."""
 
 _OF_WINDOWS = ("late", "idle", "start", "end")
 
 
+def _emission(value: object) -> float | None:
+    if value in (None, "close"):
+        return None
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is neither `close` nor a duration; write close, or 10s") from None
+    raise ValueError(f"must be `close` or a duration, not {describe(value)}; write close, or 10s")
+
+
+Emission = Annotated[
+    float | None,
+    BeforeValidator(_emission),
+    WithJsonSchema({"anyOf": [{"const": "close"}, {"type": "string", "pattern": DURATION_PATTERN}]}),
+]
 By = Annotated[
     Any,
     WithJsonSchema(
@@ -59,13 +79,18 @@ class Aggregate(Settings):
     over: Duration | None = Field(
         default=None, description="How long a window is: a whole multiple of `every`; left out: as `every`."
     )
+    gap: Duration | None = Field(
+        default=None, description="A window ends where no record of its group came for so long: a session."
+    )
     on: Condition = Field(
         default=None,
         description="The time of a record, an expression: ISO 8601 text (without offset: UTC), or seconds "
         "since 1970.",
     )
     late: Duration | None = Field(
-        default=None, description="How much later than the latest a record may be; 0s if left out."
+        default=None,
+        description="How much later than the latest a record may be. Left out: 0s; where all records come "
+        "from sources, windows close when these have ended.",
     )
     idle: Duration | None = Field(
         default=None,
@@ -74,6 +99,12 @@ class Aggregate(Settings):
     compute: Expressions = Field(description="Field -> function over the records of a group, see below.")
     having: Condition = Field(
         default=None, description="An expression over a result; one for which it is not true is dropped."
+    )
+    emit: Emission = Field(
+        default=None,
+        description="`close`: a result when its window closes; a duration: also one so often before that, "
+        "of each group that has changed. `final` says which it is.",
+        json_schema_extra={"default": "close"},
     )
     max_keys: Many = Field(
         default=MAX_KEYS, gt=0, description="How many groups are open at once, at most; more stop the stage."
@@ -92,16 +123,23 @@ class Aggregate(Settings):
         return self
 
     def _wrong(self) -> Iterator[str]:
-        if self.every is not None and self.every < 0.001:
-            yield "`every` is no time at all; give it a length, such as 1h"
-        if self.every is not None and self.on is None:
-            yield "`every` needs the time of a record; add `on: FIELD`"
+        if self.every is not None and self.gap is not None:
+            yield "it has both `every` and `gap`; keep `every` for windows of one length, `gap` for sessions"
+        for name in ("every", "gap"):
+            given = getattr(self, name)
+            if given is not None and given < 0.001:
+                yield f"`{name}` is no time at all; give it a length, such as 1h"
+            if given is not None and self.on is None:
+                yield f"`{name}` needs the time of a record; add `on: FIELD`"
         if self.over is not None:
             yield from self._wrong_overlap(self.over)
-        if self.every is None:
+        if self.every is None and self.gap is None:
             for name in _OF_WINDOWS:
                 if getattr(self, name) is not None:
                     yield f"`{name}` is about windows, and there are none; add `every: 1h`, or remove it"
+
+        if self.emit is not None and self.emit < MIN_EMIT:
+            yield f"`emit` is less than {MIN_EMIT * 1000:.0f}ms; write close, or a length such as 10s"
 
     def _wrong_overlap(self, over: float) -> Iterator[str]:
         if self.every is None:
@@ -129,16 +167,18 @@ class Windows:
     Say which windows a record is in; all lengths in milliseconds.
 
     Args:
-        every: How often one begins.
-        over: How long each is.
-        late: How much later than the latest a record may be.
+        every: How often one begins; 0 for sessions.
+        over: How long each is; 0 for sessions.
+        gap: How long a session lasts without a record; 0 for windows of one length.
+        late: How much later than the latest a record may be; None where the file does not say.
         idle: After how long an input without records holds none open.
         start, end: The fields of a result.
     """
 
     every: int
     over: int
-    late: int = 0
+    gap: int = 0
+    late: int | None = None
     idle: int = 300_000
     start: str = "window_start"
     end: str = "window_end"
@@ -147,6 +187,8 @@ class Windows:
     def text(self) -> str:
         """They in a few words."""
         spell = format_duration
+        if self.gap:
+            return f"sessions {spell(self.gap / 1000)} apart"
         over = f" over {spell(self.over / 1000)}" if self.over != self.every else ""
         return f"every {spell(self.every / 1000)}{over}"
 
@@ -162,6 +204,7 @@ class Aggregation:
         windows: In which windows; None for one result when all input has ended.
         on: The time of a record; None where nothing asks for it.
         having: What a result must be to go on.
+        emit: Seconds between results of groups that are open; None for results of closed ones alone.
         max_keys: How many groups may be open at once.
     """
 
@@ -170,6 +213,7 @@ class Aggregation:
     windows: Windows | None = None
     on: Expression | None = None
     having: Expression | None = None
+    emit: float | None = None
     max_keys: int = MAX_KEYS
 
     @property
@@ -183,7 +227,8 @@ class Aggregation:
     def fields(self) -> tuple[str, ...]:
         """The fields of a result, in their order."""
         windows = (self.windows.start, self.windows.end) if self.windows else ()
-        return (*(name for name, _ in self.by), *windows, *(name for name, _ in self.compute))
+        final = (FINAL,) if self.emit is not None else ()
+        return (*(name for name, _ in self.by), *windows, *(name for name, _ in self.compute), *final)
 
 
 def read_aggregate(document: Document, value: Any, path: Path_) -> Aggregation | None:
@@ -204,6 +249,7 @@ def read_aggregate(document: Document, value: Any, path: Path_) -> Aggregation |
         _windows(settings),
         on,
         having,
+        settings.emit,
         settings.max_keys,
     )
     _check_names(document, found, path)
@@ -212,13 +258,14 @@ def read_aggregate(document: Document, value: Any, path: Path_) -> Aggregation |
 
 
 def _windows(settings: Aggregate) -> Windows | None:
-    if settings.every is None:
+    if settings.every is None and settings.gap is None:
         return None
-    every = _ms(settings.every)
+    every, gap = _ms(settings.every or 0), _ms(settings.gap or 0)
     return Windows(
         every,
         _ms(settings.over) if settings.over is not None else every,
-        _ms(settings.late or 0),
+        gap,
+        None if settings.late is None else _ms(settings.late),
         _ms(300 if settings.idle is None else settings.idle),
         settings.start or "window_start",
         settings.end or "window_end",
@@ -299,6 +346,8 @@ def _check_names(document: Document, found: Aggregation, path: Path_) -> None:
             what = f"{name!r} is the name of {owners[name]}, and of a window's {key}"
             document.report((*path, key), what, f"choose another by `{key}: NAME`")
         owners.setdefault(name, f"the window's {key}")
+    if found.emit is not None:
+        owners.setdefault(FINAL, "what tells the last result of a window")
     for name, _ in found.compute:
         if name in owners:
             what = f"{name!r} is the name of {owners[name]}, too"

@@ -20,6 +20,7 @@ def report_unknown_fields(document: Document, graph: Graph) -> None:
     """Report what is read where no record has it: an error where each record fails, else a warning."""
     known: dict[StreamRef, Known | None] = {}
     for stage in graph.stages:
+        here: Known | None = None
         if stage.verb == "source":
             behind = _header(document, graph, stage)
         else:
@@ -28,9 +29,9 @@ def report_unknown_fields(document: Document, graph: Graph) -> None:
             if here is not None and stage.verb in _CHECKS:
                 _CHECKS[stage.verb](_Reader(document, stage, here))
             behind = sent_on(stage, here)
-        for ref in stage.outputs.values():
+        for port, ref in stage.outputs.items():
             # Others may write to a stream that is published.
-            known[ref] = None if ref.external else behind
+            known[ref] = None if ref.external else here if stage.verb == "aggregate" and port else behind
 
 
 def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:
@@ -64,14 +65,14 @@ class _Reader:
         self.path = _at(stage)
         self.raw: Any = document.value["stages"][stage.name].get(stage.verb)
 
-    def expression(self, path: Path_, of: Expression | None, *, sure: bool = True) -> None:
-        """Report the fields that an expression reads and no record has."""
+    def expression(self, path: Path_, of: Expression | None, *, sure: bool = True, within: str = "") -> None:
+        """Report the fields that an expression, a part of `within`, reads and no record has."""
         told: set[str] = set()
         for read in field_reads(of.text) if of is not None else ():
             if self.known.has(read.name) or self.known.has(read.path) or read.name in told:
                 continue
             told.add(read.name)
-            place = self.document.inside(path, of.text if of else "", read.at)
+            place = self.document.inside(path, within or (of.text if of else ""), read.at)
             severity = _severity(self.known, sure=sure and read.sure)
             what, fix = self.what(read.name), self._fix(read)
             self.document.report(path, what, fix, at=place, severity=severity, part=read.name)
@@ -147,6 +148,16 @@ def _lookup(at: _Reader) -> None:
             at.field((*path, place) if isinstance(key, list) else path, name, sure=True)
 
 
+def _aggregate(at: _Reader) -> None:
+    of, single = at.stage.options, isinstance(at.raw.get("by"), str)
+    places = {name: n for n, name in enumerate(at.raw["by"])} if isinstance(at.raw.get("by"), list) else {}
+    for name, expression in of.by:
+        at.expression((*at.path, "by") if single else (*at.path, "by", places.get(name, name)), expression)
+    at.expression((*at.path, "on"), of.on)
+    for name, computation in of.compute:
+        at.expression((*at.path, "compute", name), computation.argument, within=computation.text)
+
+
 def _sink(at: _Reader) -> None:
     ref = at.stage.options
     fields = getattr(ref.options, "fields", None)
@@ -173,5 +184,6 @@ _CHECKS: Mapping[str, Callable[[_Reader], None]] = {
     "explode": _explode,
     "validate": _validate,
     "lookup": _lookup,
+    "aggregate": _aggregate,
     "sink": _sink,
 }

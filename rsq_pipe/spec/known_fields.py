@@ -115,6 +115,11 @@ def _looked_up(stage: Stage, known: Known | None) -> Known | None:
     return known and known.with_(stage.options.targets)
 
 
+def _aggregated(stage: Stage, _known: Known | None) -> Known | None:
+    fields = stage.options.fields
+    return Known(fields, frozenset(fields), origin=f"stage {stage.name!r}")
+
+
 def _tops(paths: Iterable[FieldPath]) -> list[str]:
     return [path[0] for path in paths]
 
@@ -128,5 +133,6 @@ _CHANGES: Mapping[str, Callable[[Any, Known | None], Known | None]] = {
     "explode": _exploded,
     "validate": _checked,
     "lookup": _looked_up,
+    "aggregate": _aggregated,
 }
 """Verb -> what is known behind it; of others nothing is."""

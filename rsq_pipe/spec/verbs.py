@@ -281,7 +281,7 @@ def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
     if verb == "aggregate":
         settings = value["aggregate"] if isinstance(value["aggregate"], dict) else {}
-        return ("", LATE) if settings.get("every") else ("",)
+        return ("", LATE) if settings.get("every") or settings.get("gap") else ("",)
     if verb in OPTIONAL:
         return ("", *OPTIONAL[verb])
     ports = value.get("ports", []) if verb == "call" else []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.model.partials import packed
+from rsq_pipe.model.sessions import apart
 from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
 from rsq_pipe.spec.aggregate import LATE, Aggregation
 from rsq_pipe.spec.graph import Stage
@@ -16,7 +18,10 @@ from rsq_pipe.verbs.event_times import EventTimes
 from rsq_pipe.verbs.folding import Folding, Places
 from rsq_pipe.verbs.group_keys import GroupKeys
 from rsq_pipe.verbs.passing import passed
-from rsq_pipe.verbs.window_state import CLOSED, closed_until, due_times, seen_times
+from rsq_pipe.verbs.window_state import CLOSED, ROUND, SESSIONS, changed, closed_until, due_times, seen_times
+
+Slots: TypeAlias = dict[tuple[Any, Any], list[int]]
+"""Window and group -> the places of their records."""
 
 
 class Aggregate:
@@ -59,17 +64,26 @@ class Aggregate:
         times = self._times.of(records, failed)
         keys = self._keys.of(records, failed)
         columns = self._folding.columns(records, failed)
-        stored, now = await self._state.ask(Fields([CLOSED]), Now())
-        change = StateChange(most=self._of.max_keys)
-        change.equals(SCALARS, {CLOSED: stored[0]})
+        stored, now = await self._state.ask(Fields([CLOSED, ROUND]), Now())
+        emits = self._of.emit is not None
+        # A group that has changed is noted beside, and counts twice.
+        change = StateChange(most=self._of.max_keys * (2 if emits else 1))
+        change.equals(SCALARS, {CLOSED: stored[0], **({ROUND: stored[1]} if emits else {})})
         closed = closed_until(stored[0], self._of.windows)
         if self._of.windows and times is not None:
-            starts = self._times.windows(times, closed)
+            starts: Sequence[Sequence[int | str]] = self._times.windows(times, closed)
             change.rise(seen_times(batch, self._inputs, times, failed, now))
         else:
             starts = [(closed,)] * len(records)
         late = [place for place, some in enumerate(starts) if not some and place not in failed]
-        self._merge(change, _slots(starts, keys, failed), self._folding.over(columns, times, batch.rids))
+        fold = self._folding.over(columns, times, batch.rids)
+        slots = _slots(starts, keys, failed)
+        if self._of.windows and self._of.windows.gap and times is not None:
+            self._merge_sessions(change, slots, fold, times, self._of.windows.gap)
+        else:
+            self._merge(change, slots, fold)
+        if emits:
+            self._note_changed(change, slots, int(stored[1] or 0))
         kept = _kept(len(records), failed, late)
         emitted = {LATE: passed(batch, late)} if late and self._has_late else {}
         dropped = {LATE: late} if late and not self._has_late else {}
@@ -84,20 +98,44 @@ class Aggregate:
     async def close(self) -> None:
         """Nothing."""
 
-    def _merge(
-        self, change: StateChange, slots: dict[Any, list[int]], fold: Callable[[Places], bytes]
-    ) -> None:
-        buckets: dict[int, dict[str | bytes, bytes]] = defaultdict(dict)
+    def _merge(self, change: StateChange, slots: Slots, fold: Callable[[Places], list[Any]]) -> None:
+        buckets: dict[Any, dict[str | bytes, bytes]] = defaultdict(dict)
         for (start, key), places in slots.items():
-            buckets[start][self._keys.written(key)] = fold(places)
+            buckets[start][self._keys.written(key)] = packed(fold(places))
         for start, partials in buckets.items():
             change.merge(str(start), self._folding.kinds, partials)
         change.timer(due_times(buckets, self._of.windows))
 
+    def _note_changed(self, change: StateChange, slots: Slots, turn: int) -> None:
+        """Note which groups have a result to be sent on in the next round."""
+        if slots:
+            names = (f"{start} {self._keys.written(key).decode()}" for start, key in slots)
+            change.set(changed(turn), dict.fromkeys(names, "1"))
+            change.timer({changed(turn): float("inf")})
 
-def _slots(starts: Iterable[Sequence[int]], keys: Iterable[Any], failed: Failed) -> dict[Any, list[int]]:
+    def _merge_sessions(
+        self,
+        change: StateChange,
+        slots: Slots,
+        fold: Callable[[Places], list[Any]],
+        times: Sequence[int],
+        gap: int,
+    ) -> None:
+        partials: dict[str | bytes, bytes] = {}
+        due: dict[str, int | float] = {SESSIONS: float("inf")}
+        for (_, key), places in slots.items():
+            group = self._keys.written(key)
+            sessions = [[times[some[0]], times[some[-1]], *fold(some)] for some in apart(times, places, gap)]
+            partials[group] = packed(sessions)
+            due[group.decode()] = sessions[0][1] + gap
+        if partials:
+            change.merge(SESSIONS, f"{gap}~{self._folding.kinds}", partials)
+            change.timer(due, only="LT")  # it may be too early: the one before may go on
+
+
+def _slots(starts: Iterable[Sequence[int | str]], keys: Iterable[Any], failed: Failed) -> Slots:
     """Sort the places of records by window and group."""
-    slots: dict[Any, list[int]] = defaultdict(list)
+    slots: Slots = defaultdict(list)
     for place, (some, key) in enumerate(zip(starts, keys, strict=True)):
         if place not in failed:
             for start in some:

@@ -9,6 +9,7 @@ from rsq_pipe.errors import EvaluationError
 from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.verbs.arguments import Argument, Failed
 from rsq_pipe.verbs.moments import Moments, moment
+from rsq_pipe.verbs.window_state import SESSIONS
 
 
 class EventTimes:
@@ -39,10 +40,12 @@ class EventTimes:
         self._found = found or []
         return bool(found)
 
-    def windows(self, times: Sequence[int], closed: int) -> list[tuple[int, ...]]:
+    def windows(self, times: Sequence[int], closed: int) -> list[tuple[int | str, ...]]:
         """List the starts of the windows that each record is in and that are open; none where it is late."""
         assert self._windows is not None
         every, over = self._windows.every, self._windows.over
+        if self._windows.gap:
+            return [(SESSIONS,) if at >= closed else () for at in times]
         if every == over:
             first = closed - every  # windows that start later end after what has closed
             return [(start,) if (start := at - at % every) > first else () for at in times]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from rsq_pipe.model import folds
 from rsq_pipe.model.aggregates import AGGREGATES, FOLDS
-from rsq_pipe.model.partials import letters, packed
+from rsq_pipe.model.partials import letters
 from rsq_pipe.spec.computation import Computation
 from rsq_pipe.verbs.arguments import Argument, Failed, argument
 
@@ -54,12 +54,12 @@ class Folding:
 
     def over(
         self, columns: Sequence[list[Any]], times: Sequence[int] | None, rids: Sequence[str]
-    ) -> Callable[[Places], bytes]:
+    ) -> Callable[[Places], list[Any]]:
         """Make the function that makes the partials of some of a batch's records."""
         at = times or [0] * len(rids)
         holes = [None in column for column in columns]
 
-        def fold(places: Places) -> bytes:
+        def fold(places: Places) -> list[Any]:
             present = [
                 [place for place in places if column[place] is not None] if hole else places
                 for column, hole in zip(columns, holes, strict=True)
@@ -77,7 +77,7 @@ class Folding:
                     some = present[given]
                     choose = folds.first if name == "first" else folds.last
                     made.append(choose([at[p] for p in some], [rids[p] for p in some], values[given]))
-            return packed(made)
+            return made
 
         return fold
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -11,13 +11,32 @@ from rsq_pipe.ids import result_id
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.model.partials import unpacked
-from rsq_pipe.spec.aggregate import Aggregation
+from rsq_pipe.spec.aggregate import FINAL, Aggregation
 from rsq_pipe.verbs.folding import Folding
 from rsq_pipe.verbs.moments import spelled
 from rsq_pipe.verbs.passing import passed
-from rsq_pipe.verbs.window_state import window_end
+from rsq_pipe.verbs.window_state import SESSIONS, window_end
 
 REASON = "having"
+
+
+class Group(NamedTuple):
+    """
+    Hold what is known of a group of a window.
+
+    Args:
+        start: The window's start, or how often all input had ended where there are no windows.
+        end: Its end.
+        name: The values that make the group, as JSON.
+        partials: What is kept of its records.
+        turn: In which round it is sent on while its window is open; None where that has closed.
+    """
+
+    start: int
+    end: int
+    name: bytes
+    partials: Sequence[Any]
+    turn: int | None = None
 
 
 class Results:
@@ -37,30 +56,46 @@ class Results:
         self._of = of
         self._folding = Folding(of.compute, stage)
 
-    def batch(self, start: int, groups: Iterable[tuple[bytes, bytes]]) -> Batch:
+    def batch(self, bucket: int, fields: Iterable[tuple[bytes, bytes]]) -> Batch:
         """
         Make the results of some groups of a window.
 
         Args:
-            start: The window's start, or how often all input had ended where there are none.
-            groups: The values that make a group, as JSON, and its partials.
+            bucket: The window's start, or how often all input had ended where there are none.
+            fields: The values that make a group, as JSON, and its partials.
         """
-        window = spelled(start) if self._of.windows else str(start)
+        end = window_end(bucket, self._of.windows)
+        return self.of(Group(bucket, end, name, unpacked(partials)) for name, partials in fields)
+
+    def of(self, groups: Iterable[Group]) -> Batch:
+        """Make the results of some groups."""
         records: list[Any] = []
         rids: list[str] = []
-        for group, partials in groups:
-            values = msgspec.json.decode(group)
-            records.append(self._record(start, values, partials))
+        for group in groups:
+            values = msgspec.json.decode(group.name)
+            window = spelled(group.start) if self._of.windows else str(group.start)
+            records.append(self._record(group, values))
+            if group.turn is not None:
+                window += f"+{group.turn}"
             rids.append(result_id(self._stage, window, values))
         return Batch(records, rids, original=lambda place: msgspec.json.encode(records[place]))
 
-    def _record(self, start: int, values: list[Any], partials: bytes) -> dict[str, Any]:
+    def portrait(self, bucket: str, group: bytes, raw: bytes) -> Any:
+        """Show what a bucket holds of a group: its result as it is by now, or those of its sessions."""
+        windows = self._of.windows
+        if bucket != SESSIONS or windows is None:
+            return self.batch(int(bucket), [(group, raw)]).records[0]
+        sessions = unpacked(raw)
+        return self.of(Group(one[0], one[1] + windows.gap, group, one[2:]) for one in sessions).records
+
+    def _record(self, group: Group, values: list[Any]) -> dict[str, Any]:
         record = {name: value for (name, _), value in zip(self._of.by, values, strict=True)}
         windows = self._of.windows
         if windows is not None:
-            record[windows.start] = spelled(start)
-            record[windows.end] = spelled(window_end(start, windows))
-        return record | self._folding.results(unpacked(partials))
+            record[windows.start] = spelled(group.start)
+            record[windows.end] = spelled(group.end)
+        record |= self._folding.results(group.partials)
+        return record if self._of.emit is None else {**record, FINAL: group.turn is None}
 
     async def open(self) -> None:
         """Nothing."""

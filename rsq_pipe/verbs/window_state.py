@@ -10,8 +10,20 @@ from rsq_pipe.verbs.arguments import Failed
 
 # A bucket holds the groups of one window and is named after its start. Where there are no windows it is named
 # after how often all input has ended so far: 0, 1, 2, and so on, as if each were a window of one tick.
+SESSIONS = "sessions"
+"""
+The bucket of all sessions: group -> its sessions. The timers then hold, beside it, each group with the time
+when the first of its sessions may end.
+"""
+
 CLOSED = "closed"
 """The scalar up to which windows are closed: those that end then or before take no record any more."""
+
+ROUND = "round"
+"""The scalar that counts how often results of open windows have been sent on."""
+
+EMITTED = "emitted"
+"""The scalar that holds when that was last begun, by the server's clock."""
 
 NEVER = -(1 << 60)
 """Before all windows."""
@@ -22,6 +34,22 @@ def closed_until(stored: bytes | None, windows: Windows | None) -> int:
     if stored is not None:
         return int(stored)
     return NEVER if windows else 0
+
+
+def is_group(timer: bytes) -> bool:
+    """Tell whether a timer is that of a group's sessions, and not of a bucket."""
+    return timer.startswith(b"[")
+
+
+def changed(turn: int) -> str:
+    """Name the bucket of the groups that have changed since a round: window and group, each with "1"."""
+    return f"changed:{turn}"
+
+
+def changed_turn(bucket: str) -> int | None:
+    """Tell of which round a bucket holds the changed groups; None of other buckets."""
+    kind, _, turn = bucket.partition(":")
+    return int(turn) if kind == "changed" else None
 
 
 def window_end(start: int, windows: Windows | None) -> int:

@@ -22,11 +22,14 @@ from typing import Any
 from rsq_pipe.cli.main import main
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.owned_file import OwnedFile
-from rsq_pipe.engine import sink_worker, source_worker
+from rsq_pipe.engine import closer, sink_worker, source_worker
 from rsq_pipe.engine.ownership import Superseded
+from rsq_pipe.engine.passage import Passage
+from rsq_pipe.engine.result_sender import ResultSender
 from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.engine.target import Target
-from rsq_pipe.model.state import Question
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.state import Question, StateChange
 from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
@@ -148,6 +151,27 @@ def open_before_fencing() -> None:
     Target._open_once = open_once  # type: ignore[method-assign]
 
 
+def close_windows_at_once() -> None:
+    """Close a window as soon as later records have come, whatever is on its way to it."""
+
+    async def has_ended(self: Passage) -> bool:
+        return True
+
+    Passage.has_ended = has_ended  # type: ignore[method-assign]
+
+
+def send_results_unchecked() -> None:
+    """Believe that what was read of a window is still there, and be slow, so that it often is not."""
+    _edit(SETTLE, "if not check[op.kind](op) then", "if group == '' and false then")
+    send = ResultSender.send
+
+    async def late_send(self: ResultSender, batch: Batch, change: StateChange) -> bool:
+        await asyncio.sleep(0.05)
+        return await send(self, batch, change)
+
+    ResultSender.send = late_send  # type: ignore[method-assign]
+
+
 def _slow_down_the_disk() -> None:
     append = FileTarget.append
 
@@ -183,12 +207,14 @@ if __name__ == "__main__":
             change_state_in_a_step_of_its_own,
             append_behind_uncommitted_lines,
             open_before_fencing,
+            close_windows_at_once,
+            send_results_unchecked,
         )
     }
     sabotage[sys.argv.pop(1)]()
     _slow_down_the_disk()
-    for module in (sink_worker, source_worker):
-        vars(module)["SECONDS"] = LEASE
+    for module, name in ((sink_worker, "SECONDS"), (source_worker, "SECONDS"), (closer, "LEASE")):
+        vars(module)[name] = LEASE
     # As in the product, a command is given up about when a lease lapses.
     vars(client)["COMMAND_TIMEOUT"] = LEASE
     main()

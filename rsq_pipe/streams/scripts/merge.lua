@@ -1,6 +1,7 @@
 -- Merge partials of a group: rsq_pipe/model/partials.py in Lua. Included by the scripts that keep them.
 --
 --   merged(kinds, old, new)  both are msgpack [partial...], one for each letter of `kinds`; returns the same.
+--                            With a gap in front, `300000~cs`, both are the sessions of a group.
 --                            `old` is false where there is none. It is called before anything is written.
 
 local merging = {}
@@ -240,13 +241,42 @@ function merging.d(one, other)
   return {1, raised(one[2], to)}
 end
 
+-- Merges the partials of `other` into those of `one`, which stand behind `before` other values.
+local function merge_partials(kinds, one, other, before)
+  for at = 1, #kinds do
+    one[before + at] = merging[kinds:sub(at, at)](one[before + at], other[before + at])
+  end
+end
+
+-- Sessions: [[first, last, partial...]...]; those with less than the gap between them become one.
+local function merge_sessions(kinds, gap, one, other)
+  for _, session in ipairs(other) do
+    one[#one + 1] = session
+  end
+  table.sort(one, function(a, b) return a[1] < b[1] end)
+  local found = {}
+  for _, session in ipairs(one) do
+    local before = found[#found]
+    if before and session[1] - before[2] < gap then
+      before[2] = math.max(before[2], session[2])
+      merge_partials(kinds, before, session, 2)
+    else
+      found[#found + 1] = session
+    end
+  end
+  return found
+end
+
 local function merged(kinds, old, new)
   if not old then
     return new
   end
   local one, other = cmsgpack.unpack(old), cmsgpack.unpack(new)
-  for at = 1, #kinds do
-    one[at] = merging[kinds:sub(at, at)](one[at], other[at])
+  local gap, of_sessions = kinds:match('^(%d+)~(.*)$')
+  if gap then
+    one = merge_sessions(of_sessions, gap + 0, one, other)
+  else
+    merge_partials(kinds, one, other, 0)
   end
   return cmsgpack.pack(one)
 end

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from rsq_pipe.errors import HandlerError
+from rsq_pipe.ops.status import look
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.packed import PackedLab
 from tests.support.signals import wait_until
@@ -275,3 +278,174 @@ async def test_pure_stages_below_run_with_what_closes_windows(lab: PackedLab) ->
     assert summary.stages["hourly"].drops == {"having": 2}
     assert (summary.stages["tidy"].received, summary.stages["some"].dropped) == (4, 2)
     assert await lab.redis("XLEN", lab.key("hourly")) == 0
+
+
+async def test_status_tells_of_open_windows_and_how_far_the_time_has_come(lab: PackedLab) -> None:
+    _live(lab, idle="late: 5m,")
+    run = await lab.up()
+    await _came(lab, 1, 65)
+    await wait_until(lambda: _sums(lab) == [(1, 1)], what="the first hour is closed")
+
+    status = await look(lab.client, lab.graph)
+
+    await run.stop()
+    windows = {stage.name: stage.windows for stage in status.stages}
+    assert windows["out"] is None
+    found = windows["hourly"]
+    assert found is not None
+    assert (found.watermark, found.closed) == ("1970-01-01T01:00:00Z", "1970-01-01T01:00:00Z")
+    assert found.behind_seconds == pytest.approx(status.at - 3600)
+    assert (found.open, found.groups) == (1, 1)
+
+
+SESSIONS = f"""
+    {READ}
+    sessions: {{aggregate: {{by: [k], gap: 10m, on: at * 60, compute: {{count: count(), last: last(n)}}}}}}
+    {PRINT}
+"""
+
+
+def put_at(lab: PackedLab, path: str, k: str, *minutes: int) -> None:
+    with (lab.root / path).open("a") as file:
+        file.writelines(json.dumps({"k": k, "at": at, "n": at}) + "\n" for at in minutes)
+
+
+def sessions(lab: PackedLab) -> list[tuple[Any, ...]]:
+    lines = lab.lines("out/all.jsonl")
+    return sorted(
+        (line["k"], line["window_start"][11:16], line["window_end"][11:16], line["count"], line["last"])
+        for line in lines
+    )
+
+
+async def test_a_session_lasts_as_long_as_records_follow_one_another(lab: PackedLab) -> None:
+    put_at(lab, "a.jsonl", "x", 0, 9, 30, 5, 18, 45, 39, 54)
+    put_at(lab, "b.jsonl", "y", 100)
+    lab.spec(SESSIONS, defaults="defaults: {batch: {size: 2}}")
+
+    await lab.run()
+
+    assert sessions(lab) == [
+        ("x", "00:00", "00:28", 4, 18),
+        ("x", "00:30", "01:04", 4, 54),
+        ("y", "01:40", "01:50", 1, 100),
+    ]
+    assert await lab.redis("EXISTS", lab.key("sessions:timers"), lab.key("sessions:state:sessions")) == 0
+    assert await lab.redis("HGET", lab.key("sessions:state"), "keys") == b"0"
+
+
+async def test_sessions_end_as_time_goes_on_and_others_of_their_group_stay(lab: PackedLab) -> None:
+    stages = LIVE.replace("every: 1h, on: n * 60, IDLE", "gap: 10m, on: n * 60,").replace(
+        "STREAM", _outside(lab)
+    )
+    lab.spec(stages)
+    run = await lab.up()
+
+    await _came(lab, 1, 5, 30, 33)
+    await wait_until(lambda: _sums(lab) == [(2, 6)], what="the first session has ended")
+    await _came(lab, 36, 2, 60)
+    await wait_until(lambda: len(_sums(lab)) == 2, what="the second session has ended")
+
+    await run.stop()
+    assert _sums(lab) == [(2, 6), (3, 99)]
+    assert lab.numbers("out/late.jsonl") == [2]
+
+
+async def test_many_sessions_of_several_processes_are_those_of_a_plain_loop(lab: PackedLab) -> None:
+    draw = random.Random(3)
+    minutes = {k: sorted(draw.sample(range(20_000), 900)) for k in "abcde"}
+    for k, times in minutes.items():
+        for part in range(2):
+            put_at(lab, f"{k}{part}.jsonl", k, *times[part::2])
+    lab.spec(SESSIONS, top="max_backlog: 400")
+
+    runs = [lab.start() for _ in range(2)]
+    await asyncio.gather(*(run.ended() for run in runs))
+
+    wanted: list[tuple[str, int, int]] = []
+    for k, times in minutes.items():
+        ends = [at for at, after in pairwise(times) if after - at >= 10] + times[-1:]
+        starts = [times[0]] + [after for at, after in pairwise(times) if after - at >= 10]
+        wanted += [
+            (k, sum(start <= at <= end for at in times), end) for start, end in zip(starts, ends, strict=True)
+        ]
+    found = [(line["k"], line["count"], line["last"]) for line in lab.lines("out/all.jsonl")]
+    assert sorted(found) == sorted(wanted)
+
+
+EMITTING = """
+    read: {source: {type: stream, stream: "STREAM"}}
+    hourly: {aggregate: {by: [k], WINDOWS, emit: 100ms, compute: {count: count(), sum: sum(n)}}}
+    out: {sink: {type: jsonl, path: out/all.jsonl, rid: true}}
+"""
+
+
+def updates(lab: PackedLab) -> list[tuple[Any, ...]]:
+    lines = [json.loads(line) for line in lab.lines_so_far()]
+    return [(line["k"], line["count"], line["sum"], line["final"]) for line in lines]
+
+
+async def _came_of(lab: PackedLab, *records: tuple[str, int]) -> None:
+    for k, n in records:
+        await lab.client.channel.execute(
+            "XADD", _outside(lab), "*", "data", json.dumps({"k": k, "n": n}), key=_outside(lab)
+        )
+
+
+@pytest.mark.parametrize("windows", ["every: 1h, on: n * 60", "gap: 30m, on: n * 60"])
+async def test_results_of_open_windows_are_sent_on_when_they_have_changed(
+    lab: PackedLab, windows: str
+) -> None:
+    lab.spec(EMITTING.replace("WINDOWS", windows).replace("STREAM", _outside(lab)))
+    run = await lab.up()
+
+    await _came_of(lab, ("a", 1), ("b", 2))
+    await wait_until(lambda: len(updates(lab)) == 2, what="both groups are sent on")
+    await _came_of(lab, ("a", 3))
+    await wait_until(lambda: len(updates(lab)) == 3, what="the one that has changed is sent on again")
+    await _came_of(lab, ("c", 200))
+    await wait_until(lambda: sum(one[3] for one in updates(lab)) == 2, what="the windows have closed")
+    await wait_until(lambda: len(updates(lab)) == 6, what="the last group is sent on")
+
+    await run.stop()
+    found = updates(lab)
+    assert sorted(found[:2]) == [("a", 1, 1, False), ("b", 1, 2, False)]
+    assert found[2] == ("a", 2, 4, False)
+    assert sorted(found[3:]) == [("a", 2, 4, True), ("b", 1, 2, True), ("c", 1, 200, False)]
+    assert len({line["rid"] for line in lab.lines("out/all.jsonl")}) == 6
+
+
+async def test_at_the_end_of_all_input_each_group_has_one_last_result(lab: PackedLab) -> None:
+    put(lab, range(3_000))
+    lab.spec(HOURLY.replace("every: 1h", "emit: 100ms, every: 1h"), top="max_backlog: 100")
+
+    await lab.run()
+
+    lines = lab.lines("out/all.jsonl")
+    last = {(line["window_start"], line["k"]): line for line in lines if line["final"]}
+    assert len(last) == sum(line["final"] for line in lines) == 150
+    assert sum(line["count"] for line in last.values()) == 3_000
+    assert await lab.redis("EXISTS", lab.key("hourly:timers")) == 0
+    assert await lab.redis("HGET", lab.key("hourly:state"), "keys") == b"0"
+    for line in lines:
+        assert line["count"] <= last[line["window_start"], line["k"]]["count"]
+
+
+async def test_a_fresh_run_forgets_what_was_in_windows(lab: PackedLab) -> None:
+    put(lab, range(300))
+    lab.spec(HOURLY)
+    run = await lab.up(stages=["read"])
+    await wait_until(lambda: _drained_into(lab, 300), what="all is read")
+    await run.stop()
+    run = await lab.up(stages=["hourly"])
+    await wait_until(lambda: _stored(lab, 300), what="all is stored")
+    await run.stop()
+    assert await lab.redis("ZCARD", lab.key("hourly:timers")) == 5
+
+    await lab.run(fresh=True)
+
+    assert results(lab) == expected(range(300))
+
+
+async def _drained_into(lab: PackedLab, count: int) -> bool:
+    return (await lab.state()).counters.get("read:out", 0) == count

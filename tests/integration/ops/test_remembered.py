@@ -200,3 +200,23 @@ async def test_prune_takes_what_an_empty_state_leaves(lab: Lab) -> None:
 
     assert pruned.stages == ("counted",)
     assert await lab.redis("EXISTS", *await state_keys(lab.client, lab.pipeline, "counted")) == 0
+
+
+async def test_the_sessions_of_a_group_are_shown(lab: Lab) -> None:
+    lab.spec(COUNTED.replace("every: 10s", "gap: 10s"))
+    for n in (0, 4, 30):
+        lab.records([n], key="a")
+    run = await lab.up(stages=["counted", "out"])
+    reading = await lab.up(stages=["read"])
+    await _until_stored(lab, 3)
+    await reading.stop()
+    await run.stop()
+
+    found = await look(lab.client, lab.graph, lab.graph.stage("counted"), '"a"')
+
+    assert [(bucket.name, bucket.keys) for bucket in found.buckets] == [("sessions", 1)]
+    (one,) = found.found
+    assert [(session["window_start"][17:19], session["many"]) for session in one.value] == [
+        ("00", 2),
+        ("30", 1),
+    ]

@@ -12,6 +12,7 @@ import pytest
 
 from rsq_pipe.model import distinct, exact_sum, extreme, sketch
 from rsq_pipe.model.partials import KINDS, letters, merged, packed, unpacked
+from rsq_pipe.model.sessions import apart, merged_sessions
 from rsq_pipe.streams.client import StreamClient
 
 Merge = Callable[[bytes, bytes], Awaitable[bytes]]
@@ -112,6 +113,34 @@ async def test_the_server_merges_in_any_order_as_python_does(
         lambda one, other: merged([kind], one, other), (unpacked(packed([fold(part)])) for part in parts)
     )
     assert told(kind, by_python) == told(kind, whole)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_sessions_are_merged_in_any_order_as_python_does(
+    merge: Callable[[str], Merge], seed: int
+) -> None:
+    draw = random.Random(seed)
+    times = [draw.randint(0, draw.choice([300, 3_000])) for _ in range(200)]
+
+    def folded(places: list[int]) -> list[Any]:
+        return [
+            [times[some[0]], times[some[-1]], len(some), _summed([times[place] for place in some])]
+            for some in apart(times, places, 10)
+        ]
+
+    parts: list[list[int]] = [[] for _ in range(draw.randint(2, 15))]
+    for place in range(200):
+        draw.choice(parts).append(place)
+
+    found = await in_any_grouping(merge("10~cs"), [packed(folded(part)) for part in parts], draw)
+
+    whole = unpacked(packed(folded(list(range(200)))))
+    assert unpacked(found) == whole
+    by_python = reduce(
+        lambda one, other: merged_sessions(["count", "sum"], 10, one, other),
+        (unpacked(packed(folded(part))) for part in parts),
+    )
+    assert unpacked(packed(by_python)) == whole
 
 
 async def test_all_partials_of_a_group_are_merged_at_once(merge: Callable[[str], Merge]) -> None:

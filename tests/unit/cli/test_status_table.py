@@ -11,6 +11,7 @@ from rich.console import Console
 from rsq_pipe.cli.status_table import status_table
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StagePause, StageStatus
+from rsq_pipe.ops.windows import StageWindows
 
 ZERO = dict.fromkeys(("in", "out", "dropped", "retried", "dead"), 0)
 READ = StageStatus(
@@ -79,3 +80,15 @@ def test_a_stage_that_is_paused_has_a_line_that_says_why_and_for_how_long() -> N
     assert "validate_addresses paused for 2m 10s: Down: no\\nservice" in [
         " ".join(line.split()) for line in shown(160, replace(STATUS, stages=(READ, paused)))
     ]
+
+
+def test_windows_are_told_with_how_far_the_time_of_the_stage_has_come() -> None:
+    windows = StageWindows(2, 1_200, "2026-03-01T09:00:00Z", 125.0, "2026-03-01T08:00:00Z")
+    waiting = StageWindows(1, 1)
+    stages = (replace(READ, name="hourly", windows=windows), replace(READ, name="total", windows=waiting))
+
+    lines = shown(160, replace(STATUS, stages=stages))
+
+    time = "its time has come to 2026-03-01T09:00:00Z, 2m 5s behind"
+    assert f"hourly has 2 windows open with 1,200 groups; {time}" in lines
+    assert "total holds 1 group until all input has ended" in lines

@@ -23,6 +23,7 @@ BEYOND_SCHEMA = {
     "bad_handlers",
     "bad_lookup_files",
     "bad_ports",
+    "bad_aggregate_fields",
     "bad_select_fields",
     "cycle",
     "cycle_through_a_stream",

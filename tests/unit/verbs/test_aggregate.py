@@ -55,17 +55,16 @@ class Stateful:
         """The results of all windows, in order of time and group."""
         found: list[dict[str, Any]] = []
         for bucket in sorted(self.state.timers, key=int):
-            of = self._results.batch(int(bucket), sorted(self.state.hashes[bucket].items()))
+            of = self._batch(bucket)
             out = (await self._results.process(of)).emitted
             found += out[""].records if out else []
         return found
 
     def rids(self) -> list[str]:
-        return [
-            rid
-            for bucket in sorted(self.state.timers, key=int)
-            for rid in self._results.batch(int(bucket), sorted(self.state.hashes[bucket].items())).rids
-        ]
+        return [rid for bucket in sorted(self.state.timers, key=int) for rid in self._batch(bucket).rids]
+
+    def _batch(self, bucket: str) -> Batch:
+        return self._results.batch(int(bucket), sorted(self.state.hashes[bucket].items()))
 
 
 @pytest.fixture

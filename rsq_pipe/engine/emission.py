@@ -1,0 +1,125 @@
+"""Emission: sends on what groups hold while their windows are open, in rounds, of each that has changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
+
+from rsq_pipe.engine.result_sender import ResultSender
+from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.model.partials import unpacked
+from rsq_pipe.model.state import SCALARS, Fields, Now, Page, StateChange, Timers
+from rsq_pipe.spec.aggregate import Aggregation, Windows
+from rsq_pipe.verbs.results import Group, Results
+from rsq_pipe.verbs.window_state import EMITTED, ROUND, SESSIONS, changed_turn, window_end
+
+PORTION = 500
+"""Changed groups whose results are settled at once, about."""
+
+
+class Emission:
+    """
+    Send on results of open windows.
+
+    A round begins by counting it: from then on settlements note what has changed for the next one, so what is
+    noted for this one stays as it is, and each group leaves it in the step that sends its result on.
+
+    Args:
+        state: The stage's.
+        sender, results: Make and send on results.
+        windows: The stage's.
+        period: Seconds between two rounds.
+        may_go_on: Whether there is room, and this process still has the lease; renews it.
+    """
+
+    def __init__(
+        self,
+        state: StoredState,
+        sender: ResultSender,
+        results: Results,
+        *,
+        windows: Windows | None,
+        period: float,
+        may_go_on: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._state, self._sender, self._results = state, sender, results
+        self._windows = windows
+        self._period = round(period * 1000)
+        self._may_go_on = may_go_on
+
+    @classmethod
+    def of(
+        cls,
+        options: Aggregation,
+        state: StoredState,
+        sender: ResultSender,
+        results: Results,
+        may_go_on: Callable[[], Awaitable[bool]],
+    ) -> Self | None:
+        """Make it where a stage sends on results of open windows."""
+        if options.emit is None:
+            return None
+        return cls(state, sender, results, windows=options.windows, period=options.emit, may_go_on=may_go_on)
+
+    async def turn(self, *, ends: bool) -> None:
+        """Finish rounds that have begun, and begin the next when it is time, or as all input has ended."""
+        stored, due, now = await self._state.ask(Fields([ROUND, EMITTED]), Timers(), Now())
+        turn = int(stored[0] or 0)
+        noted = [found for name in due if (found := changed_turn(name)) is not None]
+        if turn in noted and (ends or now - int(stored[1] or 0) >= self._period):
+            change = StateChange()
+            change.equals(SCALARS, {ROUND: stored[0]})
+            change.set(SCALARS, {ROUND: turn + 1, EMITTED: now})
+            if not await self._sender.change(change):
+                return
+            turn += 1
+        for before in sorted(noted):
+            if before < turn and not await self._finish(f"changed:{before}", before, last=ends):
+                return
+
+    async def _finish(self, bucket: str, turn: int, *, last: bool) -> bool:
+        """Send on what is noted of a round; as all input has ended it is only forgotten."""
+        cursor = 0
+        while await self._may_go_on():
+            (page,) = await self._state.ask(Page(bucket, cursor, PORTION))
+            at, found = page
+            if not found and at:
+                cursor = at
+                continue
+            change = StateChange()
+            change.equals(SCALARS, {ROUND: (await self._state.ask(Fields([ROUND])))[0][0]})
+            change.lengths(bucket, {name: len(value) for name, value in found.items()})
+            whole = not found or at == cursor == 0
+            if whole:
+                change.unlink(bucket)
+            else:
+                change.delete(bucket, list(found))
+            groups = [] if last else await self._groups(sorted(found), turn)
+            if not await self._sender.send(self._results.of(groups), change):
+                return False
+            if whole:
+                return True
+            cursor = 0
+        return False
+
+    async def _groups(self, names: Sequence[bytes], turn: int) -> list[Group]:
+        """Read groups; those whose windows have closed meanwhile are not there any more."""
+        of: dict[str, list[bytes]] = defaultdict(list)
+        for name in names:
+            window, _, group = name.partition(b" ")
+            of[window.decode()].append(group)
+        answers = await self._state.ask(*(Fields(some, bucket) for bucket, some in of.items()))
+        groups: list[Group] = []
+        for (bucket, some), values in zip(of.items(), answers, strict=True):
+            for group, value in zip(some, values, strict=True):
+                if value is None:
+                    continue
+                if bucket == SESSIONS:
+                    gap = self._windows.gap if self._windows else 0
+                    groups += [Group(one[0], one[1] + gap, group, one[2:], turn) for one in unpacked(value)]
+                else:
+                    start = int(bucket)
+                    end = window_end(start, self._windows)
+                    groups.append(Group(start, end, group, unpacked(value), turn))
+        return groups

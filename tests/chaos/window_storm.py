@@ -1,0 +1,144 @@
+"""WindowStorm: a storm over a pipeline that counts in windows, and what a plain loop counts beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.storm import Storm
+
+WINDOW = 700
+"""Records of one window."""
+
+GROUPS = "abcdefg"
+
+HANDLERS = """
+    import time
+
+    def flaky(record, ctx):
+        time.sleep(0.001)
+        if record["n"] % 101 == 0 and ctx.attempt == 1:
+            raise RuntimeError("not yet")
+        return record
+"""
+TOP = """
+    max_backlog: 3000
+    reclaim: {idle: 300ms}
+    drain_timeout: 3s
+"""
+DEFAULTS = """
+    defaults:
+      batch: {size: 200, wait: 5ms}
+      retry: {attempts: 3, backoff: {first: 20ms, max: 60ms}}
+      breaker: false
+"""
+STAGES = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    flaky: {call: "handlers:flaky", workers: 2}
+    windows:
+      aggregate:
+        by: [k]
+        every: 700s
+        on: n
+        late: 0s
+        compute:
+          count: count()
+          sum: sum(x)
+          least: min(x)
+          most: max(n)
+          first: first(n)
+          kinds: count_distinct(x)
+          half: median(n)
+    out: {sink: {type: jsonl, path: out/all.jsonl, fsync: false, rid: true}}
+"""
+
+
+def record(n: int) -> dict[str, Any]:
+    """The record N."""
+    return {"n": n, "k": GROUPS[n * n % 11 % 7], "x": n * 7_919 % 1_009 / 10}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """
+    State what is wrong.
+
+    Args:
+        lost: Windows and groups without a result.
+        doubled: Those with several.
+        wrong: Those whose result says something else.
+        late: Records that came too late.
+    """
+
+    lost: frozenset[Any] = frozenset()
+    doubled: frozenset[Any] = frozenset()
+    wrong: Mapping[Any, tuple[Any, Any]] = field(default_factory=dict)
+    late: int = 0
+
+    @property
+    def is_none(self) -> bool:
+        return not (self.lost or self.doubled or self.wrong or self.late)
+
+    def __str__(self) -> str:
+        told = (
+            f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.wrong)} wrong, {self.late} late"
+        )
+        return ": ".join([told, *map(str, list(self.wrong.items())[:1])])
+
+
+class WindowStorm(Storm):
+    """Count records in windows, by several processes that are killed and paused."""
+
+    def _write_project(self, count: int, *, fuse: bool) -> None:
+        with (self.project.root / "in.jsonl").open("w") as file:
+            file.writelines(json.dumps(record(n)) + "\n" for n in range(count))
+        self.project.handlers(HANDLERS)
+        self.project.spec(STAGES, top=TOP, defaults=DEFAULTS)
+
+    def difference(self) -> Difference:
+        """Compare the results with those of a plain loop."""
+        wanted, found = plain(self._count), list(self._results())
+        times = Counter(key for key, _ in found)
+        wrong = {key: (wanted.get(key), one) for key, one in found if not _alike(wanted.get(key), one)}
+        with self.redis() as client:
+            late = int(client.hget(f"{{{self.project.pipeline}}}:meta", "windows:dropped") or 0)
+        doubled = frozenset(key for key, many in times.items() if many > 1)
+        return Difference(frozenset(wanted.keys() - times.keys()), doubled, wrong, late)
+
+    def _results(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+        for line in self.project.lines("out/all.jsonl"):
+            yield (line["window_start"], line["k"]), line
+
+
+def plain(count: int) -> dict[Any, dict[str, Any]]:
+    """Count by a loop; written apart from the product, on purpose."""
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for n in range(count):
+        one = record(n)
+        start = n // WINDOW * WINDOW
+        day, rest = divmod(start, 86_400)
+        text = f"1970-01-{day + 1:02d}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}Z"
+        groups.setdefault((text, one["k"]), []).append(one)
+    return {
+        key: {
+            "count": len(some),
+            "sum": math.fsum(one["x"] for one in some),
+            "least": min(one["x"] for one in some),
+            "most": max(one["n"] for one in some),
+            "first": min(one["n"] for one in some),
+            "kinds": len({one["x"] for one in some}),
+            "half": sorted(one["n"] for one in some)[(len(some) - 1) // 2],
+        }
+        for key, some in groups.items()
+    }
+
+
+def _alike(wanted: dict[str, Any] | None, found: dict[str, Any]) -> bool:
+    if wanted is None:
+        return False
+    near = math.isclose(wanted["half"], found["half"], rel_tol=0.01)
+    return near and all(found[name] == value for name, value in wanted.items() if name != "half")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.storm import Storm
-from tests.chaos.window_storm import WindowStorm
+from tests.chaos.window_storm import SessionStorm, WindowStorm
 from tests.support.server import StreamServer, binaries
 
 pytestmark = pytest.mark.chaos
@@ -28,18 +28,21 @@ def server() -> Iterator[StreamServer]:
         yield server
 
 
+@pytest.mark.parametrize("kind", [WindowStorm, SessionStorm])
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.timeout(15 * (KILLS + PAUSES) + COUNT // 300 + 120)
-def test_windows_hold_what_a_plain_loop_counts(tmp_path: Path, server: StreamServer, seed: int) -> None:
+def test_windows_hold_what_a_plain_loop_counts(
+    tmp_path: Path, server: StreamServer, seed: int, kind: type[WindowStorm]
+) -> None:
     acts = [Storm.kill] * KILLS + [Storm.pause] * PAUSES
-    with WindowStorm(tmp_path / "p", server, seed=seed, count=COUNT, processes=3) as storm:
+    with kind(tmp_path / "p", server, seed=seed, count=COUNT, processes=3) as storm:
         storm.draw.shuffle(acts)
         done = [act.__name__ for act in acts if storm.rage(1, act, patience=0.6)]
         storm.settle_down(timeout=COUNT / 300 + 60)
         difference = storm.difference()
 
     hits = f"{done.count('kill')} kills, {done.count('pause')} pauses"
-    print(f"seed {seed}: {COUNT:,} records, {hits}: {difference}")
+    print(f"{kind.__name__}, seed {seed}: {COUNT:,} records, {hits}: {difference}")
     assert difference.is_none, f"seed {seed}: {difference}"
     assert (done.count("kill"), done.count("pause")) == (KILLS, PAUSES)
 

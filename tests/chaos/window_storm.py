@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.chaos.storm import Storm
 
 WINDOW = 700
 """Records of one window."""
+
+LENGTH = 1_500
+"""Seconds of one window; of a session no more than its records."""
 
 GROUPS = "abcdefg"
 
@@ -42,8 +46,8 @@ STAGES = """
     windows:
       aggregate:
         by: [k]
-        every: 700s
-        on: n
+        WINDOWS
+        on: at
         late: 0s
         compute:
           count: count()
@@ -58,8 +62,9 @@ STAGES = """
 
 
 def record(n: int) -> dict[str, Any]:
-    """The record N."""
-    return {"n": n, "k": GROUPS[n * n % 11 % 7], "x": n * 7_919 % 1_009 / 10}
+    """The record N, a second after the one before; between two windows nothing comes for a while."""
+    at = n % WINDOW + n // WINDOW * LENGTH
+    return {"n": n, "at": at, "k": GROUPS[n * n % 11 % 7], "x": n * 7_919 % 1_009 / 10}
 
 
 @dataclass(frozen=True)
@@ -93,15 +98,17 @@ class Difference:
 class WindowStorm(Storm):
     """Count records in windows, by several processes that are killed and paused."""
 
+    windows = f"every: {LENGTH}s"
+
     def _write_project(self, count: int, *, fuse: bool) -> None:
         with (self.project.root / "in.jsonl").open("w") as file:
             file.writelines(json.dumps(record(n)) + "\n" for n in range(count))
         self.project.handlers(HANDLERS)
-        self.project.spec(STAGES, top=TOP, defaults=DEFAULTS)
+        self.project.spec(STAGES.replace("WINDOWS", self.windows), top=TOP, defaults=DEFAULTS)
 
     def difference(self) -> Difference:
         """Compare the results with those of a plain loop."""
-        wanted, found = plain(self._count), list(self._results())
+        wanted, found = self._plain(), list(self._results())
         times = Counter(key for key, _ in found)
         wrong = {key: (wanted.get(key), one) for key, one in found if not _alike(wanted.get(key), one)}
         with self.redis() as client:
@@ -109,22 +116,31 @@ class WindowStorm(Storm):
         doubled = frozenset(key for key, many in times.items() if many > 1)
         return Difference(frozenset(wanted.keys() - times.keys()), doubled, wrong, late)
 
+    def _plain(self) -> dict[Any, dict[str, Any]]:
+        return plain(self._count, lambda some: some[0]["at"] // LENGTH * LENGTH)
+
     def _results(self) -> Iterator[tuple[Any, dict[str, Any]]]:
         for line in self.project.lines("out/all.jsonl"):
             yield (line["window_start"], line["k"]), line
 
 
-def plain(count: int) -> dict[Any, dict[str, Any]]:
+class SessionStorm(WindowStorm):
+    """The same in sessions: a window begins with its first record."""
+
+    windows = "gap: 10m"
+
+    def _plain(self) -> dict[Any, dict[str, Any]]:
+        return plain(self._count, lambda some: some[0]["at"])
+
+
+def plain(count: int, start: Callable[[list[dict[str, Any]]], int]) -> dict[Any, dict[str, Any]]:
     """Count by a loop; written apart from the product, on purpose."""
     groups: dict[Any, list[dict[str, Any]]] = {}
     for n in range(count):
         one = record(n)
-        start = n // WINDOW * WINDOW
-        day, rest = divmod(start, 86_400)
-        text = f"1970-01-{day + 1:02d}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}Z"
-        groups.setdefault((text, one["k"]), []).append(one)
+        groups.setdefault((n // WINDOW, one["k"]), []).append(one)
     return {
-        key: {
+        (_text(start(some)), k): {
             "count": len(some),
             "sum": math.fsum(one["x"] for one in some),
             "least": min(one["x"] for one in some),
@@ -133,8 +149,12 @@ def plain(count: int) -> dict[Any, dict[str, Any]]:
             "kinds": len({one["x"] for one in some}),
             "half": sorted(one["n"] for one in some)[(len(some) - 1) // 2],
         }
-        for key, some in groups.items()
+        for (_, k), some in groups.items()
     }
+
+
+def _text(at: int) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _alike(wanted: dict[str, Any] | None, found: dict[str, Any]) -> bool:

@@ -135,7 +135,7 @@ async def test_the_printed_users_may_do_nothing_else(
 ) -> None:
     await made(admin, printed(project))
     only_operate = (
-        *("SCAN 0", "INFO", "UNLINK {orders}:meta", "XDEL orders-out 0-1"),
+        *("SCAN 0", "INFO", "XDEL orders-out 0-1"),
         *("XGROUP SETID orders-out probe 0", "RENAME {orders}:out:dlq {orders}:taken:dlq"),
     )
 

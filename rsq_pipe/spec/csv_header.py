@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from glob import has_magic
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.spec.known_fields import Known
 
@@ -19,7 +22,21 @@ MAX_FILES = 20
 MAX_BYTES = 1 << 20
 
 
-def columns(options: Any, root: Path) -> Known | None:
+@dataclass(frozen=True, slots=True)
+class Header:
+    """
+    Hold what the files of a csv source say of themselves.
+
+    Args:
+        known: The fields of their records.
+        likely: Where all name one column: the character that seems to part it, else nothing.
+    """
+
+    known: Known
+    likely: str = ""
+
+
+def columns(options: Any, root: Path) -> Header | None:
     """
     Tell which fields the records of a csv source have.
 
@@ -30,6 +47,8 @@ def columns(options: Any, root: Path) -> Known | None:
     Returns:
         None where that cannot be told: no file is there, or one that cannot be read.
     """
+    if options.columns:
+        return Header(Known(options.columns, frozenset(options.columns), firm=True, origin="`columns`"))
     headers: list[tuple[str, ...]] = []
     names: list[str] = []
     try:
@@ -37,7 +56,7 @@ def columns(options: Any, root: Path) -> Known | None:
             found = list(islice(matching(root, pattern), MAX_FILES + 1))
             if pattern == "-" or not found or len(headers) + len(found) > MAX_FILES:
                 return None
-            headers += [_header(file, options.delimiter) for file in found]
+            headers += [_header(file, options.dialect) for file in found]
             names += [file.name for file in found]
     except (OSError, EOFError, ValueError, csv.Error, TooManyError):
         return None
@@ -47,18 +66,26 @@ def columns(options: Any, root: Path) -> Known | None:
     always = frozenset(fields).intersection(*headers)
     origin = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     # A pattern may match other files by the time it is run.
-    return Known(fields, always, firm=not any(map(has_magic, options.path)), origin=f"the header of {origin}")
+    firm = not any(map(has_magic, options.path))
+    known = Known(fields, always, firm=firm, origin=f"the header of {origin}")
+    return Header(known, options.dialect.likely_delimiter(fields))
 
 
-def _header(file: Path, delimiter: str) -> tuple[str, ...]:
+def _header(file: Path, dialect: Dialect) -> tuple[str, ...]:
     if not file.is_file():
         raise ValueError(f"{file} is no file")
     with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
-        text = opened.read(MAX_BYTES).decode("utf-8-sig", "ignore")
+        encoding = "utf-8-sig" if dialect.encoding == UTF8 else dialect.encoding
+        text = opened.read(MAX_BYTES).decode(encoding, "ignore")
     if "\n" not in text:
         return ()  # it may still be written
-    return tuple(next(_rows(text, delimiter), ()))
+    header = next(iter(dialect.rows(_lines(text, dialect))), [])
+    return tuple(dialect.stripped(header))
 
 
-def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
-    return csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+def _lines(text: str, dialect: Dialect) -> Iterator[str]:
+    """Yield the lines from the header on."""
+    lines = islice(io.StringIO(text, newline="\n"), dialect.skip, None)
+    if not dialect.comment:
+        return lines
+    return dropwhile(lambda line: line.startswith(dialect.comment), lines)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rsq_pipe.connectors.csv.dialect import spelled
+from rsq_pipe.connectors.csv.inference import EVERY
 from rsq_pipe.spec.csv_header import columns
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expression import Expression
@@ -13,6 +15,7 @@ from rsq_pipe.spec.field_reads import FieldRead, field_reads
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.known_fields import Known, sent_on, together
 from rsq_pipe.spec.record_check import FieldsCheck
+from rsq_pipe.streams.unique_keys import shown
 from rsq_pipe.suggestion import near, suggest
 
 
@@ -38,12 +41,20 @@ def _header(document: Document, graph: Graph, stage: Stage) -> Known | None:
     if stage.options.type != "csv":
         return None
     options = stage.options.options
-    found = columns(options, graph.root)
-    for name in options.types if found else ():
-        if found and not found.has(name):
-            what = f"column {name!r} is not in {found.origin}"
-            path = (*_at(stage), "types", name)
-            document.report(path, what, suggest(name, found.fields), key=True, severity=_severity(found))
+    header = columns(options, graph.root)
+    if header is None:
+        return None
+    found, place = header.known, _at(stage)
+    if header.likely:
+        what = f"{found.origin} names one column, {shown(found.fields[0])}"
+        fix = f'if {header.likely!r} parts its fields, set `delimiter: "{spelled(header.likely)}"`'
+        document.report((*place, "path"), what, fix, severity="warning")
+    for option in ("types", "formats"):
+        for name in getattr(options, option):
+            if name != EVERY and not found.has(name):
+                what = f"column {name!r} is not in {found.origin}"
+                fix, severity = suggest(name, found.fields), _severity(found)
+                document.report((*place, option, name), what, fix, key=True, severity=severity)
     return found
 
 

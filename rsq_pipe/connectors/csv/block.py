@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from rsq_pipe.connectors.csv.columns import Columns
+from rsq_pipe.connectors.csv.dialect import Dialect
 from rsq_pipe.connectors.files.block import Block
 from rsq_pipe.connectors.files.line_reader import length
 
@@ -17,18 +18,22 @@ class RowsAtOnce:
 
     Args:
         columns: Makes records of rows.
-        delimiter: The character between two fields.
+        dialect: How the file is written.
     """
 
-    def __init__(self, columns: Columns, delimiter: str) -> None:
+    def __init__(self, columns: Columns, dialect: Dialect) -> None:
         self._columns = columns
-        self._delimiter = delimiter
+        self._dialect = dialect
+        self._delimiter = dialect.delimiter
+        self._careful = f"{dialect.quote}\r\0"
 
     def __call__(self, data: bytes) -> Block:
         """Read as many rows, from the first, as are whole and fit the header."""
-        text = _text(data)
+        text = _text(data, self._dialect.line_encoding)
+        if self._dialect.comment:
+            text = _before_comment(text, self._dialect.comment)
         plain = text.replace("\r\n", "\n") if "\r" in text else text
-        split = None if any(sign in plain for sign in '"\r\0') else self._split(plain)
+        split = None if any(sign in plain for sign in self._careful) else self._split(plain)
         fields: Sequence[Sequence[str]]
         lines: Sequence[int]
         if split is not None:
@@ -61,7 +66,7 @@ class RowsAtOnce:
     def _parsed(self, text: str) -> tuple[list[tuple[str, ...]], list[int], int]:
         """Parse lines up to the first that is no row with as many fields as the header."""
         width = len(self._columns)
-        reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=self._delimiter, strict=True)
+        reader = self._dialect.rows(io.StringIO(text, newline="\n"))
         rows: list[list[str]] = []
         lines: list[int] = []
         count = 0
@@ -78,9 +83,16 @@ class RowsAtOnce:
         return list(zip(*rows, strict=True)), lines, count
 
 
-def _text(data: bytes) -> str:
-    """Decode the lines before the first that is not UTF-8."""
+def _text(data: bytes, encoding: str) -> str:
+    """Decode the lines before the first that is not of the encoding."""
     try:
-        return data.decode()
+        return data.decode(encoding)
     except UnicodeDecodeError as exc:
-        return data[: data.rfind(b"\n", 0, exc.start) + 1].decode()
+        return data[: data.rfind(b"\n", 0, exc.start) + 1].decode(encoding)
+
+
+def _before_comment(text: str, comment: str) -> str:
+    """Take the lines before the first that is a comment, or a part of a field that looks like one."""
+    if text.startswith(comment):
+        return ""
+    return text[: text.find(f"\n{comment}") + 1] or text

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from rsq_pipe.connectors.csv.column import Column
-from rsq_pipe.connectors.csv.field_types import PARSERS, FieldType
+from rsq_pipe.connectors.csv.field_types import FieldType, parser
 from rsq_pipe.model.rows import maker
 from rsq_pipe.streams.unique_keys import repeated, shown
 from rsq_pipe.suggestion import suggest
@@ -20,6 +20,8 @@ _FORMS: dict[FieldType, str] = {
     "decimal": "decimal (12.50)",
 }
 
+_NO_FORMATS: Mapping[str, str] = {}
+
 
 class Columns:
     """
@@ -30,6 +32,9 @@ class Columns:
         types: Column -> type; a column that is not named here holds text.
         null_tokens: Fields that mean "no value".
         keep_empty: Whether an empty field of a text column stays an empty string.
+        decimal: The character before the decimals of a number.
+        formats: Column -> how its dates are written, where that is not ISO 8601.
+        trim: Whether white space around a field is no part of it.
 
     Raises:
         ValueError: The header, or `types`, cannot be meant.
@@ -42,13 +47,20 @@ class Columns:
         null_tokens: Sequence[str],
         *,
         keep_empty: bool,
+        decimal: str = ".",
+        formats: Mapping[str, str] = _NO_FORMATS,
+        trim: bool = False,
     ) -> None:
-        _check(header, types)
+        _check(header, types, "types")
+        _check(header, formats, "formats")
         null, null_or_empty = frozenset(null_tokens), frozenset([*null_tokens, ""])
         self._types = types
+        self._formats = formats
+        self._decimal = decimal
+        self._trim = trim
         self._columns: list[tuple[str, Callable[[str], Any] | None, frozenset[str]]] = []
         for name in header:
-            parse = PARSERS[types.get(name, "str")]
+            parse = parser(types.get(name, "str"), decimal=decimal, form=formats.get(name, ""))
             self._columns.append((name, parse, null if keep_empty and parse is None else null_or_empty))
         self._readers = [Column(parse, empty) for _, parse, empty in self._columns]
         self._dicts = maker(tuple(header))
@@ -62,6 +74,8 @@ class Columns:
         """
         if len(row) != len(self._columns):
             raise ValueError(f"{len(row)} fields where the header has {len(self._columns)}")
+        if self._trim:
+            row = [field.strip() for field in row]
         record: dict[str, Any] = {}
         for (name, parse, null), text in zip(self._columns, row, strict=True):
             if text in null:
@@ -72,8 +86,7 @@ class Columns:
                 try:
                     record[name] = parse(text)
                 except ValueError:
-                    form = _FORMS[self._types[name]]
-                    raise ValueError(f"column {name!r}: {text[:80]!r} is not of type {form}") from None
+                    raise ValueError(f"column {name!r}: {text[:80]!r} is not {self._form(name)}") from None
         return record
 
     def __len__(self) -> int:
@@ -87,6 +100,8 @@ class Columns:
             columns: For each column the fields of all rows.
         """
         readers = self._readers
+        if self._trim:
+            columns = [[field.strip() for field in fields] for fields in columns]
         try:
             values = [reader.values(fields) for reader, fields in zip(readers, columns, strict=True)]
         except ValueError:
@@ -94,8 +109,15 @@ class Columns:
             values = [reader.values(fields[:good]) for reader, fields in zip(readers, columns, strict=True)]
         return self._dicts(zip(*values, strict=True))
 
+    def _form(self, name: str) -> str:
+        """Say what a field of a column should be."""
+        if name in self._formats:
+            return f"a date of the format {self._formats[name]!r}"
+        form = f"of type {_FORMS[self._types[name]]}"
+        return form.replace("12.5", "12,5") if self._decimal == "," else form
 
-def _check(header: Sequence[str], types: Mapping[str, FieldType]) -> None:
+
+def _check(header: Sequence[str], types: Collection[str], option: str) -> None:
     if not header:
         raise ValueError("the file does not begin with a header line")
     if "" in header:
@@ -106,5 +128,5 @@ def _check(header: Sequence[str], types: Mapping[str, FieldType]) -> None:
     for name in types:
         if name not in names:
             raise ValueError(
-                f"`types` names a column {name!r} that the header has not; {suggest(name, header)}"
+                f"`{option}` names a column {name!r} that the header has not; {suggest(name, header)}"
             )

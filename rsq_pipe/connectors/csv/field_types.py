@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, Literal
+
+from rsq_pipe.connectors.csv.date_format import by_format
 
 FieldType = Literal["str", "int", "float", "bool", "date", "datetime", "decimal"]
 
@@ -65,3 +68,28 @@ PARSERS: dict[FieldType, Callable[[str], Any] | None] = {
     "datetime": _datetime,
     "decimal": _decimal,
 }
+
+_WITH_COMMA = ("float", "decimal")
+
+
+def parser(type_: FieldType, *, decimal: str = ".", form: str = "") -> Callable[[str], Any] | None:
+    """
+    Find what reads the fields of a column; None for text.
+
+    Args:
+        type_: What they are.
+        decimal: The character before the decimals of a number.
+        form: How a date or moment is written: `%d.%m.%Y`; empty for ISO 8601.
+    """
+    if form:
+        return partial(by_format, form=form)
+    plain = PARSERS[type_]
+    if decimal == "." or type_ not in _WITH_COMMA or plain is None:
+        return plain
+    return partial(_with_comma, parse=plain)
+
+
+def _with_comma(text: str, *, parse: Callable[[str], Any]) -> Any:
+    if "." in text:
+        raise ValueError
+    return parse(text.replace(",", "."))

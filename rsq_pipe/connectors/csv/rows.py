@@ -19,6 +19,10 @@ _DICTS = frozenset((dict,))
 
 Extra = Literal["error", "ignore"]
 Missing = Literal["error", "empty"]
+Formulas = Literal["keep", "escape"]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula, in a field of text."""
 
 
 class Rows:
@@ -29,17 +33,29 @@ class Rows:
         fields: The columns.
         extra: Whether a field without a column is an error.
         missing: Whether a column without a field is an error.
+        delimiter: The character between two fields.
+        formulas: Whether a text that a spreadsheet would run is written with an apostrophe before it.
     """
 
-    def __init__(self, fields: Sequence[str], extra: Extra = "error", missing: Missing = "error") -> None:
+    def __init__(
+        self,
+        fields: Sequence[str],
+        extra: Extra = "error",
+        missing: Missing = "error",
+        *,
+        delimiter: str = ",",
+        formulas: Formulas = "keep",
+    ) -> None:
         self._fields = fields
         self._names = frozenset(fields)
         self._extra = extra
         self._missing = missing
+        self._delimiter = delimiter
+        self._escapes = formulas == "escape"
         self._rows = _Lines()
         # It quotes the characters of its line end: with \r\n a lone \r in a field is quoted too, as readers
         # want it; the \r of the line end itself is taken off again.
-        self._writer = csv.writer(self._rows, lineterminator="\r\n")
+        self._writer = csv.writer(self._rows, delimiter=delimiter, lineterminator="\r\n")
 
     def add_header(self) -> None:
         """
@@ -68,8 +84,10 @@ class Rows:
         rows = self._plain_rows(records)
         if rows is None:
             return False
+        if self._escapes:
+            rows = [tuple(map(_no_formula, row)) for row in rows]
         page = io.StringIO(newline="")
-        csv.writer(page, lineterminator="\r\n").writerows(rows)
+        csv.writer(page, delimiter=self._delimiter, lineterminator="\r\n").writerows(rows)
         text = page.getvalue()
         if text.count("\r") != len(rows):  # one in a field stays as it is
             return False
@@ -97,9 +115,8 @@ class Rows:
 
     def _write(self, values: Sequence[object], record: object) -> None:
         try:
-            self._writer.writerow(
-                [value if type(value) in _AS_THEY_ARE else _text(value) for value in values]
-            )
+            row = [value if type(value) in _AS_THEY_ARE else _text(value) for value in values]
+            self._writer.writerow(map(_no_formula, row) if self._escapes else row)
         except (csv.Error, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
             why = unwritable(record, msgspec.json.encode, "csv")
             raise EncodeError(f"the record cannot be written as csv: {why}", record) from exc
@@ -124,6 +141,16 @@ class _Lines:
     def write(self, text: str) -> None:
         """Take one row; the writer calls this once for each."""
         self.lines.append(text[:-2].encode() + b"\n")
+
+
+def _no_formula(value: object) -> object:
+    """Write a text that a spreadsheet would run as one that it shows."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def named_in(header: str) -> str:
+    """Give the field that a column was written for, where formulas are escaped."""
+    return header[1:] if header[:1] == "'" and header[1:].startswith(_FORMULA) else header
 
 
 def _text(value: object) -> object:

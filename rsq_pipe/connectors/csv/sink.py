@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from rsq_pipe.connectors.csv.rows import Extra, Missing, Rows
+from rsq_pipe.connectors.csv.rows import Extra, Formulas, Missing, Rows, named_in
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.connectors.files.write_settings import FileOptions
@@ -24,6 +24,17 @@ _HEADER_BYTES = 1 << 20
 class Options(FileOptions):
     """Settings of the `csv` sink: RFC 4180 with a header line, in UTF-8, lines ended by a newline."""
 
+    delimiter: str = Field(
+        default=",",
+        pattern=r'^[^"\r\n]$',
+        description='The character between two fields: `";"`, or `"\\t"` for tabs.',
+    )
+    formulas: Formulas = Field(
+        default="keep",
+        description="What is done with text that a spreadsheet would run as a formula, as it begins with "
+        "`=`, `+`, `-`, `@`, a tab or a carriage return: nothing, or with `escape` an apostrophe is written "
+        "before it. Numbers stay as they are.",
+    )
     fields: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
@@ -69,7 +80,7 @@ class CsvSink:
     def write(self, batch: Batch) -> Written:
         """Append one row per record, under a header if they are the first."""
         fields = self._fields or self._fields_of_first(batch)
-        rows = Rows(fields, extra=self._options.extra, missing=self._options.missing)
+        rows = self._rows(fields)
         if fields and not self._file.length:
             rows.add_header()
         failures = {} if not self._options.rid and rows.add_all(batch.records) else self._each(batch, rows)
@@ -77,6 +88,12 @@ class CsvSink:
             self._file.append(rows.data())
             self._fields = fields
         return Written(self._file.position(), failures)
+
+    def _rows(self, fields: tuple[str, ...]) -> Rows:
+        options = self._options
+        return Rows(
+            *(fields, options.extra, options.missing), delimiter=options.delimiter, formulas=options.formulas
+        )
 
     def _each(self, batch: Batch, rows: Rows) -> dict[int, Exception]:
         """Add the records one by one; return those that cannot be rows."""
@@ -99,7 +116,10 @@ class CsvSink:
     def _header(self) -> tuple[str, ...]:
         """Read the columns of a file that is written already; they stay."""
         text = self._file.read_head(_HEADER_BYTES).decode(errors="replace")
-        header = tuple(next(csv.reader(text.splitlines(keepends=True))))
+        delimiter = self._options.delimiter
+        header = tuple(next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter)))
+        if self._options.formulas == "escape":
+            header = tuple(map(named_in, header))
         wanted = "those of `fields`" if self._given not in (None, header) else ""
         if self._options.rid and FIELD not in header:
             wanted = "`rid`"
@@ -118,7 +138,7 @@ class CsvSink:
             try:
                 shown = named(record, rid) if self._options.rid else record
                 fields = tuple(shown) if isinstance(shown, dict) else ()
-                trial = Rows(fields)
+                trial = self._rows(fields)
                 trial.add_header()
                 trial.add(shown)
             except EncodeError:

@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.csv.block import RowsAtOnce
 from rsq_pipe.connectors.csv.columns import Columns
-from rsq_pipe.connectors.csv.field_types import FieldType
+from rsq_pipe.connectors.csv.dialect import Dialect, is_wide, spelled
+from rsq_pipe.connectors.csv.inference import Types, asked, infer, resolved
+from rsq_pipe.connectors.csv.lines import HeldError, Lines, TooLongError
+from rsq_pipe.connectors.csv.read_options import Options
 from rsq_pipe.connectors.files.block import ReadBlock, nothing
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
 from rsq_pipe.connectors.files.chunking import chunked
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
-from rsq_pipe.connectors.files.read_settings import ChunkBytes, Final, MaxLine, Paths
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.streams.unique_keys import shown
 
-_DELIMITERS = (";", "\t", "|", ",")
-_SPELLED = {"\t": "\\t"}
-
-
-class Options(BaseModel):
-    """Settings of the `csv` source: RFC 4180 with a header line, in UTF-8."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: Paths
-    types: dict[str, FieldType] = Field(
-        default={},
-        description="Column -> type. A column that is not named here holds text. Dates (ISO 8601) and "
-        "decimals are checked and stay text. A field that is not of its type makes its record a dead letter.",
-    )
-    na: tuple[str, ...] = Field(default=(), description="Fields that mean null, in every column: `[NA]`.")
-    empty: Literal["keep"] | None = Field(
-        default=None,
-        description="What an empty field is: null, or with `keep` an empty string in text columns.",
-    )
-    delimiter: str = Field(
-        default=",",
-        pattern=r'^[^"\r\n]$',
-        description='The character between two fields: `";"`, or `"\\t"` for tabs.',
-    )
-    final: Final = None
-    max_line: MaxLine = Field(default="1MiB", validate_default=True)
-    chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
+__all__ = ["CsvSource", "Options", "connect"]
 
 
 def connect(options: Options, *, stage: str, root: Path) -> CsvSource:
@@ -63,9 +36,15 @@ class CsvSource:
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
+        self._dialect = options.dialect
         self._stage = stage
         self._files = Files(
-            options.path, root=root, stage=stage, max_line=options.max_line, final=options.final
+            options.path,
+            root=root,
+            stage=stage,
+            max_line=options.max_line,
+            final=options.final,
+            encoding=options.encoding if is_wide(options.encoding) else "",
         )
         self._columns_of_stdin: Columns | None = None
         self.resumable = not self._files.from_stdin
@@ -79,8 +58,10 @@ class CsvSource:
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind `position`."""
         with self._files.opened(shard) as reader:
-            columns = self._columns_of_stdin or self._read_header(reader)
-            if position:
+            columns = self._columns_of_stdin
+            if columns is None:
+                columns = self._columns(reader, shard, position)
+            elif position:
                 reader.resume(position)
             if columns is None and not reader.held:
                 reader.tell("warning", "the file is empty: there is no header and no record in it")
@@ -89,90 +70,108 @@ class CsvSource:
             careful: Iterator[Arrival] = iter(())
             at_once: ReadBlock = nothing
             if columns is not None:
-                careful = _arrivals(shard, reader, columns, self._options.delimiter)
-                at_once = RowsAtOnce(columns, self._options.delimiter)
+                careful = _arrivals(shard, reader, columns, self._dialect)
+                at_once = RowsAtOnce(columns, self._dialect)
             yield from chunked(shard, reader, careful, at_once, size=size, limit=self._options.chunk_bytes)
 
-    def _read_header(self, reader: LineReader) -> Columns | None:
-        """Read the header; None of a file that holds nothing."""
+    def _columns(self, reader: LineReader, shard: str, position: str) -> Columns | None:
+        """Read what stands before the rows, and go to `position`; None of a file that holds nothing."""
         options = self._options
+        header = self._header(reader)
+        number = max(1, reader.line)
+        if position:
+            reader.resume(position)
+        if header is None:
+            return None
+        types = resolved(options.types, header, self._inferred(reader, shard, header))
         try:
-            header = next(csv.reader(_Lines(reader), delimiter=options.delimiter, strict=True))
-            self._check_delimiter(header, reader)
-            return Columns(header, options.types, options.na, keep_empty=options.empty == "keep")
-        except (StopIteration, _HeldError):
+            return Columns(
+                header,
+                types,
+                options.na,
+                keep_empty=options.empty == "keep",
+                decimal=options.decimal,
+                formats=options.formats,
+                trim=options.trim,
+            )
+        except ValueError as exc:
+            raise SourceError(f"{reader.name}:{number}: {exc}", stage=self._stage) from exc
+
+    def _header(self, reader: LineReader) -> Sequence[str] | None:
+        """Read the header, and the lines before it; None of a file that holds nothing."""
+        for _ in range(self._options.skip):
+            reader.readline()
+        if self._options.columns:
+            return self._options.columns
+        try:
+            header = self._dialect.stripped(next(self._dialect.rows(Lines(reader, self._dialect))))
+        except (StopIteration, HeldError):
             return None
         except (csv.Error, ValueError) as exc:
-            raise SourceError(f"{reader.name}:1: {wording(exc)}", stage=self._stage) from exc
-
-    def _check_delimiter(self, header: Sequence[str], reader: LineReader) -> None:
-        """Warn of a header that another character seems to part: every record would be one field."""
-        if len(header) != 1:
-            return
-        likely = max(_DELIMITERS, key=header[0].count)
-        if likely in header[0] and likely != self._options.delimiter:
+            message = f"{reader.name}:{max(1, reader.line)}: {wording(exc)}"
+            raise SourceError(message, stage=self._stage) from exc
+        if likely := self._dialect.likely_delimiter(header):
             reader.tell(
                 "warning",
                 f"the only column is named {shown(header[0])}: if {likely!r} parts its fields, "
-                f'set `delimiter: "{_SPELLED.get(likely, likely)}"`',
+                f'set `delimiter: "{spelled(likely)}"`',
             )
+        return header
+
+    def _inferred(self, reader: LineReader, shard: str, header: Sequence[str]) -> Types:
+        """Infer the types that are asked for, or take those that were inferred when the file was begun."""
+        options = self._options
+        names = asked(options.types, header, options.formats)
+        if not names:
+            return {}
+        if reader.note:
+            stored: Types = json.loads(reader.note)
+            if stored.keys() >= set(names):
+                return stored
+        types = infer(header, self._sample(shard), options.na, options.decimal)
+        found: Types = {name: types[name] for name in names}
+        told = ", ".join(f"{name} {type_}" for name, type_ in found.items())
+        reader.tell("info", f"types inferred from the first {options.infer_rows:,} rows: {told}")
+        reader.note = json.dumps(found, separators=(",", ":"))
+        return found
+
+    def _sample(self, shard: str) -> list[Sequence[str]]:
+        """Read the first rows of a file; those that are none are no part of it."""
+        rows: list[Sequence[str]] = []
+        with self._files.opened(shard) as reader:
+            self._header(reader)
+            lines = Lines(reader, self._dialect)
+            parsed = self._dialect.rows(lines)
+            while len(rows) < self._options.infer_rows:
+                lines.begin_row()
+                try:
+                    row = next(parsed)
+                except (StopIteration, HeldError):
+                    break
+                except (csv.Error, ValueError):
+                    reader.put_back(lines.of_row[1:])
+                    continue
+                if row:
+                    rows.append(self._dialect.stripped(row))
+        return rows
 
 
-class _TooLongError(ValueError):
-    """A row that goes on past max_line: mostly a quote that is not closed."""
-
-
-class _HeldError(Exception):
-    """A row at the end of the file that may still grow."""
-
-
-class _Lines:
-    """Hand lines to the csv parser, and remember those of the row at hand. The parser never reads ahead."""
-
-    def __init__(self, reader: LineReader) -> None:
-        self.of_row: list[tuple[bytes, int, bool]] = []
-        self._reader = reader
-        self._begin = reader.offset
-
-    def begin_row(self) -> None:
-        self.of_row = []
-        self._begin = self._reader.offset
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._reader.readline()
-        while not line and self.of_row and self._reader.goes_on():
-            line = self._reader.readline()
-        if not line:
-            raise _HeldError if self._reader.held else StopIteration
-        self.of_row.append((line, self._reader.size, self._reader.overlong))
-        if self._reader.overlong or self._reader.offset - self._begin > self._reader.max_line + 1:
-            raise _TooLongError(
-                f"the row goes on past max_line ({self._reader.max_line} bytes): an open quote?"
-            )
-        return line.decode()
-
-
-def _arrivals(shard: str, reader: LineReader, columns: Columns, delimiter: str) -> Iterator[Arrival]:
+def _arrivals(shard: str, reader: LineReader, columns: Columns, dialect: Dialect) -> Iterator[Arrival]:
     yield from rest_of_line(shard, reader)
-    lines = _Lines(reader)
-    # strict: a quote that is never closed is an error, and not a field that holds the rest of the file.
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    lines = Lines(reader, dialect)
+    rows = dialect.rows(lines)
     while True:
         lines.begin_row()
-        number = reader.line + 1
         try:
             row = next(rows)
             if row:
-                yield Arrival(f"{shard}:{number}", columns.record(row))
-        except (StopIteration, _HeldError):
+                yield Arrival(f"{shard}:{lines.number}", columns.record(row))
+        except (StopIteration, HeldError):
             return
-        except (csv.Error, UnicodeDecodeError, _TooLongError) as exc:
+        except (csv.Error, UnicodeDecodeError, TooLongError) as exc:
             yield _unreadable(shard, reader, lines.of_row, exc)
         except ValueError as exc:
-            yield broken(shard, reader, number, b"".join(line for line, _, _ in lines.of_row), str(exc))
+            yield broken(shard, reader, lines.number, b"".join(line for line, _, _ in lines.of_row), str(exc))
 
 
 def _unreadable(

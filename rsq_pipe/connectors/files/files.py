@@ -18,6 +18,7 @@ from rsq_pipe.connectors.files.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.connectors.files.position import HEAD_BYTES
+from rsq_pipe.connectors.files.transcoded import Transcoded
 from rsq_pipe.connectors.files.unpacked import Unpacked
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
@@ -39,10 +40,18 @@ class Files:
         stage: The source's stage, for errors.
         max_line: Bytes of one line that are kept, at most.
         final: Whether a last line without a newline is whole; None: once its file stands still.
+        encoding: Of wide characters, the encoding in which the files stand; they are read as UTF-8.
     """
 
     def __init__(
-        self, patterns: Sequence[str], *, root: Path, stage: str, max_line: int, final: bool | None
+        self,
+        patterns: Sequence[str],
+        *,
+        root: Path,
+        stage: str,
+        max_line: int,
+        final: bool | None,
+        encoding: str = "",
     ) -> None:
         self.from_stdin = list(patterns) == ["-"]
         self._patterns = [os.path.normpath(pattern) for pattern in patterns]
@@ -50,6 +59,7 @@ class Files:
         self._stage = stage
         self._max_line = max_line
         self._final = final
+        self._encoding = encoding
         self._base = Path(os.path.commonpath([root / _fixed_part(pattern) for pattern in self._patterns]))
         self._stdin: LineReader | None = None
 
@@ -96,7 +106,7 @@ class Files:
         name = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
         with contextlib.ExitStack() as on_failure:
             try:
-                file = on_failure.enter_context(_open_file(path))
+                file = on_failure.enter_context(_open_file(path, self._encoding))
                 head = _head(file)
                 offset = file.seek(len(_BOM) if head.startswith(_BOM) else 0)
                 end = self._end(path, name, file)
@@ -106,7 +116,8 @@ class Files:
         return self._reader(file, name, head, offset, end)
 
     def _end(self, path: Path, name: str, file: io.BufferedReader) -> FileEnd:
-        packed = path.suffix == ".gz"
+        # The size of what was read says nothing of the file's, as with what is packed.
+        packed = path.suffix == ".gz" or bool(self._encoding)
         return FileEnd(path, name, self._stage, file.fileno(), final=self._final, packed=packed)
 
     def _open_stdin(self) -> LineReader:
@@ -155,10 +166,11 @@ def _fixed_part(pattern: str) -> Path:
     return next(folder for folder in Path(pattern).parents if not glob.has_magic(str(folder)))
 
 
-def _open_file(path: Path) -> io.BufferedReader:
+def _open_file(path: Path, encoding: str) -> io.BufferedReader:
     if path.exists() and not path.is_file():
         raise OSError("it is not a regular file; write '-' to read standard input")
-    return io.BufferedReader(Unpacked(path) if path.suffix == ".gz" else io.FileIO(path), BLOCK_BYTES)
+    raw: io.RawIOBase = Unpacked(path) if path.suffix == ".gz" else io.FileIO(path)
+    return io.BufferedReader(Transcoded(raw, encoding) if encoding else raw, BLOCK_BYTES)
 
 
 def _head(file: io.BufferedReader) -> bytes:

@@ -41,6 +41,7 @@ class LineReader:
         incoming: What `file` reads from, where that may make a reader wait.
         inside_line: Whether `resume` led into a line: the file had ended there without a newline.
         held: Whether the last line was left unread, as it has no newline yet.
+        note: What the source wants to have stored with each position.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LineReader:
         self.overlong = False
         self.inside_line = False
         self.held = False
+        self.note = ""
         self.is_whole: Callable[[bytes], bool] = lambda _: False
         self._file = file
         self._end = end
@@ -161,7 +163,7 @@ class LineReader:
 
     def position(self, offset: int, line: int) -> str:
         """Spell a place already passed, for `resume` in another process."""
-        return str(Position(offset, line, fingerprint(self._head or b"", offset)))
+        return str(Position(offset, line, fingerprint(self._head or b"", offset), self.note))
 
     def resume(self, position: str) -> None:
         """
@@ -175,6 +177,7 @@ class LineReader:
         except ValueError as exc:
             message = f"file {self.name}: {position!r} is not a stored position (use --fresh to start over)"
             raise SourceError(message, stage=self._stage) from exc
+        self.note = place.note
         if (place.offset, place.line) == (self.offset, self.line):
             return
         if self._head is None:

@@ -17,11 +17,13 @@ class Position:
         offset: Bytes read; for a .gz file, bytes after unpacking.
         line: Lines read.
         crc: CRC-32 of the file's first min(offset, 4096) bytes: another file under the same name is noticed.
+        note: What else the source has to know to read on as it began.
     """
 
     offset: int
     line: int
     crc: int
+    note: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Position:
@@ -31,11 +33,12 @@ class Position:
         Raises:
             ValueError: The text is not a position.
         """
-        offset, line, crc = text.split(":")
-        return cls(int(offset), int(line), int(crc, 16))
+        place, _, note = text.partition("|")
+        offset, line, crc = place.split(":")
+        return cls(int(offset), int(line), int(crc, 16), note)
 
     def __str__(self) -> str:
-        return f"{self.offset}:{self.line}:{self.crc:08x}"
+        return f"{self.offset}:{self.line}:{self.crc:08x}" + (f"|{self.note}" if self.note else "")
 
     def fits(self, head: bytes) -> bool:
         """Tell whether a file that begins with `head` is the one this position was taken in."""

@@ -45,15 +45,36 @@ CSV = (
     + b"".join(b'%d,"n\n%d"\n' % (n, n) for n in range(10, 20))
     + b'20,"last,\nwithout a newline"'
 )
+SEMICOLONS = (
+    b"written by hand\n# id; note\nid; note\n# none\n1; 'a; b'\n2;'two\nlines'\n\nx; no number\n3;\xe9\n"
+    + b"#\n".join(b"%d; %d,5\n" % (n, n) for n in range(4, 20))
+    + b"20;\x81\n21;last"
+)
+BY_HAND = {
+    "delimiter": ";",
+    "quote": "'",
+    "encoding": "cp1252",
+    "skip": 1,
+    "comment": "#",
+    "trim": True,
+    "types": {"id": "int"},
+}
+WIDE = "id,note\n1,a\n2,'two\nlines'\nx,é\n3,\U0001f600\n4\n".replace("'", '"').encode("utf-16")
+INFERRED = b"id,note\n" + b"".join(b"%d,1.5\n" % n for n in range(7)) + b"x,1\n8,2\n9,y\n"
 CASES = [
     Case("jsonl", "in/*.jsonl", {"in/a.jsonl": JSONL, "in/b.jsonl": JSONL}, 32, 10),
     Case("jsonl", "in/*.gz", {"in/a.jsonl.gz": JSONL}, 16, 5),
     Case("csv", "in/*.csv", {"in/a.csv": CSV, "in/b.csv": CSV}, 30, 12, {"types": {"id": "int"}}),
     Case("csv", "in/**/*.gz", {"in/deep/a.csv.gz": CSV}, 15, 6, {"types": {"id": "int"}}),
+    Case("csv", "in/*.txt", {"in/a.txt": SEMICOLONS}, 20, 2, BY_HAND),
+    Case("csv", "in/*.csv", {"in/a.csv": WIDE}, 3, 2, {"encoding": "utf-16", "types": {"id": "int"}}),
+    Case("csv", "in/*.inf", {"in/a.inf": INFERRED}, 8, 2, {"types": "infer", "infer_rows": 5}),
 ]
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case.kind}:{case.path}")
+@pytest.fixture(
+    params=CASES, ids=lambda case: f"{case.kind}:{case.path}:{case.options.get('encoding', 'utf-8')}"
+)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     case: Case = request.param
     for name, data in case.files.items():
@@ -102,7 +123,9 @@ def test_broken_line_names_its_file_and_keeps_its_bytes(case: Case, tmp_path: Pa
             if arrival.data is None:
                 line = int(arrival.offset.rpartition(":")[2])
                 assert f"{shard}:{line}: " in arrival.error
-                assert data.split(b"\n")[line - 1].startswith(arrival.raw)
+                # Of wide characters, what is kept is the line in UTF-8.
+                text = data.decode("utf-16").encode() if case.options.get("encoding") == "utf-16" else data
+                assert text.split(b"\n")[line - 1].startswith(arrival.raw)
 
 
 def test_source_says_that_another_process_can_go_on_with_it(case: Case, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from rsq_pipe.connectors.csv import source as csv
 from rsq_pipe.connectors.csv.block import RowsAtOnce
 from rsq_pipe.connectors.csv.columns import Columns
+from rsq_pipe.connectors.csv.dialect import Dialect
 from rsq_pipe.connectors.files.block import nothing
 from rsq_pipe.connectors.jsonl import source as jsonl
 from rsq_pipe.connectors.jsonl.block import objects_at_once
@@ -179,7 +180,7 @@ def test_lines_read_at_once_are_the_same_records_at_the_same_places(
     ],
 )
 def test_rows_are_read_at_once_up_to_the_first_that_asks_for_care(lines: bytes, count: int) -> None:
-    rows = RowsAtOnce(Columns(["n", "s"], {"n": "int"}, [], keep_empty=False), ",")
+    rows = RowsAtOnce(Columns(["n", "s"], {"n": "int"}, [], keep_empty=False), Dialect())
 
     block = rows(lines)
 

@@ -143,3 +143,38 @@ def test_rows_written_at_once_are_those_written_one_by_one(extra: Any) -> None:
             with contextlib.suppress(EncodeError):
                 one_by_one.add(record)
         assert at_once.data() == (one_by_one.data() if whole else b"")
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "a=1", "'=1"]
+
+
+@pytest.mark.parametrize("nested", [None, ["=1"]])
+def test_text_that_a_spreadsheet_would_run_is_escaped_and_numbers_are_not(
+    sink: Make, batch: MakeBatch, tmp_path: Path, nested: object
+) -> None:
+    made = sink("csv", path="out.csv", formulas="escape")
+    made.open(None)
+
+    made.write(batch(*({"=a": text, "n": -1.5, "x": nested} for text in FORMULAS)))
+
+    with (tmp_path / "out.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["'=a", "n", "x"]
+    assert [row[0] for row in rows] == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx", "a=1", "'=1"]
+    assert {row[1] for row in rows} == {"-1.5"}
+
+
+def test_another_process_goes_on_under_an_escaped_header_and_with_the_delimiter(
+    sink: Make, batch: MakeBatch, tmp_path: Path
+) -> None:
+    options = {"path": "out.csv", "formulas": "escape", "delimiter": ";"}
+    first = sink("csv", **options)
+    first.open(None)
+    position = first.write(batch({"=a": "x;y", "b": 1})).position
+    first.close()
+
+    second = sink("csv", **options)
+    second.open(position)
+    second.write(batch({"=a": "z,", "b": 2}))
+
+    assert (tmp_path / "out.csv").read_bytes() == b'\'=a;b\n"x;y";1\nz,;2\n'

@@ -165,6 +165,55 @@ def test_a_type_of_a_column_that_is_not_there_is_told(root: Path) -> None:
     assert problem.endswith("orders.csv; did you mean 'total'?")
 
 
+def test_a_format_of_a_column_that_is_not_there_is_told_and_a_star_is_every_column(root: Path) -> None:
+    options = "types: {'*': infer}, formats: {dya: '%Y-%m-%d'}"
+    stages = f"  read: {{source: {{type: csv, path: orders.csv, {options}}}}}\n" + END
+
+    (problem,) = told(root, stages)
+
+    assert "stages.read.source.formats.dya: column 'dya' is not in the header of orders.csv" in problem
+
+
+@pytest.mark.parametrize(("sign", "shown"), [(";", ";"), ("\t", "\\t")])
+def test_a_header_of_one_column_that_something_else_parts_is_a_warning(
+    root: Path, sign: str, shown: str
+) -> None:
+    (root / "parted.csv").write_text(f"id{sign}note\n1{sign}a\n")
+    stages = "  read: {source: {type: csv, path: parted.csv}}\n" + END
+
+    (problem,) = told(root, stages)
+
+    assert problem.startswith(
+        "4:36: warning: stages.read.source.path: the header of parted.csv names one column"
+    )
+    assert problem.endswith(f'set `delimiter: "{shown}"`')
+
+
+def test_columns_below_skipped_lines_and_comments_and_in_another_encoding_are_known(root: Path) -> None:
+    (root / "by_hand.csv").write_text("Export\n# May\nid ; Größe\n1;2\n", encoding="utf-16")
+    options = "skip: 1, comment: '#', delimiter: ';', trim: true, encoding: utf-16"
+    stages = (
+        f"  read: {{source: {{type: csv, path: by_hand.csv, {options}}}}}\n  b: {{filter: größe > 1}}\n" + END
+    )
+
+    (problem,) = told(root, stages)
+
+    assert (
+        "no record has a field 'größe' here, by the header of by_hand.csv; did you mean 'Größe'?" in problem
+    )
+
+
+def test_columns_of_files_without_a_header_are_known_before_there_is_a_file(root: Path) -> None:
+    options = "header: false, columns: [id, total]"
+    stages = (
+        f"  read: {{source: {{type: csv, path: later.csv, {options}}}}}\n  b: {{filter: totl > 1}}\n" + END
+    )
+
+    (problem,) = (one for one in told(root, stages) if "totl" in one)
+
+    assert "no record has a field 'totl' here, by `columns`; did you mean 'total'?" in problem
+
+
 def test_a_pipeline_can_be_looked_after_whatever_became_of_its_files(root: Path) -> None:
     spec = root / "p.yaml"
     spec.write_text(f"{HEAD}{CSV}  b: {{filter: contry > 1}}\n{END}")

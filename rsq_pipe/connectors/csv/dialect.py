@@ -1,0 +1,123 @@
+"""Dialect: how a csv file is written, and the options that say so."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
+
+from rsq_pipe.suggestion import suggest
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+UTF8 = "utf-8"
+DELIMITERS = (";", "\t", "|", ",")
+_SPELLED = {"\t": "\\t"}
+_WIDE = ("utf-16", "utf-32")
+_COMMON = (
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
+    "latin-1",
+    "cp1252",
+    "iso-8859-15",
+)
+_ASCII = bytes(range(128))
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """
+    Say how a csv file is written.
+
+    Args:
+        delimiter: The character between two fields.
+        quote: The character around a field that holds a delimiter or a newline; empty for none.
+        encoding: What its bytes mean.
+        skip: Lines before the header.
+        comment: What a line begins with that is passed over; empty for nothing.
+        trim: Whether white space around a field is no part of it.
+    """
+
+    delimiter: str = ","
+    quote: str = '"'
+    encoding: str = UTF8
+    skip: int = 0
+    comment: str = ""
+    trim: bool = False
+
+    @property
+    def line_encoding(self) -> str:
+        """What the bytes of a line mean: files of wide characters are read as UTF-8."""
+        return UTF8 if is_wide(self.encoding) else self.encoding
+
+    def rows(self, lines: Iterable[str]) -> Reader:
+        """
+        Part lines into rows.
+
+        Raises:
+            csv.Error: A row is none. (A quote that is never closed is an error, and not a field that holds
+                the rest of the file.)
+        """
+        if not self.quote:
+            return csv.reader(
+                lines,
+                delimiter=self.delimiter,
+                quoting=csv.QUOTE_NONE,
+                skipinitialspace=self.trim,
+                strict=True,
+            )
+        return csv.reader(
+            lines, delimiter=self.delimiter, quotechar=self.quote, skipinitialspace=self.trim, strict=True
+        )
+
+    def stripped(self, row: Sequence[str]) -> Sequence[str]:
+        """Take the white space around each field away, where that is no part of it."""
+        return [field.strip() for field in row] if self.trim else row
+
+    def likely_delimiter(self, header: Sequence[str]) -> str:
+        """Tell what seems to part the fields of a header of one column; else nothing."""
+        if len(header) != 1:
+            return ""
+        likely = max(DELIMITERS, key=header[0].count)
+        return likely if likely in header[0] and likely != self.delimiter else ""
+
+
+def spelled(delimiter: str) -> str:
+    """Write a delimiter as it stands in a pipeline file, within double quotes."""
+    return _SPELLED.get(delimiter, delimiter)
+
+
+def is_wide(encoding: str) -> bool:
+    """Tell whether a newline is more than one byte."""
+    return encoding.startswith(_WIDE)
+
+
+def _check_encoding(name: str) -> str:
+    """Take an encoding of text whose newlines are newlines; ValueError otherwise."""
+    try:
+        found = codecs.lookup(name).name
+        fits = is_wide(found) or _ASCII.decode(name) == _ASCII.decode("ascii")
+    except (LookupError, UnicodeError, ValueError):
+        found, fits = "", False
+    if not fits:
+        raise ValueError(f"there is no encoding {name!r} for csv; {suggest(name, _COMMON)}")
+    return UTF8 if found in (UTF8, "utf-8-sig", "ascii") else found
+
+
+Encoding = Annotated[
+    str,
+    AfterValidator(_check_encoding),
+    Field(
+        description="What the bytes of the file mean: `utf-8` (with or without a byte order mark), `utf-16`, "
+        "`latin-1`, `cp1252`, or another that Python knows, if newlines are newlines in it."
+    ),
+]

@@ -1,0 +1,85 @@
+"""Inference: the types of a csv file's columns, told from its first rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Literal, TypeAlias, cast
+
+from rsq_pipe.connectors.csv.field_types import FieldType, parser
+
+INFER = "infer"
+EVERY = "*"
+GivenType: TypeAlias = Literal[FieldType, "infer"]
+Given: TypeAlias = Mapping[str, GivenType]
+Types: TypeAlias = dict[str, FieldType]
+
+# In this order: a column of 1 and 0 holds numbers. No decimal: what it looks like is a float.
+_TRIED: tuple[FieldType, ...] = ("int", "float", "bool", "date", "datetime")
+_NUMBERS = ("int", "float")
+_LEADING_ZERO = re.compile(r"\s*[-+]?0[0-9]")
+_LONGEST_INT = 18  # digits: more are a name of something, and more than most systems hold in a number
+
+
+def asked(given: Given, header: Sequence[str], formats: Collection[str] = ()) -> list[str]:
+    """List the columns whose type is to be inferred."""
+    return [
+        name for name in header if name not in formats and given.get(name, given.get(EVERY, "str")) == INFER
+    ]
+
+
+def resolved(given: Given, header: Sequence[str], inferred: Mapping[str, FieldType]) -> Types:
+    """Give each column the type that was given for it, for every other column, or inferred."""
+    types = {name: type_ for name, type_ in given.items() if name != EVERY}
+    if EVERY in given:
+        types |= {name: given[EVERY] for name in header if name not in given}
+    return {
+        name: inferred.get(name, "str") if type_ == INFER else cast(FieldType, type_)
+        for name, type_ in types.items()
+    }
+
+
+def infer(
+    header: Sequence[str], rows: Sequence[Sequence[str]], null: Collection[str], decimal: str = "."
+) -> Types:
+    """
+    Tell the types of columns from rows; what does not fit the header is no part of the sample.
+
+    A column is text unless every field that is not null can be nothing else: digits behind a leading zero
+    (`007`) and numbers of more than 18 digits are names.
+    """
+    whole = [row for row in rows if len(row) == len(header)]
+    return {
+        name: _type([text for text in fields if text and text not in null], decimal)
+        for name, fields in zip(
+            header, zip(*whole, strict=True) if whole else [[]] * len(header), strict=True
+        )
+    }
+
+
+def _type(fields: Sequence[str], decimal: str) -> FieldType:
+    if not fields:
+        return "str"
+    for type_ in _TRIED:
+        parse = parser(type_, decimal=decimal)
+        assert parse is not None
+        if all(_fits(text, type_, parse) for text in fields):
+            return type_
+    return "str"
+
+
+def _fits(text: str, type_: FieldType, parse: Callable[[str], object]) -> bool:
+    if type_ in _NUMBERS and (_LEADING_ZERO.match(text) or not text.isascii()):
+        return False
+    if type_ == "int" and len(text) > _LONGEST_INT:
+        return False
+    if type_ == "float" and text.lstrip("+-").isdigit():
+        return len(text) <= _LONGEST_INT
+    # A week (2026-W07) or a row of digits (20260301) is a date by ISO 8601, and mostly none by what is meant.
+    if type_ in ("date", "datetime") and text[4:5] + text[7:8] != "--":
+        return False
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True

@@ -51,8 +51,11 @@ def main(harness: Harness) -> None:
     (root / "flights.csv").write_bytes(header + b"\n" + rows * months)
     (root / "flights.csv.gz").write_bytes(gzip.compress(header + b"\n" + rows * months))
     orders.write(root / "orders.jsonl", lines)
+    with (root / "orders.jsonl").open("rb") as source, (root / "orders.json").open("wb") as whole:
+        whole.write(b'{"orders": [' + b",".join(source) + b"]}")
     contenders: dict[str, Job] = {
         "source jsonl": partial(read, "jsonl", root, path="orders.jsonl"),
+        "source json": partial(read, "json", root, path="orders.json", records="orders"),
         "source csv": partial(read, "csv", root, path="flights.csv", types=TYPES, na=["NA"]),
         "source csv, .gz": partial(read, "csv", root, path="flights.csv.gz", types=TYPES, na=["NA"]),
     }

@@ -34,6 +34,7 @@ class Listed:
 
 SOURCES: dict[str, Listed] = {
     "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
+    "json": Listed("json.source", "goes on at the byte behind the last record stored"),
     "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
     "stream": Listed("stream", "reads by a consumer group of its own"),
 }

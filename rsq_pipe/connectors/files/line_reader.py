@@ -42,6 +42,7 @@ class LineReader:
         inside_line: Whether `resume` led into a line: the file had ended there without a newline.
         held: Whether the last line was left unread, as it has no newline yet.
         note: What the source wants to have stored with each position.
+        unit: What `line` counts, for messages.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LineReader:
         self.inside_line = False
         self.held = False
         self.note = ""
+        self.unit = "line"
         self.is_whole: Callable[[bytes], bool] = lambda _: False
         self._file = file
         self._end = end
@@ -121,6 +123,21 @@ class LineReader:
         self.offset += size
         self.line += lines
 
+    def read_block(self) -> bytes:
+        """
+        Read bytes, whatever lines they are; empty at the end of the file.
+
+        Raises:
+            SourceError: The file cannot be read any further.
+        """
+        try:
+            block = self._file.read1(BLOCK_BYTES)
+        except (OSError, EOFError, zlib.error) as exc:
+            raise self._unreadable(exc) from exc
+        self.offset += len(block)
+        self._ended = not block
+        return block
+
     def goes_on(self) -> bool:
         """Tell, at the file's end and in the middle of a record, whether the file grew; may wait for that."""
         ending = self._end.of_line(self.offset) if self._end else "whole"
@@ -142,7 +159,7 @@ class LineReader:
             why = "was replaced by another file while it was read"
         if why:
             message = (
-                f"file {self.name} {why}; it was read up to line {self.line} "
+                f"file {self.name} {why}; it was read up to {self.unit} {self.line} "
                 "(use --fresh to start over, or give the new file another name)"
             )
             raise SourceError(message, stage=self._stage)
@@ -189,7 +206,7 @@ class LineReader:
         before = self._move_to(place.offset) if place.fits(self._head) else b""
         if not before:
             message = (
-                f"file {self.name} is not the file that was read up to line {place.line}: it begins "
+                f"file {self.name} is not the file that was read up to {self.unit} {place.line}: it begins "
                 "differently, or is shorter (use --fresh to start over, or give the new file another name)"
             )
             raise SourceError(message, stage=self._stage)
@@ -210,7 +227,7 @@ class LineReader:
             raise self._unreadable(exc) from exc
 
     def _unreadable(self, error: Exception) -> SourceError:
-        message = f"file {self.name} cannot be read past line {self.line}: {wording(error)}"
+        message = f"file {self.name} cannot be read past {self.unit} {self.line}: {wording(error)}"
         return SourceError(message, stage=self._stage)
 
     def _without_newline(self, line: bytes) -> bytes:

@@ -33,6 +33,22 @@ Paths = Annotated[
         "several files, read in sorted order; .gz files are unpacked; `-` is standard input."
     ),
 ]
+
+
+def _not_stdin(paths: tuple[str, ...]) -> tuple[str, ...]:
+    if "-" in paths:
+        raise ValueError("standard input ('-') cannot be read in this format; put it into a file")
+    return paths
+
+
+FilePaths = Annotated[
+    Paths,
+    AfterValidator(_not_stdin),
+    Field(
+        description="One path or a list, relative to the project root. `*`, `?`, `[...]` and `**` match "
+        "several files, read in sorted order; .gz files are unpacked."
+    ),
+]
 MaxLine = Annotated[
     Size,
     Field(

@@ -111,7 +111,8 @@ class Closer:
     @property
     def _has_reason(self) -> bool:
         """Whether anything is to be done before all input has ended; at first what a crash has left."""
-        return self._is_new or self._time is not None or self._emission is not None
+        emits = self._emission is not None and self._emission.emits
+        return self._is_new or emits or self._time is not None
 
     async def _turn(self) -> None:
         """Close what can be closed by now, unless another process is at it."""
@@ -121,7 +122,7 @@ class Closer:
             closed = await self._closed()
             await self._send(closed)
             self._is_new = False
-            if self._emission is not None:
+            if self._emission is not None and (self._emission.emits or self._input_ended):
                 await self._emission.turn(ends=self._input_ended)
             if self._input_ended:
                 self._input_ended = False

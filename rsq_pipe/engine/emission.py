@@ -9,10 +9,10 @@ from typing import Self
 from rsq_pipe.engine.result_sender import ResultSender
 from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.model.partials import unpacked
-from rsq_pipe.model.state import SCALARS, Fields, Now, Page, StateChange, Timers
+from rsq_pipe.model.state import SCALARS, Fields, Now, Page, StateChange
 from rsq_pipe.spec.aggregate import Aggregation, Windows
 from rsq_pipe.verbs.results import Group, Results
-from rsq_pipe.verbs.window_state import EMITTED, ROUND, SESSIONS, changed_turn, window_end
+from rsq_pipe.verbs.window_state import EMITTED, FINISHED, ROUND, SESSIONS, changed, window_end
 
 PORTION = 500
 """Changed groups whose results are settled at once, about."""
@@ -29,7 +29,7 @@ class Emission:
         state: The stage's.
         sender, results: Make and send on results.
         windows: The stage's.
-        period: Seconds between two rounds.
+        period: Seconds between two rounds; 0 for none.
         may_go_on: Whether there is room, and this process still has the lease; renews it.
     """
 
@@ -56,43 +56,49 @@ class Emission:
         sender: ResultSender,
         results: Results,
         may_go_on: Callable[[], Awaitable[bool]],
-    ) -> Self | None:
-        """Make it where a stage sends on results of open windows."""
-        if options.emit is None:
-            return None
-        return cls(state, sender, results, windows=options.windows, period=options.emit, may_go_on=may_go_on)
+    ) -> Self:
+        """Make it for a stage."""
+        period = options.emit or 0.0
+        return cls(state, sender, results, windows=options.windows, period=period, may_go_on=may_go_on)
+
+    @property
+    def emits(self) -> bool:
+        """Whether results of open windows are sent on; else it only tidies up after a file that did."""
+        return self._period > 0
 
     async def turn(self, *, ends: bool) -> None:
         """Finish rounds that have begun, and begin the next when it is time, or as all input has ended."""
-        stored, due, now = await self._state.ask(Fields([ROUND, EMITTED]), Timers(), Now())
-        turn = int(stored[0] or 0)
-        noted = [found for name in due if (found := changed_turn(name)) is not None]
-        if turn in noted and (ends or now - int(stored[1] or 0) >= self._period):
+        stored, now = await self._state.ask(Fields([ROUND, EMITTED, FINISHED]), Now())
+        turn, emitted, finished = (int(value or 0) for value in stored)
+        ((_, noted),) = await self._state.ask(Page(changed(turn), 0, 1))
+        if noted and (ends or (self.emits and now - emitted >= self._period)):
             change = StateChange()
             change.equals(SCALARS, {ROUND: stored[0]})
             change.set(SCALARS, {ROUND: turn + 1, EMITTED: now})
             if not await self._sender.change(change):
                 return
             turn += 1
-        for before in sorted(noted):
-            if before < turn and not await self._finish(f"changed:{before}", before, last=ends):
+        for before in range(finished, turn):
+            if not await self._finish(before, last=ends):
                 return
 
-    async def _finish(self, bucket: str, turn: int, *, last: bool) -> bool:
+    async def _finish(self, turn: int, *, last: bool) -> bool:
         """Send on what is noted of a round; as all input has ended it is only forgotten."""
-        cursor = 0
+        bucket, cursor = changed(turn), 0
         while await self._may_go_on():
+            (stored,) = await self._state.ask(Fields([FINISHED]))
             (page,) = await self._state.ask(Page(bucket, cursor, PORTION))
             at, found = page
             if not found and at:
                 cursor = at
                 continue
             change = StateChange()
-            change.equals(SCALARS, {ROUND: (await self._state.ask(Fields([ROUND])))[0][0]})
+            change.equals(SCALARS, {FINISHED: stored[0]})
             change.lengths(bucket, {name: len(value) for name, value in found.items()})
             whole = not found or at == cursor == 0
             if whole:
                 change.unlink(bucket)
+                change.set(SCALARS, {FINISHED: turn + 1})
             else:
                 change.delete(bucket, list(found))
             groups = [] if last else await self._groups(sorted(found), turn)

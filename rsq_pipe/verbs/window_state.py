@@ -22,6 +22,9 @@ CLOSED = "closed"
 ROUND = "round"
 """The scalar that counts how often results of open windows have been sent on."""
 
+FINISHED = "finished"
+"""The scalar that counts how many of these rounds are finished."""
+
 EMITTED = "emitted"
 """The scalar that holds when that was last begun, by the server's clock."""
 
@@ -44,12 +47,6 @@ def is_group(timer: bytes) -> bool:
 def changed(turn: int) -> str:
     """Name the bucket of the groups that have changed since a round: window and group, each with "1"."""
     return f"changed:{turn}"
-
-
-def changed_turn(bucket: str) -> int | None:
-    """Tell of which round a bucket holds the changed groups; None of other buckets."""
-    kind, _, turn = bucket.partition(":")
-    return int(turn) if kind == "changed" else None
 
 
 def window_end(start: int, windows: Windows | None) -> int:

@@ -431,6 +431,26 @@ async def test_at_the_end_of_all_input_each_group_has_one_last_result(lab: Packe
         assert line["count"] <= last[line["window_start"], line["k"]]["count"]
 
 
+async def test_what_was_noted_for_the_next_round_is_forgotten_where_the_file_says_nothing_of_it_any_more(
+    lab: PackedLab,
+) -> None:
+    put(lab, range(300))
+    lab.spec(HOURLY.replace("every: 1h", "emit: 1h, every: 1h"))
+    run = await lab.up(stages=["read"])
+    await wait_until(lambda: _drained_into(lab, 300), what="all is read")
+    await run.stop()
+    await lab.redis("HSET", lab.key("hourly:state"), "emitted", 1 << 50)
+    run = await lab.up(stages=["hourly"])
+    await wait_until(lambda: _stored(lab, 300), what="all is stored")
+    await run.stop()
+    lab.spec(HOURLY)
+
+    await lab.run()
+
+    assert results(lab) == expected(range(300))
+    assert await lab.redis("EXISTS", lab.key("hourly:timers")) == 0
+
+
 async def test_a_fresh_run_forgets_what_was_in_windows(lab: PackedLab) -> None:
     put(lab, range(300))
     lab.spec(HOURLY)

@@ -20,6 +20,7 @@ from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Part
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver, headers_of
+from rsq_pipe.testing.at_end import leaving
 from rsq_pipe.testing.failed import Dead, Retried
 from rsq_pipe.testing.stage_run import StageRun
 from rsq_pipe.testing.state_in_memory import StateInMemory
@@ -64,11 +65,23 @@ class StageTest(StageObserver):
                 halted = await self._handle(part)
                 if halted is not None:
                     break
+            else:
+                await self._end()
         except HandlerError as exc:  # not of a record: the stage cannot go on
             halted = exc
         finally:
             await self._chain.close()
         return replace(self._run, halted=halted)
+
+    async def _end(self) -> None:
+        """Have all input end: what waits in the stage's state leaves it."""
+        batch, outcomes = await leaving(self._chain.first.stage, self._state)
+        for port, emitted in outcomes.emitted.items():
+            encode, decode = self._serializer.encode, self._serializer.decode
+            self._run.ports[port].extend(decode(encode(record)) for record in emitted.records)
+            self._run.headers[port].extend({} for _ in emitted.records)
+        for places in outcomes.dropped.values():
+            self._run.dropped.extend(batch.records[place] for place in places)
 
     def begin(self, batch: Batch) -> BatchTrace:
         """Follow a batch, to learn why records fail."""

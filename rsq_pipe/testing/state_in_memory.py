@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rsq_pipe.model import partials
+from rsq_pipe.model.sessions import merged_sessions
 from rsq_pipe.model.state import (
     EVICTED,
     KEYS,
@@ -161,5 +162,9 @@ def _pairs(words: Sequence[Value]) -> Iterator[tuple[bytes, bytes]]:
 def _merged(letters: str, old: bytes | None, new: bytes) -> bytes:
     if old is None:
         return new
-    kinds = [_LETTERS[letter] for letter in letters]
-    return partials.packed(partials.merged(kinds, partials.unpacked(old), partials.unpacked(new)))
+    gap, _, own = letters.rpartition("~")
+    kinds = [_LETTERS[letter] for letter in own]
+    one, other = partials.unpacked(old), partials.unpacked(new)
+    if gap:
+        return partials.packed(merged_sessions(kinds, int(gap), one, other))
+    return partials.packed(partials.merged(kinds, one, other))

@@ -284,3 +284,20 @@ print(*{{name.split('.')[0] for name in sys.modules}})
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert not {"redis", "opentelemetry"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("windows", "times"),
+    [("every: 10s", [("00", "10", 2), ("10", "20", 1)]), ("gap: 5s", [("00", "09", 2), ("15", "20", 1)])],
+)
+def test_what_an_aggregate_has_in_windows_leaves_it_at_the_end(
+    try_stage: Any, windows: str, times: list[tuple[str, str, int]]
+) -> None:
+    settings = (
+        f"aggregate: {{{windows}, on: n, having: many < 9, compute: {{many: count()}}}}\nbatch: {{size: 1}}"
+    )
+
+    run = try_stage(settings, {"n": 0}, {"n": 15}, {"n": 4})
+
+    found = [(one["window_start"][17:19], one["window_end"][17:19], one["many"]) for one in run.records]
+    assert (found, run.dropped, run.dead) == (times, [], [])

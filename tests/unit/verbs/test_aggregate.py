@@ -22,9 +22,9 @@ from rsq_pipe.model.state import StateChange
 from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.loader import load
+from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.aggregate import Aggregate
 from rsq_pipe.verbs.results import Results
-from tests.support.memory_state import MemoryState
 from tests.support.project import Project
 from tests.unit.verbs.given import batch, each
 
@@ -36,14 +36,15 @@ class Stateful:
 
     def __init__(self, stage: Stage) -> None:
         assert isinstance(stage.options, Aggregation)
-        self.state = MemoryState()
+        self.state = StateInMemory(clock=lambda: 1_000)
         self.verb = Aggregate(stage, "p", self.state)
         self._results = Results(stage.name, stage.options)
 
     async def take(self, of: Batch) -> list[Any]:
         """What becomes of each record; what is stored is `STORED`."""
         found = await self.verb.process(of)
-        self.state.write(found.state)
+        if found.state is not None:
+            assert not self.state.settle(found.state)
         gone = dict.fromkeys(found.stored, STORED)
         told = each(of, replace(found, stored=(), done=list(found.stored)))
         return [gone.get(place, told[place]) for place in range(len(of))]
@@ -282,7 +283,7 @@ async def test_a_record_of_a_closed_window_is_late(aggregate: Any, project: Proj
     change = StateChange()
     change.set("", {"closed": 3_600_000})
     for stage in (unread, read):
-        stage.state.write(change)
+        stage.state.settle(change)
 
     assert await unread.put(*records) == [Drop("late"), STORED]
     late, stored = await read.put(*records)
@@ -293,7 +294,7 @@ async def test_of_overlapping_windows_a_record_enters_those_that_are_open(aggreg
     stage = aggregate("{every: 10m, over: 30m, on: at, compute: {n: count()}}")
     change = StateChange()
     change.set("", {"closed": 1_200_000})
-    stage.state.write(change)
+    stage.state.settle(change)
 
     assert await stage.put({"at": 601}) == [STORED]
 
@@ -307,8 +308,8 @@ async def test_the_time_of_an_input_is_that_of_its_latest_record(aggregate: Any)
     await stage.take(Batch([{"at": 50}, {"at": 40}, {"at": 90}], ["a", "b", "c"], [0, 0, 1], deliveries))
     await stage.take(Batch([{"at": 45}, {"at": "?"}], ["d", "e"], [0, 0], deliveries[:1]))
 
-    assert stage.state.scalar("seen:read") == "50000"
-    assert stage.state.scalar("at:read") == "1000"
+    scalars = stage.state.hashes[""]
+    assert (scalars[b"seen:read"], scalars[b"at:read"]) == (b"50000", b"1000")
 
 
 async def test_a_result_that_is_not_what_it_must_be_is_dropped(aggregate: Any) -> None:

@@ -317,25 +317,34 @@ class Runner:
         self._grant(state)
         if exhausted and state.drained:
             self._end_or_close(state)
-        elif exhausted and not self._told_of_others:
-            others = [n for n, stage in state.stages.items() if not stage.idle and n not in self._names]
-            if others:
-                self._told_of_others = True
-                self._log.info(
-                    "all sources have ended; waiting for stages this run was not asked to run", stages=others
-                )
+        elif exhausted:
+            self._tell_of_others(
+                [n for n, stage in state.stages.items() if not stage.idle and n not in self._names]
+            )
 
     def _end_or_close(self, state: PipelineState) -> None:
         """Nothing is under way any more: have the first stage with open windows close them, or end."""
         closers = {stage.name: role for stage, role in self._roles if isinstance(role, Closer)}
-        for stage in self.graph.stages:
+        held = [stage.name for stage in self.graph.stages if state.stages[stage.name].open]
+        if held and self._unread() is not None:
             # What could not be read comes in another run: it should find its windows open.
-            if state.stages[stage.name].open and self._unread() is None:
-                if stage.name in closers:
-                    closers[stage.name].end_input()
-                return
+            self._log.warning("windows stay open, since a source could not be read to its end", stages=held)
+        elif held and held[0] in closers:
+            closers[held[0]].end_input()
+            return
+        elif held:
+            self._tell_of_others(held[:1])
+            return
         self._finished = True
         self._stopping.set()
+
+    def _tell_of_others(self, stages: Sequence[str]) -> None:
+        """Say once that the run waits for others."""
+        if stages and not self._told_of_others:
+            self._told_of_others = True
+            self._log.info(
+                "all sources have ended; waiting for stages this run was not asked to run", stages=stages
+            )
 
     async def _measure(self) -> None:
         if self.state is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import random
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.errors import HandlerError
+from rsq_pipe.errors import HandlerError, SourceError
 from rsq_pipe.ops.status import look
 from tests.integration.runtime.lab import READ
 from tests.integration.runtime.packed import PackedLab
@@ -469,3 +470,21 @@ async def test_a_fresh_run_forgets_what_was_in_windows(lab: PackedLab) -> None:
 
 async def _drained_into(lab: PackedLab, count: int) -> bool:
     return (await lab.state()).counters.get("read:out", 0) == count
+
+
+async def test_a_source_that_cannot_be_read_to_its_end_leaves_windows_open_for_the_next_run(
+    lab: PackedLab,
+) -> None:
+    put(lab, range(200))
+    bad = lab.root / "zzz.jsonl.gz"
+    bad.write_bytes(b"no gz at all")
+    lab.spec(HOURLY.replace("'*.jsonl'", "['*.jsonl', '*.jsonl.gz']"))
+
+    with pytest.raises(SourceError):
+        await lab.run()
+
+    assert lab.lines("out/all.jsonl") == []
+    rest = "".join(json.dumps({"n": n, "k": n % 3}) + "\n" for n in range(200, 300))
+    bad.write_bytes(gzip.compress(rest.encode()))
+    await lab.run()
+    assert results(lab) == expected(range(300))

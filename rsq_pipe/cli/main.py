@@ -23,6 +23,7 @@ from rsq_pipe.version import __version__
 # not for `--help`: that must be quick, and must work where what another command needs does not.
 COMMANDS = {
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
+    "preview": ("rsq_pipe.cli.preview", "Show the first records before and after each stage."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
     "pause": ("rsq_pipe.cli.pause", "Pause stages until they are resumed."),

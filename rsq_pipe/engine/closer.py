@@ -23,7 +23,7 @@ from rsq_pipe.spec.join import Joining
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.waiting import first
-from rsq_pipe.verbs.pairing import Shape
+from rsq_pipe.verbs.leaving import leaving
 from rsq_pipe.verbs.results import Results
 from rsq_pipe.verbs.unmatched import Unmatched
 from rsq_pipe.verbs.window_state import CLOSED, closed_until
@@ -211,9 +211,8 @@ class Closer:
 
 def _leaving(stage: Stage, form: Serializer) -> tuple[Results | Unmatched, int]:
     """Make what makes records of what leaves a state, and tell up to when nothing was closed at first."""
-    if isinstance(stage.options, Joining):
-        return Unmatched(Shape(stage.name, stage.options, stage.outputs), form), 0
-    return Results(stage.name, stage.options), closed_until(None, stage.options.windows)
+    never = 0 if isinstance(stage.options, Joining) else closed_until(None, stage.options.windows)
+    return leaving(stage, form), never
 
 
 def _portion(groups: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -1,0 +1,128 @@
+"""Preview text: what a stage did with its records, drawn for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from rsq_pipe.cli.difference import Change, differences, spelled
+from rsq_pipe.cli.printable import escaped, printable
+from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, Stage
+from rsq_pipe.testing.preview.passage import Fate, Made, Passage, StagePreview
+
+_STYLES = {"added": "green", "changed": "yellow", "removed": "red"}
+_MARKS = {"added": "+", "changed": "~", "removed": "-"}
+_COUNTED: tuple[tuple[Fate, str], ...] = (
+    ("failed", "failed"),
+    ("dropped", "dropped"),
+    ("stored", "stored"),
+    ("written", "to write"),
+)
+
+
+def heading(found: StagePreview) -> Text:
+    """Name a stage, and count what became of its records."""
+    stage = found.stage
+    text = Text.assemble((printable(stage.name), "bold"), f"  {printable(described(stage))}  ")
+    fates = Counter(passage.fate for passage in found.passages)
+    out = sum(len(passage.made) for passage in found.passages) + len(found.left)
+    parts = [] if stage.verb == "source" else [_counted(len(found.passages), "record")]
+    parts += [f"{out:,} out"] if stage.outputs else []
+    parts += [f"{fates[fate]:,} {word}" for fate, word in _COUNTED if fates[fate]]
+    text.append(", ".join(parts), style="bold red" if fates["failed"] else "")
+    if found.note:
+        text.append(f"\n  ! {printable(found.note)}", style="yellow")
+    return text
+
+
+def lines(found: StagePreview) -> Iterator[Text]:
+    """Draw the records, each with what became of it."""
+    for passage in found.passages:
+        yield from _passage(passage, source=found.stage.verb == "source")
+    if found.left:
+        yield Text("  when all input has ended:", style="dim")
+        for made in found.left:
+            yield Text.assemble(("  + ", "green"), f"{_named(made)}  {_value(made.record)}")
+
+
+def described(stage: Stage) -> str:
+    """Say what a stage does, in a word or two."""
+    if isinstance(stage.options, ConnectorRef):
+        path = getattr(stage.options.options, "path", "")
+        shown = path if isinstance(path, str) else ", ".join(path)
+        return f"{stage.verb} {stage.options.type} {shown}".rstrip()
+    return f"call {stage.options.text}" if isinstance(stage.options, HandlerRef) else stage.verb
+
+
+def _passage(passage: Passage, *, source: bool) -> Iterator[Text]:
+    rid, before = escaped(passage.rid), passage.before
+    if before is None:
+        yield Text.assemble(("  x ", "bold red"), f"{rid}  ", (printable(passage.why), "red"))
+        yield Text(f"      {_line(passage.raw.decode(errors='backslashreplace').rstrip())}", style="dim")
+        return
+    if source:
+        yield Text(f"    {rid}  {_value(before)}")
+        return
+    match passage.fate:
+        case "failed":
+            yield Text.assemble(("  x ", "bold red"), f"{rid}  ", (_line(printable(passage.why)), "red"))
+            yield _before(before)
+        case "dropped":
+            why = f"dropped: {_line(printable(passage.why))}"
+            yield Text.assemble(("  - ", "red"), f"{rid}  ", (why, "yellow"))
+            yield _before(before)
+        case "stored" | "written":
+            mark = ">" if passage.fate == "written" else "."
+            yield Text.assemble((f"  {mark} ", "cyan"), f"{rid}  {_value(before)}")
+        case _:
+            yield from _emitted(before, passage.made)
+
+
+def _emitted(before: dict[str, Any], made: Sequence[Made]) -> Iterator[Text]:
+    for number, one in enumerate(made):
+        changes = list(differences(before, one.record))
+        if not changes:
+            yield Text(f"  = {_named(one)}")
+            continue
+        yield Text.assemble(("  ~ ", "yellow"), _named(one))
+        if not number:
+            yield _before(before)
+        for change in changes:
+            yield _changed(change)
+
+
+def _changed(change: Change) -> Text:
+    style = _STYLES[change.kind]
+    text = Text(f"    {_MARKS[change.kind]} {_line(escaped(change.path))}: ", style=style)
+    match change.kind:
+        case "added":
+            text.append(_value(change.after))
+        case "removed":
+            text.append(_value(change.before))
+        case _:
+            text.append(f"{_value(change.before)} -> {_value(change.after)}")
+    return text
+
+
+def _before(record: dict[str, Any]) -> Text:
+    return Text(f"      {_value(record)}", style="dim")
+
+
+def _named(made: Made) -> str:
+    return f"{escaped(made.rid)} -> {printable(made.port)}" if made.port else escaped(made.rid)
+
+
+def _value(value: Any) -> str:
+    # The record is the user's, and stays whole; what is not printable is escaped.
+    return _line(escaped(spelled(value)))
+
+
+def _line(text: str) -> str:
+    return text.replace("\n", "\\n")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

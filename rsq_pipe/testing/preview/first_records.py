@@ -1,0 +1,69 @@
+"""First records: what a source, or a file in its place, brings first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.connectors.source import Arrival, Source
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+"""What a file's name ends in, `.gz` aside -> the source that reads it."""
+
+
+def format_of(file: Path) -> str | None:
+    """Tell which source reads a file, by its name."""
+    suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
+    return FORMATS.get(suffixes[-1].lower()) if suffixes else None
+
+
+def first_records(graph: Graph, stage: Stage, limit: int, file: Path | None = None) -> Iterator[Arrival]:
+    """
+    Yield the first records, and what is none.
+
+    Args:
+        graph: The pipeline.
+        stage: A source, or the stage that gets the records of `file`.
+        limit: How many, at most.
+        file: Read instead of what the source names; with the source's settings if it is of its type.
+
+    Raises:
+        SourceError: There is nothing to read.
+    """
+    source = _of_file(graph, stage, file) if file else _connected(graph, stage.name, stage.options)
+    for shard in source.shards():
+        # Closed before its end, so that the file is.
+        chunks: Any = source.read(shard, "", limit)
+        with closing(chunks):
+            for chunk in chunks:
+                arrivals = chunk.arrivals[:limit]
+                yield from arrivals
+                limit -= len(arrivals)
+                if limit <= 0:
+                    return
+
+
+def _of_file(graph: Graph, stage: Stage, file: Path) -> Source:
+    kind = format_of(file)
+    if kind is None:
+        raise ValueError(f"{file.name!r} is neither csv nor jsonl, by its name")
+    path = escape(str(file.resolve()))
+    own = stage.options
+    if isinstance(own, ConnectorRef) and own.type == kind:
+        options = own.options.model_copy(update={"path": (path,)})
+    else:
+        settings = {"path": path, "delimiter": "\t"} if ".tsv" in file.suffixes else {"path": path}
+        options = connector("source", kind).options(**settings)
+    return _connected(graph, stage.name, ConnectorRef("source", kind, options))
+
+
+def _connected(graph: Graph, name: str, ref: ConnectorRef) -> Source:
+    connect = connector("source", ref.type).connect
+    assert connect is not None
+    source: Source = connect(ref.options, stage=name, root=graph.root)
+    return source

@@ -1,0 +1,162 @@
+"""Walk: a pipeline's first records taken through its stages, one stage after another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+
+from rsq_pipe.engine.codecs import serializer
+from rsq_pipe.errors import EncodeError
+from rsq_pipe.ids import branch, record_id
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.spec.branches import branches
+from rsq_pipe.spec.fusing import asks_server
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+from rsq_pipe.streams.headers import WHY
+from rsq_pipe.testing.preview.first_records import first_records
+from rsq_pipe.testing.preview.passage import Made, Passage, StagePreview
+from rsq_pipe.testing.preview.tried import tried
+from rsq_pipe.testing.preview.written import written
+
+
+async def walk(
+    graph: Graph, *, limit: int, stages: Iterable[str] = (), files: Mapping[str, Path] | None = None
+) -> AsyncIterator[StagePreview]:
+    """
+    Yield what each stage does with the first records, the stages above before those below.
+
+    Nothing outside is touched but by handlers: sinks write nothing, no server is asked.
+
+    Args:
+        graph: The pipeline.
+        limit: Records of each source, at most.
+        stages: Those to come to; none for all. What they do not need is left out.
+        files: Stage -> the file whose records it gets, instead of what it reads.
+
+    Raises:
+        SourceError: There is nothing to read.
+    """
+    walker = _Walker(graph, limit, files or {})
+    wanted = _needed(graph, set(stages), walker.files)
+    for stage in graph.stages:
+        if stage.name in wanted:
+            yield await walker.pass_on(stage)
+
+
+def _needed(graph: Graph, stages: set[str], files: Mapping[str, Path]) -> set[str]:
+    """Name the stages whose records are needed to see what some do, and these."""
+    if not stages:
+        stages = {stage.name for stage in graph.stages}
+    needed: set[str] = set()
+    waiting = list(stages)
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        if name not in files:
+            read = graph.stage(name).inputs
+            waiting += [above.name for above in graph.stages for ref in read if ref in _written(above)]
+    return needed
+
+
+def _written(stage: Stage) -> tuple[StreamRef, ...]:
+    return (*stage.outputs.values(), stage.dlq)
+
+
+class _Walker:
+    """Keep what stands between the stages."""
+
+    def __init__(self, graph: Graph, limit: int, files: Mapping[str, Path]) -> None:
+        self.files = files
+        self._graph = graph
+        self._limit = limit
+        self._form = serializer(graph)
+        self._streams: dict[StreamRef, list[Made]] = {}
+
+    async def pass_on(self, stage: Stage) -> StagePreview:
+        """Have a stage handle what stands before it."""
+        found = await self._handled(stage)
+        made = [one for passage in found.passages for one in passage.made] + found.left
+        for port, ref in stage.outputs.items():
+            self._streams.setdefault(ref, []).extend(one for one in made if one.port == port)
+        self._streams[stage.dlq] = [
+            Made("", passage.rid, passage.before, {f"{WHY}stage": stage.name, f"{WHY}error": passage.why})
+            for passage in found.passages
+            if passage.fate == "failed" and passage.before is not None
+        ]
+        return found
+
+    async def _handled(self, stage: Stage) -> StagePreview:
+        if stage.verb == "source":
+            return StagePreview(stage, self._brought(stage))
+        inputs, found = self._inputs(stage)
+        if stage.verb == "sink":
+            found.passages += written(stage, self._batch(inputs))
+        elif asks_server(stage):
+            found.note = (
+                "it asks a server, and a preview asks none: the records go on with null for what it adds"
+            )
+            missing = dict.fromkeys(stage.options.targets)
+            found.passages = [
+                Passage(
+                    *(one.rid, one.record, "emitted"),
+                    made=[Made("", one.rid, one.record | missing, one.headers)],
+                )
+                for _, one in inputs
+            ]
+        else:
+            handled = await tried(self._graph, stage, self._batch(inputs), self._form)
+            handled.note = handled.note or found.note
+            handled.passages = [*found.passages, *handled.passages]
+            return handled
+        return found
+
+    def _brought(self, stage: Stage) -> list[Passage]:
+        brought: list[Passage] = []
+        for arrival in first_records(self._graph, stage, self._limit, self.files.get(stage.name)):
+            rid = record_id(stage.name, arrival.offset)
+            if arrival.data is None:
+                brought.append(Passage(rid, None, "failed", arrival.error, raw=arrival.raw))
+                continue
+            try:
+                plain = self._form.decode(self._form.encode(arrival.data))
+            except EncodeError as exc:
+                brought.append(Passage(rid, None, "failed", str(exc), raw=arrival.raw))
+                continue
+            brought.append(Passage(rid, plain, "emitted", made=[Made("", rid, plain, dict(arrival.headers))]))
+        return brought
+
+    def _inputs(self, stage: Stage) -> tuple[list[tuple[str, Made]], StagePreview]:
+        """Collect what stands before a stage, each record with the stream it comes by."""
+        graph, found = self._graph, StagePreview(stage)
+        if stage.name in self.files:
+            brought = self._brought(stage)
+            found.passages = [passage for passage in brought if passage.fate == "failed"]
+            stream = stage.inputs[0].key(graph.pipeline)
+            return [(stream, one) for passage in brought for one in passage.made], found
+        names = branches(graph, stage)
+        inputs: list[tuple[str, Made]] = []
+        for ref in stage.inputs:
+            if ref not in self._streams:
+                found.note = (
+                    f"the stream {ref.name!r} is on a server, and a preview asks none; "
+                    f"--input {stage.name}=FILE gives it records"
+                )
+            name = names.get(ref)
+            for one in self._streams.get(ref, ()):
+                rid = branch(one.rid, name) if name else one.rid
+                inputs.append((ref.key(graph.pipeline), Made(one.port, rid, one.record, one.headers)))
+        return inputs, found
+
+    def _batch(self, inputs: list[tuple[str, Made]]) -> Batch:
+        raws = [self._form.encode(one.record) for _, one in inputs]
+        return Batch(
+            [self._form.decode(raw) for raw in raws],
+            [one.rid for _, one in inputs],
+            range(len(raws)),
+            [Delivery(stream, f"{number}-0", 1) for number, (stream, _) in enumerate(inputs, 1)],
+            {place: one.headers for place, (_, one) in enumerate(inputs) if one.headers},
+            original=raws.__getitem__,
+        )

@@ -1,0 +1,47 @@
+"""Written: what a sink would make of records, found out in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.streams.dead_letter import told
+from rsq_pipe.testing.preview.passage import Passage
+
+_FILES = frozenset(("csv", "jsonl"))
+
+
+def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
+    """
+    Tell which records a sink would write; a file sink writes them into a file that is thrown away.
+
+    Args:
+        stage: The sink.
+        batch: The records.
+    """
+    failures = _failures(stage, batch) if stage.options.type in _FILES and len(batch) else {}
+    return [
+        Passage(rid, record, "failed", told(failures[place]))
+        if place in failures
+        else Passage(rid, record, "written")
+        for place, (rid, record) in enumerate(zip(batch.rids, batch.records, strict=True))
+    ]
+
+
+def _failures(stage: Stage, batch: Batch) -> dict[int, Exception]:
+    ref = stage.options
+    connect = connector("sink", ref.type).connect
+    assert connect is not None
+    with TemporaryDirectory(prefix="rsq-preview-") as folder:
+        options = ref.options.model_copy(update={"path": "records"})
+        sink: Sink = connect(options, stage=stage.name, root=Path(folder))
+        sink.open(None)
+        try:
+            return dict(sink.write(batch).failures)
+        finally:
+            sink.close()

@@ -12,7 +12,7 @@ from rsq_pipe.spec.fields import Count
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.record_key import KeyText, RecordKey, read_key
 from rsq_pipe.spec.short_form import ShortForm
-from rsq_pipe.units import Duration
+from rsq_pipe.units import Duration, format_duration
 
 MAX_KEYS = 1_000_000
 
@@ -69,6 +69,11 @@ class Deduplication:
     within: float | None = None
     max_keys: int = MAX_KEYS
     evicts: bool = False
+
+    @property
+    def text(self) -> str:
+        """It in a few words."""
+        return f"by {self.key.text}" + ("" if self.within is None else f" for {format_duration(self.within)}")
 
 
 def read_dedupe(document: Document, value: Any, path: Path_) -> Deduplication | None:

@@ -78,13 +78,19 @@ local function size_of(key)
   return kind == 'set' and redis.call('SCARD', key) or kind == 'hash' and redis.call('HLEN', key) or 0
 end
 
--- How many keys the writes add at most, or exactly.
+-- How many keys more the writes leave, at most or exactly.
 local function added(exactly)
   local n = 0
   for _, op in ipairs(state[2]) do
     local words = op.to - op.from + 1
-    if op.kind == 'add' then
+    if op.size then
+      n = n - op.size
+    elseif op.kind == 'add' then
       n = n + words - (exactly and members_among(op) or 0)
+    elseif op.kind == 'delete' and op.key ~= state.key then
+      for i = op.from, exactly and op.to or 0 do
+        n = n - redis.call('HEXISTS', op.key, ARGV[i])
+      end
     elseif op.key ~= state.key and (op.kind == 'set' or op.kind == 'append' or op.kind == 'merge') then
       n = n + words / 2
       for i = op.from, exactly and op.to or 0, 2 do
@@ -135,14 +141,13 @@ function check_state()
       return 'stale'
     end
   end
-  local freed = 0
   for _, op in ipairs(state[2]) do
     if op.kind == 'unlink' or op.kind == 'evict' then
       op.size = size_of(op.key)
-      freed = freed + op.size
     end
   end
-  local room = state.most + freed - number_in('keys')
+  -- Where there are too many already, since the bound was lowered, fewer are still fewer.
+  local room = math.max(0, state.most - number_in('keys'))
   number_in('evicted')
   if state.most > 0 and added(false) > room and added(true) > room then
     return 'full'

@@ -23,6 +23,7 @@ BINARIES = binaries()
 STAGES = """
     read: {from: {stream: "in [1]*"}, filter: "n >= 0"}
     halve: {map: {half: "10 // n"}}
+    once: {dedupe: {key: [n, half], within: 1h, max_keys: 100000, evict: oldest}}
     out: {sink: {type: jsonl, path: out.jsonl}}
     share: {from: halve, map: {shared: true}, to: {stream: orders-out}}
     take: {source: {type: jsonl, path: in.jsonl}, to: {stream: orders-out}}

@@ -42,6 +42,24 @@ async def test_pipelines_on_different_nodes_are_looked_at(cluster: Cluster, tmp_
         assert [stage.done for stage in status.stages] == [7, 7]
 
 
+async def test_a_stage_remembers_in_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "b", "b", cluster.url)
+    lab.records([n % 5 for n in range(50)])
+    lab.spec(
+        STAGES.replace("out:", "once: {dedupe: {key: n, within: 1h}, workers: 2, batch: {size: 5}}\nout:")
+    )
+
+    await lab.run()
+    await lab.run()
+    status = await look(lab.client, lab.graph)
+    await lab.close()
+
+    assert sorted(line["n"] for line in lab.lines("out/all.jsonl")) == list(range(5))
+    (seen,) = [stage for stage in status.stages if stage.name == "once"]
+    assert seen.remembers is not None
+    assert (seen.remembers.keys, seen.counters["dropped"]) == (5, 45)
+
+
 async def test_a_node_addressed_as_a_single_server_is_a_problem_with_the_right_address(
     cluster: Cluster, tmp_path: Path
 ) -> None:

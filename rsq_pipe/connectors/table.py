@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
@@ -25,17 +26,27 @@ class Listed:
         module: Its module, below `rsq_pipe.connectors`; imported when a file names the type.
         promise: Of a source, how it goes on after a stop; of a sink, what its target has of each.
         extra: The extra of this package that installs what it needs; empty for none.
+        needs: The module that the extra brings.
     """
 
     module: str
     promise: str
     extra: str = ""
+    needs: str = ""
+
+    @property
+    def missing(self) -> str:
+        """What to type where the extra is needed and not installed; else nothing."""
+        if not self.extra or find_spec(self.needs) is not None:
+            return ""
+        return f"pip install 'rsq-pipe[{self.extra}]'"
 
 
 SOURCES: dict[str, Listed] = {
     "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
     "json": Listed("json.source", "goes on at the byte behind the last record stored"),
     "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
+    "parquet": Listed("parquet.source", "goes on at the row behind the last one stored", "parquet", "arro3"),
     "stream": Listed("stream", "reads by a consumer group of its own"),
 }
 """Type of a source -> where it is; a new one is a file or folder, and a line here."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rsq_pipe.connectors.table import Kind, connector, types
+from rsq_pipe.connectors.table import LISTED, Kind, connector, types
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.aggregate import LATE, Aggregation, read_aggregate
 from rsq_pipe.spec.condition import suspicion
@@ -178,6 +178,10 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
     except LookupError as exc:
         document.report((*path, "type"), str(exc), suggest(name, types(kind)))
         return None
+    listed = LISTED[kind].get(name)
+    if listed is not None and listed.missing:
+        what = f"the {kind} {name!r} needs a package of an extra"
+        document.report((*path, "type"), what, listed.missing)
     settings = {key: item for key, item in value.items() if key != "type"}
     options = validate(document, found.options, settings, path)
     return ConnectorRef(kind, name, options) if options is not None else None

@@ -101,9 +101,17 @@ class Files:
         finally:
             reader.close()
 
+    def path(self, shard: str) -> Path:
+        """Find a shard's file."""
+        return self._base / shard
+
+    def name(self, shard: str) -> str:
+        """Name a shard's file as the user would."""
+        path = self.path(shard)
+        return str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
+
     def _open(self, shard: str) -> LineReader:
-        path = self._base / shard
-        name = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
+        path, name = self.path(shard), self.name(shard)
         with contextlib.ExitStack() as on_failure:
             try:
                 file = on_failure.enter_context(_open_file(path, self._encoding))

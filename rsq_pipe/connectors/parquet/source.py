@@ -1,0 +1,141 @@
+"""Source `parquet`: the rows of Parquet files."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsq_pipe.connectors.files.files import Files
+from rsq_pipe.connectors.files.notice import notice
+from rsq_pipe.connectors.files.read_settings import FilePaths
+from rsq_pipe.connectors.parquet.library import check_file, library
+from rsq_pipe.connectors.parquet.values import records
+from rsq_pipe.connectors.source import Chunk
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.errors import SourceError
+
+_TAIL_BYTES = 4096  # with the footer's end: where its parts are, how many rows there are
+
+
+class Options(BaseModel):
+    """Settings of the `parquet` source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: FilePaths
+    columns: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="The columns to read. Left out: all."
+    )
+
+
+def connect(options: Options, *, stage: str, root: Path) -> ParquetSource:
+    """Make the source of a stage; nothing is opened yet."""
+    return ParquetSource(options, stage=stage, root=root)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Name a row of a file: the rows before it, and what tells the file from another of its name."""
+
+    row: int
+    size: int
+    crc: int
+
+    @classmethod
+    def parse(cls, text: str) -> _Place:
+        row, size, crc = text.split(":")
+        return cls(int(row), int(size), int(crc, 16))
+
+    def __str__(self) -> str:
+        return f"{self.row}:{self.size}:{self.crc:08x}"
+
+
+class ParquetSource:
+    """Yield the rows of Parquet files; one that no record can hold becomes a broken arrival."""
+
+    resumable = True
+
+    def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        self._files = Files(options.path, root=root, stage=stage, max_line=1, final=True)
+
+    def shards(self) -> Sequence[str]:
+        """Name the files, sorted."""
+        return self._files.shards()
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        """Yield the rows behind `position`."""
+        path, name = self._files.path(shard), self._files.name(shard)
+        begin = self._begin(path, name, position)
+        if begin is None:
+            return
+        row = 0
+        for batch in self._batches(path, name, size):
+            behind = row + batch.num_rows
+            if behind > begin.row:
+                first = max(0, begin.row - row)
+                found, broken = records(batch.slice(first), shard, row + first, name)
+                offsets = [f"{shard}:{row + first + place + 1}" for place, _ in found]
+                place = _Place(behind, begin.size, begin.crc)
+                yield Chunk([record for _, record in found], offsets, str(place), broken)
+            row = behind
+
+    def _begin(self, path: Path, name: str, position: str) -> _Place | None:
+        """Look at a file, and where to begin in it; None of one that holds nothing."""
+        try:
+            check_file(path)
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - _TAIL_BYTES))
+                crc = zlib.crc32(file.read())
+        except (OSError, ValueError) as exc:
+            raise self._unreadable(name, exc) from exc
+        if not size:
+            notice("warning", "the file is empty: there is no record in it", self._stage, name)
+            return None
+        now = _Place(0, size, crc)
+        if not position:
+            return now
+        try:
+            before = _Place.parse(position)
+        except ValueError as exc:
+            message = f"file {name}: {position!r} is not a stored position (use --fresh to start over)"
+            raise SourceError(message, stage=self._stage) from exc
+        if (before.size, before.crc) != (size, crc):
+            message = (
+                f"file {name} is not the file that was read up to row {before.row}: it ends differently "
+                "(use --fresh to start over, or give the new file another name)"
+            )
+            raise SourceError(message, stage=self._stage)
+        return before
+
+    def _batches(self, path: Path, name: str, size: int) -> Iterator[Any]:
+        wanted = self._options.columns
+        try:
+            with path.open("rb") as file:
+                batches = library().read_parquet(file, batch_size=size)
+                self._check_columns(name, batches.schema.names)
+                for batch in batches:
+                    yield batch.select(list(wanted)) if wanted else batch
+        except (SourceError, GeneratorExit):
+            raise
+        except BaseException as exc:
+            # The library's faults: also a panic of what it is written in, which is no Exception.
+            if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+                raise
+            raise self._unreadable(name, exc) from exc
+
+    def _check_columns(self, name: str, names: Sequence[str]) -> None:
+        missing = next((one for one in self._options.columns or () if one not in names), None)
+        if missing is not None:
+            raise self._unreadable(name, ValueError(f"it has no column {missing!r}, but {', '.join(names)}"))
+
+    def _unreadable(self, name: str, exc: BaseException) -> SourceError:
+        why = wording(exc) if isinstance(exc, Exception) else "it is damaged"
+        return SourceError(f"file {name} cannot be read: {why}", stage=self._stage)

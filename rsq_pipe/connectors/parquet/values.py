@@ -1,0 +1,102 @@
+"""Values: what a Parquet file holds, as records hold it."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from rsq_pipe.connectors.source import Arrival
+
+_AS_THEY_ARE = frozenset((str, int, bool, type(None)))
+
+
+class _NotARecordError(ValueError):
+    """A value that JSON does not know."""
+
+
+def records(
+    batch: Any, shard: str, before: int, name: str
+) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[int, Arrival]]]:
+    """
+    Make records of the rows of a batch.
+
+    Args:
+        batch: The rows.
+        shard: What offsets begin with.
+        before: Rows of the file before these.
+        name: The file, for messages.
+
+    Returns:
+        Place -> record; what is none, each with the number of records before it.
+    """
+    names: Sequence[str] = batch.column_names
+    columns = [batch.column(place).to_pylist() for place in range(len(names))]
+    try:
+        rows = zip(*map(_column, columns), strict=True)
+        return list(enumerate(dict(zip(names, row, strict=True)) for row in rows)), []
+    except _NotARecordError:
+        pass
+    found: list[tuple[int, dict[str, Any]]] = []
+    broken: list[tuple[int, Arrival]] = []
+    for place, row in enumerate(zip(*columns, strict=True)):
+        record = dict(zip(names, row, strict=True))
+        try:
+            found.append((place, {column: plain(value) for column, value in record.items()}))
+        except _NotARecordError as exc:
+            number = before + place + 1
+            raw = msgspec.json.encode({column: str(value) for column, value in record.items()})
+            arrival = Arrival(f"{shard}:{number}", None, raw, f"{name}: row {number}: {exc}")
+            broken.append((len(found), arrival))
+    return found, broken
+
+
+def _column(values: list[Any]) -> list[Any]:
+    return values if {*map(type, values)} <= _AS_THEY_ARE else list(map(plain, values))
+
+
+def plain(value: Any) -> Any:
+    """
+    Make a value of JSON's: dates are ISO 8601, decimals text, bytes base64, durations seconds, NaN null.
+
+    Raises:
+        ValueError: There is none.
+    """
+    spell = _SPELLINGS.get(type(value))
+    return value if spell is None else spell(value)
+
+
+def _float(value: float) -> float | None:
+    if math.isinf(value):
+        raise _NotARecordError("an infinite number is no value of a record")
+    return None if math.isnan(value) else value
+
+
+def _moment(value: datetime) -> str:
+    text = value.isoformat()
+    return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
+
+
+def _list(values: list[Any]) -> Any:
+    """Read a list, or a map: that is a list of pairs."""
+    if values and all(isinstance(one, tuple) and len(one) == 2 for one in values):
+        return {str(plain(key)): plain(inner) for key, inner in values}
+    return list(map(plain, values))
+
+
+_SPELLINGS: dict[type, Callable[[Any], Any]] = {
+    float: _float,
+    datetime: _moment,
+    date: date.isoformat,
+    time: time.isoformat,
+    Decimal: str,
+    bytes: lambda value: base64.b64encode(value).decode(),
+    timedelta: timedelta.total_seconds,
+    list: _list,
+    dict: lambda value: {str(key): plain(inner) for key, inner in value.items()},
+}

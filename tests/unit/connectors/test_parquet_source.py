@@ -1,0 +1,185 @@
+"""The parquet source: rows as records, what no record can hold, and files that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import arro3.core as arrow
+import arro3.io
+import duckdb
+import pytest
+from structlog.testing import capture_logs
+
+from rsq_pipe.connectors.source import Source
+from rsq_pipe.connectors.table import SOURCES, Listed, connector
+from rsq_pipe.errors import SourceError
+from rsq_pipe.spec.loader import check
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a Parquet file of the given columns."""
+
+    def write_file(name: str = "x.parquet", **columns: tuple[list[Any], Any]) -> Path:
+        table = arrow.Table.from_pydict(
+            {column: arrow.Array(values, kind) for column, (values, kind) in columns.items()}
+        )
+        arro3.io.write_parquet(table, tmp_path / name)
+        return tmp_path / name
+
+    return write_file
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Callable[..., Source]:
+    """Make the source as a new process would."""
+
+    def make(path: str = "x.parquet", **options: Any) -> Source:
+        found = connector("source", "parquet")
+        assert found.connect is not None
+        made: Source = found.connect(found.options(path=path, **options), stage="read", root=tmp_path)
+        return made
+
+    return make
+
+
+Make = Callable[..., Source]
+I64, F64, TEXT = arrow.DataType.int64(), arrow.DataType.float64(), arrow.DataType.utf8()
+
+
+def test_row_is_a_record_of_what_json_holds(tmp_path: Path, source: Make) -> None:
+    columns = (
+        "1 AS i, 'NaN'::DOUBLE AS f, 'é' AS s, DATE '2026-01-31' AS d, TIMESTAMP '2026-01-31 10:30:00' AS t, "
+        "TIMESTAMPTZ '2026-01-31 10:30:00+00' AS z, 1.50::DECIMAL(5, 2) AS m, '\\xFF'::BLOB AS b, "
+        "[1, 2] AS l, {'a': [DATE '2026-01-31']} AS o, MAP {'k': 1.5::DOUBLE} AS p, NULL::INT AS n"
+    )
+    with duckdb.connect() as database:
+        database.execute(f"COPY (SELECT {columns}) TO '{tmp_path / 'x.parquet'}'")
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    assert chunk.records == [
+        {
+            "i": 1,
+            "f": None,
+            "s": "é",
+            "d": "2026-01-31",
+            "t": "2026-01-31T10:30:00",
+            "z": "2026-01-31T10:30:00Z",
+            "m": "1.50",
+            "b": "/w==",
+            "l": [1, 2],
+            "o": {"a": ["2026-01-31"]},
+            "p": {"k": 1.5},
+            "n": None,
+        }
+    ]
+
+
+def test_row_with_an_infinite_number_is_a_dead_letter_among_its_neighbours(
+    write: Write, source: Make
+) -> None:
+    write(f=([1.0, float("inf"), 3.0], F64))
+
+    [chunk] = source().read("x.parquet", "", 10)
+
+    first, broken, last = chunk.arrivals
+    assert (first.data, last.data) == ({"f": 1.0}, {"f": 3.0})
+    assert (first.offset, broken.offset, last.offset) == ("x.parquet:1", "x.parquet:2", "x.parquet:3")
+    assert broken.error == "x.parquet: row 2: an infinite number is no value of a record"
+    assert broken.raw == b'{"f":"inf"}'
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_another_process_goes_on_from_every_position(size: int, write: Write, source: Make) -> None:
+    write(i=(list(range(50)), I64), s=([str(n) for n in range(50)], TEXT))
+    whole = [
+        (record, chunk.position) for chunk in source().read("x.parquet", "", size) for record in chunk.records
+    ]
+
+    for index, (_, position) in enumerate(whole):
+        if index + 1 < len(whole) and whole[index + 1][1] == position:
+            continue  # inside a chunk
+        later = [arrival for chunk in source().read("x.parquet", position, 4) for arrival in chunk.arrivals]
+        assert [arrival.data for arrival in later] == [record for record, _ in whole[index + 1 :]]
+        assert [arrival.offset for arrival in later] == [f"x.parquet:{n + 1}" for n in range(index + 1, 50)]
+
+
+def test_only_the_columns_named_are_read(write: Write, source: Make) -> None:
+    write(i=([1], I64), s=(["a"], TEXT))
+
+    [chunk] = source(columns=["s"]).read("x.parquet", "", 10)
+
+    assert chunk.records == [{"s": "a"}]
+    with pytest.raises(SourceError, match="it has no column 'x', but i, s"):
+        list(source(columns=["x"]).read("x.parquet", "", 10))
+
+
+def test_another_file_under_the_name_is_refused(write: Write, source: Make) -> None:
+    write(i=([1, 2], I64))
+    first = next(iter(source().read("x.parquet", "", 1)))
+    write(i=([1, 2, 3], I64))
+
+    with pytest.raises(SourceError, match="is not the file that was read up to row 1"):
+        list(source().read("x.parquet", first.position, 1))
+
+
+def test_empty_file_is_a_warning(tmp_path: Path, source: Make) -> None:
+    (tmp_path / "x.parquet").touch()
+
+    with capture_logs() as logs:
+        assert list(source().read("x.parquet", "", 10)) == []
+
+    assert [log["event"] for log in logs] == ["the file is empty: there is no record in it"]
+
+
+@pytest.mark.parametrize("cut", [8, 40, -4, -40])
+def test_file_that_is_not_whole_is_an_error_and_no_panic(
+    cut: int, write: Write, source: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write(i=(list(range(100)), I64))
+    path.write_bytes(path.read_bytes()[:cut])
+
+    with pytest.raises(SourceError, match=r"file x.parquet cannot be read: it is no whole Parquet file"):
+        list(source().read("x.parquet", "", 10))
+    assert capfd.readouterr().err == ""
+
+
+def test_file_of_another_kind_is_an_error(tmp_path: Path, source: Make) -> None:
+    (tmp_path / "x.parquet").write_text('{"id": 1}\n')
+
+    with pytest.raises(SourceError, match="it is no Parquet file"):
+        list(source().read("x.parquet", "", 10))
+
+
+def test_damage_within_a_file_is_an_error(write: Write, source: Make) -> None:
+    path = write(s=([str(n) * 50 for n in range(1000)], TEXT))
+    data = bytearray(path.read_bytes())
+    data[40:400] = b"\xff" * 360
+    path.write_bytes(data)
+
+    with pytest.raises(SourceError, match=r"file x.parquet cannot be read"):
+        list(source().read("x.parquet", "", 10))
+
+
+def test_a_missing_extra_is_a_mistake_of_the_file_with_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        SOURCES, "parquet", Listed("parquet.source", "x", "parquet", "not_installed_anywhere")
+    )
+    spec = tmp_path / "p.yaml"
+    spec.write_text(
+        "version: 1\npipeline: p\nstages:\n"
+        "  read: {source: {type: parquet, path: x.parquet}}\n  out: {sink: {type: stdout}}\n"
+    )
+
+    problem = check(spec).problems[0]
+
+    assert (problem.line, problem.column) == (4, 25)
+    assert problem.what == "the source 'parquet' needs a package of an extra"
+    assert problem.fix == "pip install 'rsq-pipe[parquet]'"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import has_magic
@@ -14,6 +14,7 @@ from typing import Any
 
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect
 from rsq_pipe.connectors.files.matching import TooManyError, matching
+from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
 from rsq_pipe.spec.known_fields import Known
 
 MAX_FILES = 20
@@ -58,7 +59,7 @@ def columns(options: Any, root: Path) -> Header | None:
                 return None
             headers += [_header(file, options.dialect) for file in found]
             names += [file.name for file in found]
-    except (OSError, EOFError, ValueError, csv.Error, TooManyError):
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error, TooManyError):
         return None
     if not all(headers):
         return None
@@ -74,7 +75,7 @@ def columns(options: Any, root: Path) -> Header | None:
 def _header(file: Path, dialect: Dialect) -> tuple[str, ...]:
     if not file.is_file():
         raise ValueError(f"{file} is no file")
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+    with io.BufferedReader(Unpacked(file)) if is_packed(file) else file.open("rb") as opened:
         encoding = "utf-8-sig" if dialect.encoding == UTF8 else dialect.encoding
         text = opened.read(MAX_BYTES).decode(encoding, "ignore")
     if "\n" not in text:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rsq_pipe.connectors.files.held_file import HeldFile, held_file
 from rsq_pipe.connectors.files.mark import HEAD_BYTES, Mark
 from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError
+from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import SinkError
@@ -49,6 +50,7 @@ class FileTarget:
         self._path = Path(os.path.realpath(root / options.path))
         shown = Path(os.path.normpath(root / options.path))
         self.name = str(shown.relative_to(root)) if shown.is_relative_to(root) else str(shown)
+        self._packed = is_packed(self._path)
         self._file: OwnedFile | None = None
         # A caller that is cancelled may close while its write still runs in a thread; a descriptor closed in
         # the middle of a write could be another file's a moment later.
@@ -77,7 +79,7 @@ class FileTarget:
             SinkError: They could not be written, or the file is not under its name any more.
         """
         with self._busy:
-            self._append(self._opened, data)
+            self._append(self._opened, packed(self._path.name, data))
 
     def position(self) -> str:
         """Spell the place behind the last batch."""
@@ -86,7 +88,8 @@ class FileTarget:
 
     def read_head(self, size: int) -> bytes:
         """Read the first bytes of the committed part."""
-        return self._opened.read(min(size, self.length))
+        head = self._opened.read(min(size, self.length))
+        return unpacked_head(self._path.name, head, size)
 
     def held(self, position: str) -> HeldFile:
         """
@@ -157,7 +160,7 @@ class FileTarget:
         """
         file.check_owned()
         whole = file.size >= self.length and file.read(len(self._head)) == self._head
-        if not whole or (self.length and file.read(1, self.length - 1) != b"\n"):
+        if not whole or (self.length and not self._packed and file.read(1, self.length - 1) != b"\n"):
             raise self._not_ours(file.size, self.length)
 
     def _own(self, position: str | None, still: Callable[[], bool], *, fresh: bool) -> OwnedFile:
@@ -238,6 +241,8 @@ class FileTarget:
 
     def _end_last_line(self, file: OwnedFile) -> None:
         """Begin on a line of our own, where we append to somebody's file without a last newline."""
+        if self._packed:
+            return
         if self.length > 0 and file.read(1, self.length - 1) != b"\n":
             file.write(b"\n", self.length)
             self.length += 1

@@ -19,7 +19,7 @@ from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.connectors.files.position import HEAD_BYTES
 from rsq_pipe.connectors.files.transcoded import Transcoded
-from rsq_pipe.connectors.files.unpacked import Unpacked
+from rsq_pipe.connectors.files.unpacked import Unpacked, is_packed
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
@@ -125,7 +125,7 @@ class Files:
 
     def _end(self, path: Path, name: str, file: io.BufferedReader) -> FileEnd:
         # The size of what was read says nothing of the file's, as with what is packed.
-        packed = path.suffix == ".gz" or bool(self._encoding)
+        packed = is_packed(path) or bool(self._encoding)
         return FileEnd(path, name, self._stage, file.fileno(), final=self._final, packed=packed)
 
     def _open_stdin(self) -> LineReader:
@@ -177,12 +177,12 @@ def _fixed_part(pattern: str) -> Path:
 def _open_file(path: Path, encoding: str) -> io.BufferedReader:
     if path.exists() and not path.is_file():
         raise OSError("it is not a regular file; write '-' to read standard input")
-    raw: io.RawIOBase = Unpacked(path) if path.suffix == ".gz" else io.FileIO(path)
+    raw: io.RawIOBase = Unpacked(path) if is_packed(path) else io.FileIO(path)
     return io.BufferedReader(Transcoded(raw, encoding) if encoding else raw, BLOCK_BYTES)
 
 
 def _head(file: io.BufferedReader) -> bytes:
-    """Read the first bytes, or as many as a damaged .gz yields."""
+    """Read the first bytes, or as many as a damaged packed file yields."""
     head = bytearray()
     with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):
         while len(head) < HEAD_BYTES and (block := file.read1(HEAD_BYTES - len(head))):

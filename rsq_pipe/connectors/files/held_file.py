@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsq_pipe.connectors.files.mark import HEAD_BYTES, Mark
+from rsq_pipe.connectors.files.unpacked import is_packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,6 @@ def held_file(path: Path, name: str, position: str) -> HeldFile:
         *(name, size, mark.length),
         # A run begins an empty file again, and says so.
         goes_on=size == 0 or any(one.fits(size, head) for one in marks),
-        ends_whole=last in {b"", b"\n"},
+        ends_whole=is_packed(path) or last in {b"", b"\n"},
         position=str(Mark.of(size, head)),
     )

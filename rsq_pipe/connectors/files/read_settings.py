@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from rsq_pipe.connectors.files.file_end import QUIET
+from rsq_pipe.connectors.files.unpacked import missing_for
 from rsq_pipe.units import Size
 
 
@@ -19,6 +20,8 @@ def _check(paths: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("an empty path names no file")
     if any("\0" in path for path in paths):
         raise ValueError("a path cannot hold a NUL character")
+    if missing := next(filter(None, map(missing_for, paths)), ""):
+        raise ValueError(f".zst files need a package of an extra; {missing}")
     if "-" in paths and len(paths) > 1:
         raise ValueError("standard input ('-') cannot be read together with files")
     return paths
@@ -30,7 +33,7 @@ Paths = Annotated[
     AfterValidator(_check),
     Field(
         description="One path or a list, relative to the project root. `*`, `?`, `[...]` and `**` match "
-        "several files, read in sorted order; .gz files are unpacked; `-` is standard input."
+        "several files, read in sorted order; .gz, .bz2 and .zst files are unpacked; `-` is standard input."
     ),
 ]
 
@@ -46,7 +49,7 @@ FilePaths = Annotated[
     AfterValidator(_not_stdin),
     Field(
         description="One path or a list, relative to the project root. `*`, `?`, `[...]` and `**` match "
-        "several files, read in sorted order; .gz files are unpacked."
+        "several files, read in sorted order; .gz, .bz2 and .zst files are unpacked."
     ),
 ]
 MaxLine = Annotated[

@@ -1,23 +1,94 @@
-"""Unpacked: a .gz file as the bytes that were packed."""
+"""Unpacked: a file packed by gzip, bzip2 or zstd, as the bytes that were packed."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import importlib
 import io
+import sys
+import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+SUFFIXES = (".gz", ".bz2", ".zst")
+"""How the name of a packed file ends."""
+
+
+def is_packed(path: Path) -> bool:
+    """Tell whether a file is packed, by its name."""
+    return path.suffix in SUFFIXES
+
+
+def missing_for(name: str) -> str:
+    """Say what to type where a file of this name cannot be read or written yet; else nothing."""
+    return "" if not name.endswith(".zst") or _has_zstd() else "pip install 'rsq-pipe[zstd]'"
+
+
+def packed(name: str, data: bytes) -> bytes:
+    """Pack bytes as a file of this name holds them: as a part of its own, behind others."""
+    suffix = Path(name).suffix
+    if suffix not in SUFFIXES:
+        return data
+    library = _library(suffix)
+    part: bytes
+    match suffix:
+        case ".gz":
+            part = library.compress(data, 6)  # the best level takes ten times as long
+        case ".bz2":
+            part = library.compress(data)
+        case _:  # without a checksum, damage would be read as data
+            part = library.compress(data, options={library.CompressionParameter.checksum_flag: 1})
+    return part
+
+
+def unpacked_head(name: str, data: bytes, size: int) -> bytes:
+    """Unpack the first bytes of a file of which `data` is the beginning, as far as they are in it."""
+    suffix = Path(name).suffix
+    if suffix not in SUFFIXES:
+        return data
+    file = _library(suffix).open(io.BytesIO(data))
+    head = b""
+    with contextlib.suppress(EOFError):  # it is cut off in the middle
+        while len(head) < size and (block := file.read1(size - len(head))):
+            head += block
+    return head
+
+
+def _opened(path: Path) -> Any:
+    if missing := missing_for(path.name):
+        raise OSError(f"it needs a package of an extra: {missing}")
+    library = _library(path.suffix)
+    match path.suffix:
+        case ".gz":
+            return gzip.GzipFile(path)
+        case ".bz2":
+            return library.BZ2File(path)
+    return library.ZstdFile(path)
+
+
+def _library(suffix: str) -> Any:
+    # Not above: they take time to import, and few files need them.
+    names = {".gz": "gzip", ".bz2": "bz2", ".zst": _ZSTD}
+    return importlib.import_module(names[suffix])
+
+
+def _has_zstd() -> bool:
+    return find_spec(_ZSTD.partition(".")[0]) is not None and find_spec(_ZSTD) is not None
 
 
 class Unpacked(io.RawIOBase):
     """
-    Unpack a .gz file for an io.BufferedReader, whose readline runs in C.
+    Unpack a file for an io.BufferedReader, whose readline runs in C.
 
     Each read is one step of unpacking. A GzipFile under a BufferedReader fills whole blocks instead, and
     where the file is damaged, all that was unpacked for the last block is lost.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = gzip.GzipFile(path)
+        self._file: io.BufferedIOBase = _opened(path)
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -33,7 +104,14 @@ class Unpacked(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Unpack what one step yields."""
-        data = self._file.read1(len(buffer))
+        try:
+            data = self._file.read1(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise
+        except Exception as exc:
+            if isinstance(exc, OSError) and exc.errno is not None:
+                raise
+            raise zlib.error(str(exc)) from exc  # as bz2 and zstd say it
         buffer[: len(data)] = data
         return len(data)
 

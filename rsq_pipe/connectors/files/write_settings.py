@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from rsq_pipe.connectors.files.unpacked import missing_for
 from rsq_pipe.connectors.record_id import rid_option
 
 Exists = Literal["error", "append", "replace"]
@@ -14,6 +15,8 @@ Exists = Literal["error", "append", "replace"]
 def _check(path: str) -> str:
     if "\0" in path:
         raise ValueError("a path cannot hold a NUL character")
+    if missing := missing_for(path):
+        raise ValueError(f".zst files need a package of an extra; {missing}")
     return path
 
 
@@ -23,7 +26,8 @@ class FileOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(
-        description="The file, relative to the project root. Folders that are missing are made."
+        description="The file, relative to the project root. Folders that are missing are made. "
+        "Where its name ends in .gz, .bz2 or .zst it is packed, each batch by itself."
     )
     exists: Exists = Field(
         default="error",

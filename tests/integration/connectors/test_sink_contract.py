@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import json
 import os
 import random
@@ -13,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from rsq_pipe.connectors.table import connector, types
 
 FILE_SINKS = ["csv", "jsonl"]
+PACKED = ["jsonl.gz", "csv.gz", "jsonl.bz2", "csv.zst"]
+OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".zst": zstd.open}
 TOTAL = 200
 WRITER = "tests.integration.connectors.writer"
 
@@ -52,9 +57,10 @@ class Writer:
 def ids(kind: str, root: Path) -> list[int]:
     """List the records in the file; a half line or a second header fails here."""
     path = root / f"out/x.{kind}"
-    if kind == "jsonl":
-        return [json.loads(line)["id"] for line in path.read_text().splitlines()]
-    with path.open(newline="") as file:
+    opened: Any = OPEN.get(path.suffix, open)
+    with opened(path, "rt", newline="") as file:
+        if kind.startswith("jsonl"):
+            return [json.loads(line)["id"] for line in file.read().splitlines()]
         return [int(row["id"]) for row in csv.DictReader(file, strict=True)]
 
 
@@ -73,7 +79,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
     assert stated == {**dict.fromkeys(FILE_SINKS, "exactly-once"), "stdout": "at-least-once"}
 
 
-@pytest.mark.parametrize("kind", FILE_SINKS)
+@pytest.mark.parametrize("kind", [*FILE_SINKS, *PACKED])
 def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
     tmp_path: Path, kind: str
 ) -> None:

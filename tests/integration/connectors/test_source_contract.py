@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rsq_pipe.connectors.files.unpacked import packed
 from rsq_pipe.connectors.source import Arrival, Source
 from rsq_pipe.connectors.table import connector
 
@@ -66,6 +66,8 @@ CASES = [
     Case("jsonl", "in/*.gz", {"in/a.jsonl.gz": JSONL}, 16, 5),
     Case("csv", "in/*.csv", {"in/a.csv": CSV, "in/b.csv": CSV}, 30, 12, {"types": {"id": "int"}}),
     Case("csv", "in/**/*.gz", {"in/deep/a.csv.gz": CSV}, 15, 6, {"types": {"id": "int"}}),
+    Case("jsonl", "in/*.bz2", {"in/a.jsonl.bz2": JSONL}, 16, 5),
+    Case("csv", "in/*.zst", {"in/a.csv.zst": CSV}, 15, 6, {"types": {"id": "int"}}),
     Case("csv", "in/*.txt", {"in/a.txt": SEMICOLONS}, 20, 2, BY_HAND),
     Case("csv", "in/*.csv", {"in/a.csv": WIDE}, 3, 2, {"encoding": "utf-16", "types": {"id": "int"}}),
     Case("csv", "in/*.inf", {"in/a.inf": INFERRED}, 8, 2, {"types": "infer", "infer_rows": 5}),
@@ -80,7 +82,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     for name, data in case.files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        path.write_bytes(packed(name, data))
     return case
 
 

@@ -100,7 +100,7 @@ def main(kind: str, root: Path, total: int, signal_name: str, call: int) -> None
     strike = Strike(signal.Signals[signal_name], call)
     rng = random.Random(call)
     store = Store(root)
-    found = connector("sink", kind)
+    found = connector("sink", kind.partition(".")[0])
     assert found.connect is not None
     sink = found.connect(found.options(path=f"out/x.{kind}"), stage="out", root=root)
     state = store.take()

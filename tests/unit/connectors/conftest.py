@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rsq_pipe.connectors.files.unpacked import packed
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.source import Arrival, Source
 from rsq_pipe.connectors.table import connector
@@ -19,12 +19,12 @@ Connect = Callable[..., Source]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
-    """Write a file below the project root; packed where its name ends in .gz."""
+    """Write a file below the project root; packed where its name says so."""
 
     def write_file(name: str, data: bytes) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        path.write_bytes(packed(name, data))
         return path
 
     return write_file

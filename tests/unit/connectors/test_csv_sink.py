@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.connectors.csv.rows import Rows
+from rsq_pipe.connectors.files.unpacked import Unpacked
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.errors import EncodeError, SinkError
 from rsq_pipe.model.batch import Batch
@@ -178,3 +180,22 @@ def test_another_process_goes_on_under_an_escaped_header_and_with_the_delimiter(
     second.write(batch({"=a": "z,", "b": 2}))
 
     assert (tmp_path / "out.csv").read_bytes() == b'\'=a;b\n"x;y";1\nz,;2\n'
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "zst"])
+def test_packed_file_is_gone_on_in_by_its_header(
+    sink: Make, batch: MakeBatch, tmp_path: Path, suffix: str
+) -> None:
+    name = f"out.csv.{suffix}"
+    first = sink("csv", path=name)
+    first.open(None)
+    position = first.write(batch({"a": 1, "b": "é"})).position
+    first.write(batch({"a": "not committed", "b": None}))
+    first.close()
+
+    second = sink("csv", path=name)
+    second.open(position)
+    second.write(batch({"b": 2, "a": 3}))
+
+    with io.BufferedReader(Unpacked(tmp_path / name)) as file:
+        assert file.read().decode() == "a,b\n1,é\n3,2\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.connectors.files.unpacked import packed
 from rsq_pipe.connectors.source import Arrival, Chunk, Source
 from rsq_pipe.errors import SourceError
 
@@ -151,19 +152,42 @@ def test_last_line_without_newline_is_read_once_and_what_is_added_to_it_is_no_re
     assert ids(later) == [3 for offset in offsets if offset == "x.jsonl:3"]
 
 
+@pytest.mark.parametrize("suffix", ["bz2", "zst"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "not packed at all"])
+def test_damaged_file_of_another_packer_yields_what_is_readable_and_then_an_error(
+    tmp_path: Path, source: Connect, suffix: str, damage: str
+) -> None:
+    path = tmp_path / f"x.jsonl.{suffix}"
+    first = packed(path.name, lines(*range(100)))
+    second = bytearray(packed(path.name, lines(*range(100, 50_000))))
+    if damage == "cut":
+        del second[len(second) * 9 // 10 :]
+    else:
+        second[len(second) // 2 : len(second) // 2 + 9] = b"\xff" * 9
+    path.write_bytes(lines(1) if damage == "not packed at all" else first + second)
+
+    seen, error = until_error(source("jsonl", path=path.name).read(path.name, "", 300))
+
+    assert error.startswith(f"file {path.name} cannot be read past line {len(ids(seen))}: ")
+    assert error.endswith(("its packed data are damaged", "it ends in the middle of its packed data"))
+    if (suffix, damage) != ("zst", "flipped"):  # its checksum is at its end: until there, all may be true
+        assert ids(seen) == list(range(len(ids(seen))))
+    assert len(ids(seen)) >= (0 if damage == "not packed at all" else 100)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no gz at all"])
 def test_damaged_gz_yields_what_is_readable_and_then_an_error_with_the_place(
     write: Write, source: Connect, damage: str
 ) -> None:
     data = lines(*range(10_000))
-    packed = bytearray(gzip.compress(data))
+    held = bytearray(gzip.compress(data))
     if damage == "cut":
-        del packed[len(packed) * 9 // 10 :]
+        del held[len(held) * 9 // 10 :]
     elif damage == "flipped":
-        packed[-6] ^= 0xFF
+        held[-6] ^= 0xFF
     else:
-        packed = bytearray(data)
-    path = write("x.jsonl", bytes(packed)).rename(write("x.jsonl.gz", b""))
+        held = bytearray(data)
+    path = write("x.jsonl", bytes(held)).rename(write("x.jsonl.gz", b""))
 
     seen, error = until_error(source("jsonl", path="x.jsonl.gz").read("x.jsonl.gz", "", 300))
 
@@ -174,12 +198,12 @@ def test_damaged_gz_yields_what_is_readable_and_then_an_error_with_the_place(
 
 def test_gz_that_was_mended_is_read_on(write: Write, source: Connect) -> None:
     data = lines(*range(10_000))
-    packed = gzip.compress(data)
+    whole = gzip.compress(data)
     path = write("x.jsonl.gz", data)
-    path.write_bytes(packed[: len(packed) // 2])
+    path.write_bytes(whole[: len(whole) // 2])
     seen, _ = until_error(source("jsonl", path="x.jsonl.gz").read("x.jsonl.gz", "", 300))
 
-    path.write_bytes(packed)
+    path.write_bytes(whole)
 
     rest = list(source("jsonl", path="x.jsonl.gz").read("x.jsonl.gz", seen[-1].position, 300))
     assert len(ids(rest)) > 1_000

@@ -181,17 +181,11 @@ class Pace:
         """Take from the bucket; None where the worker is to stop while the server is away."""
         backoff = Backoff(f"rate of {self._stage}")
         arguments = [repr(limit.per_second), str(limit.burst), str(spare), str(records)]
-        while True:
-            try:
-                milliseconds: int = await self._client.channel.run(RATE, [self._key], arguments)
-            except StreamError as exc:
-                if not exc.retryable:
-                    raise
-                if self._stopping.is_set():
-                    return None
-                await backoff.wait(exc, self._stopping)
-            else:
-                return milliseconds / 1000
+        run = self._client.channel.run
+        milliseconds: int | None = await backoff.unless_stopped(
+            lambda: run(RATE, [self._key], arguments), self._stopping
+        )
+        return None if milliseconds is None else milliseconds / 1000
 
     async def _put_back(self) -> None:
         limit, taken = self._limit, self._taken

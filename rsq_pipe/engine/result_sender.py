@@ -15,7 +15,6 @@ from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unpacking import Unpacked
-from rsq_pipe.errors import StreamError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.state import StateChange
 from rsq_pipe.spec.graph import Stage
@@ -103,16 +102,10 @@ class ResultSender:
         return settled is not None and not settled.stale
 
     async def _settled(self, settlement: Settlement) -> Settled | None:
-        backoff = Backoff(self._what)
-        while True:
-            try:
-                settled = await self._process.client.settle(settlement, group="", consumer="")
-            except StreamError as exc:
-                if not exc.retryable:
-                    raise
-                if self._stopping.is_set():
-                    return None
-                await backoff.wait(exc, self._stopping)
-            else:
-                self._backlog.wrote(settlement, settled)
-                return settled
+        client = self._process.client
+        settled = await Backoff(self._what).unless_stopped(
+            lambda: client.settle(settlement, group="", consumer=""), self._stopping
+        )
+        if settled is not None:
+            self._backlog.wrote(settlement, settled)
+        return settled

@@ -54,17 +54,9 @@ class SetAside:
         settled, but handed out once more.
         """
         back = [one for one in deliveries if one in self._aside]
-        backoff = Backoff(self._group)
-        while back:
-            try:
-                await self._count(back, less=0)
-            except StreamError as exc:
-                if not exc.retryable or stopping.is_set():
-                    raise
-                await backoff.wait(exc, stopping)
-            else:
-                self._aside.difference_update(back)
-                return
+        if back:
+            await Backoff(self._group).until_works(lambda: self._count(back, less=0), stopping)
+            self._aside.difference_update(back)
 
     async def give_up(self) -> None:
         """Count all again that were put aside, if that works at once: the worker hands them back."""

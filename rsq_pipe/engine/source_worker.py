@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Awaitable
 
 import structlog
 
@@ -27,7 +28,7 @@ from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unpacking import Unpacked
-from rsq_pipe.errors import SourceError, StreamError, StreamFullError
+from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
@@ -186,19 +187,10 @@ class SourceWorker:
         return await self._backlog.has_room() and not self._stopping.is_set()
 
     async def _stored(self, field: str) -> str:
+        execute, meta = self._client.channel.execute, self._keys.meta
         backoff = Backoff(f"source {self._stage.name}")
-        while True:
-            try:
-                reply = await self._client.channel.execute(
-                    "HGET", self._keys.meta, field, key=self._keys.meta
-                )
-            except StreamError as exc:
-                if not exc.retryable or self._stopping.is_set():
-                    raise
-                await backoff.wait(exc, self._stopping)
-            else:
-                backoff.reset()
-                return reply.decode() if reply else ""
+        reply = await backoff.until_works(lambda: execute("HGET", meta, field, key=meta), self._stopping)
+        return reply.decode() if reply else ""
 
     async def _processed(self, chunk: Chunk) -> tuple[SourceTrace, Work]:
         """Have a chunk go through the chain."""
@@ -232,20 +224,15 @@ class SourceWorker:
             step.end(() if counts else NO_ENTRIES)
 
     async def _settled(self, plan: Plan) -> Settled | None:
+        def settle() -> Awaitable[Settled]:
+            return self._client.settle(plan.settlement, group="", consumer="")
+
+        # A server out of memory is backpressure: what drains it may write on, what fills it waits.
         backoff = Backoff(f"source {self._stage.name}")
-        while True:
-            try:
-                settled = await self._client.settle(plan.settlement, group="", consumer="")
-            except StreamError as exc:
-                # A server out of memory is backpressure: what drains it may write on, what fills it waits.
-                if not exc.retryable and not isinstance(exc, StreamFullError):
-                    raise
-                if self._stopping.is_set():
-                    return None
-                await backoff.wait(exc, self._stopping)
-            else:
-                self._backlog.wrote(plan.settlement, settled)
-                return settled
+        settled = await backoff.unless_stopped(settle, self._stopping, full=True)
+        if settled is not None:
+            self._backlog.wrote(plan.settlement, settled)
+        return settled
 
 
 def connected(graph: Graph, stage: Stage) -> Source:

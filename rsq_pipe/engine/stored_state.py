@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.errors import StreamError
 from rsq_pipe.model.state import Question, StateChange
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.backoff import Backoff
@@ -41,16 +40,7 @@ class StoredState:
 
         Redis: as of `ask` in `streams/state_reading.py`.
         """
-        while True:
-            try:
-                answers = await ask(self._client, self._at, questions)
-            except StreamError as exc:
-                if not exc.retryable or self._stopping.is_set():
-                    raise
-                await self._backoff.wait(exc, self._stopping)
-            else:
-                self._backoff.reset()
-                return answers
+        return await self._backoff.until_works(lambda: ask(self._client, self._at, questions), self._stopping)
 
     def stop(self) -> None:
         """Wait for the server no longer."""

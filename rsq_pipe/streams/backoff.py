@@ -6,9 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from rsq_pipe.errors import ServerUnavailableError
+from rsq_pipe.errors import ServerUnavailableError, StreamError, StreamFullError
 from rsq_pipe.streams.outage import Outage
+
+T = TypeVar("T")
 
 FIRST = 0.1
 """Seconds of the first pause."""
@@ -32,6 +36,42 @@ class Backoff:
         self._pause = 0.0
         self._since = 0.0
         self._outage: Outage | None = None
+
+    async def until_works(
+        self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
+    ) -> T:
+        """
+        Do something, again and again while the server is away; calling it again must be safe.
+
+        Args:
+            act: Does it.
+            stopping: Once it is set, what fails is not tried again.
+            full: Whether a server that is out of memory is waited for as well.
+
+        Raises:
+            StreamError: What time does not mend; a server that is away only once `stopping` is set.
+        """
+        while True:
+            try:
+                done = await act()
+            except StreamError as exc:
+                if stopping.is_set() or not _passes(exc, full=full):
+                    raise
+                await self.wait(exc, stopping)
+            else:
+                self.reset()
+                return done
+
+    async def unless_stopped(
+        self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
+    ) -> T | None:
+        """Do as `until_works`; return None where it was told to stop while the server was away."""
+        try:
+            return await self.until_works(act, stopping, full=full)
+        except StreamError as exc:
+            if stopping.is_set() and _passes(exc, full=full):
+                return None
+            raise
 
     async def wait(self, exc: BaseException, stopping: asyncio.Event) -> None:
         """Wait, twice as long as before, or until `stopping` is set; the first failure of many is logged."""
@@ -57,3 +97,7 @@ class Backoff:
         else:
             log.warning("%s: works again after %.1fs", self._what, time.monotonic() - self._since)
         self._pause = 0.0
+
+
+def _passes(exc: StreamError, *, full: bool) -> bool:
+    return exc.retryable or (full and isinstance(exc, StreamFullError))

@@ -9,10 +9,12 @@ from typing import Any
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec import bounds
 from rsq_pipe.spec.bounds import TooLargeError
+from rsq_pipe.spec.dates import undated
 from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.grammar import WHOLE_RECORD
 from rsq_pipe.spec.growth import (
     COMPARING,
+    DATING,
     QUICK,
     SLOW,
     Comprehension,
@@ -44,6 +46,7 @@ def _function_name(name: str) -> str:
 GLOBALS: dict[str, Any] = {
     "__builtins__": {},
     "__sum": sum,
+    "__undated": undated,
     **{_function_name(name): function for name, function in {**FUNCTIONS, **RUNNERS}.items()},
     **dict(_GUARDS.values()),
     **{f"__{f.__name__}": f for f in (bounds.built, bounds.compared, bounds.counted, bounds.looped)},
@@ -73,6 +76,7 @@ class Compiler(ast.NodeTransformer):
         self.spends = False
         self.timed = False
         self.patterns: dict[str, Pattern] = {}
+        self._dated = False  # whether it may give a date, which a record holds as text
         self._loops: list[set[str]] = []
         self._fresh: set[str] | None = None  # the names of the item at hand; None where all fields are
         self._joins_few = False
@@ -82,7 +86,8 @@ class Compiler(ast.NodeTransformer):
         self._joins_few = joins_few(tree)
         bounded = is_bounded(tree.body) or self._is_little(tree.body)
         body: ast.expr = self.visit(tree.body)
-        return body if bounded else _call("__weighed", body)
+        body = body if bounded else _call("__weighed", body)
+        return _call("__undated", body) if self._dated else body
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if (
@@ -102,6 +107,7 @@ class Compiler(ast.NodeTransformer):
             return node
         name = node.func.id
         self.timed |= name == "now"
+        self._dated |= name in DATING
         function = "__sum" if name == "sum" and sums_numbers(node) else _function_name(name)
         counted = bool(self._loops) and self._takes_long(name, node)
         if name in RUNNERS:

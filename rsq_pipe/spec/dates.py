@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from rsq_pipe.units import parse_duration
 
@@ -130,6 +130,20 @@ def iso(value: dt.date) -> str:
     """Write a date or moment as records have it."""
     text = value.isoformat()
     return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
+
+
+def undated(value: Any) -> Any:
+    """Write the dates in what an expression gives as records have them, wherever they stand in it."""
+    kind = value.__class__
+    if kind is bool or kind is str:
+        return value
+    if isinstance(value, dt.date):
+        return iso(value)
+    if kind is dict:
+        return {undated(key): undated(inner) for key, inner in value.items()}
+    if kind in {list, tuple, set}:
+        return kind(map(undated, value))
+    return value
 
 
 def check_duration(text: str) -> float:

@@ -109,6 +109,8 @@ def _explained(error: BaseException) -> str:
             why = _translated(text, _TYPES, _kind)
             if re.match(r"`[+-]` cannot be applied to .*\ba (?:date|moment)\b", why):
                 why += "; write add(date, '1h'), or days_between(a, b)"
+            if re.search(r"compare a (?:date|moment) with|with a (?:date|moment)$", why):
+                why += "; write datetime(a) and datetime(b), or date() for both"
             return why
         case ValueError():
             return _translated(text, _VALUES, lambda word: _KINDS.get(word, word))

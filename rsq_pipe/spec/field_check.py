@@ -150,13 +150,25 @@ def _validate(at: _Reader) -> None:
 
 
 def _lookup(at: _Reader) -> None:
-    key, path = at.raw["key"], (*at.path, "key")
-    of = at.stage.options.key
-    if of.expression is not None:
-        at.expression(path, of.expression)
+    _key(at, (*at.path, "key"), at.raw["key"])
+
+
+def _dedupe(at: _Reader) -> None:
+    if isinstance(at.raw, dict):
+        _key(at, (*at.path, "key"), at.raw["key"])
     else:
-        for place, name in enumerate(key if isinstance(key, list) else [key]):
-            at.field((*path, place) if isinstance(key, list) else path, name, sure=True)
+        _key(at, at.path, at.raw)
+
+
+def _key(at: _Reader, path: Path_, written: Any) -> None:
+    expression = at.stage.options.key.expression
+    if expression is not None:
+        at.expression(path, expression)
+    elif isinstance(written, list):
+        for place, name in enumerate(written):
+            at.field((*path, place), name, sure=True)
+    else:
+        at.field(path, written, sure=True)
 
 
 def _aggregate(at: _Reader) -> None:
@@ -196,5 +208,6 @@ _CHECKS: Mapping[str, Callable[[_Reader], None]] = {
     "validate": _validate,
     "lookup": _lookup,
     "aggregate": _aggregate,
+    "dedupe": _dedupe,
     "sink": _sink,
 }

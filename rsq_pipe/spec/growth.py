@@ -26,6 +26,9 @@ QUICK = (_TIMES - {"add", "parse_date"}) | frozenset(
 SLOW = frozenset(["parse_date", "format_date", "add", "json", "to_json", "hash", "uuid"])
 """Functions that take long whatever they are given."""
 
+DATING = frozenset(["now", "date", "datetime", "parse_date", "add", "from_timestamp"])
+"""Functions that give a date or moment."""
+
 COMPARING = frozenset(["sorted", "min", "max", "set", "dict"])
 """Functions that compare the items they are given with one another."""
 

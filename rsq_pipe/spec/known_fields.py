@@ -128,6 +128,7 @@ _CHANGES: Mapping[str, Callable[[Any, Known | None], Known | None]] = {
     "filter": _same,
     "route": _same,
     "sample": _same,
+    "dedupe": _same,
     "map": _mapped,
     "select": _selected,
     "explode": _exploded,

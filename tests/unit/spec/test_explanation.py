@@ -22,6 +22,7 @@ RECORD: dict[str, Any] = {
 }
 
 
+_BOTH = "write datetime(a) and datetime(b), or date() for both"
 _ADD = "write add(date, '1h'), or days_between(a, b)"
 
 
@@ -78,6 +79,8 @@ _ADD = "write add(date, '1h'), or days_between(a, b)"
         ("{**t}", "`**` takes a mapping, not text"),
         ("now() + 1", "`+` cannot be applied to a moment and a whole number; " + _ADD),
         ("hash(t, t)", "there is no algorithm 'ten'; use md5, sha1, sha256, sha512 or blake2b"),
+        ("now() > t", "`>` cannot compare a moment with text; " + _BOTH),
+        ("t < date('2026-01-01')", "`<` cannot compare text with a date; " + _BOTH),
         ("values(list)", "values() takes a mapping, not a list"),
         ("items(t)", "items() takes a mapping, not text"),
         ("join(list, t)", "join() takes text, not a list"),

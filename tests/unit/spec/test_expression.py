@@ -274,3 +274,18 @@ def test_now_is_the_time_of_the_record_at_hand_and_else_the_present() -> None:
     finally:
         MOMENT.reset(token)
     assert expression.evaluate({}) > "2026"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("date(ordered)", "1996-07-04"),
+        ("coalesce(region, add(ordered, '1h'))", "1996-07-04T01:00:00Z"),
+        ("[(parse_date('1.2.2026', '%d.%m.%Y'), 1)]", [("2026-02-01", 1)]),
+        ("{'days': [date(d) for d in [ordered, shipped]]}", {"days": ["1996-07-04", "1996-07-16"]}),
+    ],
+)
+def test_dates_are_text_in_what_an_expression_gives_whatever_writes_the_record(
+    text: str, value: object
+) -> None:
+    assert compile_expression(text).evaluate(ORDER) == value

@@ -22,6 +22,7 @@ from rsq_pipe.version import __version__
 # Name -> (module, what `--help` says). A command's module is imported when the command is called, and
 # not for `--help`: that must be quick, and must work where what another command needs does not.
 COMMANDS = {
+    "init": ("rsq_pipe.cli.init", "Write a project that runs at once."),
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
     "preview": ("rsq_pipe.cli.preview", "Show the first records before and after each stage."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),

@@ -1,0 +1,116 @@
+"""Sample: what a file's first records say of it: its format, and its fields' types."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.connectors.csv.inference import infer
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.errors import SourceError
+from rsq_pipe.testing.preview.first_records import format_of
+
+ROWS = 1_000
+"""Records that are looked at."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+_NAMES = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "dict"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """
+    Describe a file.
+
+    Args:
+        kind: `csv` or `jsonl`.
+        types: Field -> its type: of a csv file a type of the source, of a jsonl file a rule of `validate`.
+        records: How many records were looked at.
+        first: The first of them, with these types.
+        delimiter: The character between the fields of a csv file.
+    """
+
+    kind: str
+    types: Mapping[str, str]
+    records: int
+    first: Mapping[str, Any] = field(default_factory=dict)
+    delimiter: str = ","
+
+
+def sample(file: Path) -> Sample:
+    """
+    Look at a file's first records.
+
+    Raises:
+        ValueError: Its name says no format, or it holds no record.
+        SourceError: It cannot be read.
+    """
+    kind = format_of(file)
+    if kind is None:
+        raise ValueError(f"{file.name!r} is neither csv nor jsonl, by its name")
+    settings: dict[str, Any] = {}
+    if kind == "csv":
+        settings["delimiter"] = _delimiter(file)
+    records = _records(file, kind, settings)
+    if not records:
+        raise ValueError(f"{file.name!r} holds no record to infer anything from")
+    if kind == "jsonl":
+        return Sample(kind, _rules(records), len(records), records[0])
+    header = list(records[0])
+    rows = [[value or "" for value in record.values()] for record in records]
+    types = {name: str(type_) for name, type_ in infer(header, rows, ()).items() if type_ != "str"}
+    typed = _records(file, kind, {**settings, "types": types}, 1)
+    return Sample(kind, types, len(records), typed[0] if typed else {}, settings["delimiter"])
+
+
+def _records(file: Path, kind: str, settings: dict[str, Any], size: int = ROWS) -> list[dict[str, Any]]:
+    made = connector("source", kind)
+    assert made.connect is not None
+    # What stands in the file is all there is, for now: its last line is whole.
+    options = made.options(path=escape(str(file.resolve())), final=True, **settings)
+    source = made.connect(options, stage="read", root=file.resolve().parent)
+    (shard,) = source.shards()
+    found: list[dict[str, Any]] = []
+    for chunk in source.read(shard, "", size):
+        found += chunk.records
+        if len(found) >= size:
+            break
+    return found[:size]
+
+
+def _delimiter(file: Path) -> str:
+    """Tell from the header which character parts the fields."""
+    try:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
+            header = lines.readline(65_536).decode(errors="replace")
+    except (OSError, EOFError) as exc:
+        raise SourceError(f"{os.fspath(file)} cannot be read: {exc}", stage="read") from exc
+    return max(_DELIMITERS, key=header.count)
+
+
+def _rules(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Tell what `validate` may want of each field; of one with values of several types nothing."""
+    rules: dict[str, str] = {}
+    for name in dict.fromkeys(name for record in records for name in record):
+        values = [record[name] for record in records if record.get(name) is not None]
+        if kind := _kind(values):
+            rules[name] = kind if len(values) == len(records) else f"{kind}?"
+    return rules
+
+
+def _kind(values: Sequence[Any]) -> str:
+    kinds = {type(value) for value in values}
+    if kinds == {int, float}:
+        return "float"
+    if len(kinds) != 1:
+        return ""
+    kind = _NAMES.get(kinds.pop(), "")
+    if kind != "str":
+        return kind
+    dated = infer(["it"], [[value] for value in values if value], ())["it"]
+    return dated if dated in ("date", "datetime") and all(values) else kind

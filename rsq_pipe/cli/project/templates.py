@@ -1,0 +1,172 @@
+"""Templates: the files of a new project, as text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pprint import pformat
+from typing import Any
+
+from rsq_pipe.cli.project.sample import Sample
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]*[A-Za-z0-9_]")
+
+SCHEMA = "# `rsq-pipe schema > pipeline.schema.json` writes what editors complete and check this file by.\n"
+
+PYPROJECT = """\
+# The project's root: paths and handlers are found from this folder.
+[tool.pytest.ini_options]
+pythonpath = ["."]
+"""
+
+GITIGNORE = ".rsq/\nout/\n__pycache__/\n"
+
+ORDERS = """\
+{"id": 1, "customer": "ada", "lines": [{"price": 400.0, "quantity": 3}]}
+{"id": 2, "customer": "bob", "lines": [{"price": 2.5, "quantity": 4}, {"price": 1.0, "quantity": 2}]}
+{"id": 3, "customer": "cyd", "lines": []}
+{"id": 4, "customer": "dan", "lines": [{"price": 19.9, "quantity": 60}]}
+"""
+
+_EXAMPLE = """\
+version: 1
+pipeline: {name}
+stages:
+  read:
+    source: {{type: jsonl, path: data/orders.jsonl}}
+  check:                                  # reads the stage above, as every stage that does not say otherwise
+    call: handlers:check                  # the function `check` in handlers.py
+  price:
+    map: {{total: "sum(line['price'] * line['quantity'] for line in lines)"}}
+  route:
+    route:                                # the first `when` that holds takes the record
+      - {{to: large, when: total >= 1000}}
+      - {{to: small, otherwise: true}}
+  large:
+    from: route.large
+    sink: {{type: jsonl, path: out/large.jsonl}}
+  small:
+    from: route.small
+    sink: {{type: jsonl, path: out/small.jsonl}}
+"""
+
+_EXAMPLE_HANDLERS = '''\
+"""What the pipeline does in Python."""
+
+from rsq_pipe import Drop
+
+
+def check(order: dict) -> dict | Drop:
+    """Let an order with lines go on; what is raised here would make it a dead letter."""
+    if not order["lines"]:
+        return Drop("no lines")
+    return order
+'''
+
+_EXAMPLE_TEST = '''\
+"""Tests of the pipeline: `pytest`."""
+
+from pathlib import Path
+
+from rsq_pipe.testing import run_stage
+
+SPEC = Path(__file__).with_name("pipeline.yaml")
+ORDER = {"id": 1, "customer": "ada", "lines": [{"price": 2.5, "quantity": 4}]}
+EMPTY = {"id": 2, "customer": "bob", "lines": []}
+
+
+def test_an_order_without_lines_is_dropped():
+    run = run_stage(SPEC, "check", [ORDER, EMPTY])
+
+    assert run.records == [ORDER]
+    assert run.dropped == [EMPTY]
+
+
+def test_an_order_is_priced():
+    run = run_stage(SPEC, "price", [ORDER])
+
+    assert run.records == [ORDER | {"total": 10.0}]
+'''
+
+_HANDLERS = '''\
+"""What the pipeline does in Python."""
+
+
+def check(record: dict) -> dict:
+    """Change the record here; return None to drop it, raise to make it a dead letter."""
+    return record
+'''
+
+_TEST = '''\
+"""Tests of the pipeline: `pytest`."""
+
+from pathlib import Path
+
+from rsq_pipe.testing import run_stage
+
+SPEC = Path(__file__).with_name("pipeline.yaml")
+RECORD = {record}
+
+
+def test_a_record_goes_on():
+    run = run_stage(SPEC, "check", [RECORD])
+
+    assert run.records == [RECORD]
+'''
+
+
+def example(name: str) -> dict[str, str]:
+    """Write a project with data of its own: file -> text."""
+    return {
+        "pipeline.yaml": SCHEMA + _EXAMPLE.format(name=name),
+        "handlers.py": _EXAMPLE_HANDLERS,
+        "test_pipeline.py": _EXAMPLE_TEST,
+        "data/orders.jsonl": ORDERS,
+    }
+
+
+def of_file(name: str, path: str, found: Sample) -> dict[str, str]:
+    """
+    Write a project that reads a file: file -> text.
+
+    Args:
+        name: The pipeline's.
+        path: The file, as the pipeline names it.
+        found: What is in it.
+    """
+    return {
+        "pipeline.yaml": SCHEMA + _pipeline(name, path, found),
+        "handlers.py": _HANDLERS,
+        "test_pipeline.py": _TEST.format(record=_literal(found.first)),
+    }
+
+
+def _pipeline(name: str, path: str, found: Sample) -> str:
+    lines = ["version: 1", f"pipeline: {name}", "stages:", "  read:", "    source:"]
+    shown = path if _PLAIN_PATH.fullmatch(path) else json.dumps(path, ensure_ascii=False)
+    lines += [f"      type: {found.kind}", f"      path: {shown}"]
+    looked = f"# of its first {found.records:,} records"
+    if found.kind == "csv":
+        if found.delimiter != ",":
+            lines.append(f"      delimiter: {json.dumps(found.delimiter)}")
+        if found.types:
+            lines.append(f"      types:{' ' * 28}{looked}; what is not named is text")
+            lines += [f"        {_key(field)}: {type_}" for field, type_ in found.types.items()]
+    elif found.types:
+        lines += ["  shape:", "    validate:", f"      fields:{' ' * 27}{looked}; `?` may be missing or null"]
+        lines += [f"        {_key(field)}: {rule}" for field, rule in found.types.items()]
+    lines += ["  check:", "    call: handlers:check                  # the function `check` in handlers.py"]
+    lines += ["  write:", f"    sink: {{type: jsonl, path: out/{name}.jsonl}}"]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    is_plain = _PLAIN.fullmatch(name) and name.lower() not in _WORDS
+    return name if is_plain else json.dumps(name, ensure_ascii=False)
+
+
+def _literal(record: Mapping[str, Any]) -> str:
+    return pformat(dict(record), sort_dicts=False, width=100)

@@ -24,7 +24,15 @@ class Written:
     failures: Mapping[int, Exception] = field(default_factory=dict)
 
 
-class TargetBusyError(Exception):
+class TargetUnavailableError(Exception):
+    """
+    The target is away, or cannot now: the runner opens it and writes the batch again, until that works.
+
+    Whether the batch was written may be unknown; the sink finds out as it is opened.
+    """
+
+
+class TargetBusyError(TargetUnavailableError):
     """Another process is opening the target at this moment; the runner asks again."""
 
 
@@ -65,6 +73,7 @@ class Sink(Protocol):
         Raises:
             SinkError: The target cannot be written, or holds what this pipeline did not write.
             TargetBusyError: Another process is just opening it.
+            TargetUnavailableError: It is away.
         """
         ...
 
@@ -74,6 +83,7 @@ class Sink(Protocol):
 
         Raises:
             SinkError: The target cannot be written: nothing of the batch counts.
+            TargetUnavailableError: It is away.
         """
         ...
 

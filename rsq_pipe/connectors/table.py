@@ -8,6 +8,8 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
@@ -54,6 +56,9 @@ SOURCES: dict[str, Listed] = {
 SINKS: dict[str, Listed] = {
     "csv": Listed("csv.sink", "exactly once: what is not committed is cut off"),
     "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
+    "postgres": Listed(
+        "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"
+    ),
     "stdout": Listed("stdout", "at least once"),
     "stream": Listed("stream", "exactly once: written in the settlement itself"),
 }
@@ -71,14 +76,27 @@ class Connector:
         kind: What it is.
         type: Its name in a pipeline file.
         options: The model of its settings.
-        connect: `connect(options, stage=..., root=...)` makes the Source or Sink; None where the
-            runner does the work itself (`stream`).
+        connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given `pipeline=...`
+            where it asks for that; None where the runner does the work itself (`stream`).
     """
 
     kind: Kind
     type: str
     options: Model
     connect: Callable[..., Any] | None
+
+    def made(self, options: object, *, pipeline: str, stage: str, root: Path) -> Any:
+        """
+        Make the source or sink of a stage; nothing is opened yet.
+
+        Raises:
+            LookupError: The runner does the work itself.
+        """
+        if self.connect is None:
+            raise LookupError(f"{self.kind} {self.type!r} cannot be connected to")
+        asked = signature(self.connect).parameters
+        more = {"pipeline": pipeline} if "pipeline" in asked else {}
+        return self.connect(options, stage=stage, root=root, **more)
 
 
 @cache

@@ -131,17 +131,24 @@ class SinkWorker:
             if not await self._target.open(self._stopping):
                 trace.close()
                 return
-            position = await self._put(step) if step.batch.records else None
+            put = await self._put(step) if step.batch.records else (None,)
+            if put is None:
+                trace.close()
+                return
         except (SinkError, Superseded) as exc:
             trace.close()
             await self._give_up(exc)
         else:
-            await self._settle(work, step, position)
+            await self._settle(work, step, *put)
 
-    async def _put(self, step: Step) -> Position | None:
-        written, position = await self._target.write(step.batch)
+    async def _put(self, step: Step) -> tuple[Position | None] | None:
+        """Write the batch; None where this is to stop before it could be written."""
+        put = await self._target.write(step.batch, self._stopping)
+        if put is None:
+            return None
+        written, position = put
         step.outcomes = _outcomes(step.batch, written)
-        return position
+        return (position,)
 
     async def _settle(self, work: Work, step: Step, position: Position | None) -> None:
         assert self._consumer is not None

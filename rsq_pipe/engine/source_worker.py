@@ -238,10 +238,9 @@ class SourceWorker:
 def connected(graph: Graph, stage: Stage) -> Source:
     """Make the source of a stage; nothing is opened yet."""
     ref: ConnectorRef = stage.options
-    connect = connector("source", ref.type).connect
-    if connect is None:
-        raise LookupError(f"source {ref.type!r} cannot be connected to")
-    source: Source = connect(ref.options, stage=stage.name, root=graph.root)
+    source: Source = connector("source", ref.type).made(
+        ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root
+    )
     return source
 
 

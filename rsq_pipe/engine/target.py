@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rsq_pipe.connectors.sink import Sink, TargetBusyError, Written
+from rsq_pipe.connectors.sink import Sink, TargetUnavailableError, Written
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import Superseded
@@ -45,10 +45,9 @@ class Target:
 
     def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
         ref: ConnectorRef = stage.options
-        connect = connector("sink", ref.type).connect
-        if connect is None:
-            raise LookupError(f"sink {ref.type!r} cannot be connected to")
-        self._sink: Sink = connect(ref.options, stage=stage.name, root=graph.root)
+        self._sink: Sink = connector("sink", ref.type).made(
+            ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root
+        )
         self._client = client
         self._graph = graph
         self._stage = stage
@@ -90,19 +89,38 @@ class Target:
             try:
                 await self._open_once()
                 backoff.reset()
-            except (TargetBusyError, StreamError) as exc:
+            except (TargetUnavailableError, StreamError) as exc:
                 if isinstance(exc, StreamError) and not exc.retryable:
                     raise
                 await backoff.wait(exc, stopping)
         return not self._must_open
 
-    async def write(self, batch: Batch) -> tuple[Written, Position | None]:
+    async def write(self, batch: Batch, stopping: asyncio.Event) -> tuple[Written, Position | None] | None:
         """
-        Write a batch; it counts once the position that is returned has been stored, and `stored` is told so.
+        Write a batch, also through an outage of the target.
+
+        It counts once the position that is returned has been stored, and `stored` is told so.
+
+        Returns:
+            What became of it, and the position; None where this is to stop, and nothing of the batch counts.
 
         Raises:
             SinkError: It cannot be written; nothing of the batch counts.
+            Superseded: Another process has become its writer.
         """
+        backoff = Backoff(f"sink {self._stage.name}")
+        while True:
+            try:
+                written = await self._write_once(batch)
+            except TargetUnavailableError as exc:
+                await backoff.wait(exc, stopping)
+                if stopping.is_set() or not await self.open(stopping):
+                    return None
+            else:
+                backoff.reset()
+                return written
+
+    async def _write_once(self, batch: Batch) -> tuple[Written, Position | None]:
         # Until the settlement is known to be committed these lines count for nothing: what is written next
         # must not stand behind them.
         self._must_open = self._sink.exclusive

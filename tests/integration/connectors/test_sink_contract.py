@@ -18,6 +18,7 @@ import pytest
 from backports import zstd
 
 from rsq_pipe.connectors.table import connector, types
+from tests.integration.connectors.test_ledger_contract import KINDS as LEDGER_SINKS
 
 FILE_SINKS = ["csv", "jsonl"]
 PACKED = ["jsonl.gz", "csv.gz", "jsonl.bz2", "csv.zst"]
@@ -71,12 +72,16 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
     for kind in types("sink"):
         found = connector("sink", kind)
         if found.connect is not None:
-            options: dict[str, Any] = {"path": "x"} if "path" in found.options.model_fields else {}
-            sink = found.connect(found.options(**options), stage="out", root=tmp_path)
+            needed = {"path": "x", "dsn": "host=x", "table": "x"}
+            options: dict[str, Any] = {
+                name: value for name, value in needed.items() if name in found.options.model_fields
+            }
+            sink = found.made(found.options(**options), pipeline="p", stage="out", root=tmp_path)
             stated[kind] = sink.guarantee
             assert sink.exclusive == (sink.guarantee == "exactly-once")
 
-    assert stated == {**dict.fromkeys(FILE_SINKS, "exactly-once"), "stdout": "at-least-once"}
+    exactly_once = [*FILE_SINKS, *LEDGER_SINKS]
+    assert stated == {**dict.fromkeys(exactly_once, "exactly-once"), "stdout": "at-least-once"}
 
 
 @pytest.mark.parametrize("kind", [*FILE_SINKS, *PACKED])

@@ -1,0 +1,120 @@
+"""Columns: which field of a record goes into which column of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rsq_pipe.connectors.record_id import FIELD
+from rsq_pipe.errors import EncodeError
+
+Extra = Literal["error", "ignore"]
+Missing = Literal["error", "empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """
+    Describe a column of a table.
+
+    Args:
+        name: Its name.
+        type: Its type, in the words of the database.
+        fills_itself: Whether it gets a value if none is given: it has a default, or counts up.
+        is_computed: Whether no value may be given.
+        is_json: Whether it holds JSON.
+        is_array: Whether it holds an array.
+    """
+
+    name: str
+    type: str = ""
+    fills_itself: bool = False
+    is_computed: bool = False
+    is_json: bool = False
+    is_array: bool = False
+
+
+class Columns:
+    """
+    Say which columns a record fills, from which fields.
+
+    Args:
+        table: The table's columns.
+        fields: Column -> field, as the user wrote it; None for all columns, from fields of their names.
+        extra: Whether a field without a column is an error.
+        missing: Whether a column without a field is an error.
+        required: Columns that must have a value.
+        rid: Whether the column `rid` gets the record's id.
+
+    Raises:
+        ValueError: The table has no such column.
+    """
+
+    def __init__(
+        self,
+        table: Sequence[Column],
+        *,
+        fields: Mapping[str, str] | None,
+        extra: Extra,
+        missing: Missing,
+        required: Sequence[str] = (),
+        rid: bool = False,
+    ) -> None:
+        known = {column.name: column for column in table}
+        wanted = list(fields or [one.name for one in table if not one.is_computed])
+        if rid and FIELD not in wanted:
+            wanted.append(FIELD)
+        for name in (*wanted, *required):
+            if name not in known:
+                raise ValueError(f"it has no column {name!r}; it has {', '.join(known)}")
+        self._of = {name: (fields or {}).get(name, name) for name in wanted}
+        self._columns = [known[name] for name in wanted]
+        self._names = frozenset(self._of.values())
+        self._extra = extra
+        self._missing = missing
+        self._required = [self._of.get(name, name) for name in required]
+        self._rid = rid
+
+    def plain(self, records: Sequence[Any], *, with_rid: bool) -> tuple[tuple[Column, ...], list[str]] | None:
+        """Return the columns and fields of a batch whose records have the same fields, all with a column."""
+        first = records[0]
+        if type(first) is not dict:
+            return None
+        keys = first.keys()
+        if not all(type(record) is dict and record.keys() == keys for record in records):
+            return None
+        required = [name for name in self._required if name in keys]
+        if with_rid or any(record[name] is None for name in required for record in records):
+            return None
+        try:
+            columns, _ = self.of(first)
+        except EncodeError:
+            return None
+        if not all(self._of[column.name] in keys for column in columns):
+            return None
+        return columns, [self._of[column.name] for column in columns]
+
+    def of(self, record: Any) -> tuple[tuple[Column, ...], list[Any]]:
+        """
+        Return the columns that a record fills, and their values.
+
+        Raises:
+            EncodeError: It has a field too many, or too few.
+        """
+        if not isinstance(record, dict):
+            raise EncodeError("a row needs a record with fields", record)
+        if self._extra == "error" and not record.keys() <= self._names:
+            extra = ", ".join(repr(name) for name in record if name not in self._names)
+            raise EncodeError(
+                f"the table has no column for {extra}; set `extra: ignore` to leave it out", record
+            )
+        for name in self._required:
+            if record.get(name) is None:
+                raise EncodeError(f"its field {name!r} has no value, and the table needs one", record)
+        columns = tuple(one for one in self._columns if self._of[one.name] in record or not one.fills_itself)
+        missing = [self._of[one.name] for one in columns if self._of[one.name] not in record]
+        if missing and self._missing == "error":
+            shown = ", ".join(map(repr, missing))
+            raise EncodeError(f"no field {shown}; set `missing: empty` to leave its column empty", record)
+        return columns, [record.get(self._of[one.name]) for one in columns]

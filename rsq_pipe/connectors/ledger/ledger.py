@@ -1,0 +1,107 @@
+"""Ledger: which batches of a sink stand in its database, kept in that database with them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[str]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    Hold one sink's row of the ledger.
+
+    Args:
+        epoch: Grows with each process that opens the sink; a batch is written only under its own.
+        seq: Grows with each batch; the position stored on the server once that batch is settled.
+        settled: The batch that was known to be settled when this one was written.
+        carried: JSON, the record ids of earlier batches that stand in the table, and were not settled, but
+            for those of this batch.
+        rids: JSON, the record ids of this batch.
+    """
+
+    epoch: int
+    seq: int
+    settled: int
+    carried: str = "[]"
+    rids: str = "[]"
+
+
+class LostPlaceError(Exception):
+    """The ledger's row and the stored position tell of different pasts."""
+
+
+class Ledger:
+    """
+    Know what stands in the table of a sink though it may come again; no I/O.
+
+    A batch and its row are committed together, and the position, the row's `seq`, is stored when the batch is
+    settled. In between the writer may die. Then the batch's records come again: not as the same batch, and
+    some of them later than others. So their ids are carried along from row to row until each has been in a
+    batch that was settled.
+
+    Args:
+        row: As it stands in the database, under this writer's epoch.
+        position: What is stored on the server; None if nothing ever was.
+
+    Raises:
+        LostPlaceError: As it says.
+    """
+
+    def __init__(self, row: Row, position: str | None) -> None:
+        settled = int(position or 0)
+        if settled > row.seq:
+            raise LostPlaceError(f"its ledger is at batch {row.seq}, and batch {settled} was settled")
+        if position is None and row.seq:
+            raise LostPlaceError(f"its ledger is at batch {row.seq}, and this server knows of none")
+        self._row = row
+        self._settled = settled
+        self.went_back = settled < row.settled
+        """Whether the server has forgotten batches that it had settled."""
+        carried = set(_decode(row.carried))
+        self._carried = carried if settled == row.seq else carried.union(_decode(row.rids))
+
+    @property
+    def position(self) -> str:
+        """The last batch that is known to be settled."""
+        return str(self._settled)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing that stands in the table may come again."""
+        return not self._carried
+
+    def unwritten(self, rids: Sequence[str]) -> Sequence[int]:
+        """Tell the places of a batch whose records do not stand in the table yet."""
+        if not self._carried:
+            return range(len(rids))
+        return [place for place, rid in enumerate(rids) if rid not in self._carried]
+
+    def next(self, rids: Sequence[str], failed: Collection[int] = ()) -> Row:
+        """
+        Make the row that goes with a batch.
+
+        Args:
+            rids: Those of the whole batch.
+            failed: The places of records that do not stand in the table.
+        """
+        own = [rid for place, rid in enumerate(rids) if place not in failed] if failed else rids
+        carried = sorted(self._carried.difference(own)) if self._carried else []
+        return replace(
+            self._row,
+            seq=self._row.seq + 1,
+            settled=self._settled,
+            carried=_encode(carried).decode(),
+            rids=_encode(own).decode(),
+        )
+
+    def committed(self, row: Row) -> None:
+        """State that a batch was committed; the next is written only when this one has been settled."""
+        self._row = row
+        self._settled = row.seq
+        self._carried = set(_decode(row.carried)) if self._carried else self._carried

@@ -1,0 +1,168 @@
+"""LedgerSink: writes each batch to a table in one transaction with its row of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+import structlog
+
+from rsq_pipe.connectors.ledger.database import Database, RefusedError, RowsError
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row
+from rsq_pipe.connectors.sink import TargetBusyError, Written
+from rsq_pipe.errors import EncodeError, SinkError, without_frames
+from rsq_pipe.model.batch import Batch
+
+Fresh = Literal["error", "append", "empty"]
+
+
+class LedgerSink:
+    """
+    Write records to a table of a database, each once.
+
+    A batch is one transaction: move the ledger's row on, if it still has the epoch of this process; write the
+    records that do not stand in the table yet. Then the runner settles the batch and stores the row's number.
+    Whoever opens the sink raises the epoch under the row's lock: from there on no batch of an earlier writer
+    is committed, and what was committed before is in the row that it reads.
+
+    Args:
+        database: Where to.
+        stage: The stage, for messages.
+        target: What it writes to, as a user would name it.
+        fresh: What `--fresh` does with what stands in the table.
+    """
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, database: Database, *, stage: str, target: str, fresh: Fresh = "error") -> None:
+        self._database = database
+        self._stage = stage
+        self._fresh = fresh
+        self._ledger: Ledger | None = None
+        self.target = target
+
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
+        """Raise the ledger's epoch, and learn what was committed and not settled."""
+        self._ledger = None
+        database = self._database
+        try:
+            database.connect()
+            with database.transaction():
+                row = database.row() or Row(0, 0, 0)
+                # Under the lock: whoever fences this process off later finds what is committed here.
+                if not still():
+                    raise TargetBusyError("another process has become its writer")
+                database.look()
+                if fresh:
+                    row = Row(row.epoch, 0, 0)
+                    self._start_over()
+                row = Row(row.epoch + 1, row.seq, row.settled, row.carried, row.rids)
+                ledger = Ledger(row, None if fresh else position)
+                database.replace(row)
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except LostPlaceError as exc:
+            raise self._error(
+                f"{exc}: the database or the server was put back to an earlier state, or another pipeline of "
+                "this name writes the table; look which records it lacks, and then --fresh starts over"
+            ) from exc
+        if ledger.went_back:
+            structlog.get_logger("rsq_pipe").warning(
+                "the server has lost batches that it had settled; their records may be written again",
+                stage=self._stage,
+                target=self.target,
+            )
+        self._ledger = ledger
+        return ledger.position
+
+    def write(self, batch: Batch) -> Written:
+        """Write those records of a batch that do not stand in the table yet."""
+        assert self._ledger is not None, "the sink is not open"
+        places = self._ledger.unwritten(batch.rids)
+        try:
+            self._database.ready(batch.records)
+            rows, failures = self._rows(batch, places)
+            try:
+                row = self._write(batch, rows, failures)
+            except RowsError:
+                row = self._write(batch, rows, failures, find_bad=True)
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        self._ledger.committed(row)
+        return Written(str(row.seq), failures)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._ledger = None
+        self._database.close()
+
+    def _write(
+        self,
+        batch: Batch,
+        rows: Sequence[tuple[int, Any]],
+        failures: dict[int, Exception],
+        *,
+        find_bad: bool = False,
+    ) -> Row:
+        assert self._ledger is not None
+        with self._database.transaction():
+            # First of all: it locks the row, so that from here on nobody opens the sink until this is over.
+            row = self._advanced(batch, failures)
+            if find_bad:
+                failures |= self._put_good(rows)
+                row = self._advanced(batch, failures)
+            elif rows:
+                self._database.put([one for _, one in rows])
+        return row
+
+    def _advanced(self, batch: Batch, failures: dict[int, Exception]) -> Row:
+        assert self._ledger is not None
+        row = self._ledger.next(batch.rids, failures)
+        if not self._database.advance(row):
+            raise self._error(
+                "another process has opened it since: a pipeline of this name on another server?"
+            )
+        return row
+
+    def _rows(
+        self, batch: Batch, places: Sequence[int]
+    ) -> tuple[list[tuple[int, Any]], dict[int, Exception]]:
+        """Make the rows of some records, each with the record's place; and tell of those that are none."""
+        if len(places) == len(batch):
+            rows, failures = self._database.rows(batch.records, batch.rids)
+        else:
+            some = batch.only(places)
+            rows, failures = self._database.rows(some.records, some.rids)
+        pairs = [pair for at, pair in enumerate(zip(places, rows, strict=True)) if at not in failures]
+        return pairs, {places[at]: without_frames(exc) for at, exc in failures.items()}
+
+    def _put_good(self, rows: Sequence[tuple[int, Any]]) -> dict[int, Exception]:
+        """Write rows by ever smaller parts, down to each that cannot be written; tell why."""
+        if not rows:
+            return {}
+        try:
+            with self._database.trial():
+                self._database.put([one for _, one in rows])
+        except RowsError as exc:
+            if len(rows) == 1:
+                return {rows[0][0]: EncodeError(f"{self.target} does not take the record: {exc}")}
+        else:
+            return {}
+        middle = len(rows) // 2
+        return {**self._put_good(rows[:middle]), **self._put_good(rows[middle:])}
+
+    def _start_over(self) -> None:
+        """Do with what stands in the table as `fresh` says."""
+        if self._fresh == "empty":
+            self._database.empty()
+        elif self._fresh == "error" and not self._database.is_empty():
+            raise RefusedError(
+                "it holds rows, and --fresh would write all records once more; set `fresh: empty` to delete "
+                "what it holds, or `fresh: append` to keep it"
+            )
+
+    def _error(self, why: str) -> SinkError:
+        return SinkError(f"stage {self._stage!r}: {self.target}: {why}", stage=self._stage)

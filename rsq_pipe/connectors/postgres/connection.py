@@ -1,0 +1,156 @@
+"""Connection: one to PostgreSQL, whose every statement ends in time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+
+from rsq_pipe.connectors.postgres.faults import sorted_out
+from rsq_pipe.connectors.sink import TargetUnavailableError
+
+_CONNECT = 10
+"""Seconds a connection may take, unless the address says otherwise."""
+
+_IDLE = 10
+"""Seconds after which the server ends a transaction in which nothing happens: its process was paused."""
+
+_LOCK = 5
+"""Seconds to wait for a lock: another process is in a transaction, or was paused in one."""
+
+
+class Connection:
+    """
+    Talk to a server; opened when first needed, and given up with the first error that is the server's.
+
+    Args:
+        dsn: Where it is.
+        seconds: How long one statement may take; the server is told so, and one that does not answer is left
+            as long after.
+    """
+
+    def __init__(self, dsn: str, seconds: float) -> None:
+        self._dsn = dsn
+        self._seconds = seconds
+        self._open: psycopg.Connection[Any] | None = None
+        self._ran_out = False
+
+    def open(self) -> None:
+        """
+        Connect, where there is no connection.
+
+        Raises:
+            RefusedError, TargetUnavailableError: It cannot.
+        """
+        if self._open is not None and not self._open.closed:
+            return
+        given = psycopg.conninfo.conninfo_to_dict(self._dsn)
+        with self.faults():
+            self._open = psycopg.connect(
+                self._dsn,
+                autocommit=True,
+                prepare_threshold=None,
+                application_name=str(given.get("application_name", "rsq-pipe")),
+                connect_timeout=int(given.get("connect_timeout") or _CONNECT),
+            )
+            self.execute(
+                "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false)",
+                [f"{round(min(most, self._seconds) * 1000)}ms" for most in (self._seconds, _LOCK, _IDLE)],
+            )
+
+    def execute(self, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows, if it gives any."""
+        with self._in_time() as connection:
+            cursor = connection.execute(sql.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, sql: str, values: Sequence[Any]) -> int:
+        """Run a statement and return how many rows it changed."""
+        with self._in_time() as connection:
+            return connection.execute(sql.encode(), values).rowcount
+
+    def copy(self, sql: str, data: bytes) -> None:
+        """Run a COPY."""
+        with (
+            self._in_time() as connection,
+            connection.cursor() as cursor,
+            cursor.copy(sql.encode()) as copy,
+        ):
+            copy.write(data)
+
+    @contextmanager
+    def transaction(self, begin: str = "begin") -> Iterator[None]:
+        """Do something as a whole; where it fails in whatever way, none of it is done."""
+        with self.faults():
+            self.execute(begin)
+            try:
+                yield
+                self.execute("commit")
+            except BaseException:
+                self._roll_back("rollback")
+                raise
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Do something within a transaction; where it fails, none of it is done, and the rest stands."""
+        with self.faults():
+            self.execute("savepoint trial")
+            try:
+                yield
+                self.execute("release savepoint trial")
+            except BaseException:
+                self._roll_back("rollback to savepoint trial; release savepoint trial")
+                raise
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Sort out the errors of the server; one that is away loses the connection."""
+        try:
+            yield
+        except (psycopg.Error, OSError) as exc:
+            error = sorted_out(exc)
+            if self._ran_out:
+                error = TargetUnavailableError(f"the server did not answer within {2 * self._seconds:g}s")
+            if isinstance(error, TargetUnavailableError):
+                self.close()
+            raise error from exc
+
+    def close(self) -> None:
+        """Give the connection up."""
+        connection, self._open, self._ran_out = self._open, None, False
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                connection.close()
+
+    def _roll_back(self, sql: str) -> None:
+        if self._open is None or self._open.closed:
+            return
+        try:
+            self.execute(sql)
+        except (psycopg.Error, OSError):  # the server does so as the connection ends
+            self.close()
+
+    @contextmanager
+    def _in_time(self) -> Iterator[psycopg.Connection[Any]]:
+        """Cut the connection off when a statement takes too long though the server should have ended it."""
+        connection = self._open
+        if connection is None:
+            raise psycopg.OperationalError("the connection is closed")
+        timer = threading.Timer(2 * self._seconds, self._cut, [connection])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield connection
+        finally:
+            timer.cancel()
+
+    def _cut(self, connection: psycopg.Connection[Any]) -> None:
+        self._ran_out = True
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)

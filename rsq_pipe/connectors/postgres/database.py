@@ -1,0 +1,246 @@
+"""PostgresDatabase: a table of PostgreSQL, and the sink's row of the ledger beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.ledger import Row
+from rsq_pipe.connectors.postgres.catalog import columns_of, created, exists
+from rsq_pipe.connectors.postgres.connection import Connection
+from rsq_pipe.connectors.postgres.names import listed, quoted
+from rsq_pipe.connectors.postgres.options import Options
+from rsq_pipe.connectors.postgres.text import line, lines_at_once
+from rsq_pipe.connectors.record_id import named
+from rsq_pipe.connectors.sink import TargetBusyError
+from rsq_pipe.errors import EncodeError
+
+_LEDGER = """
+create table {table} (
+    pipeline text not null, stage text not null, target text not null,
+    epoch bigint not null, seq bigint not null, settled bigint not null,
+    carried text not null, rids text not null, written timestamptz not null default now(),
+    session text not null default '',
+    primary key (pipeline, stage, target)
+) with (fillfactor = 50)
+"""
+
+# A constraint that is looked at when all is committed would speak of the whole batch, of no row.
+_BEGIN = "begin; set constraints all immediate"
+
+_STAGING = (
+    "create temporary table rsq_pipe_batch on commit delete rows"
+    " as select *, null::bigint as rsq_pipe_place from {table} where false"
+)
+
+_SESSION = "select pid || ' ' || backend_start from pg_stat_activity where pid = pg_backend_pid()"
+
+_Line = tuple[tuple[Column, ...], str]
+
+
+class PostgresDatabase:
+    """
+    Write rows by COPY; for `upsert` into a table of the session, and from there by key.
+
+    Args:
+        options: The sink's.
+        pipeline, stage: Whose row of the ledger it is.
+    """
+
+    def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
+        self._options = options
+        self._table = quoted(options.table)
+        self._ledger = quoted(options.ledger_table)
+        self._key = [pipeline, stage, options.table]
+        self._connection = Connection(options.dsn, options.timeout)
+        self._columns: Columns | None = None
+
+    def connect(self) -> None:
+        """Open the connection, and make the ledger where it is not there."""
+        self._connection.close()  # also after an error of which the server knows nothing
+        self._connection.open()
+        with self._connection.faults():
+            if exists(self._connection, self._options.ledger_table):
+                return
+        try:
+            with self._connection.transaction():
+                self._connection.execute(_LEDGER.format(table=self._ledger))
+        except (RefusedError, RowsError) as exc:
+            with self._connection.faults():
+                if exists(self._connection, self._options.ledger_table):
+                    raise TargetBusyError("another process has just made the ledger") from exc
+            made = " ".join(_LEDGER.format(table=self._ledger).split())
+            raise RefusedError(f"the ledger cannot be made: {exc}; or have it made: {made}") from exc
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Do something as a whole."""
+        return self._connection.transaction(_BEGIN)
+
+    def trial(self) -> AbstractContextManager[None]:
+        """Do something within a transaction that is taken back alone if it fails."""
+        return self._connection.savepoint()
+
+    def row(self) -> Row | None:
+        """Read the sink's row, and lock it, whatever transaction its former writer was paused in."""
+        self._end_former()
+        self._connection.execute(
+            f"insert into {self._ledger} (pipeline, stage, target, epoch, seq, settled, carried, rids)"  # noqa: S608
+            " values (%s, %s, %s, 0, 0, 0, '[]', '[]') on conflict do nothing",
+            self._key,
+        )
+        found = self._connection.execute(
+            f"select epoch, seq, settled, carried, rids from {self._ledger}"  # noqa: S608
+            " where (pipeline, stage, target) = (%s, %s, %s) for update",
+            self._key,
+        )
+        return Row(*found[0]) if found else None
+
+    def replace(self, row: Row) -> None:
+        """Store the sink's row."""
+        self._store(row, f", session = ({_SESSION})")
+
+    def advance(self, row: Row) -> bool:
+        """Store the sink's row, if its epoch is still the row's."""
+        return self._store(row, "", f" and epoch = {row.epoch}")
+
+    def look(self) -> None:
+        """Learn the columns of the table."""
+        self._columns = None
+        found = columns_of(self._connection, self._options.table)
+        if found is None and not self._options.create:
+            raise RefusedError("the table does not exist; make it, or set `create: true`")
+        if found is not None:
+            self._learn(found)
+
+    def is_empty(self) -> bool:
+        """Tell whether the table holds nothing, or is not there."""
+        return self._columns is None or not self._connection.execute(
+            f"select 1 from {self._table} limit 1"  # noqa: S608  quoted
+        )
+
+    def empty(self) -> None:
+        """Delete all that the table holds."""
+        if self._columns is not None:
+            self._connection.execute(f"delete from {self._table}")  # noqa: S608
+
+    def ready(self, records: Sequence[Any]) -> None:
+        """Make the table for records like these, if it is not there."""
+        if self._columns is not None:
+            return
+        with self._connection.transaction():
+            created(self._connection, self._options, records)
+            found = columns_of(self._connection, self._options.table)
+        if found is not None:
+            self._learn(found)
+
+    def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
+        """Write records as lines of COPY, each with the columns that it fills."""
+        columns = self._columns
+        if columns is None:  # no record of the batch could be a row
+            return [None] * len(records), {
+                place: EncodeError("a row needs a record with fields", record)
+                for place, record in enumerate(records)
+            }
+        plain = columns.plain(records, with_rid=self._options.rid) if records else None
+        if plain is not None:
+            filled, fields = plain
+            lines = lines_at_once(filled, [[record[name] for record in records] for name in fields])
+            if lines is not None:
+                return [(filled, text) for text in lines], {}
+        return self._one_by_one(columns, records, rids)
+
+    def put(self, rows: Sequence[_Line]) -> None:
+        """Write lines: as many COPYs as there are changes of the columns filled."""
+        with self._connection.faults():
+            for columns, group in groupby(rows, key=itemgetter(0)):
+                data = "".join([text + "\n" for _, text in group]).encode()
+                names = [column.name for column in columns]
+                if self._options.mode == "upsert":
+                    self._upsert(names, data)
+                else:
+                    self._connection.copy(f"copy {self._table} ({listed(names)}) from stdin", data)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+    def _one_by_one(
+        self, columns: Columns, records: Sequence[Any], rids: Sequence[str]
+    ) -> tuple[Sequence[Any], dict[int, Exception]]:
+        lines: list[_Line | None] = []
+        failures: dict[int, Exception] = {}
+        for place, record in enumerate(records):
+            try:
+                shown = named(record, rids[place]) if self._options.rid else record
+                filled, values = columns.of(shown)
+                lines.append((filled, line(filled, values, record)))
+            except EncodeError as exc:
+                failures[place] = exc
+                lines.append(None)
+        return lines, failures
+
+    def _upsert(self, names: Sequence[str], data: bytes) -> None:
+        """Insert or replace by key; of several rows with one key in a batch, the newest."""
+        options, connection = self._options, self._connection
+        connection.execute("delete from rsq_pipe_batch")
+        connection.copy(f"copy rsq_pipe_batch ({listed(names)}) from stdin", data)
+        version = listed([options.version]) if options.version else ""
+        newest = f"{version} desc, " if version else ""
+        order = f"{listed(options.key)}, {newest}rsq_pipe_place desc"
+        replaced = [name for name in names if name not in options.key]
+        action = f"update set {', '.join(f'{listed([n])} = excluded.{listed([n])}' for n in replaced)}"
+        if version:
+            action += f" where target.{version} is null or excluded.{version} >= target.{version}"
+        connection.execute(
+            f"insert into {self._table} as target ({listed(names)})"  # noqa: S608
+            f" select {listed(names)} from (select distinct on ({listed(options.key)}) * from rsq_pipe_batch"
+            f" order by {order}) as newest"
+            f" on conflict ({listed(options.key)}) do {action if replaced else 'nothing'}"
+        )
+
+    def _end_former(self) -> None:
+        """
+        End the session of the former writer, if there still is one.
+
+        Else one that was paused in the middle of a COPY would hold the row for as long as it sleeps: there is
+        no timeout for that.
+        """
+        self._connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"  # noqa: S608
+            f" and pid || ' ' || backend_start in (select session from {self._ledger}"
+            " where (pipeline, stage, target) = (%s, %s, %s))",
+            self._key,
+        )
+
+    def _store(self, row: Row, more: str, condition: str = "") -> bool:
+        changed = self._connection.count(
+            f"update {self._ledger} set epoch = %s, seq = %s, settled = %s, carried = %s, rids = %s,"  # noqa: S608
+            f" written = now(){more} where (pipeline, stage, target) = (%s, %s, %s){condition}",
+            [row.epoch, row.seq, row.settled, row.carried, row.rids, *self._key],
+        )
+        return changed == 1
+
+    def _learn(self, table: Sequence[Column]) -> None:
+        options = self._options
+        try:
+            self._columns = Columns(
+                table,
+                fields=options.columns,
+                extra=options.extra,
+                missing=options.missing,
+                required=(*options.key, *([options.version] if options.version else [])),
+                rid=options.rid,
+            )
+        except ValueError as exc:
+            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
+        if options.mode == "upsert":
+            self._connection.execute(_STAGING.format(table=self._table))
+            self._connection.execute(
+                "alter table rsq_pipe_batch alter rsq_pipe_place set not null,"
+                " alter rsq_pipe_place add generated always as identity"
+            )

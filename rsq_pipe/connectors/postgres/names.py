@@ -1,0 +1,36 @@
+"""Names: tables and columns, spelt for PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LONGEST = 63
+"""Bytes of a name; PostgreSQL cuts longer ones off in silence."""
+
+
+def quoted(name: str) -> str:
+    """Spell a name; one with a dot is schema and table."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Spell the names of columns, with commas between them."""
+    return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def checked(name: str) -> str:
+    """
+    Check the name of a table, with or without a schema.
+
+    Raises:
+        ValueError: It is none.
+    """
+    parts = name.split(".")
+    if len(parts) > 2 or not all(parts):
+        raise ValueError(f"{name!r} is not a table; write TABLE or SCHEMA.TABLE")
+    for part in parts:
+        if any(sign in part for sign in '"%\0'):
+            raise ValueError(f"{name!r} cannot be used as a table's name here; write it without quotes")
+        if len(part.encode()) > LONGEST:
+            raise ValueError(f"{part!r} is longer than the {LONGEST} bytes of a name")
+    return name

@@ -1,0 +1,19 @@
+"""Sink `postgres`: rows of a table, each record once, in one transaction with a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rsq_pipe.connectors.ledger.sink import LedgerSink
+from rsq_pipe.connectors.postgres.options import Options
+
+__all__ = ["Options", "connect"]
+
+
+def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:  # noqa: ARG001  no files
+    """Make the sink of a stage; nothing is opened yet."""
+    from rsq_pipe.connectors.postgres.database import PostgresDatabase  # noqa: PLC0415  an extra
+
+    database = PostgresDatabase(options, pipeline=pipeline, stage=stage)
+    target = f"postgres table {options.table}"
+    return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)

@@ -1,0 +1,103 @@
+"""Text: values as COPY reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.errors import EncodeError
+from rsq_pipe.model.finite import not_finite
+from rsq_pipe.streams.wording import unwritable
+
+NULL = "\\N"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_NUMBERS = frozenset((int, float))
+_TEXT = frozenset((str,))
+_json = msgspec.json.Encoder().encode
+
+
+def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
+    """Write rows, given by columns; None where one of them cannot be written."""
+    try:
+        fields = [_fields(column, own) for column, own in zip(columns, values, strict=True)]
+        lines = list(map("\t".join, zip(*fields, strict=True)))
+        "".join(lines).encode()
+    except (EncodeError, ValueError):  # the second of half a surrogate pair
+        return None
+    return lines
+
+
+def line(columns: Sequence[Column], row: Sequence[Any], record: Any) -> str:
+    """
+    Write one row.
+
+    Raises:
+        EncodeError: A value cannot be written.
+    """
+    written = "\t".join([_field(column, value) for column, value in zip(columns, row, strict=True)])
+    try:
+        written.encode()
+    except UnicodeEncodeError as exc:
+        raise EncodeError(unwritable(record, _json, "PostgreSQL"), record) from exc
+    return written
+
+
+def _fields(column: Column, values: Sequence[Any]) -> Sequence[str]:
+    kinds = {*map(type, values)}
+    if kinds <= _NUMBERS:
+        return list(map(repr, values))
+    if kinds == _TEXT and not column.is_json:
+        text = "".join(values)
+        if not ("\\" in text or "\t" in text or "\n" in text or "\r" in text):
+            return values
+        return [value.translate(_ESCAPES) for value in values]
+    return [_field(column, value) for value in values]
+
+
+def _field(column: Column, value: Any) -> str:
+    if value is None:
+        return NULL
+    if column.is_json:
+        return _as_json(value, column).translate(_ESCAPES)
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, int | float):
+        return repr(value)
+    if column.is_array and isinstance(value, list | tuple):
+        return _as_array(value, column).translate(_ESCAPES)
+    text = _as_json(value, column)
+    # Dates and their like are JSON strings: written without JSON's quotes.
+    return (msgspec.json.decode(text) if text.startswith('"') else text).translate(_ESCAPES)
+
+
+def _as_json(value: Any, column: Column) -> str:
+    try:
+        path = not_finite(value)
+        if path:
+            raise EncodeError(f"column {column.name!r}: {path} is not a finite number", value)
+        return _json(value).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as exc:
+        why = unwritable(value, _json, "JSON")
+        raise EncodeError(f"column {column.name!r}: {why}", value) from exc
+
+
+def _as_array(values: Sequence[Any], column: Column) -> str:
+    return "{" + ",".join(_item(value, column) for value in values) + "}"
+
+
+def _item(value: Any, column: Column) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, list | tuple):
+        return _as_array(value, column)
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = value if isinstance(value, str) else _as_json(value, column)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

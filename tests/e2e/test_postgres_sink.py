@@ -1,0 +1,222 @@
+"""Records go into PostgreSQL: each once through kills and outages, a bad one alone is a dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from rsq_pipe.streams.client import StreamClient
+from tests.support.command_line import rsq_pipe, start
+from tests.support.postgres import PASSWORD, PostgresServer, own_postgres, postgres, postgres_binaries
+from tests.support.project import Project
+from tests.support.server import StreamServer
+
+__all__ = ["own_postgres", "postgres", "postgres_binaries"]
+
+
+def spec(project: Project, settings: str, top: str = "") -> None:
+    project.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl}}}}
+        out: {{sink: {{type: postgres, dsn: "${{secret:PG}}", {settings}}}}}
+        """,
+        top=top,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    return Project(tmp_path / "project", name)
+
+
+@pytest.fixture
+def table(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def test_a_table_is_made_for_what_comes_and_a_second_run_adds_nothing(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    project.records(range(100), at="2026-11-27T10:00:00", lines=[{"sku": "a"}], half=0.5, none=None)
+    spec(project, f"table: {table}, create: true, rid: true, types: {{at: timestamptz}}")
+    arguments = ("run", project.path, "--redis", server.url)
+
+    first = rsq_pipe(*arguments, cwd=project.root, PG=postgres.dsn)
+    second = rsq_pipe(*arguments, cwd=project.root, PG=postgres.dsn)
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    types = postgres.execute(
+        f"select attname::text, format_type(atttypid, -1) from pg_attribute"
+        f" where attrelid = '{table}'::regclass and attnum > 0"
+    )
+    assert dict(types) == {
+        "rid": "text",
+        "n": "bigint",
+        "at": "timestamp with time zone",
+        "lines": "jsonb",
+        "half": "double precision",
+        "none": "text",
+    }
+    assert postgres.execute(
+        f"select count(*), sum(n), count(distinct rid), min(lines->0->>'sku') from {table}"
+    ) == [(100, 4950, 100, "a")]
+
+
+def test_one_bad_record_among_good_ones_is_one_dead_letter_with_what_postgres_said(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    project.records(range(200))
+    project.records([7], at="no date")
+    project.records(range(200, 300))
+    project.records([8], half=1)
+    postgres.execute(f"create table {table} (n int check (n <> 33), at timestamptz default now())")
+    spec(project, f"table: {table}")
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root, PG=postgres.dsn)
+    listing = ("dlq", "list", project.path, "--redis", server.url, "--json")
+    listed = rsq_pipe(*listing, cwd=project.root, PG=postgres.dsn).stdout.replace('\\"', '"')
+
+    assert done.returncode == 4, done.stderr
+    assert postgres.execute(f"select count(*) from {table} where at is not null") == [(299,)]
+    assert 'invalid input syntax for type timestamp with time zone: "no date"' in listed
+    assert f'new row for relation "{table}" violates check constraint' in listed
+    assert "the table has no column for 'half'; set `extra: ignore` to leave it out" in listed
+
+
+@pytest.mark.parametrize(
+    ("dsn", "settings", "said"),
+    [
+        ("postgresql://rsq:wrong-one@127.0.0.1:{port}/postgres", "", "password authentication failed"),
+        ("{dsn}", "", "the table does not exist; make it, or set `create: true`"),
+        ("postgresql://rsq:{password}@127.0.0.1:{port}/nowhere", "", 'database "nowhere" does not exist'),
+        ("{dsn}", ", mode: upsert, key: [n]", "`mode: upsert` needs a unique index on exactly the columns"),
+        ("{dsn}", ", columns: {m: n}", "it has no column 'm'; it has n"),
+    ],
+)
+def test_what_time_does_not_mend_ends_the_run_and_says_how_to_mend_it(
+    server: StreamServer,
+    postgres: PostgresServer,
+    project: Project,
+    table: str,
+    dsn: str,
+    settings: str,
+    said: str,
+) -> None:
+    project.records(range(3))
+    if settings:
+        postgres.execute(f"create table {table} (n int)")
+    spec(project, f"table: {table}{settings}")
+    given = dsn.format(port=postgres.port, dsn=postgres.dsn, password=PASSWORD)
+
+    done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root, PG=given)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert f"stage 'out': postgres table {table}: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert PASSWORD not in done.stderr
+    assert "wrong-one" not in done.stderr
+
+
+def test_fresh_asks_what_is_to_become_of_the_rows(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    project.records(range(10))
+    counts = []
+    for settings, fresh in [
+        ("", ()),
+        ("", ("--fresh",)),
+        (", fresh: append", ()),
+        (", fresh: empty", ("--fresh",)),
+    ]:
+        spec(project, f"table: {table}, create: true{settings}")
+        done = rsq_pipe("run", project.path, "--redis", server.url, *fresh, cwd=project.root, PG=postgres.dsn)
+        counts.append((done.returncode, postgres.execute(f"select count(*) from {table}")[0][0]))
+
+    assert counts == [(0, 10), (1, 10), (0, 20), (0, 10)]
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.chaos
+@pytest.mark.parametrize("mode", ["mode: append", "mode: upsert, key: [n], version: n"])
+async def test_kills_of_workers_and_of_postgres_lose_and_double_nothing(
+    server: StreamServer, own_postgres: PostgresServer, project: Project, table: str, mode: str
+) -> None:
+    draw = random.Random(11)
+    count = 20_000
+    project.records(range(count))
+    spec(project, f"table: {table}, {mode}, timeout: 2s", top="reclaim: {idle: 500ms}")
+    own_postgres.execute(f"create table {table} (n int {'primary key' if 'upsert' in mode else ''})")
+    client = StreamClient.from_url(f"unix://{server.socket}")
+    meta = f"{{{project.pipeline}}}:meta"
+
+    async def settled() -> int:
+        return int(await client.channel.execute("HGET", meta, "out:in", key=meta) or 0)
+
+    def begin() -> Popen[str]:
+        return start("run", project.path, "--redis", server.url, cwd=project.root, PG=own_postgres.dsn)
+
+    processes = [begin() for _ in range(2)]
+    in_the_middle = 0
+    try:
+        for kill in range(6):
+            before = now = await settled()
+            async with asyncio.timeout(30):
+                while now == before < count:
+                    now = await settled()
+            in_the_middle += now < count
+            if kill == 2:
+                own_postgres.kill()
+                own_postgres.start()
+            for victim in {draw.randrange(2), 0}:
+                processes[victim].kill()
+                processes[victim].communicate()
+                processes[victim] = begin()
+        for process in processes:
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 0, err
+            assert PASSWORD not in err
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+        await client.close()
+
+    assert in_the_middle >= 3
+    assert own_postgres.execute(f"select count(*), count(distinct n) from {table}") == [(count, count)]
+
+
+@pytest.mark.timeout(120)
+def test_postgres_is_away_for_a_while_and_the_run_waits_for_it(
+    server: StreamServer, own_postgres: PostgresServer, project: Project, table: str
+) -> None:
+    project.records(range(500))
+    spec(project, f"table: {table}")
+    own_postgres.execute(f"create table {table} (n int)")
+    own_postgres.kill()
+    process = start(
+        "run", project.path, "--redis", server.url, "--json", cwd=project.root, PG=own_postgres.dsn
+    )
+    try:
+        assert process.stderr is not None
+        told = ""
+        while "trying again" not in told:
+            line = process.stderr.readline()
+            assert line, told
+            told += line
+        own_postgres.start()
+        out, err = process.communicate(timeout=40)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 0, err
+    assert "Connection refused" in told
+    assert "works again" in err
+    assert json.loads(out)["dead_letters"] == 0
+    assert own_postgres.execute(f"select count(*), count(distinct n) from {table}") == [(500, 500)]

@@ -1,0 +1,164 @@
+"""
+What every sink by the ledger guarantees: each record once, whoever is killed or paused, and when.
+
+`STRIKES=120 SEED=7 pytest tests/integration/connectors/test_ledger_contract.py` strikes more often.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.postgres import PostgresServer, postgres, postgres_binaries
+
+__all__ = ["postgres", "postgres_binaries"]
+
+TOTAL = 1_000
+STRIKES = int(os.environ.get("STRIKES", "12"))
+SEED = os.environ.get("SEED", "1")
+KINDS = ["postgres"]
+
+
+class Place:
+    """A table of one kind of database, and what stands in it."""
+
+    def __init__(
+        self, kind: str, options: dict[str, Any], ids: Callable[[], list[int]], clear: Callable[[], Any]
+    ) -> None:
+        self.kind = kind
+        self.options = options
+        self.ids = ids
+        self.clear = clear
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    server: PostgresServer = request.getfixturevalue("postgres")
+    table = f"contract_{os.urandom(6).hex()}"
+    server.execute(f"create table {table} (id int, pad text)")
+    options = {"dsn": server.dsn, "table": table, "timeout": "2s", "ledger": f"{table}_ledger"}
+    return Place(
+        "postgres",
+        options,
+        lambda: [row[0] for row in server.execute(f"select id from {table}")],
+        lambda: server.execute(f"truncate {table}; truncate {table}_ledger"),
+    )
+
+
+class Writer:
+    """A process that writes through a sink; see ledger_writer.py."""
+
+    def __init__(
+        self,
+        place: Place,
+        root: Path,
+        *,
+        kind: str = "SIGKILL",
+        call: int = 0,
+        seed: str = "",
+        without: str = "",
+    ) -> None:
+        given = {"total": TOTAL, "signal": kind, "call": call, "seed": seed, "without": without}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.connectors.ledger_writer", place.kind, str(root)],
+            env={**os.environ, "GIVEN": json.dumps({**given, "options": place.options})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stopped(self) -> bool:
+        """Wait until it pauses itself (True) or ends (False)."""
+        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            return True
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        return False
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> tuple[int, str]:
+        """Wait until it ends; its exit code and what it said."""
+        try:
+            out, err = self._process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            out, err = self._process.communicate()
+        return self._process.returncode, err or out
+
+
+def struck(place: Place, root: Path, strikes: int, seed: str) -> tuple[int, int]:
+    """Kill writers, and pause every third beside its successor; return how many of each there were."""
+    draw = random.Random(seed)
+    kills = pauses = 0
+    for number in range(strikes):
+        call = draw.choice([draw.randint(1, 2_500), -draw.randint(1, 20)])
+        own = f"{seed} {number}"
+        if number % 3:
+            kills += Writer(place, root, call=call, seed=own).end()[0] == -signal.SIGKILL
+            continue
+        paused = Writer(place, root, kind="SIGSTOP", call=call, seed=own)
+        if not paused.stopped():
+            paused.end()
+            continue
+        pauses += 1
+        successor = Writer(place, root, call=draw.randint(500, 2_500), seed=own + "s")
+        try:
+            code, said = successor.end()
+        finally:
+            paused.resume()
+        assert code in (0, -signal.SIGKILL), said
+        kills += code == -signal.SIGKILL
+        code, said = paused.end()
+        assert code == 1, "the paused writer went on as if nothing had happened"
+    return kills, pauses
+
+
+@pytest.mark.parametrize(("without", "batch"), [("rids", 3), ("epoch", 4)])
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_with_a_check_of_the_ledger_switched_off_records_are_doubled(
+    place: Place, tmp_path: Path, without: str, batch: int
+) -> None:
+    paused = Writer(place, tmp_path, kind="SIGSTOP", call=-batch, seed="a", without=without)
+    assert paused.stopped()
+    try:
+        Writer(place, tmp_path, seed="b", without=without).end()
+    finally:
+        paused.resume()
+    paused.end()
+
+    found = place.ids()
+    assert len(found) > len(set(found))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(60 + 10 * STRIKES)
+def test_each_record_stands_in_the_table_once_whoever_is_killed_or_paused(
+    place: Place, tmp_path: Path
+) -> None:
+    kills = pauses = rounds = lost = doubled = 0
+    while kills + pauses < STRIKES:
+        root = tmp_path / str(rounds)
+        root.mkdir()
+        more = struck(place, root, min(12, STRIKES - kills - pauses), f"{SEED} {rounds}")
+        kills, pauses, rounds = kills + more[0], pauses + more[1], rounds + 1
+        code, said = Writer(place, root, seed=SEED).end()
+        assert code == 0, said
+        found = place.ids()
+        lost += len(set(range(TOTAL)) - set(found))
+        doubled += len(found) - len(set(found))
+        place.clear()
+
+    print(f"{place.kind}: seed {SEED}, {kills} kills, {pauses} pauses: {lost} lost, {doubled} doubled")
+    assert (lost, doubled) == (0, 0)

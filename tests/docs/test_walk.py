@@ -46,7 +46,7 @@ def walk(document: Path) -> tuple[str, list[str]]:
             name = FILE_NAME.match(text[: found.start()])
             assert name, f"a block of {document.name} does not say which file it is"
             script.append(f"cat > {name[1]} <<'END OF FILE'\n{content}END OF FILE\n")
-        elif script:  # what is shown before the first command is of another run
+        elif script and not kind:  # what is shown before the first command is of another run
             shown += content.splitlines()
     return "".join(script), shown
 

@@ -162,11 +162,11 @@ def close_windows_at_once() -> None:
 
 def send_results_unchecked() -> None:
     """Believe that what was read of a window is still there, and be slow, so that it often is not."""
-    _edit(SETTLE, "if not check[op.kind](op) then", "if group == '' and false then")
+    _edit(SETTLE, "if not check[op.kind](op) then", "if group ~= '' and not check[op.kind](op) then")
     send = ResultSender.send
 
     async def late_send(self: ResultSender, batch: Batch, change: StateChange) -> bool:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
         return await send(self, batch, change)
 
     ResultSender.send = late_send  # type: ignore[method-assign]

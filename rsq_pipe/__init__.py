@@ -17,6 +17,9 @@ if TYPE_CHECKING:
         DecodeError,
         DrainTimeoutError,
         EncodeError,
+        EndpointError,
+        EndpointRefusedError,
+        EndpointUnavailableError,
         EvaluationError,
         ExpressionError,
         GroupLostError,
@@ -64,13 +67,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "rsq_pipe.errors": (
-        "CodecError DecodeError DrainTimeoutError EncodeError EvaluationError ExpressionError GroupLostError "
-        "HandlerContractError HandlerError HandlerNotFoundError HandlerTimeoutError LoginError "
-        "MissingFieldError NeverRanError PipelineBusyError PipelineChangedError RecordInvalidError "
-        "ReplayError RsqPipeError "
-        "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError "
-        "SourceError SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError "
-        "TableError TableUnavailableError UnknownStageError"
+        "CodecError DecodeError DrainTimeoutError EncodeError EndpointError EndpointRefusedError "
+        "EndpointUnavailableError EvaluationError ExpressionError GroupLostError HandlerContractError "
+        "HandlerError HandlerNotFoundError HandlerTimeoutError LoginError MissingFieldError NeverRanError "
+        "PipelineBusyError PipelineChangedError RecordInvalidError ReplayError RsqPipeError "
+        "ServerStartError ServerTimeoutError ServerUnavailableError SettleError SinkError SourceError "
+        "SpecError SpecSyntaxError SpecValidationError StreamError StreamFullError TableError "
+        "TableUnavailableError UnknownStageError"
     ),
     "rsq_pipe.handlers.batch_handler": "batch_handler",
     "rsq_pipe.verbs.context": "BatchContext Context StageContext",
@@ -104,6 +107,9 @@ __all__ = [
     "Drop",
     "Emit",
     "EncodeError",
+    "EndpointError",
+    "EndpointRefusedError",
+    "EndpointUnavailableError",
     "Entry",
     "EvaluationError",
     "ExpressionError",

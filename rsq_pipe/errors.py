@@ -25,6 +25,9 @@
     │   └── MissingFieldError         .field: it asks for a field the record does not have
     ├── TableError                    a lookup's table that cannot be used: its file is broken, say
     ├── TableUnavailableError *       a lookup's server does not answer
+    ├── EndpointError                 .status: a web service refuses a record a sink sent
+    ├── EndpointRefusedError          a web service that refuses whatever is sent: wrong credentials, say
+    ├── EndpointUnavailableError *    .retry_after: a web service that does not answer, or cannot now
     ├── SourceError                   a source that cannot go on: its file changed under it, say
     ├── SinkError                     a sink that cannot go on: its disk is full, say
     ├── ServerStartError              the embedded server cannot be started
@@ -253,6 +256,39 @@ class TableUnavailableError(RsqPipeError):
     def __init__(self, message: str, *, stage: str = "") -> None:
         super().__init__(message)
         self.stage = stage
+
+
+class EndpointError(RsqPipeError):
+    """A record that a web service refuses; sent again it would be refused again."""
+
+    def __init__(self, message: str, *, stage: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.status = status
+
+
+class EndpointRefusedError(HandlerError):
+    """A web service that refuses what is sent, whatever the record: its credentials are wrong, say."""
+
+
+class EndpointUnavailableError(RsqPipeError):
+    """
+    A web service that does not answer, or cannot now.
+
+    Args:
+        certain: Whether it is known that no record is to blame.
+        retry_after: Seconds that the service asks to be left alone for.
+    """
+
+    retryable = True
+
+    def __init__(
+        self, message: str, *, stage: str = "", certain: bool = True, retry_after: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.certain = certain
+        self.retry_after = retry_after
 
 
 class SourceError(RsqPipeError):

@@ -55,6 +55,9 @@ SOURCES: dict[str, Listed] = {
 
 SINKS: dict[str, Listed] = {
     "csv": Listed("csv.sink", "exactly once: what is not committed is cut off"),
+    "http": Listed(
+        "http.sink", "at least once: each request says by a key which record it is of", "http", "aiohttp"
+    ),
     "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
     "postgres": Listed(
         "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"
@@ -77,13 +80,16 @@ class Connector:
         type: Its name in a pipeline file.
         options: The model of its settings.
         connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given `pipeline=...`
-            where it asks for that; None where the runner does the work itself (`stream`).
+            where it asks for that; None where the runner does the work itself (`stream`), or a verb does.
+        sender: `sender(options, stage=..., timeout=...)` makes the verb of a sink that sends records to where
+            several may write at once: it says of each record what became of it, as a handler does.
     """
 
     kind: Kind
     type: str
     options: Model
     connect: Callable[..., Any] | None
+    sender: Callable[..., Any] | None = None
 
     def made(self, options: object, *, pipeline: str, stage: str, root: Path) -> Any:
         """
@@ -117,7 +123,7 @@ def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users
     options = getattr(module, "Options", None)
     if module is None or options is None:
         raise LookupError(f"there is no {kind} of type {type!r}")
-    return Connector(kind, type, options, getattr(module, "connect", None))
+    return Connector(kind, type, options, getattr(module, "connect", None), getattr(module, "sender", None))
 
 
 @cache

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from rsq_pipe.errors import CodecError, EvaluationError, HandlerTimeoutError, TableUnavailableError
+from rsq_pipe.errors import (
+    CodecError,
+    EndpointUnavailableError,
+    EvaluationError,
+    HandlerTimeoutError,
+    TableUnavailableError,
+)
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.graph import BreakerPolicy
 from rsq_pipe.streams.dead_letter import told
@@ -40,11 +46,13 @@ class Cause:
         kind: What causes have in common that are one: the error's type; empty where nothing answered.
         text: What was raised. The error itself would keep its batch in memory.
         certain: Whether it is known that no record is to blame: the first excuses itself, each time.
+        pause: Seconds that the stage is asked to pause for, at least.
     """
 
     kind: str
     text: str = ""
     certain: bool = False
+    pause: float = 0.0
 
 
 def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
@@ -53,6 +61,9 @@ def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
         return None
     if isinstance(outcome.error, TableUnavailableError):
         return Cause("", told(outcome.error), certain=True)
+    if isinstance(outcome.error, EndpointUnavailableError):
+        asked = outcome.error
+        return Cause("", told(asked), certain=asked.certain, pause=asked.retry_after)
     error: BaseException | None = outcome.error
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -150,7 +161,7 @@ class Breaker:
                 row = []
         self._remember(rids[place] for place in excused)
         if self._cause is not None and self._is_long and not self.is_open:
-            self._open(self._cause.text, self._policy.first)
+            self._open(self._cause.text, max(self._policy.first, self._cause.pause))
         return frozenset(excused)
 
     def wait(self) -> float:
@@ -177,11 +188,11 @@ class Breaker:
         self.state, self.pause = State.CLOSED, 0.0
         self._end_row()
 
-    def failed(self, why: str) -> None:
-        """State that it failed, too: the pause is twice as long as the one before."""
+    def failed(self, why: str, pause: float = 0.0) -> None:
+        """State that it failed, too: the pause is twice as long as before, or as long as asked for."""
         if self.is_open:
             self.why = why
-            self._pause(min(2 * self.pause or self._policy.first, self._policy.max))
+            self._pause(max(min(2 * self.pause or self._policy.first, self._policy.max), pause))
 
     def let_go(self) -> None:
         """State that trying it has told nothing; another may be tried at once."""

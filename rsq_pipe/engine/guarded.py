@@ -127,7 +127,7 @@ class GuardedChain:
         if cause is None:
             breaker.let_go()
             return made
-        breaker.failed(cause.text)
+        breaker.failed(cause.text, cause.pause)
         self._pauses.tell(name)
         _close(made)
         return []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import Graph
 
 LASTS = 30.0
@@ -59,7 +60,11 @@ def pause_field(stage: str) -> str:
 
 def pause_fields(graph: Graph) -> list[str]:
     """Name those of all stages that may be paused."""
-    return [pause_field(stage.name) for stage in graph.stages if stage.verb not in {"source", "sink"}]
+    return [
+        pause_field(stage.name)
+        for stage in graph.stages
+        if stage.verb not in {"source", "sink"} or sends(stage)
+    ]
 
 
 def paused_stages(graph: Graph, table: Mapping[str, str], now: float | None = None) -> dict[str, Paused]:

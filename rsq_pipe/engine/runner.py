@@ -32,7 +32,7 @@ from rsq_pipe.engine.state import PipelineState, look_at, lost
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
-from rsq_pipe.spec.fusing import closes
+from rsq_pipe.spec.fusing import closes, sends
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
@@ -189,7 +189,7 @@ class Runner:
             match stage.verb:
                 case "source":
                     yield stage, SourceWorker(self._process, stage)
-                case "sink":
+                case "sink" if not sends(stage):
                     yield stage, SinkWorker(self._process, stage)
                 case _:
                     for _ in range(stage.workers):

@@ -16,12 +16,12 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import DATA, PACK, RawEntry
-from rsq_pipe.streams.headers import ATTEMPTS, INPUT, REPLAY_LINK, RID, current
+from rsq_pipe.streams.headers import ATTEMPTS, INPUT, REPLAY, REPLAY_LINK, RID, current
 from rsq_pipe.streams.message import attempts_in
 from rsq_pipe.streams.serializers import Serializer
 
 _RID = RID.encode()
-_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, INPUT))
+_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT))
 
 
 @dataclass(slots=True)

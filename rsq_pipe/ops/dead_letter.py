@@ -11,7 +11,7 @@ from functools import cached_property
 
 from rsq_pipe.ids import record_id
 from rsq_pipe.streams.entry import DATA, RawEntry
-from rsq_pipe.streams.headers import ATTEMPTS, REPLAY_LINK, RID, WHY, current, current_fields
+from rsq_pipe.streams.headers import ATTEMPTS, REPLAY, REPLAY_LINK, RID, WHY, current, current_fields
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ERROR_TYPE = re.compile(r"([A-Za-z_]\w*): (.*)", re.DOTALL)
@@ -128,7 +128,7 @@ class DeadLetter:
         fields: list[str | bytes] = []
         names: set[bytes] = set()
         for name, value in current_fields(self.entry.fields):
-            if name != REPLAY_LINK.encode() and not _of_failure(name.decode(errors="replace")):
+            if name not in _OF_A_REPLAY and not _of_failure(name.decode(errors="replace")):
                 names.add(name)
                 fields += (name, data if data is not None and name == DATA else value)
         if data is not None and DATA not in names:
@@ -137,10 +137,16 @@ class DeadLetter:
             fields += (RID, self.rid)
         if self.trace_id:
             fields += (REPLAY_LINK, self._all["traceparent"])
+        if fields:
+            fields += (REPLAY, self.id)
         return fields
 
     def _why(self, name: str) -> str:
         return self._all.get(WHY + name, "")
+
+
+_OF_A_REPLAY = frozenset((REPLAY_LINK.encode(), REPLAY.encode()))
+"""Headers that say of the replay before what this one says of itself."""
 
 
 def _of_failure(header: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.spec.document import Document
-from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.spec.record_check import ModelCheck
 
@@ -41,6 +42,15 @@ def runs_user_code(stage: Stage) -> bool:
 def asks_server(stage: Stage) -> bool:
     """Tell whether a stage looks something up in a server, which may be slow, or away."""
     return isinstance(stage.options, Lookup) and stage.options.asks_server
+
+
+def sends(stage: Stage) -> bool:
+    """Tell whether a sink sends records to where several may write at once; its worker is that of a verb."""
+    return (
+        stage.verb == "sink"
+        and isinstance(stage.options, ConnectorRef)
+        and connector("sink", stage.options.type).sender is not None
+    )
 
 
 def obstacle(graph: Graph, stage: Stage) -> str:

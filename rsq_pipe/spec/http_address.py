@@ -1,55 +1,19 @@
-"""HTTP address: which addresses a lookup asks only where they are allowed by name."""
+"""HTTP address: what may be wrong with an address in which a key stands."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from ipaddress import IPv6Address, ip_address, ip_network
-from socket import inet_aton
-from urllib.parse import urlsplit
 
+from rsq_pipe.connectors.http.addresses import wrong_address
 from rsq_pipe.spec.key_template import KeyTemplate
 
-_REFUSED = tuple(
-    ip_network(text)
-    for text in (
-        *("169.254.0.0/16", "fe80::/10"),  # link-local; what most clouds tell an instance stands there
-        *("fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32", "192.0.0.192/32"),
-    )
-)
-
-
-def is_refused(host: str) -> bool:
-    """
-    Tell whether a host is an address that hands out credentials to whoever asks; a name is none.
-
-    Whatever spells an address counts, `2852039166` too: some clients connect to it without looking it up.
-    """
-    try:
-        address = ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        try:
-            address = ip_address(inet_aton(host.rstrip(".")))
-        except (OSError, ValueError):  # ValueError: of characters that no address has
-            return False
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address.sixtofour or address
-    return any(address in network for network in _REFUSED)
+_EXAMPLE = "https://HOST/{id}"
 
 
 def wrong_url(url: KeyTemplate, allow: Collection[str]) -> str:
     """Say what is wrong with an address, and how to mend it; empty where nothing is."""
     beginning = url.parts[0] if isinstance(url.parts[0], str) else ""
-    try:
-        parts = urlsplit(beginning)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return "the address is malformed; write https://HOST:PORT/{id}"
-    if parts.scheme not in {"http", "https"}:
-        return "the address must begin with http:// or https://; write https://HOST/{id}"
-    if not host or beginning.count("/") < 3:
-        return "the key may not stand in the name of the host; write https://HOST/{id}"
-    if parts.username or parts.password:
-        return "the address holds a user or password; send it by `headers`"
-    if is_refused(host) and host not in allow:
-        return f"{host} is a link-local or metadata address; add it to `allow` if it is meant"
-    return ""
+    wrong = wrong_address(beginning, allow, _EXAMPLE)
+    if wrong.startswith("the address names no host") or (not wrong and beginning.count("/") < 3):
+        return f"the key may not stand in the name of the host; write {_EXAMPLE}"
+    return wrong

@@ -18,6 +18,9 @@ ATTEMPTS = f"{PREFIX}attempts"
 REPLAY_LINK = f"{PREFIX}replay-link"
 """The `traceparent` a replayed record had when it was dead-lettered; believed where the attempts are."""
 
+REPLAY = f"{PREFIX}replay"
+"""The name of the dead letter that a record was replayed from last; believed where the attempts are."""
+
 INPUT = f"{PREFIX}input"
 """By which side a record came to a join; believed where the attempts are."""
 
@@ -30,7 +33,9 @@ STATE = "tracestate"
 REASONS = ("reason", "error", "traceback", "stage", "attempts", "entry", "at", "surplus")
 """What a dead letter says of itself, each under `WHY`."""
 
-SYSTEM = frozenset((RID, ATTEMPTS, REPLAY_LINK, INPUT, PARENT, STATE, *(WHY + name for name in REASONS)))
+SYSTEM = frozenset(
+    (RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, PARENT, STATE, *(WHY + name for name in REASONS))
+)
 """Headers a record may gain on its way; they stand beside the `MAX_FIELDS` of its own."""
 
 DATA = "data"

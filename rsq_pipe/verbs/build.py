@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.handlers.handler import resolve
 from rsq_pipe.model.state import StateReader
+from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import Stage, VerbName
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.aggregate import Aggregate
@@ -49,7 +51,7 @@ _OF_STATE: dict[VerbName, Callable[[str, Any, StateReader], Verb]] = {"dedupe": 
 """Verbs that remember something, and need what they read that by, too."""
 
 
-def build(
+def build(  # noqa: PLR0911  one for each kind
     stage: Stage,
     *,
     root: Path,
@@ -83,6 +85,8 @@ def build(
             return looking_up(stage, root, client)
         case "pass":
             return Pass()
+        case "sink" if sends(stage):
+            return _sender(stage)
         case "source" | "sink":
             raise ValueError(f"stage {stage.name!r} is a {stage.verb}; that is a connector and has no verb")
         case "join":
@@ -93,11 +97,18 @@ def build(
         case "aggregate":
             assert state is not None
             return Aggregate(stage, pipeline, state)
-        case verb if verb in _OF_STATE:
+        case name if name in _OF_STATE:
             assert state is not None
-            return _OF_STATE[verb](stage.name, stage.options, state)
+            return _OF_STATE[name](stage.name, stage.options, state)
         case _:
             return _OF_OPTIONS[stage.verb](stage.name, stage.options)
+
+
+def _sender(stage: Stage) -> Verb:
+    sender = connector("sink", stage.options.type).sender
+    assert sender is not None
+    verb: Verb = sender(stage.options.options, stage=stage.name, timeout=stage.timeout)
+    return verb
 
 
 def _call(stage: Stage, root: Path, pipeline: str, form: Serializer | None) -> Verb:

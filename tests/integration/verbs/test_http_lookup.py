@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from rsq_pipe.connectors.http.addresses import is_refused
 from rsq_pipe.errors import TableError
 from rsq_pipe.model.outcome import Failure, Outcomes
-from rsq_pipe.spec.http_address import is_refused
 from rsq_pipe.spec.key_template import KeyTemplate
 from rsq_pipe.spec.lookup import HttpRef
 from rsq_pipe.verbs.http_table import HttpTable

@@ -8,6 +8,7 @@ import pytest
 
 from rsq_pipe.engine.breaker import Breaker, Cause, State, cause_of
 from rsq_pipe.errors import (
+    EndpointUnavailableError,
     EvaluationError,
     HandlerContractError,
     HandlerTimeoutError,
@@ -118,6 +119,18 @@ def test_a_lookup_whose_server_is_away_blames_no_record_however_few_and_however_
         breaker.wait()
         breaker.passed()
         breaker.judge(["read:2"], {})
+
+
+def test_a_service_that_asks_for_a_longer_pause_is_given_it(breaker: Breaker, clock: Clock) -> None:
+    cause = cause_of(Failure(EndpointUnavailableError("it answers 429", retry_after=120)))
+    assert cause is not None
+
+    assert breaker.judge(["read:1"], {0: cause}) == {0}
+    assert breaker.wait() == 120
+    clock.now = clock.now + 120
+    assert breaker.wait() == 0
+    breaker.failed(cause.text, 500)
+    assert breaker.wait() == 500
 
 
 def test_an_outage_that_ended_within_the_batch_excuses_and_does_not_open_it(breaker: Breaker) -> None:

@@ -19,18 +19,32 @@ def sent_back(dead: DeadLetter, data: bytes | None = None) -> dict[str, str]:
 def test_what_goes_back_is_the_record_without_its_failure() -> None:
     dead = letter(b'{"a":1}', rid="read:1", tenant="x", attempts="2", dlq_reason="r", dlq_at="1")
 
-    assert sent_back(dead) == {"data": '{"a":1}', "rsq-rid": "read:1", "tenant": "x"}
+    assert sent_back(dead) == {
+        "data": '{"a":1}',
+        "rsq-rid": "read:1",
+        "tenant": "x",
+        "rsq-replay": "1700000000000-5",
+    }
 
 
 def test_bytes_that_are_no_text_go_back_untouched() -> None:
     dead = DeadLetter("s", RawEntry("k", "1-0", [b"data", b"\xff\x00", b"rsq-rid", b"r", b"odd", b"\xfe"]))
 
-    assert dead.revived() == [b"data", b"\xff\x00", b"rsq-rid", b"r", b"odd", b"\xfe"]
+    assert dead.revived()[:-2] == [b"data", b"\xff\x00", b"rsq-rid", b"r", b"odd", b"\xfe"]
+    assert dead.revived()[-2:] == ["rsq-replay", "1-0"]
 
 
 def test_mended_bytes_take_the_place_of_the_old_ones() -> None:
-    assert sent_back(letter(b"old", rid="r"), b"new") == {"data": "new", "rsq-rid": "r"}
-    assert sent_back(letter(None, rid="r"), b"new") == {"data": "new", "rsq-rid": "r"}
+    assert sent_back(letter(b"old", rid="r"), b"new") == {
+        "data": "new",
+        "rsq-rid": "r",
+        "rsq-replay": "1700000000000-5",
+    }
+    assert sent_back(letter(None, rid="r"), b"new") == {
+        "data": "new",
+        "rsq-rid": "r",
+        "rsq-replay": "1700000000000-5",
+    }
 
 
 def test_the_old_trace_is_linked_and_the_trace_context_kept() -> None:
@@ -95,11 +109,17 @@ def test_a_dead_letter_of_the_release_before_is_read_and_sent_back_as_it_was_mea
     dead = DeadLetter("price", RawEntry("{shop}:price:dlq", "1-0", [b"data", b"{}", *fields]))
 
     assert (dead.rid, dead.reason, dead.error) == ("read:1", "r", "no")
-    assert sent_back(dead) == {"data": "{}", "rsq-rid": "read:1", "tenant": "x"}
+    assert sent_back(dead) == {"data": "{}", "rsq-rid": "read:1", "tenant": "x", "rsq-replay": "1-0"}
 
 
 def test_a_users_header_goes_back_whatever_it_is_called() -> None:
     fields = [b"data", b"{}", b"rsq-rid", b"clicks:1-0", b"attempts", b"7", b"dlq-note", b"x"]
     dead = DeadLetter("price", RawEntry("{shop}:price:dlq", "1-0", [*fields, b"rsq-dlq-reason", b"r"]))
 
-    assert sent_back(dead) == {"data": "{}", "rsq-rid": "clicks:1-0", "attempts": "7", "dlq-note": "x"}
+    assert sent_back(dead) == {
+        "data": "{}",
+        "rsq-rid": "clicks:1-0",
+        "attempts": "7",
+        "dlq-note": "x",
+        "rsq-replay": "1-0",
+    }

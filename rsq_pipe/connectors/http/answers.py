@@ -1,0 +1,46 @@
+"""Answers: what a status, a Retry-After and a body say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+MAX_SHOWN = 1_000
+"""Characters of an answer's body that a message quotes."""
+
+LONGEST_WAIT = 3_600.0
+"""Seconds that a service is left alone for at most, whatever it asks for."""
+
+LOGIN = frozenset((401, 403, 407))
+"""Answers that say that the credentials are wrong."""
+
+_LATER = frozenset((408, 425, 429, 502, 503, 504))
+
+
+def is_transient(status: int) -> bool:
+    """Tell whether an answer says that the service cannot now, and no more of the request."""
+    return status in _LATER
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Read how many seconds a service asks to be left alone for; 0 where it asks for none."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return 0.0
+    try:
+        seconds = float(text) if text.isascii() and text.isdigit() else _until(text)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def cut(body: bytes) -> str:
+    """Spell the beginning of a body in one line."""
+    text = " ".join(body[: 4 * MAX_SHOWN].decode("utf-8", "replace").split())
+    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
+
+
+def _until(text: str) -> float:
+    return parsedate_to_datetime(text).timestamp() - time.time()

@@ -1,0 +1,173 @@
+"""Post: one request with records, and what its answer says of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import aiohttp
+
+from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient, retry_after
+from rsq_pipe.connectors.http.login import Login
+from rsq_pipe.connectors.http.send_settings import SendSettings
+from rsq_pipe.connectors.http.settings import shown
+from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, said, session
+from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.redaction import redact
+from rsq_pipe.streams.headers import PARENT, REPLAY, STATE
+
+MAX_KEY = 255
+"""Characters of a key, at most; of a longer one its digest is sent."""
+
+_DISCARDED = 64 * 1024  # bytes of a good answer that are read so that its connection can be used again
+_JSON, _NDJSON = "application/json", "application/x-ndjson"
+
+
+class Post:
+    """
+    Send requests to one service.
+
+    Args:
+        options: Where, and how.
+        stage: The stage, for messages.
+        timeout: Seconds that one request may take.
+    """
+
+    def __init__(self, options: SendSettings, *, stage: str, timeout: float) -> None:
+        self.stage = stage
+        self._options = options
+        self._timeout = timeout
+        self._login = Login(stage, options.auth, options.allow)
+        self._session: aiohttp.ClientSession | None = None
+        self._accepted = False  # whether any request was: then the credentials are right
+
+    async def close(self) -> None:
+        """Close the connections."""
+        opened, self._session = self._session, None
+        if opened is not None:
+            await opened.close()
+
+    async def send(self, batch: Batch, places: Sequence[int], rows: Sequence[bytes]) -> EndpointError | None:
+        """
+        Send some records of a batch in one request.
+
+        Returns:
+            None where they were accepted; else how the service refuses them.
+
+        Raises:
+            EndpointUnavailableError: It does not answer, or cannot now; whether it has them is unknown.
+            EndpointRefusedError: It refuses whatever is sent.
+        """
+        headers = self._headers(batch, places)
+        body = self._body(rows)
+        try:
+            check_host(self._options.url, self._options.allow)
+            status, answer, wait = await self._asked(headers, body)
+        except TimeoutError as exc:
+            what = f"no answer within `timeout`, {self._timeout:g} s"
+            # To look for the record that takes so long by sending halves would take as long each time.
+            raise self._unavailable(what, certain=len(places) > 1) from exc
+        except aiohttp.ClientConnectorError as exc:
+            if refused := refusal(exc):
+                raise self._refused(str(refused)) from exc
+            raise self._unavailable(said(exc)) from exc
+        except aiohttp.InvalidURL as exc:
+            raise self._refused(said(exc)) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            if refused := refusal(exc):
+                raise self._refused(str(refused)) from exc
+            # The connection broke with the request under way: it may be what breaks the service.
+            raise self._unavailable(said(exc), certain=False) from exc
+        return self._judged(status, answer, wait)
+
+    def _judged(self, status: int, answer: bytes, wait: float) -> EndpointError | None:
+        if 200 <= status < 300:
+            self._accepted = True
+            return None
+        what = f"it answers {status}" + (f": {cut(answer)}" if answer.strip() else "")
+        if is_transient(status):
+            raise self._unavailable(what, retry_after=wait)
+        if status >= 500:
+            raise self._unavailable(what, certain=False, retry_after=wait)
+        if 300 <= status < 400:
+            raise self._refused(f"it answers {status}, a redirect; name the new address in `url`")
+        if status in LOGIN and not (status == 403 and self._accepted):
+            raise self._refused(f"{what}; check the credentials")
+        return EndpointError(self._told(what), stage=self.stage, status=status)
+
+    async def _asked(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes, float]:
+        opened = self._opened()
+        login = await self._login.headers(opened)
+        found = await self._once(opened, headers | login, body)
+        if found[0] == 401 and self._login.renews(login):
+            found = await self._once(opened, headers | await self._login.headers(opened), body)
+        return found
+
+    async def _once(
+        self, opened: aiohttp.ClientSession, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes, float]:
+        # A redirect would lead past the check of addresses.
+        async with opened.request(
+            self._options.method, as_is(self._options.url), data=body, headers=headers, allow_redirects=False
+        ) as response:
+            limit = _DISCARDED if response.status < 300 else 4 * MAX_SHOWN
+            answer = b""
+            while len(answer) < limit and (more := await response.content.read(limit - len(answer))):
+                answer += more
+            return response.status, answer, retry_after(response.headers)
+
+    def _headers(self, batch: Batch, places: Sequence[int]) -> dict[str, str]:
+        keys = [_key(batch, place) for place in places]
+        key = keys[0] if len(keys) == 1 else _digest("\n".join(keys))
+        headers = {
+            "Content-Type": _NDJSON if self._options.body == "ndjson" else _JSON,
+            **self._options.headers,
+            self._options.key_header: key,
+        }
+        if len(places) == 1:
+            beside = batch.headers_at(places[0])
+            headers |= {
+                name: text for name in (PARENT, STATE) if (text := beside.get(name)) and text.isascii()
+            }
+        return headers
+
+    def _body(self, rows: Sequence[bytes]) -> bytes:
+        match self._options.body:
+            case "record":
+                return rows[0]
+            case "array":
+                return b"[" + b",".join(rows) + b"]"
+            case "ndjson":
+                return b"\n".join(rows) + b"\n"
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = session(self._options.concurrency, self._options.allow, self._timeout)
+        return self._session
+
+    def _unavailable(
+        self, what: str, *, certain: bool = True, retry_after: float = 0.0
+    ) -> EndpointUnavailableError:
+        return EndpointUnavailableError(
+            self._told(what), stage=self.stage, certain=certain, retry_after=retry_after
+        )
+
+    def _refused(self, what: str) -> EndpointRefusedError:
+        return EndpointRefusedError(self._told(what), stage=self.stage)
+
+    def _told(self, what: str) -> str:
+        where = f"{self._options.method} {shown(self._options.url)}"
+        return redact(f"stage {self.stage!r}: {where}: {what}")
+
+
+def _key(batch: Batch, place: int) -> str:
+    """Name a record for the service: by its id, and where it was replayed by the dead letter it was."""
+    replay = batch.headers_at(place).get(REPLAY)
+    key = quote(batch.rids[place] + (f"+{replay}" if replay else ""), safe=":/+@,=*!'()")
+    return key if len(key) <= MAX_KEY else _digest(key)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

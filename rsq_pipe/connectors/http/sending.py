@@ -1,0 +1,163 @@
+"""HttpSender: sends the records of a batch, and says of each what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from rsq_pipe.connectors.http.post import Post
+from rsq_pipe.connectors.http.send_settings import SendSettings
+from rsq_pipe.connectors.jsonl.json_lines import json_lines
+from rsq_pipe.errors import (
+    EndpointError,
+    EndpointUnavailableError,
+    RsqPipeError,
+    without_frames,
+)
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes
+
+SILENT = 5
+"""Requests in a row that got no good answer, after which no other of the batch is sent."""
+
+
+class HttpSender:
+    """
+    Send records.
+
+    Args:
+        options: Where, and how.
+        stage: The stage, for messages.
+        timeout: Seconds that one request may take.
+
+    Delivery: at least once; a request that is sent again has the key it had.
+    """
+
+    pure: ClassVar[bool] = False
+    changed: ClassVar[frozenset[str] | None] = frozenset()
+
+    def __init__(self, options: SendSettings, *, stage: str, timeout: float) -> None:
+        self._options = options
+        self._post = Post(options, stage=stage, timeout=timeout)
+
+    async def open(self) -> None:
+        """Nothing: the first request connects."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """
+        Send one batch.
+
+        Raises:
+            EndpointRefusedError: The service refuses whatever is sent: the stage cannot go on.
+        """
+        lines, unwritable = json_lines(batch, rid=self._options.rid)
+        sending = _Sending(self._options, self._post, batch, unwritable, lines.split(b"\n"))
+        await sending.run()
+        return sending.outcomes()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._post.close()
+
+
+class _Sending:
+    """The requests of one batch."""
+
+    def __init__(
+        self,
+        options: SendSettings,
+        post: Post,
+        batch: Batch,
+        unwritable: dict[int, Exception],
+        rows: list[bytes],
+    ) -> None:
+        self._options = options
+        self._post = post
+        self._batch = batch
+        places = [place for place in range(len(batch)) if place not in unwritable]
+        self._rows = dict(zip(places, rows, strict=False))
+        self._failed: dict[int, Failure] = {
+            place: Failure(error, retryable=False) for place, error in unwritable.items()
+        }
+        self._stopped: RsqPipeError | None = None  # why no other request is sent
+        self._silent = 0
+
+    async def run(self) -> None:
+        """Send all; after a request that shows that the service is away none is begun."""
+        waiting = iter(list(self._requests()))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._options.concurrency, len(self._rows))):
+                    group.create_task(self._work(waiting))
+        except BaseExceptionGroup as found:
+            refused: BaseException = found
+            while isinstance(refused, BaseExceptionGroup):
+                refused = refused.exceptions[0]
+            raise refused from None
+
+    def outcomes(self) -> Outcomes:
+        """Say what became of the records."""
+        done = [place for place in range(len(self._batch)) if place not in self._failed]
+        return Outcomes(failed=dict(sorted(self._failed.items())), done=done)
+
+    def _requests(self) -> Iterator[list[int]]:
+        """Yield the places of the records of each request."""
+        if self._options.body == "record":
+            yield from ([place] for place in self._rows)
+            return
+        together: list[int] = []
+        size = 2
+        for place, row in self._rows.items():
+            if together and size + len(row) + 1 > self._options.max_body:
+                yield together
+                together, size = [], 2
+            together.append(place)
+            size += len(row) + 1
+        if together:
+            yield together
+
+    async def _work(self, waiting: Iterator[list[int]]) -> None:
+        for places in waiting:
+            await self._send(places)
+
+    async def _send(self, places: list[int]) -> None:
+        """Send some records; of a batch that is refused, each half again, until it is one record."""
+        if self._stopped is not None:
+            self._fail(places, self._unsent(self._stopped))
+            return
+        try:
+            answered = await self._post.send(self._batch, places, [self._rows[place] for place in places])
+        except EndpointUnavailableError as exc:
+            if self._ends(exc, len(places)) or len(places) == 1:
+                self._fail(places, exc)
+                return
+            # One record may be why all of them got no good answer.
+        else:
+            self._silent = 0
+            if answered is None:
+                return
+            if len(places) == 1:
+                self._fail(places, answered)
+                return
+        half = len(places) // 2
+        await self._send(places[:half])
+        await self._send(places[half:])
+
+    def _ends(self, exc: EndpointUnavailableError, records: int) -> bool:
+        """Take note of a request that got no good answer; tell whether no other is sent after it."""
+        # The halves of a batch fail on the way to the one record that makes them: they do not count.
+        self._silent += records == 1
+        if exc.certain or self._silent >= SILENT:
+            self._stopped = exc
+            return True
+        return False
+
+    def _unsent(self, why: RsqPipeError) -> EndpointUnavailableError:
+        wait = why.retry_after if isinstance(why, EndpointUnavailableError) else 0.0
+        return EndpointUnavailableError(str(why), stage=self._post.stage, certain=True, retry_after=wait)
+
+    def _fail(self, places: Iterable[int], error: EndpointError | EndpointUnavailableError) -> None:
+        retryable = isinstance(error, EndpointUnavailableError)
+        failure = Failure(without_frames(error), retryable=retryable)
+        self._failed |= dict.fromkeys(places, failure)

@@ -1,0 +1,94 @@
+"""Web client: sessions that connect to no address of this machine's own network that is not allowed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from rsq_pipe.connectors.http.addresses import is_refused
+
+
+class RefusedAddressError(OSError):
+    """An address that is asked only where it is allowed."""
+
+
+def session(concurrency: int, allow: Collection[str], timeout: float | None = None) -> aiohttp.ClientSession:
+    """
+    Open a session.
+
+    Args:
+        concurrency: Connections at once.
+        allow: Hosts that may be asked though they stand for a link-local or metadata address.
+        timeout: Seconds one request may take; None for any number.
+    """
+    connector = aiohttp.TCPConnector(limit=concurrency, resolver=_Resolver(frozenset(allow)))
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=timeout),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def check_host(url: str, allow: Collection[str]) -> None:
+    """
+    Refuse an address that is written as numbers: it is connected to without a resolver.
+
+    Raises:
+        RefusedAddressError: It is one that hands out credentials, and not allowed.
+    """
+    host = urlsplit(url).hostname or ""
+    if is_refused(host) and host not in allow:
+        raise RefusedAddressError(
+            None, f"{host} is a link-local or metadata address; add it to `allow` if it is meant"
+        )
+
+
+def refusal(exc: BaseException) -> RefusedAddressError | None:
+    """Find out whether a connection failed since its address is refused."""
+    if isinstance(exc, RefusedAddressError):
+        return exc
+    for inner in (exc.__cause__, getattr(exc, "os_error", None)):
+        if isinstance(inner, RefusedAddressError):
+            return inner
+    return None
+
+
+def as_is(url: str) -> Any:
+    """Make an address that is sent as it is spelt: what was quoted stays so."""
+    from yarl import URL  # noqa: PLC0415  comes with aiohttp
+
+    return URL(url, encoded=True)
+
+
+def said(exc: BaseException) -> str:
+    """Say what went wrong in one line."""
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
+class _Resolver(AbstractResolver):
+    """Look names up, and leave out addresses of this machine's own network and its cloud's metadata."""
+
+    def __init__(self, allowed: frozenset[str]) -> None:
+        self._allowed = allowed
+        self._real = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._real.resolve(host, port, family)
+        if host in self._allowed:
+            return found
+        left = [one for one in found if not is_refused(one["host"])]
+        if not left:
+            raise RefusedAddressError(
+                None, f"{host} is {found[0]['host']}, a link-local or metadata address; add it to `allow`"
+            )
+        return left
+
+    async def close(self) -> None:
+        await self._real.close()

@@ -26,6 +26,8 @@ COMMANDS = {
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
     "preview": ("rsq_pipe.cli.preview", "Show the first records before and after each stage."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
+    "pipelines": ("rsq_pipe.cli.pipelines", "List the pipelines of a server."),
+    "delete": ("rsq_pipe.cli.delete", "Delete everything a pipeline has on a server."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
     "pause": ("rsq_pipe.cli.pause", "Pause stages until they are resumed."),
     "resume": ("rsq_pipe.cli.resume", "Have stages go on that are paused."),

@@ -15,6 +15,9 @@ from rsq_pipe.streams.link import Command, Link, checked
 from rsq_pipe.streams.pool import LinkPool
 from rsq_pipe.streams.script import Script
 
+_TRIED = 200_000
+"""Names that are tried to find a key for each server of a cluster; each of its 16,384 slots has some."""
+
 _MOVES = 5  # how often a command follows its key to another node of a cluster before it gives up
 
 
@@ -80,6 +83,22 @@ class Channel:
                 moved = isinstance(reply, AskError)
                 replies[at] = (await self.exchange([commands[at]], key=keys[at]))[0] if moved else reply
         return replies
+
+    async def key_of_each_server(self) -> list[str]:
+        """
+        Name a key for each server that holds any: where a command goes that asks about a server.
+
+        Raises:
+            ServerUnavailableError: Nobody who knows could be asked.
+        """
+        topology = self._pool().topology
+        wanted, found = await topology.places(), dict[str, str]()
+        for number in range(_TRIED):
+            if len(found) == len(wanted):
+                break
+            place = await topology.place(str(number))
+            found.setdefault(place, str(number))
+        return [key for place, key in found.items() if place in wanted]
 
     async def transaction(self, commands: Sequence[Command], *, key: str) -> list[Any]:
         """

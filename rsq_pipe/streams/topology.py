@@ -44,6 +44,15 @@ class Topology:
         """
         return self._endpoint.address
 
+    async def places(self) -> set[str]:
+        """
+        Name all servers that hold keys.
+
+        Raises:
+            ServerUnavailableError: Nobody who knows could be asked.
+        """
+        return {await self.place("")}
+
     def link(self, place: str) -> Link:
         """Make a link, not yet connected, to a place."""
         return self._link(place, self._endpoint.settings)
@@ -99,6 +108,10 @@ class Spread(Topology):
             f"cluster {self._endpoint.address}: no node holds the slot of key {key!r}",
             address=self._endpoint.address,
         )
+
+    async def places(self) -> set[str]:
+        await self.place("")  # the layout, if it is not known
+        return {place for place in self._slots or () if place}
 
     def link(self, place: str) -> Link:
         host, port = parted(place)

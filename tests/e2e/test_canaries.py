@@ -103,6 +103,7 @@ class Words:
         return done
 
 
+@pytest.mark.timeout(180)  # it starts fifty processes
 async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
     project: Project, url: str, tmp_path: Path
 ) -> None:
@@ -131,6 +132,9 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("plan", *at, "--json")
         words.of("plan", *at, "--show-last")
         words.of("repair", *at)
+        words.of("pause", spec, "work", "--redis", url)
+        words.of("resume", spec, "work", "--redis", url)
+        words.of("state", spec, "work", "--redis", url)
         words.of("peek", *at)
         words.of("peek", *at, "--json")
         words.of("trace", "read:in.jsonl:2", "--file", "traces.jsonl")
@@ -142,6 +146,9 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("dlq", "replay", *at, "--dry-run")
         kept = await dead_letters(url, f"{{{project.pipeline}}}:work:dlq")
         words.of("dlq", "purge", *at, "--yes")
+        words.of("pipelines", "--redis", url)
+        words.of("pipelines", "--redis", url, "--json")
+        words.of("delete", project.pipeline, "--redis", url, "--yes")
         words.of("schema")
         words.of("completion", "bash")
         project.path.write_text(

@@ -1,0 +1,64 @@
+"""`rsq-pipe delete`: everything a pipeline has on a server, taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import rich_click as click
+
+from rsq_pipe.cli.dlq_console import console, letters, remark
+from rsq_pipe.cli.errors import FAILED
+from rsq_pipe.cli.local_server import redis_option, server_here
+from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.server_address import connect
+from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.ops.delete import delete, keys_of
+from rsq_pipe.ops.pipelines import described, pipelines
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.suggestion import suggest
+
+
+@click.command("delete")
+@click.argument("pipeline", metavar="PIPELINE")
+@redis_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def command(ctx: click.Context, pipeline: str, url: str | None, yes: bool) -> None:
+    """
+    Delete everything a pipeline has on a server.
+
+    PIPELINE is its name, as `rsq-pipe pipelines` shows it. Records that wait, dead letters, what stages
+    remember, positions and counters go for good; files that sinks wrote, and streams from outside, stay. It
+    asks first, and says what would go. Refused while somebody runs the pipeline.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("`delete` asks before it deletes, and here is nobody to ask; add --yes")
+    with server_here(url) as address:
+        if not asyncio.run(_delete(address, pipeline, yes=yes)):
+            ctx.exit(FAILED)
+
+
+async def _delete(address: str, pipeline: str, *, yes: bool) -> bool:
+    async with connect(address) as client:
+        keys = await keys_of(client, pipeline)
+        if not keys:
+            await _tell_none(client, pipeline)
+            return False
+        await Presence(client, pipeline).refuse_others()
+        held = described(pipeline, await look_back(client, pipeline), [])
+        waiting = "records that wait" if held.backlog is None else f"{held.backlog:,} waiting"
+        what = f"{len(keys):,} keys, records: {waiting}, {letters(held.dead)}"
+        if not yes:
+            question = f"Delete all of {pipeline} on {client.channel.address} for good ({what})?"
+            click.confirm(printable(question), abort=True, err=True)
+        count = await delete(client, pipeline)
+    console().print(printable(f"{pipeline}: {count:,} keys deleted; {waiting}, {letters(held.dead)}"))
+    return True
+
+
+async def _tell_none(client: StreamClient, pipeline: str) -> None:
+    names = [one.name for one in await pipelines(client)]
+    hint = suggest(pipeline, names, otherwise="" if names else "there is none at all")
+    remark(f"{client.channel.address}: there is no pipeline {pipeline!r}; {hint}")

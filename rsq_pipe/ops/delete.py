@@ -1,0 +1,75 @@
+"""Delete: takes away every key of a pipeline, without its file."""
+
+from __future__ import annotations
+
+import contextlib
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.last_run import marks
+from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.presence import SECONDS, Presence
+from rsq_pipe.errors import SettleError
+from rsq_pipe.ops.pipelines import SCAN
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import CLEAR
+
+_ROUNDS = 5
+"""How often what is left is looked for: a process that was paused may still write a key or two."""
+
+
+async def keys_of(client: StreamClient, pipeline: str) -> list[str]:
+    """
+    List the keys of a pipeline.
+
+    Redis: SCAN, in steps of `SCAN` keys, on the server that holds the pipeline.
+    """
+    keys = Keyspace(pipeline)
+    cursor, found = b"", set[str]()
+    while cursor != b"0":
+        cursor, page = await client.channel.execute(
+            "SCAN", cursor or b"0", "MATCH", keys.pattern, "COUNT", SCAN, key=keys.meta
+        )
+        found.update(name.decode() for name in page)
+    return sorted(found)
+
+
+async def delete(client: StreamClient, pipeline: str) -> int:
+    """
+    Delete every key of a pipeline: streams, dead letters, what it remembers, positions, counters.
+
+    Streams from outside stay; the pipeline's groups on them go. Files that its sinks wrote stay.
+
+    Returns:
+        How many keys were deleted.
+
+    Raises:
+        PipelineBusyError: Somebody runs it; nothing was deleted.
+
+    Cancellation: between two steps; calling again goes on.
+    Redis: SCAN, XGROUP DESTROY per group on a stream from outside, then clear.lua, which asks once more
+    whether somebody runs it, and deletes all or nothing.
+    """
+    presence, keys = Presence(client, pipeline), Keyspace(pipeline)
+    await presence.refuse_others()
+    past = await look_back(client, pipeline)
+    deleted = 0
+    for _ in range(_ROUNDS):
+        found = [key for key in await keys_of(client, pipeline) if key not in {keys.meta, keys.runs}]
+        if deleted and not found:
+            break
+        gone = await presence.gone()
+        count, *others = await client.channel.run(
+            CLEAR,
+            [keys.meta, keys.runs, *found],
+            [presence.name, SECONDS, len(gone), *gone],
+        )
+        if others:
+            raise presence.busy([name.decode() for name in others])
+        deleted += int(count)
+        deleted += int(await client.channel.execute("DEL", keys.runs, key=keys.runs))
+    # Last: while the pipeline was there, a run that begins would have made them again.
+    for stage, stream in marks(past.fields):
+        if not stream.startswith(f"{{{pipeline}}}:"):
+            with contextlib.suppress(SettleError):  # there is no such stream
+                await client.channel.execute("XGROUP", "DESTROY", stream, stage, key=stream)
+    return deleted

@@ -1,0 +1,104 @@
+"""Pipelines: those that have run on a server, found without their files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rsq_pipe.engine.past import Past, look_back
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.errors import StreamError
+from rsq_pipe.streams.client import StreamClient
+
+SCAN = 1_000
+"""Keys the server looks at in one step: it serves others between two."""
+
+_META = re.compile(r"\{([a-z][a-z0-9_-]*)\}:meta")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """
+    Describe a pipeline on a server.
+
+    Args:
+        name: Its name.
+        runs: The processes that run it.
+        stages: Those of its last run.
+        backlog: Records that its stages still have to do; None where the server cannot tell how many.
+        dead: Its dead letters.
+        last: When the last record that a stage has read was written to its stream; None if there is none.
+        fault: Why nothing more can be said of it.
+    """
+
+    name: str
+    runs: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    backlog: int | None = 0
+    dead: int = 0
+    last: datetime | None = None
+    fault: str = ""
+
+    @property
+    def state(self) -> str:
+        """Whether it runs, or rests."""
+        if self.fault:
+            return "unknown"
+        return "running" if self.runs else "resting"
+
+
+async def pipelines(client: StreamClient) -> list[Listed]:
+    """
+    List the pipelines of a server or cluster by name.
+
+    Raises:
+        ServerUnavailableError: The server cannot be reached.
+
+    Redis: SCAN on each server, in steps of `SCAN` keys; then per pipeline as `look_back`. Nothing is written.
+    """
+    names = {name async for name in _names(client)}
+    found = [await _listed(client, name) for name in sorted(names)]
+    return [one for one in found if one is not None]
+
+
+async def _names(client: StreamClient) -> AsyncIterator[str]:
+    for key in await client.channel.key_of_each_server():
+        cursor = b""
+        while cursor != b"0":
+            cursor, page = await client.channel.execute(
+                "SCAN", cursor or b"0", "MATCH", "{*}:meta", "COUNT", SCAN, "TYPE", "hash", key=key
+            )
+            for name in page:
+                if match := _META.fullmatch(name.decode(errors="replace")):
+                    yield match[1]
+
+
+async def _listed(client: StreamClient, name: str) -> Listed | None:
+    """Describe a pipeline; None for what only looks like one."""
+    try:
+        past = await look_back(client, name)
+        runs = await Presence(client, name).others()
+    except StreamError as exc:
+        if exc.retryable:
+            raise
+        return Listed(name, fault=str(exc))  # another's: this user has no right to look
+    return described(name, past, runs) if past.ran else None
+
+
+def described(name: str, past: Past, runs: list[str]) -> Listed:
+    """Sum up what a pipeline holds."""
+    held = past.holdings.values()
+    known = [holding.lag for holding in held if holding.lag is not None]
+    pending = sum(holding.pending + holding.retry for holding in held)
+    ids = [entry for holding in held for entry in holding.last.values()]
+    newest = max((int(entry.partition("-")[0]) for entry in ids), default=0)
+    return Listed(
+        name,
+        tuple(runs),
+        past.last.names,
+        sum(known) + pending if len(known) == len(past.holdings) else None,
+        sum(holding.dead for holding in held),
+        datetime.fromtimestamp(newest / 1000, UTC) if newest else None,
+    )

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import orders
+from benchmarks import orders, tables
 from benchmarks.harness import MONTH, Harness, command
 from benchmarks.measure import Figures, Job, rates
 from rsq_pipe.connectors.table import connector
@@ -66,6 +66,9 @@ def main(harness: Harness) -> None:
                 write, kind, root, batches, fsync=fsync
             )
     harness.turns("connectors", "Sources by 500 records, sinks by 200", contenders)
+    with tables.contenders(harness.options.size(200, 5)) as into_tables:
+        if into_tables:
+            harness.turns("tables", f"Into PostgreSQL by {tables.ROWS} records", into_tables)
 
 
 if __name__ == "__main__":

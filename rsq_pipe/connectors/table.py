@@ -49,6 +49,9 @@ SOURCES: dict[str, Listed] = {
     "json": Listed("json.source", "goes on at the byte behind the last record stored"),
     "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
     "parquet": Listed("parquet.source", "goes on at the row behind the last one stored", "parquet", "arro3"),
+    "postgres": Listed(
+        "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"
+    ),
     "stream": Listed("stream", "reads by a consumer group of its own"),
 }
 """Type of a source -> where it is; a new one is a file or folder, and a line here."""

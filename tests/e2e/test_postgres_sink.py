@@ -141,6 +141,32 @@ def test_fresh_asks_what_is_to_become_of_the_rows(
     assert counts == [(0, 10), (1, 10), (0, 20), (0, 10)]
 
 
+def test_rows_go_from_one_table_to_another_and_changes_follow(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    postgres.execute(f"create table {table} (id int primary key, v numeric, at timestamptz default now())")
+    postgres.execute(f"insert into {table} select n, n from generate_series(1, 3000) n")
+    dsn = 'dsn: "${secret:PG}"'
+    project.spec(
+        f"""
+        read: {{source: {{type: postgres, {dsn}, table: {table}, key: [id], cursor: at}}}}
+        out: {{sink: {{type: postgres, {dsn}, table: {table}_copy, mode: upsert, key: [id], create: true}}}}
+        """
+    )
+    arguments = ("run", project.path, "--redis", server.url)
+    first = rsq_pipe(*arguments, cwd=project.root, PG=postgres.dsn)
+    postgres.execute(
+        f"update {table} set v = v + 1, at = now() where id > 2990; insert into {table} values (0, 0)"
+    )
+    second = rsq_pipe(*arguments, cwd=project.root, PG=postgres.dsn)
+    third = rsq_pipe(*arguments, cwd=project.root, PG=postgres.dsn)
+
+    assert (first.returncode, second.returncode, third.returncode) == (0, 0, 0), first.stderr + second.stderr
+    assert "nothing new" in third.stdout + third.stderr
+    assert postgres.execute(f"select id, v from {table} except select id, v::numeric from {table}_copy") == []
+    assert postgres.execute(f"select count(*) from {table}_copy") == [(3001,)]
+
+
 @pytest.mark.timeout(150)
 @pytest.mark.chaos
 @pytest.mark.parametrize("mode", ["mode: append", "mode: upsert, key: [n], version: n"])

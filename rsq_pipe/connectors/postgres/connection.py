@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -64,7 +64,9 @@ class Connection:
                 [f"{round(min(most, self._seconds) * 1000)}ms" for most in (self._seconds, _LOCK, _IDLE)],
             )
 
-    def execute(self, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    def execute(
+        self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows, if it gives any."""
         with self._in_time() as connection:
             cursor = connection.execute(sql.encode(), values)

@@ -1,0 +1,36 @@
+"""Source `postgres`: the rows of a table, and then each row that is added or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rsq_pipe.connectors.postgres.source_options import Options
+from rsq_pipe.connectors.source import Chunk
+
+__all__ = ["Options", "connect"]
+
+
+def connect(options: Options, *, stage: str, root: Path) -> PostgresSource:  # noqa: ARG001  no files
+    """Make the source of a stage; nothing is opened yet."""
+    return PostgresSource(options, stage)
+
+
+class PostgresSource:
+    """Yield rows of a table in the order of their keys, window of transactions by window."""
+
+    resumable = True
+
+    def __init__(self, options: Options, stage: str) -> None:
+        self._options = options
+        self._stage = stage
+
+    def shards(self) -> Sequence[str]:
+        """Name the table."""
+        return [self._options.table]
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+        """Yield what was added or changed since `position`."""
+        from rsq_pipe.connectors.postgres.changes import Changes  # noqa: PLC0415  an extra
+
+        return Changes(self._options, self._stage).read(position, size)

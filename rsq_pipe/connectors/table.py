@@ -46,6 +46,7 @@ class Listed:
 
 SOURCES: dict[str, Listed] = {
     "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
+    "http": Listed("http.source", "goes on at the page behind the last one stored", "http", "aiohttp"),
     "json": Listed("json.source", "goes on at the byte behind the last record stored"),
     "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
     "parquet": Listed("parquet.source", "goes on at the row behind the last one stored", "parquet", "arro3"),

@@ -30,7 +30,7 @@ from rsq_pipe.verbs.verb import Verb
 if TYPE_CHECKING:
     from rsq_pipe.streams.client import StreamClient
 
-_JSON_SOURCES = frozenset(("jsonl", "csv"))
+_JSON_SOURCES = frozenset(("http", "jsonl", "csv"))
 """Sources that bring nothing but what JSON has a form for."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -69,6 +69,10 @@ class Prefetch(Generic[T]):
             self._put(_END)
         except Exception as exc:  # noqa: BLE001  raised again where the items are awaited
             self._put(_Raised(exc))
+        finally:
+            # Here, and not where it is collected: what a generator ends is of its thread.
+            if isinstance(self._items, Generator):
+                self._items.close()
 
     def _put(self, item: object) -> None:
         def arrive() -> None:

@@ -1,0 +1,143 @@
+"""Get: one page of a service, asked for until it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import msgspec
+import structlog
+
+from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
+from rsq_pipe.connectors.http.login import Login
+from rsq_pipe.connectors.http.read_settings import ReadSettings
+from rsq_pipe.connectors.http.settings import shown
+from rsq_pipe.connectors.http.web_client import check_host, refusal, said, session
+from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
+from rsq_pipe.redaction import redact
+
+FIRST, LONGEST = 0.5, 60.0
+"""Seconds between two attempts: the first pause, doubled up to the longest, unless the service names one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Hold one answer: what it says, what its header `Link` names, and its digest."""
+
+    answer: Any
+    links: Mapping[str, str]
+    digest: str
+
+
+class Get:
+    """Ask one service for pages."""
+
+    def __init__(self, settings: ReadSettings, stage: str) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._login = Login(stage, settings.auth, settings.allow)
+        self._session: aiohttp.ClientSession | None = None
+        self._log = structlog.get_logger("rsq_pipe").bind(stage=stage)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def page(self, url: str, parameters: Mapping[str, str]) -> Page:
+        """
+        Ask for a page until there is one.
+
+        Raises:
+            SourceError: The service refuses it, or its answer is no JSON.
+        """
+        pause = FIRST
+        while True:
+            try:
+                return await self._page(url, parameters)
+            except EndpointUnavailableError as exc:
+                wait = exc.retry_after or pause
+                self._log.warning("a web service does not answer", error=str(exc), tried_again_in=wait)
+                await asyncio.sleep(wait)
+                pause = min(2 * pause, LONGEST)
+            except EndpointRefusedError as exc:
+                raise SourceError(str(exc), stage=self._stage) from exc
+
+    async def _page(self, url: str, parameters: Mapping[str, str]) -> Page:
+        opened = self._opened()
+        try:
+            check_host(url, self._settings.allow)
+            login = await self._login.headers(opened)
+            found = await self._once(opened, url, parameters, login)
+            if found[0] == 401 and self._login.renews(login):
+                found = await self._once(opened, url, parameters, await self._login.headers(opened))
+        except TimeoutError as exc:
+            raise self._away(url, f"no answer within `timeout`, {self._settings.timeout:g} s") from exc
+        except aiohttp.InvalidURL as exc:
+            raise self._error(url, said(exc)) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            if refused := refusal(exc):
+                raise self._error(url, str(refused)) from exc
+            raise self._away(url, said(exc)) from exc
+        return self._read(url, *found)
+
+    def _read(self, url: str, status: int, body: bytes, wait: float, links: Mapping[str, str]) -> Page:
+        if is_transient(status) or status >= 500:
+            raise self._away(url, f"it answers {status}", wait)
+        if status == 204:
+            return Page(None, links, "")
+        if status != 200:
+            hint = "; check the credentials" if status in {401, 403, 407} else ""
+            raise self._error(url, f"it answers {status}: {cut(body)}{hint}")
+        if len(body) > self._settings.max_page:
+            what = f"its answer is longer than `max_page`, {self._settings.max_page:,} bytes"
+            raise self._error(url, f"{what}; ask for smaller pages")
+        try:
+            return Page(msgspec.json.decode(body), links, hashlib.sha256(body).hexdigest()[:16])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise self._error(url, f"its answer is not JSON: {_placed(exc, body)}") from exc
+
+    async def _once(
+        self,
+        opened: aiohttp.ClientSession,
+        url: str,
+        parameters: Mapping[str, str],
+        login: Mapping[str, str],
+    ) -> tuple[int, bytes, float, dict[str, str]]:
+        headers = {"Accept": "application/json", **self._settings.headers, **login}
+        # A redirect would lead past the check of addresses.
+        async with opened.get(url, params=parameters, headers=headers, allow_redirects=False) as response:
+            limit, body = self._settings.max_page + 1, bytearray()
+            while len(body) < limit and (more := await response.content.read(limit - len(body))):
+                body += more
+            links = {str(name): str(link["url"]) for name, link in response.links.items() if "url" in link}
+            return response.status, bytes(body), retry_after(response.headers), links
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = session(1, self._settings.allow, self._settings.timeout)
+        return self._session
+
+    def _away(self, url: str, what: str, wait: float = 0.0) -> EndpointUnavailableError:
+        return EndpointUnavailableError(self._told(url, what), stage=self._stage, retry_after=wait)
+
+    def _error(self, url: str, what: str) -> SourceError:
+        return SourceError(self._told(url, what), stage=self._stage)
+
+    def _told(self, url: str, what: str) -> str:
+        return redact(f"stage {self._stage!r}: GET {shown(url)}: {what}")
+
+
+def _placed(exc: Exception, body: bytes) -> str:
+    """Say what is wrong with a text, and where: line and column from 1."""
+    text = str(exc)
+    _, found, number = text.rpartition("(byte ")
+    if not found:
+        return text
+    before = body[: int(number.rstrip(")"))]
+    line, column = before.count(b"\n") + 1, len(before) - (before.rfind(b"\n") + 1) + 1
+    return f"{line}:{column}: {text[: text.rindex(' (byte ')]}"

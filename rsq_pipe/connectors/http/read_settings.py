@@ -1,0 +1,84 @@
+"""ReadSettings: what the source `http` is told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from rsq_pipe.connectors.http.settings import Group, Service
+from rsq_pipe.units import Duration, Size, parse_duration
+
+PAGINATORS = ("single_page", "json_link", "header_link", "cursor", "offset", "page_number")
+Kind = Literal["single_page", "json_link", "header_link", "cursor", "offset", "page_number"]
+
+
+class Paginate(Group):
+    """How one page leads to the next; a type alone stands for `{type: TYPE}`."""
+
+    type: Kind = Field(description="The way, as dlt names it.")
+    next_url_path: str = Field(default="next", description="`json_link`: where the next page's address is.")
+    cursor_path: str = Field(
+        default="cursors.next", description="`cursor`: where the next page's cursor stands in an answer."
+    )
+    cursor_param: str = Field(default="cursor", description="`cursor`: the parameter that gets it.")
+    limit: Annotated[int, Field(ge=1)] = Field(default=100, description="`offset`: records of a page.")
+    limit_param: str = Field(default="limit", description="`offset`: the parameter that gets `limit`.")
+    offset_param: str = Field(default="offset", description="`offset`: the parameter that gets the offset.")
+    base_page: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="`page_number`: the number of the first page."
+    )
+    page_param: str = Field(default="page", description="`page_number`: the parameter that gets the number.")
+    total_path: str = Field(
+        default="",
+        description="`offset`: where the number of all records stands; `page_number`: that of all pages. "
+        "Left out: an empty page is the last.",
+    )
+
+
+class Incremental(Group):
+    """Read only what is new since the last time."""
+
+    field: str = Field(min_length=1, description="The field that grows: `updated_at`; `.` leads inside.")
+    param: str = Field(min_length=1, description="The parameter that gets the highest value read so far.")
+    initial: str = Field(default="", description="Its value the first time; left out: it is not sent.")
+
+
+def _paginate(value: object) -> object:
+    return {"type": value} if isinstance(value, str) else value
+
+
+def _every(value: object) -> object:
+    if value is None or value == "once":
+        return None
+    if not isinstance(value, str):
+        raise ValueError("must be a duration or `once`; write 10m")  # noqa: TRY004  as pydantic wants it
+    if parse_duration(value) <= 0:
+        raise ValueError("it is read without a pause; write 10m")
+    return value
+
+
+class ReadSettings(Service):
+    """Settings of the `http` source: the records of a web service, a page at a time."""
+
+    params: dict[str, str] = Field(default={}, description="What stands behind `?` in the address.")
+    records: str = Field(
+        default="",
+        description="Where an answer has its records: `data.items`; left out: it is a list.",
+    )
+    paginate: Annotated[Paginate, BeforeValidator(_paginate)] = Field(
+        default=Paginate(type="single_page"), description="How one page leads to the next."
+    )
+    cursor: Incremental | None = Field(default=None, description="Read only what is new since the last time.")
+    key: str = Field(
+        default="",
+        description="The field that names a record, for its id; `.` leads inside. Left out: round, page and "
+        "place name it.",
+    )
+    every: Annotated[Duration | None, BeforeValidator(_every)] = Field(
+        default=None, description="When to read again; `once`: never."
+    )
+    timeout: Duration = Field(default=30.0, gt=0, description="How long one request may take.")
+    max_page: Size = Field(
+        default="16MiB", validate_default=True, gt=0, description="Bytes of one answer, at most."
+    )

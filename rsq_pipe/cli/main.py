@@ -45,6 +45,17 @@ COMMANDS = {
 }
 DEBUG = "RSQ_DEBUG"
 
+BEGIN = """\
+Declarative pipelines on Redis Streams. Begin with:
+
+    rsq-pipe init shop                      a project that runs at once
+    rsq-pipe preview shop/pipeline.yaml     what each stage does to the first records
+    rsq-pipe run shop/pipeline.yaml         run it, with a bundled server
+
+All commands: rsq-pipe --help
+"""
+"""What `rsq-pipe` alone says."""
+
 
 class LazyGroup(click.RichGroup):
     """A group whose commands are imported when they are called."""
@@ -81,13 +92,18 @@ class LazyCommand(click.RichCommand):
         return context
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="rsq-pipe", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help=f"Show tracebacks of faults in rsq-pipe itself; also {DEBUG}=1.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
     """Declarative pipelines on Redis Streams: nothing lost, nothing duplicated, every failure replayable."""
     if debug:
         os.environ[DEBUG] = "1"
+    if ctx.invoked_subcommand is None:
+        sys.stdout.write(BEGIN)
 
 
 def main() -> None:

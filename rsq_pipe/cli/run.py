@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
 from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.run_report import report as report_end
+from rsq_pipe.cli.run_report import tell_cut
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
@@ -50,6 +52,13 @@ Tell = Callable[[Summary | None], None]
     multiple=True,
     metavar="NAME",
     help="Run only this stage; may be given again.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Read the next N records of each source, to try the pipeline out; then drain, and end. "
+    "Another run goes on behind them.",
 )
 @click.option(
     "--processes",
@@ -108,12 +117,16 @@ Tell = Callable[[Summary | None], None]
     is_flag=True,
     help="Print the summary as one line of JSON to standard output, the last line there, and no table.",
 )
+@click.option(
+    "--quiet", is_flag=True, help="Print nothing but warnings and errors; with --json, the summary."
+)
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter an option
     ctx: click.Context,
     spec: Path,
     url: str | None,
     stages: tuple[str, ...],
+    limit: int | None,
     processes: int,
     fresh: bool,
     renames: tuple[Rename, ...],
@@ -125,6 +138,7 @@ def command(  # noqa: PLR0917  one parameter an option
     metrics_host: str,
     log_format: LogFormat,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """
     Run a pipeline.
@@ -140,13 +154,15 @@ def command(  # noqa: PLR0917  one parameter an option
         raise click.UsageError("--fresh starts the whole pipeline over; leave --stage out, or --fresh")
     if fresh and (renames or discards):
         raise click.UsageError("--fresh forgets what all stages hold; leave --rename and --discard out")
-    set_up(log_format)
+    if limit is not None and processes > 1:
+        raise click.UsageError("--limit tries a pipeline out, in one process; leave --processes out")
+    set_up(log_format, level=logging.WARNING if quiet else logging.INFO)
     graph = load(spec, look=True)
     names = known(graph, stages)
     check_trace_file(graph, trace_file)
     if SUPERVISED not in os.environ:
         check_sources(graph, names, shared=processes > 1)
-    tell = partial(_tell, graph, names, as_json=as_json, log_format=log_format)
+    tell = partial(_tell, graph, names, as_json=as_json, log_format=log_format, quiet=quiet)
     with ExitStack() as stack:
         address = stack.enter_context(server_address(graph, url))
         if renames or discards:
@@ -154,7 +170,7 @@ def command(  # noqa: PLR0917  one parameter an option
         if fresh and not yes:
             ask_before_fresh(graph, address)
         if processes > 1:
-            options = _options(stages, drain_timeout, log_format)
+            options = [*_options(stages, drain_timeout, log_format), *(["--quiet"] if quiet else [])]
             options += _watching(trace_file, metrics_port, metrics_host)
             work = _supervise(graph, address, processes, options, fresh=fresh, tell=tell)
         else:
@@ -174,8 +190,9 @@ def command(  # noqa: PLR0917  one parameter an option
                 observer,
                 fresh=fresh,
                 drain_timeout=drain_timeout,
-                tables=log_format != "json",
+                tables=log_format != "json" and not quiet,
                 tell=tell,
+                limit=limit,
             )
         _calm_the_collector()
         leave_signals_to_parent()
@@ -191,9 +208,15 @@ def command(  # noqa: PLR0917  one parameter an option
 
 
 def _tell(
-    graph: Graph, names: Sequence[str], summary: Summary | None, *, as_json: bool, log_format: LogFormat
+    graph: Graph,
+    names: Sequence[str],
+    summary: Summary | None,
+    *,
+    as_json: bool,
+    log_format: LogFormat,
+    quiet: bool,
 ) -> None:
-    if summary is not None and SUPERVISED not in os.environ:
+    if summary is not None and SUPERVISED not in os.environ and (as_json or not quiet):
         report_end(graph, summary, names or None, as_json=as_json, log_format=log_format)
 
 
@@ -207,10 +230,16 @@ async def _run(
     drain_timeout: float | None,
     tables: bool,
     tell: Tell,
+    limit: int | None,
 ) -> Summary:
     async with connect(address) as client:
         runner = Runner(
-            *(graph, client), stages=names, fresh=fresh, drain_timeout=drain_timeout, observer=observer
+            *(graph, client),
+            stages=names,
+            fresh=fresh,
+            drain_timeout=drain_timeout,
+            observer=observer,
+            limit=limit,
         )
         lively = tables and SUPERVISED not in os.environ and is_lively(graph, names)
         beside = asyncio.ensure_future(show(runner, names, lively=lively))
@@ -221,6 +250,8 @@ async def _run(
             finally:
                 beside.cancel()
                 await asyncio.wait([beside])
+                if runner.cut:
+                    tell_cut(graph, sorted(runner.cut))
 
         return await _until_told(runner.stop, lambda: _told_of(run, runner, tell))
 

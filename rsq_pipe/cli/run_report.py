@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,15 @@ def report(
         structlog.get_logger("rsq_pipe").info("done" if summary.finished else "stopped", **found)
     else:
         _print(graph, summary, above)
+
+
+def tell_cut(graph: Graph, sources: Sequence[str]) -> None:
+    """Say that there may be more than `--limit` allowed, and what becomes of it."""
+    structlog.get_logger("rsq_pipe").info(
+        "read no more, by --limit; a run without it goes on there, and closes the windows that are open",
+        pipeline=graph.pipeline,
+        sources=", ".join(sources),
+    )
 
 
 def document(graph: Graph, summary: Summary, above: Mapping[str, str]) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Process:
         full: Set when a worker has to wait for room below.
         isolation: Lets an entry in its last delivery be all that the process has in flight.
         by: The process's name, as others read it.
+        limit: Records of each source that enter, at most; None for all.
+        cut: The sources of which so many have entered: there may be more.
         pauses: The breakers of the stages.
         rates: How fast the stages may go.
         tables: The files that lookups hold.
@@ -52,6 +54,8 @@ class Process:
     full: asyncio.Event = field(default_factory=asyncio.Event)
     isolation: Isolation = field(default_factory=Isolation)
     by: str = ""
+    limit: int | None = None
+    cut: set[str] = field(default_factory=set)
     pauses: Pauses = field(init=False)
     rates: Rates = field(init=False)
     tables: Tables = field(init=False)

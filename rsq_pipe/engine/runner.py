@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import structlog
 
 from rsq_pipe.engine import provision
 from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.briefly import briefly
 from rsq_pipe.engine.closer import Closer
 from rsq_pipe.engine.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.engine.gauges import measure
@@ -51,11 +51,6 @@ EAGER_PERIOD = 0.05
 _FORCED = 1.0
 """Seconds that work which was cut off gets to hand back what it holds."""
 
-_FAREWELL = 0.5
-"""Seconds for what is only tidy, once the run is over: a server that is away must not hold up the end."""
-
-T = TypeVar("T")
-
 
 class Role(Protocol):
     """What the runner keeps running: the worker of a stage, a source or a sink."""
@@ -89,6 +84,7 @@ class Runner:
         fresh: Start over: delete what the pipeline has in Redis, and replace what its sinks wrote.
         drain_timeout: Seconds a stop may take; None for the spec's.
         observer: Told of what happens; to be closed by whoever made it.
+        limit: Records of each source to read, at most, to try the pipeline out.
     """
 
     def __init__(
@@ -100,6 +96,7 @@ class Runner:
         fresh: bool = False,
         drain_timeout: float | None = None,
         observer: Observer | None = None,
+        limit: int | None = None,
     ) -> None:
         self.graph = graph
         self.state: PipelineState | None = None
@@ -116,8 +113,9 @@ class Runner:
         self._roles: list[tuple[Stage, Role]] = []
         self._presence = Presence(client, graph.pipeline, graph.spec_hash)
         self._process = Process(
-            client, graph, self._halt, self._names, self._observer, by=self._presence.name
+            client, graph, self._halt, self._names, self._observer, by=self._presence.name, limit=limit
         )
+        self.cut = self._process.cut
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
@@ -145,11 +143,11 @@ class Runner:
         except GroupLostError as exc:
             raise await self._located(exc) from exc
         finally:
-            answers = await _briefly(self._leave())
+            answers = await briefly(self._leave())
         fault = self._fault or self._unread()
         if answers:  # one that is away would hold up the end again and again
-            await _briefly(self._process.publish())
-            await _briefly(Retention(self._client, self.graph).trim(exactly=True))
+            await briefly(self._process.publish())
+            await briefly(Retention(self._client, self.graph).trim(exactly=True))
             self.summary = await self._summary(
                 time.monotonic() - began, finished=self._finished and not fault
             )
@@ -326,9 +324,9 @@ class Runner:
         """Nothing is under way any more: have the first stage with open windows close them, or end."""
         closers = {stage.name: role for stage, role in self._roles if isinstance(role, Closer)}
         held = [stage.name for stage in self.graph.stages if state.stages[stage.name].open]
-        if held and self._unread() is not None:
-            # What could not be read comes in another run: it should find its windows open.
-            self._log.warning("windows stay open, since a source could not be read to its end", stages=held)
+        if held and (self.cut or self._unread() is not None):
+            # What was not read comes in another run: it should find its windows open.
+            self._log.warning("windows stay open, since a source was not read to its end", stages=held)
         elif held and held[0] in closers:
             closers[held[0]].end_input()
             return
@@ -375,26 +373,18 @@ class Runner:
         """Whoever noticed a lost group first, the user reads what can be done about it."""
         if not (exc.stream and exc.group):
             return exc
-        found = await _briefly(lost_place(self._client, self.graph, exc.stream, exc.group))
+        found = await briefly(lost_place(self._client, self.graph, exc.stream, exc.group))
         return found or lost(exc.stream, exc.group)
 
     async def _summary(self, seconds: float, *, finished: bool) -> Summary:
-        state = await _briefly(look_at(self._client, self.graph)) or self.state
+        state = await briefly(look_at(self._client, self.graph)) or self.state
         assert state is not None
         if self._observer.watches:
             self.state = state
-            await _briefly(self._measure())
+            await briefly(self._measure())
         return summary_of(
             *(self.graph, self.before, state),
             seconds=seconds,
             finished=finished,
             others=len(self._others),
         )
-
-
-async def _briefly(work: Coroutine[Any, Any, T]) -> T | None:
-    """Do what can be left undone."""
-    with contextlib.suppress(StreamError, TimeoutError):
-        async with asyncio.timeout(_FAREWELL):
-            return await work
-    return None

@@ -17,6 +17,7 @@ from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.limited import Limited
 from rsq_pipe.engine.ownership import SECONDS, Ownership
 from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.packing import PACK_RECORDS
@@ -52,6 +53,9 @@ class SourceWorker:
     def __init__(self, process: Process, stage: Stage) -> None:
         graph = process.graph
         self._source = connected(graph, stage)
+        self._limit: Limited | None = None
+        if process.limit is not None:
+            self._source = self._limit = Limited(self._source, process.limit)
         self._process = process
         self._client = process.client
         self._stage = stage
@@ -216,6 +220,10 @@ class SourceWorker:
         settled = None if plan.halt is not None else await self._settled(plan)
         counts = settled is not None and settled.refused is None
         self._end(entering, work, counts=counts)
+        if counts and self._limit is not None:
+            self._limit.entered(len(work.unpacked.batch) + len(work.letters))
+            if self._limit.is_reached:
+                self._process.cut.add(self._stage.name)
         return None if settled is None else counts
 
     def _end(self, entering: SourceTrace, work: Work, *, counts: bool) -> None:

@@ -1,0 +1,23 @@
+"""Briefly: what is only tidy, done at the end of a run, if the server still answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from rsq_pipe.errors import StreamError
+
+FAREWELL = 0.5
+"""Seconds for it: a server that is away must not hold up the end."""
+
+T = TypeVar("T")
+
+
+async def briefly(work: Coroutine[Any, Any, T]) -> T | None:
+    """Do what can be left undone."""
+    with contextlib.suppress(StreamError, TimeoutError):
+        async with asyncio.timeout(FAREWELL):
+            return await work
+    return None

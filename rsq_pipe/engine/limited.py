@@ -1,0 +1,51 @@
+"""Limited: a source of which no more than some records are read, to try a pipeline out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rsq_pipe.connectors.source import Chunk, Source
+
+
+class Limited:
+    """
+    Read a source up to a number of records; what is no record counts as well.
+
+    Args:
+        source: The source.
+        most: How many.
+    """
+
+    def __init__(self, source: Source, most: int) -> None:
+        self._source = source
+        self._left = most
+        self.resumable = source.resumable
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether no more is to be read."""
+        return self._left <= 0
+
+    def entered(self, records: int) -> None:
+        """Take note of what is in the pipeline, and not only read."""
+        self._left -= records
+
+    def shards(self) -> Sequence[str]:
+        """Name the parts, as the source does."""
+        return self._source.shards()
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        """Yield what follows `position`, up to what is left when it begins."""
+        left = self._left
+        if not self.resumable:
+            size = 1  # it cannot be begun again with smaller chunks
+        while left > 0:
+            most = min(size, left)
+            for chunk in self._source.read(shard, position, most):
+                position = chunk.position
+                left -= len(chunk)
+                yield chunk
+                if left < most:
+                    break
+            else:
+                return

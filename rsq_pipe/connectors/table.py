@@ -66,6 +66,7 @@ SINKS: dict[str, Listed] = {
     "postgres": Listed(
         "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"
     ),
+    "sqlite": Listed("sqlite.sink", "exactly once: one transaction with its ledger"),
     "stdout": Listed("stdout", "at least once"),
     "stream": Listed("stream", "exactly once: written in the settlement itself"),
 }

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from tests.integration.connectors.writer import Store, Strike
 
-WITHOUT = ("", "rids", "epoch")
+ATTEMPTS = 5
 
 
 class SinkStrike(Strike):
@@ -89,14 +90,15 @@ def main(kind: str, root: Path, given: dict[str, Any]) -> None:
     sink.close()
 
 
-def again(begin: Any) -> None:
-    """Open until it works."""
-    while True:
+def again(begin: Callable[[], None]) -> None:
+    """Open until it works, or nearly."""
+    last = ""
+    for _ in range(ATTEMPTS):
         try:
-            begin()
-        except TargetUnavailableError:
-            continue
-        return
+            return begin()
+        except TargetUnavailableError as exc:
+            last = str(exc)
+    sys.exit(f"busy: {last}")
 
 
 def switch_off(what: str, sink: Any) -> None:

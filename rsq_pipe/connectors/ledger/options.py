@@ -1,0 +1,64 @@
+"""Options that all sinks by the ledger have."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rsq_pipe.connectors.ledger.columns import Extra, Missing
+from rsq_pipe.connectors.ledger.sink import Fresh
+from rsq_pipe.connectors.record_id import rid_option
+
+LEDGER = "rsq_pipe_ledger"
+
+
+class TableOptions(BaseModel):
+    """Settings of a sink that writes the rows of a table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["append", "upsert"] = Field(
+        default="append",
+        description="Insert each record, or insert it where no row has its `key` and else replace what that "
+        "row holds.",
+    )
+    key: tuple[str, ...] = Field(
+        default=(),
+        description="For `upsert`, the columns by which a row is found; the table needs a unique index on "
+        "them. A record in which one has no value is a failure.",
+    )
+    version: str | None = Field(
+        default=None,
+        description="For `upsert`, a column that says which of two is newer: a row is replaced only by one "
+        "whose value is not lower. Without it the one that comes last stays.",
+    )
+    columns: dict[str, str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Column -> field, where not all columns are written, or fields have other names. Left "
+        "out: each column from the field of its name.",
+    )
+    extra: Extra = Field(
+        default="error",
+        description="What a record is that has a field without a column: a failure, or written without it.",
+    )
+    missing: Missing = Field(
+        default="error",
+        description="What a record is that lacks a column's field: a failure, or written with null. A column "
+        "that has a default, or counts up, gets its own value either way.",
+    )
+    fresh: Fresh = Field(
+        default="error",
+        description="What `--fresh` does when the table holds rows: end with an error, write behind them, or "
+        "delete all of them first.",
+    )
+    rid: bool = rid_option()
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.mode == "upsert" and not self.key:
+            raise ValueError("`mode: upsert` needs `key`; write `key: [COLUMN]`")
+        if self.mode == "append" and (self.key or self.version):
+            raise ValueError("`key` and `version` are for `mode: upsert`; set that, or leave them out")
+        return self

@@ -1,0 +1,46 @@
+"""Sink `sqlite`: rows of a table in one file, each record once, in one transaction with a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from rsq_pipe.connectors.ledger.options import TableOptions
+from rsq_pipe.connectors.ledger.sink import LedgerSink
+from rsq_pipe.connectors.sqlite.database import SqliteDatabase
+
+
+def _check(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("a name cannot hold a NUL character")
+    return name
+
+
+class Options(TableOptions):
+    """Settings of the `sqlite` sink: rows of a table in one file."""
+
+    path: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(
+        description="The file of the database, relative to the project root; made, with its folders, if it "
+        "is not there."
+    )
+    table: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(description="The table.")
+    create: bool = Field(
+        default=False,
+        description="Make the table, with the first batch, if it is not there: whole numbers, true and false "
+        "are `integer`, numbers `real`, all else `text`; `key` is its primary key.",
+    )
+
+
+def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    database = SqliteDatabase(
+        root / options.path,
+        options.table,
+        options,
+        create=options.create,
+        owner=(pipeline, stage, options.table),
+    )
+    target = f"table {options.table} of {options.path}"
+    return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)

@@ -1,0 +1,91 @@
+"""The sqlite sink: rows with their ledger, a bad one alone refused; kills are in the contract of ledgers."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
+
+
+def sink(root: Path, **settings: Any) -> Sink:
+    found = connector("sink", "sqlite")
+    options = found.options(path="out/x.sqlite", table="t", **settings)
+    made: Sink = found.made(options, pipeline="p", stage="out", root=root)
+    return made
+
+
+def rows(root: Path, sql: str = "select * from t") -> list[Any]:
+    with closing(sqlite3.connect(root / "out/x.sqlite")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def batch(*records: Any) -> Batch:
+    return Batch(list(records), [f"r{number}" for number, _ in enumerate(records)])
+
+
+def test_a_table_is_made_for_the_first_batch(tmp_path: Path) -> None:
+    one = sink(tmp_path, create=True, rid=True)
+    one.open(None)
+    written = one.write(batch({"n": 1, "x": 1, "t": "a", "l": [1]}, {"n": 2, "x": 0.5, "t": None, "l": None}))
+    one.close()
+
+    assert not written.failures
+    assert rows(tmp_path) == [("r0", 1, 1.0, "a", "[1]"), ("r1", 2, 0.5, None, None)]
+    assert rows(tmp_path, "select name, type from pragma_table_info('t')")[:3] == [
+        ("rid", "TEXT"),
+        ("n", "INTEGER"),
+        ("x", "REAL"),
+    ]
+
+
+def test_what_was_not_settled_is_not_written_again(tmp_path: Path) -> None:
+    one = sink(tmp_path, create=True)
+    position = one.open(None)
+    one.write(batch({"n": 1}, {"n": 2}))
+    again = sink(tmp_path)
+    one.close()
+    again.open(position)
+    again.write(Batch([{"n": 3}, {"n": 2}], ["r9", "r1"]))
+
+    assert rows(tmp_path) == [(1,), (2,), (3,)]
+
+
+def test_one_bad_record_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    rows(tmp_path, "create table t (n integer check (n <> 3), x)")
+    one = sink(tmp_path)
+    one.open(None)
+    values = [
+        {"n": 1, "x": 1},
+        {"n": 3, "x": 1},
+        {"n": 2**70, "x": 1},
+        {"n": 4, "x": float("nan")},
+        {"n": 5, "x": 1},
+    ]
+    written = one.write(batch(*values))
+
+    assert sorted(written.failures) == [1, 2, 3]
+    assert "CHECK constraint failed" in str(written.failures[1])
+    assert "not a finite number" in str(written.failures[3])
+    assert [row[0] for row in rows(tmp_path)] == [1, 5]
+
+
+def test_upsert_replaces_by_key_unless_the_version_is_older(tmp_path: Path) -> None:
+    one = sink(tmp_path, create=True, mode="upsert", key=("id",), version="v")
+    one.open(None)
+    one.write(batch({"id": 1, "v": 1}, {"id": 1, "v": 3}, {"id": 1, "v": 2}, {"id": 2, "v": 1}))
+
+    assert rows(tmp_path) == [(1, 3), (2, 1)]
+
+
+def test_a_table_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"table t of out/x[.]sqlite: the table does not exist; make it"):
+        sink(tmp_path).open(None)

@@ -44,6 +44,8 @@ class Chunk:
         broken: What is no record, each with the number of records that stand before it.
         raw: Tells the bytes of the record at a place, where the source has them as JSON; else nothing.
         headers: Place -> headers that came with a record, of those that have any.
+        settled: Told whether the chunk is stored, where somebody waits for that; not called for a chunk that
+            the end of the run left unstored. Called from the event loop; must not block.
     """
 
     records: list[dict[str, Any]]
@@ -52,6 +54,7 @@ class Chunk:
     broken: Sequence[tuple[int, Arrival]] = ()
     raw: Callable[[int], bytes] = _none
     headers: Mapping[int, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    settled: Callable[[bool], None] | None = None
 
     @classmethod
     def of(cls, arrivals: Iterable[Arrival], position: str) -> Chunk:
@@ -89,6 +92,8 @@ class Chunk:
 class Source(Protocol):
     """
     Yield a source's records in order, from a position. Called from one thread at a time; may block.
+
+    A source may have a `close()`; it is called when the last chunk has been stored, and may block.
 
     resumable: Whether a position means the same in another process (False for standard input).
     """

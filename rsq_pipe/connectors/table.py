@@ -54,6 +54,7 @@ SOURCES: dict[str, Listed] = {
         "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"
     ),
     "stream": Listed("stream", "reads by a consumer group of its own"),
+    "webhook": Listed("webhook.source", "answers a request once its records are stored", "http", "aiohttp"),
 }
 """Type of a source -> where it is; a new one is a file or folder, and a line here."""
 

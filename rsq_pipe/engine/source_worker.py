@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -164,7 +164,7 @@ class SourceWorker:
                     self._end(entering, work, counts=False)
                     return not refused
                 moved = Position(self._keys.meta, field, position, chunk.position)
-                settling.begin(self._settle(entering, work, moved))
+                settling.begin(self._settle(entering, work, moved, chunk.settled))
                 position = chunk.position
             return await settling.end() is not False
         except SourceError:
@@ -173,6 +173,8 @@ class SourceWorker:
         finally:
             chunks.close()
             await settling.cancel()
+            if (close := getattr(self._source, "close", None)) is not None:
+                await asyncio.to_thread(close)
             if not self._source.resumable:
                 with contextlib.suppress(StreamError):  # a field too many in the hash; nobody reads it again
                     await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
@@ -203,7 +205,13 @@ class SourceWorker:
         steps = await self._chain.process(entering.batch) if entering.batch.records else []
         return entering, Work(Unpacked(entering.batch), steps, dict(enumerate(entering.dead)))
 
-    async def _settle(self, entering: SourceTrace, work: Work, position: Position) -> bool | None:
+    async def _settle(
+        self,
+        entering: SourceTrace,
+        work: Work,
+        position: Position,
+        told: Callable[[bool], None] | None = None,
+    ) -> bool | None:
         """
         Have what a chunk has become enter, with its position.
 
@@ -220,6 +228,8 @@ class SourceWorker:
         settled = None if plan.halt is not None else await self._settled(plan)
         counts = settled is not None and settled.refused is None
         self._end(entering, work, counts=counts)
+        if told is not None:
+            told(counts)
         if counts and self._limit is not None:
             self._limit.entered(len(work.unpacked.batch) + len(work.letters))
             if self._limit.is_reached:

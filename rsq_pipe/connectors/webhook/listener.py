@@ -1,0 +1,221 @@
+"""Listener: a web server in a thread of its own, whose requests are answered once they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from rsq_pipe.connectors.webhook.bodies import records_in
+from rsq_pipe.connectors.webhook.settings import WebhookSettings
+from rsq_pipe.errors import SourceError
+
+REMEMBERED = 10_000
+"""Ids of stored requests that are remembered, the latest; one that comes again is not stored again."""
+
+MAX_ID = 255
+"""Characters of a request's id, at most."""
+
+_TOGETHER = 4 * 1024 * 1024  # bytes of requests that are stored together, and the one that passes it
+_PORT_WAIT = 10.0  # seconds for whoever had the port before to let go of it
+_LATER = {"Retry-After": "1"}
+
+
+@dataclass(slots=True)
+class Request:
+    """Hold one request that waits to be stored."""
+
+    id: str
+    records: list[dict[str, Any]]
+    size: int
+    stored: asyncio.Future[bool]
+
+
+class Listener:
+    """
+    Take requests, at most so many at once as may wait.
+
+    Args:
+        settings: Where, and which.
+        stage: The stage, for messages.
+    """
+
+    def __init__(self, settings: WebhookSettings, stage: str) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rsq-pipe webhook", daemon=True)
+        self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._open: set[asyncio.Future[bool]] = set()
+        self._known: dict[str, None] = {}
+        self._underway: set[str] = set()
+        self._reading = 0
+        self._closing = threading.Lock()
+        self._closed = False
+        self._runner: web.AppRunner | None = None
+
+    def start(self) -> None:
+        """
+        Listen.
+
+        Raises:
+            SourceError: The address cannot be listened at.
+        """
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        except OSError as exc:
+            self.close()
+            what = f"cannot listen at {self._settings.listen}: {exc.strerror or exc}"
+            raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from exc
+
+    def take(self, size: int) -> list[Request]:
+        """Wait for requests, and give those that are there, of about `size` records; none at the end."""
+        found: list[Request] = []
+        records = read = 0
+        while records < size and read < _TOGETHER:
+            try:
+                one = self._waiting.get(block=not found)
+            except queue.Empty:
+                break
+            if one is None:
+                self._waiting.put(None)
+                break
+            found.append(one)
+            records += len(one.records)
+            read += one.size
+        return found
+
+    def settled(self, requests: Sequence[Request], *, stored: bool) -> None:
+        """State that requests are stored, or are not: they are answered."""
+
+        def answer() -> None:
+            for one in requests:
+                if not one.stored.done():
+                    one.stored.set_result(stored)
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(answer)
+
+    def close(self) -> None:
+        """Answer all that wait 503, and listen no more."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._waiting.put(None)
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=self._settings.max_body)
+        app.router.add_post(self._settings.path, self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        host, _, port = self._settings.listen.rpartition(":")
+        until = time.monotonic() + _PORT_WAIT
+        while True:
+            try:
+                await web.TCPSite(self._runner, host.strip("[]"), int(port), reuse_address=True).start()
+            except OSError:
+                # Another process of this pipeline that was killed, or stops at this moment.
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+    async def _stop(self) -> None:
+        for future in [*self._open]:
+            if not future.done():
+                future.set_result(False)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if not self._may(request.headers.get("Authorization", "")):
+            return _said(401, "the token is missing or wrong")
+        if self._closed or len(self._open) + self._reading >= self._settings.max_requests:
+            return _said(503, "too many requests wait to be stored", _LATER)
+        self._reading += 1  # until it waits to be stored, and counts among those
+        try:
+            one = await self._read(request)
+        finally:
+            self._reading -= 1
+        if isinstance(one, web.Response):
+            return one
+        self._put(one)
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                stored = await asyncio.shield(one.stored)
+        except TimeoutError:
+            return _said(503, "it is not stored yet", _LATER)
+        return (
+            web.json_response({"stored": len(one.records)})
+            if stored
+            else _said(503, "it was not stored", _LATER)
+        )
+
+    async def _read(self, request: web.Request) -> Request | web.Response:
+        """Read a request; or answer it, where it is not to be stored."""
+        body = await request.read()  # 413 where it is too large
+        if not self._is_signed(request.headers.get(self._settings.hmac_header, ""), body):
+            return _said(401, "the signature is missing or wrong")
+        name = request.headers.get(self._settings.id_header, "").strip()
+        if len(name) > MAX_ID or not name.isprintable():
+            return _said(
+                400, f"the id is longer than {MAX_ID} characters, or holds others than can be printed"
+            )
+        try:
+            records = records_in(body, request.content_type)
+        except ValueError as exc:
+            return _said(400, str(exc))
+        if name in self._known or not records:
+            return web.json_response({"stored": 0})
+        if name and name in self._underway:
+            return _said(409, "a request with this id waits to be stored", _LATER)
+        return Request(name, records, len(body), self._loop.create_future())
+
+    def _put(self, one: Request) -> None:
+        """Have a request stored; until then it counts, also where nobody waits for it any more."""
+        self._open.add(one.stored)
+        if one.id:
+            self._underway.add(one.id)
+
+        def ended(stored: asyncio.Future[bool]) -> None:
+            self._open.discard(stored)
+            self._underway.discard(one.id)
+            if one.id and stored.result():
+                self._remember(one.id)
+
+        one.stored.add_done_callback(ended)
+        self._waiting.put(one)
+
+    def _may(self, given: str) -> bool:
+        wanted = f"Bearer {self._settings.token}"
+        return not self._settings.token or hmac.compare_digest(given.encode(), wanted.encode())
+
+    def _is_signed(self, given: str, body: bytes) -> bool:
+        if not self._settings.hmac_secret:
+            return True
+        wanted = hmac.new(self._settings.hmac_secret.encode(), body, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(given.removeprefix("sha256=").lower().encode(), wanted.encode())
+
+    def _remember(self, name: str) -> None:
+        self._known[name] = None
+        while len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+
+
+def _said(status: int, what: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": what}, status=status, headers=headers)

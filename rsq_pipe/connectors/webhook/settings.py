@@ -1,0 +1,64 @@
+"""WebhookSettings: where requests are taken, and which."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from rsq_pipe.units import Duration, Size
+
+
+def _listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
+        raise ValueError("must be HOST:PORT; write 127.0.0.1:8080")
+    return value
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"/[^{}?#\s]*", value):
+        raise ValueError("must be a path that begins with /, without blanks, braces, ? and #; write /orders")
+    return value
+
+
+class WebhookSettings(BaseModel):
+    """Settings of the `webhook` source: records that others send by POST."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: Annotated[str, AfterValidator(_listen)] = Field(
+        description="The address and port to listen at: `127.0.0.1:8080`."
+    )
+    path: Annotated[str, AfterValidator(_path)] = Field(default="/", description="The path of the requests.")
+    token: str = Field(
+        default="",
+        repr=False,
+        description="What must stand in `Authorization: Bearer ...`: `${secret:NAME}`; left out: nothing.",
+    )
+    hmac_secret: str = Field(
+        default="",
+        repr=False,
+        description="The key of the HMAC-SHA256 of the body that a request must have, in hexadecimal: "
+        "`${secret:NAME}`; left out: none.",
+    )
+    hmac_header: str = Field(
+        default="X-Signature",
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="The header that has it; `sha256=` may stand before it.",
+    )
+    id_header: str = Field(
+        default="Idempotency-Key",
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="The header that names a request, where it has one; record ids begin with it.",
+    )
+    max_body: Size = Field(
+        default="1MiB", validate_default=True, gt=0, description="Bytes of one request, at most."
+    )
+    max_requests: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=100, description="Requests that wait to be stored, at most; others are answered 503."
+    )
+    timeout: Duration = Field(
+        default=30.0, gt=0, description="How long a request waits to be stored, before it is answered 503."
+    )

@@ -1,0 +1,69 @@
+"""WebhookSource: yields what others send, and tells them when it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from urllib.parse import quote
+
+from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.connectors.webhook.listener import Listener, Request
+from rsq_pipe.connectors.webhook.settings import WebhookSettings
+
+
+class WebhookSource:
+    """
+    Listen, in one process at a time.
+
+    Args:
+        settings: Where, and for which requests.
+        stage: The stage, for messages.
+    """
+
+    resumable = True
+
+    def __init__(self, settings: WebhookSettings, *, stage: str) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._listener: Listener | None = None
+
+    def shards(self) -> Sequence[str]:
+        """Name the one there is; its position counts what was stored together."""
+        return ["requests"]
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002
+        """
+        Yield requests as they come, until `close`.
+
+        Raises:
+            SourceError: The address cannot be listened at.
+        """
+        number = int(position or 0)
+        listener = self._listener = Listener(self._settings, self._stage)
+        listener.start()
+        try:
+            while requests := listener.take(size):
+                number += 1
+                arrivals = [
+                    Arrival(f"{_name(one, number, at)}:{place}", record)
+                    for at, one in enumerate(requests)
+                    for place, record in enumerate(one.records)
+                ]
+                chunk = Chunk.of(arrivals, str(number))
+                chunk.settled = partial(_settled, listener, requests)
+                yield chunk
+        finally:
+            listener.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._listener is not None:
+            self._listener.close()
+
+
+def _name(request: Request, number: int, at: int) -> str:
+    return quote(request.id, safe=":/+@,=*!'()") if request.id else f"{number}.{at}"
+
+
+def _settled(listener: Listener, requests: Sequence[Request], stored: bool) -> None:
+    listener.settled(requests, stored=stored)

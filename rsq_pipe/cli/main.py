@@ -33,6 +33,7 @@ COMMANDS = {
     "resume": ("rsq_pipe.cli.resume", "Have stages go on that are paused."),
     "repair": ("rsq_pipe.cli.repair", "Let a sink go on in a file that is not as the pipeline left it."),
     "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
+    "docs": ("rsq_pipe.cli.docs", "Print a page about a pipeline, in Markdown."),
     "state": ("rsq_pipe.cli.state", "Show what a stage remembers."),
     "peek": ("rsq_pipe.cli.peek", "Show the records that stand before a stage."),
     "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, mend them, send them back."),

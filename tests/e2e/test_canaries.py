@@ -120,6 +120,7 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("run", spec, "--redis", url.replace("redis", "rediz", 1))
         words.of("run", spec, url)
         words.of("init", "new")
+        words.of("docs", spec)
         words.of("preview", spec)
         words.of("preview", spec, "--json")
         words.of("validate", spec)

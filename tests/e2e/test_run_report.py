@@ -117,6 +117,8 @@ def test_the_summary_is_json_on_request_behind_the_records_of_a_stdout_sink(
         "retried": 0,
         "dead": 0,
         "drops": {"filter": 50},
+        "stored": 0,
+        "unknown": {},
         "fused": "read",
         "waiting": 0,
         "paused": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,11 @@ def first_records(graph: Graph, stage: Stage, limit: int, file: Path | None = No
     Raises:
         SourceError: There is nothing to read.
     """
-    source = _of_file(graph, stage, file) if file else _connected(graph, stage.name, stage.options)
+    ref = _of_file(stage, file) if file else stage.options
+    if getattr(ref.options, "final", True) is None:
+        # A run waits for a last line without its end to stand still; to look, what is there now will do.
+        ref = replace(ref, options=ref.options.model_copy(update={"final": True}))
+    source = _connected(graph, stage.name, ref)
     for shard in source.shards():
         # Closed before its end, so that the file is.
         chunks: Any = source.read(shard, "", limit)
@@ -48,18 +53,17 @@ def first_records(graph: Graph, stage: Stage, limit: int, file: Path | None = No
                     return
 
 
-def _of_file(graph: Graph, stage: Stage, file: Path) -> Source:
+def _of_file(stage: Stage, file: Path) -> ConnectorRef:
     kind = format_of(file)
     if kind is None:
         raise ValueError(f"{file.name!r} is neither csv nor jsonl, by its name")
     path = escape(str(file.resolve()))
     own = stage.options
     if isinstance(own, ConnectorRef) and own.type == kind:
-        options = own.options.model_copy(update={"path": (path,)})
-    else:
-        settings = {"path": path, "delimiter": "\t"} if ".tsv" in file.suffixes else {"path": path}
-        options = connector("source", kind).options(**settings)
-    return _connected(graph, stage.name, ConnectorRef("source", kind, options))
+        return replace(own, options=own.options.model_copy(update={"path": (path,)}))
+    settings = {"path": path, "delimiter": "\t"} if ".tsv" in file.suffixes else {"path": path}
+    options = connector("source", kind).options(**settings)
+    return ConnectorRef("source", kind, options)
 
 
 def _connected(graph: Graph, name: str, ref: ConnectorRef) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -285,3 +286,16 @@ def test_of_a_large_file_no_more_is_read_than_the_limit_needs(project: Project, 
     shown = preview(project, READ + OUT, limit=limit)
 
     assert len(shown["read"].passages) == limit
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_last_line_without_its_end_is_shown_at_once(project: Project, *, given: bool) -> None:
+    (project.root / "in.csv").write_text("n\n1\n2")
+    files = {"read": project.root / "in.csv"} if given else {}
+    began = time.monotonic()
+
+    shown = preview(project, "read: {source: {type: csv, path: in.csv}}" + OUT, files=files)
+
+    # A run waits five seconds for such a file to grow.
+    assert time.monotonic() - began < 4
+    assert [passage.before for passage in shown["out"].passages] == [{"n": "1"}, {"n": "2"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from pathlib import Path
 from subprocess import Popen
 
@@ -15,6 +16,7 @@ from tests.support.command_line import rsq_pipe, start
 from tests.support.postgres import PASSWORD, PostgresServer, own_postgres, postgres, postgres_binaries
 from tests.support.project import Project
 from tests.support.server import StreamServer
+from tests.support.signals import eventually
 
 __all__ = ["own_postgres", "postgres", "postgres_binaries"]
 
@@ -246,3 +248,30 @@ def test_postgres_is_away_for_a_while_and_the_run_waits_for_it(
     assert "works again" in err
     assert json.loads(out)["dead_letters"] == 0
     assert own_postgres.execute(f"select count(*), count(distinct n) from {table}") == [(500, 500)]
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.chaos
+def test_a_postgres_that_stands_still_for_ten_seconds_costs_time_and_no_record(
+    server: StreamServer, own_postgres: PostgresServer, project: Project, table: str
+) -> None:
+    count = 30_000
+    project.records(range(count))
+    spec(project, f"table: {table}, timeout: 1s")
+    own_postgres.execute(f"create table {table} (n int)")
+    process = start("run", project.path, "--redis", server.url, cwd=project.root, PG=own_postgres.dsn)
+    try:
+        eventually(lambda: own_postgres.execute(f"select count(*) > 0 from {table}") == [(True,)], timeout=20)
+        own_postgres.pause()
+        stopped = time.monotonic()
+        eventually(lambda: time.monotonic() - stopped > 10, timeout=20, what="ten seconds have gone by")
+        own_postgres.resume()
+        _, err = process.communicate(timeout=60)
+    finally:
+        own_postgres.resume()
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 0, err
+    assert "did not answer within 2s; trying again" in err
+    assert own_postgres.execute(f"select count(*), count(distinct n) from {table}") == [(count, count)]

@@ -118,3 +118,11 @@ class Columns:
             shown = ", ".join(map(repr, missing))
             raise EncodeError(f"no field {shown}; set `missing: empty` to leave its column empty", record)
         return columns, [record.get(self._of[one.name]) for one in columns]
+
+
+def made_columns(records: Sequence[Any], fields: Mapping[str, str] | None) -> dict[str, str]:
+    """Say which columns a table for these records has, each with its field: those of the first."""
+    if fields is not None:
+        return dict(fields)
+    first = next((record for record in records if isinstance(record, dict) and record), {})
+    return {name: name for name in first}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.connectors.ledger.columns import Column, made_columns
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import LONGEST, listed, quoted
@@ -54,17 +54,13 @@ def created(connection: Connection, options: Options, records: Sequence[Any]) ->
     Raises:
         RefusedError: A column cannot be named.
     """
-    seen: dict[str, set[str]] = {}
-    fields = {field: name for name, field in options.columns.items()} if options.columns else None
-    for record in records:
-        for field, value in record.items() if isinstance(record, dict) else ():
-            name = field if fields is None else fields.get(field)
-            if name is not None:
-                seen.setdefault(name, set()).add(_kind(value))
-    if not seen:
+    fields = made_columns(records, options.columns)
+    if not fields:
         return
-    types = {name: _type(kinds) for name, kinds in seen.items()}
-    types |= dict.fromkeys(set(options.columns or ()) - types.keys(), "text")
+    types = {
+        name: _type([_kind(record.get(field)) for record in records if isinstance(record, dict)])
+        for name, field in fields.items()
+    }
     if options.rid:
         types = {FIELD: "text", **types}
     types |= options.types

@@ -42,9 +42,9 @@ class Options(TableOptions):
     )
     create: bool = Field(
         default=False,
-        description="Make the table, with the first batch, if it is not there: whole numbers are `bigint`, "
-        "numbers `double precision`, true and false `boolean`, lists and objects `jsonb`, all else `text`; "
-        "`key` is its primary key.",
+        description="Make the table for the fields of the first record, if it is not there: whole numbers "
+        "are `bigint`, numbers `double precision`, true and false `boolean`, lists and objects `jsonb`, "
+        "all else `text`; `key` is its primary key.",
     )
     types: dict[str, str] = Field(
         default={}, description="Column -> PostgreSQL type, for `create` where it is to be another."

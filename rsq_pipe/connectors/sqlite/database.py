@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.options import LEDGER, TableOptions
@@ -206,17 +206,15 @@ class SqliteDatabase:
         return f"{sql} on conflict ({_quoted(options.key)}) do {action if others else 'nothing'}"
 
     def _made_for(self, records: Sequence[Any]) -> str:
-        seen: dict[str, set[str]] = {FIELD: {"text"}} if self._options.rid else {}
-        fields = {field: name for name, field in (self._options.columns or {}).items()}
-        for record in records:
-            for field, value in record.items() if isinstance(record, dict) else ():
-                name = fields.get(field) if fields else field
-                if name is not None:
-                    seen.setdefault(name, set()).add(_kind(value))
-        seen |= {name: {""} for name in self._options.columns or () if name not in seen}
-        if not seen:
+        fields = made_columns(records, self._options.columns)
+        if not fields:
             return ""
-        parts = [f"{_quoted([name])} {_type(kinds)}" for name, kinds in seen.items()]
+        parts = [
+            f"{_quoted([name])} {_type([_kind(one.get(field)) for one in records if isinstance(one, dict)])}"
+            for name, field in fields.items()
+        ]
+        if self._options.rid and FIELD not in fields:
+            parts.insert(0, f"{_quoted([FIELD])} text")
         if self._options.key:
             parts.append(f"primary key ({_quoted(self._options.key)})")
         return f"create table {self._table} ({', '.join(parts)})"

@@ -28,8 +28,8 @@ class Options(TableOptions):
     table: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(description="The table.")
     create: bool = Field(
         default=False,
-        description="Make the table, with the first batch, if it is not there: whole numbers, true and false "
-        "are `integer`, numbers `real`, all else `text`; `key` is its primary key.",
+        description="Make the table for the fields of the first record, if it is not there: whole numbers, "
+        "true and false are `integer`, numbers `real`, all else `text`; `key` is its primary key.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
 from rsq_pipe.connectors.postgres.text import line, lines_at_once
 from rsq_pipe.errors import EncodeError
 
@@ -88,3 +88,8 @@ def test_records_of_one_shape_are_found_to_be_so() -> None:
     assert found is not None
     assert found[1] == ["a", "b"]
     assert columns().plain([{"a": 1, "b": 2}, {"a": 1}], with_rid=False) is None
+
+
+def test_a_table_is_made_for_the_fields_of_the_first_record() -> None:
+    assert list(made_columns(["no record", {}, {"b": 1, "a": 2}, {"c": 3}], None)) == ["b", "a"]
+    assert made_columns([{"b": 1}], {"x": "y"}) == {"x": "y"}

@@ -12,6 +12,7 @@ from benchmarks import (
     growth,
     hops,
     idle,
+    joins,
     latency,
     lookups,
     memory,
@@ -36,6 +37,7 @@ BENCHMARKS = (
     expressions,
     lookups,
     dedupe,
+    joins,
     sql,
 )
 

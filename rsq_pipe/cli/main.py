@@ -41,6 +41,10 @@ COMMANDS = {
     "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),
     "acl": ("rsq_pipe.cli.acl", "Print the users a pipeline needs on its server, with the least rights."),
     "validate": ("rsq_pipe.cli.validate", "Check pipeline files without running them."),
+    "connectors": (
+        "rsq_pipe.cli.connectors",
+        "List the sources and sinks there are, or show the settings of one.",
+    ),
     "schema": ("rsq_pipe.cli.schema", "Print the JSON Schema of pipeline files."),
     "completion": ("rsq_pipe.cli.completion", "Print a script that completes commands in the shell."),
 }

@@ -47,6 +47,8 @@ class Sink(Protocol):
     guarantee: What a reader of the target sees of each record.
     exclusive: Whether there may be one writer at a time; the runner then holds a lease around open..close.
     target: What the sink writes to, as a user would name it; sinks with one target share one lease.
+
+    A sink that has a method `stored()` is told when the position of the last `write` is stored.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]

@@ -96,6 +96,9 @@ class Source(Protocol):
     A source may have a `close()`; it is called when the last chunk has been stored, and may block.
 
     resumable: Whether a position means the same in another process (False for standard input).
+
+    A source that does not end with what is there has two more: `endless`, which is True, and `changed()`,
+    which names the shards that have something new since they were named; it is asked again and again.
     """
 
     resumable: bool

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -34,11 +35,14 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position, Settled
-from rsq_pipe.streams.waiting import first
+from rsq_pipe.streams.waiting import first, until
 from rsq_pipe.telemetry.observer import SourceTrace
 
 RECORDS = 2_000
 """Records that enter together, if there are so many and the source's `batch.size` is not made smaller."""
+
+LOOK = 0.25
+"""Seconds between two looks whether a source without end has something new, at least."""
 
 
 class SourceWorker:
@@ -56,6 +60,7 @@ class SourceWorker:
         self._limit: Limited | None = None
         if process.limit is not None:
             self._source = self._limit = Limited(self._source, process.limit)
+        self._is_endless: bool = getattr(self._source, "endless", False)
         self._process = process
         self._client = process.client
         self._stage = stage
@@ -78,7 +83,7 @@ class SourceWorker:
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False
         """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
-        self._faults: list[SourceError] = []
+        self._faults: dict[str, SourceError] = {}
 
     async def run(self) -> None:
         """
@@ -101,9 +106,11 @@ class SourceWorker:
     @property
     def fault(self) -> SourceError | None:
         """Why not all of the source is in the pipeline, though it has ended."""
-        if len(self._faults) < 2:
-            return self._faults[0] if self._faults else None
-        first, *others = self._faults
+        if not self._faults:
+            return None
+        first, *others = self._faults.values()
+        if not others:
+            return first
         files = "file" if len(others) == 1 else "files"
         return SourceError(
             f"{first} (and {len(others)} more {files} that cannot be read: see the log)",
@@ -129,23 +136,42 @@ class SourceWorker:
         self._chain.looked(state.backlog)
 
     async def _read(self, _: int) -> None:
-        self._faults = []
+        self._faults = {}
         await self._chain.open()
         try:
             shards = await asyncio.to_thread(self._source.shards)
-            for shard in shards:
-                try:
-                    while not self._stopping.is_set() and not await self._read_shard(shard):
-                        pass
-                except SourceError as exc:
-                    # The run is not ended by it: that would keep what the other files hold from the sinks.
-                    self._faults.append(exc)
-                    if len(shards) > 1:
-                        self._log.error("cannot go on with a file; the others are read", error=str(exc))
+            while shards or self._is_endless:
+                await self._read_shards(shards)
+                if self._stopping.is_set() or not self._is_endless:
+                    break
+                shards = await self._changed()
             self.exhausted = not self._stopping.is_set()
         finally:
             self._failed.close()
             await self._chain.close()
+
+    async def _read_shards(self, shards: Sequence[str]) -> None:
+        for shard in shards:
+            self._faults.pop(shard, None)
+            try:
+                while not self._stopping.is_set() and not await self._read_shard(shard):
+                    pass
+            except SourceError as exc:
+                # The run is not ended by it: that would keep what the other files hold from the sinks.
+                self._faults[shard] = exc
+                if len(shards) > 1 or self._is_endless:
+                    self._log.error("cannot go on with a file; the others are read", error=str(exc))
+
+    async def _changed(self) -> Sequence[str]:
+        """Wait until shards have something new; none where it is to stop."""
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            shards: Sequence[str] = await asyncio.to_thread(self._source.changed)  # type: ignore[attr-defined]
+            if shards:
+                return shards
+            # Where there is much to look at, looking is a small part of the time.
+            await until(self._stopping, max(LOOK, 10 * (time.monotonic() - began)))
+        return ()
 
     async def _read_shard(self, shard: str) -> bool:
         """Read one shard from its stored position; False if another process moved that meanwhile."""

@@ -48,6 +48,7 @@ class Target:
         self._sink: Sink = connector("sink", ref.type).made(
             ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root
         )
+        self._tells: Callable[[], None] | None = getattr(self._sink, "stored", None)
         self._client = client
         self._graph = graph
         self._stage = stage
@@ -134,6 +135,8 @@ class Target:
         """State that a position was stored: what has been written counts."""
         self._stored = position.new
         self._must_open = False
+        if self._tells is not None:
+            self._tells()
 
     async def close(self) -> None:
         """Let go of it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
-from rsq_pipe.connectors.table import types
+from rsq_pipe.connectors.table import Kind, types
 from rsq_pipe.model.aggregates import AGGREGATES
 from rsq_pipe.spec.arguments import spelled
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
@@ -177,6 +177,17 @@ def _connectors(kind: Any, definitions: Mapping[str, Any]) -> Iterator[str]:
         yield _section(f"### {kind} `{name}`", {**schema, "properties": fields})
 
 
+def setting_rows(kind: Kind, name: str) -> list[tuple[str, str, str, str]]:
+    """Describe the settings of a connector: key, value, default and what each is, as on the page."""
+    schema = pipeline_schema()["$defs"][f"{name.title().replace('_', '')}{kind.title()}"]
+    required = schema.get("required", ())
+    return [
+        _cells(key, field, required=key in required)
+        for key, field in schema["properties"].items()
+        if key != "type"
+    ]
+
+
 def _section(title: str, schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
     rows = [_row(name, field, required=name in required) for name, field in schema["properties"].items()]
@@ -187,10 +198,15 @@ def _section(title: str, schema: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, field: Mapping[str, Any], *, required: bool) -> str:
+    key, kind, default, what = _cells(name, field, required=required)
+    return f"| `{key}` | {kind} | {default} | {what} |"
+
+
+def _cells(name: str, field: Mapping[str, Any], *, required: bool) -> tuple[str, str, str, str]:
     default = field.get("default")
     shown = "required" if required else f"`{json.dumps(default)}`" if default not in (None, "") else ""
     what = field.get("description", "").replace("|", "\\|").replace("\n", " ")
-    return f"| `{name}` | {_kind(field)} | {shown} | {what} |"
+    return name, _kind(field), shown, what
 
 
 def _kind(field: Mapping[str, Any]) -> str:

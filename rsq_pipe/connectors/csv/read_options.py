@@ -9,7 +9,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from rsq_pipe.connectors.csv.date_format import DateFormat
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect, Encoding, is_wide
 from rsq_pipe.connectors.csv.inference import EVERY, INFER, GivenType
-from rsq_pipe.connectors.files.read_settings import ChunkBytes, Final, MaxLine, Paths
+from rsq_pipe.connectors.files.read_settings import (
+    ChunkBytes,
+    Final,
+    Follow,
+    MaxLine,
+    Paths,
+    Watch,
+    check_endless,
+)
 from rsq_pipe.streams.unique_keys import repeated
 
 INFER_ROWS = 1_000
@@ -84,6 +92,8 @@ class Options(BaseModel):
         default=False, description="Whether white space around fields is taken away, in quotes, too."
     )
     final: Final = None
+    follow: Follow = False
+    watch: Watch = False
     max_line: MaxLine = Field(default="1MiB", validate_default=True)
     chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
 
@@ -99,6 +109,9 @@ class Options(BaseModel):
             raise ValueError("one character cannot be two of `delimiter`, `quote` and `comment`")
         if self.path == ("-",) and is_wide(self.encoding):
             raise ValueError(f"standard input is not read as {self.encoding}; pass it through `iconv`")
+        check_endless(self.path, follow=self.follow, watch=self.watch)
+        if self.follow and is_wide(self.encoding):
+            raise ValueError(f"a file in {self.encoding} is not followed; `watch: true` finds new ones")
         if self.final is False and is_wide(self.encoding):
             raise ValueError(
                 f"`final: false` cannot be kept to in {self.encoding}; a file's end is final there"

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from rsq_pipe.connectors.csv.rows import Extra, Formulas, Missing, Rows, named_in
-from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.targets import target
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.record_id import FIELD, named
 from rsq_pipe.connectors.sink import Written
@@ -64,7 +64,7 @@ class CsvSink:
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
         self._stage = stage
-        self._file = FileTarget(options, stage=stage, root=root)
+        self._file = target(options, stage=stage, root=root)
         self._given = _with_rid(options.fields) if options.rid and options.fields else options.fields
         self._fields = self._given
         self.target = self._file.name
@@ -79,6 +79,7 @@ class CsvSink:
 
     def write(self, batch: Batch) -> Written:
         """Append one row per record, under a header if they are the first."""
+        self._file.roll()
         fields = self._fields or self._fields_of_first(batch)
         rows = self._rows(fields)
         if fields and not self._file.length:
@@ -104,6 +105,10 @@ class CsvSink:
             except EncodeError as exc:
                 failures[place] = without_frames(exc)
         return failures
+
+    def stored(self) -> None:
+        """Take note that all that was written is acknowledged."""
+        self._file.stored()
 
     def held(self, position: str) -> HeldFile:
         """Compare the file with a stored position."""

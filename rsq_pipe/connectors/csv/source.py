@@ -45,7 +45,10 @@ class CsvSource:
             max_line=options.max_line,
             final=options.final,
             encoding=options.encoding if is_wide(options.encoding) else "",
+            follow=options.follow,
+            watch=options.watch,
         )
+        self.endless = self._files.endless
         self._columns_of_stdin: Columns | None = None
         self.resumable = not self._files.from_stdin
         # The parser's own bound is one for the whole process, and lower than max_line.
@@ -54,6 +57,10 @@ class CsvSource:
     def shards(self) -> Sequence[str]:
         """Name the files, sorted."""
         return self._files.shards()
+
+    def changed(self) -> Sequence[str]:
+        """Name the files that have something new."""
+        return self._files.changed()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind `position`."""

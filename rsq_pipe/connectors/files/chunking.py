@@ -64,7 +64,7 @@ def chunked(
     if pending:
         yield pending.chunk(reader.position(*end))
     reader.check()
-    if reader.held:
+    if reader.held and not reader.followed:
         reader.tell(
             "warning", "the last line has no newline yet, and is left to a later run (`final: false`)"
         )

@@ -112,6 +112,17 @@ class FileTarget:
                 self._file = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether it can be written."""
+        return self._file is not None
+
+    def roll(self) -> None:
+        """Before a batch: nothing is to be done, as the file is one."""
+
+    def stored(self) -> None:
+        """Take note that all that was written is acknowledged."""
+
+    @property
     def _opened(self) -> OwnedFile:
         if self._file is None:
             raise self._error("it is not open")

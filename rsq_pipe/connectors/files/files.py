@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.files.changes import Changes
 from rsq_pipe.connectors.files.file_end import FileEnd
 from rsq_pipe.connectors.files.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.connectors.files.line_reader import LineReader
@@ -41,6 +42,8 @@ class Files:
         max_line: Bytes of one line that are kept, at most.
         final: Whether a last line without a newline is whole; None: once its file stands still.
         encoding: Of wide characters, the encoding in which the files stand; they are read as UTF-8.
+        follow: Whether what is added to the files is read as it comes.
+        watch: Whether files that turn up later are read.
     """
 
     def __init__(
@@ -52,33 +55,52 @@ class Files:
         max_line: int,
         final: bool | None,
         encoding: str = "",
+        follow: bool = False,
+        watch: bool = False,
     ) -> None:
         self.from_stdin = list(patterns) == ["-"]
         self._patterns = [os.path.normpath(pattern) for pattern in patterns]
         self._root = root
         self._stage = stage
         self._max_line = max_line
-        self._final = final
+        self._final = False if follow and final is None else final
+        self._follow = follow
+        self._watch = watch
+        self._changes = Changes(list, self.path, at_once=True)
+        self.endless = follow or watch
         self._encoding = encoding
         self._base = Path(os.path.commonpath([root / _fixed_part(pattern) for pattern in self._patterns]))
         self._stdin: LineReader | None = None
 
     def shards(self) -> list[str]:
         """
-        Name the files, sorted, each once.
+        Name the files, sorted, each once; of a source without end, those that can be read by now.
 
         Raises:
             SourceError: A pattern matches no file, or too many.
         """
         if self.from_stdin:
             return [STDIN]
+        if not self.endless:
+            return self._found()
+        first = [] if self._watch else self._found()
+        self._changes = Changes(
+            self._found if self._watch else lambda: first, self.path, at_once=self._follow
+        )
+        return self.changed()
+
+    def changed(self) -> list[str]:
+        """Name the files that have something new since they were last named."""
+        return self._changes.next()
+
+    def _found(self) -> list[str]:
         found: set[Path] = set()
         for pattern in self._patterns:
             try:
                 paths = {path for path in matching(self._root, pattern) if not path.is_dir()}
             except TooManyError as exc:
                 raise SourceError(f"stage {self._stage!r}: {exc}; name a folder", stage=self._stage) from exc
-            if not paths:
+            if not paths and not self._watch:
                 raise self._nothing_found(pattern)
             found |= paths
         return [os.path.relpath(path, self._base) for path in sorted(found)]
@@ -145,7 +167,7 @@ class Files:
         offset: int,
         end: FileEnd | None = None,
     ) -> LineReader:
-        return LineReader(
+        reader = LineReader(
             file,
             name=name,
             stage=self._stage,
@@ -154,6 +176,8 @@ class Files:
             offset=offset,
             end=end,
         )
+        reader.followed = self._follow
+        return reader
 
     def _nothing_found(self, pattern: str) -> SourceError:
         folder = _fixed_part(pattern)

@@ -43,6 +43,7 @@ class LineReader:
         held: Whether the last line was left unread, as it has no newline yet.
         note: What the source wants to have stored with each position.
         unit: What `line` counts, for messages.
+        followed: Whether the file is read again as it grows.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class LineReader:
         self.held = False
         self.note = ""
         self.unit = "line"
+        self.followed = False
         self.is_whole: Callable[[bytes], bool] = lambda _: False
         self._file = file
         self._end = end

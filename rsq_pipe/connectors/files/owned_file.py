@@ -71,27 +71,9 @@ class OwnedFile:
         if (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino):
             raise NotOwnedError
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """
-        Keep every other process from changing what the name leads to; for milliseconds.
-
-        The lock is the folder's: one on the file would go with it when another takes its place, and a file
-        for the lock alone would stand beside each sink's for ever.
-
-        Raises:
-            TurnTakenError: Another process has its turn.
-        """
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            end = time.monotonic() + PATIENCE
-            while not _locked(folder):
-                if time.monotonic() > end:
-                    raise TurnTakenError
-                time.sleep(_PAUSE)
-            yield
-        finally:
-            os.close(folder)
+    def turn(self) -> AbstractContextManager[None]:
+        """Keep every other process from changing what the name leads to: see `folder_turn`."""
+        return folder_turn(self.path.parent)
 
     def take_over(self, length: int, turn: AbstractContextManager[None]) -> None:
         """
@@ -134,11 +116,7 @@ class OwnedFile:
 
     def sync_name(self) -> None:
         """Wait until the disk has the file's name, too."""
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
 
     def remove_leftovers(self) -> None:
         """Delete the copies of writers that were killed while taking over; a lock shows those that live."""
@@ -152,6 +130,38 @@ class OwnedFile:
     def close(self) -> None:
         """Let go of the file and its lock."""
         os.close(self._fd)
+
+
+@contextmanager
+def folder_turn(path: Path) -> Iterator[None]:
+    """
+    Keep every other process from changing what names in a folder lead to; for milliseconds.
+
+    The lock is the folder's: one on the file would go with it when another takes its place, and a file
+    for the lock alone would stand beside each sink's for ever.
+
+    Raises:
+        TurnTakenError: Another process has its turn.
+    """
+    folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _locked(folder):
+            if time.monotonic() > end:
+                raise TurnTakenError
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(folder)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the names in a folder."""
+    folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _locked(fd: int) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from rsq_pipe.connectors.files.changes import STABLE
 from rsq_pipe.connectors.files.file_end import QUIET
-from rsq_pipe.connectors.files.unpacked import missing_for
+from rsq_pipe.connectors.files.unpacked import is_packed, missing_for
 from rsq_pipe.units import Size
 
 
@@ -71,3 +73,28 @@ Final = Annotated[
         f"it is left until it has one; else once its file has not changed for {QUIET:g} seconds."
     ),
 ]
+Follow = Annotated[
+    bool,
+    Field(
+        description="Whether the source goes on when it has read all: what is added to its files is read as "
+        "it comes. A last line is then read when its newline is there, unless `final: true`."
+    ),
+]
+Watch = Annotated[
+    bool,
+    Field(
+        description="Whether the source goes on when it has read all: files that turn up later are read, "
+        f"once they have not changed for {STABLE:g} second; with `follow` at once."
+    ),
+]
+
+
+def check_endless(path: tuple[str, ...], *, follow: bool, watch: bool) -> None:
+    """Refuse what cannot be followed or watched; ValueError."""
+    if (follow or watch) and path == ("-",):
+        raise ValueError("standard input is read as it comes; leave out `follow` and `watch`")
+    packed = next((one for one in path if is_packed(Path(one))), None)
+    if follow and packed is not None:
+        raise ValueError(
+            f"{packed!r} is packed, and no packed file is followed; `watch: true` finds new ones"
+        )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rsq_pipe.connectors.files.unpacked import missing_for
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.units import Duration, Size
 
 Exists = Literal["error", "append", "replace"]
 
@@ -18,6 +19,23 @@ def _check(path: str) -> str:
     if missing := missing_for(path):
         raise ValueError(f".zst files need a package of an extra; {missing}")
     return path
+
+
+class Rotate(BaseModel):
+    """When a part is finished, and the next is begun: whichever comes first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: Size | None = Field(default=None, gt=0, description="Bytes of a part from which on it is finished.")
+    every: Duration | None = Field(
+        default=None, gt=0, description="Age from which on a part is finished when the next records come."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.size is None and self.every is None:
+            raise ValueError("it is never finished; write `size: 64MiB` or `every: 1h`, or both")
+        return self
 
 
 class FileOptions(BaseModel):
@@ -33,6 +51,11 @@ class FileOptions(BaseModel):
         default="error",
         description="What to do when the pipeline first writes and finds a file that is not empty: end "
         "with an error, append to it, or replace it. Later runs go on where the last one ended.",
+    )
+    rotate: Rotate | None = Field(
+        default=None,
+        description="Write parts, `orders-000001.jsonl` for `orders.jsonl`, each seen under its name when it "
+        "is finished, and then never changed. Left out: one file.",
     )
     fsync: bool = Field(
         default=True,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
-from rsq_pipe.connectors.files.read_settings import ChunkBytes, FilePaths
+from rsq_pipe.connectors.files.read_settings import ChunkBytes, FilePaths, Watch
 from rsq_pipe.connectors.json.records import Records
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError
@@ -31,6 +31,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: FilePaths
+    watch: Watch = False
     records: Keys = Field(
         default=(),
         description="Where the list is in a file that is one object: `data.items`, or a list of keys where "
@@ -59,11 +60,18 @@ class JsonSource:
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
         self._stage = stage
-        self._files = Files(options.path, root=root, stage=stage, max_line=options.max_record, final=True)
+        self._files = Files(
+            options.path, root=root, stage=stage, max_line=options.max_record, final=True, watch=options.watch
+        )
+        self.endless = self._files.endless
 
     def shards(self) -> Sequence[str]:
         """Name the files, sorted."""
         return self._files.shards()
+
+    def changed(self) -> Sequence[str]:
+        """Name the files that have something new."""
+        return self._files.changed()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the records behind `position`."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.targets import target
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.sink import Written
@@ -31,7 +31,7 @@ class JsonlSink:
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._rid = options.rid
-        self._file = FileTarget(options, stage=stage, root=root)
+        self._file = target(options, stage=stage, root=root)
         self.target = self._file.name
 
     def open(
@@ -43,10 +43,15 @@ class JsonlSink:
 
     def write(self, batch: Batch) -> Written:
         """Append one line per record."""
+        self._file.roll()
         lines, failures = json_lines(batch, rid=self._rid)
         if lines:
             self._file.append(lines)
         return Written(self._file.position(), failures)
+
+    def stored(self) -> None:
+        """Take note that all that was written is acknowledged."""
+        self._file.stored()
 
     def held(self, position: str) -> HeldFile:
         """Compare the file with a stored position."""

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
 from rsq_pipe.connectors.files.chunking import chunked
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
-from rsq_pipe.connectors.files.read_settings import ChunkBytes, Final, MaxLine, Paths
+from rsq_pipe.connectors.files.read_settings import (
+    ChunkBytes,
+    Final,
+    Follow,
+    MaxLine,
+    Paths,
+    Watch,
+    check_endless,
+)
 from rsq_pipe.connectors.jsonl.block import objects_at_once
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -25,8 +34,15 @@ class Options(BaseModel):
 
     path: Paths
     final: Final = None
+    follow: Follow = False
+    watch: Watch = False
     max_line: MaxLine = Field(default="1MiB", validate_default=True)
     chunk_bytes: ChunkBytes = Field(default="1MiB", validate_default=True)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_endless(self.path, follow=self.follow, watch=self.watch)
+        return self
 
 
 def connect(options: Options, *, stage: str, root: Path) -> JsonlSource:
@@ -39,14 +55,25 @@ class JsonlSource:
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._files = Files(
-            options.path, root=root, stage=stage, max_line=options.max_line, final=options.final
+            options.path,
+            root=root,
+            stage=stage,
+            max_line=options.max_line,
+            final=options.final,
+            follow=options.follow,
+            watch=options.watch,
         )
+        self.endless = self._files.endless
         self._chunk_bytes = options.chunk_bytes
         self.resumable = not self._files.from_stdin
 
     def shards(self) -> Sequence[str]:
         """Name the files, sorted."""
         return self._files.shards()
+
+    def changed(self) -> Sequence[str]:
+        """Name the files that have something new."""
+        return self._files.changed()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the lines behind `position`."""

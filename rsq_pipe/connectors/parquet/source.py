@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.notice import notice
-from rsq_pipe.connectors.files.read_settings import FilePaths
+from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
 from rsq_pipe.connectors.parquet.library import check_file, library
 from rsq_pipe.connectors.parquet.values import records
 from rsq_pipe.connectors.source import Chunk
@@ -28,6 +28,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: FilePaths
+    watch: Watch = False
     columns: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="The columns to read. Left out: all."
     )
@@ -63,11 +64,16 @@ class ParquetSource:
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
         self._stage = stage
-        self._files = Files(options.path, root=root, stage=stage, max_line=1, final=True)
+        self._files = Files(options.path, root=root, stage=stage, max_line=1, final=True, watch=options.watch)
+        self.endless = self._files.endless
 
     def shards(self) -> Sequence[str]:
         """Name the files, sorted."""
         return self._files.shards()
+
+    def changed(self) -> Sequence[str]:
+        """Name the files that have something new."""
+        return self._files.changed()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind `position`."""

@@ -21,6 +21,7 @@ from rsq_pipe.connectors.table import connector, types
 from tests.integration.connectors.test_ledger_contract import KINDS as LEDGER_SINKS
 
 FILE_SINKS = ["csv", "jsonl"]
+PARTS = ["jsonl@parts", "csv@parts", "csv.gz@parts"]
 PACKED = ["jsonl.gz", "csv.gz", "jsonl.bz2", "csv.zst"]
 OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".zst": zstd.open}
 TOTAL = 200
@@ -56,8 +57,17 @@ class Writer:
 
 
 def ids(kind: str, root: Path) -> list[int]:
-    """List the records in the file; a half line or a second header fails here."""
-    path = root / f"out/x.{kind}"
+    """List the records in the file, or the parts; a half line or a second header fails here."""
+    kind, _, parts = kind.partition("@")
+    if parts:
+        paths = sorted((root / "out").glob(f"x-*.{kind}"))
+        assert len(paths) >= 3
+        assert [path.name for path in paths] == [f"x-{n + 1:06}.{kind}" for n in range(len(paths))]
+        return [number for path in paths for number in in_file(kind, path)]
+    return in_file(kind, root / f"out/x.{kind}")
+
+
+def in_file(kind: str, path: Path) -> list[int]:
     opened: Any = OPEN.get(path.suffix, open)
     with opened(path, "rt", newline="") as file:
         if kind.startswith("jsonl"):
@@ -84,7 +94,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
     assert stated == {**dict.fromkeys(exactly_once, "exactly-once"), "stdout": "at-least-once"}
 
 
-@pytest.mark.parametrize("kind", [*FILE_SINKS, *PACKED])
+@pytest.mark.parametrize("kind", [*FILE_SINKS, *PACKED, *PARTS])
 def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
     tmp_path: Path, kind: str
 ) -> None:
@@ -96,22 +106,23 @@ def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
     assert ids(kind, tmp_path) == list(range(TOTAL))
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl@parts"])
 @pytest.mark.parametrize("call", [3, 40, 70, 95, 120, 150, 185, 220, 260, 300])
 def test_paused_writer_that_wakes_up_after_another_took_over_writes_nothing_more(
-    tmp_path: Path, call: int
+    tmp_path: Path, call: int, kind: str
 ) -> None:
-    paused = Writer("jsonl", tmp_path, "SIGSTOP", call)
+    paused = Writer(kind, tmp_path, "SIGSTOP", call)
     assert paused.stopped()
 
-    code, said = Writer("jsonl", tmp_path).end()
+    code, said = Writer(kind, tmp_path).end()
     waits = said.startswith("busy")  # for one that is paused in its turn
     if not waits:
-        assert (code, ids("jsonl", tmp_path)) == (0, list(range(TOTAL))), said
+        assert (code, ids(kind, tmp_path)) == (0, list(range(TOTAL))), said
 
     paused.resume()
     code, said = paused.end()
     if waits:
-        Writer("jsonl", tmp_path).end()
+        Writer(kind, tmp_path).end()
     assert code == 1, "the paused writer went on as if nothing had happened"
     assert said.startswith(("lost", "refused: "))
-    assert ids("jsonl", tmp_path) == list(range(TOTAL))
+    assert ids(kind, tmp_path) == list(range(TOTAL))

@@ -100,9 +100,11 @@ def main(kind: str, root: Path, total: int, signal_name: str, call: int) -> None
     strike = Strike(signal.Signals[signal_name], call)
     rng = random.Random(call)
     store = Store(root)
-    found = connector("sink", kind.partition(".")[0])
+    name, _, parts = kind.partition("@")
+    found = connector("sink", name.partition(".")[0])
     assert found.connect is not None
-    sink = found.connect(found.options(path=f"out/x.{kind}"), stage="out", root=root)
+    options = {"path": f"out/x.{name}", **({"rotate": {"size": "500B"}} if parts else {})}
+    sink = found.connect(found.options(**options), stage="out", root=root)
     state = store.take()
 
     def still() -> bool:
@@ -122,7 +124,10 @@ def main(kind: str, root: Path, total: int, signal_name: str, call: int) -> None
         state |= {"position": written.position, "count": end}
         if not store.commit(state):
             sys.exit("lost")
-    sink.close()
+        with strike.armed():
+            sink.stored()
+    with strike.armed():
+        sink.close()
 
 
 if __name__ == "__main__":

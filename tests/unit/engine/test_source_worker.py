@@ -59,7 +59,7 @@ def test_of_several_files_that_cannot_be_read_the_first_is_named_and_the_others_
     found = worker(tmp_path, "source: {type: jsonl, path: in.jsonl}")
     said = []
     for number in range(3):
-        found._faults.append(SourceError(f"file {number} was altered"))
+        found._faults[str(number)] = SourceError(f"file {number} was altered")
         said.append(str(found.fault))
 
     assert said == [

@@ -1,0 +1,107 @@
+"""`rsq-pipe connectors`: the sources and sinks there are, what each promises, and its settings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rsq_pipe.connectors.examples import EXAMPLES
+from rsq_pipe.connectors.table import LISTED, Kind, Listed, types
+from rsq_pipe.spec.reference import setting_rows
+from rsq_pipe.suggestion import suggest
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_INSTALLED = Listed("", "see the package that installed it")
+
+
+@click.command("connectors")
+@click.argument("name", required=False, metavar="[NAME]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str | None, as_json: bool) -> None:
+    """
+    List the sources and sinks there are, or show the settings of one.
+
+    The list says how each source goes on after a stop, what a sink's target has of each record, and the
+    extra to install where one is needed. With NAME: every setting, and an example. Needs no server.
+    """
+    if name is not None and not any(name in types(kind) for kind in KINDS):
+        known = sorted({one for kind in KINDS for one in types(kind)})
+        raise click.UsageError(f"there is no connector {name!r}; {suggest(name, known)}")
+    found = [_described(kind, one) for kind in KINDS for one in types(kind) if name in (None, one)]
+    if as_json:
+        settings = {} if name is None else {"settings": True}
+        whole = [{**one, **({"settings": _settings(one)} if settings else {})} for one in found]
+        sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    elif name is None:
+        _print(_list(found))
+    else:
+        for place, one in enumerate(found):
+            sys.stdout.write("\n" if place else "")
+            _show(one)
+
+
+def _described(kind: Kind, name: str) -> dict[str, Any]:
+    listed = LISTED[kind].get(name, _INSTALLED)
+    return {
+        "kind": kind,
+        "type": name,
+        "promise": listed.promise,
+        "extra": listed.extra or None,
+        "installed": not listed.missing,
+        "example": EXAMPLES.get((kind, name), ""),
+    }
+
+
+def _settings(one: Mapping[str, Any]) -> list[dict[str, str]]:
+    rows = setting_rows(one["kind"], one["type"])
+    return [dict(zip(("key", "value", "default", "what"), row, strict=True)) for row in rows]
+
+
+def _list(found: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("kind", "type", "what it promises", "extra"):
+        table.add_column(column)
+    for one in found:
+        extra = one["extra"] or ""
+        missing = f"{extra}, not installed: {LISTED[one['kind']][one['type']].missing}"
+        table.add_row(
+            *(one["kind"], one["type"], one["promise"]), Text(extra if one["installed"] else missing)
+        )
+    return table
+
+
+def _show(one: Mapping[str, Any]) -> None:
+    sys.stdout.write(f"{one['kind']} {one['type']}: {one['promise']}\n")
+    if one["extra"]:
+        sys.stdout.write(f"  needs pip install 'rsq-pipe[{one['extra']}]'")
+        sys.stdout.write("\n" if one["installed"] else ", which is not installed here\n")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("setting", "value", "default", "what it is"):
+        table.add_column(column, overflow="fold")
+    for row in setting_rows(one["kind"], one["type"]):
+        table.add_row(*(Text(cell.replace("`", "").replace("\\|", "|")) for cell in row))
+    _print(table)
+    if one["example"]:
+        sys.stdout.write("\n" + "".join(f"  {line}\n" for line in _example(one)))
+
+
+def _example(one: Mapping[str, Any]) -> Iterator[str]:
+    kind = one["kind"]
+    yield "example:"
+    yield "  read:" if kind == "source" else "  write:"
+    yield f"    {kind}: {one['example']}"
+
+
+def _print(table: Table) -> None:
+    # Not cut off where it goes to a file or another program.
+    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False)
+    with console.capture() as capture:
+        console.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))

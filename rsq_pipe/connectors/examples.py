@@ -1,0 +1,17 @@
+"""Examples: settings of each connector as they stand in a pipeline file, for `rsq-pipe connectors NAME`."""
+
+from __future__ import annotations
+
+from rsq_pipe.connectors.table import Kind
+
+EXAMPLES: dict[tuple[Kind, str], str] = {
+    ("source", "csv"): "{type: csv, path: 'data/*.csv.gz', delimiter: ';', types: {id: int, '*': infer}}",
+    ("source", "json"): "{type: json, path: export.json, records: data.items}",
+    ("source", "jsonl"): "{type: jsonl, path: ['data/*.jsonl', 'more/*.jsonl.gz']}",
+    ("source", "parquet"): "{type: parquet, path: 'lake/**/*.parquet'}",
+    ("source", "stream"): "{type: stream, stream: orders}",
+    ("sink", "csv"): "{type: csv, path: out/small.csv, fields: [id, total], extra: ignore, formulas: escape}",
+    ("sink", "jsonl"): "{type: jsonl, path: out/large.jsonl.gz, rotate: {size: 64MiB, every: 1h}}",
+    ("sink", "stdout"): "{type: stdout, rid: true}",
+    ("sink", "stream"): "{type: stream, stream: priced}",
+}

@@ -1,0 +1,194 @@
+"""PartsTarget: a row of files, of which each is whole when it is seen under its name."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rsq_pipe.connectors.files.file_target import FileTarget
+from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.owned_file import TurnTakenError, folder_turn, sync_folder
+from rsq_pipe.connectors.files.unpacked import SUFFIXES
+from rsq_pipe.connectors.files.write_settings import FileOptions, Rotate
+from rsq_pipe.connectors.sink import TargetBusyError
+from rsq_pipe.errors import SinkError, StreamError
+
+
+class PartsTarget:
+    """
+    Write to a hidden file; when it is full, give it its name, and begin the next.
+
+    The position is the number of the part being written, and the place in it. A part is finished before a
+    batch is written, when all that stands in it is known to be committed; so what is seen under a part's name
+    was acknowledged, and does not change any more. To finish one is a rename, within the turn in which no
+    other process can become the writer, and after the server was asked whether this one still is: one that
+    was paused renames nothing that its successor has gone on in. Whoever opens at a position whose part is
+    finished goes on with the next.
+    """
+
+    def __init__(self, options: FileOptions, rotate: Rotate, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._rotate = rotate
+        self._stage = stage
+        self._root = root
+        self._path = Path(os.path.realpath(root / options.path))
+        self._number = 1
+        self._file = self._staged()
+        self._began = 0.0
+        self._committed = True
+        self._still: Callable[[], bool] = lambda: False
+        self.name = FileTarget(options, stage=stage, root=root).name
+
+    @property
+    def length(self) -> int:
+        """Bytes in the part being written."""
+        return self._file.length
+
+    def open(self, position: str | None, *, fresh: bool, still: Callable[[], bool]) -> None:
+        """Become the only writer, and cut off what stands behind `position`."""
+        self._file.close()
+        self._still = still
+        mark: str | None = None
+        if position is None or fresh:
+            self._begin_at_first(fresh=fresh)
+        else:
+            number, _, mark = position.partition("/")
+            if not number.isdecimal():
+                raise self._error(
+                    "it was written as one file so far; give the parts another `path`, or use --fresh to "
+                    "start over"
+                )
+            self._number = int(number)
+        if self._part(self._number).exists():
+            self._number, mark = self._number + 1, None
+        self._open_staged(mark)
+
+    def roll(self) -> None:
+        """Before a batch: finish the part if it is full, and begin the next."""
+        if not self.length:
+            self._began = time.monotonic()
+            return
+        old = self._rotate.every is not None and time.monotonic() - self._began >= self._rotate.every
+        if not old and (self._rotate.size is None or self.length < self._rotate.size):
+            return
+        if self._finish():
+            self._number += 1
+            self._open_staged(None)
+
+    def append(self, data: bytes) -> None:
+        """Add bytes behind the committed part, all or none, and make them durable."""
+        self._committed = False
+        self._file.append(data)
+
+    def stored(self) -> None:
+        """Take note that all that was written is acknowledged."""
+        self._committed = True
+
+    def position(self) -> str:
+        """Spell the place behind the last batch."""
+        return f"{self._number}/{self._file.position()}"
+
+    def read_head(self, size: int) -> bytes:
+        """Read the first bytes of the part."""
+        return self._file.read_head(size)
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the part being written with a stored position."""
+        number, _, mark = position.partition("/")
+        self._number = int(number)
+        found = self._staged().held(mark)
+        return replace(found, position=f"{number}/{found.position}")
+
+    def close(self) -> None:
+        """Finish the part, as far as all of it is acknowledged, and let go of it."""
+        try:
+            if self._committed and self._file.is_open and self.length:
+                self._finish()
+        finally:
+            self._file.close()
+
+    def _finish(self) -> bool:
+        """Give the part its name; False where it cannot be known now that this still is the writer."""
+        staged, part = self._hidden(self._number), self._part(self._number)
+        try:
+            with self._turn():
+                if not self._still():
+                    return False
+                staged.rename(part)
+        except (StreamError, TargetBusyError):
+            return False  # it is full a batch later, too, and finished by the next run at the latest
+        sync_folder(part.parent)
+        self._file.close()
+        return True
+
+    def _open_staged(self, mark: str | None) -> None:
+        self._file = self._staged()
+        self._file.open(mark, fresh=False, still=self._still)
+        self._began = time.monotonic()
+        self._committed = True
+
+    def _begin_at_first(self, *, fresh: bool) -> None:
+        """Decide what becomes of parts that are there, and with which number to begin."""
+        found = self._found()
+        self._number = 1
+        if not found:
+            return
+        if fresh or self._options.exists == "replace":
+            with self._turn():
+                if self._still():
+                    for part in found.values():
+                        part.unlink(missing_ok=True)
+        elif self._options.exists == "append":
+            self._number = max(found) + 1
+        else:
+            what = (
+                f"{next(iter(found.values())).name} exists and was not written by this pipeline; move it "
+                "away, set `exists: append`, or run with --fresh to replace it"
+            )
+            raise self._error(what)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        try:
+            with folder_turn(self._path.parent):
+                yield
+        except TurnTakenError as exc:
+            raise TargetBusyError(f"another process is opening {self.name} at this moment") from exc
+        except OSError as exc:
+            raise self._error(f"a part cannot be finished: {exc.strerror or exc}") from exc
+
+    def _error(self, why: str) -> SinkError:
+        return SinkError(f"stage {self._stage!r}: file {self.name}: {why}", stage=self._stage)
+
+    def _found(self) -> dict[int, Path]:
+        stem, suffix = _parted(self._path.name)
+        named = re.compile(rf"{re.escape(stem)}-(\d{{6,}}){re.escape(suffix)}")
+        folder = self._path.parent
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return {int(found[1]): folder / name for name in names if (found := named.fullmatch(name))}
+
+    def _part(self, number: int) -> Path:
+        stem, suffix = _parted(self._path.name)
+        return self._path.with_name(f"{stem}-{number:06}{suffix}")
+
+    def _hidden(self, number: int) -> Path:
+        part = self._part(number)
+        return part.with_name(f".{part.name}")
+
+    def _staged(self) -> FileTarget:
+        path = str(self._hidden(self._number))
+        options = self._options.model_copy(update={"path": path, "exists": "replace"})
+        return FileTarget(options, stage=self._stage, root=self._root)
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Part a file's name before its ending: `.jsonl`, `.jsonl.gz`."""
+    packed = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+    plain = name.removesuffix(packed)
+    ending = Path(plain).suffix
+    return plain.removesuffix(ending), f"{ending}{packed}"

@@ -1,0 +1,79 @@
+"""`rsq-pipe connectors`: the list, one connector, and a name that is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from rsq_pipe.cli.connectors import command
+from rsq_pipe.connectors.examples import EXAMPLES
+from rsq_pipe.connectors.table import LISTED, SOURCES, Kind, Listed, connector, types
+from rsq_pipe.spec.loader import check
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_every_connector_is_listed_with_what_it_promises() -> None:
+    lines = run().splitlines()
+
+    for kind in LISTED:
+        for name in types(kind):
+            (line,) = (line for line in lines if line.split()[:2] == [kind, name])
+            assert LISTED[kind][name].promise in line
+
+
+def test_an_extra_that_is_missing_is_listed_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, "parquet", Listed("parquet.source", "goes on", "parquet", "nowhere"))
+
+    assert "parquet, not installed: pip install 'rsq-pipe[parquet]'" in run()
+    assert "which is not installed here" in run("parquet")
+
+
+def test_a_name_shows_source_and_sink_with_every_setting_and_an_example() -> None:
+    shown = run("csv")
+
+    assert "source csv: goes on at" in shown
+    assert "sink csv: exactly once" in shown
+    for kind in LISTED:
+        for setting in connector(kind, "csv").options.model_fields:
+            assert any(line.startswith(f"{setting} ") for line in shown.splitlines()), setting
+    assert "source: {type: csv, path: " in shown
+
+
+def test_json_holds_the_same() -> None:
+    listed = json.loads(run("--json"))
+    (one,) = json.loads(run("parquet", "--json"))
+
+    assert {(one["kind"], one["type"]) for one in listed} == {(k, n) for k in LISTED for n in types(k)}
+    assert one["extra"] == "parquet"
+    assert {setting["key"] for setting in one["settings"]} == {"path", "watch", "columns"}
+
+
+def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:
+    result = CliRunner().invoke(command, ["parket"])
+
+    assert result.exit_code == 2
+    assert "there is no connector 'parket'; did you mean 'parquet'?" in result.output
+
+
+@pytest.mark.parametrize(("kind", "name"), EXAMPLES)
+def test_each_example_is_a_stage_that_can_be_run(kind: Kind, name: str, tmp_path: Path) -> None:
+    example = yaml.safe_load(EXAMPLES[kind, name])
+    assert example["type"] == name
+    other = "source: {type: stream, stream: x}" if kind == "sink" else "sink: {type: stdout}"
+    here = f"{kind}: {EXAMPLES[kind, name]}"
+    first, second = (here, other) if kind == "source" else (other, here)
+    spec = tmp_path / "p.yaml"
+    spec.write_text(f"version: 1\npipeline: p\nstages:\n  read: {{{first}}}\n  write: {{{second}}}\n")
+
+    checked = check(spec)
+
+    assert [problem for problem in checked.problems if "no file" not in problem.what] == []

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import orders, tables
+from benchmarks import orders, tables, web_requests
 from benchmarks.harness import MONTH, Harness, command
 from benchmarks.measure import Figures, Job, rates
 from rsq_pipe.connectors.table import connector
@@ -69,6 +69,8 @@ def main(harness: Harness) -> None:
     with tables.contenders(harness.options.size(200, 5)) as into_tables:
         if into_tables:
             harness.turns("tables", f"Into PostgreSQL by {tables.ROWS} records", into_tables)
+    with web_requests.contenders(harness.options.size(50, 2)) as senders:
+        harness.turns("requests", f"To a web service, {web_requests.CONCURRENCY} requests at once", senders)
 
 
 if __name__ == "__main__":

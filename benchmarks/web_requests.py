@@ -1,0 +1,96 @@
+"""How many requests a second the sink `http` sends, beside a bare loop of aiohttp that sends the same."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from benchmarks.measure import Figures, Job, rates
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.model.batch import Batch
+
+SIZE, CONCURRENCY = 200, 10
+RECORD = {"id": 17, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2.5, "tail": None}
+
+
+@contextmanager
+def contenders(batches: int) -> Iterator[dict[str, Job]]:
+    """Start a server in a process of its own that answers each request at once, and give who sends to it."""
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{ours.recv()}/"
+    try:
+        yield {
+            "bare loop of aiohttp": partial(_bare, url, batches),
+            "sink http": partial(_sink, url, batches, body="record"),
+            "sink http, body: array": partial(_sink, url, batches, body="array"),
+        }
+    finally:
+        server.kill()
+        server.join()
+
+
+def _bare(url: str, batches: int) -> Figures:
+    async def send() -> None:
+        encode, waiting = msgspec.json.Encoder().encode, iter([RECORD] * (SIZE * batches))
+        headers = {"Content-Type": "application/json"}
+
+        async def work(session: aiohttp.ClientSession) -> None:
+            for record in waiting:
+                async with session.post(url, data=encode(record), headers=headers) as answer:
+                    await answer.read()
+                    answer.raise_for_status()
+
+        async with aiohttp.ClientSession() as session:
+            await asyncio.gather(*(work(session) for _ in range(CONCURRENCY)))
+
+    return _timed(send, batches)
+
+
+def _sink(url: str, batches: int, **options: Any) -> Figures:
+    async def send() -> None:
+        found = connector("sink", "http")
+        assert found.sender is not None
+        settings = found.options.model_validate({"url": url, "concurrency": CONCURRENCY, **options})
+        sender = found.sender(settings, stage="send", timeout=30.0)
+        for number in range(batches):
+            rids = [f"read:in.jsonl:{number}.{place}" for place in range(SIZE)]
+            outcomes = await sender.process(Batch([RECORD] * SIZE, rids))
+            assert not outcomes.failed
+        await sender.close()
+
+    return _timed(send, batches)
+
+
+def _timed(send: Any, batches: int) -> Figures:
+    began, used = time.perf_counter(), time.process_time()
+    asyncio.run(send())
+    return rates(SIZE * batches, time.perf_counter() - began, time.process_time() - used)
+
+
+def _serve(told: Connection) -> None:
+    async def serve() -> None:
+        async def answer(request: web.Request) -> web.Response:
+            await request.read()
+            return web.Response(status=201)
+
+        app = web.Application(client_max_size=2**24)
+        app.router.add_post("/", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        told.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())

@@ -16,6 +16,7 @@ from benchmarks import (
     latency,
     lookups,
     memory,
+    shapes,
     sql,
     startup,
     tracing,
@@ -38,6 +39,7 @@ BENCHMARKS = (
     lookups,
     dedupe,
     joins,
+    shapes,
     sql,
 )
 

@@ -2,6 +2,7 @@
 import dataclasses
 import datetime as dt
 import traceback
+from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
@@ -97,7 +98,7 @@ async def test_the_message_carries_no_url_and_no_payload() -> None:
     [failed] = await outcomes(handler, {"id": "secret" * 100, "lines": {"a": "b" * 1000}})
 
     printed = "".join(traceback.format_exception(failed.error))
-    assert "http" not in printed
+    assert "http" not in printed.replace(str(Path(__file__).parents[3]), "")  # a checkout may be named so
     assert "secret" * 20 not in printed
     assert "a dict of 1" in printed
 

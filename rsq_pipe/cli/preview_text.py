@@ -26,7 +26,7 @@ _COUNTED: tuple[tuple[Fate, str], ...] = (
 def heading(found: StagePreview) -> Text:
     """Name a stage, and count what became of its records."""
     stage = found.stage
-    text = Text.assemble((printable(stage.name), "bold"), f"  {printable(described(stage))}  ")
+    text = Text.assemble((printable(stage.name), "bold"), f"  {_line(printable(described(stage)))}  ")
     fates = Counter(passage.fate for passage in found.passages)
     out = sum(len(passage.made) for passage in found.passages) + len(found.left)
     parts = [] if stage.verb == "source" else [_counted(len(found.passages), "record")]
@@ -34,7 +34,7 @@ def heading(found: StagePreview) -> Text:
     parts += [f"{fates[fate]:,} {word}" for fate, word in _COUNTED if fates[fate]]
     text.append(", ".join(parts), style="bold red" if fates["failed"] else "")
     if found.note:
-        text.append(f"\n  ! {printable(found.note)}", style="yellow")
+        text.append(f"\n  ! {_line(printable(found.note))}", style="yellow")
     return text
 
 
@@ -58,10 +58,11 @@ def described(stage: Stage) -> str:
 
 
 def _passage(passage: Passage, *, source: bool) -> Iterator[Text]:
-    rid, before = escaped(passage.rid), passage.before
+    rid, before = _line(escaped(passage.rid)), passage.before
     if before is None:
-        yield Text.assemble(("  x ", "bold red"), f"{rid}  ", (printable(passage.why), "red"))
-        yield Text(f"      {_line(passage.raw.decode(errors='backslashreplace').rstrip())}", style="dim")
+        raw = escaped(passage.raw.decode(errors="backslashreplace").rstrip())
+        yield Text.assemble(("  x ", "bold red"), f"{rid}  ", (_line(printable(passage.why)), "red"))
+        yield Text(f"      {_line(raw)}", style="dim")
         return
     if source:
         yield Text(f"    {rid}  {_value(before)}")
@@ -112,7 +113,8 @@ def _before(record: dict[str, Any]) -> Text:
 
 
 def _named(made: Made) -> str:
-    return f"{escaped(made.rid)} -> {printable(made.port)}" if made.port else escaped(made.rid)
+    rid = _line(escaped(made.rid))
+    return f"{rid} -> {printable(made.port)}" if made.port else rid
 
 
 def _value(value: Any) -> str:

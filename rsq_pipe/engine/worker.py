@@ -63,10 +63,11 @@ class StageWorker:
         self._consumer: StreamConsumer | None = None
         self._stopped = False
         # A record that may be handed out once must not be where another kills the worker; where a stage stops
-        # at a record, nothing behind it is begun; what a stage remembers, its settlement changes; and what
-        # may not be handled yet is not read.
+        # at a record, or at too many dead letters, nothing behind is begun; what a stage remembers, its
+        # settlement changes; and what may not be handled yet is not read.
         self._ahead = (
             1 < deliveries(stage, stages) < FOR_EVER
+            and all(one.dead_letters is None for one in stages)
             and not self._chain.has_state
             and process.rates.of(stage.name) is None
         )

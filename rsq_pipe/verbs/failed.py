@@ -14,7 +14,8 @@ from rsq_pipe.errors import (
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.explanation import explained
 
-_OURS = str(Path(__file__).parent)
+_OURS = f"{Path(__file__).parents[1]}/"
+"""Where all frames of ours are."""
 
 
 def failure(error: BaseException) -> Failure:

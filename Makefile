@@ -46,8 +46,8 @@ $(INSTALLED): pyproject.toml $(LOCKS)/dev.txt
 run: install  ## Price the example orders: rsq-pipe run pipelines/orders.yaml.
 	$(BIN)/rsq-pipe run pipelines/orders.yaml
 
-test: install  ## Run all tests, on the bundled Valkey and on redis-server where that is on PATH.
-	$(BIN)/pytest
+test: install  ## Run all tests, or those that TESTS names, on the bundled Valkey and on redis-server where that is on PATH.
+	$(BIN)/pytest $(TESTS)
 
 test-fast: install  ## Run the unit tests: seconds, no server.
 	$(BIN)/pytest tests/unit

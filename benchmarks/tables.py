@@ -40,12 +40,17 @@ def timed(given: list[Batch], write: Callable[[Batch], Any]) -> Figures:
     return rates(ROWS * len(given), time.perf_counter() - began, time.process_time() - used)
 
 
-def bare(server: PostgresServer, count: int) -> Figures:
+def execute(dsn: str, sql: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.encode())
+
+
+def bare(dsn: str, count: int) -> Figures:
     """Do what is least: move the ledger's row on, COPY by psycopg's own rows, commit."""
-    server.execute(f"drop table if exists bare; create table bare ({COLUMNS})")
-    server.execute("create table if not exists own (id int primary key, epoch int, rids text[])")
-    server.execute("insert into own values (1, 1, '{}') on conflict do nothing")
-    with psycopg.connect(server.dsn) as connection:
+    execute(dsn, f"drop table if exists bare; create table bare ({COLUMNS})")
+    execute(dsn, "create table if not exists own (id int primary key, epoch int, rids text[])")
+    execute(dsn, "insert into own values (1, 1, '{}') on conflict do nothing")
+    with psycopg.connect(dsn) as connection:
 
         def write(batch: Batch) -> None:
             with connection.cursor() as cursor:
@@ -58,10 +63,10 @@ def bare(server: PostgresServer, count: int) -> Figures:
         return timed(list(batches(count)), write)
 
 
-def executemany(server: PostgresServer, count: int) -> Figures:
+def executemany(dsn: str, count: int) -> Figures:
     """Insert, without any guarantee."""
-    server.execute(f"drop table if exists inserted; create table inserted ({COLUMNS})")
-    with psycopg.connect(server.dsn) as connection:
+    execute(dsn, f"drop table if exists inserted; create table inserted ({COLUMNS})")
+    with psycopg.connect(dsn) as connection:
 
         def write(batch: Batch) -> None:
             with connection.cursor() as cursor:
@@ -72,12 +77,12 @@ def executemany(server: PostgresServer, count: int) -> Figures:
         return timed(list(batches(count)), write)
 
 
-def sink(server: PostgresServer, count: int, **settings: Any) -> Figures:
+def sink(dsn: str, count: int, **settings: Any) -> Figures:
     table = f"sunk_{settings.get('mode', 'append')}"
     key = ", primary key (id)" if settings else ""
-    server.execute(f"drop table if exists {table}, {table}_ledger; create table {table} ({COLUMNS}{key})")
+    execute(dsn, f"drop table if exists {table}, {table}_ledger; create table {table} ({COLUMNS}{key})")
     found = connector("sink", "postgres")
-    options = found.options(dsn=server.dsn, table=table, ledger=f"{table}_ledger", **settings)
+    options = found.options(dsn=dsn, table=table, ledger=f"{table}_ledger", **settings)
     made = found.made(options, pipeline="bench", stage="write", root=Path())
     made.open(None)
     try:
@@ -96,8 +101,8 @@ def contenders(count: int) -> Iterator[dict[str, Job]]:
     with PostgresServer(where) as server:
         upsert = {"mode": "upsert", "key": ("id",)}
         yield {
-            "bare COPY and ledger": partial(bare, server, count),
-            "executemany": partial(executemany, server, count),
-            "sink postgres": partial(sink, server, count),
-            "sink postgres, upsert": partial(sink, server, count, **upsert),
+            "bare COPY and ledger": partial(bare, server.dsn, count),
+            "executemany": partial(executemany, server.dsn, count),
+            "sink postgres": partial(sink, server.dsn, count),
+            "sink postgres, upsert": partial(sink, server.dsn, count, **upsert),
         }

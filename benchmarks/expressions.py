@@ -46,7 +46,7 @@ CASES: Mapping[str, tuple[Mapping[str, str], Mapping[str, Callable[[Any], Any]]]
     ),
     "dates": (
         {"due": "add(parse_date(at, '%d.%m.%Y %H:%M'), '36h')"},
-        {"due": lambda r: parsed(r["at"]) + timedelta(hours=36)},
+        {"due": lambda r: (parsed(r["at"]) + timedelta(hours=36)).strftime("%Y-%m-%dT%H:%M:%SZ")},
     ),
     "pattern": (
         {"status": "extract(line, 'status=([0-9]+)')"},

@@ -16,7 +16,7 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_show import redacted
 from rsq_pipe.cli.printable import json_line, on_terminal
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.dead_letter_json import portrait
+from rsq_pipe.ops.dead_letter_json import described
 
 
 @click.command("export")
@@ -49,7 +49,7 @@ async def _export(request: DlqRequest, address: str, file: BinaryIO, *, raw: boo
     async with request.letters(address) as found:
         async for page in found.pages():
             for letter in page.letters:
-                line = letter.raw if raw else json_line(redacted(portrait(letter, found.payloads))).encode()
+                line = letter.raw if raw else json_line(redacted(described(letter, found.payloads))).encode()
                 if file.isatty():
                     line = on_terminal(line)
                 file.write(line)

@@ -15,7 +15,7 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import escaped, json_line, printable
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letter_json import portrait
+from rsq_pipe.ops.dead_letter_json import described
 from rsq_pipe.ops.dead_letters import DeadLetters
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import parse_name
@@ -58,7 +58,7 @@ async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
 
 def _print(request: DlqRequest, found: DeadLetters, letter: DeadLetter, *, first: bool) -> None:
     if request.as_json:
-        sys.stdout.write(json_line(redacted(portrait(letter, found.payloads))))
+        sys.stdout.write(json_line(redacted(described(letter, found.payloads))))
         return
     ui = request.graph.telemetry.ui if request.graph else ""
     text = Text("" if first else "\n")

@@ -1,4 +1,4 @@
-"""Portrait: a dead letter as one JSON object, and back: what `dlq` prints, exports and takes in again."""
+"""Dead letter JSON: a dead letter as one JSON object, and back, as `dlq` prints, exports and takes in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.ops.selection import LetterName, iso, parse_name
 from rsq_pipe.streams.wording import unreadable
 
 
-def portrait(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
+def described(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
     """
     Describe a dead letter.
 

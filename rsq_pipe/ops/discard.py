@@ -21,7 +21,7 @@ from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letter_json import portrait
+from rsq_pipe.ops.dead_letter_json import described
 from rsq_pipe.ops.payload import Payloads, as_json
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams import moving
@@ -165,7 +165,7 @@ class _Leaving:
             yield self._line("retry", entry)
         dlq = f"{self.prefix}:dlq"
         async for entry in self._range(dlq, "-", "+"):
-            yield {"where": "dead", **portrait(DeadLetter(self._stage, entry), self._payloads)}
+            yield {"where": "dead", **described(DeadLetter(self._stage, entry), self._payloads)}
 
     async def _pending(self, stream: str) -> AsyncIterator[RawEntry]:
         start = "-"

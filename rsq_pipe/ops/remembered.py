@@ -12,7 +12,6 @@ import msgspec
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.model.folds import canonical
-from rsq_pipe.model.key import key_of
 from rsq_pipe.model.state import EVICTED, KEYS
 from rsq_pipe.model.waiting import read
 from rsq_pipe.spec.graph import Graph, Stage
@@ -22,7 +21,7 @@ from rsq_pipe.verbs.members import member_of
 from rsq_pipe.verbs.results import Results
 from rsq_pipe.verbs.window_state import is_group
 
-Portrait: TypeAlias = Callable[[str, bytes, bytes], Any]
+Description: TypeAlias = Callable[[str, bytes, bytes], Any]
 """Makes of a bucket's name, a field of it and its value what is shown."""
 
 
@@ -144,24 +143,24 @@ async def _found(
         return tuple(
             Found(name, due[name]) for name, (is_there,) in zip(buckets, replies, strict=True) if is_there
         )
-    fields, portrait = _looks(graph, stage, value)
+    fields, described = _looks(graph, stage, value)
     replies = await _each(client, at, buckets, lambda key: ["HMGET", key, *fields])
     return tuple(
-        Found(name, due[name], portrait(name, one, raw))
+        Found(name, due[name], described(name, one, raw))
         for name, values in zip(buckets, replies, strict=True)
         for one, raw in zip(fields, values, strict=True)
         if raw is not None
     )
 
 
-def _looks(graph: Graph, stage: Stage, value: Any) -> tuple[list[bytes], Portrait]:
+def _looks(graph: Graph, stage: Stage, value: Any) -> tuple[list[bytes], Description]:
     """Tell by which fields a key is found, and how what they hold is shown."""
     values = value if isinstance(value, list) else [value]
     if stage.verb == "aggregate":
         group = msgspec.json.encode([canonical(one) if type(one) is float else one for one in values])
         results = Results(stage.name, stage.options)
-        return [group], results.portrait
-    key, decode = key_of(values) or b"", serializer(graph).decode
+        return [group], results.described
+    key, decode = member_of(value), serializer(graph).decode
 
     def waiting(_: str, name: bytes, raw: bytes) -> Any:
         side = "left" if name[:1] == b"L" else "right"

@@ -7,13 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
-from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.field_path import parse_path
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.models import OneInput, Output, Settings, StageSettings
-from rsq_pipe.spec.validation import describe
+from rsq_pipe.spec.record_key import KEY_SCHEMA, RecordKey, check_key, read_key
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import Duration, Many
 
@@ -22,12 +20,9 @@ SIDES = ("left", "right")
 
 Kind = Literal["inner", "left", "outer"]
 
-_FIX = "write a field or an expression, a list of these, or {left: ..., right: ...}"
-_SCALAR: dict[str, Any] = {"type": ["string", "number", "boolean"]}
-_SIDE = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]}
 _ON = {
     "type": "object",
-    "properties": dict.fromkeys(SIDES, _SIDE),
+    "properties": dict.fromkeys(SIDES, KEY_SCHEMA),
     "required": list(SIDES),
     "additionalProperties": False,
 }
@@ -45,8 +40,8 @@ class Join(Settings):
 
     left: OneInput = Field(description="The stage, port or stream whose records are joined.")
     right: OneInput = Field(description="The one whose records they are joined with.")
-    on: Annotated[Any, WithJsonSchema({"anyOf": [*_SIDE["anyOf"], _ON]})] = Field(
-        description="The field or expression whose value both records have, a list of these, or "
+    on: Annotated[Any, WithJsonSchema({"anyOf": [*KEY_SCHEMA["anyOf"], _ON]})] = Field(
+        description="The field, fields or expression whose value both records have, or "
         "`{left: ..., right: ...}` where the two say it differently. null belongs to nothing."
     )
     within: Duration | None = Field(
@@ -95,7 +90,7 @@ class Joining:
     Say how records of two inputs are put together.
 
     Args:
-        left, right: What makes the key of a record of that side; as many of one as of the other.
+        left, right: What the key of a record of that side is.
         left_name: The field that holds the left record; empty where its fields stand at the top.
         right_name: The field that holds the right record.
         within: Seconds a record waits; None until both inputs have ended.
@@ -103,8 +98,8 @@ class Joining:
         max_keys: Records that wait at once.
     """
 
-    left: tuple[Expression, ...]
-    right: tuple[Expression, ...]
+    left: RecordKey
+    right: RecordKey
     left_name: str
     right_name: str
     within: float | None = None
@@ -114,11 +109,9 @@ class Joining:
     @property
     def text(self) -> str:
         """It in a few words."""
-        pairs = [
-            one.text if one == other else f"{one.text} = {other.text}"
-            for one, other in zip(self.left, self.right, strict=True)
-        ]
-        return f"{'' if self.kind == 'inner' else self.kind + ' '}on {', '.join(pairs)}"
+        left, right = self.left.text, self.right.text
+        on = left if left == right else f"{left} = {right}"
+        return f"{'' if self.kind == 'inner' else self.kind + ' '}on {on}"
 
     def keeps(self, side: str) -> bool:
         """Tell whether a record of that side which found no other goes on, with null in its place."""
@@ -167,11 +160,10 @@ def _check_name(document: Document, text: str, path: Path_) -> None:
     document.report(path, what, fix)
 
 
-Keys = tuple[tuple[Expression, ...], tuple[Expression, ...]]
-
-
-def _keys(document: Document, value: Any, path: Path_) -> Keys | None:
+def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, RecordKey] | None:
     """Read by what records of the two sides belong together."""
+    if value is None:  # that it is missing is told elsewhere
+        return None
     if not isinstance(value, dict):
         found = _side(document, value, path)
         return None if found is None else (found, found)
@@ -181,37 +173,29 @@ def _keys(document: Document, value: Any, path: Path_) -> Keys | None:
             return None
     missing = [side for side in SIDES if side not in value]
     if missing:
-        document.report(path, f"{missing[0]!r} is missing", _FIX, key=True)
+        what = f"add `{missing[0]}: ...`, what the key of the {missing[0]} side is"
+        document.report(path, f"{missing[0]!r} is missing", what, key=True)
         return None
     left, right = (_side(document, value[side], (*path, side)) for side in SIDES)
     if left is None or right is None:
         return None
-    if len(left) != len(right):
-        what = f"the left key has {len(left)} parts and the right one {len(right)}"
+    if len(left.fields) != len(right.fields) and max(len(left.fields), len(right.fields)) > 1:
+        what = f"the left key has {_parts(left)}, and the right key has {_parts(right)}"
         document.report(path, what, "write as many on both sides, in the same order", key=True)
         return None
     return left, right
 
 
-def _side(document: Document, value: Any, path: Path_) -> tuple[Expression, ...] | None:
-    if isinstance(value, list):
-        if not value:
-            document.report(path, "the list names no field", _FIX)
-        found = [_expression(document, item, (*path, at)) for at, item in enumerate(value)]
-    else:
-        found = [_expression(document, value, path)]
-    made = tuple(one for one in found if one is not None)
-    return made if made and len(made) == len(found) else None
-
-
-def _expression(document: Document, value: Any, path: Path_) -> Expression | None:
-    if not isinstance(value, str):
-        if value is not None:  # that it is missing is told elsewhere
-            document.report(path, f"must be a field or an expression, not {describe(value)}", _FIX)
-        return None
+def _side(document: Document, value: Any, path: Path_) -> RecordKey | None:
     try:
-        return compile_expression(value)
-    except ExpressionError as exc:
+        check_key(value)
+    except ValueError as exc:
         what, _, fix = str(exc).partition("; ")
         document.report(path, what, fix)
         return None
+    return read_key(document, value, path)
+
+
+def _parts(key: RecordKey) -> str:
+    count = max(1, len(key.fields))
+    return "one part" if count == 1 else f"{count} parts"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
 from rsq_pipe.connectors.csv.field_types import FieldType
+from rsq_pipe.connectors.http.addresses import wrong_address
 from rsq_pipe.connectors.postgres.dsn import installed, wrong_dsn
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.http_address import wrong_url
 from rsq_pipe.spec.key_template import KeyTemplate, parse_template
 from rsq_pipe.spec.lookup_stage import TABLE, FileTable, HttpTable, PostgresTable, RedisTable, Table
 from rsq_pipe.spec.lookup_stage import Lookup as LookupSettings
@@ -287,7 +287,7 @@ def _http(document: Document, table: HttpTable, key: RecordKey, path: Path_) -> 
     template = _template(document, table.url, key, path)
     if template is None:
         return None
-    if wrong := wrong_url(template, table.allow):
+    if wrong := _wrong_url(template, table.allow):
         what, _, fix = wrong.partition("; ")
         document.report(path, what, fix)
         return None
@@ -317,3 +317,15 @@ def _file(document: Document, table: FileTable, path: Path_) -> FileRef | None:
                 what = f"`{name}` says how a csv file is read, and this is none"
                 document.report((*path[:-1], name), what, f"remove `{name}`", key=True)
     return FileRef(table.path, table.types, table.na, table.empty == "keep", delimiter, table.max_rows)
+
+
+_EXAMPLE = "https://HOST/{id}"
+
+
+def _wrong_url(url: KeyTemplate, allow: Collection[str]) -> str:
+    """Say what is wrong with an address, and how to mend it; empty where nothing is."""
+    beginning = url.parts[0] if isinstance(url.parts[0], str) else ""
+    wrong = wrong_address(beginning, allow, _EXAMPLE)
+    if wrong.startswith("the address names no host") or (not wrong and beginning.count("/") < 3):
+        return f"the key may not stand in the name of the host; write {_EXAMPLE}"
+    return wrong

@@ -40,8 +40,8 @@ class RecordKey:
         return tuple(field[-1] for field in self.fields)
 
 
-def _key(value: object) -> object:
-    """Let through what may be a key."""
+def check_key(value: object) -> object:
+    """Let through what may be a key; ValueError for all else."""
     if isinstance(value, str) and value.strip():
         return value
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
@@ -52,18 +52,13 @@ def _key(value: object) -> object:
     )
 
 
-KeyText = Annotated[
-    Any,
-    BeforeValidator(_key),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_PARTS},
-            ]
-        }
-    ),
-]
+KEY_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_PARTS},
+    ]
+}
+KeyText = Annotated[Any, BeforeValidator(check_key), WithJsonSchema(KEY_SCHEMA)]
 
 
 def read_key(document: Document, value: Any, path: Path_) -> RecordKey | None:

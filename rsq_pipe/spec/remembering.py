@@ -23,7 +23,7 @@ def remembers(options: Any) -> list[str] | None:
         case Deduplication():
             return [options.key.text]
         case Joining():
-            return [*(one.text for one in options.left), "=", *(one.text for one in options.right)]
+            return [options.left.text, "=", options.right.text]
         case Aggregation():
             by = [f"{name}: {one.text}" for name, one in options.by]
             on = [] if options.on is None else [options.on.text]

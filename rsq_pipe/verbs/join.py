@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.key import keyed
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
 from rsq_pipe.model.waiting import MET, Waiting, read, written
@@ -16,6 +15,7 @@ from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.buckets import Buckets, listed, spelled
 from rsq_pipe.verbs.failed import expression_failure
+from rsq_pipe.verbs.members import match_maker
 from rsq_pipe.verbs.pairing import LETTERS, Pairing, Pairs, Place, Shape
 from rsq_pipe.verbs.window_state import CLOSED
 
@@ -84,7 +84,7 @@ class Join:
         self._state = state
         self._buckets = Buckets(None if joining.within is None else round(joining.within * 1000))
         self._most = joining.max_keys
-        self._keys = [keyed([one.evaluate for one in side]) for side in (joining.left, joining.right)]
+        self._keys = [match_maker(joining.left), match_maker(joining.right)]
         self._live: list[int] = []
         self._form = form
         self.shape = Shape(stage, joining, ports)

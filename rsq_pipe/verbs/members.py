@@ -26,20 +26,39 @@ def member_maker(key: RecordKey) -> Callable[[Record], bytes]:
     MissingFieldError for a field that is not there, ValueError for a key that is null, or no value of JSON,
     and whatever an expression raises.
     """
+    value = _value_maker(key)
+    if len(key.fields) < 2:
+        return lambda record: member_of(value(record))
+
+    def of_several(record: Record) -> bytes:
+        values = value(record)
+        return member_of(None if all(one is None for one in values) else values)
+
+    return of_several
+
+
+def match_maker(key: RecordKey) -> Callable[[Record], bytes | None]:
+    """Make the same function for records that are to meet others: None where a part of the key is null."""
+    value, several = _value_maker(key), len(key.fields) > 1
+
+    def match(record: Record) -> bytes | None:
+        it = value(record)
+        return None if it is None or (several and None in it) else member_of(it)
+
+    return match
+
+
+def _value_maker(key: RecordKey) -> Callable[[Record], Any]:
+    """Make the function that tells the value of a record's key; a list where it is several fields."""
     if key.expression is not None:
-        evaluate = key.expression.evaluate
-        return lambda record: member_of(evaluate(record))
-    if len(key.fields) == 1:
-        (field,) = key.fields
-        if len(field) == 1:
-            (name,) = field
-            return lambda record: member_of(record[name] if name in record else found(record, field))
-        return lambda record: member_of(found(record, field))
-    return lambda record: _of_several([found(record, field) for field in key.fields])
-
-
-def _of_several(values: list[Any]) -> bytes:
-    return member_of(None if all(value is None for value in values) else values)
+        return key.expression.evaluate
+    if len(key.fields) > 1:
+        return lambda record: [found(record, field) for field in key.fields]
+    (field,) = key.fields
+    if len(field) > 1:
+        return lambda record: found(record, field)
+    (name,) = field
+    return lambda record: record[name] if name in record else found(record, field)
 
 
 def member_of(value: Any) -> bytes:

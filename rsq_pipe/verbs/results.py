@@ -80,7 +80,7 @@ class Results:
             rids.append(result_id(self._stage, window, values))
         return Batch(records, rids, original=lambda place: msgspec.json.encode(records[place]))
 
-    def portrait(self, bucket: str, group: bytes, raw: bytes) -> Any:
+    def described(self, bucket: str, group: bytes, raw: bytes) -> Any:
         """Show what a bucket holds of a group: its result as it is by now, or those of its sessions."""
         windows = self._of.windows
         if bucket != SESSIONS or windows is None:

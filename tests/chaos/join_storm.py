@@ -7,28 +7,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.chaos.storm import Storm
+from tests.chaos.state_storm import StateStorm
 
-HANDLERS = """
-    import time
-
-    def flaky(record, ctx):
-        time.sleep(0.0008)
-        if record["n"] % 101 == 0 and ctx.attempt == 1:
-            raise RuntimeError("not yet")
-        return record
-"""
-TOP = """
-    max_backlog: 3000
-    reclaim: {idle: 300ms}
-    drain_timeout: 3s
-"""
-DEFAULTS = """
-    defaults:
-      batch: {size: 100, wait: 5ms}
-      retry: {attempts: 3, backoff: {first: 20ms, max: 60ms}}
-      breaker: false
-"""
 STAGES = """
     orders: {source: {type: jsonl, path: orders.jsonl}}
     flaky: {call: "handlers:flaky", workers: 2}
@@ -68,19 +48,22 @@ class Difference:
     def is_none(self) -> bool:
         return not (self.lost or self.doubled or self.miscounted)
 
+    @property
+    def is_harm(self) -> bool:
+        return bool(self.lost or self.doubled)
+
     def __str__(self) -> str:
         return f"{self.lost} lost, {self.doubled} doubled, {self.miscounted} miscounted"
 
 
-class JoinStorm(Storm):
+class JoinStorm(StateStorm):
     """Join two inputs, by several processes that are killed and paused."""
 
     def _write_project(self, count: int, *, fuse: bool) -> None:
         for name, keys in zip(("orders", "payments"), sides(count), strict=True):
             with (self.project.root / f"{name}.jsonl").open("w") as file:
                 file.writelines(json.dumps({"n": n, "k": key}) + "\n" for n, key in enumerate(keys))
-        self.project.handlers(HANDLERS)
-        self.project.spec(STAGES, top=TOP, defaults=DEFAULTS)
+        self._write_stages(STAGES)
 
     def difference(self) -> Difference:
         """Compare pairs, and what found no other, with those that a plain loop finds."""

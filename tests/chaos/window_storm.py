@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
+from tests.chaos.state_storm import StateStorm
 from tests.chaos.storm import Storm
 
 WINDOW = 700
@@ -20,26 +21,6 @@ LENGTH = 1_500
 
 GROUPS = "abcdefg"
 
-HANDLERS = """
-    import time
-
-    def flaky(record, ctx):
-        time.sleep(0.001)
-        if record["n"] % 101 == 0 and ctx.attempt == 1:
-            raise RuntimeError("not yet")
-        return record
-"""
-TOP = """
-    max_backlog: 3000
-    reclaim: {idle: 300ms}
-    drain_timeout: 3s
-"""
-DEFAULTS = """
-    defaults:
-      batch: {size: 200, wait: 5ms}
-      retry: {attempts: 3, backoff: {first: 20ms, max: 60ms}}
-      breaker: false
-"""
 STAGES = """
     read: {source: {type: jsonl, path: in.jsonl}}
     flaky: {call: "handlers:flaky", workers: 2}
@@ -88,6 +69,10 @@ class Difference:
     def is_none(self) -> bool:
         return not (self.lost or self.doubled or self.wrong or self.late)
 
+    @property
+    def is_harm(self) -> bool:
+        return not self.is_none
+
     def __str__(self) -> str:
         told = (
             f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.wrong)} wrong, {self.late} late"
@@ -95,16 +80,23 @@ class Difference:
         return ": ".join([told, *map(str, list(self.wrong.items())[:1])])
 
 
-class WindowStorm(Storm):
+class WindowStorm(StateStorm):
     """Count records in windows, by several processes that are killed and paused."""
 
     windows = f"every: {LENGTH}s"
+    seconds, size = 0.001, 200
+    seeds, acts, patience = range(200, 220), 10, 0.8
+    lease = 0.4  # a pause outlasts it, and what another process does meanwhile
+    sabotages: ClassVar = {
+        "change_state_in_a_step_of_its_own": Storm.kill,
+        "close_windows_at_once": Storm.kill,
+        "send_results_unchecked": Storm.pause,
+    }
 
     def _write_project(self, count: int, *, fuse: bool) -> None:
         with (self.project.root / "in.jsonl").open("w") as file:
             file.writelines(json.dumps(record(n)) + "\n" for n in range(count))
-        self.project.handlers(HANDLERS)
-        self.project.spec(STAGES.replace("WINDOWS", self.windows), top=TOP, defaults=DEFAULTS)
+        self._write_stages(STAGES.replace("WINDOWS", self.windows))
 
     def difference(self) -> Difference:
         """Compare the results with those of a plain loop."""

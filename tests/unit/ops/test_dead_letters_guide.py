@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.ops.dead_letter_json import portrait
+from rsq_pipe.ops.dead_letter_json import described
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import view
 from tests.unit.ops.letters import letter
@@ -24,7 +24,7 @@ def keys_under(heading: str) -> list[str]:
 
 def test_the_guide_lists_the_keys_of_a_dead_letter() -> None:
     payloads = Payloads("json")
-    keys = [*portrait(letter(b"{}"), payloads), *portrait(letter(b"\xff"), payloads)]
+    keys = [*described(letter(b"{}"), payloads), *described(letter(b"\xff"), payloads)]
 
     assert keys_under("For programs") == list(dict.fromkeys(keys))
 

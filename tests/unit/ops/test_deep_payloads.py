@@ -12,7 +12,7 @@ import pytest
 from rsq_pipe.cli.dlq_show import _payload
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import DecodeError, EncodeError, ReplayError
-from rsq_pipe.ops.dead_letter_json import portrait, read_edit
+from rsq_pipe.ops.dead_letter_json import described, read_edit
 from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer
@@ -38,7 +38,7 @@ def below(frames: int, call: Callable[[], Any]) -> Any:
 def test_it_is_exported_and_comes_back_as_it_was(depth: int, kind: str, frames: int) -> None:
     raw = deep(depth, kind)
 
-    line = below(frames, lambda: json_line(portrait(letter(raw), Payloads("json"))))
+    line = below(frames, lambda: json_line(described(letter(raw), Payloads("json"))))
 
     again = below(frames, lambda: read_edit(line, "file:1"))
     assert json.loads(line)["id"] == ID

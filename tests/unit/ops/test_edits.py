@@ -10,7 +10,7 @@ import msgpack
 import pytest
 
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.dead_letter_json import portrait, read_edit
+from rsq_pipe.ops.dead_letter_json import described, read_edit
 from rsq_pipe.ops.edits import Mending
 from rsq_pipe.ops.payload import Payloads
 from tests.unit.ops.letters import ID, letter
@@ -116,7 +116,7 @@ def test_a_pickle_is_bytes_and_never_loaded() -> None:
     ],
 )
 def test_an_export_holds_a_record_or_its_bytes_but_never_a_copy_with_a_loss(record: Any, key: str) -> None:
-    exported = portrait(letter(msgpack.packb(record)), Payloads("msgpack"))
+    exported = described(letter(msgpack.packb(record)), Payloads("msgpack"))
 
     assert ({"payload", "raw"} & exported.keys()) == {key}
     assert ("text" in exported) == (key == "raw")

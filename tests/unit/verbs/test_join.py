@@ -13,21 +13,29 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import MAX_CHILDREN, Failure, Outcomes
 from rsq_pipe.model.waiting import MET, Waiting, read, written
-from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.join import Joining
+from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import JsonSerializer
+from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.buckets import Buckets, listed, spelled
 from rsq_pipe.verbs.join import Join
 from rsq_pipe.verbs.pairing import Shape
 from rsq_pipe.verbs.unmatched import Unmatched
-from tests.support.remembered import Remembered
 
 HOUR = 3_600_000
 
 
+class Remembered(StateInMemory):
+    """A state whose clock stands still."""
+
+    def __init__(self, now: int) -> None:
+        super().__init__(lambda: self.now)
+        self.now = now
+
+
 def joining(kind: Any = "inner", on: str = "id", *, name: str = "", within: float | None = 3600.0) -> Joining:
-    key = (compile_expression(on),)
+    key = RecordKey(on, ((on,),))
     return Joining(key, key, name, "payment", within, kind)
 
 
@@ -279,7 +287,7 @@ async def test_who_waited_in_vain_leaves_as_it_is_said(
 
 
 async def test_more_than_the_bound_for_one_key_is_refused(state: Remembered) -> None:
-    (name,) = [b"L[1]"]
+    (name,) = [b"L1"]
     state.hashes = {"": {b"buckets": b"0"}}
     state.hashes["0"] = {name: written([Waiting(str(n), b"{}") for n in range(MAX_CHILDREN)])}
 

@@ -1,13 +1,16 @@
-"""Whatever is killed and paused, windows hold what a plain loop counts; and the checker would notice."""
+"""Whatever is killed, stages with state find what a plain loop finds; and the checker would notice."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.dedupe_storm import DedupeStorm
+from tests.chaos.join_storm import JoinStorm
+from tests.chaos.state_storm import StateStorm
 from tests.chaos.storm import Storm
 from tests.chaos.window_storm import SessionStorm, WindowStorm
 from tests.support.server import StreamServer, binaries
@@ -20,6 +23,7 @@ COUNT = int(os.environ.get("CHAOS_RECORDS", "30000"))
 """`CHAOS_KILLS=30 CHAOS_PAUSES=10 CHAOS_RECORDS=300000` for what the guide states."""
 
 SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "1").split()]
+KINDS: list[type[StateStorm]] = [DedupeStorm, JoinStorm, WindowStorm, SessionStorm]
 
 
 @pytest.fixture
@@ -28,11 +32,11 @@ def server() -> Iterator[StreamServer]:
         yield server
 
 
-@pytest.mark.parametrize("kind", [WindowStorm, SessionStorm])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.timeout(15 * (KILLS + PAUSES) + COUNT // 300 + 120)
-def test_windows_hold_what_a_plain_loop_counts(
-    tmp_path: Path, server: StreamServer, seed: int, kind: type[WindowStorm]
+def test_kills_and_pauses_change_nothing_of_what_a_plain_loop_finds(
+    tmp_path: Path, server: StreamServer, seed: int, kind: type[StateStorm]
 ) -> None:
     acts = [Storm.kill] * KILLS + [Storm.pause] * PAUSES
     with kind(tmp_path / "p", server, seed=seed, count=COUNT, processes=3) as storm:
@@ -48,30 +52,28 @@ def test_windows_hold_what_a_plain_loop_counts(
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "act"),
-    [
-        ("change_state_in_a_step_of_its_own", Storm.kill),
-        ("close_windows_at_once", Storm.kill),
-        ("send_results_unchecked", Storm.pause),
-    ],
+    ("kind", "sabotage"),
+    [(kind, name) for kind in (DedupeStorm, JoinStorm, WindowStorm) for name in kind.sabotages],
 )
 @pytest.mark.timeout(360)
-def test_without_one_of_its_safeties_the_windows_differ(
-    tmp_path: Path, server: StreamServer, sabotage: str, act: Callable[[Storm], None]
+def test_without_one_of_its_safeties_it_finds_something_else(
+    tmp_path: Path, server: StreamServer, kind: type[StateStorm], sabotage: str
 ) -> None:
-    for seed in range(200, 212):
-        with WindowStorm(
+    for seed in kind.seeds:
+        with kind(
             *(tmp_path / str(seed), server),
             seed=seed,
             count=12_000,
             processes=3,
             sabotage=sabotage,
-            lease=0.4,  # a pause outlasts it, and what another process does meanwhile
+            lease=kind.lease,
         ) as storm:
-            storm.rage(10, act, patience=0.8)
+            storm.rage(kind.acts, kind.sabotages[sabotage], patience=kind.patience)
             storm.settle_down()
             difference = storm.difference()
-        if not difference.is_none:
+        if difference.is_harm:
             print(f"{sabotage}, seed {seed}: {difference}")
             return
-    pytest.fail(f"twelve storms without {sabotage} changed nothing: the checker, or the storm, is too mild")
+    pytest.fail(
+        f"{len(kind.seeds)} storms without {sabotage} did no harm: the checker, or the storm, is too mild"
+    )

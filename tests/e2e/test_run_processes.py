@@ -202,9 +202,12 @@ def test_an_embedded_server_that_two_runs_share_outlives_the_first_of_them(proje
 def test_of_two_runs_at_once_each_says_that_the_numbers_are_of_both(
     project: Project, valkey: StreamServer
 ) -> None:
-    runs = [start("run", project.path, "--redis", valkey.url, cwd=project.root) for _ in range(2)]
+    runs = [start("run", project.path, "--redis", valkey.url, cwd=project.root)]
+    eventually(lambda: len(workers(project)) == 1, timeout=20, what="the first run is at work")
+    runs.append(start("run", project.path, "--redis", valkey.url, cwd=project.root))
     eventually(lambda: len(workers(project)) == 2, timeout=20, what="both are at work")
 
+    # A run looks for others as it begins and as it ends: so the first must end first.
     said = []
     for process in runs:
         process.send_signal(signal.SIGTERM)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.emission import Emission
+from rsq_pipe.engine.emptying import Emptying
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.planner import MAX_BYTES
 from rsq_pipe.engine.process import Process
@@ -17,7 +18,7 @@ from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.engine.watermark import ALL
 from rsq_pipe.errors import StreamError
-from rsq_pipe.model.state import SCALARS, Fields, Page, StateChange, Timers
+from rsq_pipe.model.state import SCALARS, Fields, StateChange, Timers
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.join import Joining
 from rsq_pipe.streams.lease import Lease
@@ -181,33 +182,25 @@ class Closer:
 
     async def _send_bucket(self, bucket: str) -> bool:
         """Send on what is in a bucket; False where that is to be gone on with in another turn."""
-        # It goes on where the last page ended: what has been taken out leaves gaps, and to go over these
-        # for each page would take longer and longer. A pass that finds nothing shows that all is out.
-        cursor, found_some = 0, False
+        emptying = Emptying(self._state, bucket, PORTION)
         while await self._may_go_on():
             stored = await self._stored()
-            (page,) = await self._state.ask(Page(bucket, cursor, PORTION))
-            at, found = page
-            some = _portion(found)
-            is_last = at == 0 and not found_some and (cursor == 0 or not some) and len(some) == len(found)
-            if some or is_last:
+            some = _portion(await emptying.page())
+            is_all = emptying.is_all(some)
+            if some or is_all:
                 change = StateChange()
                 change.equals(SCALARS, {CLOSED: stored})
                 change.lengths(bucket, {name: len(value) for name, value in some.items()})
-                if is_last:
+                if is_all:
                     change.unlink(bucket)
                 else:
                     change.delete(bucket, list(some))
-                if not await self._sender.send(
-                    self._leaving.batch(int(bucket), sorted(some.items())), change
-                ):
+                batch = self._leaving.batch(int(bucket), sorted(some.items()))
+                if not await self._sender.send(batch, change):
                     return False
-            if is_last:
+            if is_all:
                 return True
-            found_some = found_some or bool(some)
-            if len(some) == len(found):
-                cursor = at
-                found_some = found_some and at != 0
+            emptying.took(some)
         return False
 
     async def _may_go_on(self) -> bool:

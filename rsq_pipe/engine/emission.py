@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
+from rsq_pipe.engine.emptying import Emptying
 from rsq_pipe.engine.result_sender import ResultSender
 from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.model.partials import unpacked
@@ -84,29 +85,27 @@ class Emission:
 
     async def _finish(self, turn: int, *, last: bool) -> bool:
         """Send on what is noted of a round; as all input has ended it is only forgotten."""
-        bucket, cursor = changed(turn), 0
+        bucket = changed(turn)
+        emptying = Emptying(self._state, bucket, PORTION)
         while await self._may_go_on():
             (stored,) = await self._state.ask(Fields([FINISHED]))
-            (page,) = await self._state.ask(Page(bucket, cursor, PORTION))
-            at, found = page
-            if not found and at:
-                cursor = at
-                continue
-            change = StateChange()
-            change.equals(SCALARS, {FINISHED: stored[0]})
-            change.lengths(bucket, {name: len(value) for name, value in found.items()})
-            whole = not found or at == cursor == 0
-            if whole:
-                change.unlink(bucket)
-                change.set(SCALARS, {FINISHED: turn + 1})
-            else:
-                change.delete(bucket, list(found))
-            groups = [] if last else await self._groups(sorted(found), turn)
-            if not await self._sender.send(self._results.of(groups), change):
-                return False
-            if whole:
+            found = await emptying.page()
+            is_all = emptying.is_all(found)
+            if found or is_all:
+                change = StateChange()
+                change.equals(SCALARS, {FINISHED: stored[0]})
+                change.lengths(bucket, {name: len(value) for name, value in found.items()})
+                if is_all:
+                    change.unlink(bucket)
+                    change.set(SCALARS, {FINISHED: turn + 1})
+                else:
+                    change.delete(bucket, list(found))
+                groups = [] if last else await self._groups(sorted(found), turn)
+                if not await self._sender.send(self._results.of(groups), change):
+                    return False
+            if is_all:
                 return True
-            cursor = 0
+            emptying.took(found)
         return False
 
     async def _groups(self, names: Sequence[bytes], turn: int) -> list[Group]:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import rich_click as click
 
-from rsq_pipe.cli.errors import DONE, WRONG_SPEC
+from rsq_pipe.cli.errors import DONE, NO_SERVER, WRONG_SPEC
 from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.server_url import VARIABLE, given
 from rsq_pipe.connectors.files.matching import TooManyError, matching
+from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import Checked, check
 from rsq_pipe.spec.namesakes import Namesakes
 from rsq_pipe.spec.problem import Problem
@@ -22,16 +24,32 @@ SUFFIXES = (".yaml", ".yml")
 
 @click.command("validate")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--connect",
+    is_flag=True,
+    help="Also try to reach what each file names: its server, and what its sources and sinks talk to.",
+)
+@click.option(
+    "--redis",
+    "url",
+    metavar="URL",
+    envvar=VARIABLE,
+    callback=given,
+    help="With --connect: the server, instead of the spec's. Also RSQ_PIPE_REDIS.",
+)
 @click.pass_context
-def command(ctx: click.Context, files: tuple[str, ...]) -> None:
+def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str | None) -> None:
     """
     Check pipeline files without running them.
 
     FILE may be a folder, for all .yaml and .yml files in it and below, or a pattern. Needs no server.
     Every mistake is printed as `file:line:column: path: what; fix`. Exit code 0 if there is none, else 2.
     Of files given together, it warns where two name the same pipeline: they would share its streams.
+
+    With --connect a line tells of each thing that a file names whether it can be reached; nothing is changed
+    there, and an answer is waited for some ten seconds. Exit code 3 where one cannot.
     """
-    wrong = False
+    wrong = unreached = False
     namesakes = Namesakes()
     for path in _expand(files):
         checked = path if isinstance(path, Checked) else namesakes.told(path, check(path))
@@ -42,7 +60,23 @@ def command(ctx: click.Context, files: tuple[str, ...]) -> None:
             stages, warnings = len(checked.graph.stages), len(checked.problems)
             shown = on_one_line(str(path))
             sys.stdout.write(f"{shown}: ok, {_count(stages, 'stage')}, {_count(warnings, 'warning')}\n")
-    ctx.exit(WRONG_SPEC if wrong else DONE)
+            if connect:
+                unreached |= not _all_reached(checked.graph, url, shown)
+    ctx.exit(WRONG_SPEC if wrong else NO_SERVER if unreached else DONE)
+
+
+def _all_reached(graph: Graph, url: str | None, shown: str) -> bool:
+    """Print of each thing that a pipeline talks to whether it was reached."""
+    from rsq_pipe.cli.server_address import connect  # noqa: PLC0415  the client library; not to check a file
+    from rsq_pipe.ops.reach import reach  # noqa: PLC0415
+
+    address = url or graph.redis_url
+    whole = True
+    for one in reach(graph, connect(address) if address else None):
+        sys.stdout.write(f"{shown}: {on_one_line(str(one))}\n")
+        sys.stdout.flush()
+        whole &= not one.fault
+    return whole
 
 
 def _expand(files: Iterable[str]) -> Iterator[Path | Checked]:

@@ -1,4 +1,9 @@
-"""Sink: where records leave a pipeline; each sink is one file beside this one."""
+"""
+Sink: where records leave a pipeline; each sink is one file beside this one.
+
+Its module has `Options`, `connect(options, *, stage, root)` or a `sender`, and `endpoint(options, *, stage,
+root)`, by which `rsq-pipe validate --connect` tries whether it can be written: see `connectors/endpoint.py`.
+"""
 
 from __future__ import annotations
 

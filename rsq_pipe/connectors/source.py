@@ -1,4 +1,9 @@
-"""Source: where records enter a pipeline; each source is one file beside this one."""
+"""
+Source: where records enter a pipeline; each source is one file beside this one.
+
+Its module has `Options`, `connect(options, *, stage, root)`, and `endpoint(options, *, stage, root)`, by
+which `rsq-pipe validate --connect` tries whether there is something to read: see `connectors/endpoint.py`.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.connectors.sink import Written
@@ -29,6 +30,11 @@ class Options(BaseModel):
 def connect(options: Options, *, stage: str, root: Path) -> StdoutSink:  # noqa: ARG001  every connector's signature
     """Make the sink of a stage."""
     return StdoutSink(stage, rid=options.rid)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name standard output, which is there."""
+    return Endpoint("standard output", lambda _: None)
 
 
 class StdoutSink:

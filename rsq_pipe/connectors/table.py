@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
+from rsq_pipe.connectors.endpoint import Endpoint
+
 Kind = Literal["source", "sink"]
 Model: TypeAlias = type[BaseModel]
 
@@ -89,6 +91,8 @@ class Connector:
             where it asks for that; None where the runner does the work itself (`stream`), or a verb does.
         sender: `sender(options, stage=..., timeout=...)` makes the verb of a sink that sends records to where
             several may write at once: it says of each record what became of it, as a handler does.
+        endpoint: `endpoint(options, stage=..., root=...)` names what it talks to, and how to try that; None
+            where the connector does not say.
     """
 
     kind: Kind
@@ -96,6 +100,7 @@ class Connector:
     options: Model
     connect: Callable[..., Any] | None
     sender: Callable[..., Any] | None = None
+    endpoint: Callable[..., Endpoint] | None = None
 
     def made(self, options: object, *, pipeline: str, stage: str, root: Path) -> Any:
         """
@@ -129,7 +134,8 @@ def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users
     options = getattr(module, "Options", None)
     if module is None or options is None:
         raise LookupError(f"there is no {kind} of type {type!r}")
-    return Connector(kind, type, options, getattr(module, "connect", None), getattr(module, "sender", None))
+    parts = (getattr(module, name, None) for name in ("connect", "sender", "endpoint"))
+    return Connector(kind, type, options, *parts)
 
 
 @cache

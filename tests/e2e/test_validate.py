@@ -281,3 +281,21 @@ def test_a_misspelt_column_is_refused_by_validate_and_run_and_by_nothing_that_lo
         assert done.returncode == 2
         assert f"{why}; did you mean 'country'?" in done.stdout + done.stderr
     assert rsq_pipe("graph", "spec.yaml", cwd=project).returncode == 0
+
+
+def test_connect_prints_a_line_for_each_endpoint_and_exits_3_where_one_fails(project: Path) -> None:
+    (project / "spec.yaml").write_text(
+        GOOD.replace("type: stream, stream: out", "type: sqlite, path: a.db, table: t")
+    )
+    done = rsq_pipe(
+        "validate", "--connect", "spec.yaml", "--redis", "redis://:hushhush@127.0.0.1:1", cwd=project
+    )
+    assert done.returncode == 3
+    assert [line.split(": ")[1] for line in done.stdout.splitlines()] == [
+        "ok, 3 stages, 0 warnings",
+        "redis",
+        "stages.read",
+        "stages.out",
+    ]
+    assert "hushhush" not in done.stdout + done.stderr
+    assert rsq_pipe("validate", "spec.yaml", cwd=project).returncode == 0

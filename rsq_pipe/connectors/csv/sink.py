@@ -10,6 +10,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from rsq_pipe.connectors.csv.rows import Extra, Formulas, Missing, Rows, named_in
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.files.endpoints import writable
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.connectors.files.targets import target
 from rsq_pipe.connectors.files.write_settings import FileOptions
@@ -53,6 +55,11 @@ class Options(FileOptions):
 def connect(options: Options, *, stage: str, root: Path) -> CsvSink:
     """Make the sink of a stage; nothing is opened yet."""
     return CsvSink(options, stage=stage, root=root)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name its file."""
+    return writable(options.path, root=root)
 
 
 class CsvSink:

@@ -13,9 +13,11 @@ from rsq_pipe.connectors.csv.dialect import Dialect, is_wide, spelled
 from rsq_pipe.connectors.csv.inference import Types, asked, infer, resolved
 from rsq_pipe.connectors.csv.lines import HeldError, Lines, TooLongError
 from rsq_pipe.connectors.csv.read_options import Options
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.block import ReadBlock, nothing
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
 from rsq_pipe.connectors.files.chunking import chunked
+from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -23,12 +25,17 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 from rsq_pipe.streams.unique_keys import shown
 
-__all__ = ["CsvSource", "Options", "connect"]
+__all__ = ["CsvSource", "Options", "connect", "endpoint"]
 
 
 def connect(options: Options, *, stage: str, root: Path) -> CsvSource:
     """Make the source of a stage; nothing is opened yet."""
     return CsvSource(options, stage=stage, root=root)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
+    """Name its files."""
+    return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 class CsvSource:

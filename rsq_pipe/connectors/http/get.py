@@ -58,7 +58,7 @@ class Get:
         pause = FIRST
         while True:
             try:
-                return await self._page(url, parameters)
+                return await self.once(url, parameters)
             except EndpointUnavailableError as exc:
                 wait = exc.retry_after or pause
                 self._log.warning("a web service does not answer", error=str(exc), tried_again_in=wait)
@@ -67,7 +67,15 @@ class Get:
             except EndpointRefusedError as exc:
                 raise SourceError(str(exc), stage=self._stage) from exc
 
-    async def _page(self, url: str, parameters: Mapping[str, str]) -> Page:
+    async def once(self, url: str, parameters: Mapping[str, str]) -> Page:
+        """
+        Ask for a page once.
+
+        Raises:
+            EndpointUnavailableError: The service does not answer, or cannot now.
+            EndpointRefusedError: It gives no token.
+            SourceError: It refuses the page, or its answer is no JSON.
+        """
         opened = self._opened()
         try:
             check_host(url, self._settings.allow)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.http.send_settings import SendSettings as Options
+from rsq_pipe.connectors.http.settings import shown
 
 if TYPE_CHECKING:
     from rsq_pipe.connectors.http.sending import HttpSender
@@ -17,4 +20,15 @@ def sender(options: Options, *, stage: str, timeout: float) -> HttpSender:
     return HttpSender(options, stage=stage, timeout=timeout)
 
 
-__all__ = ["Options", "sender"]
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the service; only its head is asked for."""
+
+    def reach(seconds: float) -> str:
+        from rsq_pipe.connectors.http.reach import reach_service  # noqa: PLC0415  an extra
+
+        return reach_service(options, stage, seconds)
+
+    return Endpoint(f"{options.method} {shown(options.url)}", reach)
+
+
+__all__ = ["Options", "endpoint", "sender"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.http.read_settings import ReadSettings as Options
+from rsq_pipe.connectors.http.settings import shown
 
 if TYPE_CHECKING:
     from rsq_pipe.connectors.http.reading import HttpSource
@@ -18,4 +20,15 @@ def connect(options: Options, *, stage: str, root: Path) -> HttpSource:  # noqa:
     return HttpSource(options, stage=stage)
 
 
-__all__ = ["Options", "connect"]
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the service; its first page is asked for."""
+
+    def reach(seconds: float) -> None:
+        from rsq_pipe.connectors.http.reach import reach_page  # noqa: PLC0415  an extra
+
+        reach_page(options, stage, seconds)
+
+    return Endpoint(f"GET {shown(options.url)}", reach)
+
+
+__all__ = ["Options", "connect", "endpoint"]

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.read_settings import ChunkBytes, FilePaths, Watch
@@ -50,6 +52,11 @@ class Options(BaseModel):
 def connect(options: Options, *, stage: str, root: Path) -> JsonSource:
     """Make the source of a stage; nothing is opened yet."""
     return JsonSource(options, stage=stage, root=root)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
+    """Name its files."""
+    return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 class JsonSource:

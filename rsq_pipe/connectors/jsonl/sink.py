@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.files.endpoints import writable
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.connectors.files.targets import target
 from rsq_pipe.connectors.files.write_settings import FileOptions
@@ -21,6 +23,11 @@ class Options(FileOptions):
 def connect(options: Options, *, stage: str, root: Path) -> JsonlSink:
     """Make the sink of a stage; nothing is opened yet."""
     return JsonlSink(options, stage=stage, root=root)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name its file."""
+    return writable(options.path, root=root)
 
 
 class JsonlSink:

@@ -8,8 +8,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
 from rsq_pipe.connectors.files.chunking import chunked
+from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.read_settings import (
@@ -48,6 +50,11 @@ class Options(BaseModel):
 def connect(options: Options, *, stage: str, root: Path) -> JsonlSource:
     """Make the source of a stage; nothing is opened yet."""
     return JsonlSource(options, stage=stage, root=root)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
+    """Name its files."""
+    return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 class JsonlSource:

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
@@ -37,6 +39,11 @@ class Options(BaseModel):
 def connect(options: Options, *, stage: str, root: Path) -> ParquetSource:
     """Make the source of a stage; nothing is opened yet."""
     return ParquetSource(options, stage=stage, root=root)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
+    """Name its files."""
+    return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
 @dataclass(frozen=True, slots=True)

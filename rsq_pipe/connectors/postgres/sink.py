@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.postgres.options import Options
 
-__all__ = ["Options", "connect"]
+__all__ = ["Options", "connect", "endpoint"]
 
 
 def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:  # noqa: ARG001  no files
@@ -17,3 +18,14 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> Ledge
     database = PostgresDatabase(options, pipeline=pipeline, stage=stage)
     target = f"postgres table {options.table}"
     return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the table."""
+
+    def reach(seconds: float) -> str:
+        from rsq_pipe.connectors.postgres.reach import reach_table  # noqa: PLC0415  an extra
+
+        return reach_table(options.dsn, options.table, "insert", seconds, create=options.create)
+
+    return Endpoint(f"postgres table {options.table}", reach)

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.postgres.source_options import Options
 from rsq_pipe.connectors.source import Chunk
 
-__all__ = ["Options", "connect"]
+__all__ = ["Options", "connect", "endpoint"]
 
 
 def connect(options: Options, *, stage: str, root: Path) -> PostgresSource:  # noqa: ARG001  no files
     """Make the source of a stage; nothing is opened yet."""
     return PostgresSource(options, stage)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the table."""
+
+    def reach(seconds: float) -> str:
+        from rsq_pipe.connectors.postgres.reach import reach_table  # noqa: PLC0415  an extra
+
+        return reach_table(options.dsn, options.table, "select", seconds)
+
+    return Endpoint(f"postgres table {options.table}", reach)
 
 
 class PostgresSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from math import isfinite
 from operator import itemgetter
@@ -248,6 +248,19 @@ class SqliteDatabase:
             if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                 raise TargetBusyError("another process is writing the file") from exc
             raise RefusedError(str(exc)) from exc
+
+
+def has_table(file: Path, table: str, seconds: float) -> bool:
+    """
+    Look whether a file that is there has a table; sqlite3.Error where it is no database.
+
+    Changes nothing: opened to be read alone.
+    """
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=seconds)) as opened:
+        found = opened.execute(
+            "select 1 from sqlite_master where type in ('table', 'view') and name = ?", [table]
+        )
+        return found.fetchone() is not None
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -7,9 +7,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.files.endpoints import check_writable
 from rsq_pipe.connectors.ledger.options import TableOptions
 from rsq_pipe.connectors.ledger.sink import LedgerSink
-from rsq_pipe.connectors.sqlite.database import SqliteDatabase
+from rsq_pipe.connectors.sqlite.database import SqliteDatabase, has_table
 
 
 def _check(name: str) -> str:
@@ -44,3 +46,18 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> Ledge
     )
     target = f"table {options.table} of {options.path}"
     return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the table."""
+    file = root / options.path
+
+    def reach(seconds: float) -> str:
+        check_writable(file)
+        if file.exists() and has_table(file, options.table, seconds):
+            return ""
+        if not options.create:
+            raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
+        return "the table is to be made"
+
+    return Endpoint(f"table {options.table} of {options.path}", reach)

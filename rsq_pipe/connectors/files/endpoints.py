@@ -1,0 +1,54 @@
+"""Endpoints of files: whether they can be read, or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.files.files import Files
+
+
+def readable(paths: Sequence[str], *, stage: str, root: Path, watch: bool = False) -> Endpoint:
+    """Name the files of a source: each can be opened, and there are some, unless they may come later."""
+
+    def reach(seconds: float) -> str:  # noqa: ARG001  a file does not answer late
+        files = Files(paths, root=root, stage=stage, max_line=1, final=None, watch=watch)
+        if files.from_stdin:
+            return ""
+        found = [files.path(shard) for shard in files.shards()]
+        for path in found:
+            try:
+                with path.open("rb"):
+                    pass
+            except OSError as exc:
+                raise UnreachableError(f"{path} cannot be read: {exc.strerror}; check its rights") from exc
+        return f"{len(found):,} file{'' if len(found) == 1 else 's'}"
+
+    return Endpoint("standard input" if list(paths) == ["-"] else f"file {', '.join(paths)}", reach)
+
+
+def writable(path: str, *, root: Path, name: str = "") -> Endpoint:
+    """Name the file of a sink: it can be written, or made."""
+    return Endpoint(name or f"file {path}", lambda _: check_writable(root / path))
+
+
+def check_writable(path: Path) -> None:
+    """
+    Find out whether a file can be written, without making it or a folder.
+
+    Raises:
+        UnreachableError: It cannot.
+    """
+    if path.exists():
+        if path.is_dir():
+            raise UnreachableError("it is a folder; name a file in it")
+        if not os.access(path, os.W_OK):
+            raise UnreachableError("it may not be written; check its rights")
+        return
+    folder = next(above for above in path.parents if above.exists())
+    if not folder.is_dir():
+        raise UnreachableError(f"{folder} is no folder; move it, or name another")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UnreachableError(f"nothing may be made in the folder {folder}; check its rights")

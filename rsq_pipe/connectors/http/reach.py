@@ -1,0 +1,58 @@
+"""Reach: whether a web service answers, and takes our credentials."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.http.answers import LOGIN
+from rsq_pipe.connectors.http.get import Get
+from rsq_pipe.connectors.http.login import Login
+from rsq_pipe.connectors.http.mark import Mark
+from rsq_pipe.connectors.http.paging import parameters
+from rsq_pipe.connectors.http.read_settings import ReadSettings
+from rsq_pipe.connectors.http.send_settings import SendSettings
+from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, said, session
+
+
+def reach_page(settings: ReadSettings, stage: str, seconds: float) -> None:
+    """Ask a service for its first page, once; raises EndpointUnavailableError or SourceError."""
+    get = Get(settings.model_copy(update={"timeout": min(settings.timeout, seconds)}), stage)
+
+    async def ask() -> None:
+        try:
+            await get.once(settings.url, parameters(settings, Mark()))
+        finally:
+            await get.close()
+
+    asyncio.run(ask())
+
+
+def reach_service(settings: SendSettings, stage: str, seconds: float) -> str:
+    """
+    Ask a service for the head of its address, which changes nothing there.
+
+    Raises:
+        UnreachableError: It does not answer, or refuses the credentials.
+        EndpointRefusedError, EndpointUnavailableError: Whoever gives tokens does.
+    """
+
+    async def ask() -> int:
+        async with session(1, settings.allow, seconds) as opened:
+            login = await Login(stage, settings.auth, settings.allow).headers(opened)
+            headers = {**settings.headers, **login}
+            async with opened.head(as_is(settings.url), headers=headers, allow_redirects=False) as response:
+                return response.status
+
+    try:
+        check_host(settings.url, settings.allow)
+        status = asyncio.run(ask())
+    except TimeoutError as exc:
+        raise UnreachableError(f"no answer within {seconds:g} s; check `url`, and the network") from exc
+    except (aiohttp.ClientError, OSError) as exc:
+        raise UnreachableError(f"{refusal(exc) or said(exc)}; check `url`, and whether it is up") from exc
+    if status in LOGIN:
+        raise UnreachableError(f"it answers {status} to HEAD; check `auth` and `headers`")
+    return f"it answers {status} to HEAD; nothing was sent"

@@ -1,0 +1,45 @@
+"""Reach: whether a PostgreSQL server lets us in, has a table, and lets us do with it what we are to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.postgres.catalog import exists
+from rsq_pipe.connectors.postgres.connection import Connection
+from rsq_pipe.connectors.postgres.names import quoted
+
+
+def reach_table(
+    dsn: str, table: str, right: Literal["select", "insert"], seconds: float, *, create: bool = False
+) -> str:
+    """
+    Connect, and look at the table; nothing is changed.
+
+    Args:
+        create: Whether it is made where it is not there.
+
+    Raises:
+        RefusedError, RowsError, TargetUnavailableError: It cannot be connected to.
+        UnreachableError: The table is not there, or not to be used.
+    """
+    connection = Connection(dsn, seconds)
+    try:
+        connection.open()
+        with connection.faults():
+            if not exists(connection, table):
+                if create:
+                    return "the table is to be made"
+                fix = "make it, or set `create: true`" if right == "insert" else "check its name"
+                raise UnreachableError(f"there is no table {table}; {fix}")
+            may = connection.execute(
+                "select has_table_privilege(to_regclass(%s), %s)", [quoted(table), right]
+            )
+            if may != [(True,)]:
+                user = connection.execute("select current_user")[0][0]
+                raise UnreachableError(
+                    f"{user} may not {right} there; grant it: grant {right} on {table} to {user}"
+                )
+    finally:
+        connection.close()
+    return ""

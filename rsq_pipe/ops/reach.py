@@ -1,0 +1,119 @@
+"""Reach: whether what a pipeline file names is there: its server, and what its sources and sinks talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rsq_pipe.connectors.endpoint import UNCHECKED, Endpoint
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.redaction import redact
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.streams.client import StreamClient
+
+SECONDS = 10.0
+"""How long one may take to answer."""
+
+_GRACE = 2.0  # seconds beyond, for one that gives up by itself to say why
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """
+    State what came of one.
+
+    Args:
+        path: What names it in the file: `redis`, or `stages.read`.
+        target: What it is.
+        fault: What failed, and what to do; empty where it was reached.
+        remark: What else is to be said of it.
+    """
+
+    path: str
+    target: str
+    fault: str = ""
+    remark: str = ""
+
+    def __str__(self) -> str:
+        said = f"FAILED: {self.fault}" if self.fault else "ok" if self.remark != UNCHECKED else UNCHECKED
+        remark = f" ({self.remark})" if self.remark and not self.fault and self.remark != UNCHECKED else ""
+        return redact(f"{self.path}: {self.target}: {said}{remark}")
+
+
+def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -> Iterator[Reached]:
+    """
+    Try all that a pipeline talks to, several at once; yields them in the order of the file.
+
+    Args:
+        graph: The pipeline.
+        client: Its server; None for the embedded one, which `run` starts.
+        seconds: How long each may take.
+    """
+    tried = [
+        ("redis", _server(client) if client else Endpoint("the embedded server", lambda _: "`run` starts it"))
+    ]
+    tried += [(f"stages.{stage.name}", _endpoint(graph, stage)) for stage in graph.stages if _talks(stage)]
+    places = threading.Semaphore(_AT_ONCE)
+    answers = [_begun(one.reach, seconds, places) for _, one in tried]
+    for (path, one), answer in zip(tried, answers, strict=True):
+        until = time.monotonic() + seconds + _GRACE
+        try:
+            found = answer.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            found = TimeoutError(f"no answer within {seconds:g} s; check the address, and the network")
+        if isinstance(found, Exception):
+            yield Reached(path, one.target, _said(found, path, one.target))
+        else:
+            yield Reached(path, one.target, remark=found or "")
+
+
+def _talks(stage: Stage) -> bool:
+    return isinstance(stage.options, ConnectorRef)
+
+
+def _endpoint(graph: Graph, stage: Stage) -> Endpoint:
+    ref: ConnectorRef = stage.options
+    named = connector(ref.kind, ref.type).endpoint
+    if named is None:
+        return Endpoint(f"{ref.kind} {ref.type}", lambda _: UNCHECKED)
+    found: Endpoint = named(ref.options, stage=stage.name, root=graph.root)
+    return found
+
+
+def _server(client: StreamClient) -> Endpoint:
+    async def ping(seconds: float) -> None:
+        try:
+            await client.channel.execute("PING", key="", timeout=seconds)
+        finally:
+            await client.close()
+
+    return Endpoint(client.channel.address, lambda seconds: asyncio.run(ping(seconds)))
+
+
+def _begun(
+    attempt: Callable[[float], str | None], seconds: float, places: threading.Semaphore
+) -> queue.SimpleQueue[str | Exception | None]:
+    """Try one in a thread that the end of the process does not wait for."""
+    answer: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        with places:
+            try:
+                answer.put(attempt(seconds))
+            except Exception as exc:  # noqa: BLE001  whatever a connector says
+                answer.put(exc)
+
+    threading.Thread(target=run, name="rsq-pipe reach", daemon=True).start()
+    return answer
+
+
+def _said(exc: Exception, path: str, target: str) -> str:
+    """Say in one line why it was not reached; what the line begins with need not be said again."""
+    text = " ".join(str(exc).split()) or type(exc).__name__
+    text = text.removeprefix(f"stage {path.removeprefix('stages.')!r}: ").removeprefix(f"{target}: ")
+    return text if ";" in text else f"{text}; check that it is there, and what the file says of it"

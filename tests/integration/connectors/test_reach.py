@@ -1,0 +1,156 @@
+"""What `validate --connect` finds out of each connector, on real servers and files."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from rsq_pipe.ops.reach import Reached, reach
+from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.client import StreamClient
+from tests.support.postgres import PASSWORD, PostgresServer
+from tests.support.server import StreamServer
+from tests.support.web_service import WebService
+
+
+def reached(
+    folder: Path, stages: str, client: StreamClient | None = None, seconds: float = 10
+) -> list[Reached]:
+    (folder / "pyproject.toml").touch()
+    (folder / "spec.yaml").write_text(f"version: 1\npipeline: reached\nstages:\n{stages}")
+    return list(reach(load(folder / "spec.yaml"), client, seconds))
+
+
+@pytest.fixture
+def service() -> Iterator[WebService]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != "Bearer right":
+            return web.Response(status=401)
+        return web.json_response([{"id": 1}])
+
+    with WebService(answer) as running:
+        yield running
+
+
+def test_files_that_can_be_read_and_written_are_reached(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{}\n")
+    told = reached(
+        tmp_path,
+        "  read: {source: {type: jsonl, path: '*.jsonl'}}\n"
+        "  write: {sink: {type: csv, path: out/deep/a.csv, fields: [id]}}\n",
+    )
+    assert [str(one) for one in told] == [
+        "redis: the embedded server: ok (`run` starts it)",
+        "stages.read: file *.jsonl: ok (1 file)",
+        "stages.write: file out/deep/a.csv: ok",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_and_a_folder_in_the_way_are_told(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    told = reached(
+        tmp_path,
+        "  read: {source: {type: jsonl, path: 'in/*.jsonl'}}\n"
+        "  write: {sink: {type: jsonl, path: out/a.jsonl}}\n",
+    )
+    assert "no file matches 'in/*.jsonl'" in told[1].fault
+    assert "is no folder; move it" in told[2].fault
+
+
+def test_the_server_is_asked_and_its_password_masked(tmp_path: Path, server: StreamServer) -> None:
+    (tmp_path / "in.jsonl").write_text("{}\n")
+    stages = "  read: {source: {type: jsonl, path: in.jsonl}}\n  write: {sink: {type: stdout}}\n"
+    assert not reached(tmp_path, stages, StreamClient.from_url(server.url))[0].fault
+    away = reached(tmp_path, stages, StreamClient.from_url("redis://:hushhush@127.0.0.1:1"))[0]
+    assert "not reachable" in away.fault
+    assert "hushhush" not in str(away)
+
+
+def test_a_table_that_is_missing_or_closed_and_wrong_credentials_are_told(
+    tmp_path: Path,
+    postgres: PostgresServer,
+    name: str,
+) -> None:
+    table = name.replace("-", "_")
+    postgres.execute(f"create table {table} (id int)")
+    there = f"dsn: '{postgres.dsn}'"
+    wrong = there.replace(PASSWORD, "not-this-one")
+    told = reached(
+        tmp_path,
+        f"  a: {{source: {{type: postgres, {there}, table: {table}, key: [id]}}}}\n"
+        f"  b: {{source: {{type: postgres, {there}, table: {table}_no, key: [id]}}}}\n"
+        f"  c: {{source: {{type: postgres, {wrong}, table: {table}, key: [id]}}}}\n"
+        f"  d: {{from: [a, b, c], sink: {{type: postgres, {there}, table: {table}}}}}\n"
+        f"  e: {{from: [a, b, c], sink: {{type: postgres, {there}, table: {table}_e, create: true}}}}\n",
+    )
+    assert [bool(one.fault) for one in told] == [False, False, True, True, False, False]
+    assert "there is no table" in told[2].fault
+    assert "password authentication failed" in told[3].fault
+    assert told[5].remark == "the table is to be made"
+    assert not any(secret in str(one) for one in told for secret in (PASSWORD, "not-this-one"))
+
+
+def test_sqlite_says_whether_its_table_is_there_and_makes_no_file(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{}\n")
+    told = reached(
+        tmp_path,
+        "  read: {source: {type: jsonl, path: in.jsonl}}\n"
+        "  a: {from: read, sink: {type: sqlite, path: a.db, table: orders}}\n"
+        "  b: {from: read, sink: {type: sqlite, path: b.db, table: orders, create: true}}\n",
+    )
+    assert "there is no table orders" in told[2].fault
+    assert told[3].remark == "the table is to be made"
+    assert not list(tmp_path.glob("*.db"))
+
+
+def test_a_web_service_is_asked_with_its_credentials(tmp_path: Path, service: WebService) -> None:
+    told = reached(
+        tmp_path,
+        f"  a: {{source: {{type: http, url: '{service.url}/a', auth: {{bearer: right}}}}}}\n"
+        f"  b: {{source: {{type: http, url: '{service.url}/b', auth: {{bearer: wrong}}}}}}\n"
+        f"  c: {{from: [a, b], sink: {{type: http, url: '{service.url}/c', auth: {{bearer: right}}}}}}\n"
+        f"  d: {{from: [a, b], sink: {{type: http, url: '{service.url}/d', auth: {{bearer: wrong}}}}}}\n",
+    )
+    assert [bool(one.fault) for one in told] == [False, False, True, False, True]
+    assert "answers 401" in told[2].fault
+    assert "answers 401" in told[4].fault
+
+
+def test_a_server_that_says_nothing_is_given_up_in_time(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        told = reached(
+            tmp_path,
+            f"  a: {{source: {{type: http, url: '{url}'}}}}\n  b: {{sink: {{type: stdout}}}}\n",
+            seconds=0.5,
+        )
+    assert "no answer within" in told[1].fault
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = reached(
+            tmp_path,
+            f"  a: {{source: {{type: webhook, listen: '127.0.0.1:{port}'}}}}\n"
+            "  b: {sink: {type: stdout}}\n",
+        )
+    assert "it cannot be listened at" in told[1].fault
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_closed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{}\n")
+    (tmp_path / "shut").mkdir(mode=0o500)
+    told = reached(
+        tmp_path,
+        "  read: {source: {type: jsonl, path: in.jsonl}}\n"
+        "  write: {sink: {type: jsonl, path: shut/a.jsonl}}\n",
+    )
+    assert "nothing may be made in the folder" in told[2].fault

@@ -29,6 +29,7 @@ COMMANDS = {
     "pipelines": ("rsq_pipe.cli.pipelines", "List the pipelines of a server."),
     "delete": ("rsq_pipe.cli.delete", "Delete everything a pipeline has on a server."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
+    "top": ("rsq_pipe.cli.top", "Watch a pipeline on this terminal, with keys to pause, look and replay."),
     "pause": ("rsq_pipe.cli.pause", "Pause stages until they are resumed."),
     "resume": ("rsq_pipe.cli.resume", "Have stages go on that are paused."),
     "repair": ("rsq_pipe.cli.repair", "Let a sink go on in a file that is not as the pipeline left it."),

@@ -17,7 +17,9 @@ from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 
-_COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
+COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
+"""What the table says of a stage."""
+
 _ENDLESS = 10_000
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
@@ -28,14 +30,19 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         never_ran = NeverRanError(status.pipeline, status.server)
         head: list[RenderableType] = [Text(on_one_line(str(never_ran)))]
     else:
-        drops = drop_lines({stage.name: stage.drops for stage in status.stages})
-        unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
-        head = [Text(on_one_line(_headline(status))), _Stages(status.stages), *drops, *unknown]
-        head += [*_memories(status), *_windows(status), *_pauses(status), *_changes(status)]
+        head = [Text(on_one_line(headline(status))), _Stages(status.stages), *remarks(status)]
     return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
 
 
-def _headline(status: PipelineStatus) -> str:
+def remarks(status: PipelineStatus) -> list[Text]:
+    """Say what the table has no column for: drops, what lookups miss, state, windows, pauses, changes."""
+    drops = drop_lines({stage.name: stage.drops for stage in status.stages})
+    unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
+    return [*drops, *unknown, *_memories(status), *_windows(status), *_pauses(status), *_changes(status)]
+
+
+def headline(status: PipelineStatus) -> str:
+    """Say which pipeline it is, where, and whether it runs."""
     count = len(status.runs)
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
     drained = ", drained" if status.drained else ""
@@ -113,21 +120,22 @@ class _Stages:
 def _table(stages: Sequence[StageStatus]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
-    for column in _COLUMNS:
+    for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
     for stage in stages:
-        table.add_row(named(stage.name, stage.fused), *_cells(stage))
+        table.add_row(named(stage.name, stage.fused), *cells(stage))
     return table
 
 
 def _facts(stage: StageStatus) -> Iterator[Text]:
     """Name each number; what a stage does not have is left out."""
-    for name, cell in zip(_COLUMNS, _cells(stage), strict=True):
+    for name, cell in zip(COLUMNS, cells(stage), strict=True):
         if cell.plain not in ("", "-"):
             yield Text.assemble((f"{name} ", "dim"), cell)
 
 
-def _cells(stage: StageStatus) -> list[Text]:
+def cells(stage: StageStatus) -> list[Text]:
+    """Write the numbers of a stage, one for each of `COLUMNS`."""
     rate = "-" if stage.rate is None else f"{stage.rate:,.0f}"
     done = Text(f"{stage.done:,}")
     if stage.verb == "source" and stage.state == "ok":  # it reads no stream, so nothing of it can wait

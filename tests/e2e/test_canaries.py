@@ -126,6 +126,7 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("validate", spec)
         words.of("status", *at)
         words.of("status", *at, "--json")
+        words.of("top", *at)
         words.of("graph", *at, "--live")
         words.of("doctor", *at)
         words.of("acl", *at)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.cli.dlq_show import _payload
+from rsq_pipe.cli.letter_text import _payload
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import DecodeError, EncodeError, ReplayError
 from rsq_pipe.ops.dead_letter_json import described, read_edit

@@ -1,0 +1,1 @@
+"""The screens of `rsq-pipe top`. Alone imports Textual."""

@@ -1,0 +1,185 @@
+"""The dead letters of one stage, one below the other, and each of them whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+
+from rsq_pipe.cli.dlq_console import letters, moment
+from rsq_pipe.cli.letter_text import letter_text
+from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.screen.confirm import Confirm
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters import PAGE, DeadLetters, Page, find
+from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.preview import Preview
+from rsq_pipe.ops.progress import Progress
+from rsq_pipe.ops.replay import preview_replay, replay
+from rsq_pipe.ops.selection import LetterName, Selection
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+_WIDEST = 100
+"""Characters of an error in the list; the letter itself has all of them."""
+
+
+class LettersScreen(Screen[None]):
+    """
+    List a stage's dead letters, the oldest first; more are read as the cursor comes to the end.
+
+    Args:
+        graph: The pipeline.
+        client: Its server.
+        stage: Whose dead letters.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "letter", "read it", key_display="enter"),
+        Binding("r", "replay", "replay it"),
+        Binding("a", "replay_all", "replay all"),
+        Binding("escape", "app.pop_screen", "back"),
+    ]
+
+    def __init__(self, graph: Graph, client: StreamClient, stage: str) -> None:
+        super().__init__()
+        self._graph = graph
+        self._client = client
+        self._stage = stage
+        self._headline = Static(f"{stage}: looking ...", id="head")
+        self._table = DataTable[Text](cursor_type="row")
+        self._shown: list[DeadLetter] = []
+        self._found: DeadLetters | None = None
+        self._pages: AsyncIterator[Page] | None = None
+        self._reading = False
+
+    def compose(self) -> ComposeResult:
+        """Lay out the headline and the list."""
+        yield self._headline
+        yield self._table
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Read the first page."""
+        self._table.add_columns("failed", "reason", "error", "record")
+        self.run_worker(self._begin())
+
+    async def _begin(self) -> None:
+        """Read from the beginning, with what has come or gone meanwhile."""
+        self._table.clear()
+        self._shown.clear()
+        try:
+            selection = Selection(stages=(self._stage,))
+            self._found = await find(self._client, self._graph.pipeline, self._graph, selection)
+            self._pages = self._found.pages()
+            total = await self._found.total()
+        except RsqPipeError as exc:
+            self._head(Text(printable(str(exc)), style="bold red"))
+            return
+        self._head(Text(f"{self._stage}: {letters(total)}", style="bold"))
+        await self._more()
+
+    async def _more(self) -> None:
+        """Add a page to the list, if there is one."""
+        if self._pages is None or self._reading:
+            return
+        self._reading = True
+        try:
+            page = await anext(self._pages, None)
+        except RsqPipeError as exc:
+            self._head(Text(printable(str(exc)), style="bold red"))
+            return
+        finally:
+            self._reading = False
+        for letter in page.letters if page else ():
+            self._shown.append(letter)
+            cells = (moment(letter.at), letter.reason or "-", letter.error[:_WIDEST], letter.rid)
+            self._table.add_row(*(Text(on_one_line(cell)) for cell in cells))
+        if page is None:
+            self._pages = None
+
+    async def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """Read on before the cursor is at the end."""
+        if event.cursor_row + PAGE // 2 > len(self._shown):
+            await self._more()
+
+    def on_data_table_row_selected(self) -> None:
+        """Take Enter for `d`."""
+        self.action_letter()
+
+    def action_letter(self) -> None:
+        """Show the letter under the cursor."""
+        if self._shown and self._found is not None:
+            letter = self._shown[self._table.cursor_row]
+            text = letter_text(letter, self._found.payloads, self._graph.telemetry.ui)
+            self.app.push_screen(LetterScreen(text), self._answered)
+
+    def _answered(self, wants_replay: bool | None) -> None:
+        if wants_replay:
+            self.action_replay()
+
+    def action_replay(self) -> None:
+        """Send the letter under the cursor back to its stage, if that is confirmed."""
+        if self._shown:
+            letter = self._shown[self._table.cursor_row]
+            self.run_worker(self._replay(Selection(names=(LetterName(letter.id, letter.stage),))))
+
+    def action_replay_all(self) -> None:
+        """Send all letters of the stage back, if that is confirmed."""
+        self.run_worker(self._replay(Selection(stages=(self._stage,))))
+
+    async def _replay(self, selection: Selection) -> None:
+        try:
+            found = await find(self._client, self._graph.pipeline, self._graph, selection)
+            plan = await preview_replay(found, Mending())
+            if not plan.count:
+                self.notify("there is nothing to replay (any more)")
+            elif await self.app.push_screen_wait(Confirm(_question(plan, self._stage))):
+                progress = Progress()
+                progress.notice = lambda: self._head(
+                    Text(f"{self._stage}: {progress.total.removed:,} of {plan.count:,} replayed")
+                )
+                await replay(found, Mending(), progress)
+                self.notify(f"{letters(progress.total.removed)} replayed")
+        except RsqPipeError as exc:
+            self.notify(printable(str(exc)), severity="error", markup=False)
+        await self._begin()
+
+    def _head(self, text: Text) -> None:
+        self._headline.update(text)
+
+
+def _question(plan: Preview, stage: str) -> str:
+    left = "".join(f"\n{one.count:,} cannot go: {printable(one.why)}" for one in plan.left)
+    return f"Replay {letters(plan.count)} to stage {stage}?{left}"
+
+
+class LetterScreen(Screen[bool]):
+    """
+    Show one dead letter whole. Ends with whether it is to be replayed.
+
+    Args:
+        text: The letter.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "dismiss(True)", "replay it"),
+        Binding("escape", "dismiss(False)", "back"),
+    ]
+
+    def __init__(self, text: Text) -> None:
+        super().__init__()
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """Show the text; the keys of a pager move it."""
+        with VerticalScroll():
+            yield Static(self._text)
+        yield Footer()

@@ -1,0 +1,52 @@
+"""`rsq-pipe top`: a pipeline on a terminal, live, with keys to pause, look and replay."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from rsq_pipe import redaction
+from rsq_pipe.cli.duration_type import DURATION
+from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+
+BRISKEST = 0.1
+"""Seconds between two looks, at least: a server is not to be kept busy by those who look."""
+
+
+@click.command("top")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@redis_option
+@click.option(
+    "--every", type=DURATION, default="1s", show_default=True, help="How often it looks.", metavar="DURATION"
+)
+def command(spec: Path, url: str | None, every: float) -> None:
+    """
+    Watch a pipeline on this terminal, with keys to pause, look and replay.
+
+    Enter lists the dead letters of the stage under the cursor, and shows one whole; `r` there replays it, `a`
+    all of the stage, each after a question. `p` pauses a stage, `r` has it go on, `q` quits. Looking changes
+    nothing on the server.
+    """
+    graph = load(spec)
+    redaction.add(graph.secrets)
+    if not sys.stdout.isatty() or not sys.stdin.isatty():
+        raise click.UsageError(
+            "top needs a terminal; elsewhere `rsq-pipe status SPEC --watch` tells the same"
+        )
+    with address_of_runs(graph, url) as address:
+        asyncio.run(_show(graph, address, max(every, BRISKEST)))
+
+
+async def _show(graph: Graph, address: str, every: float) -> None:
+    try:
+        from rsq_pipe.cli.screen.app import Top  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as exc:
+        raise RsqPipeError("top needs a package of an extra: pip install 'rsq-pipe[top]'") from exc
+    async with connect(address) as client:
+        await Top(graph, client, every).run_async()

@@ -39,8 +39,9 @@ def write(kind: str, root: Path, batches: int, *, fsync: bool) -> Figures:
     began, used = time.perf_counter(), time.process_time()
     for _ in range(batches):
         sink.write(batch)
+        sink.stored()
+    sink.close()  # where it writes parts, the last one is made now
     seconds, used = time.perf_counter() - began, time.process_time() - used
-    sink.close()
     return rates(200 * batches, seconds, used)
 
 
@@ -65,6 +66,7 @@ def main(harness: Harness) -> None:
             contenders[f"sink {kind}, fsync: {str(fsync).lower()}"] = partial(
                 write, kind, root, batches, fsync=fsync
             )
+    contenders["sink parquet, fsync: true"] = partial(write, "parquet", root, batches, fsync=True)
     harness.turns("connectors", "Sources by 500 records, sinks by 200", contenders)
     with tables.contenders(harness.options.size(200, 5)) as into_tables:
         if into_tables:

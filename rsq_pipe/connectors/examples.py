@@ -12,6 +12,10 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "stream"): "{type: stream, stream: orders}",
     ("sink", "csv"): "{type: csv, path: out/small.csv, fields: [id, total], extra: ignore, formulas: escape}",
     ("sink", "jsonl"): "{type: jsonl, path: out/large.jsonl.gz, rotate: {size: 64MiB, every: 1h}}",
+    (
+        "sink",
+        "parquet",
+    ): "{type: parquet, path: out/x.parquet, columns: {id: int, total: 'decimal(18,2)'}}",
     ("sink", "stdout"): "{type: stdout, rid: true}",
     ("sink", "stream"): "{type: stream, stream: priced}",
 }

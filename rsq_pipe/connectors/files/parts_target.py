@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.made_file import MadeFile, Make, remove_leftovers
 from rsq_pipe.connectors.files.owned_file import TurnTakenError, folder_turn, sync_folder
 from rsq_pipe.connectors.files.unpacked import SUFFIXES
 from rsq_pipe.connectors.files.write_settings import FileOptions, Rotate
@@ -29,10 +30,18 @@ class PartsTarget:
     other process can become the writer, and after the server was asked whether this one still is: one that
     was paused renames nothing that its successor has gone on in. Whoever opens at a position whose part is
     finished goes on with the next.
+
+    Args:
+        options, rotate, stage, root: As of the sink.
+        make: Makes a part of what was written, where it is to stand there in another format: a file beside
+            it, which takes the part's name.
     """
 
-    def __init__(self, options: FileOptions, rotate: Rotate, *, stage: str, root: Path) -> None:
+    def __init__(
+        self, options: FileOptions, rotate: Rotate, *, stage: str, root: Path, make: Make | None = None
+    ) -> None:
         self._options = options
+        self._make = make
         self._rotate = rotate
         self._stage = stage
         self._root = root
@@ -65,6 +74,8 @@ class PartsTarget:
                 )
             self._number = int(number)
         if self._part(self._number).exists():
+            if self._make is not None:  # killed before it could remove what the part was made of
+                self._hidden(self._number).unlink(missing_ok=True)
             self._number, mark = self._number + 1, None
         self._open_staged(mark)
 
@@ -115,20 +126,40 @@ class PartsTarget:
     def _finish(self) -> bool:
         """Give the part its name; False where it cannot be known now that this still is the writer."""
         staged, part = self._hidden(self._number), self._part(self._number)
-        try:
-            with self._turn():
-                if not self._still():
-                    return False
-                staged.rename(part)
-        except (StreamError, TargetBusyError):
-            return False  # it is full a batch later, too, and finished by the next run at the latest
+        with self._made(staged, part) as made:
+            try:
+                with self._turn():
+                    if not self._still():
+                        return False
+                    made.rename(part)
+            except (StreamError, TargetBusyError):
+                return False  # it is full a batch later, too, and finished by the next run at the latest
         sync_folder(part.parent)
+        if made != staged:
+            staged.unlink(missing_ok=True)
         self._file.close()
         return True
+
+    @contextmanager
+    def _made(self, staged: Path, part: Path) -> Iterator[Path]:
+        """Give what is to be seen under the part's name."""
+        if self._make is None:
+            yield staged
+            return
+        try:
+            made = MadeFile(self._make, staged, part)
+        except OSError as exc:
+            raise self._error(f"a part cannot be finished: {exc.strerror or exc}") from exc
+        try:
+            yield made.path
+        finally:
+            made.close()
 
     def _open_staged(self, mark: str | None) -> None:
         self._file = self._staged()
         self._file.open(mark, fresh=False, still=self._still)
+        if self._make is not None:
+            remove_leftovers(self._part(self._number))
         self._began = time.monotonic()
         self._committed = True
 

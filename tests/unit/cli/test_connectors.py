@@ -50,11 +50,12 @@ def test_a_name_shows_source_and_sink_with_every_setting_and_an_example() -> Non
 
 def test_json_holds_the_same() -> None:
     listed = json.loads(run("--json"))
-    (one,) = json.loads(run("parquet", "--json"))
+    one, sink = json.loads(run("parquet", "--json"))
 
     assert {(one["kind"], one["type"]) for one in listed} == {(k, n) for k in LISTED for n in types(k)}
     assert one["extra"] == "parquet"
     assert {setting["key"] for setting in one["settings"]} == {"path", "watch", "columns"}
+    assert (sink["kind"], sink["extra"]) == ("sink", "parquet")
 
 
 def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:

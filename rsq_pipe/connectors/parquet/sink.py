@@ -1,0 +1,90 @@
+"""Sink `parquet`: Parquet files, each whole when it is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.parts_target import PartsTarget
+from rsq_pipe.connectors.files.write_settings import FileOptions, Rotate, checked_path
+from rsq_pipe.connectors.parquet.rows import ColumnTypes, ExtraFields, Packed, RowLines
+from rsq_pipe.connectors.parquet.writing import write_parquet
+from rsq_pipe.connectors.sink import Written
+from rsq_pipe.model.batch import Batch
+
+
+def _is_plain(path: str) -> str:
+    if not path.endswith(".parquet"):
+        raise ValueError("the name of a Parquet file ends in .parquet")
+    return path
+
+
+class Options(FileOptions):
+    """Settings of the `parquet` sink: parts, of which each becomes a Parquet file when it is finished."""
+
+    path: Annotated[str, Field(min_length=1), AfterValidator(checked_path), AfterValidator(_is_plain)] = (
+        Field(
+            description="The files, relative to the project root: `out/orders.parquet` for "
+            "`out/orders-000001.parquet` and those that follow. Folders that are missing are made.",
+        )
+    )
+    rotate: Rotate = Field(
+        default=Rotate.model_validate({"size": "64MiB"}),
+        description="When a part is finished, and seen. `size` counts bytes of JSON, before they are packed. "
+        "The last part is finished when the run ends.",
+    )
+    columns: ColumnTypes = None
+    extra: ExtraFields = "error"
+    compression: Packed = "zstd"
+
+
+def connect(options: Options, *, stage: str, root: Path) -> ParquetSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    return ParquetSink(options, stage=stage, root=root)
+
+
+class ParquetSink:
+    """Append records to a hidden file of JSON lines, each once, and make Parquet files of it."""
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        self._rows = RowLines(options.columns, options.extra, rid=options.rid)
+        self._compression = options.compression
+        self._file = PartsTarget(options, options.rotate, stage=stage, root=root, make=self._made)
+        self.target = self._file.name
+
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
+        """Become the writer, and cut off what stands behind `position`."""
+        self._file.open(position, fresh=fresh, still=still)
+        return self._file.position()
+
+    def write(self, batch: Batch) -> Written:
+        """Append one line per record; before it, make a file of a part that is full."""
+        self._file.roll()
+        lines, failures = self._rows.of(batch)
+        if lines:
+            self._file.append(lines)
+        return Written(self._file.position(), failures)
+
+    def stored(self) -> None:
+        """Take note that all that was written is acknowledged."""
+        self._file.stored()
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the part being written with a stored position."""
+        return self._file.held(position)
+
+    def close(self) -> None:
+        """Finish the last part, and let go of it."""
+        self._file.close()
+
+    def _made(self, lines: Path, to: Path) -> None:
+        write_parquet(lines, to, self._rows.types, self._compression)

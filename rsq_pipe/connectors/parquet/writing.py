@@ -1,0 +1,167 @@
+"""Writing: lines of JSON made a Parquet file."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+Compression = Literal["zstd", "snappy", "gzip", "none"]
+
+_NAMES = {"zstd": "zstd(3)", "snappy": "snappy", "gzip": "gzip(6)", "none": "uncompressed"}
+_LARGE_NUMBER = re.compile(rb"[\[:,\-]\d{16,}[,}\]\n]")
+_DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
+_GROUP = 128 * 1024  # rows that are made columns at once: what stands in memory
+_BATCH = 8192
+_encoder = msgspec.json.Encoder()
+
+Lines: TypeAlias = bytes | Path
+"""What is written: lines of JSON, or a file of them."""
+
+
+def write_parquet(
+    lines: Lines, to: io.BytesIO | Path, types: Mapping[str, str] | None, compression: Compression
+) -> None:
+    """
+    Write a Parquet file.
+
+    Args:
+        lines: Records, of which none is without fields; of the types, where they are given.
+        to: The file.
+        types: Column -> type. None: what all values of a column are; text of JSON where they are not alike.
+        compression: How its pages are packed.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if types is not None:
+        with _faults_told():
+            _write(_reader(lines, _stated(types)), to, compression)
+        return
+    try:
+        with _faults_told():
+            schema = _inferred(lines)
+            if not (_has(schema, "Float64") and _has_large_numbers(lines)):
+                _write(_reader(lines, schema), to, compression)
+                return
+    except OSError:  # of the values, most likely: no columns can be made of them as they are
+        if isinstance(to, io.BytesIO):
+            to.seek(0)
+            to.truncate()
+    with _faults_told():
+        _write(_by_columns(lines), to, compression)
+
+
+def _write(data: Any, to: io.BytesIO | Path, compression: Compression) -> None:
+    from arro3 import io as library  # noqa: PLC0415  loaded where it is needed
+
+    library.write_parquet(data, to, compression=_NAMES[compression], max_row_group_size=_GROUP)
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    """Make one error of all that the library raises: also a panic of it, which is no Exception."""
+    try:
+        yield
+    except BaseException as exc:
+        if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+            raise
+        raise OSError(str(exc)) from exc
+
+
+def _reader(lines: Lines, schema: Any) -> Any:
+    from arro3 import io as library  # noqa: PLC0415
+
+    return library.read_json(_file(lines), schema, batch_size=_BATCH)
+
+
+def _inferred(lines: Lines) -> Any:
+    from arro3 import core  # noqa: PLC0415
+    from arro3 import io as library  # noqa: PLC0415
+
+    found: Any = library.infer_json_schema(_file(lines))
+    return core.Schema([_without_null(field) for field in found])
+
+
+def _file(lines: Lines) -> io.BytesIO | Path:
+    return io.BytesIO(lines) if isinstance(lines, bytes) else lines
+
+
+def _without_null(field: Any) -> Any:
+    """Make a column that holds nothing one of text: most readers know no type without values."""
+    from arro3 import core  # noqa: PLC0415
+
+    types: Any = core.DataType
+    kind = field.type
+    if types.is_null(kind):
+        return field.with_type(types.utf8())
+    if types.is_list(kind):
+        return field.with_type(types.list(_without_null(kind.value_field)))
+    if types.is_struct(kind):
+        if not kind.fields:
+            raise ValueError("an object without fields is no column of Parquet's")
+        return field.with_type(types.struct([_without_null(inner) for inner in kind.fields]))
+    return field
+
+
+def _stated(types: Mapping[str, str]) -> Any:
+    from arro3.core import DataType, Field, Schema  # noqa: PLC0415
+
+    kinds = {
+        "str": DataType.utf8(),
+        "int": DataType.int64(),
+        "float": DataType.float64(),
+        "bool": DataType.bool(),
+        "date": DataType.date32(),
+        "datetime": DataType.timestamp("us", tz="UTC"),
+        "json": DataType.utf8(),
+    }
+    fields = []
+    for name, type_ in types.items():
+        found = _DECIMAL.fullmatch(type_)
+        kind = DataType.decimal128(int(found[1]), int(found[2])) if found else kinds[type_]
+        fields.append(Field(name, kind, nullable=True))
+    return Schema(fields)
+
+
+def _has(schema: Any, kind: str) -> bool:
+    return any(kind in repr(field.type) for field in schema)
+
+
+def _has_large_numbers(lines: Lines) -> bool:
+    """Tell whether there is a whole number that a float may not hold; texts that look like one count, too."""
+    if isinstance(lines, bytes):
+        return _LARGE_NUMBER.search(lines) is not None
+    with lines.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as seen:
+        return _LARGE_NUMBER.search(seen) is not None
+
+
+def _by_columns(lines: Lines) -> Any:
+    """Look at each column by itself: one whose values are not alike is text of JSON."""
+    from arro3.core import Table  # noqa: PLC0415
+
+    data = lines if isinstance(lines, bytes) else lines.read_bytes()
+    records = [msgspec.json.decode(line) for line in data.splitlines()]
+    names = dict.fromkeys(name for record in records for name in record)
+    return Table.from_pydict({name: _column([record.get(name) for record in records]) for name in names})
+
+
+def _column(values: list[Any]) -> Any:
+    one = b"".join(_lines_of(values))
+    with suppress(OSError), _faults_told():
+        schema = _inferred(one)
+        if not (_has(schema, "Float64") and _has_large_numbers(one)):
+            return _reader(one, schema).read_all().column(0)
+    texts = [None if value is None else _encoder.encode(value).decode() for value in values]
+    lines = b"".join(_lines_of(texts))
+    return _reader(lines, _stated({"": "str"})).read_all().column(0)
+
+
+def _lines_of(values: list[Any]) -> Iterator[bytes]:
+    return (_encoder.encode({"": value}) + b"\n" for value in values)

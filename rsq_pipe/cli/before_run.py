@@ -37,6 +37,8 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
                 f"stage {stage.name!r} reads standard input, which processes cannot share; leave "
                 "--processes out and give slow stages `workers`, or write the input to a file first"
             )
+        if getattr(source, "shared", False):  # on a server: a run waits for one that is away
+            continue
         try:
             source.shards()
         except SourceError as exc:

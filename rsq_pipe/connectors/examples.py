@@ -8,6 +8,7 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "csv"): "{type: csv, path: 'data/*.csv.gz', delimiter: ';', types: {id: int, '*': infer}}",
     ("source", "json"): "{type: json, path: export.json, records: data.items}",
     ("source", "jsonl"): "{type: jsonl, path: ['data/*.jsonl', 'more/*.jsonl.gz']}",
+    ("source", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: orders, fields: {customer: key}}",
     ("source", "parquet"): "{type: parquet, path: 'lake/**/*.parquet'}",
     ("source", "stream"): "{type: stream, stream: orders}",
     ("sink", "csv"): "{type: csv, path: out/small.csv, fields: [id, total], extra: ignore, formulas: escape}",

@@ -104,6 +104,12 @@ class Source(Protocol):
 
     A source that does not end with what is there has two more: `endless`, which is True, and `changed()`,
     which names the shards that have something new since they were named; it is asked again and again.
+
+    A source whose shards may be read at once, each in a process of its own, has more: `shared`, which is
+    True; `endless`, which may be False; `ending()`, which gives a source of the same that ends with what is
+    there; and `began(shards)`, which is told the shards there were when it was read for the first time; their
+    names hold no blanks. `read` is called from one thread for each shard, `close(shard)` ends the reading of
+    one, and `shards()` is asked again and again: what it names later is read as well.
     """
 
     resumable: bool

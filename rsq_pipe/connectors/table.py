@@ -51,6 +51,9 @@ SOURCES: dict[str, Listed] = {
     "http": Listed("http.source", "goes on at the page behind the last one stored", "http", "aiohttp"),
     "json": Listed("json.source", "goes on at the byte behind the last record stored"),
     "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
+    "kafka": Listed(
+        "kafka.source", "goes on at the offset behind the last message stored", "kafka", "aiokafka"
+    ),
     "parquet": Listed("parquet.source", "goes on at the row behind the last one stored", "parquet", "arro3"),
     "postgres": Listed(
         "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"

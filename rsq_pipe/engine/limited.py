@@ -49,3 +49,8 @@ class Limited:
                     break
             else:
                 return
+
+    def close(self) -> None:
+        """Close the source, where it can be closed."""
+        if (close := getattr(self._source, "close", None)) is not None:
+            close()

@@ -24,12 +24,13 @@ class Presence:
         client: The server.
         pipeline: The pipeline's name.
         spec: What the file's hash is; runs of one and the same file may begin at once.
+        key: Where it is shown; for the whole pipeline if left out.
     """
 
-    def __init__(self, client: StreamClient, pipeline: str, spec: str = "") -> None:
+    def __init__(self, client: StreamClient, pipeline: str, spec: str = "", key: str = "") -> None:
         self._client = client
         self._pipeline = pipeline
-        self._keys = Keyspace(pipeline)
+        self._key = key or Keyspace(pipeline).runs
         self._role = f"run-{spec}" if spec else "run"
         self.name = worker_name(self._role)
 
@@ -39,7 +40,7 @@ class Presence:
 
         Redis: presence.lua.
         """
-        await self._client.channel.run(PRESENCE, [self._keys.runs], [self.name, SECONDS])
+        await self._client.channel.run(PRESENCE, [self._key], [self.name, SECONDS])
 
     async def others(self) -> list[str]:
         """Name the other processes that run the pipeline; of this machine's, only those that still exist."""
@@ -51,7 +52,7 @@ class Presence:
 
     async def _shown(self) -> list[str]:
         # One set, and no key for each that a SCAN would have to find: a server has millions of other keys.
-        key = self._keys.runs
+        key = self._key
         since = await server_time(self._client, key) - SECONDS
         found = await self._client.channel.execute("ZRANGEBYSCORE", key, f"({since}", "+inf", key=key)
         return sorted(name for name in (name.decode() for name in found) if name != self.name)
@@ -81,4 +82,4 @@ class Presence:
 
     async def end(self) -> None:
         """Take the sign away."""
-        await self._client.channel.execute("ZREM", self._keys.runs, self.name, key=self._keys.runs)
+        await self._client.channel.execute("ZREM", self._key, self.name, key=self._key)

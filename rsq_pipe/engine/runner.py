@@ -25,6 +25,7 @@ from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.retention import AT_REST as RETENTION_AT_REST
 from rsq_pipe.engine.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.engine.retention import Retention
+from rsq_pipe.engine.shared_source import SharedSource, source_role
 from rsq_pipe.engine.sink_worker import SinkWorker
 from rsq_pipe.engine.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
@@ -186,7 +187,7 @@ class Runner:
             stage = self.graph.stage(name)
             match stage.verb:
                 case "source":
-                    yield stage, SourceWorker(self._process, stage)
+                    yield stage, source_role(self._process, stage)
                 case "sink" if not sends(stage):
                     yield stage, SinkWorker(self._process, stage)
                 case _:
@@ -361,13 +362,16 @@ class Runner:
         return not outside and sources <= set(self._names)
 
     @property
+    def _sources(self) -> list[SourceWorker | SharedSource]:
+        return [role for _, role in self._roles if isinstance(role, SourceWorker | SharedSource)]
+
+    @property
     def _exhausted(self) -> bool:
-        return all(role.exhausted for _, role in self._roles if isinstance(role, SourceWorker))
+        return all(source.exhausted for source in self._sources)
 
     def _unread(self) -> BaseException | None:
         """Tell of a source that could not be read to its end: all else is done, but the run is no success."""
-        sources = (role for _, role in self._roles if isinstance(role, SourceWorker))
-        return next((source.fault for source in sources if source.fault is not None), None)
+        return next((source.fault for source in self._sources if source.fault is not None), None)
 
     async def _located(self, exc: GroupLostError) -> GroupLostError:
         """Whoever noticed a lost group first, the user reads what can be done about it."""

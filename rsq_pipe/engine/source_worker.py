@@ -52,11 +52,16 @@ class SourceWorker:
     Args:
         process: What the stages of this process share.
         stage: The source stage.
+        source: What it reads; made here if left out.
+        part: The shard that is all `source` has, where processes share the shards.
     """
 
-    def __init__(self, process: Process, stage: Stage) -> None:
+    def __init__(
+        self, process: Process, stage: Stage, source: Source | None = None, *, part: str = ""
+    ) -> None:
         graph = process.graph
-        self._source = connected(graph, stage)
+        self._source = source or connected(graph, stage)
+        self._part = part
         self._limit: Limited | None = None
         if process.limit is not None:
             self._source = self._limit = Limited(self._source, process.limit)
@@ -100,8 +105,9 @@ class SourceWorker:
             # Every process has a standard input of its own; nobody else could go on with it.
             await self._read(0)
             return
-        lease = Lease(self._client, self._keys.lease(self._stage, "source"), SECONDS)
-        await Ownership(lease, f"source {self._stage.name}", self._stopping).hold(self._read)
+        lease = Lease(self._client, self._keys.lease(self._stage, self._part or "source"), SECONDS)
+        what = f"source {self._stage.name} {self._part}".rstrip()
+        await Ownership(lease, what, self._stopping).hold(self._read)
 
     @property
     def fault(self) -> SourceError | None:

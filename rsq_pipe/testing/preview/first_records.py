@@ -69,5 +69,6 @@ def _of_file(stage: Stage, file: Path) -> ConnectorRef:
 def _connected(graph: Graph, name: str, ref: ConnectorRef) -> Source:
     connect = connector("source", ref.type).connect
     assert connect is not None
-    source: Source = connect(ref.options, stage=name, root=graph.root)
-    return source
+    source: Any = connect(ref.options, stage=name, root=graph.root)
+    made: Source = source.ending() if getattr(source, "shared", False) else source
+    return made

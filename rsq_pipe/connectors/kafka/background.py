@@ -1,0 +1,67 @@
+"""Background: an event loop in a thread of its own for a client that needs one, and what that client says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+T = TypeVar("T")
+
+_QUIET = 30.0
+"""Seconds in which the client is not quoted again: an outage makes it say the same many times a second."""
+
+
+class Background:
+    """Run coroutines from threads; the client's own tasks go on in between."""
+
+    def __init__(self) -> None:
+        _quote_the_client()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rsq-pipe kafka", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end, and return what it returns or raise what it raises."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def stop(self) -> None:
+        """End the loop, with all that runs in it."""
+        self.run(self._cancel())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _cancel(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Quotes(logging.Handler):
+    """Hand the client's warnings on, now and then one; it has no other way to tell that a broker is away."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._last = float("-inf")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = time.monotonic()
+        if now < self._last + _QUIET:
+            return
+        self._last = now
+        said = " ".join(record.getMessage().split())
+        structlog.get_logger("rsq_pipe").warning("the Kafka client has trouble, and goes on", says=said[:300])
+
+
+def _quote_the_client() -> None:
+    logger = logging.getLogger("aiokafka")
+    if not any(isinstance(handler, _Quotes) for handler in logger.handlers):
+        logger.addHandler(_Quotes())
+        logger.propagate = False

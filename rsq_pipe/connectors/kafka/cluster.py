@@ -1,0 +1,156 @@
+"""Cluster: what is asked of a Kafka cluster beside records, and how its errors are told."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from rsq_pipe.connectors.kafka.settings import Cluster, Tls
+
+_REFUSED = (
+    errors.AuthenticationFailedError,
+    errors.AuthenticationMethodNotSupported,
+    errors.UnsupportedSaslMechanismError,
+    errors.IllegalSaslStateError,
+    errors.TopicAuthorizationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.ClusterAuthorizationFailedError,
+    errors.TransactionalIdAuthorizationFailed,
+    errors.InvalidTopicError,
+    errors.UnknownTopicOrPartitionError,
+    errors.UnsupportedVersionError,
+    errors.IncompatibleBrokerVersion,
+    errors.UnsupportedForMessageFormatError,
+    errors.PolicyViolationError,
+    errors.InvalidReplicationFactorError,
+    errors.InvalidPartitionsError,
+    errors.InvalidConfigurationError,
+    errors.InvalidTxnTimeout if hasattr(errors, "InvalidTxnTimeout") else errors.InvalidRequestError,
+)
+"""What no time mends."""
+
+FAULTS = (errors.KafkaError, OSError, TimeoutError, asyncio.TimeoutError)
+"""What a client raises where the cluster is away, or refuses something."""
+
+
+class RefusedError(Exception):
+    """The cluster refuses what was asked, and will again; says what to do."""
+
+
+class AwayError(Exception):
+    """The cluster is away, or cannot now."""
+
+
+def sorted_out(exc: BaseException) -> RefusedError | AwayError:
+    """Make of an error of the client one that says whether waiting helps, and what does else."""
+    text = said(exc)
+    if isinstance(exc, ssl.SSLCertVerificationError) or isinstance(
+        exc.__cause__, ssl.SSLCertVerificationError
+    ):
+        return RefusedError(
+            f"its certificate is not trusted: {text}; name the authority by `tls: {{ca: FILE}}`"
+        )
+    if not isinstance(exc, _REFUSED):
+        return AwayError(text)
+    if isinstance(exc, errors.AuthenticationFailedError | errors.AuthenticationMethodNotSupported):
+        return RefusedError(f"it refuses the login: {text}; mend `sasl`")
+    if "AuthorizationFailed" in type(exc).__name__:
+        return RefusedError(f"the user may not do this: {text}; grant it to the user of `sasl`")
+    return RefusedError(text)
+
+
+def said(exc: BaseException) -> str:
+    """Say in one line what the cluster said."""
+    text = " ".join(str(exc).split())
+    name = type(exc).__name__
+    if not text or text == name:
+        return name
+    return text if name in text or isinstance(exc, OSError) else f"{name}: {text}"
+
+
+def connection(settings: Cluster, root: Path) -> dict[str, Any]:
+    """
+    Spell the settings as every client of the library takes them.
+
+    Raises:
+        RefusedError: A certificate cannot be read.
+    """
+    given: dict[str, Any] = {
+        "bootstrap_servers": list(settings.brokers),
+        "client_id": "rsq-pipe",
+        "request_timeout_ms": round(settings.timeout * 1000),
+    }
+    protocol = "SASL_" if settings.sasl else ""
+    if settings.tls:
+        given["ssl_context"] = _context(settings.tls, root)
+    given["security_protocol"] = f"{protocol}SSL" if settings.tls else f"{protocol}PLAINTEXT"
+    if settings.sasl:
+        given["sasl_mechanism"] = settings.sasl.mechanism
+        given["sasl_plain_username"] = settings.sasl.user
+        given["sasl_plain_password"] = settings.sasl.password
+    return given
+
+
+def _context(tls: bool | Tls, root: Path) -> ssl.SSLContext:
+    if not isinstance(tls, Tls):
+        return ssl.create_default_context()
+    try:
+        context = ssl.create_default_context(cafile=str(root / tls.ca) if tls.ca else None)
+        if tls.cert:
+            key = str(root / tls.key) if tls.key else None
+            context.load_cert_chain(str(root / tls.cert), key, tls.key_password)
+    except (OSError, ssl.SSLError) as exc:
+        raise RefusedError(f"a file of `tls` cannot be used: {exc}; mend its path") from exc
+    return context
+
+
+async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, list[int]]:
+    """
+    Ask which partitions topics have; a topic that is not there has none.
+
+    Raises:
+        RefusedError, AwayError: As they say.
+    """
+    admin = AIOKafkaAdminClient(**given)
+    try:
+        await admin.start()
+        # All are listed first: asking for one by its name makes it, where the cluster is set so.
+        there = set(await admin.list_topics()) & set(topics)
+        described = await admin.describe_topics(sorted(there)) if there else []
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc
+    finally:
+        await admin.close()
+    found = {one["topic"]: sorted(part["partition"] for part in one["partitions"]) for one in described}
+    return {topic: found.get(topic, []) for topic in topics}
+
+
+async def make_topic(
+    given: dict[str, Any], name: str, count: int, replicas: int, configuration: dict[str, str]
+) -> None:
+    """
+    Make a topic; one that is there stays as it is.
+
+    Raises:
+        RefusedError, AwayError: As they say.
+    """
+    admin = AIOKafkaAdminClient(**given)
+    try:
+        await admin.start()
+        new = NewTopic(name, count, replicas, topic_configs=configuration)
+        answer = await admin.create_topics([new])
+        for topic, code, *more in answer.topic_errors:
+            error = errors.for_code(code)
+            if error not in (errors.NoError, errors.TopicAlreadyExistsError):
+                why = next((text for text in more if text), error.__name__)
+                raise sorted_out(error(f"topic {topic}: {why}"))
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc
+    finally:
+        await admin.close()

@@ -1,0 +1,151 @@
+"""Feed: one consumer for all partitions that this process reads, without a group: positions are ours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from rsq_pipe.connectors.kafka.background import Background
+from rsq_pipe.connectors.kafka.cluster import FAULTS, AwayError, connection, sorted_out
+from rsq_pipe.connectors.kafka.read_options import ReadOptions
+
+WAIT = 0.5
+"""Seconds that one look for messages takes where there are none."""
+
+
+class Feed:
+    """
+    Read partitions, each from an offset that is given.
+
+    Args:
+        options: The source's.
+        root: Where the files of certificates are.
+    """
+
+    def __init__(self, options: ReadOptions, root: Path) -> None:
+        self._options = options
+        self._root = root
+        self._lock = threading.Lock()
+        self._background: Background | None = None
+        self._consumer: Any = None
+        self._starting = asyncio.Lock()
+        self._next: dict[TopicPartition, int] = {}
+        self._users = 0
+
+    def enter(self) -> None:
+        """State that one more partition is about to be read."""
+        with self._lock:
+            self._users += 1
+            if self._background is None:
+                self._background, self._starting = Background(), asyncio.Lock()
+
+    def leave(self, partition: TopicPartition) -> None:
+        """Read a partition no more; the last one that leaves closes the connections."""
+        with self._lock:
+            self._users -= 1
+            background = self._background
+            if background is None:
+                return
+            background.run(self._drop(partition))
+            if not self._users:
+                background.run(self._close())
+                background.stop()
+                self._background = None
+
+    def ends(self, partition: TopicPartition) -> tuple[int, int]:
+        """Tell the offset of the oldest message, and the one behind the newest that may be read."""
+        found: tuple[int, int] = self._run(self._ends(partition))
+        return found
+
+    def begin(self, partition: TopicPartition, offset: int) -> None:
+        """Read a partition from an offset."""
+        self._run(self._begin(partition, offset))
+
+    def take(self, partition: TopicPartition, size: int) -> tuple[list[Any], int]:
+        """
+        Give the next messages, or none after a short wait; and the offset to go on at.
+
+        Raises:
+            OffsetOutOfRangeError: There is no message at that offset any more, or not yet.
+            RefusedError, AwayError: As they say.
+        """
+        found: tuple[list[Any], int] = self._run(self._take(partition, size))
+        return found
+
+    def _run(self, work: Any) -> Any:
+        assert self._background is not None, "nobody has entered"
+        try:
+            return self._background.run(work)
+        except OffsetOutOfRangeError:
+            raise
+        except FAULTS as exc:
+            raise sorted_out(exc) from exc
+
+    async def _ready(self) -> Any:
+        async with self._starting:
+            if self._consumer is None:
+                consumer = AIOKafkaConsumer(
+                    **connection(self._options, self._root),
+                    enable_auto_commit=False,
+                    auto_offset_reset="none",
+                    isolation_level="read_committed" if self._options.committed else "read_uncommitted",
+                    fetch_max_wait_ms=round(WAIT * 1000),
+                )
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._consumer = consumer
+        return self._consumer
+
+    async def _ends(self, partition: TopicPartition) -> tuple[int, int]:
+        consumer = await self._ready()
+        first = await consumer.beginning_offsets([partition])
+        behind = await consumer.end_offsets([partition])
+        return first[partition], behind[partition]
+
+    async def _begin(self, partition: TopicPartition, offset: int) -> None:
+        await self._ready()
+        self._next[partition] = offset
+        self._assign()
+
+    async def _drop(self, partition: TopicPartition) -> None:
+        if self._next.pop(partition, None) is not None and self._consumer is not None:
+            self._assign()
+
+    def _assign(self) -> None:
+        """Have the consumer read what it is to read; its places in the others are lost by that."""
+        if not self._next:
+            self._consumer.unsubscribe()
+            return
+        self._consumer.assign([*self._next])
+        for partition, offset in self._next.items():
+            self._consumer.seek(partition, offset)
+
+    async def _take(self, partition: TopicPartition, size: int) -> tuple[list[Any], int]:
+        consumer, begin = self._consumer, self._next.get(partition)
+        if consumer is None or begin is None:
+            raise AwayError("the partition is not read any more")
+        found = await consumer.getmany(partition, timeout_ms=round(WAIT * 1000), max_records=size)
+        # Where another partition was added meanwhile, this one's place was set back to where it is known.
+        messages = [one for one in found.get(partition, ()) if one.offset >= begin]
+        if self._next.get(partition) != begin:
+            raise AwayError("the partition is not read any more")
+        after = messages[-1].offset + 1 if messages else begin
+        if not messages and consumer.assignment() and partition in consumer.assignment():
+            # What is no message, the end of a transaction for one, is passed over.
+            after = max(after, await consumer.position(partition))
+        self._next[partition] = after
+        return messages, after
+
+    async def _close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        self._next.clear()
+        if consumer is not None:
+            await consumer.stop()

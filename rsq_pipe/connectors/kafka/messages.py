@@ -1,0 +1,86 @@
+"""Messages: what a message of Kafka is as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.kafka.read_options import ReadOptions
+from rsq_pipe.connectors.source import Arrival
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.errors import DecodeError
+from rsq_pipe.streams.headers import is_reserved
+from rsq_pipe.streams.serializers import MsgpackSerializer
+
+KEY = "kafka-key"
+"""The header of a dead letter that holds the key of a message which is no record."""
+
+_msgpack = MsgpackSerializer()
+
+
+class Messages:
+    """
+    Make arrivals of messages.
+
+    Args:
+        options: The source's.
+    """
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._format = options.format
+        self._fields = options.fields
+        self._headers = options.headers
+        self._is_whole = options.format == "json" and not options.fields
+
+    def arrival(self, shard: str, message: Any) -> Arrival:
+        """Make a record of a message, or say why it is none; its bytes are kept then."""
+        offset = f"{shard}:{message.offset}"
+        headers = tuple(_texts(message.headers)) if self._headers and message.headers else ()
+        raw: bytes | None = message.value
+        try:
+            if raw is None:
+                raise ValueError("the message has no value: a tombstone, which says that its key is deleted")
+            record = self._record(raw)
+            if self._fields:
+                self._add(record, message)
+        except (*UNREADABLE, DecodeError) as exc:
+            key = message.key
+            if key is not None:
+                headers = (*headers, (KEY, key.decode(errors="backslashreplace")))
+            return Arrival(offset, None, raw if raw is not None else b"", wording(exc), headers)
+        return Arrival(offset, record, raw if self._is_whole else b"", headers=headers)
+
+    def _record(self, raw: bytes) -> dict[str, Any]:
+        if self._format == "json":
+            return parse(raw)
+        if self._format == "msgpack":
+            return _msgpack.decode(raw)
+        return {"value": raw.decode()}
+
+    def _add(self, record: dict[str, Any], message: Any) -> None:
+        for field, part in self._fields.items():
+            if field in record:
+                raise ValueError(f"its value has a field {field!r}, which is to hold the message's {part}")
+            record[field] = _part(message, part)
+
+
+def _part(message: Any, part: str) -> Any:
+    if part == "key":
+        return None if message.key is None else message.key.decode()
+    if part == "timestamp":
+        at = datetime.fromtimestamp(message.timestamp / 1000, UTC)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return getattr(message, part)
+
+
+def _texts(headers: Iterable[tuple[str, bytes | None]]) -> Iterable[tuple[str, str]]:
+    """Give the headers that may stand beside a record."""
+    for name, value in headers:
+        if value is None or is_reserved(name):
+            continue
+        try:
+            yield name, value.decode()
+        except UnicodeDecodeError:
+            continue

@@ -1,0 +1,198 @@
+"""KafkaSource: yields the messages of each partition from a position, in chunks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from rsq_pipe.connectors.kafka.background import Background
+from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, connection, partitions
+from rsq_pipe.connectors.kafka.feed import Feed
+from rsq_pipe.connectors.kafka.messages import Messages
+from rsq_pipe.connectors.kafka.read_options import ReadOptions
+from rsq_pipe.connectors.source import Chunk
+from rsq_pipe.errors import SourceError
+
+_PAUSE = 1.0
+"""Seconds between two attempts while the cluster is away."""
+
+
+class KafkaSource:
+    """
+    Read the partitions of topics, each a shard of its own.
+
+    Args:
+        options: Which, and how.
+        stage: The stage, for messages.
+        root: Where the files of certificates are.
+    """
+
+    resumable = True
+    shared = True
+
+    def __init__(self, options: ReadOptions, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        self._root = root
+        self._feed = Feed(options, root)
+        self._messages = Messages(options)
+        self._known: list[str] = []
+        self._first: frozenset[str] | None = None
+        self._looked = 0.0
+        self._closing: dict[str, threading.Event] = {}
+        self._log = structlog.get_logger("rsq_pipe").bind(stage=stage)
+
+    @property
+    def endless(self) -> bool:
+        """Whether it waits for more when it has read what is there."""
+        return self._options.until == "never"
+
+    def ending(self) -> KafkaSource:
+        """Give a source of the same that ends with what is there."""
+        options = self._options.model_copy(update={"until": "end"})
+        return KafkaSource(options, stage=self._stage, root=self._root)
+
+    def began(self, shards: Sequence[str]) -> None:
+        """Take note of the first partitions: others were added, and are read from their beginning."""
+        self._first = frozenset(shards)
+
+    def shards(self) -> Sequence[str]:
+        """
+        Name the partitions there are: `orders/0`.
+
+        Raises:
+            SourceError: A topic is not there, or the cluster does not answer or refuses.
+        """
+        if self._known and time.monotonic() < self._looked + self._options.look:
+            return self._known
+        given, deadline, told = self._given(), time.monotonic() + self._options.timeout, False
+        found: dict[str, list[int]] | None = None
+        while found is None:
+            try:
+                found = self._look(given)
+            except RefusedError as exc:
+                raise self._error(str(exc)) from exc
+            except AwayError as exc:
+                if self._known:
+                    return self._known  # the reading waits as well
+                if time.monotonic() >= deadline:
+                    raise self._error(
+                        f"it cannot be reached: {exc}; check `brokers`, and that it runs"
+                    ) from exc
+                if not told:
+                    self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))
+                told = True
+                time.sleep(_PAUSE)
+        for topic, parts in found.items():
+            if not parts:
+                raise self._error(f"there is no topic {topic!r}; make it, or mend `topic`")
+        self._known = [f"{topic}/{part}" for topic, parts in found.items() for part in parts]
+        self._looked = time.monotonic()
+        return self._known
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        """
+        Yield the messages of a partition behind a position, until `close`, or to the end that it has now.
+
+        Raises:
+            SourceError: The messages behind the position are lost, or the cluster refuses.
+        """
+        topic, _, number = shard.rpartition("/")
+        partition = TopicPartition(topic, int(number))
+        closing = self._closing[shard] = threading.Event()
+        self._feed.enter()
+        try:
+            yield from self._patiently(shard, partition, position, size, closing)
+        except RefusedError as exc:
+            raise self._error(f"{shard}: {exc}") from exc
+        finally:
+            self._feed.leave(partition)
+
+    def close(self, shard: str = "") -> None:
+        """Have the reading of a shard end; of all if none is named."""
+        for name, closing in [*self._closing.items()]:
+            if shard in {"", name}:
+                closing.set()
+
+    def _patiently(
+        self, shard: str, partition: TopicPartition, position: str, size: int, closing: threading.Event
+    ) -> Iterator[Chunk]:
+        """Yield the messages, through outages."""
+        end: int | None = None
+        while not closing.is_set():
+            try:
+                first, behind = self._feed.ends(partition)
+                end = behind if end is None else end
+                offset = self._begin(shard, position, first, behind)
+                self._feed.begin(partition, offset)
+                for chunk in self._chunks(shard, partition, offset, size, closing):
+                    position = chunk.position
+                    yield chunk
+                    if not self.endless and int(position) >= end:
+                        return
+            except AwayError as exc:
+                if not closing.wait(_PAUSE):
+                    self._log.debug("a partition is not read at the moment", shard=shard, error=str(exc))
+            except OffsetOutOfRangeError:
+                closing.wait(_PAUSE / 10)  # asked again by `_begin`, which says what is lost
+
+    def _begin(self, shard: str, position: str, first: int, behind: int) -> int:
+        """Say at which offset reading goes on; SourceError where what is next is lost."""
+        if not position:
+            is_new = self._first is not None and shard not in self._first
+            from_first = self._options.start == "earliest" or is_new
+            return first if from_first else behind
+        offset = int(position)
+        if first <= offset <= behind:
+            return offset
+        if self._options.lost == "error":
+            lost = (
+                f"{first - offset:,} messages that were not read are gone"
+                if offset < first
+                else (f"it ends at {behind:,}: it was made anew, or its last messages were lost")
+            )
+            raise self._error(
+                f"{shard}: the next message would be {offset:,}, and {lost}; set `lost: earliest` to go on "
+                "with the oldest message there is, or `lost: latest` to go on behind the newest"
+            )
+        goes_on = first if self._options.lost == "earliest" else behind
+        self._log.warning("messages are lost; going on", shard=shard, expected=offset, at=goes_on)
+        return goes_on
+
+    def _chunks(
+        self, shard: str, partition: TopicPartition, offset: int, size: int, closing: threading.Event
+    ) -> Iterator[Chunk]:
+        arrival = self._messages.arrival
+        # First of all where it begins: a run that is ended before a message comes goes on there.
+        yield Chunk.of((), str(offset))
+        while not closing.is_set():
+            messages, after = self._feed.take(partition, size)
+            if messages or after != offset:
+                offset = after
+                yield Chunk.of((arrival(shard, one) for one in messages), str(offset))
+
+    def _look(self, given: dict[str, object]) -> dict[str, list[int]]:
+        background = Background()
+        try:
+            return background.run(partitions(given, self._options.topic))
+        finally:
+            background.stop()
+
+    def _given(self) -> dict[str, object]:
+        try:
+            return connection(self._options, self._root)
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+
+    @property
+    def _where(self) -> str:
+        return ",".join(self._options.brokers)
+
+    def _error(self, what: str) -> SourceError:
+        return SourceError(f"stage {self._stage!r}: kafka at {self._where}: {what}", stage=self._stage)

@@ -1,0 +1,202 @@
+// Actions on dead letters: what one would do is counted first, then confirmed with that count, then watched.
+
+import { get, path, send } from "./api.js";
+import { draw, h } from "./dom.js";
+import { count, counted } from "./format.js";
+import { button, failure, field, loading } from "./parts.js";
+
+const PATIENCE = 350;
+const LOOK_EVERY = 500;
+
+const KINDS = {
+  replay: { title: "Replay", done: "replayed", verb: "Replay", words: "They go back to the stage that failed them, each once, with their attempts reset." },
+  purge: { title: "Purge", done: "purged", verb: "Purge for good", words: "They are deleted, and cannot be brought back.", danger: true },
+};
+
+/**
+ * Replay or purge dead letters.
+ *
+ * `what` is {ids} | {group} | {where} | {all: true}; `words` says it; `set` are the fields that are set to begin
+ * with; `finished()` is called once letters may be gone.
+ */
+export function act(kind, { pipeline, stage, what, words, set, finished }) {
+  const own = KINDS[kind];
+  const base = path("pipelines", pipeline, "stages", stage, "letters");
+  const state = {
+    mends: Object.entries(set || {}).map(([name, value]) => ({ name, value })),
+    rate: "",
+    counted: null,
+    counting: true,
+    error: null,
+    job: null,
+    result: null,
+  };
+  const dialog = document.createElement("dialog");
+  dialog.className = own.danger ? "danger" : "";
+  dialog.setAttribute("aria-labelledby", "action-title");
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => {
+    clearTimeout(state.timer);
+    state.closed = true;
+    dialog.remove();
+    if (state.job || state.result) finished();
+  });
+
+  function request(more) {
+    const mended = Object.fromEntries(state.mends.filter(({ name }) => name.trim()).map(({ name, value }) => [name.trim(), value]));
+    const body = { ...what, ...more };
+    if (kind === "replay" && Object.keys(mended).length) body.set = mended;
+    if (kind === "replay" && state.rate) body.rate = Number(state.rate);
+    return send(`${base}/${kind}`, body);
+  }
+
+  async function countThem() {
+    const round = (state.round = (state.round || 0) + 1);
+    Object.assign(state, { counting: true, error: null });
+    redraw();
+    try {
+      const found = await request({ dry_run: true });
+      if (round === state.round) Object.assign(state, { counted: found, counting: false });
+    } catch (error) {
+      if (round === state.round) Object.assign(state, { counted: null, counting: false, error });
+    }
+    redraw();
+  }
+
+  function changed() {
+    Object.assign(state, { counting: true });
+    clearTimeout(state.timer);
+    state.timer = setTimeout(countThem, PATIENCE);
+    redraw();
+  }
+
+  async function begin() {
+    const confirm = state.counted.count;
+    Object.assign(state, { busy: true, error: null });
+    redraw();
+    try {
+      const answer = await request({ confirm });
+      if (answer.job) return watch(answer.job);
+      Object.assign(state, { busy: false, result: answer });
+    } catch (error) {
+      Object.assign(state, { busy: false, error, counted: null });
+      if (error.status === 409) await countThem();
+      state.error = error;
+    }
+    redraw();
+  }
+
+  async function watch(job) {
+    state.job = job;
+    redraw();
+    if (["done", "stopped", "failed"].includes(job.state)) {
+      Object.assign(state, { busy: false, result: job });
+      return redraw();
+    }
+    state.timer = setTimeout(async () => {
+      try {
+        watch(await get(path("pipelines", pipeline, "jobs", job.id)));
+      } catch (error) {
+        Object.assign(state, { error });
+        watch(job);
+      }
+    }, LOOK_EVERY);
+  }
+
+  async function stop() {
+    try {
+      await send(`${path("pipelines", pipeline, "jobs", state.job.id)}/stop`);
+    } catch (error) {
+      state.error = error;
+    }
+    redraw();
+  }
+
+  function redraw() {
+    if (!state.closed) draw(dialog, view());
+  }
+
+  function view() {
+    const { error, result, job } = state;
+    return h(
+      "form",
+      { method: "dialog", onsubmit: (event) => (event.preventDefault(), !result && !job && begin()) },
+      h("h2", { id: "action-title" }, `${own.title} dead letters of ${stage}`),
+      h("p", {}, words),
+      result ? told(result) : job ? progress(job) : asking(),
+      error ? failure(error) : null,
+      h("div", { class: "buttons" }, buttons()),
+    );
+  }
+
+  function asking() {
+    const { counted: found, counting } = state;
+    return [
+      h("p", { class: own.danger ? "" : "muted" }, own.words),
+      kind === "replay" ? mends() : null,
+      kind === "replay"
+        ? field("At most, a second (empty: as fast as it goes)", state.rate, (value) => ((state.rate = value), redraw()), { type: "number", min: "0.1", step: "any", class: "short" })
+        : null,
+      h(
+        "p",
+        { role: "status", class: "dry" },
+        counting ? "Counting…" : found ? [h("strong", {}, counted(found.count, "dead letter")), ` would be ${own.done}.`] : null,
+        !counting && found ? leftOver(found) : null,
+      ),
+    ];
+  }
+
+  function leftOver(found) {
+    const left = found.left || [];
+    return left.map((one) => h("span", { class: "block" }, `${counted(one.count, "dead letter")} cannot be: ${one.why}`));
+  }
+
+  function mends() {
+    return h(
+      "fieldset",
+      {},
+      h("legend", {}, "Set fields first"),
+      state.mends.map((mend, at) =>
+        h(
+          "div",
+          { key: at, class: "mend" },
+          field("Field", mend.name, (value) => ((mend.name = value), changed())),
+          field("Value", mend.value, (value) => ((mend.value = value), changed())),
+          button("Remove", () => (state.mends.splice(at, 1), changed()), { class: "plain" }),
+        ),
+      ),
+      button("Set a field", () => (state.mends.push({ name: "", value: "" }), redraw()), { class: "plain" }),
+    );
+  }
+
+  function progress(job) {
+    const total = job.total ?? state.counted?.count;
+    return [
+      h("label", { class: "field" }, h("span", { role: "status" }, `${count(job.done)} of ${count(total)} ${own.done}`), h("progress", { max: String(total || 1), value: job.done })),
+    ];
+  }
+
+  function told(found) {
+    const done = found.done ?? found.count;
+    const failed = found.state === "failed" && found.error;
+    return [
+      h("p", { role: "status", class: "result" }, h("strong", {}, `${counted(done, "dead letter")} ${own.done}`), found.state === "stopped" ? ", then stopped." : "."),
+      failed ? failure(typeof found.error === "string" ? { message: found.error } : found.error) : null,
+    ];
+  }
+
+  function buttons() {
+    const { result, job, counted: found, counting, busy } = state;
+    if (result) return button("Close", () => dialog.close(), { class: "main", made: (node) => node.focus() });
+    if (job) return [button("Stop", stop), button("Close, and let it go on", () => dialog.close(), { class: "plain" })];
+    const words = found && !counting ? `${own.verb}: ${counted(found.count, "dead letter")}` : own.verb;
+    return [
+      button("Cancel", () => dialog.close()),
+      h("button", { type: "submit", class: own.danger ? "danger" : "main", disabled: busy || counting || !found?.count }, words),
+    ];
+  }
+
+  draw(dialog, loading());
+  dialog.showModal();
+  countThem();
+}

@@ -1,0 +1,58 @@
+// What is wrong, where, since when, what to do: the first thing that somebody wants to know who opens the page.
+
+import { count, counted, duration } from "./format.js";
+
+/** Seconds after which a record that waits is worth a word. */
+const LONG = 60;
+
+const ORDER = { bad: 0, warn: 1, note: 2 };
+
+/** List what needs somebody in a pipeline: {level, stage, what, why, since, action: {to, words}}. */
+export function problems(status) {
+  const found = [];
+  for (const [name, stage] of Object.entries(status.stages)) found.push(...ofStage(name, stage, workers(stage, status.stages)));
+  return found.sort((a, b) => ORDER[a.level] - ORDER[b.level]);
+}
+
+function ofStage(name, stage, works) {
+  const found = [];
+  const say = (level, what, more) => found.push({ key: `${name}:${found.length}`, level, stage: name, what, ...more });
+  if (stage.state === "lost") {
+    say("bad", "has lost its place in its input", { why: "its consumer group is gone: `rsq-pipe status` has the choices" });
+  }
+  if (stage.paused) {
+    const how = stage.paused.held ? "is paused until it is resumed" : "pauses, since its calls fail,";
+    say(stage.paused.held ? "warn" : "bad", how, { why: stage.paused.why, since: stage.paused.since, action: "stage" });
+  }
+  if (stage.dead) say("warn", `has ${counted(stage.dead, "dead letter")}`, { action: "letters" });
+  if (stage.backlog > 0 && !works && !stage.paused) {
+    say("bad", `has ${counted(stage.backlog, "record")} before it, and nothing runs it`, { why: waits(stage), action: "stage" });
+  } else if (stage.oldest_age_s > LONG && !stage.paused) {
+    say("warn", `is behind: ${counted(stage.backlog, "record")} before it`, { why: waits(stage), action: "stage" });
+  }
+  if (stage.stale) say("warn", "works with an old table", { why: stage.stale.why, since: stage.stale.since, action: "stage" });
+  if (stage.retries) say("note", `has ${count(stage.retries)} waiting for another attempt`, { action: "stage" });
+  if (stage.limited) say("note", `waits for its rate of ${stage.limited.rate}`, { action: "stage" });
+  return found;
+}
+
+function waits(stage) {
+  return stage.oldest_age_s === null ? "" : `the oldest has waited ${duration(stage.oldest_age_s)}`;
+}
+
+/** Count the workers that run a stage: a fused one runs in those of the stage above. */
+function workers(stage, stages) {
+  return stage.workers || (stage.fused_into && stages[stage.fused_into] ? workers(stages[stage.fused_into], stages) : 0);
+}
+
+/** Sum a stage up in one word and a level, for its sign in the graph and the table. */
+export function condition(stage, stages) {
+  const works = workers(stage, stages) > 0;
+  if (stage.state === "lost") return ["bad", "lost"];
+  if (stage.paused) return [stage.paused.held ? "warn" : "bad", "paused"];
+  if (stage.backlog > 0 && !works) return ["bad", "not running"];
+  if (stage.oldest_age_s > LONG) return ["warn", "behind"];
+  if (stage.dead) return ["warn", works ? "running" : "at rest"];
+  if (works) return ["ok", "running"];
+  return ["idle", stage.state === "new" ? "new" : "at rest"];
+}

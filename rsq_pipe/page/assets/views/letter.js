@@ -1,0 +1,132 @@
+// One dead letter: why it failed, what it holds, and how it would look mended.
+
+import { get, path, send, session } from "../api.js";
+import { act } from "../action.js";
+import { draw, h } from "../dom.js";
+import { absolute, ago, count } from "../format.js";
+import { compared, shown } from "../json.js";
+import { badge, button, facts, failure, field, loading, section } from "../parts.js";
+import { go, to } from "../router.js";
+
+const PATIENCE = 300;
+
+export function show(place, page) {
+  const { pipeline, stage, id } = page;
+  const where = path("pipelines", pipeline, "stages", stage, "letters", id);
+  const state = { letter: null, error: null, mends: [{ name: "", value: "" }], mended: null, wrong: null, text: {} };
+  let timer = 0;
+  let round = 0;
+  page.title(`Dead letter ${id}`, stage);
+
+  const redraw = () => draw(place, ...view(page, state, { changed, act: begin, redraw }));
+
+  async function look() {
+    try {
+      state.letter = await get(where, {}, page.signal);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      state.error = error;
+    }
+    redraw();
+  }
+
+  const set = () => Object.fromEntries(state.mends.filter(({ name }) => name.trim()).map(({ name, value }) => [name.trim(), value]));
+
+  function changed() {
+    clearTimeout(timer);
+    timer = setTimeout(mend, PATIENCE);
+    redraw();
+  }
+
+  /** See what the fields as they are set would make of it; nothing is written. */
+  async function mend() {
+    const number = (round += 1);
+    if (!Object.keys(set()).length) {
+      Object.assign(state, { mended: null, wrong: null });
+      return redraw();
+    }
+    try {
+      const mended = await send(`${where}/mend`, { set: set() });
+      if (number === round) Object.assign(state, { mended, wrong: null });
+    } catch (error) {
+      if (number === round) Object.assign(state, { mended: null, wrong: error });
+    }
+    redraw();
+  }
+
+  function begin(kind, what, words) {
+    act(kind, { pipeline, stage, what, words, set: kind === "replay" ? set() : {}, finished: () => go(["p", pipeline, "letters", stage]) });
+  }
+
+  redraw();
+  look();
+  return () => clearTimeout(timer);
+}
+
+function view(page, state, can) {
+  const { pipeline, stage, id } = page;
+  const { letter } = state;
+  const above = h("p", {}, h("a", { href: to(["p", pipeline, "letters", stage]) }, `Dead letters of ${stage}`));
+  if (!letter) return [above, h("h1", {}, `Dead letter ${id}`), state.error ? failure(state.error) : loading()];
+  const headers = Object.entries(letter.headers || {});
+  return [
+    above,
+    h("h1", {}, `Dead letter ${id}`),
+    h("p", { class: "why" }, badge("warn", letter.reason), " ", h("code", {}, [letter.error_type, letter.message].filter(Boolean).join(": "))),
+    facts(
+      ["Failed", ago(letter.at), h("small", {}, absolute(letter.at))],
+      ["Stage", h("a", { href: to(["p", pipeline, "stages", stage]) }, stage)],
+      ["Attempts", count(letter.attempts)],
+      ["Record", h("a", { href: to(["p", pipeline, "records", letter.rid]) }, letter.rid)],
+      ["Entry", letter.entry],
+      letter.trace_id ? ["Trace", trace(letter)] : null,
+    ),
+    h(
+      "div",
+      { class: "halves" },
+      section("Record", "payload" in letter ? null : h("p", { class: "muted" }, "It could not be read as a record."), shown("Record", "payload" in letter ? letter.payload : letter.text, state.text, can.redraw)),
+      session?.read_only ? null : section("Mend and replay", mending(page, state, can)),
+    ),
+    letter.traceback ? section("Traceback", h("pre", { tabindex: "0", role: "region", "aria-label": "Traceback" }, letter.traceback)) : null,
+    headers.length ? section("Headers", facts(...headers.map(([name, value]) => [name, h("code", {}, value)]))) : null,
+  ];
+}
+
+function trace(letter) {
+  const link = letter.jaeger || letter.trace_url;
+  return /^https?:/.test(link || "") ? h("a", { href: link, rel: "noreferrer" }, letter.trace_id) : h("code", {}, letter.trace_id);
+}
+
+function mending(page, state, { changed, act, redraw }) {
+  const { letter, mends, mended, wrong } = state;
+  const isSet = mends.some(({ name }) => name.trim());
+  const ready = !wrong && (!isSet || mended);
+  const kind = [letter.error_type, letter.message].filter(Boolean).join(": ") || letter.reason;
+  return [
+    "payload" in letter
+      ? [
+          mends.map((mend, at) =>
+            h(
+              "div",
+              { key: at, class: "mend" },
+              field("Set field", mend.name, (value) => ((mend.name = value), changed()), { list: "fields" }),
+              field("to", mend.value, (value) => ((mend.value = value), changed()), { placeholder: "a value, or an expression" }),
+            ),
+          ),
+          h("datalist", { id: "fields" }, Object.keys(letter.payload).slice(0, 100).map((name) => h("option", { value: name }))),
+          button("Another field", () => (mends.push({ name: "", value: "" }), redraw()), { class: "plain" }),
+        ]
+      : null,
+    wrong ? failure(wrong) : null,
+    mended ? compared(mended.before, mended.after) : null,
+    h(
+      "div",
+      { class: "buttons" },
+      button("Replay this one", () => act("replay", { ids: [letter.id] }, `The letter ${letter.id}.`), { class: "main", disabled: !ready }),
+      letter.group
+        ? button("Replay all of this cause", () => act("replay", { group: letter.group }, `All letters of the cause “${kind}”.`), { disabled: !ready })
+        : null,
+      button("Purge", () => act("purge", { ids: [letter.id] }, `The letter ${letter.id}.`), { class: "danger" }),
+    ),
+  ];
+}

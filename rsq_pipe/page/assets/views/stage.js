@@ -1,0 +1,206 @@
+// A stage: its numbers, what it is set to, its last errors, and what stands before it.
+
+import { get, path, send, session } from "../api.js";
+import { charts } from "../chart.js";
+import { draw, h } from "../dom.js";
+import { absolute, ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
+import { doing } from "../graph.js";
+import { shown } from "../json.js";
+import { follow } from "../live.js";
+import { badge, button, empty, facts, failure, field, loading, section, table, tiles } from "../parts.js";
+import { condition } from "../problems.js";
+import { to } from "../router.js";
+
+const EVERY = 5000;
+
+export function show(place, page) {
+  const { pipeline, stage } = page;
+  const base = path("pipelines", pipeline, "stages", stage);
+  const state = { status: null, more: null, history: null, error: null, why: "", peek: { where: page.query.where || "", found: null, busy: false, error: null } };
+  let timer = 0;
+  page.title(stage, pipeline);
+
+  const redraw = () => draw(place, ...view(page, state, { pause, resume, look, redraw }));
+
+  async function tried(action) {
+    try {
+      await action();
+      state.error = null;
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      state.error = error;
+    }
+    redraw();
+  }
+
+  const pause = () => tried(() => send(`${base}/pause`, { why: state.why || "paused from the page" }));
+  const resume = () => tried(() => send(`${base}/resume`));
+
+  /** Look at what stands before the stage. */
+  async function look() {
+    const { peek } = state;
+    Object.assign(peek, { busy: true, error: null });
+    redraw();
+    try {
+      Object.assign(peek, { found: await get(`${base}/records`, { where: peek.where, count: 20 }, page.signal) });
+    } catch (error) {
+      Object.assign(peek, { found: null, error });
+    }
+    peek.busy = false;
+    redraw();
+  }
+
+  async function again() {
+    await tried(async () => (state.more = await get(base, {}, page.signal)));
+    timer = setTimeout(again, EVERY);
+  }
+
+  redraw();
+  again();
+  get(`${path("pipelines", pipeline)}/history`, { window: "24h" }, page.signal).then((found) => ((state.history = found), redraw()), () => {});
+  const end = follow(pipeline, (status) => ((state.status = status), page.dead(total(status)), redraw()), page.line);
+  return () => {
+    end();
+    clearTimeout(timer);
+  };
+}
+
+const total = (status) => Object.values(status.stages).reduce((sum, one) => sum + one.dead, 0);
+
+function view({ pipeline, stage }, state, can) {
+  const now = state.status?.stages[stage] || state.more?.numbers || state.more?.status;
+  const node = state.status?.graph.stages.find((one) => one.name === stage);
+  if (!now) return [h("h1", {}, stage), state.error ? failure(state.error) : loading()];
+  const [level, word] = condition(now, state.status?.stages || {});
+  const time = state.more?.handler_ms || now.handler_ms;
+  return [
+    h("h1", {}, stage, " ", badge(level, word)),
+    h("p", { class: "muted" }, node ? doing(node) : "", now.fused_into ? [", in the worker of ", stageLink(pipeline, now.fused_into)] : null),
+    state.error ? failure(state.error) : null,
+    now.paused ? paused(now.paused) : null,
+    now.stale ? failure({ message: `It works with an old table: ${now.stale.why}` }) : null,
+    tiles(
+      { name: "Rate", value: rate(now.rate_per_s) },
+      { name: "Backlog", value: count(now.backlog), note: now.oldest_age_s ? `oldest ${duration(now.oldest_age_s)}` : null },
+      { name: "In flight", value: count(now.pending) },
+      { name: "Retries", value: count(now.retries), note: "waiting" },
+      { name: "Dead letters", value: now.dead ? h("a", { href: to(["p", pipeline, "letters", stage]) }, count(now.dead)) : "0", level: now.dead ? "warn" : null },
+      { name: "Handler time", value: milliseconds(time?.p50), note: time ? `p95 ${milliseconds(time.p95)}` : "not measured" },
+      { name: "Workers", value: count(now.workers), note: now.gone_workers ? `${count(now.gone_workers)} gone` : null },
+    ),
+    session?.read_only ? null : holding(now, state, can),
+    section("Last errors", errors(pipeline, stage, state.more)),
+    section("Last 24 hours", charts(state.history, [stage])),
+    section("Counted since the first run", counters(now)),
+    now.windows ? section("Windows", windows(now.windows)) : null,
+    now.remembers ? section("State", facts(["Keys", `${count(now.remembers.keys)} of at most ${count(now.remembers.max_keys)}`], ["Forgotten to make room", count(now.remembers.evicted)])) : null,
+    section("Settings", settings(state.more)),
+    section("What stands before it", peek(state, can)),
+  ];
+}
+
+const stageLink = (pipeline, name) => h("a", { href: to(["p", pipeline, "stages", name]) }, name);
+
+function paused({ why, since, held }) {
+  return h(
+    "div",
+    { class: "card failure" },
+    h("p", {}, badge("warn", held ? "Paused until it is resumed" : "Pauses, and goes on by itself"), since ? [" ", lasting(since)] : null),
+    why ? h("p", {}, why) : null,
+  );
+}
+
+function holding(now, state, { pause, resume, redraw }) {
+  if (now.paused?.held) return h("p", {}, button("Resume", resume, { class: "main" }));
+  return h(
+    "details",
+    {},
+    h("summary", {}, "Pause this stage"),
+    h(
+      "form",
+      { class: "ask", onsubmit: (event) => (event.preventDefault(), pause()) },
+      field("Why", state.why, (value) => ((state.why = value), redraw())),
+      h("button", { type: "submit" }, "Pause"),
+    ),
+  );
+}
+
+function counters(now) {
+  const drops = Object.entries(now.drops || {}).map(([reason, number]) => `${reason}: ${count(number)}`);
+  const unknown = Object.entries(now.unknown || {}).map(([key, number]) => `${key}: ${count(number)}`);
+  return facts(
+    ["Read", count(now.read)],
+    ["Emitted", count(now.emitted)],
+    ["Dropped", count(now.dropped), drops.length ? h("small", { class: "clip" }, drops.join(", ")) : null],
+    now.stored ? ["Stored", count(now.stored)] : null,
+    ["Retried", count(now.retried)],
+    ["Dead-lettered", count(now.dead_ever)],
+    unknown.length ? ["Keys its table has not", h("small", { class: "clip" }, unknown.join(", "))] : null,
+  );
+}
+
+function windows(found) {
+  return facts(
+    ["Open", count(found.open)],
+    ["Groups", count(found.groups)],
+    found.watermark === null ? null : ["Watermark", absolute(found.watermark)],
+    found.behind_seconds === null ? null : ["Behind the clock", duration(found.behind_seconds)],
+    found.closed === null ? null : ["Closed up to", absolute(found.closed)],
+  );
+}
+
+function errors(pipeline, stage, more) {
+  if (!more) return loading();
+  const found = more.errors || more.last_errors || [];
+  if (!found.length) return empty("None.");
+  return h(
+    "ul",
+    { class: "plainlist" },
+    found.map((one, at) =>
+      h(
+        "li",
+        { key: one.id || at },
+        one.id ? h("a", { href: to(["p", pipeline, "letters", stage, one.id]) }, ago(one.at)) : ago(one.at),
+        " ",
+        h("code", { class: "clip" }, [one.error_type, one.message].filter(Boolean).join(": ")),
+      ),
+    ),
+  );
+}
+
+function settings(more) {
+  if (!more) return loading();
+  const found = Object.entries(more.settings || {}).filter(([, value]) => value !== null && value !== "");
+  if (!found.length) return empty("The last run kept none.");
+  const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+  return h("div", { class: "clipped" }, facts(...found.map(([name, value]) => [name, h("code", {}, text(value))])));
+}
+
+function peek({ peek: state }, { look, redraw }) {
+  const { found } = state;
+  return [
+    h(
+      "form",
+      { class: "ask", onsubmit: (event) => (event.preventDefault(), look()) },
+      field("Only records for which", state.where, (value) => ((state.where = value), redraw()), { placeholder: "total > 100 and entry.deliveries > 1" }),
+      h("button", { type: "submit", disabled: state.busy }, "Look"),
+    ),
+    state.error ? failure(state.error) : null,
+    found ? peeked(found, state, redraw) : null,
+  ];
+}
+
+function peeked({ records, passed_over: passed, why }, state, redraw) {
+  return [
+    passed ? h("p", { class: "muted" }, `${counted(passed, "record")} could not be judged: ${why}`) : null,
+    records.length ? null : empty("Nothing that fits stands before it."),
+    records.map((one, at) =>
+      h(
+        "details",
+        { key: `${one.rid} ${at}`, class: "letter" },
+        h("summary", {}, badge("note", one.state), " ", h("code", {}, one.rid), one.deliveries > 1 ? ` delivered ${count(one.deliveries)} times` : "", one.due_in ? ` due in ${duration(one.due_in)}` : ""),
+        shown(`Record ${one.rid}`, "payload" in one ? one.payload : one.text, (state[one.rid] ||= {}), redraw),
+      ),
+    ),
+  ];
+}

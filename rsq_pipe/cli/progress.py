@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from rich.console import Console
-from rich.live import Live
 
+from rsq_pipe.cli.frames import frames
 from rsq_pipe.cli.table import progress_table
+from rsq_pipe.cli.time_left import TimeLeft
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary, summarize
@@ -31,20 +31,12 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
     if not lively:
         await _tell(runner, began)
         return
-    above = fused(runner.graph, stages)
-    # While it is drawn, what is printed and logged goes above it; output into a file stays what it is.
-    live = Live(
-        console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
-    )
-    with live:
-        try:
-            while True:
-                await asyncio.sleep(FRAME)
-                table = progress_table(runner.graph, _so_far(runner, began), runner.state, above)
-                live.update(table, refresh=True)
-        finally:
-            for stream in (sys.stdout, sys.stderr):  # a last line without its end
-                stream.flush()
+    above, left = fused(runner.graph, stages), TimeLeft()
+    with frames() as screen:
+        while True:
+            await asyncio.sleep(FRAME)
+            read = left.told(runner.shares, time.monotonic())
+            screen.draw(progress_table(runner.graph, _so_far(runner, began), runner.state, above, read))
 
 
 def is_lively(graph: Graph, stages: Sequence[str] | None) -> bool:
@@ -66,12 +58,18 @@ def show_cursor() -> None:
 
 async def _tell(runner: Runner, began: float) -> None:
     log = structlog.get_logger("rsq_pipe").bind(pipeline=runner.graph.pipeline)
+    left = TimeLeft()
+    left.told(runner.shares, began)
     while True:
         await asyncio.sleep(INTERVAL)
         summary = _so_far(runner, began)
         state = runner.state
         waiting = sum(stage.backlog for stage in state.stages.values()) if state else 0
-        stages = {name: f"{stage.received:,} in" for name, stage in summary.stages.items()}
+        read = left.told(runner.shares, time.monotonic())
+        stages = {
+            name: ", ".join([f"{stage.received:,} in", *([read[name]] if name in read else [])])
+            for name, stage in summary.stages.items()
+        }
         log.info("running", seconds=round(summary.seconds), waiting=waiting, dead=summary.dead, **stages)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from rich.columns import Columns
-from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from rsq_pipe.cli.fitting import Fitting
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.table import drop_lines, named, unknown_lines
 from rsq_pipe.errors import NeverRanError
@@ -20,7 +17,6 @@ from rsq_pipe.ops.status import PipelineStatus, StageStatus
 COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
 """What the table says of a stage."""
 
-_ENDLESS = 10_000
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
@@ -30,8 +26,13 @@ def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> Ren
         never_ran = NeverRanError(status.pipeline, status.server)
         head: list[RenderableType] = [Text(on_one_line(str(never_ran)))]
     else:
-        head = [Text(on_one_line(headline(status))), _Stages(status.stages), *remarks(status)]
+        head = [Text(on_one_line(headline(status))), _stages(status.stages), *remarks(status)]
     return Group(*head, *(Text(on_one_line(f"! {breach.text}"), style="bold red") for breach in breaches))
+
+
+def _stages(stages: Sequence[StageStatus]) -> Fitting:
+    rows = [(Text(named(stage.name, stage.fused)), *cells(stage)) for stage in stages]
+    return Fitting(("stage", *COLUMNS), rows)
 
 
 def remarks(status: PipelineStatus) -> list[Text]:
@@ -98,40 +99,6 @@ def _changes(status: PipelineStatus) -> Iterator[Text]:
     """Tell what a run of a changed file would do, and what stages hold that it has no more."""
     if status.plan:
         yield Text(printable(status.plan), style="yellow")
-
-
-@dataclass(frozen=True, slots=True)
-class _Stages:
-    """Draw stages once the width of the screen is known."""
-
-    stages: Sequence[StageStatus]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        table = _table(self.stages)
-        if console.measure(table, options=options.update(width=_ENDLESS)).maximum <= options.max_width:
-            yield table
-            return
-        # A table cut down to the screen would show the first digits of its numbers.
-        for stage in self.stages:
-            yield Text(named(stage.name, stage.fused), style="bold")
-            yield Padding(Columns(list(_facts(stage)), padding=(0, 3, 0, 0)), (0, 0, 0, 2))
-
-
-def _table(stages: Sequence[StageStatus]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("stage", no_wrap=True)
-    for column in COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
-    for stage in stages:
-        table.add_row(named(stage.name, stage.fused), *cells(stage))
-    return table
-
-
-def _facts(stage: StageStatus) -> Iterator[Text]:
-    """Name each number; what a stage does not have is left out."""
-    for name, cell in zip(COLUMNS, cells(stage), strict=True):
-        if cell.plain not in ("", "-"):
-            yield Text.assemble((f"{name} ", "dim"), cell)
 
 
 def cells(stage: StageStatus) -> list[Text]:

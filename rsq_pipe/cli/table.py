@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.table import Table
 from rich.text import Text
 
+from rsq_pipe.cli.fitting import Fitting
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.summary import StageSummary, Summary
@@ -20,16 +20,17 @@ def named(stage: str, above: str | None) -> str:
     return f"{stage} (fused)" if above else stage
 
 
-def summary_table(summary: Summary, above: Mapping[str, str]) -> Table:
+def summary_table(summary: Summary, above: Mapping[str, str]) -> Fitting:
     """Draw what a run did; `above` names the stages that run in another's worker."""
     columns = _columns(summary)
     waits = any(summary.waiting.values())
-    table = _table((*columns, "records/s", *(["waiting"] if waits else [])))
+    rows = []
     for name, stage in summary.stages.items():
         rate = stage.received / summary.seconds if summary.seconds else 0.0
-        waiting = [f"{summary.waiting.get(name, 0):,}"] if waits else []
-        table.add_row(named(name, above.get(name)), *_numbers(stage, columns), f"{rate:,.0f}", *waiting)
-    return table
+        waiting = [Text(f"{summary.waiting.get(name, 0):,}")] if waits else []
+        head = Text(named(name, above.get(name)))
+        rows.append((head, *_numbers(stage, columns), Text(f"{rate:,.0f}"), *waiting))
+    return Fitting(("stage", *columns, "records/s", *(["waiting"] if waits else [])), rows)
 
 
 def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
@@ -57,25 +58,21 @@ def unknown_lines(unknown: Mapping[str, Mapping[str, int]]) -> list[Text]:
 
 
 def progress_table(
-    graph: Graph, summary: Summary, state: PipelineState | None, above: Mapping[str, str]
-) -> Table:
-    """Draw what a run has done so far, and what every stage still has before it."""
+    graph: Graph,
+    summary: Summary,
+    state: PipelineState | None,
+    above: Mapping[str, str],
+    read: Mapping[str, str] | None = None,
+) -> Fitting:
+    """Draw what a run has done so far, what every stage has before it, and how far sources are read."""
     columns = _columns(summary)
-    table = _table((*columns, "waiting"))
+    rows = []
     for name, stage in summary.stages.items():
-        waiting = ""
+        waiting = (read or {}).get(name, "")
         if state is not None and graph.stage(name).verb != "source":
             waiting = f"{state.stages[name].backlog:,}"
-        table.add_row(named(name, above.get(name)), *_numbers(stage, columns), waiting)
-    return table
-
-
-def _table(columns: tuple[str, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("stage")
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
+        rows.append((Text(named(name, above.get(name))), *_numbers(stage, columns), Text(waiting)))
+    return Fitting(("stage", *columns, "waiting"), rows)
 
 
 def _columns(summary: Summary) -> tuple[str, ...]:

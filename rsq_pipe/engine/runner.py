@@ -366,6 +366,12 @@ class Runner:
         return [role for _, role in self._roles if isinstance(role, SourceWorker | SharedSource)]
 
     @property
+    def shares(self) -> dict[str, float]:
+        """How much of each source has been read, 0 to 1, of those that this process reads and can tell."""
+        sources = ((stage.name, role) for stage, role in self._roles if isinstance(role, SourceWorker))
+        return {name: share for name, role in sources if (share := role.share) is not None}
+
+    @property
     def _exhausted(self) -> bool:
         return all(source.exhausted for source in self._sources)
 

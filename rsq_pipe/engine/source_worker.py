@@ -132,6 +132,12 @@ class SourceWorker:
             self._chunks.close()
 
     @property
+    def share(self) -> float | None:
+        """How much of the source has been read, 0 to 1, by this process; None where that cannot be told."""
+        told: Callable[[], float | None] | None = getattr(self._source, "share", None)
+        return told() if told is not None and self._chunks is not None else None
+
+    @property
     def has_room(self) -> bool:
         """Whether it may go on: no stream below is full."""
         return self._backlog.is_open

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,6 +41,13 @@ QUIET = """
     def check(record):
         return record
 """
+SLOW = """
+    import time
+
+    def check(record):
+        time.sleep(0.0003)
+        return record
+"""
 STUCK = """
     import pathlib
     import time
@@ -60,7 +68,7 @@ def project(tmp_path: Path, name: str) -> Project:
     return project
 
 
-@pytest.mark.parametrize("columns", [80, 110, 250])
+@pytest.mark.parametrize("columns", [40, 80, 110, 250])
 def test_the_live_table_leaves_no_lines_behind_and_loses_none_of_others(
     project: Project, server: StreamServer, columns: int
 ) -> None:
@@ -70,16 +78,38 @@ def test_the_live_table_leaves_no_lines_behind_and_loses_none_of_others(
 
     text = "\n".join(terminal.lines)
     assert code == 4, text
-    assert terminal.most_tables == 1, text
+    assert terminal.most_tables == (0 if columns == 40 else 1), text
+    assert len(re.findall("^check$" if columns == 40 else "^check ", text, re.MULTILINE)) == 1, text
     for said, numbers in (("printed", THREES), ("complained", FIVES), ("logged", SEVENS)):
         for number in numbers:
             assert sum(line.endswith(f"{said} {number}") for line in terminal.lines) == 1, text
     assert "ValueError: the first one" in text.replace("\n", " ")
+    if columns == 40:  # a paragraph a stage
+        assert re.search(r"^check\n  in 40 +out 39 ", text, re.MULTILINE), text
+        return
     summary = terminal.lines[
         terminal.lines.index(next(line for line in terminal.lines if "stage " in line)) :
     ]
     rows = [line.split()[:2] for line in summary[:4]]
     assert rows == [["stage", "in"], ["read", "40"], ["check", "40"], ["out", "39"]], text
+
+
+def test_the_live_table_says_how_much_of_a_file_is_read_and_how_long_the_rest_takes(
+    project: Project, server: StreamServer
+) -> None:
+    project.records(range(40, 20_000, 1), text="x" * 1_000)
+    project.handlers(SLOW)
+    project.spec(STAGES, top="max_backlog: 500")
+    terminal = Terminal(110)
+
+    code = terminal.run("run", project.path, "--redis", server.url, cwd=project.root)
+
+    text = terminal.written.decode()
+    assert code == 0
+    shares = [int(found) for found in re.findall(r" (\d+)% read", text)]
+    assert shares == sorted(shares)
+    assert shares[0] < 50
+    assert re.search(r"\d+% read, (\dm )?\d+s left", text)
 
 
 def test_a_pipeline_that_prints_its_records_to_the_terminal_draws_no_table_between_them(

@@ -69,6 +69,10 @@ class CsvSource:
         """Name the files that have something new."""
         return self._files.changed()
 
+    def share(self) -> float | None:
+        """Tell how much of the files has been read."""
+        return self._files.amount.share()
+
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind `position`."""
         with self._files.opened(shard) as reader:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.files.amount import Amount
 from rsq_pipe.connectors.files.changes import Changes
 from rsq_pipe.connectors.files.file_end import FileEnd
 from rsq_pipe.connectors.files.incoming import BLOCK_BYTES, Incoming
@@ -71,6 +72,8 @@ class Files:
         self._encoding = encoding
         self._base = Path(os.path.commonpath([root / _fixed_part(pattern) for pattern in self._patterns]))
         self._stdin: LineReader | None = None
+        self.amount = Amount()
+        """How much of the files has been read."""
 
     def shards(self) -> list[str]:
         """
@@ -82,7 +85,9 @@ class Files:
         if self.from_stdin:
             return [STDIN]
         if not self.endless:
-            return self._found()
+            found = self._found()
+            self.amount.begin({shard: self.path(shard) for shard in found})
+            return found
         first = [] if self._watch else self._found()
         self._changes = Changes(
             self._found if self._watch else lambda: first, self.path, at_once=self._follow
@@ -117,9 +122,10 @@ class Files:
             self._stdin = self._stdin or self._open_stdin()
             yield self._stdin
             return
-        reader = self._open(shard)
+        reader, descriptor = self._open(shard)
         try:
-            yield reader
+            with self.amount.reading(shard, descriptor):
+                yield reader
         finally:
             reader.close()
 
@@ -132,7 +138,7 @@ class Files:
         path = self.path(shard)
         return str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
 
-    def _open(self, shard: str) -> LineReader:
+    def _open(self, shard: str) -> tuple[LineReader, int]:
         path, name = self.path(shard), self.name(shard)
         with contextlib.ExitStack() as on_failure:
             try:
@@ -143,7 +149,7 @@ class Files:
             except (OSError, EOFError, zlib.error) as exc:
                 raise SourceError(f"file {name} cannot be read: {wording(exc)}", stage=self._stage) from exc
             on_failure.pop_all()
-        return self._reader(file, name, head, offset, end)
+        return self._reader(file, name, head, offset, end), file.fileno()
 
     def _end(self, path: Path, name: str, file: io.BufferedReader) -> FileEnd:
         # The size of what was read says nothing of the file's, as with what is packed.

@@ -82,6 +82,10 @@ class JsonlSource:
         """Name the files that have something new."""
         return self._files.changed()
 
+    def share(self) -> float | None:
+        """Tell how much of the files has been read."""
+        return self._files.amount.share()
+
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the lines behind `position`."""
         with self._files.opened(shard) as reader:

@@ -82,6 +82,10 @@ class ParquetSource:
         """Name the files that have something new."""
         return self._files.changed()
 
+    def share(self) -> float | None:
+        """Tell how much of the files has been read."""
+        return self._files.amount.share()
+
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind `position`."""
         path, name = self._files.path(shard), self._files.name(shard)
@@ -89,7 +93,7 @@ class ParquetSource:
         if begin is None:
             return
         row = 0
-        for batch in self._batches(path, name, size):
+        for batch in self._batches(shard, path, name, size):
             behind = row + batch.num_rows
             if behind > begin.row:
                 first = max(0, begin.row - row)
@@ -128,10 +132,10 @@ class ParquetSource:
             raise SourceError(message, stage=self._stage)
         return before
 
-    def _batches(self, path: Path, name: str, size: int) -> Iterator[Any]:
+    def _batches(self, shard: str, path: Path, name: str, size: int) -> Iterator[Any]:
         wanted = self._options.columns
         try:
-            with path.open("rb") as file:
+            with path.open("rb") as file, self._files.amount.reading(shard, file.fileno()):
                 batches = library().read_parquet(file, batch_size=size)
                 self._check_columns(name, batches.schema.names)
                 for batch in batches:

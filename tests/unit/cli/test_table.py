@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from rsq_pipe.cli.run_report import document
 from rsq_pipe.cli.table import progress_table, summary_table
@@ -22,7 +21,7 @@ STAGES = """
 """
 
 
-def names(table: Table) -> list[str]:
+def names(table: RenderableType) -> list[str]:
     screen = Console(file=io.StringIO(), width=80)
     screen.print(table)
     assert isinstance(screen.file, io.StringIO)

@@ -1,0 +1,73 @@
+"""Frames: one drawing in place of the other at the foot of a terminal; what is printed stands above."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.control import Control
+from rich.live import Live
+from rich.segment import ControlType
+
+
+class Frames:
+    """
+    Draw frames, and take the last one away at the end. Made by `frames`.
+
+    Args:
+        live: Where they are drawn.
+    """
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._frame: RenderableType = ""
+        self._lengths: list[int] = []
+        self._width = live.console.width
+
+    def draw(self, frame: RenderableType) -> None:
+        """Draw a frame over the one before."""
+        lines = self._live.console.render_lines(frame, pad=False)
+        self._frame = frame
+        self._lengths = [sum(segment.cell_length for segment in line) for line in lines]
+        self._live.update(frame, refresh=True)
+
+    def resized(self) -> None:
+        """Draw the last frame again, at once: what is printed next goes above it, and counts its rows."""
+        before, self._width = self._width, self._live.console.width
+        if self._width < before:
+            self._wipe_wrapped(self._width)
+        self.draw(self._frame)
+
+    def _wipe_wrapped(self, width: int) -> None:
+        """
+        Wipe what a narrower window has made of the last frame.
+
+        A terminal wraps the lines that do not fit any more. The frame then stands on more rows than it was
+        drawn on, and those above would be left behind.
+        """
+        more = sum(max(0, length - 1) // width for length in self._lengths)
+        wipe = (ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)
+        if more:
+            self._live.console.control(Control((ControlType.ERASE_IN_LINE, 2), *(wipe * more)))
+
+
+@contextmanager
+def frames() -> Iterator[Frames]:
+    """Draw on the terminal of standard error, from the event loop; what is printed meanwhile goes above."""
+    # Output into a file stays what it is.
+    live = Live(
+        console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
+    )
+    drawn, loop = Frames(live), asyncio.get_running_loop()
+    with live:
+        loop.add_signal_handler(signal.SIGWINCH, drawn.resized)
+        try:
+            yield drawn
+        finally:
+            loop.remove_signal_handler(signal.SIGWINCH)
+            for stream in (sys.stdout, sys.stderr):  # a last line without its end
+                stream.flush()

@@ -27,6 +27,7 @@ COMMANDS = {
     "preview": ("rsq_pipe.cli.preview", "Show the first records before and after each stage."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "pipelines": ("rsq_pipe.cli.pipelines", "List the pipelines of a server."),
+    "serve": ("rsq_pipe.cli.serve", "Serve a page that shows the pipelines of a server, and JSON."),
     "delete": ("rsq_pipe.cli.delete", "Delete everything a pipeline has on a server."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
     "top": ("rsq_pipe.cli.top", "Watch a pipeline on this terminal, with keys to pause, look and replay."),

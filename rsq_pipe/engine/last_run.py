@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import COUNTED, Keyspace
-from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.spec.aggregate import Windows
+from rsq_pipe.spec.graph import ConnectorRef, Graph, RateLimit, Stage
 
 GRAPH = "graph"
 """The field of the pipeline's hash that holds the graph."""
@@ -33,6 +35,10 @@ class LastStage:
         writes: Port -> key; its dead letters are left out.
         target: A source's or sink's connector and paths; empty for all others.
         digests: Setting -> what tells whether it changed.
+        fused: The stage above, in whose worker it ran; empty if it had one of its own.
+        rate: How many records it handled at most; None for as many as it could.
+        max_keys: How many keys it might remember; 0 of a stage without state.
+        windows: Those of an `aggregate` that has any.
     """
 
     name: str
@@ -41,6 +47,10 @@ class LastStage:
     writes: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    fused: str = ""
+    rate: RateLimit | None = None
+    max_keys: int = 0
+    windows: Windows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +61,20 @@ class LastRun:
     Args:
         stages: In its order.
         text: Its file; empty where that is not known.
+        file: The file's name, without its folder.
+        description: What the file says of itself.
+        serializer: How it wrote records; empty where that is not known.
+        reclaim_idle: Seconds without a sign of life after which a consumer counted as gone.
+        ui: Where its traces are looked at; empty if unknown.
     """
 
     stages: tuple[LastStage, ...] = ()
     text: str = ""
+    file: str = ""
+    description: str = ""
+    serializer: str = ""
+    reclaim_idle: float = 5.0
+    ui: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +98,7 @@ _decoder: msgspec.json.Decoder[LastRun] = msgspec.json.Decoder(LastRun)
 
 def describe(graph: Graph) -> LastRun:
     """Describe a graph as it is kept once it is run."""
-    keys = Keyspace(graph.pipeline)
+    keys, above = Keyspace(graph.pipeline), fused(graph)
     stages = (
         LastStage(
             stage.name,
@@ -87,10 +107,24 @@ def describe(graph: Graph) -> LastRun:
             {port: keys.stream(ref) for port, ref in stage.outputs.items()},
             _target(stage),
             stage.digests,
+            fused=above.get(stage.name, ""),
+            rate=stage.rate,
+            max_keys=getattr(stage.options, "max_keys", 0),
+            windows=windows
+            if isinstance(windows := getattr(stage.options, "windows", None), Windows)
+            else None,
         )
         for stage in graph.stages
     )
-    return LastRun(tuple(stages), graph.text)
+    return LastRun(
+        tuple(stages),
+        graph.text,
+        file=graph.path.name,
+        description=graph.description,
+        serializer=graph.serializer,
+        reclaim_idle=graph.reclaim_idle,
+        ui=graph.telemetry.ui,
+    )
 
 
 def parse(raw: str | None) -> LastRun | None:

@@ -118,9 +118,10 @@ def _renamed(last: LastRun, keys: Mapping[str, str], old: str, new: str) -> Last
         replace(
             stage,
             name=new if stage.name == old else stage.name,
+            fused=new if stage.fused == old else stage.fused,
             reads=tuple(keys.get(key, key) for key in stage.reads),
             writes={port: keys.get(key, key) for port, key in stage.writes.items()},
         )
         for stage in last.stages
     )
-    return LastRun(tuple(stages), last.text)
+    return replace(last, stages=tuple(stages))

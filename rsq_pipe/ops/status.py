@@ -98,6 +98,7 @@ class StageStatus:
         stale: Why its lookup works with an old table, and since when; None where it does not.
         remembers: How many keys it remembers; None of a stage without state.
         windows: Those of an `aggregate` that are open, and how far its time has come; None of others.
+        again: Of the records it has to do, those that come again: retries that are due, and replayed ones.
     """
 
     name: str
@@ -122,6 +123,12 @@ class StageStatus:
     stale: StagePause | None = None
     remembers: StageMemory | None = None
     windows: StageWindows | None = None
+    again: int = 0
+
+    @property
+    def backlog(self) -> int:
+        """Records it still has to do; where the server cannot count them, as many as there can be."""
+        return (self.lag_at_most if self.lag is None else self.lag) + self.pending + self.retry
 
     @property
     def done(self) -> int:
@@ -202,9 +209,14 @@ class PipelineStatus:
         return {**asdict(self), "full": self.full, "drained": self.drained}
 
 
-async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
+async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> PipelineStatus:
     """
     Ask the server how a pipeline is doing.
+
+    Args:
+        client: The server.
+        graph: The pipeline.
+        as_run: Whether that is the graph of its last run, and not a file that may differ from it.
 
     Returns:
         All stages, also of a pipeline that never ran: nothing is created by looking.
@@ -233,7 +245,7 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
             *(*map(keys.unknown, lookups(graph)), *state_hashes(graph)),
         ],
     )
-    found = await plan(client, graph)
+    found = None if as_run else await plan(client, graph)
     now = await server_time(client, keys.meta)
     runs = await Presence(client, graph.pipeline).others()
     above = fused(graph)
@@ -266,12 +278,12 @@ async def look(client: StreamClient, graph: Graph) -> PipelineStatus:
         server=client.channel.address,
         at=now,
         ran="spec" in shot.table,
-        changed=shot.table.get("spec", graph.spec_hash) != graph.spec_hash,
+        changed=not as_run and shot.table.get("spec", graph.spec_hash) != graph.spec_hash,
         runs=tuple(runs),
         stages=tuple(stages),
         memory=await memory_of(client, keys.meta),
-        gone=tuple(change for change in found.gone if not change.holds.is_empty),
-        plan=found.outlook,
+        gone=tuple(change for change in found.gone if not change.holds.is_empty) if found else (),
+        plan=found.outlook if found else "",
         refusal=await refusal_to_write(client, keys.meta),
     )
 
@@ -323,6 +335,7 @@ def _stage(
         counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTED},
         drops=_frequent(shot, keys.drops(stage)),
         unknown=_frequent(shot, keys.unknown(stage)),
+        again=sum((lag or 0) + pending for lag, pending, _ in found[:1]),
     )
 
 

@@ -150,6 +150,7 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("dlq", "purge", *at, "--yes")
         words.of("pipelines", "--redis", url)
         words.of("pipelines", "--redis", url, "--json")
+        words.of("serve", "--redis", url, "--host", "0.0.0.0")
         words.of("delete", project.pipeline, "--redis", url, "--yes")
         words.of("connectors")
         words.of("schema")

@@ -114,6 +114,7 @@ async def test_no_command_lets_a_terminal_act_on_what_others_wrote(
         ("dlq", "show", *at, NASTY),
         ("plan", *at, "--prune"),
         ("acl", wrong),
+        ("serve", "--redis", server.url, "--host", NASTY),
         (NASTY,),
         ("run", spec, f"--{NASTY}"),
         ("doctor", "--redis", f"unix:///none/{NASTY}"),

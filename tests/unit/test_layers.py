@@ -36,7 +36,7 @@ LAYERS = {
     "ops": 4,
     "testing": 4,
     "cli": 5,
-    "dashboard": 5,
+    "page": 5,
     "__main__": 5,
 }
 # Library -> the one part that may import it.

@@ -1,0 +1,158 @@
+"""`rsq-pipe serve`: the page, and the JSON API, of the pipelines of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+
+import rich_click as click
+
+from rsq_pipe import redaction
+from rsq_pipe.cli.local_server import redis_option, server_here
+from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.server_address import connect
+
+HOST, PORT = "127.0.0.1", 8710
+SHORTEST = 16
+"""Characters of a token, at least: a shorter one can be tried out."""
+
+
+@click.command("serve")
+@redis_option
+@click.option("--host", default=HOST, show_default=True, metavar="ADDRESS", help="The address to answer on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=PORT,
+    show_default=True,
+    metavar="PORT",
+    help="The port; 0 takes a free one.",
+)
+@click.option(
+    "--token",
+    "tokens",
+    multiple=True,
+    metavar="NAME=TOKEN",
+    help="Who may look and act, and by which token; may be given again. The name stands in the audit list. "
+    "`ps` shows it to others of this machine: see --token-file.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The same, a line each.",
+)
+@click.option("--read-only", is_flag=True, help="Nobody may act: look only.")
+@click.option("--jaeger", default="", metavar="URL", help="Where traces are looked at, for links to them.")
+def command(  # noqa: PLR0917  one parameter an option
+    url: str | None,
+    host: str,
+    port: int,
+    tokens: tuple[str, ...],
+    token_file: Path | None,
+    read_only: bool,
+    jaeger: str,
+) -> None:
+    """
+    Serve a page that shows the pipelines of a server, and JSON.
+
+    Each pipeline's graph with rates and backlog, dead letters to be mended and replayed, the way of a record,
+    and who works. The JSON is under /api. Without a token it answers this machine alone. It speaks HTTP: put
+    a proxy with TLS in front of it where others are to reach it.
+    """
+    known = read_tokens(tokens, token_file)
+    refuse_open(host, known)
+    if jaeger and not jaeger.startswith(("http://", "https://")):
+        raise click.UsageError(f"--jaeger {jaeger!r} is no URL; write --jaeger http://localhost:16686")
+    require_extra()
+    listener = listen(host, port)
+    with listener, server_here(url) as address:
+        asyncio.run(_serve(address, listener, known, read_only=read_only, jaeger=jaeger))
+
+
+async def _serve(
+    address: str, listener: socket.socket, tokens: dict[str, str], *, read_only: bool, jaeger: str
+) -> None:
+    from rsq_pipe.page.serving import serve  # noqa: PLC0415  what the extra brings
+    from rsq_pipe.page.site import Site  # noqa: PLC0415
+
+    async with connect(address, name="rsq-pipe-page") as client:
+        site = Site(client, tokens, read_only, jaeger)
+        where = spelled(listener)
+        how = "read-only, " if read_only else ""
+        who = f"tokens: {', '.join(tokens)}" if tokens else "this machine only, no token"
+        said = f"the page of {client.channel.address} is at {where} ({how}{who}); Ctrl-C ends it"
+        await serve(site, listener, lambda: click.echo(printable(said), err=True))
+
+
+def read_tokens(given: tuple[str, ...], file: Path | None) -> dict[str, str]:
+    """Collect the tokens, which nothing prints from now on."""
+    lines = list(given)
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise click.UsageError(f"--token-file {str(file)!r} cannot be read: {exc}") from exc
+        lines += [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        if not lines:
+            raise click.UsageError(f"--token-file {str(file)!r} holds no token; write NAME=TOKEN into it")
+    found: dict[str, str] = {}
+    for line in lines:
+        name, equals, token = line.partition("=")
+        name, token = name.strip(), token.strip()
+        redaction.add([token])
+        if not equals or not name or len(name) > 40 or not name.isprintable():
+            raise click.UsageError("a token is written NAME=TOKEN, such as ops=$(openssl rand -hex 16)")
+        if len(token) < SHORTEST:
+            raise click.UsageError(
+                f"the token {name!r} has less than {SHORTEST} characters; take a longer one"
+            )
+        if name in found:
+            raise click.UsageError(f"there are two tokens {name!r}; give each a name of its own")
+        found[name] = token
+    return found
+
+
+def refuse_open(host: str, tokens: dict[str, str]) -> None:
+    """Refuse to let other machines in without a token."""
+    if not tokens and not _is_loopback(host):
+        raise click.UsageError(
+            f"--host {on_one_line(host)} lets other machines in; give --token NAME=TOKEN or "
+            "--token-file FILE as well, or leave --host out"
+        )
+
+
+def require_extra() -> None:
+    """Say what to install where the page's libraries are missing."""
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        raise click.UsageError("the page needs the extra `page`: pip install 'rsq-pipe[page]'")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything else is done; one that is taken is the user's mistake."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as exc:
+        why = exc.strerror or str(exc)
+        raise click.UsageError(
+            f"cannot answer on {on_one_line(host)}:{port}: {why}; take another --port, or 0"
+        ) from exc
+
+
+def spelled(listener: socket.socket) -> str:
+    """Spell the address to look at."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

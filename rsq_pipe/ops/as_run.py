@@ -1,0 +1,130 @@
+"""AsRun: a pipeline's graph as it was last run, made of what the server keeps of it, without its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from rsq_pipe.connectors.table import SINKS, SOURCES
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.last_run import GRAPH, LastRun, LastStage, parse, recall
+from rsq_pipe.errors import NeverRanError
+from rsq_pipe.spec.aggregate import Aggregation
+from rsq_pipe.spec.graph import ConnectorRef, Graph, RetryPolicy, Stage, StreamRef, Telemetry, VerbName
+from rsq_pipe.streams.client import StreamClient
+
+_RETRY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.2, deliveries=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembering:
+    """
+    Stand for the settings of a stage with state that has no windows.
+
+    Args:
+        max_keys: How many keys it may remember.
+    """
+
+    max_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class AsRun:
+    """
+    Hold a pipeline as it was last run.
+
+    Args:
+        graph: Its stages and streams: enough to look at it, not to run it.
+        last: What the server keeps of the run.
+        raw: The bytes that was read from.
+    """
+
+    graph: Graph
+    last: LastRun
+    raw: bytes = b""
+
+
+async def as_run(client: StreamClient, pipeline: str, known: AsRun | None = None) -> AsRun:
+    """
+    Find the graph of a pipeline's last run.
+
+    Args:
+        client: The server.
+        pipeline: Its name.
+        known: What was found before, which is given back where it is still so.
+
+    Raises:
+        NeverRanError: It never ran there.
+
+    Redis: HGET; HKEYS where an earlier release ran it.
+    """
+    meta = Keyspace(pipeline).meta
+    raw = await client.channel.execute("HGET", meta, GRAPH, key=meta) or b""
+    if known is not None and raw and raw == known.raw:
+        return known
+    last = parse(raw.decode(errors="replace")) if raw else None
+    if last is None:
+        fields = [field.decode() for field in await client.channel.execute("HKEYS", meta, key=meta)]
+        last = recall(pipeline, fields)
+        if not last.stages:
+            raise NeverRanError(pipeline, client.channel.address)
+    return AsRun(graph_of(pipeline, last), last, raw)
+
+
+def graph_of(pipeline: str, last: LastRun) -> Graph:
+    """Make a graph of what is kept of a run: its stages, streams and names, without what they compute."""
+    return Graph(
+        pipeline,
+        tuple(_stage(pipeline, stage) for stage in last.stages),
+        root=Path(),
+        path=Path(last.file or f"{pipeline}.yaml"),
+        description=last.description,
+        reclaim_idle=last.reclaim_idle,
+        serializer="msgpack" if last.serializer == "msgpack" else "json",
+        text=last.text,
+        telemetry=Telemetry(ui=last.ui),
+    )
+
+
+def _stage(pipeline: str, stage: LastStage) -> Stage:
+    return Stage(
+        name=stage.name,
+        verb=cast("VerbName", stage.verb or "pass"),
+        options=_options(stage),
+        values={},
+        inputs=tuple(_ref(pipeline, key) for key in stage.reads),
+        outputs=_outputs(pipeline, stage.writes),
+        batch_size=1,
+        batch_wait=0.0,
+        timeout=0.0,
+        retry=_RETRY,
+        on_error="dlq",
+        # What keeps it from the worker of the stage above, or has it there, is not looked for again.
+        fuse=bool(stage.fused),
+        rate=stage.rate,
+        digests=stage.digests,
+    )
+
+
+def _outputs(pipeline: str, writes: Mapping[str, str]) -> dict[str, StreamRef]:
+    return {port: _ref(pipeline, key) for port, key in writes.items()}
+
+
+def _ref(pipeline: str, key: str) -> StreamRef:
+    own = f"{{{pipeline}}}:"
+    return StreamRef(key.removeprefix(own)) if key.startswith(own) else StreamRef(key, external=True)
+
+
+def _options(stage: LastStage) -> Any:
+    if stage.verb == "aggregate":
+        return Aggregation((), (), stage.windows, max_keys=stage.max_keys)
+    if stage.max_keys:
+        return Remembering(stage.max_keys)
+    kind = stage.target.split(" ")[0]
+    if stage.verb == "source" and kind in SOURCES:
+        return ConnectorRef("source", kind, None)
+    if stage.verb == "sink" and kind in SINKS:
+        return ConnectorRef("sink", kind, None)
+    return None

@@ -1,0 +1,233 @@
+"""Access: who may look and who may act; every request comes through here before any route."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rsq_pipe.page.answers import MAX_BODY, Refusal
+
+COOKIE = "rsq_pipe_session"
+CSRF = "x-csrf-token"
+SESSION_SECONDS = 12 * 3600
+LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
+OPEN = frozenset(("/api/session", "/api/login", "/api/logout", "/api/openapi.json"))
+"""What is answered without a token: the page itself, too, which holds no data."""
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+_TRIES, _WITHIN = 10, 60.0  # wrong tokens that are looked at, and in how many seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Say who asks.
+
+    Args:
+        name: The name of the token; empty where none is needed.
+        csrf: What an action of a browser has to bring in the header `X-CSRF-Token`.
+        by_header: Whether the token came with the request itself: no browser sends that by itself.
+    """
+
+    name: str
+    csrf: str
+    by_header: bool = False
+
+
+class Access:
+    """
+    Know the tokens.
+
+    Args:
+        tokens: Name -> token; none where everybody may look and act, on this machine alone.
+    """
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._tokens = {name: token.encode() for name, token in tokens.items()}
+        self._key = secrets.token_bytes(32)
+        self._wrong: deque[float] = deque(maxlen=_TRIES)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no token is needed."""
+        return not self._tokens
+
+    def caller(self, headers: Headers) -> Caller | None:
+        """Tell who asks; None for nobody that is known."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            name = self.named(token.strip())
+            return None if name is None else Caller(name, "", by_header=True)
+        if self.is_open:
+            return Caller("", _sign(self._key, "csrf"))
+        session = _cookie(headers)
+        name = self._signed_in(session)
+        return None if name is None else Caller(name, _sign(self._tokens[name], f"csrf {session}"))
+
+    def named(self, token: str) -> str | None:
+        """
+        Name a token, comparing it with every one in constant time; None for a wrong one.
+
+        Raises:
+            Refusal: Too many were wrong just now.
+        """
+        now = time.monotonic()
+        if len(self._wrong) == _TRIES and now - self._wrong[0] < _WITHIN:
+            raise Refusal(429, "too many wrong tokens", f"wait {_WITHIN:.0f} seconds")
+        given, found = hashlib.sha256(token.encode(errors="replace")).digest(), None
+        for name, known in self._tokens.items():
+            if hmac.compare_digest(given, hashlib.sha256(known).digest()):
+                found = name
+        if found is None:
+            self._wrong.append(now)
+        return found
+
+    def session(self, name: str) -> str:
+        """Make what the cookie of a browser holds that has logged in."""
+        said = f"{name.encode().hex()}.{int(time.time())}.{secrets.token_hex(8)}"
+        return f"{said}.{_sign(self._tokens[name], said)}"
+
+    def _signed_in(self, session: str) -> str | None:
+        said, _, signature = session.rpartition(".")
+        parts = said.split(".")
+        try:
+            name, at = bytes.fromhex(parts[0]).decode(), int(parts[1])
+        except (ValueError, IndexError):
+            return None
+        token = self._tokens.get(name)
+        if token is None or not hmac.compare_digest(signature.encode(), _sign(token, said).encode()):
+            return None
+        return name if 0 <= time.time() - at <= SESSION_SECONDS else None
+
+
+class Guard:
+    """
+    Let requests through to the routes, and put the headers of security on every answer.
+
+    Args:
+        app: The routes.
+        access: Who is known.
+        read_only: Whether nobody may act.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, *, read_only: bool) -> None:
+        self._app = app
+        self._access = access
+        self._read_only = read_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        try:
+            scope["state"] = {**scope.get("state", {}), "caller": self._admitted(scope)}
+            await self._app(scope, _bounded(scope, receive), guarded)
+        except Refusal as refusal:
+            await refusal.answer()(scope, receive, guarded)
+
+    def _admitted(self, scope: Scope) -> Caller | None:
+        headers, path, method = Headers(scope=scope), _plain(scope["path"]), scope["method"]
+        host = headers.get("host", "")
+        if self._access.is_open and _name(host) not in LOCAL:
+            what = f"the host {host[:80]!r} is not this machine"
+            raise Refusal(421, what, "ask 127.0.0.1 or localhost, or start `rsq-pipe serve` with --token")
+        caller = self._access.caller(headers)
+        if not path.startswith("/api/") or path in OPEN:
+            if method not in {"GET", "HEAD"}:
+                _refuse_foreign(headers, host)
+            return caller
+        if caller is None:
+            raise Refusal(401, "a token is needed", "log in, or send `Authorization: Bearer TOKEN`")
+        if method not in {"GET", "HEAD"}:
+            self._may_act(caller, headers, host)
+        return caller
+
+    def _may_act(self, caller: Caller, headers: Headers, host: str) -> None:
+        _refuse_foreign(headers, host)
+        given = headers.get(CSRF, "").encode()
+        if not caller.by_header and not hmac.compare_digest(given, caller.csrf.encode()):
+            what = "the request does not say that it comes from this page"
+            raise Refusal(403, what, "send `X-CSRF-Token` with what GET /api/session tells")
+        if self._read_only:
+            raise Refusal(403, "this page is read-only", "start `rsq-pipe serve` without --read-only")
+
+
+def _refuse_foreign(headers: Headers, host: str) -> None:
+    """Refuse what a browser sends on behalf of another site."""
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        raise Refusal(403, f"the request comes from {origin[:80]!r}, not from this page")
+    if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise Refusal(403, "the request comes from another site")
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """Stop reading a body that is too large."""
+    length = Headers(scope=scope).get("content-length", "")
+    refusal = Refusal(413, f"the body is larger than {MAX_BODY:,} bytes", "send less at once")
+    if length.isdigit() and int(length) > MAX_BODY:
+        raise refusal
+    read = 0
+
+    async def bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MAX_BODY:
+            raise refusal
+        return message
+
+    return bounded
+
+
+def _plain(path: str) -> str:
+    """Take the version out of a path: `/api/v1/session` is `/api/session`."""
+    return f"/api/{path.removeprefix('/api/v1/')}" if path.startswith("/api/v1/") else path
+
+
+def _name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _sign(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,84 @@
+"""Answers: JSON, errors as `{"error": {"message", "fix"}}`, and what a request asks for, checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rsq_pipe.redaction import redact
+from rsq_pipe.streams.wording import unreadable
+
+MAX_BODY = 2 * 1024 * 1024
+"""Bytes of a request's body, at most."""
+
+
+class Refusal(Exception):  # noqa: N818  it is an answer, and no fault
+    """
+    Answer a request with an error.
+
+    Args:
+        status: The status code.
+        message: What is wrong.
+        fix: What to do about it.
+        more: What else the answer holds.
+    """
+
+    def __init__(self, status: int, message: str, fix: str = "", **more: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.fix = fix
+        self.more = more
+
+    def answer(self) -> Response:
+        """Make the answer."""
+        error = {"message": redact(self.message), "fix": redact(self.fix)}
+        return answer({"error": error, **self.more}, self.status)
+
+
+def answer(value: Mapping[str, Any], status: int = 200) -> Response:
+    """Make an answer of JSON; what is no Unicode in foreign data is escaped."""
+    return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
+
+
+def bad(message: str, fix: str = "") -> Refusal:
+    """Refuse a request that cannot be meant so."""
+    return Refusal(400, message, fix)
+
+
+def number(request: Request, name: str, default: int, most: int) -> int:
+    """Read a number of a query, from 1."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and 1 <= int(text) <= most):
+        raise bad(f"{name}={text[:40]} is no number from 1 to {most:,}", f"write {name}={default}")
+    return int(text)
+
+
+async def body(request: Request) -> dict[str, Any]:
+    """Read the JSON object that a request brings; nothing is an empty one."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        what = f"content type {kind[:60]!r} is not understood" if kind else "there is no content type"
+        raise Refusal(415, what, "send `Content-Type: application/json`")
+    raw = await request.body()
+    if not raw:
+        return {}
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        raise bad(f"the body is no JSON object: {unreadable(exc)}", "send one such as {}") from exc
+
+
+def moment(seconds: float | None) -> str | None:
+    """Spell a moment in seconds since 1970 as the API does: ISO 8601, UTC, milliseconds."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,95 @@
+"""App: the page's files, and the JSON API at /api (the newest) and /api/v1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+
+from rsq_pipe.errors import (
+    ExpressionError,
+    NeverRanError,
+    ReplayError,
+    RsqPipeError,
+    ServerUnavailableError,
+    UnknownStageError,
+)
+from rsq_pipe.page import pipelines, session
+from rsq_pipe.page.access import Access, Guard
+from rsq_pipe.page.answers import Refusal
+from rsq_pipe.page.site import Site
+
+ASSETS = Path(__file__).parent / "assets"
+
+_STATUS: dict[type[RsqPipeError], int] = {
+    NeverRanError: 404,
+    UnknownStageError: 404,
+    ReplayError: 409,
+    ExpressionError: 400,
+    ServerUnavailableError: 503,
+}
+
+
+def create_app(site: Site) -> Starlette:
+    """Make the application that a server of ASGI runs."""
+    access = Access(site.tokens)
+    routes = [*session.ROUTES, *pipelines.ROUTES, Route("/{rest:path}", _nothing)]
+    app = Starlette(
+        routes=[
+            Mount("/api/v1", routes=routes),
+            Mount("/api", routes=routes),
+            Route("/{path:path}", _asset),
+        ],
+        middleware=[Middleware(Guard, access=access, read_only=site.read_only)],
+        exception_handlers={Refusal: _refused, RsqPipeError: _failed, HTTPException: _no_route},
+    )
+    app.state.site = site
+    app.state.access = access
+    return app
+
+
+async def _asset(request: Request) -> Response:
+    """Give a file of the page; any other path is a view of it, which the page itself tells apart."""
+    name = request.path_params["path"] or "index.html"
+    path = (ASSETS / name).resolve()
+    if not path.is_relative_to(ASSETS):
+        raise Refusal(404, "there is no such file")
+    if not path.is_file():
+        path = ASSETS / "index.html"
+        if "." in name.rpartition("/")[2] or not path.is_file():
+            raise Refusal(404, "there is no such file")
+    # Asked for again each time, and answered in a word where nothing has changed.
+    return FileResponse(path, headers={"cache-control": "no-cache"})
+
+
+async def _nothing(request: Request) -> Response:
+    raise Refusal(404, f"there is nothing at {request.url.path[:200]}", "see /api/openapi.json")
+
+
+async def _refused(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refusal)
+    return exc.answer()
+
+
+async def _failed(_: Request, exc: Exception) -> Response:
+    """Answer with what went wrong between here and the server."""
+    status = next((code for kind, code in _STATUS.items() if isinstance(exc, kind)), 500)
+    return Refusal(status, str(exc)).answer()
+
+
+async def _no_route(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    if exc.status_code == 405:
+        refusal = Refusal(
+            405, f"{request.method} is not for {request.url.path[:200]}", "see /api/openapi.json"
+        )
+    else:
+        refusal = Refusal(exc.status_code, exc.detail)
+    found = refusal.answer()
+    found.headers.update(exc.headers or {})
+    return found

@@ -1,0 +1,86 @@
+"""Looks: how pipelines are doing, asked of the server once a second at most, however many want to know."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from rsq_pipe.ops.as_run import AsRun, as_run
+from rsq_pipe.ops.status import PipelineStatus, look
+from rsq_pipe.streams.client import StreamClient
+
+FRESH = 0.9
+"""Seconds for which a look is given to whoever asks."""
+
+KEPT = 1_000
+"""Pipelines whose last look is remembered; beyond that, the one that nobody has asked for longest is not."""
+
+RATE_OVER = 5.0
+"""Seconds over which a rate is measured, where somebody has looked for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """
+    Hold one look at a pipeline.
+
+    Args:
+        run: The pipeline as it was last run.
+        status: How it is doing; with rates, where there was a look before.
+    """
+
+    run: AsRun
+    status: PipelineStatus
+
+
+@dataclass(slots=True)
+class _Seen:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    at: float = 0.0
+    last: Look | None = None
+    before: deque[PipelineStatus] = field(default_factory=deque)
+
+
+class Looks:
+    """
+    Look at pipelines, and remember the last looks for their rates.
+
+    Args:
+        client: The server.
+    """
+
+    def __init__(self, client: StreamClient) -> None:
+        self._client = client
+        self._seen: dict[str, _Seen] = {}
+
+    async def at(self, pipeline: str) -> Look:
+        """
+        Tell how a pipeline is doing, as of a second ago at most.
+
+        Raises:
+            NeverRanError: It never ran on the server.
+            ServerUnavailableError: The server cannot be reached.
+        """
+        seen = self._seen.pop(pipeline, None) or _Seen()
+        async with seen.lock:
+            if seen.last is None or time.monotonic() - seen.at >= FRESH:
+                run = await as_run(self._client, pipeline, seen.last.run if seen.last else None)
+                status = await look(self._client, run.graph, as_run=True)
+                seen.last = Look(run, _with_rates(status, seen.before))
+                seen.at = time.monotonic()
+        self._seen[pipeline] = seen  # the last one asked for stands at the end
+        while len(self._seen) > KEPT:
+            del self._seen[next(iter(self._seen))]
+        return seen.last
+
+
+def _with_rates(status: PipelineStatus, before: deque[PipelineStatus]) -> PipelineStatus:
+    while len(before) > 1 and status.at - before[1].at >= RATE_OVER:
+        before.popleft()
+    if before and (status.at - before[0].at > 60 or status.at <= before[0].at):
+        before.clear()  # nobody has looked for a while: that would be a rate of long ago
+    rated = status.since(before[0]) if before else status
+    before.append(status)
+    return rated

@@ -1,0 +1,58 @@
+"""The routes of pipelines: all of a server, one of them, and how it goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rsq_pipe.ops.pipelines import Listed, pipelines
+from rsq_pipe.page import shapes
+from rsq_pipe.page.answers import answer, moment
+from rsq_pipe.page.looks import Look
+from rsq_pipe.page.site import Site, site_of
+from rsq_pipe.redaction import redact
+
+
+async def listed(request: Request) -> Response:
+    """List the pipelines of the server."""
+    site = site_of(request)
+    return answer({"pipelines": [await _described(site, one) for one in await pipelines(site.client)]})
+
+
+async def one(request: Request) -> Response:
+    """Describe a pipeline."""
+    return answer(shapes.pipeline(await site_of(request).looks.at(request.path_params["pipeline"])))
+
+
+async def _described(site: Site, one: Listed) -> dict[str, Any]:
+    look = None if one.fault else await site.looks.at(one.name)
+    return {
+        "name": one.name,
+        "description": look.run.last.description if look else "",
+        "state": shapes.state(look.status) if look else "unknown",
+        "rate_per_s": _rate(look) if look else None,
+        "backlog": sum(stage.backlog for stage in look.status.stages) if look else None,
+        "dead": one.dead,
+        "stages": len(one.stages),
+        "running_processes": len(one.runs),
+        "paused": [stage.name for stage in look.status.stages if stage.paused] if look else [],
+        "last_record_at": moment(one.last.timestamp()) if one.last else None,
+        "fault": redact(one.fault),
+    }
+
+
+def _rate(look: Look) -> float | None:
+    """Tell how many records enter a second: what the first stages have done with theirs."""
+    rates = [
+        stage.rate
+        for stage, kept in zip(look.status.stages, look.run.graph.stages, strict=True)
+        if all(ref.external for ref in kept.inputs)
+    ]
+    known = [rate for rate in rates if rate is not None]
+    return round(sum(known), 3) if known else None
+
+
+ROUTES = [Route("/pipelines", listed), Route("/pipelines/{pipeline}", one)]

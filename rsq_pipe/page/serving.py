@@ -1,0 +1,99 @@
+"""Serving: runs the page on an address until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from rsq_pipe.page.app import create_app
+from rsq_pipe.page.site import Site
+
+LINGER = 3
+"""Seconds that requests under way get to end once it is told to stop."""
+
+MAX_CONNECTIONS = 500
+
+
+class PageServer:
+    """
+    Run the page.
+
+    Args:
+        app: The application.
+        listener: A socket that listens; closed in the end.
+    """
+
+    def __init__(self, app: Starlette, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=LINGER,
+            limit_concurrency=MAX_CONNECTIONS,
+        )
+        self._app = app
+        self._listener = listener
+        self._server = _Server(config)
+        self._stopping = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """
+        Answer until `stop`.
+
+        Args:
+            ready: Called once it answers.
+        """
+        serving = asyncio.ensure_future(self._server.serve(sockets=[self._listener]))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            while not self._server.started and not serving.done():
+                await asyncio.wait([serving], timeout=0.01)
+            if self._server.started:
+                ready()
+            await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            self._server.should_exit = True
+            await serving
+
+    def stop(self) -> None:
+        """End what is under way, and return from `run`; idempotent."""
+        self._stopping.set()
+
+
+class _Server(uvicorn.Server):
+    """Leave signals to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none."""
+        yield
+
+
+async def serve(site: Site, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """
+    Serve the page until SIGTERM or SIGINT.
+
+    Args:
+        site: What it shows.
+        listener: A socket that listens; closed in the end.
+        ready: Called once it answers.
+    """
+    server = PageServer(create_app(site), listener)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    try:
+        await server.run(ready)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,66 @@
+"""The routes of the session: who asks, logging in and out."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rsq_pipe.page.access import COOKIE, SESSION_SECONDS, Access, Caller
+from rsq_pipe.page.answers import Refusal, answer, bad, body
+from rsq_pipe.page.site import site_of
+from rsq_pipe.version import __version__
+
+
+def caller_of(request: Request) -> Caller | None:
+    """Tell who asks; None where nobody that is known does."""
+    caller: Caller | None = request.state.caller
+    return caller
+
+
+async def session(request: Request) -> Response:
+    """Tell a page what it may do."""
+    site, caller = site_of(request), caller_of(request)
+    known: Access = request.app.state.access
+    return answer(
+        {
+            "authenticated": caller is not None,
+            "login_needed": not known.is_open,
+            "read_only": site.read_only,
+            "token_name": (caller.name or None) if caller else None,
+            "csrf": caller.csrf if caller else "",
+            "jaeger": site.jaeger or None,
+            "server": site.client.channel.address if caller else None,
+            "version": __version__,
+        }
+    )
+
+
+async def login(request: Request) -> Response:
+    """Give a browser that knows a token a cookie, so that it says it once."""
+    known: Access = request.app.state.access
+    if known.is_open:
+        raise bad("no token is needed here")
+    token = (await body(request)).get("token")
+    name = known.named(token) if isinstance(token, str) else None
+    if name is None:
+        raise Refusal(401, "the token is wrong", "ask whoever started `rsq-pipe serve` for one")
+    found = answer({"token_name": name})
+    secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
+    value = known.session(name)
+    found.set_cookie(COOKIE, value, SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
+    return found
+
+
+async def logout(_: Request) -> Response:
+    """Take the cookie away."""
+    found = answer({"token_name": None})
+    found.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return found
+
+
+ROUTES = [
+    Route("/session", session),
+    Route("/login", login, methods=["POST"]),
+    Route("/logout", logout, methods=["POST"]),
+]

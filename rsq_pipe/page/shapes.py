@@ -1,0 +1,126 @@
+"""Shapes: how a pipeline and its stages look in the API, as openapi.json says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rsq_pipe.engine.last_run import LastRun, LastStage
+from rsq_pipe.ops.status import PipelineStatus, StagePause, StageStatus
+from rsq_pipe.page.answers import moment
+from rsq_pipe.page.looks import Look
+from rsq_pipe.redaction import redact
+
+
+def pipeline(look: Look) -> dict[str, Any]:
+    """Describe a pipeline: its graph, and each of its stages."""
+    status = look.status
+    return {
+        "name": status.pipeline,
+        "description": look.run.last.description,
+        "file": look.run.last.file,
+        "state": state(status),
+        "at": moment(status.at),
+        "server": status.server,
+        "processes": len(status.runs),
+        "drained": status.drained,
+        "full": status.full,
+        "refusal": redact(status.refusal),
+        "memory": asdict(status.memory) if status.memory else None,
+        "graph": graph(look.run.last),
+        "stages": {one.name: stage(one) for one in status.stages},
+    }
+
+
+def state(status: PipelineStatus) -> str:
+    """Say how a pipeline is doing, in a word: `running`, `paused`, `lost`, `resting`."""
+    if any(one.state == "lost" for one in status.stages):
+        return "lost"
+    if not status.runs:
+        return "resting"
+    return "paused" if any(one.paused is not None for one in status.stages) else "running"
+
+
+def graph(last: LastRun) -> dict[str, Any]:
+    """Describe stages and the streams between them."""
+    writers = {key: (one.name, port) for one in last.stages for port, key in one.writes.items()}
+    dead = {f":{one.name}:dlq": one.name for one in last.stages}
+    stages, edges = [], []
+    for one in last.stages:
+        above: list[str] = []
+        for key in one.reads:
+            found = writers.get(key)
+            if found is None and (buried := dead.get(key[key.find("}") + 1 :])):
+                found = (buried, "errors")
+            if found is None:
+                edges.append({"from": None, "port": "", "to": one.name, "stream": key})
+                continue
+            above.append(found[0])
+            edges.append({"from": found[0], "port": found[1], "to": one.name, "stream": key})
+        stages.append(_node(one, above))
+    return {"stages": stages, "edges": edges}
+
+
+def _node(one: LastStage, above: list[str]) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "verb": one.verb,
+        "connector": one.target.split(" ")[0] if one.target else None,
+        "target": redact(one.target),
+        "fused_into": one.fused or None,
+        "from": list(dict.fromkeys(above)),
+        "ports": list(one.writes),
+        "writes": dict(one.writes),
+    }
+
+
+def stage(one: StageStatus) -> dict[str, Any]:
+    """Describe a stage in numbers."""
+    counted = one.counters
+    return {
+        "state": one.state,
+        "read": counted["in"],
+        "emitted": counted["out"],
+        "dropped": counted["dropped"],
+        "stored": counted["stored"],
+        "retried": counted["retried"],
+        "settled": one.done,
+        "dead": one.dead,
+        "dead_ever": counted["dead"],
+        "rate_per_s": None if one.rate is None else round(one.rate, 3),
+        "backlog": one.backlog,
+        "backlog_exact": one.lag is not None,
+        "undelivered": one.lag,
+        "pending": one.pending,
+        "retries": one.retry,
+        "again": one.again,
+        "oldest_age_s": _rounded(one.oldest_seconds),
+        "oldest_pending_age_s": _rounded(one.oldest_pending_seconds),
+        "fused_into": one.fused,
+        "paused": _pause(one.paused),
+        "stale": _pause(one.stale),
+        "limited": asdict(one.limited) if one.limited else None,
+        "workers": one.alive,
+        "gone_workers": one.gone,
+        "handler_ms": None,
+        "drops": _redacted(one.drops),
+        "unknown": _redacted(one.unknown),
+        "remembers": asdict(one.remembers) if one.remembers else None,
+        "windows": asdict(one.windows) if one.windows else None,
+    }
+
+
+def _pause(one: StagePause | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    since = moment(one.since) if one.since > 0 else None
+    return {"why": redact(one.why), "since": since, "seconds": round(one.seconds, 1), "held": one.held}
+
+
+def _redacted(counts: Mapping[str, int]) -> dict[str, int]:
+    return {redact(name): count for name, count in counts.items()}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

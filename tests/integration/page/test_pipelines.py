@@ -1,0 +1,92 @@
+"""What the API tells of pipelines, without their files."""
+
+from __future__ import annotations
+
+from rsq_pipe.ops.status import look
+from tests.integration.ops.morgue import Morgue
+from tests.support.served_page import ServedPage
+from tests.support.signals import wait_until
+
+
+async def test_a_pipeline_is_listed_by_what_the_server_holds_of_it(morgue: Morgue, page: ServedPage) -> None:
+    morgue.records(range(3), price=1)
+    await morgue.run()
+
+    found = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}[morgue.pipeline]
+
+    told = {
+        name: found[name] for name in ("state", "backlog", "dead", "stages", "running_processes", "fault")
+    }
+    assert told == {
+        "state": "resting",
+        "backlog": 0,
+        "dead": 0,
+        "stages": 3,
+        "running_processes": 0,
+        "fault": "",
+    }
+    assert found["last_record_at"].endswith("Z")
+
+
+async def test_a_pipeline_is_told_as_it_was_last_run_though_its_file_is_gone(
+    morgue: Morgue, page: ServedPage
+) -> None:
+    morgue.records(range(3), price=1)
+    morgue.records([7], "more.jsonl")
+    await morgue.run()
+    graph = morgue.graph
+    morgue.path.unlink()
+
+    found = await page.get(f"/pipelines/{morgue.pipeline}")
+
+    assert [one["name"] for one in found["graph"]["stages"]] == ["read", "price", "out"]
+    assert [(one["from"], one["port"], one["to"]) for one in found["graph"]["edges"]] == [
+        ("read", "", "price"),
+        ("price", "", "out"),
+    ]
+    price = found["stages"]["price"]
+    assert [price[name] for name in ("read", "emitted", "dead", "backlog")] == [4, 3, 1, 0]
+    status = await look(morgue.client, graph)
+    assert {one.name: (one.backlog, one.dead, one.counters["in"]) for one in status.stages} == {
+        name: (one["backlog"], one["dead"], one["read"]) for name, one in found["stages"].items()
+    }
+
+
+async def test_what_a_stage_has_before_it_is_told(morgue: Morgue, page: ServedPage) -> None:
+    morgue.records(range(5), price=1)
+    run = await morgue.up(stages=["read"])
+    await wait_until(lambda: _has(morgue, 5), what="all is read")
+    await run.stop()
+
+    found = await page.get(f"/pipelines/{morgue.pipeline}")
+
+    assert found["stages"]["price"]["backlog"] == 5
+    assert found["stages"]["price"]["oldest_age_s"] >= 0
+    assert found["stages"]["out"]["backlog"] == 0
+
+
+async def _has(morgue: Morgue, count: int) -> bool:
+    return await morgue.records_in("read") == count
+
+
+async def test_all_answers_are_at_v1_as_well(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+
+    newest = await page.get(f"/pipelines/{morgue.pipeline}")
+    first = await page.get(f"/v1/pipelines/{morgue.pipeline}")
+
+    assert newest["graph"] == first["graph"]
+
+
+async def test_a_pipeline_that_never_ran_is_not_found(page: ServedPage, name: str) -> None:
+    found = await page.ask("GET", f"/api/pipelines/{name}")
+
+    assert found.status == 404
+    assert f"{name}: never ran on" in found.json["error"]["message"]
+
+
+async def test_what_is_not_there_is_told_as_all_errors_are(page: ServedPage) -> None:
+    found = await page.ask("GET", "/api/nothing")
+
+    assert (found.status, found.json["error"]["fix"]) == (404, "see /api/openapi.json")
+    assert (await page.ask("PUT", "/api/pipelines")).status in {403, 405}

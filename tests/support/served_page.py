@@ -1,0 +1,71 @@
+"""The page of a test: served on a free port, asked over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from rsq_pipe.page.app import create_app
+from rsq_pipe.page.serving import PageServer
+from rsq_pipe.page.site import Site
+from rsq_pipe.streams.client import StreamClient
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class ServedPage:
+    """Ask one page."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession, site: Site) -> None:
+        self.url = url
+        self.http = http
+        self.site = site
+        self.csrf = ""
+
+    async def ask(self, method: str, path: str, **more: Any) -> Answer:
+        async with self.http.request(method, f"{self.url}{path}", **more) as found:
+            return Answer(found.status, found.headers, await found.text())
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """Ask for something that is there."""
+        found = await self.ask("GET", f"/api{path}", params=query)
+        assert found.status == 200, found
+        return found.json
+
+    async def post(self, path: str, **said: Any) -> Answer:
+        """Act as the page does."""
+        self.csrf = self.csrf or (await self.get("/session"))["csrf"]
+        return await self.ask("POST", f"/api{path}", json=said, headers={"X-CSRF-Token": self.csrf})
+
+
+@asynccontextmanager
+async def served(url: str, **settings: Any) -> AsyncIterator[ServedPage]:
+    """Serve the page of a Redis on a free port."""
+    async with StreamClient.from_url(url) as client:
+        site = Site(client, **settings)
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        server, ready = PageServer(create_app(site), listener), asyncio.Event()
+        serving = asyncio.ensure_future(server.run(ready.set))
+        await asyncio.wait_for(ready.wait(), 10)
+        # `unsafe`: a jar that keeps the cookies of an address, as browsers do.
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+            yield ServedPage(f"http://127.0.0.1:{port}", http, site)
+        server.stop()
+        await asyncio.wait_for(serving, 10)

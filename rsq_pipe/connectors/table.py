@@ -58,7 +58,7 @@ SOURCES: dict[str, Listed] = {
     "postgres": Listed(
         "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"
     ),
-    "stream": Listed("stream", "reads by a consumer group of its own"),
+    "stream": Listed("stream.source", "reads by a consumer group of its own"),
     "webhook": Listed("webhook.source", "answers a request once its records are stored", "http", "aiohttp"),
 }
 """Type of a source -> where it is; a new one is a file or folder, and a line here."""
@@ -75,7 +75,7 @@ SINKS: dict[str, Listed] = {
     ),
     "sqlite": Listed("sqlite.sink", "exactly once: one transaction with its ledger"),
     "stdout": Listed("stdout", "at least once"),
-    "stream": Listed("stream", "exactly once: written in the settlement itself"),
+    "stream": Listed("stream.sink", "exactly once: written in the settlement itself"),
 }
 """Type of a sink -> where it is."""
 

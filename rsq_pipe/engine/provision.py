@@ -61,10 +61,14 @@ async def lay(
         if stream.startswith(f"{{{graph.pipeline}}}:"):
             there = {info.name for info in await client.group_info(stream)}
             strangers += [f"{name} of {stream}" for name in sorted(there - set(names))]
+    starts = {
+        (ref.name, stage.name): ref.form.start for stage in graph.stages for ref in stage.inputs if ref.form
+    }
     streams = list(dict.fromkeys(stream for stream, _ in places))
     words: list[str | bytes | int] = [presence.name if presence else "", GRAPH, _sha(seen), len(places)]
     for stream, name in places:
         words += (streams.index(stream) + 3, name, group_mark(name, stream), f"left:{name}:{stream}")
+        words.append(starts.get((stream, name), "0"))
     words += await _news(client, keys, graph)
     done, *lost_group = await client.channel.run(PROVISION, [keys.meta, keys.runs, *streams], words)
     if lost_group:

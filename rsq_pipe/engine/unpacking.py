@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.codecs import packs, serializer
+from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import branch, record_id
 from rsq_pipe.model.batch import Batch
@@ -16,12 +17,12 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.join import sides_of
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import DATA, PACK, RawEntry
-from rsq_pipe.streams.headers import ATTEMPTS, INPUT, REPLAY, REPLAY_LINK, RID, current
+from rsq_pipe.streams.headers import ATTEMPTS, INPUT, ORIGIN, REPLAY, REPLAY_LINK, RID, current
 from rsq_pipe.streams.message import attempts_in
 from rsq_pipe.streams.serializers import Serializer
 
 _RID = RID.encode()
-_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT))
+_OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN))
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Unpacker:
         self._branches = {keys.stream(ref): name for ref, name in branches(graph, stage).items()}
         self._sides = sides_of(stage, graph.pipeline)
         self._packs: Packs = packs(graph)
+        self._foreign = Foreign(graph, stage)
         # What this pipeline wrote itself has no key twice; what comes from outside may.
         strict = any(ref.external for ref in stage.inputs)
         self._serializer: Serializer = serializer(graph, strict=strict)
@@ -78,10 +80,13 @@ class Unpacker:
         origins: list[int] = []
         found = Unpacked(batch)
         starts: list[int] = []
+        entries = list(entries)
         for place, entry in enumerate(entries):
             start = len(batch.records)
             starts.append(start)
             try:
+                if self._foreign.any:
+                    entry = entries[place] = self._foreign.plain(entry)  # noqa: PLW2901
                 if entry.fields and entry.fields[0] == PACK:
                     self._add_pack(entry, place, found, headers)
                 elif entry.deliveries > self._most:
@@ -152,6 +157,10 @@ class Unpacker:
             rid = branch(rid, self._branches[entry.stream])
         # Attempts belong to the stage that failed, and anybody may write them on a stream from outside.
         return rid, _believable(headers)
+
+    def kept(self, entry: RawEntry) -> RawEntry:
+        """Make of an entry that no handler sees what its dead letter keeps."""
+        return self._foreign.kept(entry)
 
     def rid_of(self, entry: RawEntry) -> str:
         """Name an entry that no handler sees."""

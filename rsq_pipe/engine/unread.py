@@ -84,7 +84,7 @@ class Unread:
         reason = "max_deliveries" if exhausted else "decode_error"
         attempts = min(entry.deliveries, self._most)
         letter = dead_letter(
-            *(self._dlq, entry),
+            *(self._dlq, self._unpacker.kept(entry)),
             reason=reason,
             stage=self._stage.name,
             error=why,

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from rsq_pipe.ids import record_id
 from rsq_pipe.streams.entry import DATA, RawEntry
-from rsq_pipe.streams.headers import ATTEMPTS, REPLAY, REPLAY_LINK, RID, WHY, current, current_fields
+from rsq_pipe.streams.headers import ATTEMPTS, ORIGIN, REPLAY, REPLAY_LINK, RID, WHY, current, current_fields
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _ERROR_TYPE = re.compile(r"([A-Za-z_]\w*): (.*)", re.DOTALL)
@@ -131,7 +131,11 @@ class DeadLetter:
             if name not in _OF_A_REPLAY and not _of_failure(name.decode(errors="replace")):
                 names.add(name)
                 fields += (name, data if data is not None and name == DATA else value)
-        if data is not None and DATA not in names:
+        if data is not None and ORIGIN.encode() in names:
+            # An entry from outside as it stood: what was mended takes the place of all of it.
+            fields = ["data", data]
+            names -= {RID.encode()}
+        elif data is not None and DATA not in names:
             fields = ["data", data, *fields]
         if fields and RID.encode() not in names:
             fields += (RID, self.rid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,8 +10,9 @@ from typing import Any, Literal
 import msgpack
 
 from rsq_pipe.engine.codecs import Unfolding
+from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.errors import MissingFieldError
+from rsq_pipe.errors import DecodeError, MissingFieldError
 from rsq_pipe.ids import record_id
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.spec.explanation import explained
@@ -129,6 +131,7 @@ class _Before:
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
         self._own = self._keys.pattern.removesuffix("*")
+        self._foreign = Foreign(graph, stage)
         self._singles = Unfolding(graph).singles
 
     async def entries(self, stream: str) -> AsyncIterator[tuple[State, RawEntry, PendingEntry | None]]:
@@ -146,6 +149,8 @@ class _Before:
 
     def records(self, state: State, entry: RawEntry, pending: PendingEntry | None) -> list[Peeked]:
         """Describe the records of an entry."""
+        with contextlib.suppress(DecodeError):  # then it is shown as it stands
+            entry = self._foreign.plain(entry)
         return [self._record(state, single, pending) for single in self._singles(entry)]
 
     async def retries(self) -> AsyncIterator[Peeked]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rsq_pipe.connectors.stream.form import StreamForm
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.sampling import Sampling
 
@@ -40,10 +41,12 @@ class StreamRef:
     Args:
         name: `validate`, `route.large` or `validate:dlq` in the pipeline's own keys; else the whole key.
         external: Whether `name` is the whole key of a stream that lives outside the pipeline.
+        form: Of one that is read, how its entries hold records; None for as the pipeline writes them.
     """
 
     name: str
     external: bool = False
+    form: StreamForm | None = field(default=None, compare=False)
 
     def key(self, pipeline: str) -> str:
         """Spell the Redis key; all keys of one pipeline share a hash tag, so one slot."""

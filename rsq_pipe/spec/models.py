@@ -18,7 +18,9 @@ _STREAM = {
     "additionalProperties": False,
 }
 _READ = {"type": "string", "pattern": r"^[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)?$"}
-_INPUT = {"anyOf": [_READ, _STREAM]}
+OTHERS = {"type": "object", "title": "StreamInput"}
+"""Stands for what the settings of the source `stream` may be; the schema has them once."""
+_INPUT = {"anyOf": [_READ, OTHERS]}
 _EXPRESSION: dict[str, Any] = {"type": ["string", "number", "boolean"]}
 
 Input = Annotated[

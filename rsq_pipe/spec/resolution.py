@@ -16,6 +16,7 @@ from rsq_pipe.spec.graph import (
     Graph,
     RetryPolicy,
     Stage,
+    StreamRef,
     Telemetry,
     VerbName,
 )
@@ -63,6 +64,13 @@ def resolve(
             pipeline.telemetry.journal,
         ),
     )
+
+
+def _input(ref: StreamRef) -> list[Any]:
+    """Sum up an input; where the reading begins is no part of what it does with a record."""
+    form = ref.form
+    read = [] if form is None or form.is_plain else [form.format, form.field, dict(form.types)]
+    return [ref.name, ref.external, *read]
 
 
 def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
@@ -155,5 +163,5 @@ def _spec_hash(document: Document, pipeline: Pipeline, drafts: Mapping[str, Draf
         | _schema(drafts[name])
         for name in sorted(wiring.order)
     }
-    inputs = {name: [(ref.name, ref.external) for ref in refs] for name, refs in wiring.inputs.items()}
+    inputs = {name: [_input(ref) for ref in refs] for name, refs in wiring.inputs.items()}
     return _digest(document, [pipeline.pipeline, pipeline.serializer, stages, inputs])

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from rsq_pipe.connectors.table import Kind, connector, types
 from rsq_pipe.spec.fields import MAX_NAME, NAME_PATTERN
-from rsq_pipe.spec.models import Pipeline
+from rsq_pipe.spec.models import OTHERS, Pipeline
 from rsq_pipe.spec.stages import STAGES
 from rsq_pipe.spec.verbs import RESERVED
 from rsq_pipe.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
@@ -48,6 +48,7 @@ def pipeline_schema() -> dict[str, Any]:
         },
         "additionalProperties": {"oneOf": stages},
     }
+    definitions[OTHERS["title"]] = _model(connector("source", "stream").options, definitions)
     whole = _polish({**pipeline, "$defs": dict(sorted(definitions.items()))})
     whole["$defs"]["Variable"] = _VARIABLE
     return {"$schema": DIALECT, **whole}
@@ -87,6 +88,8 @@ def _polish(node: Any) -> Any:
         return [_polish(item) for item in node]
     if not isinstance(node, dict):
         return node
+    if node == OTHERS:
+        return {"$ref": _REF.format(model=OTHERS["title"])}
     return {key: _polish_key(key, value) for key, value in node.items()}
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.connectors.stream.form import StreamForm
+from rsq_pipe.connectors.stream.source import Options as StreamOptions
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.fields import name_like
 from rsq_pipe.spec.graph import ConnectorRef, StreamRef
 from rsq_pipe.spec.join import SIDES
-from rsq_pipe.spec.validation import describe
+from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import ERRORS, OPTIONAL, Draft
 from rsq_pipe.suggestion import one_of, suggest
 
@@ -90,7 +92,10 @@ class _Joiner:
     def inputs(self, draft: Draft, above: Draft | None) -> tuple[StreamRef, ...]:
         if draft.verb == "source":
             stream = _stream_connector(draft)
-            return () if stream is None else (self._external(stream, (*draft.path, "source", "stream")),)
+            if stream is None or not isinstance(draft.options, ConnectorRef):
+                return ()
+            form = _form(draft.options.options)
+            return (self._external(stream, (*draft.path, "source", "stream"), form),)
         if draft.verb == "join":
             return self._sides(draft)
         value = self._raw(draft).get("from")
@@ -141,7 +146,7 @@ class _Joiner:
 
     def _input(self, draft: Draft, value: object, path: Path_) -> StreamRef | None:
         if isinstance(value, dict):
-            return self._published(value, path)
+            return self._read(value, path)
         if not isinstance(value, str):
             what = f"must name a stage, a port or a stream, not {describe(value)}"
             key = path[-1] if path[-1] in SIDES else "from"
@@ -202,15 +207,29 @@ class _Joiner:
             self._document.report(path, "must be `{stream: NAME}`", "name the stream's whole key")
         return None
 
-    def _external(self, name: str, path: Path_) -> StreamRef:
+    def _read(self, value: dict[str, object], path: Path_) -> StreamRef | None:
+        """Read where a stage reads a stream of others, and how."""
+        if len(value) < 2 or "stream" not in value:
+            return self._published(value, path)
+        options = validate(self._document, StreamOptions, value, path)
+        if options is None:
+            return None
+        return self._external(options.stream, (*path, "stream"), _form(options))
+
+    def _external(self, name: str, path: Path_, form: StreamForm | None = None) -> StreamRef:
         if name.startswith(self._own_keys):
             what = f"{name!r} is a key of this pipeline itself"
             self._document.report(path, what, "name the stage instead, or another stream")
-        return StreamRef(name, external=True)
+        return StreamRef(name, external=True, form=form)
 
     def _raw(self, draft: Draft) -> Mapping[str, object]:
         stage = self._document.value["stages"][draft.name]
         return stage if isinstance(stage, dict) else {}
+
+
+def _form(options: StreamOptions) -> StreamForm | None:
+    form = StreamForm(options.format, options.field or "data", options.start, options.types)
+    return None if form == StreamForm() else form
 
 
 def _stream_connector(draft: Draft) -> str | None:

@@ -24,6 +24,9 @@ REPLAY = f"{PREFIX}replay"
 INPUT = f"{PREFIX}input"
 """By which side a record came to a join; believed where the attempts are."""
 
+ORIGIN = f"{PREFIX}origin"
+"""The stream of an entry from outside that could not be read; believed where the attempts are."""
+
 WHY = f"{PREFIX}dlq-"
 """What the names of a dead letter's headers that say why begin with."""
 
@@ -34,7 +37,7 @@ REASONS = ("reason", "error", "traceback", "stage", "attempts", "entry", "at", "
 """What a dead letter says of itself, each under `WHY`."""
 
 SYSTEM = frozenset(
-    (RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, PARENT, STATE, *(WHY + name for name in REASONS))
+    (RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN, PARENT, STATE, *(WHY + name for name in REASONS))
 )
 """Headers a record may gain on its way; they stand beside the `MAX_FIELDS` of its own."""
 

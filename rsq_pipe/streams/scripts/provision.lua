@@ -7,7 +7,8 @@
 -- KEYS  hash of the pipeline, set of its runs, then streams
 -- ARGV  name of the run that asks, empty to ask nothing; field and SHA-1 of the graph it has seen there, or of
 --       nothing; how many groups, then (place of the stream, group,
---       field of its mark, field that says where its stage left the stream) each; then field, value... to store
+--       field of its mark, field that says where its stage left the stream, where to begin where none does) each;
+--       then field, value... to store
 --
 -- Returns {1}; {0} where it is to look again; {-1, which from 1} for a group that was made and is gone.
 -- Neither of the latter has changed anything.
@@ -24,7 +25,7 @@ end
 local count = tonumber(ARGV[4])
 local absent = {}
 for i = 1, count do
-  local at = 4 * i + 1
+  local at = 5 * i
   if not place(KEYS[ARGV[at] + 0], ARGV[at + 1]) then
     if redis.call('HGET', hash, ARGV[at + 2]) then
       return {-1, i}
@@ -34,16 +35,16 @@ for i = 1, count do
 end
 
 for _, at in ipairs(absent) do
-  local start = redis.call('HGET', hash, ARGV[at + 3]) or '0'
+  local start = redis.call('HGET', hash, ARGV[at + 3]) or ARGV[at + 4]
   redis.call('XGROUP', 'CREATE', KEYS[ARGV[at] + 0], ARGV[at + 1], start, 'MKSTREAM')
 end
 for i = 1, count do
-  local mark = ARGV[4 * i + 3]
+  local mark = ARGV[5 * i + 2]
   if not redis.call('HGET', hash, mark) then
     redis.call('HSET', hash, mark, '1')
   end
 end
-for i = 4 * count + 5, #ARGV, 2 do
+for i = 5 * count + 5, #ARGV, 2 do
   redis.call('HSET', hash, ARGV[i], ARGV[i + 1])
 end
 return {1}

@@ -45,7 +45,7 @@ def test_stream_is_a_type_the_runner_does_itself(kind: str) -> None:
     found = connector(kind, "stream")
 
     assert found.connect is None
-    assert list(found.options.model_fields) == ["stream"]
+    assert next(iter(found.options.model_fields)) == "stream"
 
 
 def test_a_connector_has_options_and_connects(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Connector `stream`: a Redis stream, read through a group of its own, or written as records are settled."""
+"""Sink `stream`: a Redis stream, written as records are settled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Options(BaseModel):
-    """Settings of `stream`; the runner reads and writes it itself, so there is nothing to connect to."""
+    """Settings of the `stream` sink; the runner writes it itself, so there is nothing to connect to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,0 +1,56 @@
+"""Source `stream`: a Redis stream that others write, read through a group of the stage's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rsq_pipe.connectors.stream.form import ValueType
+
+_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
+
+
+def _start(value: object) -> object:
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str) and (text == "$" or _ID.fullmatch(text)):
+        return text
+    raise ValueError("must be 0, $ or the id of an entry; write `start: $` to read what comes from now on")
+
+
+class Options(BaseModel):
+    """Settings of the `stream` source; the runner reads it itself, so there is nothing to connect to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stream: str = Field(min_length=1, description="The stream's whole key.")
+    format: Literal["fields", "json", "msgpack"] | None = Field(
+        default=None,
+        description="How an entry holds its record. `fields`: each field of the entry is one of the record, "
+        "as `XADD events * customer ada total 12` writes it; `json` and `msgpack`: one field has all of it, "
+        "the others are headers. Left out: as rsq-pipe writes it, by `serializer`.",
+    )
+    field: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The field that has the record; not with `fields`. Left out: `data`.",
+    )
+    start: Annotated[str, BeforeValidator(_start, json_schema_input_type=str | int)] = Field(
+        default="0",
+        description="Where to begin when the stage reads the stream for the first time: `0` at its first "
+        "entry, `$` behind its last, or behind the entry of an id. Later runs go on where the last ended.",
+    )
+    types: dict[str, ValueType] = Field(
+        default={},
+        description="With `fields`: field -> what its text is read as; `json` for lists and objects. Others "
+        "stay text. A value that is not of its type makes a dead letter.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.types and self.format != "fields":
+            raise ValueError("`types` are for `format: fields`; set that, or leave them out")
+        if self.field and self.format == "fields":
+            raise ValueError("with `format: fields` every field is one of the record; leave `field` out")
+        return self

@@ -1,0 +1,62 @@
+"""Foreign: entries of streams that others write, made into such as the pipeline writes itself."""
+
+from __future__ import annotations
+
+from rsq_pipe.connectors.stream.form import StreamForm, unpacked
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.headers import ORIGIN
+
+_ORIGIN = ORIGIN.encode()
+_PLAIN = StreamForm()
+
+
+class Foreign:
+    """
+    Know the streams from outside that a stage reads, and how they hold records.
+
+    What cannot be read becomes a dead letter as it stood, and says from which stream it is: so a replay is
+    read by the form of that stream again.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage.
+    """
+
+    def __init__(self, graph: Graph, stage: Stage) -> None:
+        self._own = graph.serializer
+        self._forms = {ref.name: ref.form or _PLAIN for ref in stage.inputs if ref.external}
+        self._again = Keyspace(graph.pipeline).again(stage)
+        self.any = bool(self._forms)
+        """Whether there is such a stream at all."""
+
+    def plain(self, entry: RawEntry) -> RawEntry:
+        """
+        Make of an entry of any stream one that the pipeline could have written.
+
+        Raises:
+            DecodeError: It holds no record.
+        """
+        form = self._forms.get(entry.stream)
+        if form is not None:
+            return form.plain(entry, self._own)
+        if entry.stream != self._again:
+            return entry
+        pairs = list(zip(entry.fields[::2], entry.fields[1::2], strict=True))
+        origin = next((value.decode(errors="replace") for name, value in pairs if name == _ORIGIN), None)
+        form = self._forms.get(origin) if origin is not None else None
+        if form is None:
+            return entry
+        fields = [item for pair in pairs if pair[0] != _ORIGIN for item in pair]
+        return form.plain(entry._replace(fields=fields), self._own)
+
+    def kept(self, entry: RawEntry) -> RawEntry:
+        """Make of an entry that could not be read what its dead letter keeps."""
+        form = self._forms.get(entry.stream)
+        if form is None:
+            return entry
+        whole = unpacked(entry) if entry.is_pack else entry
+        return (
+            whole if form.is_plain else whole._replace(fields=[*whole.fields, _ORIGIN, entry.stream.encode()])
+        )

@@ -13,7 +13,7 @@ from rsq_pipe.spec.arguments import spelled
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.field_kinds import KINDS
 from rsq_pipe.spec.functions import FUNCTIONS
-from rsq_pipe.spec.models import StageSettings, Throttle
+from rsq_pipe.spec.models import OTHERS, StageSettings, Throttle
 from rsq_pipe.spec.schema import pipeline_schema
 from rsq_pipe.spec.stages import STAGES
 
@@ -52,7 +52,7 @@ _INPUTS = """\
 | `validate` | the output of a stage |
 | `route.large` | one port of a stage |
 | `validate.errors` | the dead letters of a stage |
-| `{stream: NAME}` | a stream that something else writes |
+| `{stream: NAME}` | a stream that something else writes; its other settings are those of the [source](#source-stream) |
 | `[small, route.large]` | several of these |
 """
 _EXPRESSIONS = f"""\
@@ -216,6 +216,8 @@ def _kind(field: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(map(_kind, choices)))
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
+        if name == OTHERS["title"]:
+            return _KINDS["object"]
         return f"group `{_SPELLED.get(name, name.lower())}`, see below"
     if "enum" in field:
         return ", ".join(f"`{choice}`" for choice in field["enum"])

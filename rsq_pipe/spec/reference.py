@@ -52,7 +52,7 @@ _INPUTS = """\
 | `validate` | the output of a stage |
 | `route.large` | one port of a stage |
 | `validate.errors` | the dead letters of a stage |
-| `{stream: NAME}` | a stream that something else writes; its other settings are those of the [source](#source-stream) |
+| `{stream: NAME}` | one that others write, with the settings of [`stream`](#source-stream) |
 | `[small, route.large]` | several of these |
 """
 _EXPRESSIONS = f"""\

@@ -157,15 +157,22 @@ def test_what_cannot_be_decoded_is_a_dead_letter_for_that_however_often_it_came(
     assert found.batch.rids == ["read:4"]
 
 
-def test_what_a_pack_from_outside_says_beside_its_records_is_not_believed() -> None:
+def test_what_a_pack_says_beside_its_records_is_not_believed() -> None:
     theirs = {"rsq-attempts": "2", "rsq-rid": "x", "rsq-replay-link": "00-x", "colour": "red"}
-    beside = RawEntry("clicks", "2-0", [b"rsq-pack", b"2", b"data", b'{"n":1}'])
 
-    found = unpacked(pack(1, [1, 2], {0: theirs}, stream="clicks"), beside, of=stage(inputs=OUTSIDE))
+    found = unpacked(pack(1, [1, 2], {0: theirs}))
 
     assert (found.batch.rids, found.batch.attempts) == (["read:1", "read:2"], {})
     assert found.batch.headers == {0: {"colour": "red"}}
-    assert isinstance(found.unread[1], DecodeError)
+
+
+def test_an_entry_from_outside_that_says_it_is_a_pack_is_one_record_or_none() -> None:
+    record = RawEntry("clicks", "2-0", [b"rsq-pack", b"999", b"data", b'{"n":1}'], 2)
+
+    found = unpacked(pack(1, [1, 2], stream="clicks"), record, of=stage(inputs=OUTSIDE))
+
+    assert (found.batch.rids, found.sizes, found.returned) == (["clicks:2-0"], [1, 1], [])
+    assert isinstance(found.unread[0], DecodeError)
 
 
 @pytest.mark.parametrize(("inputs", "refused"), [((StreamRef("read"),), False), (OUTSIDE, True)])

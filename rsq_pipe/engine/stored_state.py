@@ -30,6 +30,8 @@ class StoredState:
         self._at = StateOf(keys.state(stage), keys.timers(stage), StateChange())
         self._backoff = Backoff(f"{stage.name} (state)")
         self._stopping = asyncio.Event()
+        self.refused = 0
+        """How many changes were not written, since the state was not what they were made by any more."""
 
     async def ask(self, *questions: Question) -> list[Any]:
         """

@@ -178,6 +178,7 @@ class StageWorker:
         """Process what is left of a batch again, where its chain has a state; that may have changed."""
         if not self._chain.has_state:
             return work
+        self._state.refused += 1
         for step in work.steps:
             step.trace.close()
         left = work.left(portion)

@@ -15,6 +15,9 @@ KEYS = "keys"
 EVICTED = "evicted"
 """The scalar that counts what was let go to make room; settlements keep it."""
 
+VERSION = "version"
+"""The scalar that counts settlements that changed the state; they keep it. While it stands, all does."""
+
 CheckKind = Literal["equals", "absent", "lacks", "lengths"]
 WriteKind = Literal[
     "set", "delete", "add", "append", "merge", "raise", "count", "timer", "forget", "unlink", "evict"
@@ -181,7 +184,14 @@ Question: TypeAlias = Now | Fields | Members | Known | Page | Timers
 
 
 class StateReader(Protocol):
-    """What a verb with state reads it by, and knows no server."""
+    """
+    What a verb with state reads it by, and knows no server.
+
+    Attributes:
+        refused: How many changes were not written, since the state was not what they were made by any more.
+    """
+
+    refused: int
 
     async def ask(self, *questions: Question) -> list[Any]:
         """

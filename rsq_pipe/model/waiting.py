@@ -30,12 +30,24 @@ class Waiting:
 
 def written(waiting: Iterable[Waiting]) -> bytes:
     """Write records one behind the other; more, and `MET`, are appended to what is written."""
-    pack = msgpack.Packer().pack
-    return b"".join([pack([one.rid, one.raw, one.met]) for one in waiting])
+    return b"".join([_pack([one.rid, one.raw, one.met]) for one in waiting])
+
+
+def all_met(value: bytes) -> bool:
+    """Tell whether the last that was written says that all before it have found another."""
+    return value.endswith(MET)  # a record ends with whether it has been met: True or False
 
 
 def read(value: bytes) -> list[Waiting]:
     """Read what was written, in that order."""
+    try:  # nearly always one record, with the mark or without it
+        rid, raw, met = _unpack(value[:-1]) if value.endswith(MET) else _unpack(value)
+    except ValueError:
+        return _read_several(value)
+    return [Waiting(rid, raw, met or value.endswith(MET))]
+
+
+def _read_several(value: bytes) -> list[Waiting]:
     unpacker = msgpack.Unpacker(max_buffer_size=0)
     unpacker.feed(value)
     found: list[Waiting] = []
@@ -46,3 +58,7 @@ def read(value: bytes) -> list[Waiting]:
         for waiting in found:
             waiting.met = True
     return found
+
+
+_pack = msgpack.Packer().pack
+_unpack = msgpack.unpackb

@@ -12,7 +12,7 @@ import msgspec
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.model.folds import canonical
-from rsq_pipe.model.state import EVICTED, KEYS
+from rsq_pipe.model.state import EVICTED, KEYS, VERSION
 from rsq_pipe.model.waiting import read
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -107,6 +107,7 @@ async def look(client: StreamClient, graph: Graph, stage: Stage, key: str | None
         for name, time in zip(timers[::2], timers[1::2], strict=True)
         if not is_group(name)
     }
+    scalars.pop(VERSION, None)
     sizes = await _sizes(client, at, list(due))
     value = None if key is None else _parsed(key)
     return Remembered(

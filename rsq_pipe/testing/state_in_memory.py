@@ -12,6 +12,7 @@ from rsq_pipe.model.state import (
     EVICTED,
     KEYS,
     SCALARS,
+    VERSION,
     Fields,
     Known,
     Members,
@@ -40,6 +41,7 @@ class StateInMemory:
         self.hashes: dict[str, dict[bytes, bytes]] = {}
         self.sets: dict[str, set[bytes]] = {}
         self.timers: dict[str, float] = {}
+        self.refused = 0
 
     async def ask(self, *questions: Question) -> list[Any]:
         """Answer several questions, all of one moment."""
@@ -48,6 +50,7 @@ class StateInMemory:
     def settle(self, change: StateChange) -> str:
         """Check, and write all of it or nothing; tells why not: `stale` or `full`, or nothing."""
         if not all(self._holds(op) for op in change.checks):
+            self.refused += 1
             return "stale"
         held = self._number(KEYS)
         before = {name: dict(fields) for name, fields in self.hashes.items()}
@@ -57,6 +60,7 @@ class StateInMemory:
         if change.most and self._number(KEYS) > max(change.most, held):
             self.hashes, (self.sets, self.timers) = before, kept
             return "full"
+        self._add(VERSION, int(bool(change.writes)))
         return ""
 
     def _answer(self, question: Question) -> Any:

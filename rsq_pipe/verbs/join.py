@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
-from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
-from rsq_pipe.model.waiting import MET, Waiting, read, written
+from rsq_pipe.model.state import SCALARS, VERSION, Fields, Now, StateChange, StateReader
+from rsq_pipe.model.waiting import MET, Waiting, all_met, read, written
 from rsq_pipe.spec.join import SIDES, Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
@@ -22,6 +22,12 @@ from rsq_pipe.verbs.window_state import CLOSED
 BUCKETS = "buckets"
 """The scalar that names the buckets in which records wait."""
 
+CAREFUL = 100
+"""Batches that a worker handles as if others change the state, too, after one of them has."""
+
+SHORT = 4_096
+"""Bytes of what waits at one place up to which they are written anew with what is added to them."""
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -30,21 +36,24 @@ class _Seen:
 
     Args:
         now: The server's clock.
-        closed, named: The two scalars, as they are stored.
+        closed, named, version: The three scalars, as they are stored.
         live: The buckets in which records wait, ascending.
-        values: Where -> bucket -> what is there.
+        values: Where -> bucket -> what is there; nothing where nothing is.
     """
 
     now: int
     closed: bytes | None
     named: bytes | None
+    version: bytes | None
     live: list[int]
     values: dict[Place, dict[int, bytes]] = field(default_factory=dict)
     _read: dict[Place, list[Waiting]] = field(default_factory=dict)
 
-    def waiting(self, place: Place) -> list[Waiting]:
+    def waiting(self, place: Place) -> Sequence[Waiting]:
+        values = self.values.get(place)
+        if values is None:  # nearly always
+            return ()
         if place not in self._read:
-            values = self.values.get(place, {})
             self._read[place] = [one for bucket in sorted(values) for one in read(values[bucket])]
         return self._read[place]
 
@@ -55,7 +64,8 @@ class Join:
 
     Each record is put together with those of the other side that wait for it, and then waits itself. Two that
     arrive at the same time at two workers cannot miss each other: the settlement checks that nothing has been
-    added to what was read, and else the batch is processed again.
+    added to what was read, and else the batch is processed again. A worker that finds the state as its own
+    last settlement has left it has the state to itself: it checks only that this is still so.
 
     Args:
         stage: For messages.
@@ -86,6 +96,9 @@ class Join:
         self._most = joining.max_keys
         self._keys = [match_maker(joining.left), match_maker(joining.right)]
         self._live: list[int] = []
+        self._left = 0  # the version that the last change has led to, if it was written
+        self._careful = 0
+        self._refused = state.refused
         self._form = form
         self.shape = Shape(stage, joining, ports)
 
@@ -136,11 +149,13 @@ class Join:
         while True:
             live = self._live if fields else []
             asked = [Fields(fields, str(bucket)) for bucket in live]
-            now, (closed, named), *found = await self._state.ask(Now(), Fields([CLOSED, BUCKETS]), *asked)
+            now, (closed, named, version), *found = await self._state.ask(
+                Now(), Fields([CLOSED, BUCKETS, VERSION]), *asked
+            )
             self._live = [one for one in listed(named) if self._buckets.due(one) > int(closed or 0)]
             if live == self._live or not fields:
                 break
-        seen = _Seen(now, closed, named, live)
+        seen = _Seen(now, closed, named, version, live)
         for bucket, values in zip(live, found, strict=True):
             for place, value in zip(wanted, values, strict=True):
                 if value is not None:
@@ -149,29 +164,69 @@ class Join:
 
     def _change(self, pairs: Pairs, seen: _Seen) -> StateChange:
         change = StateChange(most=self._most)
+        is_alone = self._is_alone(seen)
         change.equals(SCALARS, {CLOSED: seen.closed, BUCKETS: seen.named})
+        if is_alone:
+            change.equals(SCALARS, {VERSION: seen.version})
+        else:
+            self._check(change, pairs, seen)
         bucket = self._buckets.current(seen.now, int(seen.closed or 0))
         bucket = max([bucket, *seen.live[-1:]])  # a clock may have been set back
         if bucket not in seen.live:
             change.set(SCALARS, {BUCKETS: spelled([*seen.live, bucket])})
             change.timer({str(bucket): self._buckets.due(bucket)})
+        for other, added in self._added(pairs, seen, bucket).items():
+            put, more = _whole(added, other, seen) if is_alone else ({}, added)
+            change.set(str(other), put)
+            change.append(str(other), {_field(place): value for place, value in more.items()})
+        return change
+
+    def _is_alone(self, seen: _Seen) -> bool:
+        """Tell whether nobody else changes the state, as far as can be told."""
+        if self._state.refused != self._refused:
+            self._refused, self._careful = self._state.refused, CAREFUL
+        self._careful = max(0, self._careful - 1)
+        version = int(seen.version or 0)
+        is_alone, self._left = version == self._left and not self._careful, version + 1
+        return is_alone
+
+    @staticmethod
+    def _check(change: StateChange, pairs: Pairs, seen: _Seen) -> None:
+        across = [(1 - side, key) for side, key in pairs.new]
         for other in seen.live:
-            across = [(1 - side, key) for side, key in pairs.new]
             change.lengths(
                 str(other), {_field(one): len(seen.values.get(one, {}).get(other, b"")) for one in across}
             )
-        appended: dict[int, dict[str | bytes, bytes]] = {
-            bucket: {_field(place): written(new) for place, new in pairs.new.items()}
+
+    @staticmethod
+    def _added(pairs: Pairs, seen: _Seen, bucket: int) -> dict[int, dict[Place, bytes]]:
+        """Tell what is added to what waits, by bucket and place."""
+        added: dict[int, dict[Place, bytes]] = {
+            bucket: {place: written(new) for place, new in pairs.new.items()}
         }
         for place in pairs.met:
             for other, value in seen.values[place].items():
-                if not all(one.met for one in read(value)):
-                    fields = appended.setdefault(other, {})
+                if not all_met(value) and not all(one.met for one in read(value)):
+                    places = added.setdefault(other, {})
                     # Before what is new here: the mark is of what stands before it.
-                    fields[_field(place)] = MET + fields.get(_field(place), b"")
-        for other, fields in appended.items():
-            change.append(str(other), fields)
-        return change
+                    places[place] = MET + places.get(place, b"")
+        return added
+
+
+def _whole(
+    added: Mapping[Place, bytes], bucket: int, seen: _Seen
+) -> tuple[dict[str | bytes, bytes], dict[Place, bytes]]:
+    """Tell what short values are with what is added to them, and what is added to the others."""
+    put: dict[str | bytes, bytes] = {}
+    long: dict[Place, bytes] = {}
+    for place, more in added.items():
+        values = seen.values.get(place)
+        before = b"" if values is None else values.get(bucket, b"")
+        if len(before) > SHORT:
+            long[place] = more
+        else:
+            put[_field(place)] = before + more
+    return put, long
 
 
 def _field(place: Place) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
-from rsq_pipe.model.waiting import read
+from rsq_pipe.model.waiting import all_met, read
 from rsq_pipe.spec.join import SIDES
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
@@ -39,7 +39,11 @@ class Unmatched:
             fields: Side and key, and the records that wait there.
         """
         found = [
-            (LETTERS.index(name[:1]), one) for name, value in fields for one in read(value) if not one.met
+            (LETTERS.index(name[:1]), one)
+            for name, value in fields
+            if not all_met(value)
+            for one in read(value)
+            if not one.met
         ]
         return Batch(
             [self._form.decode(one.raw) for _, one in found],

@@ -7,6 +7,8 @@
 -- nothing can fail between two writes.
 
 local PAGE = 1000  -- words of one command: unpack() has a bound
+local SOME = 100  -- fields whose values are held at once: each call costs more than what it does for one field
+local SHORT = 4096  -- bytes of a value that is read for its length
 
 local state = {key = KEYS[state_at], timers = KEYS[count()], most = count()}
 local ops_of = {count(), count()}
@@ -26,6 +28,22 @@ end
 local function pages(op, act)
   for first = op.from, op.to, PAGE do
     act(first, math.min(first + PAGE - 1, op.to))
+  end
+end
+
+-- Calls act(field, word, value) for each pair of an op's words; the value is false where there is no such field.
+local function fields(op, act)
+  local asked = {}
+  for first = op.from, op.to, 2 * SOME do
+    local n = 0
+    for i = first, math.min(first + 2 * SOME - 1, op.to), 2 do
+      n = n + 1
+      asked[n] = ARGV[i]
+    end
+    local values = redis.call('HMGET', op.key, unpack(asked, 1, n))
+    for k = 1, n do
+      act(asked[k], ARGV[first + 2 * k - 1], values[k])
+    end
   end
 end
 
@@ -64,9 +82,22 @@ function check.lacks(op)
 end
 
 function check.lengths(op)
-  for i = op.from, op.to, 2 do
-    if redis.call('HSTRLEN', op.key, ARGV[i]) ~= ARGV[i + 1] + 0 then
-      return false
+  local asked, long = {}, {}
+  for first = op.from, op.to, 2 * SOME do
+    local n = 0
+    for i = first, math.min(first + 2 * SOME - 1, op.to), 2 do
+      if ARGV[i + 1] + 0 <= SHORT then
+        n = n + 1
+        asked[n], long[n] = ARGV[i], ARGV[i + 1] + 0
+      elseif redis.call('HSTRLEN', op.key, ARGV[i]) ~= ARGV[i + 1] + 0 then
+        return false
+      end
+    end
+    local values = n > 0 and redis.call('HMGET', op.key, unpack(asked, 1, n)) or {}
+    for k = 1, n do
+      if #(values[k] or '') ~= long[k] then
+        return false
+      end
     end
   end
   return true
@@ -113,10 +144,9 @@ local prepare = {}
 
 function prepare.merge(op)
   op.made = {}
-  for i = op.from, op.to, 2 do
-    op.made[#op.made + 1] = ARGV[i]
-    op.made[#op.made + 1] = merged(op.extra, redis.call('HGET', op.key, ARGV[i]), ARGV[i + 1])
-  end
+  fields(op, function(field, word, value)
+    op.made[#op.made + 1], op.made[#op.made + 2] = field, merged(op.extra, value, word)
+  end)
 end
 
 prepare['raise'] = function(op)
@@ -149,6 +179,7 @@ function check_state()
   -- Where there are too many already, since the bound was lowered, fewer are still fewer.
   local room = math.max(0, state.most - number_in('keys'))
   number_in('evicted')
+  number_in('version')
   if state.most > 0 and added(false) > room and added(true) > room then
     return 'full'
   end
@@ -187,20 +218,25 @@ function write.add(op)
   return new
 end
 
-function write.append(op)
+-- Writes fields and values in turn, some at a time.
+local function put(key, made)
   local new = 0
-  for i = op.from, op.to, 2 do
-    new = new + redis.call('HSET', op.key, ARGV[i], (redis.call('HGET', op.key, ARGV[i]) or '') .. ARGV[i + 1])
+  for first = 1, #made, 2 * SOME do
+    new = new + redis.call('HSET', key, unpack(made, first, math.min(first + 2 * SOME - 1, #made)))
   end
   return new
 end
 
+function write.append(op)
+  local made = {}
+  fields(op, function(field, word, value)
+    made[#made + 1], made[#made + 2] = field, value and value .. word or word
+  end)
+  return put(op.key, made)
+end
+
 function write.merge(op)
-  local new = 0
-  for i = 1, #op.made, 2 do
-    new = new + redis.call('HSET', op.key, op.made[i], op.made[i + 1])
-  end
-  return new
+  return put(op.key, op.made)
 end
 
 write['raise'] = function(op)
@@ -258,5 +294,8 @@ function write_state()
   end
   if more ~= 0 then
     redis.call('HINCRBY', state.key, 'keys', more)
+  end
+  if #state[2] > 0 then
+    redis.call('HINCRBY', state.key, 'version', 1)
   end
 end

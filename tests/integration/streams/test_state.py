@@ -116,7 +116,10 @@ async def test_where_the_checks_hold_all_is_written_and_the_entries_are_acknowle
 
     assert (len(settled.committed), settled.stale, settled.is_unfinished) == (2, False, False)
     assert await stage.all() == {
-        "": ["seen", "10", "closed", "6", "keys", "5", "at", "3.5", "ticks", "2", "evicted", "3"],
+        "": [
+            *("seen", "10", "closed", "6", "keys", "5", "version", "2", "at", "3.5", "ticks", "2"),
+            *("evicted", "3"),
+        ],
         "timers": ["h1", "2500", "s2", "3000"],
         "s1": [],
         "s2": ["d", "e"],
@@ -180,7 +183,7 @@ async def test_more_keys_than_the_state_may_hold_are_refused_and_those_that_it_h
     again = Part([copied(batch[1], "x").entries[0]])
     taken = await stage.settle(adding("d", "e", "f", "g", most=6, going="s1"), again)
     assert (taken.full, (await stage.all())["s2"]) == (False, ["d", "e", "f", "g"])
-    assert (await stage.all())[""][-2:] == ["keys", "6"]
+    assert (await stage.all())[""][-4:] == ["keys", "6", "version", "3"]
 
 
 async def test_of_two_workers_that_decide_by_one_state_one_has_to_decide_again(
@@ -273,7 +276,7 @@ async def test_a_key_of_another_kind_writes_nothing(
     assert (await numbers_in(client, output), await pending(client, stream)) == ([], 2)
 
 
-@pytest.mark.parametrize("field", ["keys", "evicted", "seen", "ticks"])
+@pytest.mark.parametrize("field", ["keys", "evicted", "seen", "ticks", "version"])
 async def test_a_number_that_is_none_writes_nothing(
     field: str, stage: Stage, batch: list[StreamMessage], stream: str, output: str
 ) -> None:

@@ -13,6 +13,8 @@ from rsq_pipe.model.state import Page, Question
 class Slots:
     """A hash whose pages are its slots, some at a time; what is taken out leaves its slot empty."""
 
+    refused = 0
+
     def __init__(self, filled: str) -> None:
         self.held = {at: {b"%d" % at: b"v"} for at, slot in enumerate(filled) if slot == "x"}
         self.count = len(filled)

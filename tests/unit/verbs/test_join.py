@@ -19,7 +19,7 @@ from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.buckets import Buckets, listed, spelled
-from rsq_pipe.verbs.join import Join
+from rsq_pipe.verbs.join import SHORT, Join
 from rsq_pipe.verbs.pairing import Shape
 from rsq_pipe.verbs.unmatched import Unmatched
 
@@ -404,3 +404,65 @@ async def test_a_batch_that_was_decided_before_others_were_closed_is_processed_a
 
     assert found.state is not None
     assert state.settle(found.state) == "stale"
+
+
+def checked(found: Outcomes) -> set[str]:
+    """The kinds of checks of a batch's change."""
+    assert found.state is not None
+    return {op.kind for op in found.state.checks}
+
+
+async def test_a_worker_that_has_the_state_to_itself_checks_that_it_is_still_so_and_no_more(
+    state: Remembered,
+) -> None:
+    join = verb(state)
+    for first in range(2):
+        await settled(join, state, batch(ORDER, PAYMENT, first=first))
+
+    found = await settled(join, state, batch(ORDER, PAYMENT, first=2))
+
+    assert "lengths" not in checked(found)
+    assert len(pairs(found)) == 5, "of three orders and three payments, made by the last two of them"
+
+
+async def test_a_worker_that_is_not_alone_checks_all_that_it_decided_by(state: Remembered) -> None:
+    one, other = verb(state), verb(state)
+    await settled(one, state, batch(ORDER))
+    await settled(other, state, batch(("orders", {"id": 2}), first=1))
+
+    found = await one.process(batch(PAYMENT, first=2))
+    await settled(other, state, batch(("payments", {"id": 2}), first=3))
+
+    assert "lengths" in checked(found)
+    assert found.state is not None
+    assert state.settle(found.state) == "", "what the other has changed is of another key"
+
+
+async def test_of_two_workers_that_each_think_to_be_alone_the_second_decides_again(state: Remembered) -> None:
+    one, other = verb(state), verb(state)
+    first = await one.process(batch(ORDER))
+    second = await other.process(batch(PAYMENT, first=1))
+    assert first.state is not None
+    assert second.state is not None
+
+    assert (state.settle(first.state), state.settle(second.state)) == ("", "stale")
+    again = await settled(other, state, batch(PAYMENT, first=1))
+    assert (len(pairs(again)), checked(again) & {"lengths"}) == (1, {"lengths"})
+
+
+async def test_what_waits_at_one_place_is_added_to_where_it_is_much_and_else_written_anew(
+    state: Remembered,
+) -> None:
+    join = verb(state)
+    large: tuple[str, dict[str, Any]] = ("orders", {"id": 1, "text": "x" * SHORT})
+    kinds: list[set[str]] = []
+    found = Outcomes()
+    for first, record in enumerate([ORDER, large, large, PAYMENT]):
+        found = await settled(join, state, batch(record, first=first))
+        assert found.state is not None
+        kinds.append({str(op.kind) for op in found.state.writes if op.bucket} - {"timer"})
+
+    assert kinds == [{"set"}, {"set"}, {"append"}, {"set", "append"}]
+    assert len(pairs(found)) == 3
+    (bucket,) = (name for name in state.hashes if name)
+    assert not alone(state, bucket)[1].records, "all of them have met"

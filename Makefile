@@ -47,6 +47,7 @@ run: install  ## Price the example orders: rsq-pipe run pipelines/orders.yaml.
 	$(BIN)/rsq-pipe run pipelines/orders.yaml
 
 test: install  ## Run all tests, or those that TESTS names, on the bundled Valkey and on redis-server where that is on PATH.
+	@# What lies above the streams runs on one of the two, test by test; RSQ_TEST_SERVERS=all runs it on both.
 	$(BIN)/pytest $(TESTS)
 
 test-fast: install  ## Run the unit tests: seconds, no server.

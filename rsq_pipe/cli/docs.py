@@ -51,7 +51,10 @@ def page(graph: Graph) -> Iterator[str]:
 
 def _stage(graph: Graph, stage: Stage, drawn: Diagram, known: Mapping[str, Known | None]) -> Iterator[str]:
     node = next(node for node in drawn.nodes if node.name == stage.name)
-    yield from (f"## {stage.name}", "", f"{_code(node.title)}{_reads(drawn, stage)}")
+    yield from (f"## {stage.name}", "")
+    if stage.description:
+        yield from (_plain(stage.description), "")
+    yield f"{_code(node.title)}{_reads(drawn, stage)}"
     if lines := list(_details(stage)):
         yield from ("", *lines)
     if (fields := known[stage.name]) is not None:

@@ -190,6 +190,7 @@ class Stage:
         rate: How many records it handles at most; None for as many as it can.
         dead_letters: How many of its records may become dead letters; None for any number.
         digests: Setting -> what tells whether it changed; it shows nothing of a value.
+        description: What the file says that it is for.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Stage:
     rate: RateLimit | None = None
     dead_letters: DeadLetterLimit | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
 
     @property
     def dlq(self) -> StreamRef:

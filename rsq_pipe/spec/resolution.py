@@ -95,6 +95,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         dead_letters=_dead_letters(tuning),
         rate=None if draft.settings is None else rate_limit(draft.settings),
         digests=_digests(document, draft),
+        description="" if draft.settings is None else draft.settings.description,
     )
 
 

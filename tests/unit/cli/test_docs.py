@@ -12,7 +12,7 @@ from tests.support.project import Project
 
 STAGES = """
     read: {source: {type: csv, path: in.csv}}
-    shape: {select: [id, total]}
+    shape: {description: What *others* need., select: [id, total]}
     check: {call: handlers:check}
     price: {map: {net: total / 1.2, total: null}}
     route:
@@ -48,6 +48,7 @@ def test_each_stage_says_what_it_does_and_reads_and_which_fields_are_behind_it(p
 
     assert text.startswith("# orders\n\nOrders, priced.\n\n```mermaid\nflowchart TD\n")
     assert section(text, "read") == "`source csv in.csv`\n\nFields behind it: `id`, `total`, `note`."
+    assert section(text, "shape").startswith("What \\*others\\* need.\n\n`select")
     assert "Fields behind it: `id`, `total`." in section(text, "shape")
     assert section(text, "check") == (
         "`call handlers:check`, of `shape`\n\nA record that fails is a dead letter after 3 attempts. "

@@ -73,6 +73,11 @@ class Keyspace:
         """The running processes, scored by their last sign of life; in Redis's time."""
         return f"{self.meta}:runs"
 
+    @property
+    def audit(self) -> str:
+        """The stream of what operators did from the page."""
+        return f"{self.meta}:audit"
+
     def inputs(self, stage: Stage) -> tuple[str, ...]:
         """Everything a stage reads; its own stream in front, so that retries do not wait behind the rest."""
         if stage.verb == "source":

@@ -117,7 +117,8 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     Delete everything of the pipeline: streams, dead letters, positions, counters.
 
     Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them again. So
-    are the epochs of its leases: a writer that was paused in an earlier run stays fenced off.
+    are the epochs of its leases: a writer that was paused in an earlier run stays fenced off; and the list of
+    what operators did.
 
     Returns:
         How many keys were deleted.
@@ -137,7 +138,8 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
     # A SCAN may miss what is made meanwhile: whatever can be, by one that was paused, is named besides.
     doomed = {key.decode() for key in await _scanned(client, keys)} | set(_keys_of(graph))
-    doomed = {key for key in doomed if key not in {keys.meta, keys.runs} and not key.endswith(EPOCH)}
+    kept = {keys.meta, keys.runs, keys.audit}
+    doomed = {key for key in doomed if key not in kept and not key.endswith(EPOCH)}
     gone = await presence.gone()
     replaced = [replacing(stage) for stage in graph.stages if stage.verb == "sink"]
     deleted, *others = await client.channel.run(

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rsq_pipe.errors import EncodeError, ReplayError
+from rsq_pipe.errors import EncodeError, MissingFieldError, ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_json import Edit
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import LetterName
 from rsq_pipe.ops.set_fields import set_fields
+from rsq_pipe.spec.explanation import explained
+from rsq_pipe.spec.expression import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +25,21 @@ class Mending:
         edits: New payloads by dead letter.
         fields: Fields to set in every payload, after the edits; each must be there.
         added: Fields to set whether they are there or not.
+        computed: The same, to what an expression makes of the record, once all else is set.
     """
 
     edits: Mapping[tuple[str, str], Edit] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
     added: Mapping[str, Any] = field(default_factory=dict)
+    computed: Mapping[str, Expression] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, edits: Sequence[Edit], fields: Mapping[str, Any], added: Mapping[str, Any] | None = None
+        cls,
+        edits: Sequence[Edit],
+        fields: Mapping[str, Any],
+        added: Mapping[str, Any] | None = None,
+        computed: Mapping[str, Expression] | None = None,
     ) -> Mending:
         """
         Collect edits and fields.
@@ -47,7 +55,7 @@ class Mending:
                     f"{edit.place}: the same dead letter as in {found[key].place}; keep one line"
                 )
             found[key] = edit
-        return cls(found, fields, added or {})
+        return cls(found, fields, added or {}, computed or {})
 
     @property
     def names(self) -> tuple[LetterName, ...]:
@@ -83,7 +91,7 @@ class Mending:
         return data
 
     def _changed(self, letter: DeadLetter, edit: Edit | None, payloads: Payloads) -> bytes | None:
-        if not (self.fields or self.added):
+        if not (self.fields or self.added or self.computed):
             if edit is None or edit.payload is None:
                 return edit.raw if edit else None
             # What the file leaves as it was goes back byte for byte.
@@ -94,5 +102,15 @@ class Mending:
             record = payloads.decode(edit.raw if edit and edit.raw is not None else letter.raw)
         if record is None:
             raise ValueError("its bytes are not a record, so --set has nothing to set a field in; use --edit")
-        record = set_fields(record, self.fields, add=False)
-        return payloads.encode(set_fields(record, self.added, add=True), letter.raw)
+        record = set_fields(set_fields(record, self.fields, add=False), self.added, add=True)
+        values = {name: _value(name, expression, record) for name, expression in self.computed.items()}
+        return payloads.encode(set_fields(record, values, add=True), letter.raw)
+
+
+def _value(name: str, expression: Expression, record: Mapping[str, Any]) -> Any:
+    try:
+        return expression.evaluate(record)
+    except MissingFieldError as exc:
+        raise ValueError(f"{name}: {exc}") from exc
+    except Exception as exc:  # an expression over foreign data may raise anything
+        raise ValueError(f"{name}: {explained(exc)}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -56,6 +57,12 @@ class FailureGroup:
     example: str
 
     @property
+    def key(self) -> str:
+        """What names the group: the same for all letters of one stage, reason, type and message."""
+        parts = f"{self.stage}\0{self.reason}\0{self.error_type}\0{self.template}"
+        return hashlib.sha256(parts.encode(errors="surrogatepass")).hexdigest()[:16]
+
+    @property
     def message(self) -> str:
         """What all their messages say, with `#` for a number or an id in which they differ."""
         values = iter(self.values)
@@ -86,6 +93,12 @@ class FailureGroups:
             self._kinds[kind] = {}
             for group in groups.values():
                 _put(self._kinds[kind], self._told(kind, group))
+
+    def key_of(self, letter: DeadLetter) -> str:
+        """Name the group that a dead letter is in, or would be."""
+        kind = _Kind(letter.stage, letter.reason, letter.error_type)
+        self._kinds.setdefault(kind, {})
+        return self._told(kind, _single(letter, kind)).key
 
     def _told(self, kind: _Kind, group: FailureGroup) -> FailureGroup:
         """Tell a kind whose messages are many more coarsely: without digits and without what is quoted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ class Selection:
         names: Only these.
         rid: Only those of this record.
         limit: At most so many, the oldest of each stage first.
+        belongs: A further condition; None for none.
     """
 
     stages: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class Selection:
     names: tuple[LetterName, ...] = ()
     rid: str = ""
     limit: int | None = None
+    belongs: Callable[[DeadLetter], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -87,7 +89,10 @@ class Sieve:
     def passes(self, letter: DeadLetter) -> bool:
         """Tell whether a dead letter is meant, and count it."""
         is_asked_for = self.selection.rid in ("", letter.rid)
-        chosen = is_asked_for and not self.is_full and self._holds(letter)
+        belongs = self.selection.belongs
+        chosen = (
+            is_asked_for and not self.is_full and (belongs is None or belongs(letter)) and self._holds(letter)
+        )
         self._passed += chosen
         return chosen
 

@@ -19,11 +19,12 @@ from rsq_pipe.errors import (
     ServerUnavailableError,
     UnknownStageError,
 )
-from rsq_pipe.page import pipelines, session
+from rsq_pipe.page import actions, letter_actions, letters, pipelines, session
 from rsq_pipe.page.access import Access, Guard
 from rsq_pipe.page.answers import Refusal
 from rsq_pipe.page.site import Site
 
+_PARTS = (session, pipelines, actions, letter_actions, letters)
 ASSETS = Path(__file__).parent / "assets"
 
 _STATUS: dict[type[RsqPipeError], int] = {
@@ -38,7 +39,7 @@ _STATUS: dict[type[RsqPipeError], int] = {
 def create_app(site: Site) -> Starlette:
     """Make the application that a server of ASGI runs."""
     access = Access(site.tokens)
-    routes = [*session.ROUTES, *pipelines.ROUTES, Route("/{rest:path}", _nothing)]
+    routes = [*(route for part in _PARTS for route in part.ROUTES), Route("/{rest:path}", _nothing)]
     app = Starlette(
         routes=[
             Mount("/api/v1", routes=routes),

@@ -12,6 +12,7 @@ from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, moment
 from rsq_pipe.page.looks import Look
+from rsq_pipe.page.places import place_of
 from rsq_pipe.page.site import Site, site_of
 from rsq_pipe.redaction import redact
 
@@ -24,7 +25,8 @@ async def listed(request: Request) -> Response:
 
 async def one(request: Request) -> Response:
     """Describe a pipeline."""
-    return answer(shapes.pipeline(await site_of(request).looks.at(request.path_params["pipeline"])))
+    place = await place_of(request)
+    return answer(shapes.pipeline(await place.site.looks.at(place.pipeline)))
 
 
 async def _described(site: Site, one: Listed) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class PageServer:
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+            await self._app.state.site.close()
             self._server.should_exit = True
             await serving
 

@@ -18,6 +18,12 @@ def caller_of(request: Request) -> Caller | None:
     return caller
 
 
+def who(request: Request) -> str:
+    """Name who asks, for the list of actions."""
+    caller = caller_of(request)
+    return caller.name if caller and caller.name else "this machine"
+
+
 async def session(request: Request) -> Response:
     """Tell a page what it may do."""
     site, caller = site_of(request), caller_of(request)

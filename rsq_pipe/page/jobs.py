@@ -1,0 +1,143 @@
+"""Jobs: replays and purges that take longer than a request, with their progress."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.ops.progress import Progress
+from rsq_pipe.page.answers import Refusal, moment
+from rsq_pipe.redaction import redact
+
+KEPT = 200
+"""Jobs that have ended and are still told of."""
+
+MOST = 8
+"""Jobs under way at once."""
+
+AT_ONCE = 1.0
+"""Seconds in which a job may end before the answer to its request tells of it as one that goes on."""
+
+
+@dataclass(slots=True)
+class Job:
+    """
+    Follow one action.
+
+    Args:
+        pipeline, stage: Where.
+        action: `replay` or `purge`.
+        total: Dead letters that are to go.
+        progress: Counts, and stops it.
+    """
+
+    pipeline: str
+    stage: str
+    action: str
+    total: int
+    progress: Progress = field(default_factory=Progress)
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    began: float = field(default_factory=time.time)
+    ended: float | None = None
+    state: str = "running"
+    error: str = ""
+    task: asyncio.Task[None] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Describe it as the API does."""
+        total = self.progress.total
+        return {
+            "id": self.id,
+            "pipeline": self.pipeline,
+            "stage": self.stage,
+            "action": self.action,
+            "state": self.state,
+            "total": self.total,
+            "done": total.removed,
+            "held": total.held,
+            "gone": total.gone,
+            "error": redact(self.error) or None,
+            "began": moment(self.began),
+            "ended": moment(self.ended),
+        }
+
+
+class Jobs:
+    """Hold the jobs of this server of the page; each ends when that does, after the step under way."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+
+    def refuse_more(self) -> None:
+        """
+        Refuse a further job where many are under way.
+
+        Raises:
+            Refusal: They are.
+        """
+        if sum(one.state == "running" for one in self._jobs.values()) >= MOST:
+            raise Refusal(429, f"{MOST} jobs are under way", "wait for one to end, or stop one")
+
+    async def run(
+        self, job: Job, work: Callable[[Progress], Awaitable[None]], told: Callable[[Job], Awaitable[object]]
+    ) -> Job:
+        """
+        Begin a job, and wait a little for its end.
+
+        Args:
+            job: The job.
+            work: What it does.
+            told: Called once it has ended.
+
+        """
+        self._jobs[job.id] = job
+        ended = [one.id for one in self._jobs.values() if one.state != "running"]
+        for one in ended[: max(0, len(ended) - KEPT)]:
+            del self._jobs[one]
+        job.task = asyncio.ensure_future(self._worked(job, work, told))
+        await asyncio.wait([job.task], timeout=AT_ONCE)
+        return job
+
+    async def _worked(
+        self, job: Job, work: Callable[[Progress], Awaitable[None]], told: Callable[[Job], Awaitable[object]]
+    ) -> None:
+        try:
+            await work(job.progress)
+            job.state = "stopped" if job.progress.stopping.is_set() else "done"
+        except RsqPipeError as exc:
+            job.state, job.error = "failed", str(exc)
+        except BaseException:
+            job.state, job.error = "failed", "a fault in rsq-pipe; its log says more"
+            raise
+        finally:
+            job.ended = time.time()
+            await told(job)
+
+    def find(self, pipeline: str, name: str) -> Job:
+        """
+        Find a job.
+
+        Raises:
+            Refusal: There is none.
+        """
+        job = self._jobs.get(name)
+        if job is None or job.pipeline != pipeline:
+            raise Refusal(404, f"there is no job {name[:40]!r}", "GET .../audit tells what became of it")
+        return job
+
+    def of(self, pipeline: str) -> list[Job]:
+        """List the jobs of a pipeline, the newest first."""
+        return [job for job in reversed(self._jobs.values()) if job.pipeline == pipeline]
+
+    async def end(self) -> None:
+        """Stop all, each after the step under way."""
+        tasks = [job.task for job in self._jobs.values() if job.task and not job.task.done()]
+        for job in self._jobs.values():
+            job.progress.stopping.set()
+        if tasks:
+            await asyncio.wait(tasks, timeout=10)

@@ -1,0 +1,185 @@
+"""The routes that act on dead letters: replay and purge, each told first what it would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rsq_pipe.ops import audit
+from rsq_pipe.ops.dead_letters import DeadLetters
+from rsq_pipe.ops.preview import Preview
+from rsq_pipe.ops.progress import Progress
+from rsq_pipe.ops.purge import preview_purge, purge
+from rsq_pipe.ops.replay import preview_replay, replay
+from rsq_pipe.ops.selection import LetterName, parse_name
+from rsq_pipe.page.answers import Refusal, answer, bad, body
+from rsq_pipe.page.jobs import Job
+from rsq_pipe.page.letters import group_document, groups_of, letters_of, selected
+from rsq_pipe.page.mending import mending_of
+from rsq_pipe.page.places import Place, place_of
+from rsq_pipe.page.session import who
+from rsq_pipe.redaction import redact
+from rsq_pipe.streams.entry import id_number
+from rsq_pipe.units import parse_rate
+
+MOST_IDS = 20_000
+Work = Callable[[Progress], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    Hold an action as it was asked for.
+
+    Args:
+        place: Where.
+        who: By whom.
+        said: The body of the request.
+        action: `replay` or `purge`.
+        found: The dead letters that are meant.
+        noted: What else the list of actions says of it.
+    """
+
+    place: Place
+    who: str
+    said: Mapping[str, Any]
+    action: str
+    found: DeadLetters
+    noted: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def replayed(request: Request) -> Response:
+    """Send dead letters back to the stage that failed them."""
+    place, said = await place_of(request), await body(request)
+    ids = said.get("ids")
+    one = f"{place.stage}/{ids[0]}" if isinstance(ids, list) and len(ids) == 1 else ""
+    mending, rate = mending_of(said, one), _rate(said.get("rate"))
+    found = await _meant(place, said)
+    plan = await preview_replay(found, mending)
+    noted = {"set": sorted(said.get("set") or {}), "rate": said.get("rate")}
+    asked = Asked(place, who(request), said, "replay", found, noted)
+    return await _carried_out(asked, plan, partial(replay, found, mending, rate=rate))
+
+
+async def purged(request: Request) -> Response:
+    """Delete dead letters for good."""
+    place, said = await place_of(request), await body(request)
+    found = await _meant(place, said)
+    plan = await preview_purge(found)
+    asked = Asked(place, who(request), said, "purge", found)
+    return await _carried_out(asked, plan, partial(purge, found))
+
+
+async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
+    """Find the dead letters that an action is about: what is not said is not meant."""
+    ids, group, where = said.get("ids"), said.get("group", ""), said.get("where", "")
+    if not (ids or group or where or said.get("all") is True):
+        raise bad("which dead letters are meant is not said", "send `ids`, `group`, `where` or `all`: true")
+    if not isinstance(group, str) or not isinstance(where, str):
+        raise bad("`group` and `where` are texts")
+    index = await groups_of(place)
+    if group:
+        await index.refresh()
+    found = await letters_of(
+        place, selected(place, index, where=where, group=group, names=_names(place, ids))
+    )
+    until = said.get("until")
+    if until:
+        if not isinstance(until, str) or parse_name(until) is None:
+            raise bad("`until` is no id", "send what the dry run told")
+        found.queues = [
+            replace(queue, newest=min(queue.newest or until, until, key=id_number)) for queue in found.queues
+        ]
+    return found
+
+
+def _names(place: Place, ids: Any) -> tuple[LetterName, ...]:
+    if ids is None:
+        return ()
+    if not isinstance(ids, list) or len(ids) > MOST_IDS:
+        raise bad(f"`ids` is no list of {MOST_IDS:,} ids at most", "name a `group`, or say `where`")
+    names = [parse_name(one) if isinstance(one, str) else None for one in ids]
+    if None in names:
+        raise bad("`ids` holds what is no id of a dead letter", "such as 1700000000000-0")
+    return tuple(LetterName(name.id, place.stage) for name in names if name)
+
+
+def _rate(text: Any) -> float | None:
+    if text in {None, ""}:
+        return None
+    try:
+        rate = float(text) if isinstance(text, int | float) else parse_rate(str(text))
+    except ValueError as exc:
+        raise bad(str(exc)) from exc
+    if not 0 < rate < float("inf"):
+        raise bad("a rate is more than nothing", "such as 100/s")
+    return rate
+
+
+async def _carried_out(asked: Asked, plan: Preview, work: Work) -> Response:
+    """Tell what would be done; or do it, where the count that was told is confirmed."""
+    told = _told(asked.found, plan)
+    if asked.said.get("dry_run") is True:
+        return answer({"dry_run": True, **told})
+    confirm = asked.said.get("confirm")
+    if type(confirm) is not int or confirm != plan.count:
+        message = f"{plan.count:,} dead letters are meant, and `confirm` is {str(confirm)[:40]}"
+        raise Refusal(409, message, f"look again, and send `confirm`: {plan.count}", **told)
+    place = asked.place
+    job = Job(place.pipeline, place.stage, asked.action, plan.count)
+    place.site.jobs.refuse_more()
+    named = await _begun(asked, job)
+
+    async def ended(job: Job) -> None:
+        said = job.document()
+        ends = {key: said[key] for key in ("state", "done", "held", "gone", "error", "ended")}
+        await audit.note(place.site.client, place.pipeline, ends=named, **ends)
+
+    await place.site.jobs.run(job, work, ended)
+    done = job.document()
+    told |= {"dry_run": False, "count": done["done"], "planned": plan.count, "job": done}
+    return answer(told, 202 if job.state == "running" else 200)
+
+
+def _told(found: DeadLetters, plan: Preview) -> dict[str, Any]:
+    return {
+        "count": plan.count,
+        "groups": [group_document(group) for group in plan.groups],
+        "left": [{"count": left.count, "why": redact(left.why)} for left in plan.left],
+        "missing": sum(plan.missing.values()),
+        "passed_over": found.sieve.passed_over,
+        "why": found.sieve.why,
+        "until": max((queue.newest for queue in found.queues if queue.newest), key=id_number, default=""),
+    }
+
+
+async def _begun(asked: Asked, job: Job) -> str:
+    """Note an action before it begins: whatever happens, it is known that it did."""
+    said = asked.said
+    chosen = {key: said[key] for key in ("group", "where", "all") if said.get(key)}
+    if said.get("ids"):
+        chosen["ids"] = len(said["ids"])
+    return await audit.note(
+        *(asked.place.site.client, asked.place.pipeline),
+        who=asked.who,
+        action=asked.action,
+        stage=asked.place.stage,
+        count=job.total,
+        state="running",
+        job=job.id,
+        chosen=chosen,
+        **{key: value for key, value in asked.noted.items() if value},
+    )
+
+
+_LETTERS = "/pipelines/{pipeline}/stages/{stage}/letters"
+ROUTES = [
+    Route(f"{_LETTERS}/replay", replayed, methods=["POST"]),
+    Route(f"{_LETTERS}/purge", purged, methods=["POST"]),
+]

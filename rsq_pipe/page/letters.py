@@ -1,0 +1,182 @@
+"""The routes that show dead letters: by cause, page by page, one of them, and how it would look mended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letter_json import described
+from rsq_pipe.ops.dead_letters import DeadLetters, find
+from rsq_pipe.ops.failure_groups import FailureGroup
+from rsq_pipe.ops.letter_groups import LetterGroups
+from rsq_pipe.ops.letter_page import letter_page
+from rsq_pipe.ops.payload import as_json
+from rsq_pipe.ops.selection import LetterName, Selection, iso, parse_name
+from rsq_pipe.page.answers import Refusal, answer, bad, body, moment, number
+from rsq_pipe.page.mending import mending_of
+from rsq_pipe.page.places import Place, place_of
+from rsq_pipe.page.site import site_of
+from rsq_pipe.spec.expression import Expression, compile_expression
+
+MOST = 1_000
+SHOWN = 500
+"""Characters of a message in a list."""
+
+
+async def listed(request: Request) -> Response:
+    """List dead letters, some at a time."""
+    place, query = await place_of(request), request.query_params
+    order, after = query.get("order", "oldest"), query.get("after", "")
+    if order not in {"oldest", "newest"}:
+        raise bad(f"order={order[:20]} is none", "write order=oldest or order=newest")
+    if after and parse_name(after) is None:
+        raise bad(f"after={after[:60]} is no id of a dead letter", "take `next` of the page before")
+    index = await groups_of(place)
+    selection = selected(place, index, where=query.get("where", ""), group=query.get("group", ""))
+    found = await letters_of(place, selection)
+    page = await letter_page(
+        found, after, number(request, "count", 100, MOST), newest_first=order == "newest"
+    )
+    return answer(
+        {
+            "letters": [{**_in_list(one), "group": index.key_of(one)} for one in page.letters],
+            "next": page.next or None,
+            "total": await found.total(),
+            "passed_over": page.passed_over,
+            "why": page.why,
+        }
+    )
+
+
+async def grouped(request: Request) -> Response:
+    """Tell dead letters by cause."""
+    place = await place_of(request)
+    await letters_of(place, Selection(stages=(place.stage,)))  # a stage that is none is told
+    index = await groups_of(place)
+    groups = await index.refresh()
+    return answer({"groups": [group_document(group) for group in groups], "total": groups.total})
+
+
+async def one(request: Request) -> Response:
+    """Show a dead letter."""
+    place = await place_of(request)
+    found, letter = await _letter(request, place)
+    index = await groups_of(place)
+    told = {**described(letter, found.payloads), "group": index.key_of(letter)}
+    return answer({**told, "trace_url": place.trace_url(letter.trace_id)})
+
+
+async def mended(request: Request) -> Response:
+    """Show a dead letter before and after it is mended; nothing is written."""
+    place = await place_of(request)
+    said = await body(request)
+    found, letter = await _letter(request, place)
+    mending = mending_of(said, letter.name)
+    data = mending.mended(letter, found.payloads, must_be_record=False)
+    before = found.payloads.decode(letter.raw)
+    after = before if data is None else found.payloads.decode(data)
+    changed = sorted(name for name in {*(before or {}), *(after or {})} if _differs(before, after, name))
+    return answer({"before": as_json(before), "after": as_json(after), "changed": changed})
+
+
+def _differs(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, name: str) -> bool:
+    missing = object()
+    return bool((before or {}).get(name, missing) != (after or {}).get(name, missing))
+
+
+async def _letter(request: Request, place: Place) -> tuple[DeadLetters, DeadLetter]:
+    name = parse_name(request.path_params["letter"])
+    if name is None:
+        raise bad(f"{request.path_params['letter'][:60]!r} is no id of a dead letter")
+    found = await letters_of(place, Selection((place.stage,), names=(LetterName(name.id, place.stage),)))
+    async for page in found.pages():
+        return found, page.letters[0]
+    fix = "it was replayed or purged meanwhile; GET .../audit may say by whom"
+    raise Refusal(404, f"stage {place.stage!r} has no dead letter {name.id}", fix)
+
+
+async def letters_of(place: Place, selection: Selection) -> DeadLetters:
+    """
+    Find dead letters of a stage, as it was last run or one that is gone since.
+
+    Raises:
+        UnknownStageError: It was none.
+    """
+    return await find(place.site.client, place.pipeline, place.run.graph, selection)
+
+
+async def groups_of(place: Place) -> LetterGroups:
+    """Find what groups the dead letters of a stage."""
+    return place.site.letter_groups(place.pipeline, place.stage)
+
+
+def selected(
+    place: Place,
+    index: LetterGroups,
+    *,
+    where: str = "",
+    group: str = "",
+    names: tuple[LetterName, ...] = (),
+) -> Selection:
+    """Say which dead letters are meant."""
+    condition: Expression | None = compile_expression(where) if where.strip() else None
+    belongs = (lambda letter: index.key_of(letter) == group) if group else None
+    return Selection((place.stage,), where=condition, names=names, belongs=belongs)
+
+
+def group_document(group: FailureGroup) -> dict[str, Any]:
+    """Describe a group."""
+    return {
+        "group": group.key,
+        "stage": group.stage,
+        "reason": group.reason,
+        "error_type": group.error_type,
+        "message": group.message,
+        "count": group.count,
+        "first": moment(group.first.timestamp()),
+        "last": moment(group.last.timestamp()),
+        "example": group.example.rpartition("/")[2],
+    }
+
+
+def _in_list(letter: DeadLetter) -> dict[str, Any]:
+    message = letter.message
+    return {
+        "id": letter.id,
+        "rid": letter.rid,
+        "at": iso(letter),
+        "reason": letter.reason,
+        "error_type": letter.error_type,
+        "message": message if len(message) <= SHOWN else f"{message[: SHOWN - 1]}…",
+        "attempts": letter.attempts,
+        "trace_id": letter.trace_id,
+    }
+
+
+async def all_of(site_request: Request) -> Response:
+    """Tell the dead letters of all stages by cause."""
+    site = site_of(site_request)
+    pipeline = site_request.path_params["pipeline"]
+    run = await site.run_of(pipeline)
+    found = await find(site.client, pipeline, run.graph)
+    groups = []
+    for queue in found.queues:
+        if queue.newest:
+            index = site.letter_groups(pipeline, queue.stage)
+            groups += [group_document(group) for group in await index.refresh()]
+    return answer({"groups": groups, "total": await found.total()})
+
+
+_BASE = "/pipelines/{pipeline}/stages/{stage}/letters"
+ROUTES = [
+    Route("/pipelines/{pipeline}/letters/groups", all_of),
+    Route(_BASE, listed),
+    Route(f"{_BASE}/groups", grouped),
+    Route(f"{_BASE}/{{letter}}", one),
+    Route(f"{_BASE}/{{letter}}/mend", mended, methods=["POST"]),
+]

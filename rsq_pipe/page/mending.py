@@ -1,0 +1,69 @@
+"""Mending: what a request asks to be changed in dead letters, read as `dlq replay --set` reads it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.ops.dead_letter_json import Edit
+from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.selection import parse_name
+from rsq_pipe.page.answers import bad
+from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.field_path import parse_path
+
+
+def mending_of(said: dict[str, Any], letter: str = "") -> Mending:
+    """
+    Read `set` and `payload`.
+
+    A text in `set` is JSON where it is JSON, else text; after `=` it is an expression over the record.
+
+    Args:
+        said: The body of the request.
+        letter: The one dead letter that `payload` is the new record of.
+
+    Raises:
+        Refusal: They cannot be meant so.
+    """
+    values: dict[str, Any] = {}
+    computed: dict[str, Expression] = {}
+    given = said.get("set") or {}
+    if not isinstance(given, dict):
+        raise bad("`set` is no mapping", 'write {"set": {"country": "DE", "total": "= price * 2"}}')
+    for name, value in given.items():
+        try:
+            parse_path(name)
+        except ValueError as exc:
+            raise bad(f"`set`: {exc}") from exc
+        if isinstance(value, str) and value.lstrip().startswith("="):
+            try:
+                computed[name] = compile_expression(value.lstrip()[1:].strip())
+            except ExpressionError as exc:
+                raise bad(f"{name}: {exc}", 'write the text itself in quotes: "\\"= ...\\""') from exc
+        else:
+            values[name] = _value(value)
+    return Mending.of(_edits(said.get("payload"), letter), {}, values, computed)
+
+
+def _edits(payload: Any, letter: str) -> list[Edit]:
+    if payload is None:
+        return []
+    name = parse_name(letter)
+    if name is None or not isinstance(payload, dict):
+        raise bad("`payload` is the whole record of one dead letter", "send a JSON object, and one id")
+    return [Edit(name, payload, None, "payload")]
+
+
+def _value(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,68 @@
+"""Place: the pipeline and the stage that a request is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from rsq_pipe.errors import UnknownStageError
+from rsq_pipe.ops.as_run import AsRun
+from rsq_pipe.page.site import Site, site_of
+from rsq_pipe.spec.graph import Stage
+from rsq_pipe.suggestion import suggest
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    Say what a request is about.
+
+    Args:
+        site: What the routes share.
+        run: The pipeline as it was last run.
+        stage: The stage's name; empty where it is about the whole pipeline.
+    """
+
+    site: Site
+    run: AsRun
+    stage: str = ""
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name."""
+        return self.run.graph.pipeline
+
+    def known(self) -> Stage:
+        """
+        Find the stage in the pipeline as it was last run.
+
+        Raises:
+            UnknownStageError: It has none of that name.
+        """
+        names = [one.name for one in self.run.graph.stages]
+        if self.stage not in names:
+            what = (
+                f"pipeline {self.pipeline!r} has no stage {self.stage[:60]!r}; {suggest(self.stage, names)}"
+            )
+            raise UnknownStageError(what, stage=self.stage)
+        return self.run.graph.stage(self.stage)
+
+    def trace_url(self, trace_id: str) -> str | None:
+        """Spell where a trace is looked at; None where that is not known, or there is none."""
+        ui = self.site.jaeger or self.run.last.ui
+        if not trace_id or not ui.startswith(("http://", "https://")):
+            return None
+        return f"{ui.rstrip('/')}/trace/{trace_id}"
+
+
+async def place_of(request: Request) -> Place:
+    """
+    Find what a request is about.
+
+    Raises:
+        NeverRanError: There is no such pipeline.
+    """
+    site = site_of(request)
+    run = await site.run_of(request.path_params["pipeline"])
+    return Place(site, run, request.path_params.get("stage", ""))

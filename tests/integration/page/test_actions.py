@@ -1,0 +1,167 @@
+"""Acting over the API: replay, purge, pause; counted, confirmed, noted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.ops.morgue import Morgue
+from tests.support.served_page import Answer, ServedPage
+from tests.support.server import StreamServer
+from tests.support.signals import wait_until
+
+
+def at(morgue: Morgue, rest: str = "") -> str:
+    return f"/pipelines/{morgue.pipeline}{rest}"
+
+
+def letters(morgue: Morgue, rest: str) -> str:
+    return at(morgue, f"/stages/price/letters{rest}")
+
+
+async def act(page: ServedPage, path: str, **said: Any) -> Answer:
+    """Do what a dry run tells of."""
+    plan = (await page.post(path, **said, dry_run=True)).json
+    return await page.post(path, **said, confirm=plan["count"], until=plan["until"])
+
+
+async def test_letters_are_mended_replayed_and_become_outputs(morgue: Morgue, page: ServedPage) -> None:
+    morgue.records(range(12))
+    morgue.records(range(12, 20), price=1)
+    await morgue.run()
+    group = (await page.get(letters(morgue, "/groups")))["groups"][0]["group"]
+
+    done = await act(page, letters(morgue, "/replay"), group=group, set={"price": "= n + 1"})
+    await morgue.run()
+
+    assert (done.status, done.json["count"], done.json["job"]["state"]) == (200, 12, "done")
+    totals = {one["n"]: one["total"] for one in morgue.lines("out/all.jsonl")}
+    assert totals == {n: 2 * (n + 1) if n < 12 else 2 for n in range(20)}
+
+
+async def test_a_dry_run_touches_nothing(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury(range(5))
+
+    for action in ("replay", "purge"):
+        told = await page.post(letters(morgue, f"/{action}"), all=True, dry_run=True)
+        assert (told.status, told.json["count"], told.json["groups"][0]["count"]) == (200, 5, 5)
+
+    assert len(await morgue.letters()) == 5
+    assert (await page.get(at(morgue, "/audit")))["audit"] == []
+
+
+async def test_what_is_not_confirmed_is_not_done(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+
+    for confirm in (None, 0, 2, "1", True, 1.0):
+        done = await page.post(letters(morgue, "/purge"), all=True, confirm=confirm)
+        assert (done.status, done.json["count"]) == (409, 1), confirm
+
+    assert len(await morgue.letters()) == 1
+
+
+async def test_letters_that_come_after_the_dry_run_are_left(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury(range(5))
+    plan = (await page.post(letters(morgue, "/purge"), all=True, dry_run=True)).json
+    later = await morgue.bury([9])
+
+    bare = await page.post(letters(morgue, "/purge"), all=True, confirm=5)
+    done = await page.post(letters(morgue, "/purge"), all=True, confirm=5, until=plan["until"])
+
+    assert (bare.status, done.status, done.json["count"]) == (409, 200, 5)
+    assert [letter.id for letter in await morgue.letters()] == later
+
+
+async def test_only_what_is_named_goes(morgue: Morgue, page: ServedPage) -> None:
+    ids = await morgue.bury(range(6))
+
+    nothing = await page.post(letters(morgue, "/purge"), dry_run=True)
+    some = await act(page, letters(morgue, "/purge"), ids=ids[:2])
+    more = await act(page, letters(morgue, "/purge"), where="n >= 4")
+    gone = await page.post(letters(morgue, "/purge"), ids=ids[:3], dry_run=True)
+
+    assert nothing.status == 400
+    assert (some.json["count"], more.json["count"]) == (2, 2)
+    assert (gone.json["count"], gone.json["missing"]) == (1, 2)
+    assert [letter.id for letter in await morgue.letters()] == ids[2:4]
+
+
+async def test_a_long_replay_goes_on_beside_and_can_be_stopped(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury(range(200))
+
+    begun = await act(page, letters(morgue, "/replay"), all=True, rate="20/s")
+    where = at(morgue, f"/jobs/{begun.json['job']['id']}")
+    assert (begun.status, begun.json["job"]["state"]) == (202, "running")
+    await wait_until(lambda: _done(page, where), what="some have gone")
+    await page.post(f"{where}/stop")
+    ended = await wait_until(lambda: _ended(page, where), what="it ends")
+
+    assert ended["state"] == "stopped"
+    assert 0 < ended["done"] < 200
+    assert len(await morgue.letters()) == 200 - ended["done"]
+    stop, replay = (await page.get(at(morgue, "/audit")))["audit"]
+    assert (stop["action"], replay["action"], replay["state"]) == ("stop", "replay", "stopped")
+    assert (replay["count"], replay["done"], replay["rate"]) == (200, ended["done"], "20/s")
+    assert [one["id"] for one in (await page.get(at(morgue, "/jobs")))["jobs"]] == [ended["id"]]
+
+
+async def _done(page: ServedPage, where: str) -> bool:
+    return bool((await page.get(where))["done"])
+
+
+async def _ended(page: ServedPage, where: str) -> Any:
+    found = await page.get(where)
+    return found if found["state"] != "running" else None
+
+
+async def test_a_job_ends_with_the_page(morgue: Morgue, server: StreamServer) -> None:
+    from tests.support.served_page import served
+
+    await morgue.bury(range(100))
+    async with served(server.url) as page:
+        begun = await act(page, letters(morgue, "/replay"), all=True, rate=10)
+        job = page.site.jobs.find(morgue.pipeline, begun.json["job"]["id"])
+
+    assert job.state == "stopped"
+    assert len(await morgue.letters()) == 100 - job.document()["done"]
+
+
+async def test_who_did_what_is_noted(morgue: Morgue, page: ServedPage) -> None:
+    ids = await morgue.bury(range(3))
+
+    await act(page, letters(morgue, "/purge"), ids=ids)
+    await page.post(at(morgue, "/stages/price/pause"), why="the price list is wrong")
+    await page.post(at(morgue, "/stages/price/pause"), why="again")
+    await page.post(at(morgue, "/stages/price/resume"))
+    found = (await page.get(at(morgue, "/audit")))["audit"]
+
+    assert [one["action"] for one in found] == ["resume", "pause", "purge"]
+    purge = found[2]
+    assert (purge["who"], purge["stage"], purge["count"], purge["done"]) == ("this machine", "price", 3, 3)
+    assert (purge["chosen"], purge["state"]) == ({"ids": 3}, "done")
+    assert purge["at"] <= found[0]["at"]
+
+
+async def test_the_list_of_actions_outlives_a_fresh_start(morgue: Morgue, page: ServedPage) -> None:
+    await act(page, letters(morgue, "/purge"), ids=await morgue.bury([1]))
+    morgue.records([2], price=1)
+    await morgue.run(fresh=True)
+
+    assert [one["action"] for one in (await page.get(at(morgue, "/audit")))["audit"]] == ["purge"]
+
+
+async def test_a_stage_is_paused_and_goes_on(morgue: Morgue, page: ServedPage) -> None:
+    morgue.records(range(3), price=1)
+    await morgue.bury([])
+    await page.post(at(morgue, "/stages/price/pause"), why="look first")
+    run = await morgue.up()
+
+    told = await page.get(at(morgue))
+    assert (told["state"], told["stages"]["price"]["paused"]["why"]) == ("paused", "look first")
+    assert told["stages"]["price"]["paused"]["held"] is True
+    await page.post(at(morgue, "/stages/price/resume"))
+    summary = await run.ended()
+
+    assert summary.finished
+    assert morgue.numbers("out/all.jsonl") == [0, 1, 2]
+    unknown = await page.post(at(morgue, "/stages/prize/pause"))
+    assert unknown.status == 404

@@ -17,6 +17,7 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
         "sink",
         "parquet",
     ): "{type: parquet, path: out/x.parquet, columns: {id: int, total: 'decimal(18,2)'}}",
+    ("sink", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: priced, key: customer_id}",
     ("sink", "stdout"): "{type: stdout, rid: true}",
     ("sink", "stream"): "{type: stream, stream: priced}",
 }

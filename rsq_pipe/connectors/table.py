@@ -69,6 +69,7 @@ SINKS: dict[str, Listed] = {
         "http.sink", "at least once: each request says by a key which record it is of", "http", "aiohttp"
     ),
     "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
+    "kafka": Listed("kafka.sink", "exactly once: one transaction with its ledger", "kafka", "aiokafka"),
     "parquet": Listed("parquet.sink", "exactly once: what is not committed is cut off", "parquet", "arro3"),
     "postgres": Listed(
         "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"

@@ -25,11 +25,21 @@ class Presence:
         pipeline: The pipeline's name.
         spec: What the file's hash is; runs of one and the same file may begin at once.
         key: Where it is shown; for the whole pipeline if left out.
+        seconds: How long it counts as running after its last sign of life.
     """
 
-    def __init__(self, client: StreamClient, pipeline: str, spec: str = "", key: str = "") -> None:
+    def __init__(
+        self,
+        client: StreamClient,
+        pipeline: str,
+        spec: str = "",
+        *,
+        key: str = "",
+        seconds: float = SECONDS,
+    ) -> None:
         self._client = client
         self._pipeline = pipeline
+        self._seconds = seconds
         self._key = key or Keyspace(pipeline).runs
         self._role = f"run-{spec}" if spec else "run"
         self.name = worker_name(self._role)
@@ -40,7 +50,7 @@ class Presence:
 
         Redis: presence.lua.
         """
-        await self._client.channel.run(PRESENCE, [self._key], [self.name, SECONDS])
+        await self._client.channel.run(PRESENCE, [self._key], [self.name, str(self._seconds)])
 
     async def others(self) -> list[str]:
         """Name the other processes that run the pipeline; of this machine's, only those that still exist."""
@@ -53,7 +63,7 @@ class Presence:
     async def _shown(self) -> list[str]:
         # One set, and no key for each that a SCAN would have to find: a server has millions of other keys.
         key = self._key
-        since = await server_time(self._client, key) - SECONDS
+        since = await server_time(self._client, key) - self._seconds
         found = await self._client.channel.execute("ZRANGEBYSCORE", key, f"({since}", "+inf", key=key)
         return sorted(name for name in (name.decode() for name in found) if name != self.name)
 

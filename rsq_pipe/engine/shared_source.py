@@ -22,6 +22,9 @@ from rsq_pipe.streams.waiting import until
 TURN = 1.0
 """Seconds between two looks at which shards there are, and who reads beside this process."""
 
+SECONDS = 10.0
+"""How long a process counts as reading after its last sign of life; its leases last as long."""
+
 FIRST = "first"
 """What the field that names the first shards of a source ends with, among its positions."""
 
@@ -209,7 +212,7 @@ def readers_of(process: Process, stage: Stage) -> Presence:
     """Show, from now on, that this process reads a source."""
     graph: Graph = process.graph
     key = Keyspace(graph.pipeline).lease(stage, READERS)
-    return Presence(process.client, graph.pipeline, key=key)
+    return Presence(process.client, graph.pipeline, key=key, seconds=SECONDS)
 
 
 def share(shards: Sequence[str], readers: Sequence[str], own: str) -> set[str]:

@@ -184,7 +184,21 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
         document.report((*path, "type"), what, listed.missing)
     settings = {key: item for key, item in value.items() if key != "type"}
     options = validate(document, found.options, settings, path)
-    return ConnectorRef(kind, name, options) if options is not None else None
+    if options is None:
+        return None
+    return ConnectorRef(kind, name, _with_expressions(document, options, path))
+
+
+def _with_expressions(document: Document, options: Any, path: Path_) -> Any:
+    """Compile those settings of a connector that are expressions."""
+    compiled: dict[str, Expression | None] = {}
+    for name in getattr(options, "expressions", ()):
+        if (text := getattr(options, name)) is None:
+            continue
+        expression = compiled[name] = _expression(document, text, (*path, name))
+        if expression is not None and expression.timed:
+            document.report((*path, name), "now() is another in each attempt", "use a field of the record")
+    return options.model_copy(update=compiled) if compiled else options
 
 
 def _handler(document: Document, value: Any, path: Path_) -> HandlerRef | None:

@@ -22,7 +22,7 @@ from typing import Any
 from rsq_pipe.cli.main import main
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.owned_file import OwnedFile
-from rsq_pipe.engine import closer, sink_worker, source_worker
+from rsq_pipe.engine import closer, shared_source, sink_worker, source_worker
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.engine.passage import Passage
 from rsq_pipe.engine.result_sender import ResultSender
@@ -213,8 +213,12 @@ if __name__ == "__main__":
     }
     sabotage[sys.argv.pop(1)]()
     _slow_down_the_disk()
-    for module, name in ((sink_worker, "SECONDS"), (source_worker, "SECONDS"), (closer, "LEASE")):
+    for module, name in (
+        *((sink_worker, "SECONDS"), (source_worker, "SECONDS")),
+        *((shared_source, "SECONDS"), (closer, "LEASE")),
+    ):
         vars(module)[name] = LEASE
     # As in the product, a command is given up about when a lease lapses.
+    vars(shared_source)["TURN"] = LEASE / 4
     vars(client)["COMMAND_TIMEOUT"] = LEASE
     main()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiokafka import errors
+from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from rsq_pipe.connectors.kafka.settings import Cluster, Tls
 
@@ -131,11 +133,54 @@ async def partitions(given: dict[str, Any], topics: Sequence[str]) -> dict[str, 
     return {topic: found.get(topic, []) for topic in topics}
 
 
-async def make_topic(
-    given: dict[str, Any], name: str, count: int, replicas: int, configuration: dict[str, str]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Say what is known of a topic; it is not there if it has no partitions."""
+
+    partitions: int
+    is_compacted: bool = False
+
+
+async def look_at(given: dict[str, Any], topics: Sequence[str]) -> list[Topic]:
     """
-    Make a topic; one that is there stays as it is.
+    Look at topics.
+
+    Raises:
+        RefusedError, AwayError: As they say.
+    """
+    parts = await partitions(given, topics)
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics if parts[topic]]
+    policies: dict[str, str] = {}
+    admin = AIOKafkaAdminClient(**given)
+    try:
+        await admin.start()
+        for answer in await admin.describe_configs(asked) if asked else ():
+            for _, _, _, name, entries in answer.resources:  # none where the user may not ask
+                policies[name] = next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), "")
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc
+    finally:
+        await admin.close()
+    return [Topic(len(parts[topic]), policies.get(topic) == "compact") for topic in topics]
+
+
+async def holds_messages(given: dict[str, Any], topic: str, count: int, seconds: float) -> bool:
+    """Tell whether a topic holds anything."""
+    consumer = AIOKafkaConsumer(**given, enable_auto_commit=False)
+    try:
+        async with asyncio.timeout(seconds):
+            await consumer.start()
+            parts = [TopicPartition(topic, part) for part in range(count)]
+            return bool(await consumer.beginning_offsets(parts) != await consumer.end_offsets(parts))
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc
+    finally:
+        await consumer.stop()
+
+
+async def make_topic(given: dict[str, Any], name: str, count: int, configuration: dict[str, str]) -> None:
+    """
+    Make a topic, on three brokers if there are so many; one that is there stays as it is.
 
     Raises:
         RefusedError, AwayError: As they say.
@@ -143,7 +188,8 @@ async def make_topic(
     admin = AIOKafkaAdminClient(**given)
     try:
         await admin.start()
-        new = NewTopic(name, count, replicas, topic_configs=configuration)
+        brokers = len((await admin.describe_cluster())["brokers"])
+        new = NewTopic(name, count, min(3, max(1, brokers)), topic_configs=configuration)
         answer = await admin.create_topics([new])
         for topic, code, *more in answer.topic_errors:
             error = errors.for_code(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.kafka.read_options import ReadOptions as Options
 
 if TYPE_CHECKING:
@@ -18,4 +19,16 @@ def connect(options: Options, *, stage: str, root: Path) -> KafkaSource:
     return KafkaSource(options, stage=stage, root=root)
 
 
-__all__ = ["Options", "connect"]
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the topics."""
+
+    def reach(seconds: float) -> str:
+        from rsq_pipe.connectors.kafka.reach import reach_topics  # noqa: PLC0415  an extra
+
+        return reach_topics(options, options.topic, root, seconds)
+
+    topics = "topic" if len(options.topic) == 1 else "topics"
+    return Endpoint(f"kafka {topics} {', '.join(options.topic)}", reach)
+
+
+__all__ = ["Options", "connect", "endpoint"]

@@ -20,32 +20,43 @@ from typing import Any
 
 import pytest
 
+from tests.support.kafka import KafkaBroker, kafka
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
 
-__all__ = ["postgres", "postgres_binaries"]
+__all__ = ["kafka", "postgres", "postgres_binaries"]
 
 TOTAL = 1_000
 STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = os.environ.get("SEED", "1")
-KINDS = ["postgres", "sqlite"]
+KINDS = ["postgres", "sqlite", "kafka"]
 
 
 class Place:
     """A table of one kind of database, and what stands in it."""
 
     def __init__(
-        self, kind: str, options: dict[str, Any], ids: Callable[[], list[int]], clear: Callable[[], Any]
+        self,
+        kind: str,
+        options: dict[str, Any],
+        ids: Callable[[], list[int]],
+        clear: Callable[[], Any],
+        *,
+        calls: int = 2_500,
     ) -> None:
         self.kind = kind
         self.options = options
         self.ids = ids
         self.clear = clear
+        self.calls = calls
+        """How many calls a sink makes while it writes about a hundred records."""
 
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":
         return sqlite_place(tmp_path / "database.sqlite")
+    if request.param == "kafka":
+        return kafka_place(request.getfixturevalue("kafka"))
     server: PostgresServer = request.getfixturevalue("postgres")
     table = f"contract_{os.urandom(6).hex()}"
     server.execute(f"create table {table} (id int, pad text)")
@@ -71,6 +82,20 @@ def sqlite_place(path: Path) -> Place:
         run("delete from rsq_pipe_ledger")
 
     return Place("sqlite", options, lambda: [row[0] for row in run("select id from t")], clear)
+
+
+def kafka_place(broker: KafkaBroker) -> Place:
+    options: dict[str, Any] = {"brokers": broker.address, "timeout": "5s", "key": None}
+
+    def clear() -> None:
+        options["topic"] = broker.make(f"contract_{os.urandom(6).hex()}", 3)
+        options["ledger"] = f"{options['topic']}_ledger"
+
+    clear()
+    # Much goes on in the client between two steps.
+    return Place(
+        "kafka", options, lambda: [one["id"] for one in broker.values(options["topic"])], clear, calls=50_000
+    )
 
 
 class Writer:
@@ -121,7 +146,7 @@ def struck(place: Place, root: Path, strikes: int, seed: str) -> tuple[int, int]
     draw = random.Random(seed)
     kills = pauses = 0
     for number in range(strikes):
-        call = draw.choice([draw.randint(1, 2_500), -draw.randint(1, 20)])
+        call = draw.choice([draw.randint(1, place.calls), -draw.randint(1, 20)])
         own = f"{seed} {number}"
         if number % 3:
             kills += Writer(place, root, call=call, seed=own).end()[0] == -signal.SIGKILL
@@ -131,7 +156,7 @@ def struck(place: Place, root: Path, strikes: int, seed: str) -> tuple[int, int]
             paused.end()
             continue
         pauses += 1
-        successor = Writer(place, root, call=draw.randint(500, 2_500), seed=own + "s")
+        successor = Writer(place, root, call=draw.randint(place.calls // 5, place.calls), seed=own + "s")
         try:
             code, said = successor.end()
         finally:

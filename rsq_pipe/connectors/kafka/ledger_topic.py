@@ -1,0 +1,73 @@
+"""Ledger topic: the rows of a sink's ledger, written in the transactions of its batches."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from rsq_pipe.connectors.kafka.cluster import FAULTS, sorted_out
+from rsq_pipe.connectors.kafka.producer import Message
+from rsq_pipe.connectors.ledger.ledger import Row
+
+_BACK = 64
+"""How many offsets before the end the last row is looked for first; ever more if it is not there."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Hold a row as it is written."""
+
+    epoch: int
+    seq: int
+    settled: int
+    carried: str
+    rids: str
+
+
+def message(topic: str, target: str, row: Row) -> Message:
+    """Write a row: packed, since the ids in it are much alike."""
+    kept = Kept(row.epoch, row.seq, row.settled, row.carried, row.rids)
+    return Message(topic, zlib.compress(msgspec.json.encode(kept), 1), target.encode(), 0)
+
+
+async def last_row(given: dict[str, Any], topic: str, target: str, seconds: float) -> Row | None:
+    """
+    Read the last row that was committed.
+
+    To be called when those who wrote before are fenced off: then none of their transactions is under way.
+
+    Raises:
+        RefusedError, AwayError: As they say.
+    """
+    consumer = AIOKafkaConsumer(**given, enable_auto_commit=False, isolation_level="read_committed")
+    try:
+        async with asyncio.timeout(seconds):
+            await consumer.start()
+            return await _last(consumer, TopicPartition(topic, 0), target.encode())
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc
+    finally:
+        await consumer.stop()
+
+
+async def _last(consumer: Any, partition: TopicPartition, key: bytes) -> Row | None:
+    first = (await consumer.beginning_offsets([partition]))[partition]
+    end = (await consumer.end_offsets([partition]))[partition]
+    back = _BACK
+    consumer.assign([partition])
+    while True:
+        begin = max(first, end - back)
+        consumer.seek(partition, begin)
+        found = None
+        while await consumer.position(partition) < end:
+            for messages in (await consumer.getmany(partition, timeout_ms=100)).values():
+                found = next((one.value for one in reversed(messages) if one.key == key), found)
+        if found is not None:
+            kept = msgspec.json.decode(zlib.decompress(found), type=Kept)
+            return Row(kept.epoch, kept.seq, kept.settled, kept.carried, kept.rids)
+        if begin == first:
+            return None
+        back *= 8

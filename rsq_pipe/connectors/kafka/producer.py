@@ -1,0 +1,135 @@
+"""Producer: one transactional producer, that is given up with the first error."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, errors
+
+from rsq_pipe.connectors.kafka.cluster import FAULTS, AwayError, sorted_out
+
+_TOO_MUCH = (
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.InvalidTimestampError,
+    errors.CorruptRecordException,
+)
+"""What says that a message is not taken, and not that none is."""
+
+_FAREWELL = 1.0
+"""Seconds that closing the connections may take."""
+
+MORE = 10.0
+"""Seconds that a transaction may take beyond those in which a broker has to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Hold one message for a topic."""
+
+    topic: str
+    value: bytes
+    key: bytes | None = None
+    partition: int | None = None
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+class MessageRefusedError(Exception):
+    """One of the messages cannot be taken."""
+
+
+class Producer:
+    """
+    Write transactions under one transactional id.
+
+    Args:
+        given: How to connect, as the library's clients take it.
+        transactional_id: Whoever begins with it last keeps all that began before from committing anything.
+        seconds: How long a broker may take to answer.
+        more: Further settings of the library's.
+    """
+
+    def __init__(self, given: dict[str, Any], transactional_id: str, seconds: float, **more: Any) -> None:
+        self._seconds = seconds
+        self._made = AIOKafkaProducer(
+            **given,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=round((seconds + MORE) * 1000),
+            **more,
+        )
+
+    async def start(self) -> None:
+        """
+        Connect, and fence off all that began with this id before: their transactions are over after that.
+
+        Raises:
+            RefusedError, AwayError: As they say.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._made.start()
+        except FAULTS as exc:
+            raise sorted_out(exc) from exc
+
+    def partitions(self, topic: str) -> int:
+        """Tell how many partitions a topic has, as last heard of; 0 where nothing was."""
+        return len(self._made.client.cluster.partitions_for_topic(topic) or ())
+
+    async def commit(self, messages: Sequence[Message]) -> None:
+        """
+        Write messages in one transaction: all of them, or none.
+
+        Raises:
+            MessageRefusedError: One of them cannot be taken; none was written.
+            RefusedError: The cluster takes none; none was written.
+            AwayError: They may have been written or not.
+        """
+        await self._transact(messages, commit=True)
+
+    async def try_out(self, messages: Sequence[Message]) -> None:
+        """Write messages in a transaction that is given up; raises as `commit`."""
+        await self._transact(messages, commit=False)
+
+    async def close(self) -> None:
+        """Close the connections at once, whatever is under way; the loop is this producer's alone."""
+        current = asyncio.current_task()
+        # Its tasks wait for brokers without end; closing in good order waits for the tasks.
+        tasks = [task for task in asyncio.all_tasks() if task is not current]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(*FAULTS):
+            async with asyncio.timeout(_FAREWELL):
+                await self._made.stop()
+
+    async def _transact(self, messages: Sequence[Message], *, commit: bool) -> None:
+        try:
+            async with asyncio.timeout(self._seconds + MORE / 2):
+                await self._made.begin_transaction()
+                await self._send(messages)
+                if commit:
+                    await self._made.commit_transaction()
+                else:
+                    await self._made.abort_transaction()
+        except _TOO_MUCH as exc:
+            raise MessageRefusedError from exc
+        except (errors.ProducerFenced, errors.InvalidProducerEpoch) as exc:
+            raise AwayError("another process writes under this pipeline's name, or this one paused") from exc
+        except (errors.ProducerClosed, errors.IllegalOperation) as exc:
+            raise AwayError("the connection was given up") from exc
+        except FAULTS as exc:
+            raise sorted_out(exc) from exc
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        send = self._made.send
+        waiting = [
+            await send(one.topic, one.value, one.key, one.partition, headers=one.headers) for one in messages
+        ]
+        # All are awaited, so that none is left whose error nobody has seen.
+        for found in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found

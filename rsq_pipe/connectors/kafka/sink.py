@@ -1,0 +1,33 @@
+"""Sink `kafka`: messages of a topic, each record once for those who read committed messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.kafka.write_options import WriteOptions as Options
+
+if TYPE_CHECKING:
+    from rsq_pipe.connectors.kafka.writing import KafkaSink
+
+
+def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> KafkaSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    from rsq_pipe.connectors.kafka.writing import KafkaSink  # noqa: PLC0415  an extra
+
+    return KafkaSink(options, stage=stage, root=root, pipeline=pipeline)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the topic."""
+
+    def reach(seconds: float) -> str:
+        from rsq_pipe.connectors.kafka.reach import reach_topics  # noqa: PLC0415  an extra
+
+        return reach_topics(options, (options.topic,), root, seconds)
+
+    return Endpoint(f"kafka topic {options.topic}", reach)
+
+
+__all__ = ["Options", "connect", "endpoint"]

@@ -1,0 +1,233 @@
+"""KafkaSink: writes each batch to a topic in one transaction with its row of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+import structlog
+
+from rsq_pipe.connectors.kafka import ledger_topic
+from rsq_pipe.connectors.kafka.background import Background
+from rsq_pipe.connectors.kafka.cluster import (
+    AwayError,
+    RefusedError,
+    connection,
+    holds_messages,
+    look_at,
+    make_topic,
+)
+from rsq_pipe.connectors.kafka.outgoing import Outgoing
+from rsq_pipe.connectors.kafka.producer import Message, MessageRefusedError, Producer
+from rsq_pipe.connectors.kafka.write_options import WriteOptions
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row
+from rsq_pipe.connectors.sink import TargetBusyError, TargetUnavailableError, Written
+from rsq_pipe.errors import EncodeError, SinkError
+from rsq_pipe.model.batch import Batch
+
+T = TypeVar("T")
+
+MAX_ROW = 900_000
+"""Bytes of a row of the ledger, packed; topics take a million."""
+
+
+class KafkaSink:
+    """
+    Write records to a topic; who reads committed messages sees each once.
+
+    A batch is one transaction: its messages, and a row of the ledger with the ids of its records. Then the
+    runner settles the batch and stores the row's number. Whoever opens the sink begins with its transactional
+    id: from there on no batch of an earlier writer is committed, and what was committed before is in the last
+    row, which is read after that.
+
+    Args:
+        options: Where to, and how.
+        stage: The stage, for messages and names.
+        root: Where the files of certificates are.
+        pipeline: The pipeline, for names.
+    """
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, options: WriteOptions, *, stage: str, root: Path, pipeline: str) -> None:
+        self._options = options
+        self._stage = stage
+        self._root = root
+        self._ledger_topic = options.ledger or f"rsq-pipe.{pipeline}.{stage}"
+        self._id = f"rsq-pipe.{pipeline}.{stage}.{options.topic}"
+        self._outgoing = Outgoing(options)
+        self._background: Background | None = None
+        self._producer: Producer | None = None
+        self._partitions = 0
+        self._ledger: Ledger | None = None
+        self._still: Callable[[], bool] = lambda: True
+        self.target = f"kafka topic {options.topic}"
+
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
+        """Fence earlier writers off, and learn what was committed and not settled."""
+        self._ledger, self._still = None, still
+        try:
+            self._look()
+            self._become_writer()
+            given = connection(self._options, self._root)
+            last = ledger_topic.last_row(given, self._ledger_topic, self.target, self._options.timeout)
+            row = self._run(last) or Row(0, 0, 0)
+            if fresh:
+                self._check_fresh()
+                row = Row(row.epoch, 0, 0)
+                position = None
+            row = Row(row.epoch + 1, row.seq, row.settled, row.carried, row.rids)
+            ledger = Ledger(row, position)
+            if fresh:
+                self._commit([], row)
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except LostPlaceError as exc:
+            raise self._error(
+                f"{exc}: the cluster or the server was put back to an earlier state, or another pipeline of "
+                "this name writes the topic; look which records it lacks, and then --fresh starts over"
+            ) from exc
+        except AwayError as exc:
+            raise self._away(exc) from exc
+        if ledger.went_back:
+            structlog.get_logger("rsq_pipe").warning(
+                "the server has lost batches that it had settled; their records may be written again",
+                stage=self._stage,
+                target=self.target,
+            )
+        self._ledger = ledger
+        return ledger.position
+
+    def write(self, batch: Batch) -> Written:
+        """Write those records of a batch that were not committed yet."""
+        assert self._ledger is not None, "the sink is not open"
+        places = self._ledger.unwritten(batch.rids)
+        messages, failures = self._outgoing.messages(batch, places, self._partitions)
+        try:
+            row = self._ledger.next(batch.rids, failures)
+            try:
+                self._commit([*messages.values()], row)
+            except MessageRefusedError as exc:
+                bad = self._refused(messages)
+                if not bad:
+                    raise AwayError(f"it refused messages that it takes one by one: {exc}") from exc
+                failures |= bad
+                row = self._ledger.next(batch.rids, failures)
+                self._become_writer()
+                self._commit([one for place, one in messages.items() if place not in bad], row)
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except (AwayError, MessageRefusedError) as exc:
+            raise self._away(exc) from exc
+        self._ledger.committed(row)
+        return Written(str(row.seq), failures)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._ledger = None
+        self._give_up()
+
+    def _look(self) -> None:
+        """Look at the topic, and make the ledger's where it is not there."""
+        self._give_up()
+        self._background = Background()
+        given, options = connection(self._options, self._root), self._options
+        found, ledger = self._run(look_at(given, (options.topic, self._ledger_topic)))
+        if not found.partitions:
+            raise RefusedError("there is no such topic; make it, or mend `topic`")
+        if found.is_compacted and options.key is None:
+            raise RefusedError("it is compacted, and takes no message without a key; set `key`")
+        self._outgoing.needs_key = found.is_compacted
+        self._partitions = found.partitions
+        if not ledger.partitions:
+            self._run(make_topic(given, self._ledger_topic, 1, {"cleanup.policy": "compact"}))
+
+    def _become_writer(self) -> None:
+        """Fence earlier writers off; then make sure that this process is not an earlier one itself."""
+        self._give_up()
+        self._background = Background()
+        self._producer = self._run(self._made())
+        # Behind it, and before anything is committed: a process that was paused just here has fenced its
+        # successor off, who begins anew; it must not write what the successor may have written.
+        if not self._still():
+            raise TargetBusyError("another process has become its writer")
+
+    async def _made(self) -> Producer:
+        packed = None if self._options.compression == "none" else self._options.compression
+        largest = max(self._options.max_message, MAX_ROW) + 10_000  # with what stands around a message
+        producer = Producer(
+            connection(self._options, self._root),
+            self._id,
+            self._options.timeout,
+            max_request_size=largest,
+            compression_type=packed,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.close()
+            raise
+        return producer
+
+    def _commit(self, messages: list[Message], row: Row) -> None:
+        assert self._producer is not None
+        kept = ledger_topic.message(self._ledger_topic, self.target, row)
+        if len(kept.value) > MAX_ROW:
+            raise RefusedError("the ids of its records are too long for a message; write fewer at once")
+        self._run(self._producer.commit([*messages, kept]))
+
+    def _refused(self, messages: Mapping[int, Message]) -> dict[int, Exception]:
+        """Find, by ever smaller parts, the messages that are not taken; each part by a writer of its own."""
+        self._become_writer()  # after an error a producer's numbers have a gap
+        assert self._producer is not None
+        try:
+            self._run(self._producer.try_out([*messages.values()]))
+        except MessageRefusedError as exc:
+            if len(messages) == 1:
+                why = type(exc.__cause__).__name__
+                (place,) = messages
+                return {place: EncodeError(f"{self.target} does not take the record: {why}")}
+        else:
+            return {}
+        places = [*messages]
+        halves = places[: len(places) // 2], places[len(places) // 2 :]
+        return {
+            place: error
+            for half in halves
+            for place, error in self._refused({place: messages[place] for place in half}).items()
+        }
+
+    def _check_fresh(self) -> None:
+        if self._options.fresh == "append":
+            return
+        given = connection(self._options, self._root)
+        held = self._run(holds_messages(given, self._options.topic, self._partitions, self._options.timeout))
+        if held:
+            raise RefusedError(
+                "it holds messages, and --fresh would write all records once more; set `fresh: append` to "
+                "keep them, or make the topic anew"
+            )
+
+    def _give_up(self) -> None:
+        background, self._background = self._background, None
+        producer, self._producer = self._producer, None
+        if background is None:
+            return
+        if producer is not None:
+            background.run(producer.close())
+        background.stop()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        assert self._background is not None
+        return self._background.run(work)
+
+    def _away(self, exc: Exception) -> TargetUnavailableError:
+        where = ",".join(self._options.brokers)
+        return TargetUnavailableError(f"{self.target} at {where}: {exc}")
+
+    def _error(self, why: str) -> SinkError:
+        return SinkError(f"stage {self._stage!r}: {self.target}: {why}", stage=self._stage)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import time
@@ -11,8 +10,10 @@ from dataclasses import dataclass
 
 from rsq_pipe.connectors.endpoint import UNCHECKED, Endpoint
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.ops.table_endpoint import server_endpoint, table_endpoint
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.streams.client import StreamClient
 
 SECONDS = 10.0
@@ -55,9 +56,18 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
         seconds: How long each may take.
     """
     tried = [
-        ("redis", _server(client) if client else Endpoint("the embedded server", lambda _: "`run` starts it"))
+        (
+            "redis",
+            server_endpoint(client)
+            if client
+            else Endpoint("the embedded server", lambda _: "`run` starts it"),
+        )
     ]
-    tried += [(f"stages.{stage.name}", _endpoint(graph, stage)) for stage in graph.stages if _talks(stage)]
+    tried += [
+        (f"stages.{stage.name}", named)
+        for stage in graph.stages
+        if (named := _endpoint(graph, stage)) is not None
+    ]
     places = threading.Semaphore(_AT_ONCE)
     answers = [_begun(one.reach, seconds, places) for _, one in tried]
     for (path, one), answer in zip(tried, answers, strict=True):
@@ -72,27 +82,18 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
             yield Reached(path, one.target, remark=found or "")
 
 
-def _talks(stage: Stage) -> bool:
-    return isinstance(stage.options, ConnectorRef)
-
-
-def _endpoint(graph: Graph, stage: Stage) -> Endpoint:
+def _endpoint(graph: Graph, stage: Stage) -> Endpoint | None:
+    """Name what a stage talks to; None of one that talks to nothing."""
+    if isinstance(stage.options, Lookup):
+        return table_endpoint(stage.options.table, stage=stage.name, root=graph.root)
+    if not isinstance(stage.options, ConnectorRef):
+        return None
     ref: ConnectorRef = stage.options
     named = connector(ref.kind, ref.type).endpoint
     if named is None:
         return Endpoint(f"{ref.kind} {ref.type}", lambda _: UNCHECKED)
     found: Endpoint = named(ref.options, stage=stage.name, root=graph.root)
     return found
-
-
-def _server(client: StreamClient) -> Endpoint:
-    async def ping(seconds: float) -> None:
-        try:
-            await client.channel.execute("PING", key="", timeout=seconds)
-        finally:
-            await client.close()
-
-    return Endpoint(client.channel.address, lambda seconds: asyncio.run(ping(seconds)))
 
 
 def _begun(

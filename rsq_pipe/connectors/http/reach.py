@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 
@@ -39,15 +40,38 @@ def reach_service(settings: SendSettings, stage: str, seconds: float) -> str:
         EndpointRefusedError, EndpointUnavailableError: Whoever gives tokens does.
     """
 
+    async def login(opened: aiohttp.ClientSession) -> Mapping[str, str]:
+        return await Login(stage, settings.auth, settings.allow).headers(opened)
+
+    return reach_address(settings.url, settings.allow, settings.headers, seconds, login)
+
+
+async def _nobody(_: aiohttp.ClientSession) -> Mapping[str, str]:
+    return {}
+
+
+def reach_address(
+    url: str,
+    allow: Sequence[str],
+    headers: Mapping[str, str],
+    seconds: float,
+    login: Callable[[aiohttp.ClientSession], Awaitable[Mapping[str, str]]] = _nobody,
+) -> str:
+    """
+    Ask for the head of an address.
+
+    Raises:
+        UnreachableError: It does not answer, or refuses the credentials.
+    """
+
     async def ask() -> int:
-        async with session(1, settings.allow, seconds) as opened:
-            login = await Login(stage, settings.auth, settings.allow).headers(opened)
-            headers = {**settings.headers, **login}
-            async with opened.head(as_is(settings.url), headers=headers, allow_redirects=False) as response:
+        async with session(1, allow, seconds) as opened:
+            own = {**headers, **await login(opened)}
+            async with opened.head(as_is(url), headers=own, allow_redirects=False) as response:
                 return response.status
 
     try:
-        check_host(settings.url, settings.allow)
+        check_host(url, allow)
         status = asyncio.run(ask())
     except TimeoutError as exc:
         raise UnreachableError(f"no answer within {seconds:g} s; check `url`, and the network") from exc

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.catalog import exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import quoted
@@ -43,3 +44,22 @@ def reach_table(
     finally:
         connection.close()
     return ""
+
+
+def reach_query(dsn: str, query: str, seconds: float) -> None:
+    """
+    Connect, and have the server read a query without running it.
+
+    Raises:
+        RefusedError, RowsError, TargetUnavailableError: It cannot be connected to.
+        UnreachableError: The query does not fit what is there.
+    """
+    connection = Connection(dsn, seconds)
+    try:
+        connection.open()
+        with connection.faults():
+            connection.execute(f"prepare rsq_pipe_reach as {query}")
+    except RefusedError as exc:
+        raise UnreachableError(str(exc) if ";" in str(exc) else f"{exc}; check `query`") from exc
+    finally:
+        connection.close()

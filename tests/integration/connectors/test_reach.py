@@ -154,3 +154,43 @@ def test_a_folder_that_is_closed_is_told(tmp_path: Path) -> None:
         "  write: {sink: {type: jsonl, path: shut/a.jsonl}}\n",
     )
     assert "nothing may be made in the folder" in told[2].fault
+
+
+def test_the_tables_of_lookups_are_tried_too(
+    tmp_path: Path, postgres: PostgresServer, service: WebService, server: StreamServer, name: str
+) -> None:
+    table = name.replace("-", "_")
+    postgres.execute(f"create table {table} (id int, region text)")
+    (tmp_path / "in.jsonl").write_text("{}\n")
+    (tmp_path / "regions.csv").write_text("id,region\n1,north\n")
+
+    def rows(column: str) -> str:
+        query = f"select * from {table} where {column} = any($1)"
+        return f"{{postgres: {{dsn: '{postgres.dsn}', query: '{query}'}}}}"
+
+    regions = f"url: '{service.url}/regions/{{id}}'"
+    tables = {
+        "a": "regions.csv",
+        "b": rows("id"),
+        "c": rows("no"),
+        "d": f"{{http: {{{regions}, headers: {{Authorization: Bearer right}}}}}}",
+        "e": f"{{http: {{{regions}}}}}",
+        "f": f"{{redis: {{key: 'regions:{{id}}', url: '{server.url}'}}}}",
+        "g": "{redis: {key: 'regions:{id}', url: 'redis://127.0.0.1:1'}}",
+        "h": "{redis: {key: 'regions:{id}'}}",  # the pipeline's own server
+    }
+    stages = "".join(
+        f"  {stage}: {{lookup: {{table: {text}, key: id, as: {stage}}}}}\n" for stage, text in tables.items()
+    )
+
+    told = reached(
+        tmp_path,
+        f"  read: {{source: {{type: jsonl, path: in.jsonl}}}}\n{stages}  write: {{sink: {{type: stdout}}}}\n",
+    )
+
+    found = {one.path.removeprefix("stages."): one for one in told}
+    assert sorted(stage for stage in tables if stage in found) == ["a", "b", "c", "d", "e", "f", "g"]
+    assert [stage for stage in tables if stage in found and found[stage].fault] == ["c", "e", "g"]
+    assert 'column "no" does not exist; check `query`' in found["c"].fault
+    assert "it answers 401" in found["e"].fault
+    assert "not reachable" in found["g"].fault

@@ -111,6 +111,9 @@ class Source(Protocol):
     names hold no blanks. `read` is called from one thread for each shard, `close(shard)` ends the reading of
     one, and `shards()` is asked again and again: what it names later is read as well.
 
+    One that leaves its mark where it reads has a `preview()`, which gives a source of first records that does
+    not, and ends.
+
     One that knows how much there is has a `share()`: how much of it has been read, 0 to 1, or None where that
     cannot be told. It is called from the event loop while another thread reads, and must not block.
     """

@@ -58,6 +58,9 @@ SOURCES: dict[str, Listed] = {
     "postgres": Listed(
         "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"
     ),
+    "postgres_cdc": Listed(
+        "postgres_cdc.source", "goes on behind the last change stored", "postgres", "psycopg"
+    ),
     "stream": Listed("stream.source", "reads by a consumer group of its own"),
     "webhook": Listed("webhook.source", "answers a request once its records are stored", "http", "aiohttp"),
 }

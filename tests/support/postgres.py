@@ -65,10 +65,12 @@ class PostgresServer:
 
     Args:
         binaries: The folder of initdb and postgres.
+        settings: Settings of the server, `name=value`.
     """
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *settings: str) -> None:
         self._binaries = binaries
+        self._settings = ("listen_addresses=127.0.0.1", "fsync=off", *(settings or ("wal_level=logical",)))
         self._user = _user()
         self.folder = Path(tempfile.mkdtemp(prefix="rsq-pg-", dir="/tmp"))
         self.folder.chmod(0o755)
@@ -94,7 +96,7 @@ class PostgresServer:
             self._process = subprocess.Popen(
                 [
                     *(self._binaries / "postgres", "-D", data, "-p", str(self.port), "-k", self.folder),
-                    *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"),
+                    *(word for setting in self._settings for word in ("-c", setting)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -32,11 +32,13 @@ class Connection:
         dsn: Where it is.
         seconds: How long one statement may take; the server is told so, and one that does not answer is left
             as long after.
+        options: Settings of the session, as `options` of an address has them.
     """
 
-    def __init__(self, dsn: str, seconds: float) -> None:
+    def __init__(self, dsn: str, seconds: float, options: str = "") -> None:
         self._dsn = dsn
         self._seconds = seconds
+        self._options = options
         self._open: psycopg.Connection[Any] | None = None
         self._ran_out = False
 
@@ -57,6 +59,7 @@ class Connection:
                 prepare_threshold=None,
                 application_name=str(given.get("application_name", "rsq-pipe")),
                 connect_timeout=int(given.get("connect_timeout") or _CONNECT),
+                options=f"{given.get('options') or ''} {self._options}".strip() or None,
             )
             self.execute(
                 "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
@@ -71,6 +74,17 @@ class Connection:
         with self._in_time() as connection:
             cursor = connection.execute(sql.encode(), values)
             return cursor.fetchall() if cursor.description else []
+
+    def raw(self, sql: str, values: Sequence[Any]) -> tuple[list[str], list[int], list[list[bytes | None]]]:
+        """Run a statement and return the names and types of its columns, and its rows as they were sent."""
+        with self._in_time() as connection:
+            cursor = connection.execute(sql.encode(), values)
+            result, described = cursor.pgresult, cursor.description
+            assert result is not None, "it gives rows"
+            assert described is not None, "it gives rows"
+            columns = range(result.nfields)
+            rows = [[result.get_value(row, at) for at in columns] for row in range(result.ntuples)]
+            return [one.name for one in described], [one.type_code for one in described], rows
 
     def count(self, sql: str, values: Sequence[Any]) -> int:
         """Run a statement and return how many rows it changed."""

@@ -67,8 +67,10 @@ def _of_file(stage: Stage, file: Path) -> ConnectorRef:
 
 
 def _connected(graph: Graph, name: str, ref: ConnectorRef) -> Source:
-    connect = connector("source", ref.type).connect
-    assert connect is not None
-    source: Any = connect(ref.options, stage=name, root=graph.root)
+    source: Any = connector("source", ref.type).made(
+        ref.options, pipeline=graph.pipeline, stage=name, root=graph.root
+    )
+    if hasattr(source, "preview"):
+        source = source.preview()
     made: Source = source.ending() if getattr(source, "shared", False) else source
     return made

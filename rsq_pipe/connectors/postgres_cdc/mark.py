@@ -1,0 +1,78 @@
+"""Mark: how far the changes of a database were read; the stored position."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+def lsn_text(lsn: int) -> str:
+    """Write a position of the server's log, with zeros in front: the texts sort as the positions do."""
+    return f"{lsn >> 32:08X}/{lsn & 0xFFFFFFFF:08X}"
+
+
+def lsn_of(text: str) -> int:
+    """Read a position of the server's log."""
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    Describe rows of a table that were read in one snapshot.
+
+    Args:
+        table: The table's number.
+        snapshot: Which transactions it saw, as `pg_current_snapshot()` writes them.
+        lsn: A position behind which nothing it saw was committed.
+        after: The key behind which the rows begin; none for the first.
+        upto: The key of the last row; none for all that follow.
+    """
+
+    table: int
+    snapshot: str
+    lsn: int
+    after: list[str] | None = None
+    upto: list[str] | None = None
+
+
+class Copy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    Say where the reading of the rows stands.
+
+    Args:
+        tables: The numbers of the tables that are not read yet; the first may be in part.
+        after: The key of the last row read of it.
+    """
+
+    tables: list[int]
+    after: list[str] | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    Say where to go on: the stored position.
+
+    Args:
+        system: The database cluster's own number.
+        lsn: All that was committed before it was read.
+        transaction: Where a transaction was committed that was read in part.
+        changes: How many of its changes were read.
+        copy: Where the reading of the rows stands, which comes first; none once they are read.
+        parts: In which snapshots rows were read, for as long as changes may come that these saw.
+    """
+
+    system: str
+    lsn: int
+    transaction: int = 0
+    changes: int = 0
+    copy: Copy | None = None
+    parts: list[Part] = []
+
+    @classmethod
+    def load(cls, position: str) -> Mark | None:
+        """Read a stored position; None for none."""
+        return msgspec.json.decode(position, type=cls) if position else None
+
+    def dump(self) -> str:
+        """Write it as it is stored."""
+        return msgspec.json.encode(self).decode()

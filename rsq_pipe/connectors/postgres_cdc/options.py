@@ -1,0 +1,62 @@
+"""Options of the `postgres_cdc` source."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsq_pipe.connectors.postgres.options import Dsn, Table
+from rsq_pipe.units import Duration
+
+FIELDS = ("op", "table", "change", "lsn", "commit_time", "old", "unchanged")
+"""What a record tells of its change, beside the columns."""
+
+
+class Options(BaseModel):
+    """Read each change of tables, as PostgreSQL commits it; extra `postgres`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dsn: Dsn = Field(
+        repr=False,
+        description="The server: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, best from "
+        "`${secret:NAME}`. It is never printed. Its user needs the right REPLICATION.",
+    )
+    publication: str = Field(
+        min_length=1,
+        max_length=63,
+        description="The publication whose tables are read: `create publication NAME for table ...`.",
+    )
+    slot: str = Field(
+        pattern="^[a-z0-9_]{1,63}$",
+        description="The replication slot, of this source alone; made if it is not there. The server keeps "
+        "what was not read yet for as long as the slot stands.",
+    )
+    tables: tuple[Table, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Those of the publication's tables that are read: `orders` (of the schema `public`) or "
+        "`sales.orders`. Left out: all.",
+    )
+    snapshot: Literal["initial", "never"] = Field(
+        default="initial",
+        description="What comes before the changes: the rows that stand in the tables, or nothing.",
+    )
+    until: Literal["never", "end"] = Field(
+        default="never",
+        description="`end`: read what was committed when the source began, and end; the next run goes on "
+        "there. `never`: wait for more.",
+    )
+    prefix: str = Field(
+        default="",
+        pattern="^[A-Za-z0-9_]*$",
+        description=f"What the names of the fields {', '.join(f'`{name}`' for name in FIELDS)} begin with, "
+        "where a column has one of these names.",
+    )
+    timeout: Annotated[Duration, Field(ge=1)] = Field(
+        default="30s",
+        validate_default=True,
+        description="How long the server may take for one statement, and be silent, before it is connected "
+        "to anew.",
+    )

@@ -1,0 +1,152 @@
+"""Reading: the rows, then the changes, through whatever happens to the server in between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import structlog
+
+from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.postgres.connection import Connection
+from rsq_pipe.connectors.postgres_cdc.changes import Changes
+from rsq_pipe.connectors.postgres_cdc.copying import Copying
+from rsq_pipe.connectors.postgres_cdc.mark import Copy, Mark
+from rsq_pipe.connectors.postgres_cdc.options import Options
+from rsq_pipe.connectors.postgres_cdc.published import Table, published
+from rsq_pipe.connectors.postgres_cdc.replication import SETTINGS, Replication
+from rsq_pipe.connectors.postgres_cdc.slot import Slot
+from rsq_pipe.connectors.postgres_cdc.told import Told
+from rsq_pipe.connectors.postgres_cdc.types import Types
+from rsq_pipe.connectors.sink import TargetUnavailableError
+from rsq_pipe.connectors.source import Chunk
+from rsq_pipe.errors import SourceError
+
+_LONGEST = 5.0
+_NAME = 63
+"""Bytes of a connection's name that PostgreSQL keeps."""
+
+_END = """
+select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end
+    - '0/0'::pg_lsn)::bigint
+"""
+
+
+def connection_of(options: Options) -> Connection:
+    """Make a connection beside the stream, that writes values as that does."""
+    return Connection(options.dsn, options.timeout, f"{SETTINGS} -c client_encoding=utf8")
+
+
+class Reading:
+    """
+    Read a source from a stored position.
+
+    The slot is moved on only to where the records are stored: what it lets go of is not needed any more,
+    whoever reads next and whenever.
+
+    Args:
+        options: The source's.
+        pipeline, stage: Whose it is; by this a former reader of the slot is known.
+    """
+
+    def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
+        self._options = options
+        self._stage = stage
+        self._name = f"rsq-pipe {pipeline} {stage}".encode()[:_NAME].decode(errors="ignore")
+        self._connection = connection_of(options)
+        self._stream: Replication | None = None
+        self._stored = 0
+        self._upto: int | None = None
+        self._closing = threading.Event()
+
+    def read(self, position: str, size: int) -> Iterator[Chunk]:
+        """Yield what follows a position, in chunks; an empty one now and then."""
+        mark = Mark.load(position)
+        self._stored = mark.lsn if mark else 0
+        pause = 0.0
+        try:
+            while not self._closing.is_set():
+                try:
+                    for chunk, behind in self._once(mark, size):
+                        pause = self._works_again(pause)
+                        mark = behind
+                        chunk.settled = partial(self._settled, mark.lsn)
+                        yield chunk
+                    return
+                except TargetUnavailableError as exc:
+                    if self._closing.is_set():
+                        return
+                    if not pause:
+                        self._log().warning("the changes cannot be read now; trying again", error=str(exc))
+                    pause = min(_LONGEST, pause * 2 or 0.1)
+                    self._end_stream()
+                    self._closing.wait(pause)
+        except (RefusedError, RowsError) as exc:
+            self._end_stream()
+            raise SourceError(
+                f"stage {self._stage!r}: postgres slot {self._options.slot}: {exc}", stage=self._stage
+            ) from exc
+        finally:
+            self._connection.close()
+
+    def close(self) -> None:
+        """Tell the server what was stored, and let go of the slot; from another thread, too."""
+        self._closing.set()
+        self._end_stream()
+
+    def _once(self, mark: Mark | None, size: int) -> Iterator[tuple[Chunk, Mark]]:
+        """Read for as long as the server does not fail."""
+        options = self._options
+        self._end_stream()
+        stream = self._stream = Replication(options.dsn, self._name, options.timeout)
+        self._connection.open()
+        system = stream.system()
+        if mark is not None and mark.system != system:
+            raise RefusedError(
+                "this is another server than the one that was read, or its data were made anew; begin anew "
+                "with --fresh"
+            )
+        tables = published(self._connection, options.publication, options.tables)
+        by_number = {table.number: table for table in tables}
+        confirmed = Slot(self._connection, options.slot, self._name).ready(mark.lsn if mark else None)
+        if mark is None:
+            mark = self._beginning(system, confirmed, tables)
+            yield Chunk([], [], mark.dump()), mark
+        if options.until == "end" and self._upto is None:
+            with self._connection.faults():
+                self._upto = int(self._connection.execute(_END)[0][0])
+        if mark.copy is not None:
+            for chunk, mark in Copying(self._connection, by_number, options.prefix).read(mark, size):  # noqa: B020
+                yield chunk, mark
+        stream.start(options.slot, options.publication, mark.lsn)
+        stream.stored(self._stored)
+        told = Told(self._connection, by_number, mark.parts)
+        wanted = None if options.tables is None else {table.title for table in tables}
+        changes = Changes(stream, Types(self._connection), told, wanted, options.prefix)
+        yield from changes.read(mark, size, self._upto)
+
+    def _beginning(self, system: str, lsn: int, tables: list[Table]) -> Mark:
+        copies = self._options.snapshot == "initial" and tables
+        return Mark(system, lsn, copy=Copy([table.number for table in tables]) if copies else None)
+
+    def _settled(self, lsn: int, stored: bool) -> None:
+        """Have the slot moved on to where all is stored; does not block."""
+        if stored:
+            self._stored = max(self._stored, lsn)
+            if (stream := self._stream) is not None:
+                stream.stored(lsn)
+
+    def _end_stream(self) -> None:
+        if (stream := self._stream) is not None:
+            self._stream = None
+            stream.close()
+
+    def _works_again(self, pause: float) -> float:
+        if pause:
+            self._log().warning("the changes are read again")
+        return 0.0
+
+    def _log(self) -> structlog.stdlib.BoundLogger:
+        log: structlog.stdlib.BoundLogger = structlog.get_logger("rsq_pipe")
+        return log.bind(stage=self._stage)

@@ -1,0 +1,132 @@
+"""Records: what becomes of a change of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.postgres_cdc.messages import UNCHANGED, Change, Relation, Row, Unchanged
+from rsq_pipe.connectors.postgres_cdc.options import FIELDS
+from rsq_pipe.connectors.postgres_cdc.values import Convert
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """State where and when something was committed: `lsn` as text, and the time, if it is known."""
+
+    lsn: str
+    time: str | None
+
+
+class Records:
+    """
+    Make the records of one table.
+
+    Args:
+        table: Its name, with its schema.
+        columns: Its columns, as they are in what follows.
+        converters: What makes the values of each.
+        key: Which of them are its key.
+        prefix: What the names of the fields beside them begin with.
+
+    Raises:
+        RefusedError: A column has the name of such a field.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        columns: Sequence[str],
+        converters: Sequence[Convert],
+        *,
+        key: Sequence[bool] = (),
+        prefix: str = "",
+    ) -> None:
+        self.table = table
+        self.columns = columns
+        self._pairs = list(zip(columns, converters, strict=True))
+        self._key = [name for name, is_key in zip(columns, key, strict=False) if is_key]
+        self._op, self._table, self._change, self._lsn, self._time, self._old, self._unchanged = (
+            prefix + name for name in FIELDS
+        )
+        taken = [name for name in columns if name in {prefix + field for field in FIELDS}]
+        if taken:
+            raise RefusedError(
+                f"table {table} has a column {taken[0]!r}, and a record's field of this name tells of the "
+                "change; set `prefix: change_`, say, and these fields are named change_op and so on"
+            )
+
+    @classmethod
+    def of(cls, relation: Relation, converters: Sequence[Convert], prefix: str) -> Records:
+        """Make it for a table as the server describes it."""
+        title = f"{relation.schema}.{relation.name}"
+        return cls(title, relation.columns, converters, key=relation.key, prefix=prefix)
+
+    def row(self, op: str, values: Sequence[bytes | None], when: When, place: str) -> dict[str, Any]:
+        """
+        Make the record of a row that stands there.
+
+        Args:
+            place: Where it stands among all changes, as text that sorts so.
+        """
+        record = {
+            name: None if value is None else convert(value)
+            for (name, convert), value in zip(self._pairs, values, strict=True)
+        }
+        self._tell(record, op, when, place)
+        return record
+
+    def change(self, change: Change, when: When, place: str) -> dict[str, Any]:
+        """
+        Make the record of a change.
+
+        A long value that an update did not change is not sent. Where the row as it was is known, it is taken
+        from there; else the record lacks the field, and names it.
+        """
+        if change.new is None:
+            record = self._values(change.old or [], key_alone=change.old_is_key)
+            self._tell(record, change.op, when, place)
+            return record
+        unchanged = [at for at, value in enumerate(change.new) if value is UNCHANGED]
+        if not unchanged and change.old is None:
+            return self.row(change.op, change.new, when, place)  # type: ignore[arg-type]  # none is UNCHANGED
+        new, old = list(change.new), change.old
+        if old is not None and not change.old_is_key:
+            for at in unchanged:
+                new[at] = old[at]
+        record = self._values(new)
+        self._tell(record, change.op, when, place)
+        if old is not None:
+            record[self._old] = self._values(old, key_alone=change.old_is_key)
+        missing = [self.columns[at] for at in unchanged if new[at] is UNCHANGED]
+        if missing:
+            record[self._unchanged] = missing
+        return record
+
+    def emptied(self, when: When, place: str) -> dict[str, Any]:
+        """Make the record of a TRUNCATE."""
+        record: dict[str, Any] = {}
+        self._tell(record, "truncate", when, place)
+        return record
+
+    def key(self, row: Sequence[bytes | Unchanged | None], names: Sequence[str]) -> list[str]:
+        """Return the values of a key, as text."""
+        at = {name: place for place, name in enumerate(self.columns)}
+        values = [row[at[name]] for name in names]
+        return [value.decode() if isinstance(value, bytes) else "" for value in values]
+
+    def _values(self, row: Row, *, key_alone: bool = False) -> dict[str, Any]:
+        return {
+            name: convert(value) if isinstance(value, bytes) else None
+            for (name, convert), value in zip(self._pairs, row, strict=True)
+            if value is not UNCHANGED and not (key_alone and name not in self._key)
+        }
+
+    def _tell(self, record: dict[str, Any], op: str, when: When, place: str) -> None:
+        record[self._op] = op
+        record[self._table] = self.table
+        record[self._change] = place
+        record[self._lsn] = when.lsn
+        record[self._time] = when.time

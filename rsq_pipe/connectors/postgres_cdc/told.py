@@ -1,0 +1,93 @@
+"""Told: which changes the rows that were read have already, and which are still to be told."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.postgres.connection import Connection
+from rsq_pipe.connectors.postgres.names import listed
+from rsq_pipe.connectors.postgres_cdc.mark import Part
+from rsq_pipe.connectors.postgres_cdc.messages import Begin, Change
+from rsq_pipe.connectors.postgres_cdc.published import Table
+from rsq_pipe.connectors.postgres_cdc.records import Records
+from rsq_pipe.connectors.postgres_cdc.seen import Seen
+
+
+class Told:
+    """
+    Compare the changes of transactions with the snapshots in which the rows were read.
+
+    Where the rows of a table were read in several snapshots, one after the other, a change belongs to the
+    part that has its key; the server tells which, since the order of keys is its own.
+
+    Args:
+        connection: Asked for that; open when `left` is called.
+        tables: Those of the publication, by their numbers.
+        parts: What was read.
+    """
+
+    def __init__(self, connection: Connection, tables: Mapping[int, Table], parts: Sequence[Part]) -> None:
+        self._connection = connection
+        self._tables = tables
+        self.parts = list(parts)
+        self._seen = {part.snapshot: Seen.read(part.snapshot) for part in parts}
+        self._flags: dict[int, list[bool]] = {}
+
+    def begin(self, begin: Begin) -> None:
+        """Take note of a transaction; tables whose parts are all older than what follows are done with."""
+        needed = {part.table for part in self.parts if begin.lsn < part.lsn}
+        self.parts = [part for part in self.parts if part.table in needed]
+        self._flags = {}
+        for part in self.parts:
+            self._flags.setdefault(part.table, []).append(begin.xid in self._seen[part.snapshot])
+
+    def left(self, change: Change, records: Records) -> Change | None:
+        """
+        Return what of a change is still to be told; None for nothing.
+
+        Of an update that gave a row another key one half may be: as a delete, or as an insert.
+        """
+        flags = self._flags.get(change.table)
+        if flags is None or not any(flags):
+            return change
+        if all(flags):
+            return None
+        table = self._tables.get(change.table)
+        if table is None:
+            raise RefusedError(f"table {records.table} is not in the publication any more; put it back")
+        old = None if change.old is None else records.key(change.old, table.key)
+        new = None if change.new is None else records.key(change.new, table.key)
+        told_old = flags[self._part(table, old)] if old is not None and old != new else None
+        told_new = flags[self._part(table, new)] if new is not None else None
+        if told_new is None or told_old is None or told_new == told_old:
+            return None if (told_old if told_new is None else told_new) else change
+        if told_new:
+            return replace(change, op="delete", new=None)
+        return replace(change, op="insert", old=None)
+
+    def emptied(self, number: int, name: str) -> bool:
+        """Tell whether a TRUNCATE is still to be told."""
+        flags = self._flags.get(number, [])
+        if any(flags) and not all(flags):
+            raise RefusedError(
+                f"table {name} was truncated while its rows were read in several parts, since the run was "
+                "cut off in between; begin anew with --fresh"
+            )
+        return not flags or not flags[0]
+
+    def _part(self, table: Table, key: Sequence[str]) -> int:
+        """Find the part that has a key."""
+        parts = [part for part in self.parts if part.table == table.number]
+        upto = [part.upto for part in parts if part.upto is not None]
+        names = listed(table.key)
+        given = ", ".join(["%s"] * len(key))
+        # So the values get the types of the columns, and their order.
+        sql = f"with given as (select \0 from \1 where false union all select {given}) select "  # noqa: S608
+        sql += ", ".join(f"(\0) <= ({given})" for _ in upto) + " from given"
+        sql = sql.replace("\0", names.replace("%", "%%")).replace("\1", table.quoted.replace("%", "%%"))
+        with self._connection.faults():
+            found = self._connection.execute(sql, list(itertools.chain(key, *upto)))[0]
+        return next((at for at, is_in in enumerate(found) if is_in), len(parts) - 1)

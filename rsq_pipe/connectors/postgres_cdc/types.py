@@ -1,0 +1,51 @@
+"""Types: how the values of each type are made; what the catalog says of those that users made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rsq_pipe.connectors.postgres.connection import Connection
+from rsq_pipe.connectors.postgres_cdc.values import Convert, array_of, converter, is_built_in
+
+# A domain's values are those of the type below it.
+_BASES = """
+with recursive base(own, oid) as (
+    select oid, oid from pg_type where oid = any(%s)
+    union all
+    select own, t.typbasetype from base join pg_type t using (oid) where t.typtype = 'd'
+)
+select own::bigint, t.oid::bigint,
+    case when t.typcategory = 'A' and e.typdelim = ',' then e.oid::bigint else 0 end
+from base join pg_type t using (oid) left join pg_type e on e.oid = t.typelem
+where t.typtype <> 'd'
+"""
+
+
+class Types:
+    """
+    Know how values are made.
+
+    Args:
+        connection: Asked for types that are not PostgreSQL's own; open when `of` is called.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[int, Convert] = {}
+
+    def of(self, types: Sequence[int]) -> list[Convert]:
+        """Return what makes the values of some types."""
+        unknown = [oid for oid in types if oid not in self._known]
+        self._known |= {oid: converter(oid) for oid in unknown}  # also of one that is dropped by now
+        if not is_built_in(unknown):
+            self._learn(unknown)
+        return [self._known[oid] for oid in types]
+
+    def _learn(self, types: Sequence[int]) -> None:
+        with self._connection.faults():
+            found = self._connection.execute(_BASES, [list(types)])
+        items = {item for _, _, item in found if item} - self._known.keys()
+        if items:
+            self.of(sorted(items))
+        for own, base, item in found:
+            self._known[own] = array_of(self._known[item]) if item else converter(base)

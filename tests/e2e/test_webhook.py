@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command_line import start
+from tests.support.command_line import rsq_pipe, start
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
@@ -57,6 +57,11 @@ def _reached(accepted: list[int], goal: int) -> bool:
 
 def numbers_so_far(project: Project) -> set[int]:
     return {json.loads(line)["n"] for line in project.lines_so_far("out.jsonl") if line.endswith("}")}
+
+
+def processes(project: Project, server: StreamServer) -> int:
+    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
+    return len(json.loads(done.stdout)["runs"])
 
 
 @pytest.fixture
@@ -155,6 +160,33 @@ def test_what_was_answered_200_is_there_after_kills_and_once(
     assert set(accepted) <= set(found)
     # Stored, and killed before the answer: one of each kill, at most, as one request was under way.
     assert len(found) - len(accepted) <= 4
+
+
+def test_a_standby_listens_once_the_process_that_did_is_killed(
+    server: StreamServer, project: Project, sender: Sender
+) -> None:
+    spec(project, sender)
+    words = ("run", project.path, "--redis", server.url)
+    first = start(*words, cwd=project.root)
+    standby = None
+    try:
+        eventually(sender.listens, timeout=20)
+        standby = start(*words, cwd=project.root)
+        assert sender.post(b'[{"n": 1}, {"n": 2}]')[0] == 200
+        eventually(lambda: processes(project, server) == 2, timeout=20)
+        first.kill()
+        first.communicate()
+        eventually(lambda: sender.post(b'{"n": 3}', Idempotency_Key="three")[0] == 200, timeout=30)
+        eventually(lambda: numbers_so_far(project) == {1, 2, 3}, timeout=30)
+        standby.terminate()
+        _, err = standby.communicate(timeout=20)
+        assert standby.returncode == 0, err
+    finally:
+        for process in filter(None, (first, standby)):
+            process.kill()
+            process.communicate()
+
+    assert project.numbers() == [1, 2, 3]
 
 
 def test_a_full_pipeline_is_told_to_the_sender(

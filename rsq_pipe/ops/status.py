@@ -177,10 +177,12 @@ class PipelineStatus:
 
     @property
     def drained(self) -> bool:
-        """Whether nothing waits anywhere; dead letters wait for nobody."""
+        """Whether nothing waits anywhere, in open windows neither; dead letters wait for nobody."""
         if self.full and self.runs:  # what waits is then in the hands of a source, where no stream shows it
             return False
         if any(change.holds.waits for change in self.gone):
+            return False
+        if any(stage.windows is not None and stage.windows.open for stage in self.stages):
             return False
         return all(
             stage.lag == stage.pending == stage.retry == 0 and stage.state != "lost" for stage in self.stages

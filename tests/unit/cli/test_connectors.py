@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,11 @@ def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), EXAMPLES)
-def test_each_example_is_a_stage_that_can_be_run(kind: Kind, name: str, tmp_path: Path) -> None:
+def test_each_example_is_a_stage_that_can_be_run(
+    kind: Kind, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for secret in re.findall(r"\$\{secret:(\w+)\}", EXAMPLES[kind, name]):
+        monkeypatch.setenv(secret, "host=localhost")
     example = yaml.safe_load(EXAMPLES[kind, name])
     assert example["type"] == name
     other = "source: {type: stream, stream: x}" if kind == "sink" else "sink: {type: stdout}"

@@ -92,3 +92,12 @@ def test_windows_are_told_with_how_far_the_time_of_the_stage_has_come() -> None:
     time = "its time has come to 2026-03-01T09:00:00Z, 2m 5s behind"
     assert f"hourly has 2 windows open with 1,200 groups; {time}" in lines
     assert "total holds 1 group until all input has ended" in lines
+
+
+def test_a_pipeline_with_open_windows_is_not_called_drained() -> None:
+    count = replace(VALIDATE, lag=0, pending=0, retry=0, windows=StageWindows(0, 0))
+    rests = replace(STATUS, stages=(READ, count))
+    waits = replace(STATUS, stages=(READ, replace(count, windows=StageWindows(2, 7))))
+
+    assert shown(160, rests)[0].endswith("1 process running, drained")
+    assert shown(160, waits)[0].endswith("1 process running")

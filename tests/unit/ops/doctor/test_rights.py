@@ -13,7 +13,7 @@ CONTAINERS = ("XGROUP", "XINFO", "SCRIPT", "CLIENT", "ACL", "CONFIG", "CLUSTER")
 # Sent only to a cluster, or to sentinels.
 OTHERS = {"CLUSTER|SLOTS", "ASKING", "SENTINEL"}
 # Found where a command stands, and none.
-WORDS = {"ASK", "BLOCK", "IDLE", "LOADING", "PLAIN", "POST", "GET"}
+WORDS = {"ASK", "BLOCK", "IDLE", "LOADING", "PLAIN", "POST", "GET", "TABLE"}
 ASKED = {words.split()[0] for need in NEEDS for words in need.commands}
 
 

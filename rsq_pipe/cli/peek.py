@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import rich_click as click
 from rich.text import Text
@@ -21,8 +19,9 @@ from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.engine.past import Holding, look_back
 from rsq_pipe.errors import NeverRanError
-from rsq_pipe.ops.payload import Payloads, as_json
+from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked, peek
+from rsq_pipe.ops.peek_json import document
 from rsq_pipe.spec.expression import Expression
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -116,26 +115,6 @@ def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
         console().print(printable(f"{where}: {what}"))
     elif not shown.is_all:
         remark(f"{where} holds {shown.holds}; --count shows more")
-
-
-def document(found: Peeked, payloads: Payloads) -> dict[str, Any]:
-    """Give the keys of `--json`, which stay as they are from one release to the next."""
-    described: dict[str, Any] = {
-        "state": found.state,
-        "stream": found.stream,
-        "id": found.id,
-        "rid": found.rid,
-        "headers": dict(found.headers),
-        "consumer": found.consumer,
-        "deliveries": found.deliveries,
-        "idle_ms": found.idle_ms,
-        "due_in": None if found.due_in is None else round(found.due_in, 3),
-    }
-    record = as_json(payloads.decode(found.raw))
-    if record is None:
-        text = found.raw.decode("utf-8", "backslashreplace")
-        return described | {"raw": base64.b64encode(found.raw).decode(), "text": text}
-    return described | {"payload": record}
 
 
 def drawn(found: Peeked, payloads: Payloads) -> Text:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from rsq_pipe.errors import (
@@ -19,14 +17,13 @@ from rsq_pipe.errors import (
     ServerUnavailableError,
     UnknownStageError,
 )
-from rsq_pipe.page import actions, letter_actions, letters, pipelines, session
+from rsq_pipe.page import actions, events, letter_actions, letters, pipelines, records, session, stages
 from rsq_pipe.page.access import Access, Guard
 from rsq_pipe.page.answers import Refusal
+from rsq_pipe.page.files import asset
 from rsq_pipe.page.site import Site
 
-_PARTS = (session, pipelines, actions, letter_actions, letters)
-ASSETS = Path(__file__).parent / "assets"
-
+_PARTS = (session, pipelines, events, stages, actions, letter_actions, letters, records)
 _STATUS: dict[type[RsqPipeError], int] = {
     NeverRanError: 404,
     UnknownStageError: 404,
@@ -44,7 +41,7 @@ def create_app(site: Site) -> Starlette:
         routes=[
             Mount("/api/v1", routes=routes),
             Mount("/api", routes=routes),
-            Route("/{path:path}", _asset),
+            Route("/{path:path}", asset),
         ],
         middleware=[Middleware(Guard, access=access, read_only=site.read_only)],
         exception_handlers={Refusal: _refused, RsqPipeError: _failed, HTTPException: _no_route},
@@ -52,20 +49,6 @@ def create_app(site: Site) -> Starlette:
     app.state.site = site
     app.state.access = access
     return app
-
-
-async def _asset(request: Request) -> Response:
-    """Give a file of the page; any other path is a view of it, which the page itself tells apart."""
-    name = request.path_params["path"] or "index.html"
-    path = (ASSETS / name).resolve()
-    if not path.is_relative_to(ASSETS):
-        raise Refusal(404, "there is no such file")
-    if not path.is_file():
-        path = ASSETS / "index.html"
-        if "." in name.rpartition("/")[2] or not path.is_file():
-            raise Refusal(404, "there is no such file")
-    # Asked for again each time, and answered in a word where nothing has changed.
-    return FileResponse(path, headers={"cache-control": "no-cache"})
 
 
 async def _nothing(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 
@@ -10,10 +11,14 @@ from starlette.requests import Request
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.as_run import AsRun, as_run
 from rsq_pipe.ops.letter_groups import LetterGroups
+from rsq_pipe.page.feeds import Feeds
 from rsq_pipe.page.jobs import Jobs
 from rsq_pipe.page.looks import Looks
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.streams.client import StreamClient
+
+SCANS = 2
+"""Requests that go through streams entry by entry, at once."""
 
 KEPT = 300
 """Stages whose dead letters are kept grouped."""
@@ -37,11 +42,14 @@ class Site:
     read_only: bool = False
     jaeger: str = ""
     looks: Looks = field(init=False)
+    feeds: Feeds = field(init=False)
+    scanning: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(SCANS))
     jobs: Jobs = field(init=False, default_factory=Jobs)
     _groups: dict[str, LetterGroups] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.looks = Looks(self.client)
+        self.feeds = Feeds(self.looks)
 
     async def run_of(self, pipeline: str) -> AsRun:
         """
@@ -65,6 +73,7 @@ class Site:
 
     async def close(self) -> None:
         """End what goes on beside requests."""
+        self.feeds.close()
         await self.jobs.end()
 
 

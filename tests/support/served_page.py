@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ class ServedPage:
         self.http = http
         self.site = site
         self.csrf = ""
+        self.stop: Callable[[], None] = lambda: None
 
     async def ask(self, method: str, path: str, **more: Any) -> Answer:
         async with self.http.request(method, f"{self.url}{path}", **more) as found:
@@ -66,6 +67,8 @@ async def served(url: str, **settings: Any) -> AsyncIterator[ServedPage]:
         await asyncio.wait_for(ready.wait(), 10)
         # `unsafe`: a jar that keeps the cookies of an address, as browsers do.
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-            yield ServedPage(f"http://127.0.0.1:{port}", http, site)
+            page = ServedPage(f"http://127.0.0.1:{port}", http, site)
+            page.stop = server.stop
+            yield page
         server.stop()
         await asyncio.wait_for(serving, 10)

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from rsq_pipe.cli.peek import document, drawn
+from rsq_pipe.cli.peek import drawn
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked
+from rsq_pipe.ops.peek_json import document
 from rsq_pipe.spec.expression import compile_expression
 
 WAITING = Peeked("waiting", "{orders}:read", "17-0", "read:4", {"tenant": "a"}, b'{"n":4,"text":"\xc3\xa4"}')

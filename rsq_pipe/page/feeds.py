@@ -1,0 +1,101 @@
+"""Feeds: how a pipeline is doing, told every second to every browser that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.page import shapes
+from rsq_pipe.page.answers import Refusal
+from rsq_pipe.page.looks import Looks
+from rsq_pipe.redaction import redact
+
+PERIOD = 1.0
+"""Seconds between two events."""
+
+MOST = 100
+"""Browsers that may listen at once."""
+
+_Waiting = asyncio.Queue["bytes | None"]
+
+
+class Feeds:
+    """
+    Tell listeners how pipelines are doing: one look a second at a pipeline, however many listen.
+
+    Args:
+        looks: What looks.
+    """
+
+    def __init__(self, looks: Looks) -> None:
+        self._looks = looks
+        self._listeners: dict[str, set[_Waiting]] = {}
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return sum(map(len, self._listeners.values()))
+
+    @property
+    def readers(self) -> int:
+        """How many pipelines are looked at."""
+        return len(self._readers)
+
+    def refuse_more(self) -> None:
+        """
+        Refuse a further listener where there are many.
+
+        Raises:
+            Refusal: There are.
+        """
+        if self._closed or self.listeners >= MOST:
+            raise Refusal(503, f"{self.listeners} browsers listen already", "close some, or ask again later")
+
+    async def listen(self, pipeline: str) -> AsyncIterator[bytes]:
+        """Yield events until the listener goes, or the page ends."""
+        waiting: _Waiting = asyncio.Queue(1)
+        self._listeners.setdefault(pipeline, set()).add(waiting)
+        if pipeline not in self._readers:
+            self._readers[pipeline] = asyncio.ensure_future(self._read(pipeline))
+        try:
+            yield b"retry: 2000\n\n"
+            while (event := await waiting.get()) is not None:
+                yield event
+        finally:
+            self._listeners[pipeline].discard(waiting)
+            if not self._listeners[pipeline]:
+                del self._listeners[pipeline]
+                self._readers.pop(pipeline).cancel()
+
+    def close(self) -> None:
+        """Have all listeners end."""
+        self._closed = True
+        for waiting in [one for some in self._listeners.values() for one in some]:
+            _put(waiting, None)
+
+    async def _read(self, pipeline: str) -> None:
+        number = 0
+        while True:
+            number += 1
+            event = await self._event(pipeline, number)
+            for waiting in self._listeners.get(pipeline, ()):
+                _put(waiting, event)
+            await asyncio.sleep(PERIOD)
+
+    async def _event(self, pipeline: str, number: int) -> bytes:
+        try:
+            name, value = "status", shapes.pipeline(await self._looks.at(pipeline))
+        except RsqPipeError as exc:  # the server is away, say; it is looked at again
+            name, value = "fault", {"error": {"message": redact(str(exc)), "fix": ""}}
+        return f"id: {number}\nevent: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n".encode()
+
+
+def _put(waiting: _Waiting, event: bytes | None) -> None:
+    """Give a listener what is newest: one that is slow misses what was before."""
+    if waiting.full():
+        waiting.get_nowait()
+    waiting.put_nowait(event)

@@ -1,0 +1,62 @@
+"""The page's own files, compressed once and asked for again only where they have changed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rsq_pipe.page.answers import Refusal
+
+ASSETS = Path(__file__).parent / "assets"
+VIEW = "index.html"
+TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    stamp: tuple[int, int]
+    raw: bytes
+    packed: bytes
+    tag: str
+    kind: str
+
+
+_files: dict[Path, _File] = {}
+
+
+async def asset(request: Request) -> Response:
+    """Give a file of the page; any other path is a view of it, which the page itself tells apart."""
+    path = (ASSETS / (request.path_params["path"] or VIEW)).resolve()
+    if not path.is_relative_to(ASSETS):
+        raise Refusal(404, "there is no such file")
+    if not path.is_file():
+        if "." in path.name or not (ASSETS / VIEW).is_file():
+            raise Refusal(404, "there is no such file")
+        path = ASSETS / VIEW
+    file = _read(path)
+    headers = {"etag": file.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+    if file.tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        return Response(file.packed, media_type=file.kind, headers=headers)
+    return Response(file.raw, media_type=file.kind, headers=headers)
+
+
+def _read(path: Path) -> _File:
+    """Read a file, once; the folder holds few."""
+    found = path.stat()
+    stamp = found.st_mtime_ns, found.st_size
+    known = _files.get(path)
+    if known is None or known.stamp != stamp:
+        raw = path.read_bytes()
+        kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        tag = f'"{hashlib.sha256(raw).hexdigest()[:16]}"'
+        known = _files[path] = _File(stamp, raw, gzip.compress(raw, mtime=0), tag, kind)
+    return known

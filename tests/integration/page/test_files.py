@@ -1,0 +1,37 @@
+"""The page's own files."""
+
+from __future__ import annotations
+
+import gzip
+
+from rsq_pipe.page.files import ASSETS
+from tests.support.served_page import ServedPage
+
+
+async def test_a_view_is_the_page_itself(page: ServedPage) -> None:
+    whole = (ASSETS / "index.html").read_text()
+
+    for path in ("/", "/p/orders/letters", "/index.html"):
+        found = await page.ask("GET", path)
+        assert (found.status, found.text) == (200, whole), path
+        assert found.headers["content-type"].startswith("text/html")
+
+
+async def test_a_file_is_compressed_and_sent_again_only_where_it_changed(page: ServedPage) -> None:
+    raw = (ASSETS / "app.js").read_bytes()
+    async with page.http.get(
+        f"{page.url}/app.js", headers={"Accept-Encoding": "gzip"}, auto_decompress=False
+    ) as found:
+        assert found.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(await found.read()) == raw
+        tag = found.headers["etag"]
+
+    again = await page.ask("GET", "/app.js", headers={"If-None-Match": tag})
+
+    assert (again.status, again.text) == (304, "")
+    assert found.headers["content-type"].startswith("text/javascript")
+
+
+async def test_nothing_beside_the_page_is_given(page: ServedPage) -> None:
+    for path in ("/none.js", "/..%2fapp.py", "/%2e%2e/app.py", "/../app.py", "/vendor/none.js"):
+        assert (await page.ask("GET", path)).status == 404, path

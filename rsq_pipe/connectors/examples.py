@@ -11,7 +11,10 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: orders, fields: {customer: key}}",
     ("source", "parquet"): "{type: parquet, path: 'lake/**/*.parquet'}",
     ("source", "stream"): "{type: stream, stream: events, format: fields, types: {total: float}, start: $}",
-    ("source", "postgres_cdc"): "{type: postgres_cdc, dsn: '${secret:PG}', publication: shop, slot: shop}",
+    (
+        "source",
+        "postgres_cdc",
+    ): "{type: postgres_cdc, dsn: 'postgresql://db/shop', publication: p, slot: s}",
     ("sink", "csv"): "{type: csv, path: out/small.csv, fields: [id, total], extra: ignore, formulas: escape}",
     ("sink", "jsonl"): "{type: jsonl, path: out/large.jsonl.gz, rotate: {size: 64MiB, every: 1h}}",
     (

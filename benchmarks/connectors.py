@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import orders, tables, web_requests
+from benchmarks import changes, orders, tables, web_requests
 from benchmarks.harness import MONTH, Harness, command
 from benchmarks.measure import Figures, Job, rates
 from rsq_pipe.connectors.table import connector
@@ -71,6 +71,11 @@ def main(harness: Harness) -> None:
     with tables.contenders(harness.options.size(200, 5)) as into_tables:
         if into_tables:
             harness.turns("tables", f"Into PostgreSQL by {tables.ROWS} records", into_tables)
+    with changes.contenders(harness.options.size(200, 5)) as of_changes:
+        if of_changes:
+            harness.turns(
+                "changes", f"Out of PostgreSQL, {changes.TRANSACTION} rows a transaction", of_changes
+            )
     with web_requests.contenders(harness.options.size(50, 2)) as senders:
         harness.turns("requests", f"To a web service, {web_requests.CONCURRENCY} requests at once", senders)
 

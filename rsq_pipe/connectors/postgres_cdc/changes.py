@@ -48,6 +48,7 @@ class Changes:
         self._prefix = prefix
         self._tables: dict[int, Records] = {}
         self._begin: Begin | None = None
+        self._mark = Mark("", 0)
         self._when = When("", None)
         self._at = 0
         self._skip = 0
@@ -64,21 +65,23 @@ class Changes:
             size: How many records a chunk has, at most; where TRUNCATE names several tables, some more.
             upto: Where to end, once all before it was read; None for never.
         """
-        last, given = mark, time.monotonic()
+        self._mark = last = mark
+        given = time.monotonic()
         while True:
             messages = self._stream.read(size, _WAIT)
             for message in messages:
-                mark = self._take(message, mark)
+                self._take(message)
                 if len(self) >= size:
-                    last, given = mark, time.monotonic()
-                    yield self._chunk(mark), mark
-            is_over = upto is not None and mark.lsn >= upto and self._begin is None
-            if len(self) and (is_over or len(messages) < size):
-                last, given = mark, time.monotonic()
-                yield self._chunk(mark), mark
-            elif time.monotonic() - given >= _IDLE or (is_over and mark != last):
-                last, given = mark, time.monotonic()
-                yield Chunk([], [], mark.dump()), mark
+                    yield self._chunk(last := self._behind())
+                    given = time.monotonic()
+            is_over = upto is not None and self._mark.lsn >= upto and self._begin is None
+            if (
+                (len(self) and (is_over or len(messages) < size))
+                or time.monotonic() - given >= _IDLE
+                or (is_over and self._mark != last)
+            ):
+                yield self._chunk(last := self._behind())
+                given = time.monotonic()
             if is_over:
                 return
             if upto is not None and not messages:
@@ -87,52 +90,46 @@ class Changes:
     def __len__(self) -> int:
         return len(self._records) + len(self._broken)
 
-    def _take(self, message: bytes | Alive, mark: Mark) -> Mark:
-        """Take a message in, and move the mark behind it."""
+    def _take(self, message: bytes | Alive) -> None:
+        """Take a message in."""
         if isinstance(message, Alive):
+            mark = self._mark
             if self._begin is None and not mark.transaction and message.end > mark.lsn:
-                return msgspec.structs.replace(mark, lsn=message.end)
-            return mark
+                self._mark = msgspec.structs.replace(mark, lsn=message.end)
+            return
         match read(message, _ENVELOPE):
             case Change() as change:
-                return self._change(change, mark)
+                self._change(change)
             case Begin() as begin:
                 self._begin, self._at = begin, 0
                 self._when = When(lsn_text(begin.lsn), begin.time)
-                self._skip = mark.changes if begin.lsn == mark.transaction else 0
+                self._skip = self._mark.changes if begin.lsn == self._mark.transaction else 0
                 self._told.begin(begin)
             case Commit() as commit:
                 self._begin = None
-                return Mark(mark.system, commit.end, parts=self._told.parts)
+                self._mark = Mark(self._mark.system, commit.end, parts=self._told.parts)
             case Relation() as relation:
                 converters = self._types.of(relation.types)
                 self._tables[relation.number] = Records.of(relation, converters, self._prefix)
             case Truncate() as truncate:
                 for number in truncate.tables:
-                    mark = self._emptied(number, mark)
-        return mark
+                    self._emptied(number)
 
-    def _change(self, change: Change, mark: Mark) -> Mark:
+    def _change(self, change: Change) -> None:
         at, self._at = self._at, self._at + 1
-        if at < self._skip:
-            return mark
         records = self._tables[change.table]
-        if self._is_wanted(records):
+        if at >= self._skip and self._is_wanted(records):
             left = self._told.left(change, records)
             if left is not None:
                 self._add(records, left, at)
-        return self._behind(mark)
 
-    def _emptied(self, number: int, mark: Mark) -> Mark:
+    def _emptied(self, number: int) -> None:
         at, self._at = self._at, self._at + 1
-        if at < self._skip:
-            return mark
         records = self._tables[number]
-        if self._is_wanted(records) and self._told.emptied(number, records.table):
+        if at >= self._skip and self._is_wanted(records) and self._told.emptied(number, records.table):
             place = self._place(at)
             self._records.append(records.emptied(self._when, place))
             self._offsets.append(place)
-        return self._behind(mark)
 
     def _is_wanted(self, records: Records) -> bool:
         return self._wanted is None or records.table in self._wanted
@@ -151,14 +148,14 @@ class Changes:
         """Name a change of the transaction; the names sort as the changes do."""
         return f"{self._when.lsn}.{at:08d}"
 
-    def _behind(self, mark: Mark) -> Mark:
-        """Move the mark behind the change that was just taken in."""
-        assert self._begin is not None
-        if mark.transaction == self._begin.lsn:
-            return msgspec.structs.replace(mark, changes=self._at)
-        return msgspec.structs.replace(mark, transaction=self._begin.lsn, changes=self._at)
+    def _behind(self) -> Mark:
+        """Say where to go on behind what was taken in."""
+        at = max(self._at, self._skip)
+        if self._begin is None or not at:
+            return self._mark
+        return msgspec.structs.replace(self._mark, transaction=self._begin.lsn, changes=at)
 
-    def _chunk(self, mark: Mark) -> Chunk:
+    def _chunk(self, mark: Mark) -> tuple[Chunk, Mark]:
         chunk = Chunk(self._records, self._offsets, mark.dump(), self._broken)
         self._records, self._offsets, self._broken = [], [], []
-        return chunk
+        return chunk, mark

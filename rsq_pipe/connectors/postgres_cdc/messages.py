@@ -55,7 +55,7 @@ class Relation:
     key: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """
     Hold one change of a row.

@@ -89,9 +89,9 @@ class Records:
             record = self._values(change.old or [], key_alone=change.old_is_key)
             self._tell(record, change.op, when, place)
             return record
+        if change.old is None and UNCHANGED not in change.new:
+            return self.row(change.op, change.new, when, place)  # type: ignore[arg-type]  # as was looked for
         unchanged = [at for at, value in enumerate(change.new) if value is UNCHANGED]
-        if not unchanged and change.old is None:
-            return self.row(change.op, change.new, when, place)  # type: ignore[arg-type]  # none is UNCHANGED
         new, old = list(change.new), change.old
         if old is not None and not change.old_is_key:
             for at in unchanged:

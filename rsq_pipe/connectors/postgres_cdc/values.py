@@ -89,6 +89,8 @@ def _number(text: bytes) -> Any:
 def _moment(text: bytes) -> str:
     """Write a date and time as ISO 8601 has it."""
     moment = text.decode().replace(" ", "T", 1)
+    if moment.endswith("+00"):  # as in all sessions of this source
+        return f"{moment}:00"
     return f"{moment}:00" if _OFFSET.search(moment) else moment
 
 

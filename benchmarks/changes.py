@@ -1,0 +1,106 @@
+"""The postgres_cdc source beside a bare loop over the server's stream, and beside asking by SQL."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from benchmarks.measure import Figures, Job, rates
+from rsq_pipe.connectors.table import connector
+from tests.support.postgres import PostgresServer, binaries
+from tests.support.signals import eventually
+
+COLUMNS = "id bigint primary key, carrier text, name text, delay double precision, tail text, at timestamptz"
+ROWS = "select n, 'UA', 'United Air Lines Inc.', 2.5, null, now() from generate_series({}, {}) n"
+TRANSACTION = 500
+INSERT = ord("I")
+
+
+def fill(server: PostgresServer, transactions: int) -> None:
+    server.execute(f"create table changed ({COLUMNS})")
+    server.execute("create publication bench for table changed")
+    server.execute("select pg_create_logical_replication_slot('bench', 'pgoutput')")
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        for number in range(transactions):
+            rows = ROWS.format(number * TRANSACTION, (number + 1) * TRANSACTION - 1)
+            connection.execute(f"insert into changed {rows}".encode())
+
+
+def bare(dsn: str, count: int) -> Figures:
+    """Count the inserts that the server sends, and look into none."""
+    began, used, found = time.perf_counter(), time.process_time(), 0
+    with closing(psycopg.connect(dsn, autocommit=True, replication="database")) as connection:
+        server: Any = connection.pgconn
+        server.exec_(
+            b"START_REPLICATION SLOT bench LOGICAL 0/0 (proto_version '1', publication_names 'bench')"
+        )
+        while found < count:
+            length, data = server.get_copy_data(1)
+            if length > 0:
+                found += data[0] == ord("w") and data[25] == INSERT
+            else:
+                select.select([server.socket], [], [], 1)
+                server.consume_input()
+    return rates(count, time.perf_counter() - began, time.process_time() - used)
+
+
+def asked(dsn: str, count: int) -> Figures:
+    """Ask by SQL for all there is, and count."""
+    began, used, found = time.perf_counter(), time.process_time(), 0
+    sql = (
+        "select data from pg_logical_slot_peek_binary_changes('bench', null, null,"
+        " 'proto_version', '1', 'publication_names', 'bench')"
+    )
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for (data,) in connection.cursor(binary=True).execute(sql.encode()):
+            found += data[0] == INSERT
+    assert found == count
+    return rates(count, time.perf_counter() - began, time.process_time() - used)
+
+
+def source(dsn: str, count: int) -> Figures:
+    found = connector("source", "postgres_cdc")
+    options = found.options(dsn=dsn, publication="bench", slot="bench", snapshot="never", until="end")
+    made = found.made(options, pipeline="bench", stage="read", root=Path())
+    began, used, total = time.perf_counter(), time.process_time(), 0
+    for chunk in made.read("bench", "", 2_000):
+        total += len(chunk)
+    made.close()
+    assert total == count
+    return rates(count, time.perf_counter() - began, time.process_time() - used)
+
+
+def when_free(server: PostgresServer, job: Job) -> Job:
+    """Wait for the slot's last reader to be gone, and measure then."""
+
+    def run() -> Figures:
+        busy = "select 1 from pg_replication_slots where active"
+        eventually(lambda: not server.execute(busy), what="the slot is free")
+        return job()
+
+    return run
+
+
+@contextmanager
+def contenders(transactions: int) -> Iterator[dict[str, Job]]:
+    """Start a server; without PostgreSQL there is nothing to measure."""
+    where = binaries()
+    if where is None:
+        yield {}
+        return
+    with PostgresServer(where) as server:
+        fill(server, transactions)
+        count = transactions * TRANSACTION
+        jobs: dict[str, Job] = {
+            "bare stream": partial(bare, server.dsn, count),
+            "by SQL, at once": partial(asked, server.dsn, count),
+            "source postgres_cdc": partial(source, server.dsn, count),
+        }
+        yield {name: when_free(server, job) for name, job in jobs.items()}

@@ -1,0 +1,250 @@
+"""Who may look and who may act: hosts, origins, tokens, forged requests, headers, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rsq_pipe.page.access import COOKIE
+from rsq_pipe.page.answers import MAX_BODY
+from tests.integration.ops.morgue import Morgue
+from tests.support.served_page import Answer, ServedPage, served
+from tests.support.server import StreamServer
+
+OPS, DEV = "ops-0123456789abcdef", "dev-0123456789abcdef"
+
+
+@pytest.fixture
+async def guarded(server: StreamServer) -> AsyncIterator[ServedPage]:
+    """A page that asks for tokens."""
+    async with served(server.url, tokens={"ops": OPS, "dev": DEV}) as page:
+        yield page
+
+
+def pause(morgue: Morgue) -> str:
+    return f"/api/pipelines/{morgue.pipeline}/stages/price/pause"
+
+
+async def post(page: ServedPage, path: str, *, said: Any = None, **headers: str) -> Answer:
+    return await page.ask(
+        "POST", path, json=said or {}, headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
+
+
+async def held(morgue: Morgue) -> bool:
+    return bool(await morgue.redis("HEXISTS", morgue.key("meta"), "paused:price:hold"))
+
+
+async def test_every_answer_carries_the_headers_of_security(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+
+    for path in ("/", "/app.js", "/api/session", "/api/pipelines", "/api/none", "/none.js"):
+        headers = (await page.ask("GET", path)).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+        assert "access-control-allow-origin" not in headers
+        assert "server" not in headers
+        if path.startswith("/api"):
+            assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil:80", "10.0.0.1", ""]
+)
+async def test_without_tokens_another_hosts_name_is_refused(page: ServedPage, host: str) -> None:
+    found = await page.ask("GET", "/api/pipelines", headers={"Host": host})
+
+    assert found.status in {400, 421}  # HTTP itself refuses a host that is empty
+    assert "pipelines" not in found.text or found.json["error"]
+
+
+async def test_this_machine_is_known_by_all_its_names(page: ServedPage) -> None:
+    for host in ("localhost:1", "127.0.0.1", "[::1]:80", "LOCALHOST"):
+        assert (await page.ask("GET", "/api/session", headers={"Host": host})).status == 200, host
+
+
+async def test_an_action_needs_the_token_against_forged_requests(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+    csrf = (await page.get("/session"))["csrf"]
+
+    assert (await post(page, pause(morgue))).status == 403
+    assert (await post(page, pause(morgue), X_CSRF_Token=csrf[:-1])).status == 403
+    assert not await held(morgue)
+    assert (await post(page, pause(morgue), X_CSRF_Token=csrf)).status == 200
+    assert await held(morgue)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_an_action_from_another_site_is_refused(
+    morgue: Morgue, page: ServedPage, guarded: ServedPage, headers: dict[str, str]
+) -> None:
+    await morgue.bury([1])
+    csrf = (await page.get("/session"))["csrf"]
+
+    found = await page.ask("POST", pause(morgue), json={}, headers={"X-CSRF-Token": csrf, **headers})
+    known = {"Authorization": f"Bearer {OPS}", **headers}
+    other = await guarded.ask("POST", pause(morgue), json={}, headers=known)
+    login = await guarded.ask("POST", "/api/login", json={"token": OPS}, headers=headers)
+
+    assert (found.status, other.status, login.status) == (403, 403, 403)
+    assert not await held(morgue)
+
+
+async def test_an_action_from_the_page_itself_is_taken(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+    csrf = (await page.get("/session"))["csrf"]
+
+    found = await post(page, pause(morgue), X_CSRF_Token=csrf, Origin=page.url, Sec_Fetch_Site="same-origin")
+
+    assert found.status == 200
+
+
+async def test_without_a_token_nothing_is_told(morgue: Morgue, guarded: ServedPage) -> None:
+    await morgue.bury([1])
+    own = f"/api/pipelines/{morgue.pipeline}"
+
+    for path in ("/api/pipelines", "/api/v1/pipelines", own, f"{own}/audit", f"{own}/events", "/api/none"):
+        found = await guarded.ask("GET", path)
+        assert (found.status, morgue.pipeline in found.text) == (401, False), path
+    for scheme in (
+        "Bearer",
+        "Bearer wrong-0123456789",
+        f"Basic {OPS}",
+        f"Bearer {OPS} {OPS}",
+        f"bearer{OPS}",
+    ):
+        assert (await guarded.ask("GET", own, headers={"Authorization": scheme})).status == 401, scheme
+    told = await guarded.get("/session")
+    assert (told["authenticated"], told["login_needed"], told["server"], told["csrf"]) == (
+        False,
+        True,
+        None,
+        "",
+    )
+    assert (await guarded.ask("GET", "/")).status == 200  # the page asks for it, and holds no data
+
+
+async def test_a_token_in_a_header_may_look_and_act(morgue: Morgue, guarded: ServedPage) -> None:
+    await morgue.bury([1])
+    known = {"Authorization": f"Bearer {DEV}"}
+
+    assert (await guarded.ask("GET", "/api/pipelines", headers=known)).status == 200
+    assert (await guarded.ask("POST", pause(morgue), json={}, headers=known)).status == 200
+    noted = await guarded.ask("GET", f"/api/pipelines/{morgue.pipeline}/audit", headers=known)
+    assert noted.json["audit"][0]["who"] == "dev"
+
+
+async def test_a_browser_logs_in_once(morgue: Morgue, guarded: ServedPage) -> None:
+    await morgue.bury([1])
+
+    assert (await guarded.ask("POST", "/api/login", json={"token": "wrong"})).status == 401
+    found = await guarded.ask("POST", "/api/login", json={"token": OPS})
+    cookie = found.headers["set-cookie"].lower()
+    told = await guarded.get("/session")
+
+    assert (found.status, OPS in str(found.headers)) == (200, False)
+    assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/"))
+    assert (told["authenticated"], told["token_name"]) == (True, "ops")
+    assert (await post(guarded, pause(morgue))).status == 403
+    assert (await post(guarded, pause(morgue), X_CSRF_Token=told["csrf"])).status == 200
+    assert (await guarded.get(f"/pipelines/{morgue.pipeline}/audit"))["audit"][0]["who"] == "ops"
+    await guarded.ask("POST", "/api/logout", json={})
+    assert (await guarded.ask("GET", "/api/pipelines")).status == 401
+
+
+async def test_a_cookie_that_was_changed_is_none(guarded: ServedPage) -> None:
+    await guarded.ask("POST", "/api/login", json={"token": DEV})
+    (value,) = [one.value for one in guarded.http.cookie_jar]
+    name, at, salt, signature = value.split(".")
+    forged = [
+        f"{b'ops'.hex()}.{at}.{salt}.{signature}",
+        f"{name}.{int(at) + 1}.{salt}.{signature}",
+        f"{name}.{at}.{salt}.{'0' * 64}",
+        *("", "...", "x", f"{name}.{at}", "é.1.2.3"),
+    ]
+
+    async with aiohttp.ClientSession() as http:
+        for one in [*forged, value]:
+            headers = {"Cookie": f"{COOKIE}={one}"}
+            async with http.get(f"{guarded.url}/api/pipelines", headers=headers) as found:
+                assert found.status == (200 if one == value else 401), one
+
+
+async def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(guarded: ServedPage) -> None:
+    headers = {"X-Forwarded-Proto": "https", "Host": "pipes.example"}
+    found = await guarded.ask("POST", "/api/login", json={"token": OPS}, headers=headers)
+
+    assert found.status == 200
+    assert "secure" in found.headers["set-cookie"].lower()
+
+
+async def test_a_page_to_look_at_refuses_every_action(morgue: Morgue, server: StreamServer) -> None:
+    (name,) = await morgue.bury([1])
+    stage = f"/pipelines/{morgue.pipeline}/stages/price"
+    async with served(server.url, read_only=True) as page:
+        for path in ("/pause", "/resume", "/letters/replay", "/letters/purge", f"/letters/{name}/mend"):
+            found = await page.post(f"{stage}{path}", all=True, confirm=1)
+            assert (found.status, "read-only" in found.json["error"]["message"]) == (403, True), path
+        assert (await page.post(f"/pipelines/{morgue.pipeline}/jobs/x/stop")).status == 403
+        assert (await page.get("/session"))["read_only"] is True
+        assert (await page.get(f"{stage}/letters"))["total"] == 1
+
+    assert not await held(morgue)
+
+
+async def test_a_body_is_bounded_whether_its_length_is_told_or_not(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+    csrf = (await page.get("/session"))["csrf"]
+    headers = {"X-CSRF-Token": csrf, "Content-Type": "application/json"}
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY // 2**16 + 2):
+            yield b" " * 2**16
+
+    told = await page.ask("POST", pause(morgue), data=BytesIO(b" " * (MAX_BODY + 1)), headers=headers)
+    untold = await page.ask("POST", pause(morgue), data=endless(), headers=headers)
+
+    assert (told.status, untold.status) == (413, 413)
+    assert not await held(morgue)
+
+
+async def test_a_body_that_is_no_json_object_is_refused(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+    csrf = (await page.get("/session"))["csrf"]
+    for data, kind, status in (
+        (b"{", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b'{"why": "x"}', "text/plain", 415),
+        (b"why=x", "application/x-www-form-urlencoded", 415),
+        (b'{"why": 7}', "application/json", 400),
+    ):
+        headers = {"X-CSRF-Token": csrf, "Content-Type": kind}
+        found = await page.ask("POST", pause(morgue), data=data, headers=headers)
+        assert (found.status, bool(found.json["error"]["message"])) == (status, True), data[:20]
+    assert not await held(morgue)
+
+
+async def test_other_sites_are_told_nothing_by_a_question_beforehand(page: ServedPage) -> None:
+    headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    found = await page.ask("OPTIONS", "/api/pipelines", headers=headers)
+
+    assert found.status == 403
+    assert not [name for name in found.headers if name.lower().startswith("access-control")]

@@ -17,6 +17,15 @@ _QUIET = 30.0
 """Seconds in which the client is not quoted again: an outage makes it say the same many times a second."""
 
 
+_causes: dict[int, BaseException] = {}
+"""Thread -> the error that the client logged there last."""
+
+
+def last_cause() -> BaseException | None:
+    """Tell which error the client logged last in this thread: it raises another, that does not say why."""
+    return _causes.get(threading.get_ident())
+
+
 class Background:
     """Run coroutines from threads; the client's own tasks go on in between."""
 
@@ -35,6 +44,7 @@ class Background:
         self.run(self._cancel())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        _causes.pop(self._thread.ident or 0, None)
         self._loop.close()
 
     async def _cancel(self) -> None:
@@ -52,6 +62,9 @@ class _Quotes(logging.Handler):
         self._last = float("-inf")
 
     def emit(self, record: logging.LogRecord) -> None:
+        for part in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(part, BaseException):
+                _causes[threading.get_ident()] = part
         now = time.monotonic()
         if now < self._last + _QUIET:
             return

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from rsq_pipe.connectors.kafka.background import last_cause
 from rsq_pipe.connectors.kafka.settings import Cluster, Tls
 
 _REFUSED = (
@@ -50,13 +51,23 @@ class AwayError(Exception):
 
 
 def sorted_out(exc: BaseException) -> RefusedError | AwayError:
-    """Make of an error of the client one that says whether waiting helps, and what does else."""
+    """
+    Make of an error of the client one that says whether waiting helps, and what does else.
+
+    To be called in the client's thread.
+    """
+    if "Unable to bootstrap" in str(exc) and (cause := last_cause()) is not None:
+        exc = cause
     text = said(exc)
     if isinstance(exc, ssl.SSLCertVerificationError) or isinstance(
         exc.__cause__, ssl.SSLCertVerificationError
     ):
         return RefusedError(
             f"its certificate is not trusted: {text}; name the authority by `tls: {{ca: FILE}}`"
+        )
+    if isinstance(exc, ssl.SSLError):
+        return RefusedError(
+            f"it cannot be talked to by TLS there: {text}; mend `tls`, or the port in `brokers`"
         )
     if not isinstance(exc, _REFUSED):
         return AwayError(text)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -13,6 +14,8 @@ from aiokafka.errors import OffsetOutOfRangeError
 from rsq_pipe.connectors.kafka.background import Background
 from rsq_pipe.connectors.kafka.cluster import FAULTS, AwayError, connection, sorted_out
 from rsq_pipe.connectors.kafka.read_options import ReadOptions
+
+T = TypeVar("T")
 
 WAIT = 0.5
 """Seconds that one look for messages takes where there are none."""
@@ -59,8 +62,7 @@ class Feed:
 
     def ends(self, partition: TopicPartition) -> tuple[int, int]:
         """Tell the offset of the oldest message, and the one behind the newest that may be read."""
-        found: tuple[int, int] = self._run(self._ends(partition))
-        return found
+        return self._run(self._ends(partition))
 
     def begin(self, partition: TopicPartition, offset: int) -> None:
         """Read a partition from an offset."""
@@ -74,17 +76,11 @@ class Feed:
             OffsetOutOfRangeError: There is no message at that offset any more, or not yet.
             RefusedError, AwayError: As they say.
         """
-        found: tuple[list[Any], int] = self._run(self._take(partition, size))
-        return found
+        return self._run(self._take(partition, size))
 
-    def _run(self, work: Any) -> Any:
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._background is not None, "nobody has entered"
-        try:
-            return self._background.run(work)
-        except OffsetOutOfRangeError:
-            raise
-        except FAULTS as exc:
-            raise sorted_out(exc) from exc
+        return self._background.run(_sorted(work))
 
     async def _ready(self) -> Any:
         async with self._starting:
@@ -98,9 +94,10 @@ class Feed:
                 )
                 try:
                     await consumer.start()
-                except BaseException:
+                except FAULTS as exc:
+                    why = sorted_out(exc)
                     await consumer.stop()
-                    raise
+                    raise why from exc
                 self._consumer = consumer
         return self._consumer
 
@@ -149,3 +146,13 @@ class Feed:
         self._next.clear()
         if consumer is not None:
             await consumer.stop()
+
+
+async def _sorted(work: Coroutine[Any, Any, T]) -> T:
+    """Do some work, and sort its errors, here where the client has logged more about them."""
+    try:
+        return await work
+    except OffsetOutOfRangeError:
+        raise
+    except FAULTS as exc:
+        raise sorted_out(exc) from exc

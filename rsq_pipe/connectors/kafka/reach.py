@@ -23,7 +23,7 @@ def reach_topics(settings: Cluster, topics: Sequence[str], root: Path, seconds: 
     try:
         found = background.run(partitions(given, topics))
     except AwayError as exc:
-        raise UnreachableError(f"{exc}; check `brokers`, and that it runs") from exc
+        raise UnreachableError(f"{exc}; check `brokers` and `tls`, and that it runs") from exc
     finally:
         background.stop()
     for topic, parts in found.items():

@@ -83,7 +83,7 @@ class KafkaSource:
                     return self._known  # the reading waits as well
                 if time.monotonic() >= deadline:
                     raise self._error(
-                        f"it cannot be reached: {exc}; check `brokers`, and that it runs"
+                        f"it cannot be reached: {exc}; check `brokers` and `tls`, and that it runs"
                     ) from exc
                 if not told:
                     self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))

@@ -262,3 +262,18 @@ def no_thread_is_left() -> Iterator[None]:
     """What a run has opened is closed soon after it has ended."""
     yield
     eventually(lambda: not any("rsq-pipe kafka" in one.name for one in threading.enumerate()))
+
+
+async def test_a_login_is_made_and_one_that_is_refused_ends_the_run_without_its_password(
+    lab: Lab, kafka: KafkaBroker, topic: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await made(kafka, topic, 1, 3)
+    login = "user: u, password: tell-nobody"
+    spec(lab, kafka, topic, f", until: end, sasl: {{mechanism: PLAIN, {login}}}")
+    await lab.run()
+    assert numbers(lab) == [0, 1, 2]
+
+    spec(lab, kafka, topic, f", until: end, sasl: {{{login}}}")
+    with pytest.raises(SourceError, match="does not support SCRAM-SHA-512") as caught:
+        await lab.run()
+    assert "tell-nobody" not in str(caught.value) + "".join(capfd.readouterr())

@@ -1,0 +1,121 @@
+"""The kafka source and sink beside bare loops over aiokafka, 500 messages a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import count as numbers
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from benchmarks.measure import Figures, Job, rates
+from benchmarks.tables import ROWS, batches, timed
+from rsq_pipe.connectors.table import connector
+from tests.support.kafka import KafkaBroker
+
+PARTITIONS = 4
+BATCH = ROWS
+FULL = "full"
+_number = numbers()
+
+
+def topic(broker: KafkaBroker) -> str:
+    """Make a topic; each round has one of its own."""
+    return broker.make(f"bench-{next(_number)}-{time.time_ns()}", PARTITIONS)
+
+
+def sink(broker: KafkaBroker, count: int) -> Figures:
+    found = connector("sink", "kafka")
+    options = found.options(brokers=broker.address, topic=topic(broker))
+    made = found.made(options, pipeline="bench", stage="write", root=Path())
+    made.open(None)
+    try:
+        return timed(list(batches(count)), made.write)
+    finally:
+        made.close()
+
+
+def bare_transactions(broker: KafkaBroker, count: int) -> Figures:
+    """Send the records of each batch in a transaction, without a ledger."""
+    return asyncio.run(_send(broker, count, {"transactional_id": "bare"}))
+
+
+def bare_sends(broker: KafkaBroker, count: int) -> Figures:
+    """Send them without any guarantee but that they have arrived."""
+    return asyncio.run(_send(broker, count, {}))
+
+
+async def _send(broker: KafkaBroker, count: int, more: dict[str, Any]) -> Figures:
+    name, given = await asyncio.to_thread(topic, broker), list(batches(count))
+    producer = AIOKafkaProducer(bootstrap_servers=broker.address, **more)
+    await producer.start()
+    began, used = time.perf_counter(), time.process_time()
+    for batch in given:
+        if more:
+            await producer.begin_transaction()
+        waiting = [
+            await producer.send(name, json.dumps(record).encode(), headers=[("rsq-rid", rid.encode())])
+            for record, rid in zip(batch.records, batch.rids, strict=True)
+        ]
+        await asyncio.gather(*waiting)
+        if more:
+            await producer.commit_transaction()
+    figures = rates(ROWS * count, time.perf_counter() - began, time.process_time() - used)
+    await producer.stop()
+    return figures
+
+
+def source(broker: KafkaBroker, total: int) -> Figures:
+    found = connector("source", "kafka")
+    options = found.options(brokers=broker.address, topic=FULL, until="end")
+    made = found.made(options, pipeline="bench", stage="read", root=Path())
+    shards, read = made.shards(), 0
+    began, used = time.perf_counter(), time.process_time()
+    for shard in shards:
+        read += sum(len(chunk) for chunk in made.read(shard, "", ROWS))
+    assert read == total, read
+    return rates(read, time.perf_counter() - began, time.process_time() - used)
+
+
+def bare_reads(broker: KafkaBroker, total: int) -> Figures:
+    """Read the same, and have json decode it."""
+    return asyncio.run(_read(broker, total))
+
+
+async def _read(broker: KafkaBroker, total: int) -> Figures:
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker.address, isolation_level="read_committed")
+    await consumer.start()
+    parts = [TopicPartition(FULL, part) for part in range(PARTITIONS)]
+    consumer.assign(parts)
+    await consumer.seek_to_beginning(*parts)
+    began, used, read = time.perf_counter(), time.process_time(), 0
+    while read < total:
+        for messages in (await consumer.getmany(timeout_ms=500, max_records=ROWS)).values():
+            read += len([json.loads(message.value) for message in messages])
+    figures = rates(read, time.perf_counter() - began, time.process_time() - used)
+    await consumer.stop()
+    return figures
+
+
+@contextmanager
+def contenders(count: int) -> Iterator[dict[str, Job]]:
+    """Start a broker, and fill a topic."""
+    with KafkaBroker() as broker:
+        broker.make(FULL, PARTITIONS)
+        total = 0
+        for part, batch in zip(numbers(), batches(count), strict=False):
+            broker.send(FULL, batch.records, partition=part % PARTITIONS)
+            total += ROWS
+        yield {
+            "bare sends": partial(bare_sends, broker, count),
+            "bare transactions": partial(bare_transactions, broker, count),
+            "sink kafka": partial(sink, broker, count),
+            "bare reads": partial(bare_reads, broker, total),
+            "source kafka": partial(source, broker, total),
+        }

@@ -87,6 +87,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
         found = connector("sink", kind)
         if found.connect is not None:
             needed = {"path": "x.parquet" if kind == "parquet" else "x", "dsn": "host=x", "table": "x"}
+            needed |= {"brokers": "x:1", "topic": "x"}
             options: dict[str, Any] = {
                 name: value for name, value in needed.items() if name in found.options.model_fields
             }

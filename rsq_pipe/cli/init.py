@@ -80,5 +80,6 @@ def _tell(folder: Path, files: list[str]) -> None:
         sys.stdout.write(f"{printable(str(folder / name))}\n")
     sys.stdout.write(
         f"\nSee what each stage does:  {printable(where)}rsq-pipe preview pipeline.yaml\n"
+        f"Run its tests:             {printable(where)}rsq-pipe test\n"
         f"Run it:                    {printable(where)}rsq-pipe run pipeline.yaml\n"
     )

@@ -25,6 +25,7 @@ COMMANDS = {
     "init": ("rsq_pipe.cli.init", "Write a project that runs at once."),
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
     "preview": ("rsq_pipe.cli.preview", "Show the first records before and after each stage."),
+    "test": ("rsq_pipe.cli.test", "Run the tests of pipelines."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "pipelines": ("rsq_pipe.cli.pipelines", "List the pipelines of a server."),
     "serve": ("rsq_pipe.cli.serve", "Serve a page that shows the pipelines of a server, and JSON."),

@@ -21,14 +21,22 @@ from rsq_pipe.spec.schema import schema_text
     show_default=True,
     help="The JSON Schema, or the reference page of all settings.",
 )
-def command(output: Path | None, form: str) -> None:
+@click.option("--tests", is_flag=True, help="The JSON Schema of test files, orders_test.yaml, instead.")
+def command(output: Path | None, form: str, tests: bool) -> None:
     """
     Print the JSON Schema of pipeline files.
 
     Editors complete and check a file that begins with
     `# yaml-language-server: $schema=pipeline.schema.json`.
     """
-    text = schema_text() if form == "json" else reference_page()
+    if tests:
+        from rsq_pipe.testing.cases.schema import schema_text as schema_of_tests  # noqa: PLC0415  takes a while
+
+        if form != "json":
+            raise click.UsageError("--tests has no reference page; see docs/guide/testing.md")
+        text = schema_of_tests()
+    else:
+        text = schema_text() if form == "json" else reference_page()
     if output is None:
         sys.stdout.write(text)
         return

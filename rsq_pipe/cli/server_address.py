@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import rich_click as click
 from click.core import ParameterSource
@@ -15,7 +16,9 @@ from rsq_pipe.errors import NeverRanError
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.streams.client import StreamClient
+
+if TYPE_CHECKING:
+    from rsq_pipe.streams.client import StreamClient
 
 redis_option = click.option(
     "--redis",
@@ -65,6 +68,9 @@ def address_of_runs(graph: Graph, url: str | None) -> Iterator[str]:
 
 def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
     """Make a client, shown as `name` by CLIENT LIST; a URL that is none is the user's mistake."""
+    # Here: a command that may need a server is to start quickly where it needs none.
+    from rsq_pipe.streams.client import StreamClient  # noqa: PLC0415
+
     redaction.add_url(address)
     try:
         return StreamClient.from_url(address, client_name=name)

@@ -31,9 +31,13 @@ _FIXES = {
 }
 
 
-def read_document(path: Path, environ: Mapping[str, str]) -> Document:
+def read_document(path: Path, environ: Mapping[str, str] | None) -> Document:
     """
     Read a pipeline file, by the rules of YAML 1.2.
+
+    Args:
+        path: The file.
+        environ: Where `${VAR}` is looked up; None to leave it as it stands.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
@@ -48,7 +52,8 @@ def read_document(path: Path, environ: Mapping[str, str]) -> Document:
         raise _syntax_error(file, text, exc) from exc
     finally:
         loader.dispose()
-    return _Builder(Document(file, text), loader, Variables(environ)).build(node)
+    variables = None if environ is None else Variables(environ)
+    return _Builder(Document(file, text), loader, variables).build(node)
 
 
 def _read_text(path: Path) -> str:
@@ -134,7 +139,7 @@ def _at(text: str, line: int, column: int) -> str:
 class _Builder:
     """Turn YAML nodes into values, remembering where each came from."""
 
-    def __init__(self, document: Document, loader: CCoreLoader, variables: Variables) -> None:
+    def __init__(self, document: Document, loader: CCoreLoader, variables: Variables | None) -> None:
         self._loader = loader
         self._variables = variables
         self._count = 0
@@ -147,8 +152,9 @@ class _Builder:
             document.report((), "the file is empty", "start with `version: 1`")
             return document
         document.value = self._value(node, ())
-        document.secrets = tuple(dict.fromkeys(self._variables.secrets))
-        redaction.add(document.secrets)
+        if self._variables is not None:
+            document.secrets = tuple(dict.fromkeys(self._variables.secrets))
+            redaction.add(document.secrets)
         return document
 
     def _value(self, node: yaml.Node, path: Path_) -> Any:
@@ -199,12 +205,12 @@ class _Builder:
         if not tag.startswith(_TAGS) or tag.rpartition(":")[2] not in _SCALARS:
             self.document.report(path, f"tag {tag.replace(_TAGS, '!!')!r} is not known", "remove it")
             return None
-        if "${" in node.value:
-            return self._replaced(node, path)
+        if "${" in node.value and self._variables is not None:
+            return self._replaced(node, path, self._variables)
         return self._construct(node, path)
 
-    def _replaced(self, node: yaml.ScalarNode, path: Path_) -> Any:
-        text, mistakes = self._variables.replace(node.value)
+    def _replaced(self, node: yaml.ScalarNode, path: Path_, variables: Variables) -> Any:
+        text, mistakes = variables.replace(node.value)
         self.document.replaced[path] = text
         if mistakes:
             whats, _, fixes = zip(*(mistake.partition("; ") for mistake in mistakes), strict=True)

@@ -123,6 +123,8 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("docs", spec)
         words.of("preview", spec)
         words.of("preview", spec, "--json")
+        words.of("test", "capture", *at, "--from", "trace:read:in.jsonl:2")
+        words.of("test", spec)
         words.of("validate", spec)
         words.of("status", *at)
         words.of("status", *at, "--json")

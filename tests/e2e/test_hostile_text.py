@@ -70,6 +70,7 @@ def shown(project: Project, *words: str | Path) -> str:
     return said
 
 
+@pytest.mark.timeout(180)  # it starts fifty processes
 async def test_no_command_lets_a_terminal_act_on_what_others_wrote(
     project: Project, server: StreamServer
 ) -> None:
@@ -103,6 +104,11 @@ async def test_no_command_lets_a_terminal_act_on_what_others_wrote(
         ("trace", NASTY, "--file", "traces.jsonl"),
         ("trace", NASTY, *at),
         ("preview", spec),
+        ("test", "capture", *at, "--from", f"trace:read:in{NASTY}.jsonl:2"),
+        ("test", "capture", *at, "--from", f"trace:{NASTY}"),
+        ("test", spec, "--json"),
+        ("test", spec, "-k", NASTY),
+        ("test", NASTY),
         ("docs", spec),
         ("connectors", NASTY),
         ("pause", spec, NASTY, "--redis", server.url),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from pprint import pformat
 from typing import Any
 
 from rsq_pipe.cli.project.sample import Sample
+from rsq_pipe.testing.cases.yaml_text import entry
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
@@ -66,30 +66,30 @@ def check(order: dict) -> dict | Drop:
     return order
 '''
 
-_EXAMPLE_TEST = '''\
-"""Tests of the pipeline: `pytest`."""
+_EXAMPLE_TEST = """\
+# Tests of pipeline.yaml: `rsq-pipe test`. What editors complete and check this file by, this writes:
+# `rsq-pipe schema --tests > pipeline_test.schema.json`
 
-from pathlib import Path
+tests:
+  an order without lines is dropped:
+    stage: check
+    given:
+      - {id: 1, customer: ada, lines: [{price: 2.5, quantity: 4}]}
+      - {id: 2, customer: bob, lines: []}
+    expect:
+      out:
+        - {id: 1, customer: ada, lines: [{price: 2.5, quantity: 4}]}
+      dropped: {no lines: 1}
 
-from rsq_pipe.testing import run_stage
-
-SPEC = Path(__file__).with_name("pipeline.yaml")
-ORDER = {"id": 1, "customer": "ada", "lines": [{"price": 2.5, "quantity": 4}]}
-EMPTY = {"id": 2, "customer": "bob", "lines": []}
-
-
-def test_an_order_without_lines_is_dropped():
-    run = run_stage(SPEC, "check", [ORDER, EMPTY])
-
-    assert run.records == [ORDER]
-    assert run.dropped == [EMPTY]
-
-
-def test_an_order_is_priced():
-    run = run_stage(SPEC, "price", [ORDER])
-
-    assert run.records == [ORDER | {"total": 10.0}]
-'''
+  orders are priced and sorted by what they are worth:
+    match: partial                        # a record may have more fields than are expected
+    given:
+      - {id: 1, lines: [{price: 400.0, quantity: 3}]}
+      - {id: 2, lines: [{price: 2.5, quantity: 4}]}
+    expect:
+      large: [{id: 1, total: 1200.0}]
+      small: [{id: 2, total: 10.0}]
+"""
 
 _HANDLERS = '''\
 """What the pipeline does in Python."""
@@ -100,22 +100,14 @@ def check(record: dict) -> dict:
     return record
 '''
 
-_TEST = '''\
-"""Tests of the pipeline: `pytest`."""
+_TEST = """\
+# Tests of pipeline.yaml: `rsq-pipe test`. What editors complete and check this file by, this writes:
+# `rsq-pipe schema --tests > pipeline_test.schema.json`
 
-from pathlib import Path
-
-from rsq_pipe.testing import run_stage
-
-SPEC = Path(__file__).with_name("pipeline.yaml")
-RECORD = {record}
-
-
-def test_a_record_goes_on():
-    run = run_stage(SPEC, "check", [RECORD])
-
-    assert run.records == [RECORD]
-'''
+tests:
+  a record goes on:
+    stage: check
+"""
 
 
 def example(name: str) -> dict[str, str]:
@@ -123,7 +115,7 @@ def example(name: str) -> dict[str, str]:
     return {
         "pipeline.yaml": SCHEMA + _EXAMPLE.format(name=name),
         "handlers.py": _EXAMPLE_HANDLERS,
-        "test_pipeline.py": _EXAMPLE_TEST,
+        "pipeline_test.yaml": _EXAMPLE_TEST,
         "data/orders.jsonl": ORDERS,
     }
 
@@ -140,7 +132,7 @@ def of_file(name: str, path: str, found: Sample) -> dict[str, str]:
     return {
         "pipeline.yaml": SCHEMA + _pipeline(name, path, found),
         "handlers.py": _HANDLERS,
-        "test_pipeline.py": _TEST.format(record=_literal(found.first)),
+        "pipeline_test.yaml": _test(found.first),
     }
 
 
@@ -168,5 +160,6 @@ def _key(name: str) -> str:
     return name if is_plain else json.dumps(name, ensure_ascii=False)
 
 
-def _literal(record: Mapping[str, Any]) -> str:
-    return pformat(dict(record), sort_dicts=False, width=100)
+def _test(record: Mapping[str, Any]) -> str:
+    lines = [*entry("given", [dict(record)], 4), "    expect:", *entry("out", [dict(record)], 6)]
+    return _TEST + "\n".join(lines) + "\n"

@@ -41,6 +41,8 @@ class Passage:
         why: Why it was dropped, or failed.
         made: What it became.
         raw: The bytes that a source could not read.
+        reason: Of one that failed: a word for the cause, as a dead letter has it.
+        error: Of one that failed: what was raised, or why it was rejected.
     """
 
     rid: str
@@ -49,6 +51,8 @@ class Passage:
     why: str = ""
     made: Sequence[Made] = ()
     raw: bytes = b""
+    reason: str = ""
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -61,9 +65,11 @@ class StagePreview:
         passages: What became of each.
         left: What left its state when all input had ended: results of groups, records that found no other.
         note: What could not be had, or why it stopped.
+        stopped: Why it stopped, for no record's sake; empty if it did not.
     """
 
     stage: Stage
     passages: list[Passage] = field(default_factory=list)
     left: list[Made] = field(default_factory=list)
     note: str = ""
+    stopped: str = ""

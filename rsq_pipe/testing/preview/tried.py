@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from rsq_pipe.engine.chain import Chain, Link
-from rsq_pipe.engine.failing import fault, reason_of, too_many_keys
+from rsq_pipe.engine.failing import Fault, fault, reason_of, too_many_keys
 from rsq_pipe.engine.packing import Port
-from rsq_pipe.errors import HandlerError
+from rsq_pipe.errors import HandlerError, TableError
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.outcome import Outcomes, Reject, Retry
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.model.state import Page, Timers
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.fusing import closes
@@ -21,44 +23,97 @@ from rsq_pipe.testing.preview.passage import Made, Passage, StagePreview
 from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.leaving import leaving
+from rsq_pipe.verbs.verb import Verb
 
 
-async def tried(graph: Graph, stage: Stage, batch: Batch, form: Serializer) -> StagePreview:
+async def tried(
+    graph: Graph,
+    stage: Stage,
+    batch: Batch,
+    form: Serializer,
+    *,
+    verb: Verb | None = None,
+    clock: Callable[[], float] | None = None,
+    until_final: bool = False,
+) -> StagePreview:
     """
-    Have a stage handle records, each once, and close what it has open when they are done.
+    Have a stage handle records, and close what it has open when they are done.
 
     Args:
         graph: The pipeline.
         stage: The stage; not a source or a sink, and not one that asks a server.
         batch: The records.
         form: How the pipeline writes records.
+        verb: In the place of the stage's own.
+        clock: Tells milliseconds since 1970, to a stage that remembers something.
+        until_final: Whether a record that fails is handled again, at once, as often as the stage says; else
+            each is handled once.
     """
     found = StagePreview(stage)
-    state = StateInMemory()
-    verb = build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state)
+    state = StateInMemory() if clock is None else StateInMemory(clock)
     ports = {
         port: Port(ref.key(graph.pipeline), form, max_record=graph.max_record)
         for port, ref in stage.outputs.items()
     }
-    chain = Chain(Link(stage, verb, StageObserver(), ports), form)
-    await chain.open()
     try:
+        verb = verb or build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state)
+    except (HandlerError, ImportError) as exc:
+        found.stopped = str(exc)
+        found.note = f"it cannot go on: {exc}"
+        return found
+    chain = Chain(Link(stage, verb, StageObserver(), ports), form)
+    try:
+        await chain.open()
         for _, part in batch.slices(stage.batch_size):
-            (step,) = await chain.process(part)
-            found.passages += _passages(stage, part, step.outcomes, form)
-            change = step.outcomes.state
-            if change is not None and state.settle(change):
-                raise too_many_keys(stage, change.most)
+            await _handle(found, chain, state, part, form, until_final=until_final)
         if closes(stage):
             found.left = await _left(stage, state, form)
-    except HandlerError as exc:  # not of a record: the stage cannot go on
+    except (HandlerError, TableError) as exc:  # not of a record: the stage cannot go on
+        found.stopped = str(exc)
         found.note = f"it cannot go on: {exc}"
     finally:
         await chain.close()
     return found
 
 
-def _passages(stage: Stage, batch: Batch, outcomes: Outcomes, form: Serializer) -> Iterator[Passage]:
+async def _handle(
+    found: StagePreview,
+    chain: Chain,
+    state: StateInMemory,
+    part: Batch,
+    form: Serializer,
+    *,
+    until_final: bool,
+) -> None:
+    stage = found.stage
+    while len(part):
+        (step,) = await chain.process(part)
+        change = step.outcomes.state
+        if change is not None and state.settle(change):
+            raise too_many_keys(stage, change.most)
+        again = _again(stage, part, step.outcomes) if until_final else []
+        passages = list(_passages(stage, part, step.outcomes, form, last=until_final))
+        found.passages += [passage for at, passage in enumerate(passages) if at not in again]
+        attempts = {at: part.attempts_at(place) + 1 for at, place in enumerate(again)}
+        part = replace(part.only(again), attempts=attempts)
+        for at in range(len(part)):  # decoded again: the handler may have changed the one it got
+            part.records[at] = form.decode(part.original(at))
+
+
+def _again(stage: Stage, batch: Batch, outcomes: Outcomes) -> list[int]:
+    """List the places of records that get another attempt."""
+    return [
+        place
+        for place, outcome in sorted(outcomes.failed.items())
+        if not isinstance(outcome, Reject)
+        and not fault(outcome, stage.name).final
+        and batch.attempts_at(place) + 1 < stage.retry.attempts
+    ]
+
+
+def _passages(
+    stage: Stage, batch: Batch, outcomes: Outcomes, form: Serializer, *, last: bool
+) -> Iterator[Passage]:
     made: dict[int, list[Made]] = {}
     for port, emitted in outcomes.emitted.items():
         columns = zip(emitted.sources, emitted.rids, emitted.records, strict=True)
@@ -70,7 +125,7 @@ def _passages(stage: Stage, batch: Batch, outcomes: Outcomes, form: Serializer) 
         # Decoded again: the handler may have changed the one it got.
         before = form.decode(batch.original(place))
         if place in outcomes.failed:
-            yield _failed(stage, rid, before, outcomes.failed[place])
+            yield _failed(stage, rid, before, outcomes.failed[place], last=last)
         elif place in made:
             yield Passage(rid, before, "emitted", made=made[place])
         elif place in dropped:
@@ -79,19 +134,26 @@ def _passages(stage: Stage, batch: Batch, outcomes: Outcomes, form: Serializer) 
             yield Passage(rid, before, "written" if place in outcomes.done else "stored")
 
 
-def _failed(stage: Stage, rid: str, before: dict[str, object], outcome: object) -> Passage:
-    found = fault(outcome, stage.name)  # type: ignore[arg-type]
-    why = redact(told(found.error))
-    final = found.final or isinstance(outcome, Reject) or stage.retry.attempts == 1
+def _failed(
+    stage: Stage, rid: str, before: dict[str, Any], outcome: Failure | Retry | Reject, *, last: bool
+) -> Passage:
+    found = fault(outcome, stage.name)
+    is_final = last or found.final or stage.retry.attempts == 1
+    error = redact(told(found.error))
+    reason = _word(found)
+    if stage.on_error == "drop" and is_final and reason != "rejected":
+        return Passage(rid, before, "dropped", f"on_error: {reason}: {error}", reason=reason, error=error)
+    why = error
     if isinstance(outcome, Reject):
-        return Passage(rid, before, "failed", f"rejected: {why}")
-    if not final:
+        why = f"rejected: {error}"
+    elif not is_final:
         again = "to be tried again" if isinstance(outcome, Retry) else "fails"
-        return Passage(rid, before, "failed", f"{again}, {stage.retry.attempts} attempts in a run: {why}")
-    if stage.on_error == "drop":
-        word = reason_of(found.error) if isinstance(found.error, BaseException) else "rejected"
-        return Passage(rid, before, "dropped", f"on_error: {word}: {why}")
-    return Passage(rid, before, "failed", why)
+        why = f"{again}, {stage.retry.attempts} attempts in a run: {error}"
+    return Passage(rid, before, "failed", why, reason=reason, error=error)
+
+
+def _word(found: Fault) -> str:
+    return "rejected" if isinstance(found.error, str) else reason_of(found.error)
 
 
 async def _left(stage: Stage, state: StateInMemory, form: Serializer) -> list[Made]:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.engine.failing import reason_of
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.dead_letter import told
@@ -26,7 +27,11 @@ def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
     """
     failures = _failures(stage, batch) if stage.options.type in _FILES and len(batch) else {}
     return [
-        Passage(rid, record, "failed", told(failures[place]))
+        Passage(
+            *(rid, record, "failed", told(failures[place])),
+            reason=reason_of(failures[place]),
+            error=told(failures[place]),
+        )
         if place in failures
         else Passage(rid, record, "written")
         for place, (rid, record) in enumerate(zip(batch.rids, batch.records, strict=True))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +10,10 @@ from click.testing import CliRunner, Result
 
 from rsq_pipe.cli.init import command
 from rsq_pipe.cli.preview import command as preview
+from rsq_pipe.cli.test import command as run_tests
 from rsq_pipe.spec.loader import check, load
 
-OWN = ["data/orders.jsonl", "handlers.py", "pipeline.yaml", "test_pipeline.py"]
+OWN = ["data/orders.jsonl", "handlers.py", "pipeline.yaml", "pipeline_test.yaml"]
 
 
 @pytest.fixture(autouse=True)
@@ -117,15 +116,15 @@ def test_a_file_that_says_nothing_is_refused(tmp_path: Path, name: str, text: st
     assert not (tmp_path / "new").exists()
 
 
-def test_the_tests_it_writes_pass(tmp_path: Path) -> None:
-    init("shop")
+@pytest.mark.parametrize("options", [(), ("--from", "people.csv")])
+def test_the_tests_it_writes_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "people.csv").write_text('id,name,on,note\n1,"ada: ""x"" # y",yes,1e3\n')
+    init("shop", *options)
+    monkeypatch.chdir(tmp_path / "shop")
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path / "shop",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = CliRunner().invoke(run_tests, [], catch_exceptions=False)
 
-    assert "2 passed" in done.stdout
+    assert done.exit_code == 0
+    assert "1 passed" in done.output or "2 passed" in done.output

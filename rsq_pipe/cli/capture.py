@@ -1,0 +1,272 @@
+"""`rsq-pipe test capture`: a test of a real failure, or of a record that was read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from rsq_pipe import redaction
+from rsq_pipe.cli.case_text import lines
+from rsq_pipe.cli.dlq_console import console, remark
+from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
+from rsq_pipe.errors import NeverRanError, ReplayError, SourceError, SpecError
+from rsq_pipe.ids import is_family, record_id
+from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.payload import Payloads, as_json
+from rsq_pipe.ops.selection import Selection, parse_name
+from rsq_pipe.redaction import redact
+from rsq_pipe.spec.field_path import parse_path
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.headers import INPUT, PREFIX
+from rsq_pipe.telemetry.logs import set_up
+from rsq_pipe.testing.cases.capturing import Captured, appended, masked
+from rsq_pipe.testing.cases.judging import Verdict, judged
+from rsq_pipe.testing.cases.reading import read_cases, tests_of
+from rsq_pipe.testing.cases.updating import updated
+from rsq_pipe.testing.preview.first_records import first_records
+
+MOST = 10_000_000
+"""Records of a source that are read to find one."""
+
+_OF_TRACES = frozenset(("traceparent", "tracestate", "baggage"))
+
+
+@click.command("capture")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@redis_option
+@click.option(
+    "--from",
+    "origin",
+    required=True,
+    metavar="dlq:ID|trace:RID",
+    help="`dlq:` and what `dlq list` names a dead letter by: `dlq:price/1700000000000-0`; or `trace:` and a "
+    "record id: of a dead letter, of a record that still stands before a stage, or of one that a file source "
+    "reads again.",
+)
+@click.option(
+    "--redact",
+    "fields",
+    multiple=True,
+    metavar="FIELD",
+    help="Write *** for this field, such as customer.email, and 0 for a number; may be given again. Fields "
+    "named like a password or token, and secrets of the pipeline file, are masked in any case.",
+)
+@click.option("--name", default="", metavar="NAME", help="What to call the test, instead of what happened.")
+def command(spec: Path, url: str | None, origin: str, fields: tuple[str, ...], name: str) -> None:
+    """
+    Write a test of a real failure, or of a record that was read.
+
+    It is added to the test file beside SPEC: the record as the stage got it, and what became of it. Then it
+    is run, to see whether the same happens here. Change what it expects to what should have happened, and
+    mend the stage until it passes.
+    """
+    set_up("auto", level=logging.WARNING)  # handlers log
+    graph = load(spec)
+    redaction.add(graph.secrets)
+    paths = [_path(text) for text in fields]
+    kind, _, what = origin.partition(":")
+    if kind not in ("dlq", "trace") or not what:
+        raise click.UsageError(
+            f"--from {origin!r} is neither dlq:ID nor trace:RID; `rsq-pipe dlq list` prints IDs"
+        )
+    captured = asyncio.run(_letter(graph, url, what) if kind == "dlq" else _record(graph, url, what))
+    record, changed = masked(captured.record, paths)
+    headers = {key: redact(value) for key, value in captured.headers.items()}
+    captured = Captured(
+        *(
+            record,
+            captured.stage,
+            captured.stream,
+            headers,
+            captured.rid,
+            captured.expect,
+            redact(captured.why),
+        )
+    )
+    file = tests_of(spec)
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    try:
+        new, name = appended(text, spec.name, name, captured)
+    except ValueError as exc:
+        raise SpecError(f"{file}: {exc}") from exc
+    _write(file, new)
+    verdict = asyncio.run(_tried(file, name))
+    if verdict is not None and captured.expect is None:
+        _write(file, updated(new, [(verdict.case, verdict.happened)]))
+        verdict = asyncio.run(_tried(file, name))
+    _tell(spec, file, name, changed, verdict, is_failure=captured.expect is not None)
+
+
+def _path(text: str) -> tuple[str, ...]:
+    try:
+        return parse_path(text)
+    except ValueError as exc:
+        raise click.UsageError(f"--redact: {exc}") from exc
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise click.FileError(str(file), hint=exc.strerror) from exc
+
+
+async def _tried(file: Path, name: str) -> Verdict | None:
+    cases = [case for case in read_cases(file).cases if case.name == name]
+    return next(iter([verdict async for verdict in judged(cases)]), None)
+
+
+def _tell(
+    spec: Path, file: Path, name: str, changed: Sequence[str], verdict: Verdict | None, *, is_failure: bool
+) -> None:
+    screen = console()
+    place = f"{file}:{verdict.case.place.line}" if verdict else str(file)
+    screen.print(on_one_line(f"{place}: added {name!r}"), soft_wrap=True)
+    if changed:
+        remark(f"masked: {', '.join(dict.fromkeys(changed))}")
+    if verdict is None:
+        return
+    for line in lines(verdict):
+        screen.print(line, soft_wrap=True)
+    if verdict.is_passed and not is_failure:
+        screen.print("It expects what happens now; look whether that is what should.")
+    elif verdict.is_passed:
+        command = f"rsq-pipe test {shlex.quote(str(spec))}"
+        screen.print(
+            f"It happens here as it did there. Write what should happen under `expect`, and mend until\n"
+            f"this passes: {on_one_line(command)}",
+            soft_wrap=True,
+        )
+    else:
+        screen.print(
+            "It does not happen here as it did there: what the stage remembers, asks or reads elsewhere is "
+            "not part of the test; give it under `mocks` or `now`.",
+            soft_wrap=True,
+        )
+
+
+async def _letter(graph: Graph, url: str | None, what: str) -> Captured:
+    name = parse_name(what)
+    selection = Selection(names=(name,)) if name else Selection(rid=what)
+    found = await _first_letter(graph, url, selection)
+    if found is None:
+        raise ReplayError(f"pipeline {graph.pipeline!r} has no dead letter {what!r}", dead_letter=what)
+    return _of_letter(graph, found)
+
+
+async def _record(graph: Graph, url: str | None, rid: str) -> Captured:
+    """Find a record by its id: as a dead letter, before a stage, or where its source reads it."""
+    with_server = None
+    try:
+        found = await _first_letter(graph, url, Selection(rid=rid))
+        if found is not None:
+            return _of_letter(graph, found)
+        with_server = await _standing(graph, url, rid)
+    except NeverRanError:
+        pass
+    return with_server or _read_again(graph, rid)
+
+
+async def _first_letter(graph: Graph, url: str | None, selection: Selection) -> DeadLetter | None:
+    from rsq_pipe.ops.dead_letters import find  # noqa: PLC0415  `rsq-pipe test` needs no client
+
+    async with _server(graph, url) as address, connect(address) as client:
+        letters = await find(client, graph.pipeline, graph, selection)
+        async for page in letters.pages():
+            return page.letters[0]
+    return None
+
+
+@asynccontextmanager
+async def _server(graph: Graph, url: str | None) -> AsyncIterator[str]:
+    with address_of_runs(graph, url) as address:
+        redaction.add_url(address)
+        yield address
+
+
+def _of_letter(graph: Graph, letter: DeadLetter) -> Captured:
+    stage = next((one for one in graph.stages if one.name == letter.stage), None)
+    if stage is None:
+        raise SpecError(f"{graph.path} has no stage {letter.stage!r} any more, which failed {letter.name}")
+    record = as_json(Payloads(graph.serializer).decode(letter.raw))
+    if stage.verb == "source" or record is None:
+        raise ReplayError(
+            f"dead letter {letter.name} is no record but bytes that could not be read; "
+            f"`rsq-pipe dlq show {graph.spec} {letter.name}` shows them",
+            dead_letter=letter.name,
+        )
+    expect = {"dlq": [{"reason": letter.reason, "error": redact(letter.error)}]}
+    side = letter.entry.headers.get(INPUT, "") if stage.verb == "join" else ""
+    stream = ""
+    if side:
+        stream = stage.inputs[side == "right"].name
+    return Captured(
+        *(
+            record,
+            stage.name,
+            stream,
+            _own(letter.headers),
+            letter.rid,
+            expect,
+            letter.message or letter.error,
+        )
+    )
+
+
+def _own(headers: Any) -> dict[str, str]:
+    return {
+        key: value for key, value in headers.items() if not key.startswith(PREFIX) and key not in _OF_TRACES
+    }
+
+
+async def _standing(graph: Graph, url: str | None, rid: str) -> Captured | None:
+    """Find a record that a stage has not settled."""
+    from rsq_pipe.ops.peek import peek  # noqa: PLC0415
+
+    payloads = Payloads(graph.serializer)
+    async with _server(graph, url) as address, connect(address) as client:
+        for stage in graph.stages:
+            if stage.verb == "source":
+                continue
+            async for found in peek(client, graph, stage):
+                record = as_json(payloads.decode(found.raw)) if found.rid == rid else None
+                if record is not None:
+                    return Captured(record, stage.name, "", _own(found.headers), rid, None, f"record {rid}")
+    return None
+
+
+def _read_again(graph: Graph, rid: str) -> Captured:
+    """Read a source from its beginning, as far as the record."""
+    for stage in graph.stages:
+        if stage.verb != "source" or not rid.startswith(f"{stage.name}:") or not _is_readable(stage):
+            continue
+        try:
+            for arrival in first_records(graph, stage, MOST):
+                own = record_id(stage.name, arrival.offset)
+                if arrival.data is not None and is_family(own, rid) and len(own) <= len(rid):
+                    ref: StreamRef = next(iter(stage.outputs.values()))
+                    record = as_json(arrival.data) or {}
+                    headers = _own(dict(arrival.headers))
+                    return Captured(record, "", ref.name, headers, own, None, f"record {own}")
+        except SourceError as exc:
+            raise SourceError(f"record {rid!r} is not found: {exc}") from exc
+    raise ReplayError(
+        f"record {rid!r} is no dead letter, stands before no stage, and no file source reads it again; "
+        "what is settled is not kept",
+        dead_letter=rid,
+    )
+
+
+def _is_readable(stage: Stage) -> bool:
+    """Tell whether a source reads files, and so the same again."""
+    paths = getattr(stage.options.options, "path", None)
+    return paths is not None and "-" not in paths

@@ -1,0 +1,108 @@
+"""Case text: how a test of a test file went, drawn for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from rsq_pipe.cli.difference import spelled
+from rsq_pipe.cli.printable import escaped, on_one_line
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.testing.cases.comparing import NO_VALUE, Difference, Mismatch
+from rsq_pipe.testing.cases.judging import Verdict
+
+_SLOW = 0.5
+"""Seconds from which on it is told how long a test took."""
+
+NOTHING_EXPECTED = "it does not say what it expects; `rsq-pipe test --update` writes down what happens"
+
+
+def lines(verdict: Verdict) -> Iterator[Text]:
+    """Draw a test: a line where it passed, else what did not happen as expected, each with its place."""
+    case = verdict.case
+    name = on_one_line(case.name)
+    took = f"  {verdict.seconds:.1f}s" if verdict.seconds >= _SLOW else ""
+    if verdict.is_passed:
+        yield Text.assemble(("  ok    ", "green"), name, (took, "dim"))
+        return
+    yield Text.assemble(("  FAIL  ", "bold red"), (name, "bold"), (took, "dim"))
+    place = where(case.document, case.path)
+    if verdict.error:
+        yield Text.assemble("        ", (f"{place}: ", "dim"), (on_one_line(verdict.error), "red"))
+    elif case.test.expect is None:
+        yield Text.assemble("        ", (f"{place}: ", "dim"), NOTHING_EXPECTED)
+    for mismatch in verdict.mismatches:
+        yield from _mismatch(case.document, mismatch)
+
+
+def _mismatch(document: Document, found: Mismatch) -> Iterator[Text]:
+    head = Text.assemble("        ", (f"{where(document, found.path)}: ", "dim"), on_one_line(found.what))
+    match found.kind:
+        case "missing":
+            yield head.append(" did not come")
+            yield Text(f"          - {_value(found.expected)}", style="red")
+        case "unexpected":
+            yield head.append(" is not expected")
+            yield Text(f"          + {_value(found.actual)}", style="green")
+        case "changed":
+            yield head.append(" came otherwise")
+            for field in found.fields:
+                yield from _field(field)
+        case _:
+            expected, actual = on_one_line(str(found.expected)), on_one_line(str(found.actual))
+            yield head.append(f": expected {expected}, got {actual}")
+
+
+def _field(field: Difference) -> Iterator[Text]:
+    path = on_one_line(field.path)
+    if field.expected is not NO_VALUE:
+        yield Text(f"          - {path}: {_value(field.expected)}", style="red")
+    if field.actual is not NO_VALUE:
+        yield Text(f"          + {path}: {_value(field.actual)}", style="green")
+
+
+def where(document: Document, path: Path_) -> str:
+    """Spell the place of a path as editors and terminals take it: `orders_test.yaml:12:9`."""
+    for length in range(len(path), 0, -1):
+        place = document.keys.get(path[:length]) or document.values.get(path[:length])
+        if place:
+            return f"{on_one_line(document.file)}:{place.line}:{place.column}"
+    return f"{on_one_line(document.file)}:1:1"
+
+
+def described(verdict: Verdict) -> dict[str, Any]:
+    """Give the keys of `--json`, which stay as they are from one release to the next."""
+    case = verdict.case
+    return {
+        "file": case.document.file,
+        "test": case.name,
+        "line": case.place.line,
+        "outcome": "passed" if verdict.is_passed else "failed",
+        "error": verdict.error or (NOTHING_EXPECTED if case.test.expect is None else ""),
+        "ms": round(verdict.seconds * 1000, 1),
+        "mismatches": [
+            {
+                "at": where(case.document, found.path),
+                "what": found.what,
+                "kind": found.kind,
+                "expected": found.expected,
+                "actual": found.actual,
+                "fields": [
+                    {
+                        "path": field.path,
+                        **({} if field.expected is NO_VALUE else {"expected": field.expected}),
+                        **({} if field.actual is NO_VALUE else {"actual": field.actual}),
+                    }
+                    for field in found.fields
+                ],
+            }
+            for found in verdict.mismatches
+        ],
+    }
+
+
+def _value(value: Any) -> str:
+    # The record is the user's, and stays whole; what is not printable is escaped.
+    return escaped(spelled(value)).replace("\n", "\\n")

@@ -1,0 +1,106 @@
+"""Case: one test of a test file, its names resolved to stages and streams of its pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.spec.document import Document, Path_, Place
+from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+from rsq_pipe.testing.cases.models import Test
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """
+    Hold one test.
+
+    Args:
+        name: What is tested, in words.
+        test: As it was written.
+        graph: The pipeline, with mocks in their places.
+        stages: Those that handle records, in their order.
+        given: Stream -> the records that stand in it at the beginning.
+        expected: Key of `expect` -> the stream it stands for; or the sink.
+        ends: The streams, or sinks, that a test without `expect` would be about.
+        now: Seconds since 1970; None for the real time.
+        document: The file it stands in.
+    """
+
+    name: str
+    test: Test
+    graph: Graph
+    stages: Sequence[Stage]
+    given: Mapping[StreamRef, Sequence[dict[str, Any]]]
+    expected: Mapping[str, StreamRef | str]
+    ends: Mapping[str, StreamRef | str]
+    now: float | None
+    document: Document
+
+    @property
+    def path(self) -> Path_:
+        """Where it stands in its file."""
+        return ("tests", self.name)
+
+    @property
+    def place(self) -> Place:
+        """Where its name stands."""
+        return self.document.keys[self.path]
+
+    @property
+    def is_of_one_stage(self) -> bool:
+        """Whether everything that becomes of its records counts."""
+        return bool(self.test.stage)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether what is not named may be anything."""
+        return self.test.match == "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """
+    Hold the tests of one file.
+
+    Args:
+        path: The file.
+        graph: The pipeline that it tests.
+        cases: Its tests, in their order.
+    """
+
+    path: Path
+    graph: Graph
+    cases: Sequence[Case]
+
+
+@dataclass(slots=True)
+class Dead:
+    """Hold one dead letter of a test."""
+
+    stage: str
+    error: str
+    reason: str
+    record: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Happened:
+    """
+    Say what became of the records of a test.
+
+    Args:
+        streams: Stream -> the records that came to stand in it; sink -> those that it would have written.
+        dead: The dead letters.
+        dropped: Reason -> how many records ended there.
+        stopped: Why the run stopped; empty if it did not.
+        notes: What could not be had.
+    """
+
+    streams: dict[StreamRef | str, list[dict[str, Any]]] = field(default_factory=dict)
+    dead: list[Dead] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    stopped: str = ""
+    notes: list[str] = field(default_factory=list)

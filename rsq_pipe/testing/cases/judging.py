@@ -1,0 +1,50 @@
+"""Judging: the tests of a file run one after another, each with what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from rsq_pipe.errors import EncodeError
+from rsq_pipe.testing.cases.case import Case, Happened
+from rsq_pipe.testing.cases.comparing import Mismatch, mismatches
+from rsq_pipe.testing.cases.running import run_case
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    Say how a test went.
+
+    Args:
+        case: The test.
+        happened: What became of its records.
+        mismatches: What did not happen as expected.
+        error: Why it could not be run; empty if it was.
+        seconds: How long it took.
+    """
+
+    case: Case
+    happened: Happened
+    mismatches: Sequence[Mismatch]
+    error: str
+    seconds: float
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether all that was expected happened, and nothing else that counts."""
+        return not self.mismatches and not self.error and self.case.test.expect is not None
+
+
+async def judged(cases: Sequence[Case]) -> AsyncIterator[Verdict]:
+    """Run tests; a test that says not what it expects is not passed."""
+    for case in cases:
+        started = time.perf_counter()
+        happened, error = Happened(), ""
+        try:
+            happened = await run_case(case)
+        except EncodeError as exc:
+            error = str(exc)
+        found = [] if error else mismatches(case, happened)
+        yield Verdict(case, happened, found, error, time.perf_counter() - started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from glob import has_magic
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from rsq_pipe.cli.errors import DONE, NO_SERVER, WRONG_SPEC
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_url import VARIABLE, given
 from rsq_pipe.connectors.files.matching import TooManyError, matching
+from rsq_pipe.errors import SpecSyntaxError, SpecValidationError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import Checked, check
 from rsq_pipe.spec.namesakes import Namesakes
 from rsq_pipe.spec.problem import Problem
 
 SUFFIXES = (".yaml", ".yml")
+TESTS = ("_test.yaml", "_test.yml")
 
 
 @click.command("validate")
@@ -42,7 +44,8 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
     """
     Check pipeline files without running them.
 
-    FILE may be a folder, for all .yaml and .yml files in it and below, or a pattern. Needs no server.
+    FILE may be a folder, for all .yaml and .yml files in it and below, or a pattern. Needs no server. Tests,
+    orders_test.yaml, are checked as such, and not run.
     Every mistake is printed as `file:line:column: path: what; fix`. Exit code 0 if there is none, else 2.
     Of files given together, it warns where two name the same pipeline: they would share its streams.
 
@@ -52,6 +55,9 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
     wrong = unreached = False
     namesakes = Namesakes()
     for path in _expand(files):
+        if isinstance(path, Path) and path.name.endswith(TESTS) and path.exists():
+            wrong |= not _are_tests(path)
+            continue
         checked = path if isinstance(path, Checked) else namesakes.told(path, check(path))
         for problem in checked.problems:
             sys.stdout.write(f"{on_one_line(str(problem))}\n")
@@ -63,6 +69,24 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
             if connect:
                 unreached |= not _all_reached(checked.graph, url, shown)
     ctx.exit(WRONG_SPEC if wrong else NO_SERVER if unreached else DONE)
+
+
+def _are_tests(path: Path) -> bool:
+    """Print what is wrong with a file of tests, or how many stand in it."""
+    from rsq_pipe.testing.cases.reading import read_cases  # noqa: PLC0415  where there are tests
+
+    try:
+        cases = read_cases(path).cases
+    except SpecSyntaxError as exc:
+        problems: Sequence[Problem] = (exc.problem,)
+    except SpecValidationError as exc:
+        problems = exc.problems
+    else:
+        sys.stdout.write(f"{on_one_line(str(path))}: ok, {_count(len(cases), 'test')}\n")
+        return True
+    for problem in problems:
+        sys.stdout.write(f"{on_one_line(str(problem))}\n")
+    return False
 
 
 def _all_reached(graph: Graph, url: str | None, shown: str) -> bool:

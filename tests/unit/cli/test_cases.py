@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rsq_pipe.cli.test import command
+from rsq_pipe.cli.validate import command as validate
 from rsq_pipe.errors import SpecValidationError
 from tests.support.project import Project
 
@@ -153,3 +154,15 @@ def test_it_needs_no_client_of_a_server_and_no_telemetry(project: Project) -> No
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_validate_checks_a_file_of_tests_as_one(project: Project) -> None:
+    right = CliRunner().invoke(validate, ["."])
+    (project.root / "pipeline_test.yaml").write_text("tests: {x: {stage: wrk, given: []}}")
+    wrong = CliRunner().invoke(validate, ["pipeline_test.yaml"])
+
+    assert (right.exit_code, "pipeline_test.yaml: ok, 3 tests" in right.output) == (0, True)
+    assert wrong.exit_code == 2
+    assert wrong.output.startswith(
+        "pipeline_test.yaml:1:20: tests.x.stage: pipeline 'orders' has no stage 'wrk'"
+    )

@@ -8,6 +8,9 @@ import { button, failure, field, loading } from "./parts.js";
 const PATIENCE = 350;
 const LOOK_EVERY = 500;
 
+/** What a value may be. */
+export const VALUE = "EUR, 12.5 or = price * 2";
+
 const KINDS = {
   replay: { title: "Replay", done: "replayed", verb: "Replay", words: "They go back to the stage that failed them, each once, with their attempts reset." },
   purge: { title: "Purge", done: "purged", verb: "Purge for good", words: "They are deleted, and cannot be brought back.", danger: true },
@@ -71,13 +74,13 @@ export function act(kind, { pipeline, stage, what, words, set, finished }) {
   }
 
   async function begin() {
-    const confirm = state.counted.count;
+    // What came after the count is not meant.
+    const { count: confirm, until } = state.counted;
     Object.assign(state, { busy: true, error: null });
     redraw();
     try {
-      const answer = await request({ confirm });
-      if (answer.job) return watch(answer.job);
-      Object.assign(state, { busy: false, result: answer });
+      const answer = await request({ confirm, until });
+      return watch(answer.job);
     } catch (error) {
       Object.assign(state, { busy: false, error, counted: null });
       if (error.status === 409) await countThem();
@@ -147,8 +150,10 @@ export function act(kind, { pipeline, stage, what, words, set, finished }) {
   }
 
   function leftOver(found) {
-    const left = found.left || [];
-    return left.map((one) => h("span", { class: "block" }, `${counted(one.count, "dead letter")} cannot be: ${one.why}`));
+    return [
+      found.left.map((one) => h("span", { class: "block" }, `${counted(one.count, "dead letter")} cannot be: ${one.why}`)),
+      found.passed_over ? h("span", { class: "block" }, `${counted(found.passed_over, "dead letter")} could not be judged: ${found.why}`) : null,
+    ];
   }
 
   function mends() {
@@ -161,7 +166,7 @@ export function act(kind, { pipeline, stage, what, words, set, finished }) {
           "div",
           { key: at, class: "mend" },
           field("Field", mend.name, (value) => ((mend.name = value), changed())),
-          field("Value", mend.value, (value) => ((mend.value = value), changed())),
+          field("Value", mend.value, (value) => ((mend.value = value), changed()), { placeholder: VALUE }),
           button("Remove", () => (state.mends.splice(at, 1), changed()), { class: "plain" }),
         ),
       ),
@@ -170,18 +175,17 @@ export function act(kind, { pipeline, stage, what, words, set, finished }) {
   }
 
   function progress(job) {
-    const total = job.total ?? state.counted?.count;
+    const { total } = job;
     return [
       h("label", { class: "field" }, h("span", { role: "status" }, `${count(job.done)} of ${count(total)} ${own.done}`), h("progress", { max: String(total || 1), value: job.done })),
     ];
   }
 
   function told(found) {
-    const done = found.done ?? found.count;
-    const failed = found.state === "failed" && found.error;
     return [
-      h("p", { role: "status", class: "result" }, h("strong", {}, `${counted(done, "dead letter")} ${own.done}`), found.state === "stopped" ? ", then stopped." : "."),
-      failed ? failure(typeof found.error === "string" ? { message: found.error } : found.error) : null,
+      h("p", { role: "status", class: "result" }, h("strong", {}, `${counted(found.done, "dead letter")} ${own.done}`), found.state === "stopped" ? ", then stopped." : "."),
+      found.held ? h("p", {}, `${counted(found.held, "dead letter")} stay: their stage has too many records before it.`) : null,
+      found.error ? failure({ message: found.error }) : null,
     ];
   }
 

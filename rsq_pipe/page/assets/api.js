@@ -66,9 +66,9 @@ async function request(where, options) {
     throw new ApiError(0, "the page's server does not answer", "see whether `rsq-pipe serve` still runs");
   }
   const document = await answer.json().catch(() => null);
-  if (answer.ok) return document;
+  if (answer.ok && document) return document;
   const told = document?.error || {};
-  const error = new ApiError(answer.status, told.message || `the server answered ${answer.status}`, told.fix);
+  const error = new ApiError(answer.status, told.message || (answer.ok ? "the answer was cut off" : `the server answered ${answer.status}`), told.fix);
   if (answer.status === 401) onLogin();
   throw error;
 }

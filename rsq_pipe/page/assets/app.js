@@ -60,6 +60,7 @@ async function show() {
   drawHeader();
   if (!found) {
     draw(place, h("h1", {}, "Nothing is here"), h("p", {}, h("a", { href: to([]) }, "All pipelines")));
+    place.setAttribute("data-shown", number);
     return;
   }
   try {
@@ -75,6 +76,7 @@ async function show() {
       ended.abort();
       ends?.();
     };
+    place.setAttribute("data-shown", number); // how many views there were, for whoever waits for the next one
   } catch (error) {
     if (number === shown && error.status !== 401) draw(place, failure(error));
   }

@@ -32,8 +32,8 @@ export function shown(label, value, state, redraw) {
 
 /** Compare two records line by line: [" " | "-" | "+", line]. */
 export function difference(before, after) {
-  const a = pretty(before, LONG).split("\n");
-  const b = pretty(after, LONG).split("\n");
+  // Without commas: a field behind it does not change the one before.
+  const [a, b] = [before, after].map((one) => pretty(one, LONG).split(/,?\n/));
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
   let end = 0;

@@ -33,6 +33,9 @@ export function follow(pipeline, told, state) {
       heard(JSON.parse(event.data));
       state({ live: true, at, why: "" });
     });
+    source.addEventListener("fault", (event) => {
+      state({ live: false, at, why: JSON.parse(event.data).error.message });
+    });
     source.onerror = () => {
       state({ live: false, at, why: "the line to the server is broken" });
       // After a refusal the browser does not try again by itself; after a break it would, with no longer waits.

@@ -8,13 +8,13 @@ const LONG = 60;
 const ORDER = { bad: 0, warn: 1, note: 2 };
 
 /** List what needs somebody in a pipeline: {level, stage, what, why, since, action: {to, words}}. */
-export function problems(status) {
+export function problems(status, causes) {
   const found = [];
-  for (const [name, stage] of Object.entries(status.stages)) found.push(...ofStage(name, stage, workers(stage, status.stages)));
+  for (const [name, stage] of Object.entries(status.stages)) found.push(...ofStage(name, stage, workers(stage, status.stages), causes.filter((one) => one.stage === name)));
   return found.sort((a, b) => ORDER[a.level] - ORDER[b.level]);
 }
 
-function ofStage(name, stage, works) {
+function ofStage(name, stage, works, groups) {
   const found = [];
   const say = (level, what, more) => found.push({ key: `${name}:${found.length}`, level, stage: name, what, ...more });
   if (stage.state === "lost") {
@@ -24,7 +24,7 @@ function ofStage(name, stage, works) {
     const how = stage.paused.held ? "is paused until it is resumed" : "pauses, since its calls fail,";
     say(stage.paused.held ? "warn" : "bad", how, { why: stage.paused.why, since: stage.paused.since, action: "stage" });
   }
-  if (stage.dead) say("warn", `has ${counted(stage.dead, "dead letter")}`, { action: "letters" });
+  if (stage.dead) say("warn", `has ${counted(stage.dead, "dead letter")}`, { ...cause(groups), action: "letters" });
   if (stage.backlog > 0 && !works && !stage.paused) {
     say("bad", `has ${counted(stage.backlog, "record")} before it, and nothing runs it`, { why: waits(stage), action: "stage" });
   } else if (stage.oldest_age_s > LONG && !stage.paused) {
@@ -34,6 +34,15 @@ function ofStage(name, stage, works) {
   if (stage.retries) say("note", `has ${count(stage.retries)} waiting for another attempt`, { action: "stage" });
   if (stage.limited) say("note", `waits for its rate of ${stage.limited.rate}`, { action: "stage" });
   return found;
+}
+
+/** Say the most frequent cause of dead letters, and since when there are any. */
+function cause(groups) {
+  if (!groups.length) return {};
+  const [first] = groups;
+  const others = groups.length > 1 ? `, and ${counted(groups.length - 1, "other cause")}` : "";
+  const words = [first.error_type, first.message].filter(Boolean).join(": ") || first.reason;
+  return { why: `${count(first.count)} × ${words}${others}`, since: groups.map((one) => one.first).sort()[0] };
 }
 
 function waits(stage) {

@@ -2,39 +2,39 @@
 
 import { get, path } from "../api.js";
 import { draw, h } from "../dom.js";
-import { ago, count } from "../format.js";
+import { ago, count, counted } from "../format.js";
 import { empty, failure, loading, table } from "../parts.js";
 
-export async function show(place, page) {
+export function show(place, page) {
   const { pipeline } = page;
   page.title("Audit", pipeline);
   draw(place, h("h1", {}, "Audit"), loading());
-  try {
-    const found = await get(`${path("pipelines", pipeline)}/audit`, {}, page.signal);
-    draw(place, h("h1", {}, "Audit"), view(found.audit || found.entries));
-  } catch (error) {
-    if (error.name !== "AbortError") draw(place, h("h1", {}, "Audit"), failure(error));
-  }
+  get(`${path("pipelines", pipeline)}/audit`, {}, page.signal).then(
+    (found) => draw(place, h("h1", {}, "Audit"), view(found.audit)),
+    (error) => error.name === "AbortError" || draw(place, h("h1", {}, "Audit"), failure(error)),
+  );
 }
 
 function view(entries) {
   if (!entries.length) return empty("Nothing was replayed, purged, paused or resumed from a page yet.");
-  const details = ({ at, who, what, action, stage, count: many, id, ...more }) =>
-    Object.entries(more)
-      .filter(([, value]) => value !== null && value !== "" && value !== false)
-      .map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
-      .join(", ");
   return table({
     label: "Audit",
     rows: entries,
-    key: (one) => one.id ?? `${one.at} ${one.stage} ${one.action}`,
+    key: (one) => one.id,
     columns: [
       { name: "when", head: true, of: (one) => ago(one.at) },
       { name: "who", of: (one) => one.who || "this machine" },
-      { name: "what", of: (one) => one.action || one.what },
+      { name: "what", of: (one) => one.action },
       { name: "stage", of: (one) => one.stage },
-      { name: "records", number: true, of: (one) => count(one.count) },
+      { name: "records", number: true, of: (one) => count(one.done ?? one.count) },
       { name: "details", extra: true, class: "wide", of: (one) => h("span", { class: "clip" }, details(one)) },
     ],
   });
+}
+
+function details({ state, chosen, set, rate, why, error }) {
+  const { ids, where, group } = chosen || {};
+  const meant = [ids && counted(ids, "chosen letter"), where && `where ${where}`, group && "one cause", chosen?.all && "all"];
+  const more = [set && `set ${set.join(", ")}`, rate && `${rate} a second`, why, state !== "done" && state, error];
+  return [...meant, ...more].filter(Boolean).join("; ");
 }

@@ -1,7 +1,7 @@
 // One dead letter: why it failed, what it holds, and how it would look mended.
 
 import { get, path, send, session } from "../api.js";
-import { act } from "../action.js";
+import { VALUE, act } from "../action.js";
 import { draw, h } from "../dom.js";
 import { absolute, ago, count } from "../format.js";
 import { compared, shown } from "../json.js";
@@ -93,8 +93,14 @@ function view(page, state, can) {
 }
 
 function trace(letter) {
-  const link = letter.jaeger || letter.trace_url;
-  return /^https?:/.test(link || "") ? h("a", { href: link, rel: "noreferrer" }, letter.trace_id) : h("code", {}, letter.trace_id);
+  const id = h("code", {}, letter.trace_id);
+  return letter.trace_url ? h("a", { href: letter.trace_url, rel: "noreferrer" }, id, " in Jaeger") : id;
+}
+
+/** A field that is new may be a slip of the pen. */
+function added({ before, after }) {
+  const names = Object.keys(after || {}).filter((name) => !Object.hasOwn(before || {}, name));
+  return names.length ? h("p", {}, badge("warn", "new"), ` The record has no ${names.join(", ")}; it would be added.`) : null;
 }
 
 function mending(page, state, { changed, act, redraw }) {
@@ -110,7 +116,7 @@ function mending(page, state, { changed, act, redraw }) {
               "div",
               { key: at, class: "mend" },
               field("Set field", mend.name, (value) => ((mend.name = value), changed()), { list: "fields" }),
-              field("to", mend.value, (value) => ((mend.value = value), changed()), { placeholder: "a value, or an expression" }),
+              field("to", mend.value, (value) => ((mend.value = value), changed()), { placeholder: VALUE }),
             ),
           ),
           h("datalist", { id: "fields" }, Object.keys(letter.payload).slice(0, 100).map((name) => h("option", { value: name }))),
@@ -118,6 +124,7 @@ function mending(page, state, { changed, act, redraw }) {
         ]
       : null,
     wrong ? failure(wrong) : null,
+    mended ? added(mended) : null,
     mended ? compared(mended.before, mended.after) : null,
     h(
       "div",

@@ -8,12 +8,11 @@ import { badge, button, empty, failure, field, loading, table } from "../parts.j
 import { replaceQuery, to } from "../router.js";
 import { rows } from "../rows.js";
 
-const PAGE = 500;
+const PAGE = 1000;
 
 export function show(place, page) {
   const { pipeline } = page;
   const state = {
-    stages: null,
     groups: null,
     error: null,
     where: page.query.where || "",
@@ -29,11 +28,11 @@ export function show(place, page) {
     try {
       const status = await get(path("pipelines", pipeline), {}, page.signal);
       const dead = status.graph.stages.filter((one) => status.stages[one.name].dead).map((one) => one.name);
-      page.dead(dead.reduce((sum, name) => sum + status.stages[name].dead, 0));
-      state.stages = Object.fromEntries(dead.map((name) => [name, status.stages[name].dead]));
-      const asked = page.stage ? [page.stage] : dead;
-      const found = await Promise.all(asked.map((name) => get(`${letters(name)}/groups`, {}, page.signal)));
-      state.groups = found.flatMap((one, at) => one.groups.map((group) => ({ stage: asked[at], ...group })));
+      const where = page.stage ? letters(page.stage) : `${path("pipelines", pipeline)}/letters`;
+      const found = await get(`${where}/groups`, {}, page.signal);
+      state.groups = found.groups;
+      const others = page.stage ? dead.filter((name) => name !== page.stage) : [];
+      page.dead(others.reduce((sum, name) => sum + status.stages[name].dead, found.total));
       state.error = null;
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -62,6 +61,7 @@ export function show(place, page) {
       const asked = { group: page.query.group, where: state.where, after: list.after, count: PAGE };
       const found = await get(letters(page.stage), asked, page.signal);
       list.rows.push(...found.letters);
+      list.total = found.total;
       list.after = found.next || "";
       list.end = !found.next;
       list.passed += found.passed_over || 0;
@@ -72,7 +72,10 @@ export function show(place, page) {
       Object.assign(list, { error, end: true });
     }
     list.busy = false;
-    if (list === state.list) redraw();
+    if (list !== state.list) return;
+    redraw();
+    // A search looks at many letters for a second, and may have found few.
+    if (!list.end && list.rows.length < PAGE) more(list);
   }
 
   function begin(kind, what, words) {
@@ -130,7 +133,7 @@ function cause(pipeline, group, query) {
 function listed(page, state, group, can) {
   const { stage, query } = page;
   const { list, chosen } = state;
-  const total = group && !state.where ? group.count : query.group || state.where ? null : state.stages?.[stage];
+  const total = state.where ? null : query.group ? group?.count : list.total;
   return h(
     "section",
     { "aria-label": "Letters" },

@@ -15,7 +15,7 @@ const HISTORY_EVERY = 60_000;
 export function show(place, page) {
   const { pipeline } = page;
   const narrow = matchMedia("(max-width: 640px)");
-  const state = { status: null, error: null, history: null, placed: null, shape: "", action: null };
+  const state = { status: null, error: null, history: null, placed: null, shape: "", causes: [], dead: 0, asking: false };
   let timer = 0;
   page.title(pipeline);
 
@@ -51,8 +51,24 @@ export function show(place, page) {
     timer = setTimeout(look, HISTORY_EVERY);
   }
 
+  /** Ask why letters are dead, once for each number of them. */
+  async function why(status) {
+    const dead = sum(status, "dead");
+    if (dead === state.dead || state.asking) return;
+    state.asking = true;
+    try {
+      state.causes = dead ? (await get(`${path("pipelines", pipeline)}/letters/groups`, {}, page.signal)).groups : [];
+      state.dead = dead;
+      redraw();
+    } catch {
+      // Their number is shown anyway.
+    }
+    state.asking = false;
+  }
+
   function told(status) {
     Object.assign(state, { status, error: null });
+    why(status);
     page.dead(sum(status, "dead"));
     redraw();
   }
@@ -81,9 +97,9 @@ export function show(place, page) {
 
 export const sum = (status, name) => Object.values(status.stages).reduce((total, stage) => total + (stage[name] || 0), 0);
 
-function view(pipeline, { status, error, history }, placed, resume) {
+function view(pipeline, { status, error, history, causes }, placed, resume) {
   if (!status) return [h("h1", {}, pipeline), error ? failure(error) : loading()];
-  const found = problems(status);
+  const found = problems(status, causes);
   const oldest = Math.max(...Object.values(status.stages).map((stage) => stage.oldest_age_s || 0));
   const running = status.processes > 0;
   return [

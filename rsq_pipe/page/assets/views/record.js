@@ -60,7 +60,7 @@ function journey(page, found) {
   const several = new Set(steps.map((step) => step.rid)).size > 1;
   return [
     h("p", { class: "muted" }, times.length ? `${absolute(began / 1000)}, ${duration((ended - began) / 1000)} in all` : ""),
-    h("p", {}, (found.trace_ids || []).map((id, at) => traced(id, found, at))),
+    h("p", {}, found.traces.map(traced)),
     h(
       "ol",
       { class: "waterfall", "aria-label": "Steps" },
@@ -69,10 +69,9 @@ function journey(page, found) {
   ];
 }
 
-function traced(id, found, at) {
-  const link = found.traces?.[at]?.url || (found.jaeger ? `${found.jaeger.replace(/\/$/, "")}/trace/${encodeURIComponent(id)}` : "");
+function traced({ id, url }) {
   const words = ["Trace ", h("code", {}, id)];
-  return h("span", { key: id, class: "block" }, /^https?:/.test(link) ? h("a", { href: link, rel: "noreferrer" }, words, " in Jaeger") : words);
+  return h("span", { key: id, class: "block" }, url ? h("a", { href: url, rel: "noreferrer" }, words, " in Jaeger") : words);
 }
 
 function bar({ pipeline }, step, at, { began, total, several }) {

@@ -12,6 +12,7 @@ import { condition } from "../problems.js";
 import { to } from "../router.js";
 
 const EVERY = 5000;
+const PARTS = 10;
 
 export function show(place, page) {
   const { pipeline, stage } = page;
@@ -68,11 +69,11 @@ export function show(place, page) {
 const total = (status) => Object.values(status.stages).reduce((sum, one) => sum + one.dead, 0);
 
 function view({ pipeline, stage }, state, can) {
-  const now = state.status?.stages[stage] || state.more?.numbers || state.more?.status;
-  const node = state.status?.graph.stages.find((one) => one.name === stage);
+  const now = state.status?.stages[stage] || state.more;
+  const node = state.status?.graph.stages.find((one) => one.name === stage) || state.more;
   if (!now) return [h("h1", {}, stage), state.error ? failure(state.error) : loading()];
   const [level, word] = condition(now, state.status?.stages || {});
-  const time = state.more?.handler_ms || now.handler_ms;
+  const time = now.handler_ms;
   return [
     h("h1", {}, stage, " ", badge(level, word)),
     h("p", { class: "muted" }, node ? doing(node) : "", now.fused_into ? [", in the worker of ", stageLink(pipeline, now.fused_into)] : null),
@@ -93,9 +94,9 @@ function view({ pipeline, stage }, state, can) {
     section("Last 24 hours", charts(state.history, [stage])),
     section("Counted since the first run", counters(now)),
     now.windows ? section("Windows", windows(now.windows)) : null,
-    now.remembers ? section("State", facts(["Keys", `${count(now.remembers.keys)} of at most ${count(now.remembers.max_keys)}`], ["Forgotten to make room", count(now.remembers.evicted)])) : null,
+    now.remembers ? section("State", memory(now.remembers, state.more?.memory)) : null,
     section("Settings", settings(state.more)),
-    section("What stands before it", peek(state, can)),
+    node?.verb === "source" ? null : section("What stands before it", peek(state, can)),
   ];
 }
 
@@ -149,20 +150,37 @@ function windows(found) {
   );
 }
 
+function memory(found, parts) {
+  return [
+    facts(["Keys", `${count(found.keys)} of at most ${count(found.max_keys)}`], ["Forgotten to make room", count(found.evicted)]),
+    parts?.buckets.length
+      ? table({
+          label: "Parts of the state",
+          rows: parts.buckets.slice(0, PARTS),
+          key: (one) => one.name,
+          columns: [
+            { name: `part, ${count(Math.min(PARTS, parts.parts))} of ${count(parts.parts)}`, head: true, of: (one) => one.name },
+            { name: "keys", number: true, of: (one) => count(one.keys) },
+            { name: "due", number: true, of: (one) => ago(one.due) },
+          ],
+        })
+      : null,
+  ];
+}
+
 function errors(pipeline, stage, more) {
   if (!more) return loading();
-  const found = more.errors || more.last_errors || [];
-  if (!found.length) return empty("None.");
+  if (!more.errors.length) return empty("None.");
   return h(
     "ul",
     { class: "plainlist" },
-    found.map((one, at) =>
+    more.errors.map((one) =>
       h(
         "li",
-        { key: one.id || at },
-        one.id ? h("a", { href: to(["p", pipeline, "letters", stage, one.id]) }, ago(one.at)) : ago(one.at),
+        { key: one.id },
+        h("a", { href: to(["p", pipeline, "letters", stage, one.id]) }, ago(one.at)),
         " ",
-        h("code", { class: "clip" }, [one.error_type, one.message].filter(Boolean).join(": ")),
+        h("code", { class: "clip" }, [one.error_type, one.message].filter(Boolean).join(": ") || one.reason),
       ),
     ),
   );
@@ -170,10 +188,8 @@ function errors(pipeline, stage, more) {
 
 function settings(more) {
   if (!more) return loading();
-  const found = Object.entries(more.settings || {}).filter(([, value]) => value !== null && value !== "");
-  if (!found.length) return empty("The last run kept none.");
-  const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-  return h("div", { class: "clipped" }, facts(...found.map(([name, value]) => [name, h("code", {}, text(value))])));
+  if (!Object.keys(more.settings).length) return empty("The last run kept none.");
+  return shown("Settings", more.settings, {}, () => {});
 }
 
 function peek({ peek: state }, { look, redraw }) {
@@ -190,10 +206,10 @@ function peek({ peek: state }, { look, redraw }) {
   ];
 }
 
-function peeked({ records, passed_over: passed, why }, state, redraw) {
+function peeked({ records, more, looked_at: looked, passed_over: passed, why }, state, redraw) {
   return [
+    h("p", { class: "muted", role: "status" }, `${counted(records.length, "record")} of ${count(looked)} that were looked at${more ? "; there are more" : ""}`),
     passed ? h("p", { class: "muted" }, `${counted(passed, "record")} could not be judged: ${why}`) : null,
-    records.length ? null : empty("Nothing that fits stands before it."),
     records.map((one, at) =>
       h(
         "details",

@@ -3,7 +3,7 @@
 import { get, path } from "../api.js";
 import { draw, h } from "../dom.js";
 import { ago, count } from "../format.js";
-import { badge, empty, failure, loading, table } from "../parts.js";
+import { badge, empty, failure, loading, section, table } from "../parts.js";
 import { to } from "../router.js";
 
 const EVERY = 3000;
@@ -16,8 +16,7 @@ export function show(place, page) {
 
   async function look() {
     try {
-      const { workers } = await get(`${path("pipelines", pipeline)}/workers`, {}, page.signal);
-      draw(place, h("h1", {}, "Workers"), view(pipeline, workers));
+      draw(place, h("h1", {}, "Workers"), ...view(pipeline, await get(`${path("pipelines", pipeline)}/workers`, {}, page.signal)));
     } catch (error) {
       if (error.name === "AbortError") return;
       draw(place, h("h1", {}, "Workers"), failure(error));
@@ -29,19 +28,43 @@ export function show(place, page) {
   return () => clearTimeout(timer);
 }
 
-function view(pipeline, workers) {
-  if (!workers.length) return empty("None: nothing runs this pipeline now.");
+const GONE = "Its process is gone, or silent; others take over what it had";
+const process = (one) => (one.pid ? `${one.host}, process ${one.pid}` : one.name || one.consumer);
+const state = (one) => (one.gone ? badge("warn", "gone", GONE) : badge("ok", "works"));
+
+function view(pipeline, { processes, workers }) {
+  return [
+    section(
+      "Processes",
+      processes.length
+        ? table({
+            label: "Processes",
+            rows: processes,
+            key: (one) => one.name,
+            columns: [
+              { name: "process", head: true, of: process },
+              { name: "state", of: state },
+              { name: "last seen", number: true, of: (one) => ago(one.last_seen) },
+            ],
+          })
+        : empty("None: nothing runs this pipeline now."),
+    ),
+    section("By stage", workers.length ? byStage(pipeline, workers) : empty("None.")),
+  ];
+}
+
+function byStage(pipeline, workers) {
   return table({
     label: "Workers",
     rows: workers,
-    key: (one) => `${one.stage} ${one.consumer || `${one.host} ${one.pid}`}`,
+    key: (one) => `${one.stage} ${one.consumer}`,
     columns: [
-      { name: "process", head: true, of: (one) => `${one.host}, ${one.pid}` },
-      { name: "stage", of: (one) => h("a", { href: to(["p", pipeline, "stages", one.stage]) }, one.stage) },
-      { name: "state", of: (one) => (one.gone ? badge("warn", "gone", "Its process is gone, or silent; others take over what it had") : badge("ok", "works")) },
-      { name: "in flight", number: true, of: (one) => count(one.in_flight) },
-      { name: "since", number: true, extra: true, title: "When it began", of: (one) => ago(one.since) },
-      { name: "last seen", number: true, of: (one) => ago(one.last_seen) },
+      { name: "stage", head: true, of: (one) => h("a", { href: to(["p", pipeline, "stages", one.stage]) }, one.stage) },
+      { name: "process", of: process },
+      { name: "state", of: state },
+      { name: "in flight", number: true, title: "Records delivered to it and not settled", of: (one) => count(one.in_flight) },
+      { name: "since", number: true, title: "When the oldest of them was delivered, or last shown to be in work", of: (one) => ago(one.since) },
+      { name: "last seen", number: true, extra: true, of: (one) => ago(one.last_seen) },
     ],
   });
 }

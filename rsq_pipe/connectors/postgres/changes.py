@@ -1,9 +1,10 @@
-"""Changes: the rows of a table by the transactions that wrote them; none that commits late is lost."""
+"""Changes: the rows of a table or query, look by look, through whatever happens to the server in between."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import structlog
@@ -11,46 +12,22 @@ import structlog
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.postgres.connection import Connection
-from rsq_pipe.connectors.postgres.names import listed, quoted
+from rsq_pipe.connectors.postgres.ordered import Ordered
 from rsq_pipe.connectors.postgres.source_options import Options
+from rsq_pipe.connectors.postgres.windows import Windows
 from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
-_AGE = "(((%(to)s::bigint - t.xmin::text::bigint + 2147483648) & 4294967295) - 2147483648)"
-"""How many transactions before the window's end a row was written; a row knows 32 bits of its transaction."""
-
-_ANCIENT = -(2**30)
-"""A row that seems to be written that long after the window's end was written long before it."""
-
 _LONGEST = 5.0
-
-
-class Place(msgspec.Struct, frozen=True, omit_defaults=True):
-    """
-    Say where to go on: the stored position.
-
-    Args:
-        since: The first transaction of the window; none for the first window, which has all before `to`.
-        to: The first transaction behind the window: all before it had ended when the window was begun.
-        after: The key of the last row that was read of the window.
-        cursor: The highest value of `cursor` that was read.
-    """
-
-    to: int
-    since: int | None = None
-    after: list[str] | None = None
-    cursor: str | None = None
-    done: bool = False
+_XID = 28
+"""The number of the type that `xmin` has."""
 
 
 class Changes:
     """
-    Read the rows that each window of transactions wrote.
-
-    A row that is changed again before it was read leaves the window, and is in a later one. So each version
-    of a row that is still there when it is looked for is read once, whenever its transaction began.
+    Read what was added or changed, each `every`.
 
     Args:
         options: The source's.
@@ -61,18 +38,20 @@ class Changes:
         self._options = options
         self._stage = stage
         self._connection = Connection(options.dsn, options.timeout)
+        self._looks: Any = None
+        self._place: Any = None
 
     def read(self, position: str, size: int) -> Iterator[Chunk]:
-        """Yield the rows behind a position, in chunks; an empty one where a window holds no more."""
-        place = msgspec.json.decode(position, type=Place) if position else None
+        """Yield the rows behind a position, in chunks; an empty one where a look finds no more."""
         pause = 0.0
         try:
             while True:
                 try:
                     self._connection.open()
-                    if place is None or place.done:
-                        place = self._next(place)
-                    chunk, place = self._chunk(place, size)
+                    if self._looks is None:
+                        self._looks = self._chosen()
+                        self._place = self._loaded(position)
+                    chunk = self._chunk(size)
                 except TargetUnavailableError as exc:
                     if not pause:
                         self._log().warning("the server does not answer; trying again", error=str(exc))
@@ -83,87 +62,55 @@ class Changes:
                     pause = 0.0
                     self._log().warning("the server answers again")
                 yield chunk  # also an empty one: whoever reads may have been told to end
-                if place.done and self._options.every == "once":
+                if self._place.done and self._options.every == "once":
                     return
-                if place.done:
+                if self._place.done:
                     time.sleep(float(self._options.every))
         except (RefusedError, RowsError) as exc:
-            table = self._options.table
-            raise SourceError(
-                f"stage {self._stage!r}: postgres table {table}: {exc}", stage=self._stage
-            ) from exc
+            what = self._options.target
+            raise SourceError(f"stage {self._stage!r}: {what}: {exc}", stage=self._stage) from exc
         finally:
             self._connection.close()
 
-    def _next(self, place: Place | None) -> Place:
-        """Begin the window behind another, up to the oldest transaction that has not ended."""
-        with self._connection.faults():
-            found = self._connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        to = int(found[0][0])
-        if place is None:
-            return Place(to)
-        return Place(max(to, place.to), place.to, cursor=place.cursor)
-
-    def _chunk(self, place: Place, size: int) -> tuple[Chunk, Place]:
-        values = {"to": place.to, "span": place.to - (place.since or 0), "cursor": place.cursor}
-        values |= {"late": f"{self._options.late} seconds", "size": size}
-        values |= {f"k{at}": key for at, key in enumerate(place.after or ())}
-        with self._connection.faults():
-            rows = self._connection.execute(self._sql(place), values)
-        highest = max([row[3] for row in rows if row[3] is not None], default=None)
-        cursor = place.cursor
-        if highest is not None:
-            with self._connection.faults():
-                newer = "select greatest(%s::timestamptz, %s::timestamptz)::text"
-                cursor = self._connection.execute(newer, [highest, cursor])[0][0]
-        new = Place(
-            place.to,
-            place.since,
-            after=list(rows[-1][0]) if rows else place.after,
-            cursor=cursor,
-            done=len(rows) < size,
-        )
-        arrivals = [_arrival(":".join(key), number, text) for key, number, text, _ in rows]
-        return Chunk.of(arrivals, msgspec.json.encode(new).decode()), new
-
-    def _sql(self, place: Place) -> str:
+    def _chosen(self) -> Windows | Ordered:
+        """Find out by what new rows are known."""
         options = self._options
-        keys = [f"t.{listed([name])}" for name in options.key]
-        record = "row_to_json(t)::text"
-        if options.columns:
-            chosen = ", ".join(f"t.{listed([name])}" for name in options.columns)
-            record = f"(select row_to_json(r)::text from (select {chosen}) r)"  # noqa: S608  quoted
-        conditions = [
-            f"({_AGE} > 0 or {_AGE} < {_ANCIENT})"
-            if place.since is None
-            else f"({_AGE} > 0 and {_AGE} <= %(span)s)"
-        ]
-        cursor = "null"
-        if options.cursor:
-            own = f"t.{listed([options.cursor])}"
-            cursor = f"({own})::timestamptz::text"
-            if place.since is not None and place.cursor is not None:
-                conditions.append(f"({own} is null or {own} >= %(cursor)s::timestamptz - %(late)s::interval)")
-        if place.after is not None:
-            given = ", ".join(f"%(k{at})s" for at in range(len(keys)))
-            conditions.append(f"({', '.join(keys)}) > ({given})")
-        if options.where:
-            conditions.append(f"({options.where.replace('%', '%%')})")
-        key = ", ".join(f"{key}::text" for key in keys)
-        return (
-            f"select array[{key}], %(to)s::bigint - {_AGE}, {record}, {cursor}"  # noqa: S608  quoted
-            f" from {quoted(options.table)} t where {' and '.join(conditions)}"
-            f" order by {', '.join(keys)} limit %(size)s"
-        )
+        if options.query is None:
+            return Windows(options, self._connection, options.columns)
+        with self._connection.faults():
+            names, types, _ = self._connection.raw(f"select * from {options.origin} limit 0", None)  # noqa: S608
+        if ("xmin", _XID) in zip(names, types, strict=True):
+            others = [name for name in names if name != "xmin"]
+            return Windows(options, self._connection, options.columns or others)
+        if options.cursor is None or "late" not in options.model_fields_set:
+            raise RefusedError(
+                "it gives no column `xmin`, so new rows cannot be told from old ones; add the `xmin` of the "
+                "table whose rows change, or set `cursor` to a column with the time of a change, and `late` "
+                "to what no transaction takes longer than"
+            )
+        return Ordered(options, self._connection)
+
+    def _loaded(self, position: str) -> Any:
+        try:
+            return msgspec.json.decode(position, type=self._looks.place) if position else None
+        except msgspec.ValidationError as exc:
+            raise RefusedError(
+                "the position stored is of a query that told new rows in another way, with or without "
+                "`xmin`; put that back, or begin anew with --fresh"
+            ) from exc
+
+    def _chunk(self, size: int) -> Chunk:
+        place = self._looks.next(self._place) if self._place is None or self._place.done else self._place
+        rows, self._place = self._looks.rows(place, size)
+        return Chunk.of([_arrival(*row) for row in rows], msgspec.json.encode(self._place).decode())
 
     def _log(self) -> structlog.stdlib.BoundLogger:
         log: structlog.stdlib.BoundLogger = structlog.get_logger("rsq_pipe")
         return log.bind(stage=self._stage)
 
 
-def _arrival(key: str, transaction: int, text: str) -> Arrival:
+def _arrival(offset: str, text: str) -> Arrival:
     raw = text.encode()
-    offset = f"{key}@{transaction}"
     try:
         return Arrival(offset, parse(raw), raw)
     except UNREADABLE as exc:

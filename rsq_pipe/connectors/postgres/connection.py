@@ -75,7 +75,9 @@ class Connection:
             cursor = connection.execute(sql.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
-    def raw(self, sql: str, values: Sequence[Any]) -> tuple[list[str], list[int], list[list[bytes | None]]]:
+    def raw(
+        self, sql: str, values: Sequence[Any] | None
+    ) -> tuple[list[str], list[int], list[list[bytes | None]]]:
         """Run a statement and return the names and types of its columns, and its rows as they were sent."""
         with self._in_time() as connection:
             cursor = connection.execute(sql.encode(), values)

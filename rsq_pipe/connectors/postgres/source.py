@@ -1,4 +1,4 @@
-"""Source `postgres`: the rows of a table, and then each row that is added or changed."""
+"""Source `postgres`: the rows of a table or query, and then each row that is added or changed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ def connect(options: Options, *, stage: str, root: Path) -> PostgresSource:  # n
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
-    """Name the table."""
+    """Name the table or query."""
 
     def reach(seconds: float) -> str:
-        from rsq_pipe.connectors.postgres.reach import reach_table  # noqa: PLC0415  an extra
+        from rsq_pipe.connectors.postgres.reach import reach_query, reach_table  # noqa: PLC0415  an extra
 
+        if options.table is None:
+            reach_query(options.dsn, f"select * from {options.origin}", seconds)  # noqa: S608  the user's own
+            return ""
         return reach_table(options.dsn, options.table, "select", seconds)
 
-    return Endpoint(f"postgres table {options.table}", reach)
+    return Endpoint(options.target, reach)
 
 
 class PostgresSource:
@@ -38,8 +41,8 @@ class PostgresSource:
         self._stage = stage
 
     def shards(self) -> Sequence[str]:
-        """Name the table."""
-        return [self._options.table]
+        """Name the table, or the one query."""
+        return [self._options.table or "query"]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """Yield what was added or changed since `position`."""

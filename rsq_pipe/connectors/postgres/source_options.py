@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.postgres.names import quoted
 from rsq_pipe.connectors.postgres.options import Dsn, Table
 from rsq_pipe.units import Duration
 
 
 class Options(BaseModel):
-    """Read the rows of a table, and then each that is added or changed; extra `postgres`."""
+    """Read the rows of a table or query, and then each that is added or changed; extra `postgres`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -20,8 +21,16 @@ class Options(BaseModel):
         description="The server: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, best from "
         "`${secret:NAME}`. It is never printed.",
     )
-    table: Table = Field(
-        description="The table, `orders` or `sales.orders`, as it is spelt in the database, without quotes."
+    table: Table | None = Field(
+        default=None,
+        description="The table, `orders` or `sales.orders`, as it is spelt in the database, without quotes.",
+    )
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        description="In place of `table`, a query. It gives a column `xmin`, that of the table whose rows "
+        "change: `select o.id, o.total, c.name, o.xmin from orders o join customers c on ...`; or it has "
+        "`cursor` and `late`.",
     )
     key: tuple[str, ...] = Field(
         min_length=1, description="The columns by which rows are told apart: the primary key."
@@ -36,13 +45,14 @@ class Options(BaseModel):
         default=None,
         description="A column with the time of a row's last change, best with an index: rows whose value is "
         "older than the highest that was read, by more than `late`, are not looked at again. Without it the "
-        "whole table is looked at each time.",
+        "whole table is looked at each time. Of a query without `xmin`, what says which rows are new.",
     )
     late: Annotated[Duration, Field(gt=0)] = Field(
         default="1h",
         validate_default=True,
         description="For `cursor`: how much older a row's value may be than the highest that was read, since "
-        "its transaction took long.",
+        "its transaction took long. Of a query without `xmin`: rows whose value is younger than this are "
+        "left for the next look.",
     )
     every: Annotated[Duration, Field(ge=0.1)] | Literal["once"] = Field(
         default="once",
@@ -52,3 +62,21 @@ class Options(BaseModel):
     timeout: Annotated[Duration, Field(ge=1)] = Field(
         default="30s", validate_default=True, description="How long the server may take for one statement."
     )
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("it reads a `table` or a `query`; write one of them")
+        return self
+
+    @property
+    def target(self) -> str:
+        """What is read, as a user would name it."""
+        return f"postgres table {self.table}" if self.table else "postgres query"
+
+    @property
+    def origin(self) -> str:
+        """What is read, as it stands behind FROM, named `t`."""
+        if self.table:
+            return f"{quoted(self.table)} t"
+        return f"({(self.query or '').strip().rstrip(';')}\n) t"

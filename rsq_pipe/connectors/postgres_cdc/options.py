@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.postgres.options import Dsn, Table
 from rsq_pipe.units import Duration
 
 FIELDS = ("op", "table", "change", "lsn", "commit_time", "old", "unchanged")
 """What a record tells of its change, beside the columns."""
+
+
+def _check_slot(name: str) -> str:
+    if not re.fullmatch("[a-z0-9_]{1,63}", name):
+        raise ValueError(f"{name!r} is no slot; write lower case letters, digits and _, at most 63")
+    return name
 
 
 class Options(BaseModel):
@@ -28,8 +35,7 @@ class Options(BaseModel):
         max_length=63,
         description="The publication whose tables are read: `create publication NAME for table ...`.",
     )
-    slot: str = Field(
-        pattern="^[a-z0-9_]{1,63}$",
+    slot: Annotated[str, AfterValidator(_check_slot)] = Field(
         description="The replication slot, of this source alone; made if it is not there. The server keeps "
         "what was not read yet for as long as the slot stands.",
     )

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from rsq_pipe.connectors.postgres.source import Options, endpoint
 from rsq_pipe.connectors.source import Arrival, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
@@ -110,3 +111,65 @@ def test_a_wrong_name_ends_the_source(
 ) -> None:
     with pytest.raises(SourceError, match=said):
         read(source(postgres, table, **settings), "")
+
+
+def query(postgres: PostgresServer, sql: str, **settings: Any) -> Source:
+    found = connector("source", "postgres")
+    options = found.options(dsn=postgres.dsn, query=sql, **{"key": ("id",), **settings})
+    made: Source = found.made(options, pipeline="p", stage="read", root=Path())
+    return made
+
+
+def test_a_query_with_xmin_loses_no_row_that_commits_late(postgres: PostgresServer, table: str) -> None:
+    sql = (
+        f"select t.id, u.v || '%' as name, t.xmin from {table} t join {table} u using (id) -- joined\n"
+        " where t.id <> 7;"
+    )
+    with psycopg.connect(postgres.dsn) as late:
+        late.execute(f"insert into {table} values (100, 'late')".encode())
+        postgres.execute(f"insert into {table} values (101, 'quick')")
+        first, position = read(query(postgres, sql), "")
+        late.commit()
+    second, position = read(query(postgres, sql, where="id <> 8"), position)
+    postgres.execute(f"update {table} set v = 'new' where id in (3, 7)")
+    third, position = read(query(postgres, sql), position)
+
+    assert ids(first) == [n for n in range(1, 26) if n != 7]
+    assert sorted(ids(second)) == [100, 101]
+    assert [arrival.data for arrival in third] == [{"id": 3, "name": "new%"}]
+
+
+def test_a_query_by_time_leaves_rows_that_are_younger_than_late(postgres: PostgresServer, table: str) -> None:
+    postgres.execute(f"update {table} set at = now() - interval '1 h' * id where id > 5")
+    sql = f"select id, v, at from {table}"
+    settings: dict[str, Any] = {"cursor": "at", "late": "30m", "columns": ("id",)}
+
+    first, position = read(query(postgres, sql, **settings), "", 4)
+    again, position = read(query(postgres, sql, **settings), position)
+    postgres.execute(f"update {table} set at = now() - interval '31 min' where id < 3")
+    second, position = read(query(postgres, sql, **settings), position)
+
+    assert ids(first) == [*range(25, 5, -1)]
+    assert again == []
+    assert ids(second) == [1, 2]
+    assert first[0].data == {"id": 25}
+    for stop in range(1, 5):
+        begun = list(islice(query(postgres, sql, **settings).read("", "", 4), stop))
+        rest, _ = read(query(postgres, sql, **settings), begun[-1].position, 3)
+        assert ids([one for chunk in begun for one in chunk.arrivals] + rest) == [*range(25, 5, -1), 1, 2]
+
+
+def test_a_query_by_which_new_rows_cannot_be_told_is_refused(postgres: PostgresServer, table: str) -> None:
+    sql = f"select id, at from {table}"
+    for settings in ({}, {"cursor": "at"}):
+        with pytest.raises(SourceError, match="postgres query: it gives no column `xmin`, so new rows"):
+            read(query(postgres, sql, **settings), "")
+    _, position = read(query(postgres, f"select id, xmin from {table}"), "")
+    with pytest.raises(SourceError, match="told new rows in another way"):
+        read(query(postgres, sql, cursor="at", late="1m"), position)
+    with pytest.raises(SourceError, match="syntax error"):
+        read(query(postgres, "selec 1"), "")
+    reach = endpoint(
+        Options(dsn=postgres.dsn, query="select 1 as id", key=("id",)), stage="s", root=Path()
+    ).reach
+    assert reach(5) == ""

@@ -1,0 +1,84 @@
+"""Ordered: the rows of a query that tells no transactions, by a time in them, once none older can come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from rsq_pipe.connectors.postgres.connection import Connection
+from rsq_pipe.connectors.postgres.names import listed
+from rsq_pipe.connectors.postgres.source_options import Options
+from rsq_pipe.connectors.postgres.windows import record
+
+_TEXT = """to_char(({})::timestamptz at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """
+    Say where to go on: the stored position.
+
+    Args:
+        before: Rows from this time on are for the next look.
+        cursor: The time of the last row that was read.
+        after: Its key.
+    """
+
+    before: str
+    cursor: str | None = None
+    after: list[str] | None = None
+    done: bool = False
+
+
+class Ordered:
+    """
+    Read rows in the order of their times.
+
+    A transaction that takes long commits rows whose times are behind what others committed meanwhile. So rows
+    are read when they are older than `late`: what takes no longer than that is not missed.
+
+    Args:
+        options: The source's.
+        connection: The server; open when a method is called.
+    """
+
+    place = Place
+
+    def __init__(self, options: Options, connection: Connection) -> None:
+        self._options = options
+        self._connection = connection
+
+    def next(self, place: Place | None) -> Place:
+        """Begin the look behind another."""
+        with self._connection.faults():
+            now = f"select {_TEXT.format('now() - %s::interval')}"
+            before = self._connection.execute(now, [f"{self._options.late} seconds"])[0][0]
+        return Place(before) if place is None else Place(max(before, place.before), place.cursor, place.after)
+
+    def rows(self, place: Place, size: int) -> tuple[list[tuple[str, str]], Place]:
+        """Read the next rows of a look: what each is named by, and itself as JSON; and the place behind."""
+        values: dict[str, Any] = {"before": place.before, "cursor": place.cursor, "size": size}
+        values |= {f"k{at}": key for at, key in enumerate(place.after or ())}
+        with self._connection.faults():
+            rows = self._connection.execute(self._sql(place), values)
+        last: Sequence[Any] = rows[-1] if rows else (place.after, None, place.cursor)
+        new = Place(place.before, last[2], last[0], done=len(rows) < size)
+        return [(f"{':'.join(key)}@{time}", text) for key, text, time in rows], new
+
+    def _sql(self, place: Place) -> str:
+        options = self._options
+        keys = [f"t.{listed([name])}" for name in options.key]
+        own = f"(t.{listed([options.cursor or ''])})::timestamptz"
+        conditions = [f"{own} < %(before)s::timestamptz"]
+        if place.after is not None:
+            given = ", ".join(f"%(k{at})s" for at in range(len(keys)))
+            conditions.append(f"({own}, {', '.join(keys)}) > (%(cursor)s::timestamptz, {given})")
+        if options.where:
+            conditions.append(f"({options.where.replace('%', '%%')})")
+        key = ", ".join(f"{key}::text" for key in keys)
+        return (
+            f"select array[{key}], {record(options.columns)}, {_TEXT.format(own)}"  # noqa: S608  quoted
+            f" from {options.origin.replace('%', '%%')} where {' and '.join(conditions)}"
+            f" order by {own}, {', '.join(keys)} limit %(size)s"
+        )

@@ -6,6 +6,7 @@ from rsq_pipe.connectors.table import Kind
 
 EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "csv"): "{type: csv, path: 'data/*.csv.gz', delimiter: ';', types: {id: int, '*': infer}}",
+    ("source", "dlt"): "{type: dlt, call: 'feeds:github', resource: issues, every: 10m}",
     ("source", "json"): "{type: json, path: export.json, records: data.items}",
     ("source", "jsonl"): "{type: jsonl, path: ['data/*.jsonl', 'more/*.jsonl.gz']}",
     ("source", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: orders, fields: {customer: key}}",
@@ -16,6 +17,10 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
         "postgres_cdc",
     ): "{type: postgres_cdc, dsn: 'postgresql://db/shop', publication: p, slot: s}",
     ("sink", "csv"): "{type: csv, path: out/small.csv, fields: [id, total], extra: ignore, formulas: escape}",
+    (
+        "sink",
+        "dlt",
+    ): "{type: dlt, destination: duckdb, credentials: out/shop.duckdb, dataset: shop, table: orders}",
     ("sink", "jsonl"): "{type: jsonl, path: out/large.jsonl.gz, rotate: {size: 64MiB, every: 1h}}",
     (
         "sink",

@@ -48,6 +48,7 @@ class Listed:
 
 SOURCES: dict[str, Listed] = {
     "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
+    "dlt": Listed("dlt.source", "goes on with the state that dlt's last reading left", "dlt", "dlt"),
     "http": Listed("http.source", "goes on at the page behind the last one stored", "http", "aiohttp"),
     "json": Listed("json.source", "goes on at the byte behind the last record stored"),
     "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
@@ -68,6 +69,9 @@ SOURCES: dict[str, Listed] = {
 
 SINKS: dict[str, Listed] = {
     "csv": Listed("csv.sink", "exactly once: what is not committed is cut off"),
+    "dlt": Listed(
+        "dlt.sink", "each record once, where they are merged by id; else at least once", "dlt", "dlt"
+    ),
     "http": Listed(
         "http.sink", "at least once: each request says by a key which record it is of", "http", "aiohttp"
     ),

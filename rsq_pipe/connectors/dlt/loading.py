@@ -1,0 +1,147 @@
+"""DltSink: loads each batch by a pipeline of dlt's."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from rsq_pipe.connectors.dlt.quiet import dlt, said
+from rsq_pipe.connectors.dlt.write_options import WriteOptions
+from rsq_pipe.connectors.record_id import FIELD, named
+from rsq_pipe.connectors.sink import TargetUnavailableError, Written
+from rsq_pipe.errors import EncodeError, SinkError, without_frames
+from rsq_pipe.model.batch import Batch
+
+_ONE = threading.Lock()
+"""dlt has one active pipeline in a process."""
+
+
+class DltSink:
+    """
+    Load records; merged by their ids, one that is loaded again replaces itself.
+
+    Args:
+        options: Where to.
+        stage: The stage, for messages and names.
+        root: dlt's own files are in `.rsq/dlt` there.
+        pipeline: The pipeline, for names.
+    """
+
+    guarantee: Literal["exactly-once", "at-least-once"]
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, options: WriteOptions, *, stage: str, root: Path, pipeline: str) -> None:
+        self.guarantee = "exactly-once" if options.mode == "merge" else "at-least-once"
+        self._options = options
+        self._stage = stage
+        self._name = f"rsq_{pipeline}_{stage}".replace("-", "_")
+        self._folder = root / ".rsq" / "dlt"
+        self._pipeline: Any = None
+        self._number = 0
+        self.target = f"dlt {options.destination} {options.dataset}.{options.table}"
+
+    def open(
+        self,
+        position: str | None,
+        *,
+        fresh: bool = False,
+        still: Callable[[], bool] = lambda: True,  # noqa: ARG002  what an earlier writer loads is the same
+    ) -> str:
+        """Begin, without what an earlier process had not loaded yet: it comes again."""
+        if fresh and self._options.mode == "append":
+            raise self._error(
+                "--fresh would append all records once more; set `mode: merge`, or drop the table"
+            )
+        self._number = int(position or 0)
+        destination = self.destination()
+        shutil.rmtree(self._folder / self._name, ignore_errors=True)
+        try:
+            self._pipeline = dlt().pipeline(
+                self._name,
+                pipelines_dir=str(self._folder),
+                destination=destination,
+                dataset_name=self._options.dataset,
+            )
+        except Exception as exc:
+            raise self._sorted(exc) from exc
+        return str(self._number)
+
+    def write(self, batch: Batch) -> Written:
+        """Load one batch."""
+        rows, failures = self._rows(batch)
+        if rows:
+            try:
+                with _ONE:
+                    self._pipeline.activate()
+                    self._pipeline.run(rows, table_name=self._options.table, **self._disposition)
+            except Exception as exc:
+                raise self._sorted(exc) from exc
+        self._number += 1
+        return Written(str(self._number), failures)
+
+    def close(self) -> None:
+        """Nothing: each load ends by itself."""
+        self._pipeline = None
+
+    def destination(self) -> Any:
+        """
+        Make dlt's destination.
+
+        Raises:
+            SinkError: dlt knows none of this name, or lacks a package for it.
+        """
+        dlt()
+        from dlt.common.destination import Destination  # noqa: PLC0415  an extra
+
+        given = dict(self._options.with_)
+        if self._options.credentials is not None:
+            given["credentials"] = self._options.credentials
+        try:
+            return Destination.from_reference(self._options.destination, **given)
+        except Exception as exc:
+            raise self._error(said(exc)) from exc
+
+    @property
+    def _disposition(self) -> dict[str, Any]:
+        if self._options.mode == "append":
+            return {"write_disposition": "append"}
+        return {"write_disposition": "merge", "primary_key": list(self._options.key) or [FIELD]}
+
+    def _rows(self, batch: Batch) -> tuple[list[Any], dict[int, Exception]]:
+        """Make the rows, and tell of records that cannot be any."""
+        from dlt.common import json  # noqa: PLC0415  an extra
+
+        with_rid = self._options.mode == "merge" and not self._options.key
+        rows: list[Any] = []
+        failures: dict[int, Exception] = {}
+        for place, record in enumerate(batch.records):
+            try:
+                row = named(record, batch.rids[place]) if with_rid else dict(record)
+                for name in self._options.key:
+                    if row.get(name) is None:
+                        raise EncodeError(f"its field {name!r} has no value, and is in `key`", record)  # noqa: TRY301
+                json.dumpb(row)
+            except EncodeError as exc:
+                failures[place] = without_frames(exc)
+            except (TypeError, ValueError, RecursionError) as exc:
+                failures[place] = EncodeError(f"dlt cannot write the record: {exc}")
+            else:
+                rows.append(row)
+        return rows, failures
+
+    def _sorted(self, exc: BaseException) -> Exception:
+        """Tell an error that may pass from one that will not."""
+        from dlt.common.destination.exceptions import DestinationTransientException  # noqa: PLC0415  an extra
+
+        cause: BaseException | None = exc
+        while cause is not None:
+            if isinstance(cause, DestinationTransientException | ConnectionError | TimeoutError):
+                return TargetUnavailableError(f"{self.target}: {said(exc)}")
+            cause = cause.__cause__
+        return self._error(said(exc))
+
+    def _error(self, what: str) -> SinkError:
+        return SinkError(f"stage {self._stage!r}: {self.target}: {what}", stage=self._stage)

@@ -1,0 +1,21 @@
+"""Quiet: dlt, imported so that it reports to nobody and does not write into our output."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+
+def dlt() -> ModuleType:
+    """Import dlt, with its telemetry off unless the user has switched that on."""
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    import dlt as library  # noqa: PLC0415  an extra, and a second to load
+
+    return library
+
+
+def said(exc: BaseException) -> str:
+    """Say in one line what was raised; dlt wraps it in texts of its own."""
+    while exc.__cause__ is not None:
+        exc = exc.__cause__
+    return f"{type(exc).__name__}: {' '.join(str(exc).split())}"[:1000]

@@ -1,0 +1,219 @@
+"""DltSource: yields what a dlt resource brings, and the state it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from rsq_pipe.connectors.dlt.function import named
+from rsq_pipe.connectors.dlt.quiet import dlt, said
+from rsq_pipe.connectors.dlt.read_options import ReadOptions
+from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.errors import SourceError
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    Say where to go on: the stored position.
+
+    Args:
+        state: dlt's state before the reading, as dlt writes it.
+        round: Which reading it is.
+        count: How many items of it are stored.
+        digest: Of those, in their order.
+        done: Whether the reading has ended, and `state` is what it left.
+    """
+
+    state: str = "{}"
+    round: int = 1
+    count: int = 0
+    digest: str = ""
+    done: bool = False
+
+
+class DltSource:
+    """
+    Read one resource again and again, each time with the state that the reading before left.
+
+    dlt's state is a whole reading's: in the middle of one it says nothing, since rows need not come in the
+    order of the cursor. So a reading that was cut off begins anew with the state it began with, and what is
+    stored of it is passed over: if it comes again as it was, which its digest tells. Else the source has
+    changed meanwhile, and all of the reading enters, what was stored of it a second time.
+
+    Args:
+        options: Which, and how.
+        stage: The stage, for messages.
+        root: Where the function is found.
+    """
+
+    resumable = True
+
+    def __init__(self, options: ReadOptions, *, stage: str, root: Path) -> None:
+        self._options = options
+        self._stage = stage
+        self._root = root
+        self._closing = threading.Event()
+
+    def shards(self) -> Sequence[str]:
+        """Name the resource; another one begins anew."""
+        return [f"{self._options.call}.{self._options.resource}".rstrip(".")]
+
+    def made(self) -> Any:
+        """
+        Call the function.
+
+        Raises:
+            SourceError: It is not there, raises, or makes something else than one resource.
+        """
+        library = dlt()
+        try:
+            found = named(self._options.call, self._root)
+            is_made = isinstance(found, library.sources.DltResource | library.sources.DltSource)
+            if callable(found) and (not is_made or self._options.with_):
+                found = found(**self._options.with_)
+        except SourceError:
+            raise
+        except Exception as exc:
+            raise self._error(said(exc)) from exc
+        if isinstance(found, library.sources.DltResource):
+            return found
+        if not isinstance(found, library.sources.DltSource):
+            raise self._error(f"it made {type(found).__name__}, and no source or resource of dlt")
+        names = [*found.resources]
+        chosen = self._options.resource or (names[0] if len(names) == 1 else "")
+        if chosen not in names:
+            raise self._error(f"it has the resources {', '.join(names)}; name one by `resource`")
+        return found.with_resources(chosen)
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+        """
+        Yield what the resource brings that is not stored yet.
+
+        Raises:
+            SourceError: The function or the resource raised.
+        """
+        self._closing.clear()
+        place = msgspec.json.decode(position, type=Place) if position else Place()
+        if place.done and place.state == "{}" and self._options.every is None:
+            return  # it remembers nothing: it would bring the same again
+        while not self._closing.is_set():
+            if place.done:
+                place = Place(place.state, place.round + 1)
+            place = yield from self._round(place, size)
+            if self._options.every is None or self._closing.wait(self._options.every):
+                return
+
+    def close(self) -> None:
+        """End the waiting for the next reading."""
+        self._closing.set()
+
+    def _round(self, place: Place, size: int) -> Generator[Chunk, None, Place]:
+        """Read once, to the end; return the place behind it."""
+        reading = _Reading(self.made(), place.state)
+        try:
+            rows = reading.rows()
+            if not _comes_again(rows, place):
+                structlog.get_logger("rsq_pipe").warning(
+                    "the source does not bring what it brought before it was cut off; all of it enters anew",
+                    stage=self._stage,
+                    records=place.count,
+                )
+                place = Place(place.state, place.round + 1)
+                reading.close()
+                reading = _Reading(self.made(), place.state)
+                rows = reading.rows()
+            arrivals: list[Arrival] = []
+            digest = place.digest
+            for count, raw in enumerate(rows, place.count + 1):
+                arrivals.append(_arrival(f"{place.round}.{count}", raw))
+                digest = _digest(digest, raw)
+                if len(arrivals) >= size:
+                    yield Chunk.of(arrivals, _dump(Place(place.state, place.round, count, digest)))
+                    arrivals = []
+            done = Place(reading.state(), place.round, done=True)
+            yield Chunk.of(arrivals, _dump(done))
+            return done
+        except SourceError:
+            raise
+        except Exception as exc:
+            raise self._error(said(exc)) from exc
+        finally:
+            reading.close()
+
+    def _error(self, what: str) -> SourceError:
+        return SourceError(f"stage {self._stage!r}: dlt {self._options.call}: {what}", stage=self._stage)
+
+
+class _Reading:
+    """One reading of a resource, with a state of its own."""
+
+    def __init__(self, made: Any, state: str) -> None:
+        from dlt.common import json  # noqa: PLC0415  an extra
+        from dlt.common.configuration.container import Container  # noqa: PLC0415
+        from dlt.common.pipeline import StateInjectableContext  # noqa: PLC0415
+
+        self._json = json
+        self._state = json.typed_loads(state)
+        # In place of a pipeline of dlt's, which would keep its state in a folder.
+        with Container().injectable_context(StateInjectableContext(state=self._state)):
+            self._items = iter(made)
+
+    def rows(self) -> Iterator[bytes]:
+        """Yield each item as JSON; what is no JSON object as it prints."""
+        for item in self._items:
+            for row in _rows(item):
+                yield self._json.dumpb(row)
+
+    def close(self) -> None:
+        """End the resource's own generators."""
+        if (close := getattr(self._items, "close", None)) is not None:
+            close()
+
+    def state(self) -> str:
+        """Write the state it leaves."""
+        return str(self._json.typed_dumps(self._state, sort_keys=True))
+
+
+def _rows(item: Any) -> Iterable[Any]:
+    """Give the rows of an item: those of a table of Arrow's or pandas', or itself."""
+    if hasattr(item, "to_pylist"):
+        rows: Iterable[Any] = item.to_pylist()
+        return rows
+    if hasattr(item, "to_dict") and hasattr(item, "columns"):
+        records: Iterable[Any] = item.to_dict("records")
+        return records
+    return (item,)
+
+
+def _comes_again(rows: Iterator[bytes], place: Place) -> bool:
+    """Pass over what is stored; tell whether it was the same."""
+    digest = ""
+    for _ in range(place.count):
+        raw = next(rows, None)
+        if raw is None:
+            return False
+        digest = _digest(digest, raw)
+    return digest == place.digest
+
+
+def _digest(before: str, raw: bytes) -> str:
+    return hashlib.blake2b(before.encode() + raw, digest_size=12).hexdigest()
+
+
+def _dump(place: Place) -> str:
+    return msgspec.json.encode(place).decode()
+
+
+def _arrival(offset: str, raw: bytes) -> Arrival:
+    try:
+        return Arrival(offset, parse(raw), raw)
+    except UNREADABLE as exc:
+        return Arrival(offset, None, raw, wording(exc))

@@ -1,0 +1,27 @@
+"""Sink `dlt`: rows of a table of whatever dlt writes to, merged by record id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rsq_pipe.connectors.dlt.loading import DltSink
+from rsq_pipe.connectors.dlt.write_options import WriteOptions as Options
+from rsq_pipe.connectors.endpoint import Endpoint
+
+
+def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> DltSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    return DltSink(options, stage=stage, root=root, pipeline=pipeline)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
+    """Name the table."""
+
+    def reach(_: float) -> str:
+        DltSink(options, stage=stage, root=root, pipeline="validate").destination()
+        return "dlt knows the destination; the table was not tried"
+
+    return Endpoint(f"dlt {options.destination} {options.dataset}.{options.table}", reach)
+
+
+__all__ = ["Options", "connect", "endpoint"]

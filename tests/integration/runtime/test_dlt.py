@@ -1,0 +1,216 @@
+"""Source and sink dlt: what dlt reads enters once, what it loads stands there once."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import duckdb
+import pytest
+
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.errors import SinkError, SourceError
+from rsq_pipe.model.batch import Batch
+from tests.integration.runtime.lab import Lab
+from tests.support.command_line import start
+from tests.support.project import Project
+from tests.support.server import StreamServer
+from tests.support.signals import eventually
+
+OUT = "out: {sink: {type: jsonl, path: out/all.jsonl, rid: true}}\n"
+
+FEEDS = """
+    import json
+    from pathlib import Path
+
+    import dlt
+
+    def now():
+        return json.loads(Path("NUMBERS").read_text())
+
+    @dlt.resource(primary_key="n")
+    def numbers(at=dlt.sources.incremental("n", initial_value=-1)):
+        yield [{"n": n} for n in now()]
+
+    @dlt.resource
+    def everything():
+        yield from ({"n": n} for n in now())
+
+    @dlt.source
+    def two():
+        return numbers, everything
+
+    @dlt.resource
+    def broken():
+        yield {"n": 1}
+        raise ValueError("the service is gone")
+
+    @dlt.resource
+    def mixed():
+        yield [{"n": 1}, "no record", {"n": 2}]
+"""
+
+
+def write(lab: Lab, numbers: list[int], more: str = 'call: "feeds:numbers"') -> None:
+    path = lab.root / "numbers.json"
+    path.write_text(str(numbers))
+    (lab.root / "feeds.py").write_text(dedent(FEEDS).replace("NUMBERS", str(path)))
+    lab.spec(f"read: {{source: {{type: dlt, {more}}}}}\n{OUT}")
+
+
+def found(lab: Lab) -> list[int]:
+    return lab.numbers("out/all.jsonl")
+
+
+async def test_each_run_reads_what_is_new_since_the_last(lab: Lab) -> None:
+    write(lab, [1, 2, 3])
+    await lab.run()
+    write(lab, [1, 2, 3, 4, 5])
+    await lab.run()
+    await lab.run()
+
+    assert found(lab) == [1, 2, 3, 4, 5]
+    rids = [line["rid"] for line in lab.lines("out/all.jsonl")]
+    assert rids == ["read:1.1", "read:1.2", "read:1.3", "read:2.1", "read:2.2"]
+
+
+async def test_a_reading_that_was_cut_off_goes_on_exactly_though_it_is_out_of_order(lab: Lab) -> None:
+    numbers = random.Random(1).sample(range(100), 100)
+    write(lab, numbers)
+    for _ in range(3):
+        await lab.run(limit=30)
+    assert len(found(lab)) == 90
+    await lab.run()
+
+    assert found(lab) == list(range(100))
+    write(lab, [*numbers, 100])
+    await lab.run()
+    assert found(lab) == list(range(101))
+
+
+async def test_what_changed_while_a_reading_was_cut_off_enters_anew_and_nothing_is_lost(lab: Lab) -> None:
+    write(lab, list(range(10)))
+    await lab.run(limit=5)
+    write(lab, [10, *range(10)])
+    await lab.run()
+
+    assert set(found(lab)) == set(range(11))
+    rids = [line["rid"] for line in lab.lines("out/all.jsonl")]
+    assert len(rids) == len(set(rids)) == 16
+
+
+async def test_a_resource_that_remembers_nothing_is_read_once(lab: Lab) -> None:
+    write(lab, [1, 2], 'call: "feeds:two", resource: everything')
+    await lab.run()
+    await lab.run()
+
+    assert found(lab) == [1, 2]
+
+
+async def test_what_is_no_record_is_a_dead_letter(lab: Lab) -> None:
+    write(lab, [], 'call: "feeds:mixed"')
+    await lab.run()
+
+    assert found(lab) == [1, 2]
+    (letter,) = await lab.dead_letters("read")
+    assert "not a JSON object but a string" in letter["rsq-dlq-error"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('call: "feeds:two"', "it has the resources numbers, everything; name one by `resource`"),
+        ('call: "feeds:nothing"', "module 'feeds' has no 'nothing'; mend `call`"),
+        ('call: "feeds:now"', "it made list, and no source or resource of dlt"),
+        ('call: "feeds:broken"', "ValueError: the service is gone"),
+        ('call: "feeds:two", with: {nix: 1}', "nix"),
+    ],
+)
+async def test_what_cannot_be_read_ends_the_run(lab: Lab, more: str, said: str) -> None:
+    write(lab, [1], more)
+
+    with pytest.raises(SourceError, match=said):
+        await lab.run()
+
+
+def sink(root: Path, **more: Any) -> Any:
+    chosen = connector("sink", "dlt")
+    options = chosen.options(
+        destination="duckdb", credentials=str(root / "x.duckdb"), dataset="shop", table="orders", **more
+    )
+    return chosen.made(options, pipeline="p", stage="out", root=root)
+
+
+def rows(path: Path, sql: str = "select n from shop.orders order by n") -> list[Any]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return [row[0] for row in connection.execute(sql).fetchall()]
+
+
+@pytest.mark.slow
+def test_a_batch_that_was_loaded_and_comes_again_stands_there_once(tmp_path: Path) -> None:
+    made = sink(tmp_path)
+    made.open(None)
+    first = made.write(Batch([{"n": n} for n in range(5)], [f"r:{n}" for n in range(5)]))
+    made.close()
+
+    again = sink(tmp_path)
+    assert again.open("0") == "0"
+    second = again.write(Batch([{"n": n} for n in (3, 4, 5)], ["r:3", "r:4", "r:5"]))
+
+    assert (first.position, second.position) == ("1", "1")
+    assert rows(tmp_path / "x.duckdb") == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_by_a_key_of_its_own_the_later_record_replaces_the_earlier_one(tmp_path: Path) -> None:
+    made = sink(tmp_path, key=("n",))
+    made.open(None)
+    made.write(Batch([{"n": 1, "v": "a"}, {"n": 2, "v": "a"}], ["r:1", "r:2"]))
+    written = made.write(Batch([{"n": 1, "v": "b"}, {"v": "c"}, {"n": None, "v": 1}], ["r:3", "r:4", "r:5"]))
+
+    assert sorted(written.failures) == [1, 2]
+    assert "its field 'n' has no value" in str(written.failures[1])
+    assert rows(tmp_path / "x.duckdb", "select v from shop.orders order by n") == ["b", "a"]
+
+
+def test_a_destination_that_dlt_does_not_know_ends_the_run(tmp_path: Path) -> None:
+    chosen = connector("sink", "dlt")
+    options = chosen.options(destination="nix", dataset="d", table="t")
+    with pytest.raises(SinkError, match=r"dlt nix d\.t: .*nix"):
+        chosen.made(options, pipeline="p", stage="out", root=tmp_path).open(None)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_kills_leave_each_record_once_where_dlt_merges(
+    server: StreamServer, tmp_path: Path, name: str
+) -> None:
+    project = Project(tmp_path / "project", name)
+    project.records(range(2_000))
+    project.spec(
+        """
+        read: {source: {type: jsonl, path: in.jsonl}}
+        out:
+          sink: {type: dlt, destination: duckdb, credentials: x.duckdb, dataset: shop, table: orders}
+        """,
+        top="reclaim: {idle: 500ms}\nmax_backlog: 800",
+    )
+    draw, kills = random.Random(3), 0
+    for _ in range(4):
+        process = start("run", project.path, "--redis", server.url, cwd=project.root)
+        eventually(lambda: (project.root / "x.duckdb").exists() or process.poll() is not None, timeout=30)  # noqa: B023
+        try:
+            process.wait(timeout=draw.uniform(0.3, 3.0))
+        except Exception:
+            process.kill()
+            kills += process.wait() == -signal.SIGKILL
+        process.communicate()
+    last = start("run", project.path, "--redis", server.url, cwd=project.root)
+    _, err = last.communicate(timeout=90)
+
+    assert last.returncode == 0, err
+    assert kills
+    assert rows(project.root / "x.duckdb") == list(range(2_000))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.fusion import joined, only_computes
@@ -25,7 +25,7 @@ from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
 from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.passing import Pass
-from rsq_pipe.verbs.verb import Verb
+from rsq_pipe.verbs.verb import Remembering, Verb
 
 if TYPE_CHECKING:
     from rsq_pipe.streams.client import StreamClient
@@ -118,6 +118,16 @@ class Chain:
     def has_state(self) -> bool:
         """Whether the stage that reads remembers something; none of the others does."""
         return has_state(self.first.stage)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether it can process a batch before the one before has been settled."""
+        return not self.has_state or cast("Remembering", self.first.verb).looks_ahead
+
+    def assume(self, steps: Sequence[Step] = ()) -> None:
+        """Take it that what it has made of a batch changes the state so; without steps, that nothing does."""
+        if self.has_state:
+            cast("Remembering", self.first.verb).assume(steps[0].outcomes.state if steps else None)
 
     def links(self) -> Iterator[Link]:
         """Yield the stages, each before those below it."""

@@ -21,6 +21,11 @@ class Settling(Generic[T]):
         self._failed = failed
         self._task: asyncio.Task[T] | None = None
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a settlement has not ended yet."""
+        return self._task is not None and not self._task.done()
+
     def begin(self, settlement: Coroutine[Any, Any, T]) -> None:
         """Begin a settlement; the one before must have ended."""
         self._task = asyncio.ensure_future(settlement)

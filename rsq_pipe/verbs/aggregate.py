@@ -49,6 +49,11 @@ class Aggregate:
         self._times = EventTimes(of, stage.name)
         self._folding = Folding(of.compute, stage.name)
 
+    looks_ahead: ClassVar[bool] = True
+
+    def assume(self, change: StateChange | None) -> None:
+        """Nothing: no partial is read, and whatever else is read is checked."""
+
     async def open(self) -> None:
         """Nothing."""
 

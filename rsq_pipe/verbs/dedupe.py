@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
-from rsq_pipe.model.state import KEYS, SCALARS, Fields, Known, Now, StateChange, StateReader, Timers, decoded
+from rsq_pipe.model.state import (
+    KEYS,
+    SCALARS,
+    Fields,
+    Known,
+    Now,
+    StateChange,
+    StateReader,
+    Timers,
+    decoded,
+)
 from rsq_pipe.spec.dedupe import Deduplication
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.members import member_maker
@@ -51,6 +61,14 @@ class Dedupe:
         self._state = state
         self._within = inf if options.within is None else options.within * 1000
         self._buckets: list[str] = []
+        self._assumed: frozenset[Any] = frozenset()
+
+    looks_ahead: ClassVar[bool] = True
+
+    def assume(self, change: StateChange | None) -> None:
+        """Take it that the keys that a change adds are remembered."""
+        writes = change.writes if change else ()
+        self._assumed = frozenset(member for op in writes if op.kind == "add" for member in op.words)
 
     async def open(self) -> None:
         """Nothing."""
@@ -73,7 +91,8 @@ class Dedupe:
         if first:
             members = list(first)
             seen = await self._look(members)
-            dropped += [first.pop(members[place]) for place in seen.known]
+            known = {members[place] for place in seen.known}.union(self._assumed & first.keys())
+            dropped += [first.pop(member) for member in known]
             change = self._change(seen, list(first))
         dropped.sort()
         kept = [*first.values()]

@@ -58,6 +58,37 @@ class _Seen:
         return self._read[place]
 
 
+@dataclass(slots=True)
+class _Made:
+    """
+    Hold a change of the state that has been made.
+
+    Args:
+        change: It.
+        version: The version that it is made from.
+        is_alone: Whether nobody else changes the state, and the change begins no bucket.
+    """
+
+    change: StateChange
+    version: int
+    is_alone: bool = False
+
+    def added_to(self, seen: _Seen, places: Collection[Place]) -> bool:
+        """Add what it writes to what was read, unless that shows it already; False if others changed it."""
+        version = int(seen.version or 0)
+        if version != self.version:
+            return version == self.version + 1
+        seen.version = b"%d" % (version + 1)
+        wanted = {_field(one): one for side, key in places for one in ((0, key), (1, key))}
+        for op in self.change.writes:
+            fields: dict[Any, Any] = dict(zip(op.words[::2], op.words[1::2], strict=True))
+            for name in fields.keys() & wanted.keys():
+                values = seen.values.setdefault(wanted[name], {})
+                before = values.get(int(op.bucket), b"") if op.kind == "append" else b""
+                values[int(op.bucket)] = before + fields[name]
+        return True
+
+
 class Join:
     """
     Join the records of two inputs; any number of workers share the state.
@@ -96,11 +127,22 @@ class Join:
         self._most = joining.max_keys
         self._keys = [match_maker(joining.left), match_maker(joining.right)]
         self._live: list[int] = []
-        self._left = 0  # the version that the last change has led to, if it was written
+        self._last = _Made(StateChange(), -2)  # none: as any that has not led to what is there
         self._careful = 0
         self._refused = state.refused
+        self._assumed: _Made | None = None
         self._form = form
         self.shape = Shape(stage, joining, ports)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Only where nobody else changes the state, and no bucket has just been begun."""
+        return self._assumed is None or self._assumed.is_alone
+
+    def assume(self, change: StateChange | None) -> None:
+        """Take it that what a change writes waits."""
+        known = self._last if self._last.change is change else None
+        self._assumed = None if change is None else known or _Made(change, 0)
 
     async def open(self) -> None:
         """Nothing."""
@@ -117,10 +159,16 @@ class Join:
         keys, failed = self._keyed(batch)
         places = {(side, key): None for side, key in keys.values() if key is not None}
         seen = await self._look(places)
+        if self._assumed is not None and not self._assumed.added_to(seen, places):
+            self._state.refused += 1  # others change the state: what they leave is read when that is settled
+            return Outcomes()
         pairing = Pairing(self._stage, self.shape, batch, self._form)
         pairs = pairing.made(keys, seen.waiting, failed)
         if pairs.new:
-            pairs.outcomes.state = self._change(pairs, seen)
+            is_alone = self._is_alone(seen)
+            pairs.outcomes.state = change = self._change(pairs, seen, is_alone=is_alone)
+            is_alone = is_alone and all(op.bucket for op in change.writes)  # and no bucket was begun
+            self._last = _Made(change, int(seen.version or 0), is_alone=is_alone)
         return pairs.outcomes
 
     async def close(self) -> None:
@@ -162,9 +210,8 @@ class Join:
                     seen.values.setdefault(place, {})[bucket] = value
         return seen
 
-    def _change(self, pairs: Pairs, seen: _Seen) -> StateChange:
+    def _change(self, pairs: Pairs, seen: _Seen, *, is_alone: bool) -> StateChange:
         change = StateChange(most=self._most)
-        is_alone = self._is_alone(seen)
         change.equals(SCALARS, {CLOSED: seen.closed, BUCKETS: seen.named})
         if is_alone:
             change.equals(SCALARS, {VERSION: seen.version})
@@ -186,9 +233,7 @@ class Join:
         if self._state.refused != self._refused:
             self._refused, self._careful = self._state.refused, CAREFUL
         self._careful = max(0, self._careful - 1)
-        version = int(seen.version or 0)
-        is_alone, self._left = version == self._left and not self._careful, version + 1
-        return is_alone
+        return not self._careful and int(seen.version or 0) == self._last.version + 1
 
     @staticmethod
     def _check(change: StateChange, pairs: Pairs, seen: _Seen) -> None:

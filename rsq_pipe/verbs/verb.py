@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.model.state import StateChange
 
 
 class Verb(Protocol):
@@ -48,4 +49,21 @@ class Verb(Protocol):
 
     async def close(self) -> None:
         """Release what `open` made; abandon what still runs."""
+        ...
+
+
+class Remembering(Verb, Protocol):
+    """A verb with state, which may be handed a batch while what became of the one before is being settled."""
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether it can handle the next batch before that is settled; else it would find out too late."""
+        ...
+
+    def assume(self, change: StateChange | None) -> None:
+        """
+        Take it that the state has been changed so, whether what is read shows it already or not yet.
+
+        Where it is not so in the end the next batch is processed again. None: what is read is all there is.
+        """
         ...

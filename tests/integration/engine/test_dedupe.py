@@ -178,7 +178,8 @@ async def test_a_batch_that_is_too_much_for_one_settlement_is_settled_part_by_pa
     await wait_until(all_are_out, what="all are out")
     await run.stop()
 
-    assert sizes[1:4] == [4, 4, 4]
+    # What was read behind the batch may be decided between its parts, and is decided again behind them.
+    assert sizes.count(4) >= 3
     assert sorted(keys_out(lab)) == list(range(15))
     assert await lab.redis("HGET", lab.key("once:state"), "keys") == b"15"
 

@@ -252,3 +252,30 @@ def test_a_stage_that_remembers_is_tried_without_a_server(tmp_path: Path) -> Non
     full = run_stage(spec, "once", [{"id": n} for n in range(10)])
     assert full.records == []
     assert "5 keys at most, its `max_keys`" in str(full.halted)
+
+
+@pytest.mark.parametrize("settled_first", [True, False])
+async def test_keys_of_a_batch_that_is_being_settled_are_known_whether_they_can_be_read_or_not(
+    settled_first: bool,
+) -> None:
+    once = Once(within=3_600.0)
+    await once.new("old")
+    first = await once.decided("a", "b")
+    once.verb.assume(first.state)
+    if settled_first:
+        assert once.settled(first) == ""
+
+    second = await once.decided("b", "c", "old")
+
+    assert settled_first or once.settled(first) == ""
+    assert [record["id"] for record in second.emitted[""].records] == ["c"]
+    assert once.settled(second) == ""
+
+
+async def test_keys_of_a_batch_that_was_not_settled_are_forgotten() -> None:
+    once = Once(within=3_600.0)
+    await once.new("old")
+    once.verb.assume((await once.decided("a")).state)
+    once.verb.assume(None)
+
+    assert await once.new("a") == ["a"]

@@ -462,7 +462,86 @@ async def test_what_waits_at_one_place_is_added_to_where_it_is_much_and_else_wri
         assert found.state is not None
         kinds.append({str(op.kind) for op in found.state.writes if op.bucket} - {"timer"})
 
-    assert kinds == [{"set"}, {"set"}, {"append"}, {"set", "append"}]
+    assert kinds == [{"append"}, {"set"}, {"append"}, {"set", "append"}], "at first it cannot know"
     assert len(pairs(found)) == 3
     (bucket,) = (name for name in state.hashes if name)
     assert not alone(state, bucket)[1].records, "all of them have met"
+
+
+async def alone_for_a_while(state: Remembered) -> Join:
+    join = verb(state)
+    for first in range(2):
+        await settled(join, state, batch(("orders", {"id": 100 + first}), first=100 + first))
+    return join
+
+
+@pytest.mark.parametrize("settled_first", [True, False])
+@pytest.mark.parametrize("size", [0, SHORT])
+async def test_what_is_being_settled_waits_already_whether_it_can_be_read_or_not(
+    state: Remembered, settled_first: bool, size: int
+) -> None:
+    join = await alone_for_a_while(state)
+    large: tuple[str, dict[str, Any]] = ("orders", {"id": 1, "text": "x" * size})
+    await settled(join, state, batch(large, first=10))
+    one = await join.process(batch(large, ("orders", {"id": 2}), first=20))
+    join.assume(one.state)
+    assert join.looks_ahead
+    assert one.state is not None
+    if settled_first:
+        assert state.settle(one.state) == ""
+
+    other = await join.process(batch(PAYMENT, ("payments", {"id": 2}), first=30))
+
+    assert settled_first or state.settle(one.state) == ""
+    assert sorted(pairs(other)) == [
+        "orders:10&payments:30",
+        "orders:20&payments:30",
+        "orders:21&payments:31",
+    ]
+    assert other.state is not None
+    assert state.settle(other.state) == ""
+    (bucket,) = (name for name in state.hashes if name)
+    assert alone(state, bucket)[1].rids == ["orders:100", "orders:101"]
+
+
+async def test_what_was_made_by_a_batch_that_is_not_settled_in_the_end_is_not_written(
+    state: Remembered,
+) -> None:
+    join = await alone_for_a_while(state)
+    join.assume((await join.process(batch(ORDER))).state)
+
+    found = await join.process(batch(PAYMENT, first=1))
+
+    assert len(pairs(found)) == 1
+    assert found.state is not None
+    assert state.settle(found.state) == "stale"
+    join.assume(None)
+    assert pairs(await settled(join, state, batch(PAYMENT, first=1))) == []
+
+
+async def test_where_others_change_the_state_a_batch_is_decided_when_the_one_before_is_settled(
+    state: Remembered,
+) -> None:
+    join, other = await alone_for_a_while(state), verb(state)
+    one = await join.process(batch(ORDER))
+    join.assume(one.state)
+    for first in (50, 60):
+        await settled(other, state, batch(("orders", {"id": 7}), first=first))
+    before = state.refused
+
+    found = await join.process(batch(PAYMENT, first=1))
+
+    assert not found.emitted
+    assert found.state is None
+    assert state.refused == before + 1, "so it is processed again"
+
+
+async def test_behind_a_batch_that_begins_a_bucket_none_is_decided_before_that_is_settled(
+    state: Remembered,
+) -> None:
+    join = await alone_for_a_while(state)
+    state.now += HOUR
+
+    join.assume((await join.process(batch(ORDER))).state)
+
+    assert not join.looks_ahead

@@ -22,11 +22,9 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
         "dlt",
     ): "{type: dlt, destination: duckdb, credentials: out/shop.duckdb, dataset: shop, table: orders}",
     ("sink", "jsonl"): "{type: jsonl, path: out/large.jsonl.gz, rotate: {size: 64MiB, every: 1h}}",
-    (
-        "sink",
-        "parquet",
-    ): "{type: parquet, path: out/x.parquet, columns: {id: int, total: 'decimal(18,2)'}}",
     ("sink", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: priced, key: customer_id}",
+    ("sink", "objects"): "{type: objects, url: 's3://lake/{part}.parquet', rotate: {every: 1m}}",
+    ("sink", "parquet"): "{type: parquet, path: out/x.parquet, columns: {id: int, at: datetime}}",
     ("sink", "stdout"): "{type: stdout, rid: true}",
     ("sink", "stream"): "{type: stream, stream: priced}",
 }

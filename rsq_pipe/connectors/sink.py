@@ -29,6 +29,22 @@ class Written:
     failures: Mapping[int, Exception] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """
+    Say how much a sink wants to have in one batch.
+
+    Args:
+        records: Records at which a batch is written.
+        seconds: How long its first record waits for the others.
+        size: Bytes of the records, as they stand in the stream, at which it is written; 0 for any.
+    """
+
+    records: int
+    seconds: float
+    size: int = 0
+
+
 class TargetUnavailableError(Exception):
     """
     The target is away, or cannot now: the runner opens it and writes the batch again, until that works.
@@ -54,6 +70,13 @@ class Sink(Protocol):
     target: What the sink writes to, as a user would name it; sinks with one target share one lease.
 
     A sink that has a method `stored()` is told when the position of the last `write` is stored.
+
+    A sink that has a method `prepare(batch)` is asked before each `write` for a position that says what is
+    about to be written. It is stored before anything is written, and is what `open` is given where the writer
+    dies before the position of the `write` is stored.
+
+    A sink that has an attribute `gather` is given batches of that size. Until they are written they stay
+    unacknowledged, so that nothing of them is lost with the process.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]

@@ -77,6 +77,7 @@ SINKS: dict[str, Listed] = {
     ),
     "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
     "kafka": Listed("kafka.sink", "exactly once: one transaction with its ledger", "kafka", "aiokafka"),
+    "objects": Listed("objects.sink", "exactly once: each part is made once", "objects", "obstore"),
     "parquet": Listed("parquet.sink", "exactly once: what is not committed is cut off", "parquet", "arro3"),
     "postgres": Listed(
         "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"

@@ -32,7 +32,13 @@ def at_most(stage: Stage, records: int) -> int:
 
 
 def consumer(
-    process: Process, stage: Stage, records: int | None = None, fused: Iterable[Stage] = ()
+    process: Process,
+    stage: Stage,
+    records: int | None = None,
+    fused: Iterable[Stage] = (),
+    *,
+    wait: float | None = None,
+    size: int = 0,
 ) -> StreamConsumer:
     """
     Make a stage's consumer; it reads the stage's own `again` stream first, then its inputs.
@@ -42,6 +48,8 @@ def consumer(
         stage: The stage.
         records: Records in one batch, at most; the stage's own setting if left out.
         fused: The stages that run in its worker.
+        wait: Seconds to wait for a batch to be full; the stage's own setting if left out.
+        size: Bytes from which on a batch is full, too; 0 for any.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
@@ -52,7 +60,7 @@ def consumer(
         ConsumerConfig(
             group=stage.name,
             batch_size=stage.batch_size,
-            batch_wait_ms=round(stage.batch_wait * 1000),
+            batch_wait_ms=round((stage.batch_wait if wait is None else wait) * 1000),
             block_ms=BLOCK_MS,
             min_idle_claim_ms=round(graph.reclaim_idle * 1000),
             max_deliveries=deliveries(stage, fused),
@@ -60,5 +68,5 @@ def consumer(
             create_groups=False,  # they are made before; made again here, one that was lost would begin at 0
         ),
         isolation=process.isolation,
-        read_size=ReadSize(most, 1 if outside else PACK_RECORDS),
+        read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from time import monotonic
+from dataclasses import replace
 
 import structlog
 
-from rsq_pipe.connectors.sink import Written
+from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.intake import consumer
@@ -26,7 +26,7 @@ from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
-from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.lease import Lease
@@ -58,7 +58,8 @@ class SinkWorker:
         self._over = False
         self._superseded = False
         self._brake = Brake()
-        self._pace = Pace(process, stage, self._brake, RECORDS)
+        self._gather = _gather(self._target, graph, stage)
+        self._pace = Pace(process, stage, self._brake, self._gather.records)
         process.holds.watch([stage.name], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopping = asyncio.Event()
@@ -90,6 +91,21 @@ class SinkWorker:
             self._consumer.stop()
 
     @property
+    def name(self) -> str:
+        """The stage's."""
+        return self._stage.name
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it waits for more before it writes."""
+        return self._gather.seconds > 0
+
+    def flush(self) -> None:
+        """Write what it has: nothing more will come."""
+        if self._consumer is not None:
+            self._consumer.flush()
+
+    @property
     def has_room(self) -> bool:
         """Whether it may go on: nothing is below it that could be full."""
         return True
@@ -102,7 +118,10 @@ class SinkWorker:
         self._target.begin(epoch)
         try:
             await self._target.open(self._stopping)
-            self._consumer = consumer(self._process, self._stage, RECORDS)
+            gather = self._gather
+            self._consumer = consumer(
+                self._process, self._stage, gather.records, wait=gather.seconds, size=gather.size
+            )
             self._brake.holds(self._consumer)
             self._pace.start()
             if self._stopping.is_set():
@@ -144,9 +163,7 @@ class SinkWorker:
 
     async def _put(self, step: Step) -> tuple[Position | None] | None:
         """Write the batch; None where this is to stop before it could be written."""
-        began = monotonic()
         put = await self._target.write(step.batch, self._stopping)
-        self._process.times.note(self._stage.name, monotonic() - began)
         if put is None:
             return None
         written, position = put
@@ -201,6 +218,21 @@ class SinkWorker:
             self._superseded = True
         else:
             self._process.halt(exc)
+
+
+def flush(roles: Iterable[object], state: PipelineState) -> None:
+    """Have sinks that wait for more write what they have, where they alone hold what is left."""
+    sinks = (role for role in roles if isinstance(role, SinkWorker) and role.gathers)
+    waiting = {role.name: role for role in sinks}
+    for name in state.all_left_by(waiting):
+        waiting[name].flush()
+
+
+def _gather(target: Target, graph: Graph, stage: Stage) -> Gather:
+    """Say how much it writes at once: of what the stream above may hold no more than half, or that stops."""
+    wished = target.gather or Gather(RECORDS, stage.batch_wait)
+    most = graph.max_backlog // 2 if target.gather else wished.records
+    return replace(wished, records=max(1, min(wished.records, most)))
 
 
 def _outcomes(batch: Batch, written: Written) -> Outcomes:

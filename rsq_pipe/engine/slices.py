@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.fusing import has_state
@@ -20,16 +19,10 @@ _UNKNOWN = 100
 
 
 class Slices:
-    """
-    Call the verbs of one chain; learns how long each takes for a record.
+    """Call the verbs of one chain; learns how long each takes for a record."""
 
-    Args:
-        times: Told how long each call takes.
-    """
-
-    def __init__(self, times: CallTimes | None = None) -> None:
+    def __init__(self) -> None:
         self._pace: dict[str, float] = {}
-        self._times = times
 
     async def handled(self, stage: Stage, verb: Verb, batch: Batch) -> Outcomes:
         """
@@ -39,7 +32,7 @@ class Slices:
         loop, no more than takes a moment. A stage with state gets all of it: it decides once, by one state.
         """
         if has_state(stage):
-            return await self._timed(stage.name, verb, batch)
+            return await verb.process(batch)
         size = self._bearable(stage.name) if verb.pure else stage.batch_size
         if len(batch) <= size:
             return await self._timed(stage.name, verb, batch)
@@ -52,12 +45,9 @@ class Slices:
     async def _timed(self, name: str, verb: Verb, batch: Batch) -> Outcomes:
         began = monotonic()
         outcomes = await verb.process(batch)
-        seconds = monotonic() - began
-        if self._times is not None:
-            self._times.note(name, seconds)
         if verb.pure and len(batch):
             # Much is believed at once, little only little by little.
-            self._pace[name] = max(seconds / len(batch), self._pace.get(name, 0.0) / 2)
+            self._pace[name] = max((monotonic() - began) / len(batch), self._pace.get(name, 0.0) / 2)
         return outcomes
 
     def _bearable(self, name: str) -> int:

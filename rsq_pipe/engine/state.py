@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.count_fields import appended, count_fields, packed, settled
@@ -85,6 +85,16 @@ class PipelineState:
     def drained(self) -> bool:
         """Whether no stage has anything to do."""
         return all(state.idle for state in self.stages.values())
+
+    def busy_beside(self, names: Collection[str]) -> Sequence[str]:
+        """Name the stages that have something to do, but for these."""
+        return [name for name, stage in self.stages.items() if not stage.idle and name not in names]
+
+    def all_left_by(self, names: Collection[str]) -> Collection[str]:
+        """Name those of some stages that have taken all that is left; none where others hold some of it."""
+        held = [name for name, stage in self.stages.items() if not stage.idle]
+        alone = all(name in names and not self.stages[name].lag for name in held)
+        return held if alone else ()
 
     def room(self, graph: Graph, stage: str, totals: Mapping[str, int]) -> int:
         """

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rsq_pipe.connectors.sink import Sink, TargetUnavailableError, Written
+from rsq_pipe.connectors.sink import Gather, Sink, TargetUnavailableError, Written
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import Superseded
@@ -49,6 +49,7 @@ class Target:
             ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root
         )
         self._tells: Callable[[], None] | None = getattr(self._sink, "stored", None)
+        self._prepares: Callable[[Batch], str] | None = getattr(self._sink, "prepare", None)
         self._client = client
         self._graph = graph
         self._stage = stage
@@ -67,6 +68,11 @@ class Target:
     def exclusive(self) -> bool:
         """Whether there may be one writer at a time."""
         return self._sink.exclusive
+
+    @property
+    def gather(self) -> Gather | None:
+        """How much it wants to have in one batch, where it says so."""
+        return getattr(self._sink, "gather", None)
 
     def begin(self, epoch: int) -> None:
         """Write from now on with the right of a lease's epoch."""
@@ -125,6 +131,10 @@ class Target:
         # Until the settlement is known to be committed these lines count for nothing: what is written next
         # must not stand behind them.
         self._must_open = self._sink.exclusive
+        if self._prepares is not None:
+            prepared = await self._on_sink(self._prepares, batch)
+            if not await self._store(f"{self._epoch}|{prepared}"):
+                raise TargetUnavailableError("another process has moved its stored position")
         written: Written = await self._on_sink(self._sink.write, batch)
         if not self._sink.exclusive:
             return written, None

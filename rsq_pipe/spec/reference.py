@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
-from rsq_pipe.connectors.table import Kind, types
+from rsq_pipe.connectors.table import LISTED, Kind, types
 from rsq_pipe.model.aggregates import AGGREGATES
 from rsq_pipe.spec.arguments import spelled
 from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
@@ -149,7 +149,7 @@ def reference_page() -> str:
         "Telemetry",
     )
     parts = [_HEAD, _section("## At the top", schema)]
-    parts += [_section(f"### `{_SPELLED.get(name, name.lower())}`", definitions[name]) for name in groups]
+    parts += [_section(f"### `{_spelled(name)}`", definitions[name]) for name in groups]
     parts.append("## Stages\n\nA stage has one of these verbs, and any key of `defaults`.\n")
     throttle = {name: definitions["SinkStage"]["properties"][name] for name in Throttle.model_fields}
     of_every = "What every stage may hold, a source and a sink too: how fast it may go."
@@ -159,7 +159,9 @@ def reference_page() -> str:
     parts.append(_COMPUTED + _computed())
     parts.append(_FIELDS + _kinds())
     parts += [_INPUTS, "## Sources\n", *_connectors("source", definitions)]
-    parts += ["## Sinks\n", *_connectors("sink", definitions), _VARIABLES, _EXPRESSIONS + _functions()]
+    parts += ["## Sinks\n", *_connectors("sink", definitions)]
+    parts += ["## Groups of settings\n\nOf sources and sinks.\n", *_groups_of_connectors(definitions)]
+    parts += [_VARIABLES, _EXPRESSIONS + _functions()]
     return "\n".join(parts)
 
 
@@ -175,6 +177,39 @@ def _connectors(kind: Any, definitions: Mapping[str, Any]) -> Iterator[str]:
         schema = definitions[f"{name.title().replace('_', '')}{kind.title()}"]
         fields = {key: field for key, field in schema["properties"].items() if key != "type"}
         yield _section(f"### {kind} `{name}`", {**schema, "properties": fields})
+
+
+def _groups_of_connectors(definitions: Mapping[str, Any]) -> Iterator[str]:
+    """Write a section for each group that sources and sinks have, once."""
+    waiting = [f"{name.title().replace('_', '')}{kind.title()}" for kind in LISTED for name in types(kind)]
+    seen = {"Variable", *waiting}
+    while waiting:
+        schema = definitions[waiting.pop(0)]
+        for name in _refs(schema["properties"]):
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
+                if "properties" in definitions[name]:
+                    yield _section(f"### `{_spelled(name)}`", definitions[name])
+                else:
+                    waiting.pop()
+
+
+def _refs(schema: Any) -> Iterator[str]:
+    """Name the groups that a schema leads to."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _refs(one)
+    elif isinstance(schema, dict):
+        if "$ref" in schema:
+            yield schema["$ref"].rpartition("/")[2]
+        for one in schema.values():
+            yield from _refs(one)
+
+
+def _spelled(name: str) -> str:
+    """Say how a group is called in a file."""
+    return _SPELLED.get(name, name.lower())
 
 
 def setting_rows(kind: Kind, name: str) -> list[tuple[str, str, str, str]]:
@@ -211,14 +246,15 @@ def _cells(name: str, field: Mapping[str, Any], *, required: bool) -> tuple[str,
 
 def _kind(field: Mapping[str, Any]) -> str:
     """Name the kind of value a field holds."""
-    choices = [choice for choice in field.get("anyOf", ()) if choice != {"$ref": "#/$defs/Variable"}]
+    any_of = [*field.get("anyOf", ()), *field.get("oneOf", ())]
+    choices = [choice for choice in any_of if choice != {"$ref": "#/$defs/Variable"}]
     if choices:
         return " or ".join(dict.fromkeys(map(_kind, choices)))
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
         if name == OTHERS["title"]:
             return _KINDS["object"]
-        return f"group `{_SPELLED.get(name, name.lower())}`, see below"
+        return f"group `{_spelled(name)}`, see below"
     if "enum" in field:
         return ", ".join(f"`{choice}`" for choice in field["enum"])
     if "const" in field:
@@ -239,7 +275,15 @@ def _bounds(field: Mapping[str, Any]) -> str:
     return f", {least:,} or more" if least is not None else ""
 
 
-_SPELLED = {"Tuning": "defaults", "OnError": "on_error", "DeadLetters": "on_error.dlq"}
+_SPELLED = {
+    "Tuning": "defaults",
+    "OnError": "on_error",
+    "DeadLetters": "on_error.dlq",
+    "RotateObjects": "rotate (of objects)",
+    "JsonlFormat": "format (jsonl)",
+    "CsvFormat": "format (csv)",
+    "ParquetFormat": "format (parquet)",
+}
 """Groups that are called otherwise in a file than their models are."""
 
 _KINDS = {

@@ -19,6 +19,9 @@ QUICK = 0.1
 _END = 0.5
 """Seconds that a read which was interrupted gets to end."""
 
+_LOOK = 0.2
+"""Seconds between two looks whether a batch that is being filled is wanted now."""
+
 LARGE = 4 * 1024 * 1024
 """Bytes of a batch beside which no other is held."""
 
@@ -59,6 +62,7 @@ class BatchReader:
         self._reclaim = reclaim
         self._stopping = stopping
         self._found = found
+        self._wanted = asyncio.Event()
         self._ahead: asyncio.Future[list[RawEntry]] | None = None
         self.took = QUICK
         """Seconds that handling the last batch took."""
@@ -78,6 +82,10 @@ class BatchReader:
         full = 2 * records_in(batch) >= self._read_size.records
         if full and self.took < QUICK and bytes_in(batch) < LARGE and not self._stopping.is_set():
             self._ahead = asyncio.ensure_future(self._read())
+
+    def flush(self) -> None:
+        """Have the batch that is being filled handled as it is: nothing more will come."""
+        self._wanted.set()
 
     async def close(self) -> None:
         """Close the connection. What was read ahead stays pending."""
@@ -107,12 +115,13 @@ class BatchReader:
         """Add what arrives until the batch is full, or has waited long enough."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._wait
-        while (more := self._read_size.records - records_in(batch)) > 0 and not self._stopping.is_set():
-            left = int((deadline - clock()) * 1000)
-            if left <= 0:
+        self._wanted.clear()
+        while (more := self._read_size.more(batch)) and not self._stopping.is_set():
+            left = deadline - clock()
+            if int(left * 1000) <= 0 or self._wanted.is_set():
                 return
             try:
-                added = await self._reader.read(min(more, self._read_size.entries()), left)
+                added = await self._reader.read(more, int(min(left, _LOOK) * 1000))
             except StreamError:  # the next read meets it too, with nothing in flight
                 return
             self._in_flight.take(added)

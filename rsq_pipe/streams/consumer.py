@@ -183,6 +183,10 @@ class StreamConsumer:
         self._stopping.set()
         self._due.set()
 
+    def flush(self) -> None:
+        """Have a batch that waits to be full handled as it is."""
+        self._batches.flush()
+
     def pause(self) -> None:
         """Begin no batch until `resume`; one that is in flight is handled."""
         self._open.clear()

@@ -22,10 +22,12 @@ class ReadSize:
         records: Records that a batch may hold.
         an_entry: Records that an entry holds, at most, as far as is known before the first read; 0 where each
             holds one and every read is to ask for a whole batch.
+        size: Bytes from which on a batch is full, too; 0 for any.
     """
 
-    def __init__(self, records: int, an_entry: int = 0) -> None:
+    def __init__(self, records: int, an_entry: int = 0, size: int = 0) -> None:
         self.records = records
+        self._size = size
         self._learns = an_entry > 0
         self._an_entry = float(max(an_entry, 1))
         # A pack is bounded in bytes; a single record, of whoever wrote it, is not.
@@ -39,6 +41,16 @@ class ReadSize:
         if self._bytes:
             most = min(most, MAX_BYTES / self._bytes)
         return max(1, min(self.records, MAX_ENTRIES, int(most)))
+
+    def more(self, batch: Sequence[RawEntry]) -> int:
+        """Tell how many entries to ask for beside those of a batch; none where it is full."""
+        records = self.records - records_in(batch)
+        if records <= 0 or len(batch) >= MAX_ENTRIES or (self._size and bytes_in(batch) >= self._size):
+            return 0
+        if not self._learns:
+            return records
+        most = max(1, int(records / max(1.0, records_in(batch) / len(batch))))
+        return min(most, self.entries(), MAX_ENTRIES - len(batch))
 
     def learn(self, entries: Sequence[RawEntry]) -> None:
         """Take note of what a read has brought: much is believed at once, little only little by little."""

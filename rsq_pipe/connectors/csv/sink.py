@@ -9,15 +9,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from rsq_pipe.connectors.csv.rows import Extra, Formulas, Missing, Rows, named_in
+from rsq_pipe.connectors.csv.encoding import Encoding
+from rsq_pipe.connectors.csv.rows import Extra, Formulas, Missing, named_in
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import writable
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.connectors.files.targets import target
 from rsq_pipe.connectors.files.write_settings import FileOptions
-from rsq_pipe.connectors.record_id import FIELD, named
+from rsq_pipe.connectors.record_id import FIELD
 from rsq_pipe.connectors.sink import Written
-from rsq_pipe.errors import EncodeError, SinkError, without_frames
+from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 
 _HEADER_BYTES = 1 << 20
@@ -72,8 +73,8 @@ class CsvSink:
         self._options = options
         self._stage = stage
         self._file = target(options, stage=stage, root=root)
-        self._given = _with_rid(options.fields) if options.rid and options.fields else options.fields
-        self._fields = self._given
+        self._encoding = Encoding(options, rid=options.rid)
+        self._fields = self._encoding.given
         self.target = self._file.name
 
     def open(
@@ -81,37 +82,17 @@ class CsvSink:
     ) -> str:
         """Lock the file, cut off what stands behind `position`, and read its header."""
         self._file.open(position, fresh=fresh, still=still)
-        self._fields = self._header() if self._file.length else self._given
+        self._fields = self._header() if self._file.length else self._encoding.given
         return self._file.position()
 
     def write(self, batch: Batch) -> Written:
         """Append one row per record, under a header if they are the first."""
         self._file.roll()
-        fields = self._fields or self._fields_of_first(batch)
-        rows = self._rows(fields)
-        if fields and not self._file.length:
-            rows.add_header()
-        failures = {} if not self._options.rid and rows.add_all(batch.records) else self._each(batch, rows)
+        rows, failures, fields = self._encoding.rows(batch, self._fields, header=not self._file.length)
         if len(failures) < len(batch):
-            self._file.append(rows.data())
+            self._file.append(rows)
             self._fields = fields
         return Written(self._file.position(), failures)
-
-    def _rows(self, fields: tuple[str, ...]) -> Rows:
-        options = self._options
-        return Rows(
-            *(fields, options.extra, options.missing), delimiter=options.delimiter, formulas=options.formulas
-        )
-
-    def _each(self, batch: Batch, rows: Rows) -> dict[int, Exception]:
-        """Add the records one by one; return those that cannot be rows."""
-        failures: dict[int, Exception] = {}
-        for place, record in enumerate(batch.records):
-            try:
-                rows.add(named(record, batch.rids[place]) if self._options.rid else record)
-            except EncodeError as exc:
-                failures[place] = without_frames(exc)
-        return failures
 
     def stored(self) -> None:
         """Take note that all that was written is acknowledged."""
@@ -132,7 +113,7 @@ class CsvSink:
         header = tuple(next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter)))
         if self._options.formulas == "escape":
             header = tuple(map(named_in, header))
-        wanted = "those of `fields`" if self._given not in (None, header) else ""
+        wanted = "those of `fields`" if self._encoding.given not in (None, header) else ""
         if self._options.rid and FIELD not in header:
             wanted = "`rid`"
         if wanted:
@@ -143,21 +124,3 @@ class CsvSink:
             )
             raise SinkError(message, stage=self._stage)
         return header
-
-    def _fields_of_first(self, batch: Batch) -> tuple[str, ...]:
-        """Take the fields of the first record that can be written; one that cannot leaves no trace."""
-        for record, rid in zip(batch.records, batch.rids, strict=True):
-            try:
-                shown = named(record, rid) if self._options.rid else record
-                fields = tuple(shown) if isinstance(shown, dict) else ()
-                trial = self._rows(fields)
-                trial.add_header()
-                trial.add(shown)
-            except EncodeError:
-                continue
-            return fields
-        return ()
-
-
-def _with_rid(fields: tuple[str, ...]) -> tuple[str, ...]:
-    return fields if FIELD in fields else (FIELD, *fields)

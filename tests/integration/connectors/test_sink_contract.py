@@ -88,6 +88,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
         if found.connect is not None:
             needed = {"path": "x.parquet" if kind == "parquet" else "x", "dsn": "host=x", "table": "x"}
             needed |= {"brokers": "x:1", "topic": "x", "destination": "duckdb", "dataset": "x"}
+            needed |= {"url": "s3://x/{part}.csv"}
             options: dict[str, Any] = {
                 name: value for name, value in needed.items() if name in found.options.model_fields
             }
@@ -95,7 +96,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
             stated[kind] = sink.guarantee
             assert sink.exclusive == (sink.guarantee == "exactly-once")
 
-    exactly_once = [*FILE_SINKS, *LEDGER_SINKS, "dlt"]
+    exactly_once = [*FILE_SINKS, *LEDGER_SINKS, "dlt", "objects"]
     assert stated == {**dict.fromkeys(exactly_once, "exactly-once"), "stdout": "at-least-once"}
 
 

@@ -1,0 +1,52 @@
+"""Naming: the names of parts, made of a template, and the numbers in them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+DIGITS = 8
+"""Digits of a part's number: names sort as numbers do."""
+
+_PLACES = {"part": rf"(?P<part>\d{{{DIGITS},}})", "date": r"\d{4}-\d{2}-\d{2}", "hour": r"\d{2}"}
+_PLACE = re.compile(r"\{([^{}]*)\}")
+
+
+class Naming:
+    """
+    Name parts.
+
+    Args:
+        template: A path with `{part}`, and `{date}` and `{hour}` where they are wanted.
+
+    Raises:
+        ValueError: It names no parts.
+    """
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+        named = _PLACE.findall(template)
+        unknown = next((name for name in named if name not in _PLACES), None)
+        if unknown is not None:
+            raise ValueError(f"there is no {{{unknown}}}; use {', '.join(f'{{{name}}}' for name in _PLACES)}")
+        if named.count("part") != 1 or any(named.count(name) > 1 for name in _PLACES):
+            raise ValueError("the path needs one `{part}`: orders/{date}/{part}.jsonl.gz")
+        if set("{}*?[]") & set(_PLACE.sub("", template)):
+            raise ValueError("the path holds a brace or a wildcard that is none of {part}, {date} and {hour}")
+        pieces = _PLACE.split(template)
+        self._pattern = re.compile(
+            "".join(_PLACES[piece] if at % 2 else re.escape(piece) for at, piece in enumerate(pieces))
+        )
+        self.prefix = pieces[0]
+        """What all names begin with."""
+
+    def name(self, number: int, at: int) -> str:
+        """Name a part that was begun at a time, in seconds since 1970."""
+        moment = datetime.fromtimestamp(at, UTC)
+        day, hour = f"{moment:%Y-%m-%d}", f"{moment:%H}"
+        return self._template.format(part=f"{number:0{DIGITS}}", date=day, hour=hour)
+
+    def number(self, path: str) -> int | None:
+        """Read a part's number out of its name; None where it is another object."""
+        found = self._pattern.fullmatch(path)
+        return int(found["part"]) if found else None

@@ -1,0 +1,225 @@
+"""ObjectParts: a row of parts in a bucket, of which each is made once and holds each of its records once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, MissingError, RefusedError, TakenError
+from rsq_pipe.connectors.objects.formats import Writing
+from rsq_pipe.connectors.objects.naming import Naming
+from rsq_pipe.connectors.objects.progress import MOST, Progress, digest, of_one
+from rsq_pipe.connectors.sink import Gather, TargetUnavailableError, Written
+from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
+
+if TYPE_CHECKING:
+    from rsq_pipe.connectors.objects.sink import Options
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """
+    Hold a batch that can be written.
+
+    Args:
+        batch: The whole batch.
+        rids: Those of the records that its part holds.
+        data: The part; nothing where all of the batch stands in parts already, or none of it can be written.
+        failures: Place in the batch -> why the record cannot be written.
+    """
+
+    batch: Batch
+    rids: Sequence[str]
+    data: bytes
+    failures: Mapping[int, Exception]
+
+
+class ObjectParts:
+    """
+    Write each batch as one part.
+
+    No order of the steps of several processes loses or doubles what was acknowledged. A writer takes these:
+
+    1. It stores its epoch on the server, and reads the position. From there on none before it can store one.
+    2. It looks whether the next part is there. If it is, the part says which of those it is that were begun:
+       its records are known then, and are left out when they come again.
+    3. For each batch it stores which part it is about to write, then asks the store to make it unless there
+       is one of that name, then settles.
+
+    Could a part be made by a writer that was paused before its request, or whose request was under way? Then
+    it was stored as begun before the present one read the position, and has the name that the present one
+    asks for next: one of the two is made, and the other request is refused. The present one looks which.
+
+    Args:
+        options: Its settings.
+        written: The format, with its settings.
+        stage: The sink stage, for errors.
+    """
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
+    exclusive: ClassVar[bool] = True
+
+    def __init__(self, options: Options, written: Any, *, stage: str) -> None:
+        self._options = options
+        self._stage = stage
+        self._bucket = Bucket(options)
+        path = self._bucket.address.path
+        self._naming = Naming(path)
+        self._writing = Writing(written, path, rid=options.rid)
+        self._progress = Progress()
+        self._known: frozenset[str] = frozenset()
+        self._ready: _Ready | None = None
+        self._after: Progress | None = None
+        self.target = options.url
+        rotate = options.rotate
+        self.gather = Gather(rotate.records, rotate.every, rotate.size)
+
+    def open(
+        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
+    ) -> str:
+        """Find out what stands in the bucket of what was begun."""
+        with self._errors_told():
+            self._bucket.look(self._naming.prefix)
+            if position is None or fresh:
+                self._go_on(Progress(self._first(still, fresh=fresh)))
+            else:
+                self._go_on(self._load(position))
+                if self._progress.attempts:
+                    self._find_out()
+        return self._progress.dump()
+
+    def prepare(self, batch: Batch) -> str:
+        """Make the part, and say what it will hold; nothing is written yet."""
+        places = [place for place, rid in enumerate(batch.rids) if rid not in self._known]
+        rest = batch if len(places) == len(batch) else batch.only(places)
+        data, failed = self._writing.of(rest) if places else (b"", {})
+        rids = [rest.rids[place] for place in range(len(rest)) if place not in failed] if places else []
+        failures = {places[place]: why for place, why in failed.items()}
+        self._ready = _Ready(batch, rids, data, failures)
+        if not rids:
+            return self._progress.dump()
+        if len(self._progress.attempts) >= MOST:
+            with self._errors_told():
+                self._decide(rest, rids)
+            return self.prepare(batch)
+        self._go_on(self._progress.begun(rids, int(time.time())))
+        return self._progress.dump()
+
+    def write(self, batch: Batch) -> Written:
+        """Make the part that was prepared."""
+        if self._ready is None or self._ready.batch is not batch:
+            self.prepare(batch)
+        ready = self._ready
+        assert ready is not None
+        if ready.rids:
+            with self._errors_told():
+                self._make(ready.data, digest(ready.rids))
+        done = [rid for place, rid in enumerate(batch.rids) if place not in ready.failures]
+        self._after = self._progress.settled(done, wrote=bool(ready.rids))
+        return Written(self._after.dump(), ready.failures)
+
+    def stored(self) -> None:
+        """Take note that the batch is acknowledged: the next part has the next number."""
+        if self._after is not None:
+            self._go_on(self._after)
+
+    def close(self) -> None:
+        """Nothing is held."""
+        self._ready = None
+
+    def _go_on(self, progress: Progress) -> None:
+        self._progress, self._known = progress, progress.known()
+        self._after = None
+
+    @property
+    def _next(self) -> str:
+        """The name of the next part."""
+        at = self._progress.at if self._progress.attempts else int(time.time())
+        return self._naming.name(self._progress.next, at)
+
+    def _make(self, data: bytes, part: str) -> None:
+        name = self._next
+        try:
+            self._bucket.put(name, data, part=part, content=self._writing.content)
+        except TakenError as exc:
+            try:
+                there = self._bucket.part(name)
+            except MissingError:
+                there = None  # two requests at once, of which the store took neither
+            if there != part:
+                # Opened again, it finds out whose it is.
+                raise TargetUnavailableError(f"another writer has made {self._url(name)}") from exc
+
+    def _find_out(self) -> None:
+        """Look whether one of the parts that were begun is there."""
+        name = self._next
+        try:
+            part = self._bucket.part(name)
+        except MissingError:
+            return
+        try:
+            self._go_on(self._progress.seen(part))
+        except LookupError as exc:
+            if self._options.exists != "append":
+                raise self._error(
+                    f"{self._url(name)} is there, and this pipeline did not write it, or Redis was put back "
+                    "to an earlier state; move it away, or set `exists: append` to go on behind it"
+                ) from exc
+            self._go_on(Progress(max(self._found(), default=0) + 1, carried=self._progress.carried))
+
+    def _decide(self, batch: Batch, rids: Sequence[str]) -> None:
+        """Find out which part stands under the next number: make one of one record, unless one is there."""
+        one = batch.only([list(batch.rids).index(rids[0])])
+        data, _ = self._writing.of(one)
+        with suppress(TakenError):
+            self._bucket.put(self._next, data, part=of_one(rids[0]), content=self._writing.content)
+        self._find_out()
+        if self._progress.attempts:
+            raise AwayError(f"{self._url(self._next)} can neither be made nor seen")
+
+    def _load(self, position: str) -> Progress:
+        try:
+            return Progress.load(position)
+        except ValueError as exc:
+            raise self._error(f"{position!r} is not a stored position; use --fresh to start over") from exc
+
+    def _found(self) -> dict[int, str]:
+        listed = (one.path for one in self._bucket.list(self._naming.prefix))
+        numbered = ((self._naming.number(path), path) for path in listed)
+        return {number: path for number, path in numbered if number is not None}
+
+    def _first(self, still: Callable[[], bool], *, fresh: bool) -> int:
+        """Decide what becomes of parts that are there, and where to begin: no name is used twice."""
+        found = self._found()
+        if not found:
+            return 1
+        if fresh or self._options.exists == "replace":
+            for number in sorted(found):
+                if not still():
+                    raise self._error("another process has become its writer meanwhile")
+                self._bucket.delete(found[number])
+        elif self._options.exists == "error":
+            raise self._error(
+                f"{self._url(next(iter(found.values())))} exists and was not written by this pipeline; set "
+                "`exists: append` to go on behind it, move it away, or run with --fresh to delete such parts"
+            )
+        return max(found) + 1
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        try:
+            yield
+        except AwayError as exc:
+            raise TargetUnavailableError(str(exc)) from exc
+        except (RefusedError, MissingError) as exc:
+            raise self._error(str(exc)) from exc
+
+    def _url(self, path: str) -> str:
+        return self._bucket.address.name(path)
+
+    def _error(self, why: str) -> SinkError:
+        return SinkError(f"stage {self._stage!r}: {why}", stage=self._stage)

@@ -1,0 +1,134 @@
+"""Progress: which records stand in which part, and what may come again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+MOST = 8
+"""Attempts at one part of which it is not known whether they were made; more need a part of one record."""
+
+
+class Attempt(msgspec.Struct, frozen=True, array_like=True):
+    """
+    Hold one attempt to write a part.
+
+    Args:
+        part: What the part says of itself in its metadata: a digest of its record ids.
+        rids: These ids, packed.
+    """
+
+    part: str
+    rids: str
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    Say how far a sink has come, as it is stored with each batch; no I/O.
+
+    A part's name is a number that counts up, and no store makes an object twice under one name when it is
+    asked not to. So of all that were ever begun under a number, by whatever processes, one part at most is
+    made, and it says which it is. What is about to be written is stored first, so that whoever comes next
+    knows what each of these parts would hold. The number is used up when its part is seen.
+
+    Records that stand in a part and were not settled come again, in other batches, some later than others;
+    their ids are carried along until each has been in a batch that was settled.
+
+    Args:
+        next: The number of the part that comes next.
+        at: When that was begun, seconds since 1970: all that is begun under a number has one name.
+        attempts: What was begun under it.
+        carried: The ids, packed, of records that stand in earlier parts and may come again.
+    """
+
+    next: int = 1
+    at: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    carried: str = ""
+
+    @staticmethod
+    def load(text: str) -> Progress:
+        """
+        Read what was stored.
+
+        Raises:
+            ValueError: It is none.
+        """
+        return _decode(text)
+
+    def dump(self) -> str:
+        """Spell it."""
+        return msgspec.json.encode(self).decode()
+
+    def known(self) -> frozenset[str]:
+        """Give the ids of records that stand in a part though they may come again."""
+        return frozenset(unpacked(self.carried))
+
+    def begun(self, rids: Sequence[str], now: int) -> Progress:
+        """State that a part of these records is about to be written."""
+        attempt = Attempt(digest(rids), packed(rids))
+        others = tuple(one for one in self.attempts if one.part != attempt.part)
+        return msgspec.structs.replace(
+            self, attempts=(*others, attempt), at=self.at if self.attempts else now
+        )
+
+    def seen(self, part: str) -> Progress:
+        """
+        State which part stands under the next number.
+
+        Raises:
+            LookupError: It is none that was begun.
+        """
+        rids = alone(part)
+        if rids is None:
+            attempt = next((one for one in self.attempts if one.part == part), None)
+            if attempt is None:
+                raise LookupError(part)
+            rids = unpacked(attempt.rids)
+        return Progress(self.next + 1, carried=packed([*self.known(), *rids]))
+
+    def settled(self, rids: Collection[str], *, wrote: bool) -> Progress:
+        """State that a batch is settled, and whether a part was made for it."""
+        rest = self.known().difference(rids) if self.carried else ()
+        if not wrote:
+            return msgspec.structs.replace(self, carried=packed(rest))
+        return Progress(self.next + 1, carried=packed(rest))
+
+
+_ALONE = "one:"
+
+
+def of_one(rid: str) -> str:
+    """Name a part of one record by whose it is: no attempt has to be stored before it."""
+    return f"{_ALONE}{base64.urlsafe_b64encode(rid.encode()).decode()}"
+
+
+def alone(part: str) -> list[str] | None:
+    """Read whose a part of one record is; None of any other."""
+    if not part.startswith(_ALONE):
+        return None
+    return [base64.urlsafe_b64decode(part.removeprefix(_ALONE)).decode()]
+
+
+def digest(rids: Sequence[str]) -> str:
+    """Tell parts by what they hold."""
+    return hashlib.blake2b("\n".join(rids).encode(), digest_size=16).hexdigest()
+
+
+def packed(rids: Collection[str]) -> str:
+    """Pack record ids: those of one source differ little."""
+    if not rids:
+        return ""
+    return base64.b85encode(zlib.compress("\n".join(rids).encode(), 6)).decode()
+
+
+def unpacked(text: str) -> list[str]:
+    """Unpack them."""
+    return zlib.decompress(base64.b85decode(text)).decode().split("\n") if text else []
+
+
+_decode = msgspec.json.Decoder(Progress).decode

@@ -67,6 +67,7 @@ class SharedSource:
         self._last: PipelineState | None = None
         self._stopping = asyncio.Event()
         self._has_begun = False
+        self._beside = 1
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=process.graph.pipeline, stage=stage.name)
         self.exhausted = False
         """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
@@ -136,12 +137,16 @@ class SharedSource:
         if not self._source.endless and mine <= self._ended.keys():
             # What others have begun and not ended is waited for, so that the run ends when all is read.
             mine = set(shards)
+        if len(mine) > self._beside:
+            await self._end([*self._running])  # they would bring too much together
+            self._beside = len(mine)
         await self._end([shard for shard in self._running if shard not in mine])
         for shard in sorted(mine - self._running.keys() - self._ended.keys()):
             self._begin(shard)
 
     def _begin(self, shard: str) -> None:
-        worker = SourceWorker(self._process, self._stage, _OneShard(self._source, shard), part=shard)
+        source = _OneShard(self._source, shard)
+        worker = SourceWorker(self._process, self._stage, source, part=shard, beside=self._beside)
         if self._last is not None:
             worker.looked(self._last)
         self._running[shard] = worker, asyncio.ensure_future(worker.run())

@@ -54,10 +54,17 @@ class SourceWorker:
         stage: The source stage.
         source: What it reads; made here if left out.
         part: The shard that is all `source` has, where processes share the shards.
+        beside: How many shards this process reads at once: together they bring what one would.
     """
 
     def __init__(
-        self, process: Process, stage: Stage, source: Source | None = None, *, part: str = ""
+        self,
+        process: Process,
+        stage: Stage,
+        source: Source | None = None,
+        *,
+        part: str = "",
+        beside: int = 1,
     ) -> None:
         graph = process.graph
         self._source = source or connected(graph, stage)
@@ -84,7 +91,7 @@ class SourceWorker:
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
         self._arrivals = Arrivals(graph, stage, self._name, self._log)
-        self._size = _chunk_size(graph, stage)
+        self._size = max(1, _chunk_size(graph, stage) // beside)
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False
         """Whether everything the source had is in the pipeline, but for what `fault` tells of."""

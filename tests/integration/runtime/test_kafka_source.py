@@ -138,6 +138,28 @@ async def test_runs_share_the_partitions_and_take_over_those_of_one_that_ends(
     await second.stop()
 
 
+async def test_partitions_that_are_read_at_once_pass_the_room_below_by_about_what_one_would(
+    lab: Lab, kafka: KafkaBroker, topic: str
+) -> None:
+    await made(kafka, topic, 8, 2_000)
+    lab.spec(
+        f"read: {{source: {{type: kafka, brokers: '{kafka.address}', topic: {topic}}}}}\n{OUT}",
+        top="max_backlog: 100",
+    )
+    run = await lab.up(stages=["read"])
+
+    async def held() -> int:
+        return await lab.records_in("read")
+
+    async def is_full() -> bool:
+        return await held() >= 100
+
+    await wait_until(is_full, timeout=20, what="the stream is full")
+    await run.stop()
+
+    assert await held() < 150  # one would bring 25 too many, eight of them 200
+
+
 async def test_what_is_no_record_is_a_dead_letter_as_it_came_and_takes_no_other_with_it(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:

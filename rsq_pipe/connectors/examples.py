@@ -7,10 +7,13 @@ from rsq_pipe.connectors.table import Kind
 EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "csv"): "{type: csv, path: 'data/*.csv.gz', delimiter: ';', types: {id: int, '*': infer}}",
     ("source", "dlt"): "{type: dlt, call: 'feeds:github', resource: issues, every: 10m}",
+    ("source", "generate"): "{type: generate, count: 10k, rate: 100/s, fields: {id: n, total: random * 100}}",
     ("source", "json"): "{type: json, path: export.json, records: data.items}",
     ("source", "jsonl"): "{type: jsonl, path: ['data/*.jsonl', 'more/*.jsonl.gz']}",
     ("source", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: orders, fields: {customer: key}}",
     ("source", "parquet"): "{type: parquet, path: 'lake/**/*.parquet'}",
+    ("source", "python"): "{type: python, call: 'feeds:orders', with: {region: eu}}",
+    ("source", "schedule"): "{type: schedule, cron: '30 2 * * MON-FRI', zone: Europe/Berlin, catch_up: last}",
     ("source", "stream"): "{type: stream, stream: events, format: fields, types: {total: float}, start: $}",
     (
         "source",
@@ -25,6 +28,8 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("sink", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: priced, key: customer_id}",
     ("sink", "objects"): "{type: objects, url: 's3://lake/{part}.parquet', rotate: {every: 1m}}",
     ("sink", "parquet"): "{type: parquet, path: out/x.parquet, columns: {id: int, at: datetime}}",
+    ("sink", "python"): "{type: python, call: 'stores:store', with: {table: orders}}",
+    ("sink", "redis"): "{type: redis, kind: hash, key: 'order:{id}', ttl: 7d}",
     ("sink", "stdout"): "{type: stdout, rid: true}",
     ("sink", "stream"): "{type: stream, stream: priced}",
 }

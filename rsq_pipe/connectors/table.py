@@ -49,6 +49,7 @@ class Listed:
 SOURCES: dict[str, Listed] = {
     "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
     "dlt": Listed("dlt.source", "goes on with the state that dlt's last reading left", "dlt", "dlt"),
+    "generate": Listed("generate.source", "goes on at the number behind the last one stored"),
     "http": Listed("http.source", "goes on at the page behind the last one stored", "http", "aiohttp"),
     "json": Listed("json.source", "goes on at the byte behind the last record stored"),
     "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
@@ -62,6 +63,8 @@ SOURCES: dict[str, Listed] = {
     "postgres_cdc": Listed(
         "postgres_cdc.source", "goes on behind the last change stored", "postgres", "psycopg"
     ),
+    "python": Listed("python.source", "calls the function with the last position stored"),
+    "schedule": Listed("schedule.source", "goes on behind the last time stored", "schedule", "cronsim"),
     "stream": Listed("stream.source", "reads by a consumer group of its own"),
     "webhook": Listed("webhook.source", "answers a request once its records are stored", "http", "aiohttp"),
 }
@@ -82,6 +85,8 @@ SINKS: dict[str, Listed] = {
     "postgres": Listed(
         "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"
     ),
+    "python": Listed("python.sink", "at least once: the function gets the record ids"),
+    "redis": Listed("redis.sink", "exactly once: one script with its ledger, on the server it names"),
     "sqlite": Listed("sqlite.sink", "exactly once: one transaction with its ledger"),
     "stdout": Listed("stdout", "at least once"),
     "stream": Listed("stream.sink", "exactly once: written in the settlement itself"),
@@ -101,11 +106,14 @@ class Connector:
         type: Its name in a pipeline file.
         options: The model of its settings.
         connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given `pipeline=...`
-            where it asks for that; None where the runner does the work itself (`stream`), or a verb does.
+            or `client=...` where it asks for that; None where the runner does the work itself (`stream`), or
+            a verb does.
         sender: `sender(options, stage=..., timeout=...)` makes the verb of a sink that sends records to where
             several may write at once: it says of each record what became of it, as a handler does.
         endpoint: `endpoint(options, stage=..., root=...)` names what it talks to, and how to try that; None
             where the connector does not say.
+        check: `check(function)` refuses a user's function that the setting `call` names, HandlerContractError
+            (`check_function` of its module); None where there is no such setting.
     """
 
     kind: Kind
@@ -114,10 +122,17 @@ class Connector:
     connect: Callable[..., Any] | None
     sender: Callable[..., Any] | None = None
     endpoint: Callable[..., Endpoint] | None = None
+    check: Callable[[Any, str], object] | None = None
 
-    def made(self, options: object, *, pipeline: str, stage: str, root: Path) -> Any:
+    def made(self, options: object, *, pipeline: str, stage: str, root: Path, client: object = None) -> Any:
         """
         Make the source or sink of a stage; nothing is opened yet.
+
+        Args:
+            options: An instance of its model.
+            pipeline, stage: What it is of.
+            root: The folder that its paths begin at.
+            client: The pipeline's own server, where there is one.
 
         Raises:
             LookupError: The runner does the work itself.
@@ -125,7 +140,8 @@ class Connector:
         if self.connect is None:
             raise LookupError(f"{self.kind} {self.type!r} cannot be connected to")
         asked = signature(self.connect).parameters
-        more = {"pipeline": pipeline} if "pipeline" in asked else {}
+        offered = {"pipeline": pipeline, "client": client}
+        more = {name: value for name, value in offered.items() if name in asked}
         return self.connect(options, stage=stage, root=root, **more)
 
 
@@ -147,8 +163,13 @@ def connector(kind: Kind, type: str) -> Connector:  # noqa: A002  the word users
     options = getattr(module, "Options", None)
     if module is None or options is None:
         raise LookupError(f"there is no {kind} of type {type!r}")
-    parts = (getattr(module, name, None) for name in ("connect", "sender", "endpoint"))
-    return Connector(kind, type, options, *parts)
+    return Connector(
+        *(kind, type, options),
+        getattr(module, "connect", None),
+        getattr(module, "sender", None),
+        getattr(module, "endpoint", None),
+        getattr(module, "check_function", None),
+    )
 
 
 @cache

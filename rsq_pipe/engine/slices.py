@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.verbs.verb import Verb
+
+if TYPE_CHECKING:
+    pass
 
 AT_A_TIME = 0.02
 """Seconds that a pure verb computes before the event loop gets its turn: heartbeats, reads, other stages."""

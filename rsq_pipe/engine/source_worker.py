@@ -302,7 +302,7 @@ def connected(graph: Graph, stage: Stage) -> Source:
     """Make the source of a stage; nothing is opened yet."""
     ref: ConnectorRef = stage.options
     source: Source = connector("source", ref.type).made(
-        ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root
+        ref.options, pipeline=graph.pipeline, stage=stage.name, root=ref.home or graph.root
     )
     return source
 

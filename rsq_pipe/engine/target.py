@@ -46,7 +46,7 @@ class Target:
     def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
         ref: ConnectorRef = stage.options
         self._sink: Sink = connector("sink", ref.type).made(
-            ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root
+            ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root, client=client
         )
         self._tells: Callable[[], None] | None = getattr(self._sink, "stored", None)
         self._prepares: Callable[[Batch], str] | None = getattr(self._sink, "prepare", None)

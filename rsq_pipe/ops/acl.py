@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rsq_pipe.connectors.redis.commands import COMMANDS
+from rsq_pipe.connectors.redis.template import parse_template
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ops.rights import CLUSTERED, WATCHED, Role, commands
-from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.graph import ConnectorRef, Graph
 from rsq_pipe.spec.lookup import Lookup, RedisRef
 
 PASSWORD = "PASSWORD"  # noqa: S105  stands where the operator writes one
@@ -70,7 +72,8 @@ def users(
     """
     further = (CLUSTERED if is_cluster else ()) + (WATCHED if is_watched else ())
     further += ("select",) if database else ()
-    keys = (Keyspace(graph.pipeline).pattern, *map(pattern, outside(graph)))
+    keys = (Keyspace(graph.pipeline).pattern, *map(pattern, outside(graph)), *_written(graph))
+    further += tuple(dict.fromkeys(word for ref in _sinks(graph) for word in COMMANDS[ref.options.kind]))
     name = prefix or graph.pipeline
 
     def user(name: str, role: Role) -> User:
@@ -90,6 +93,21 @@ def _outside(graph: Graph) -> Iterator[str]:
         for ref in (*stage.inputs, *stage.outputs.values()):
             if ref.external:
                 yield ref.name
+
+
+def _sinks(graph: Graph) -> list[ConnectorRef]:
+    """List the sinks that write other keys than streams on the pipeline's own server."""
+    refs = [stage.options for stage in graph.stages if stage.verb == "sink"]
+    return [ref for ref in refs if ref.type == "redis" and not ref.options.url]
+
+
+def _written(graph: Graph) -> tuple[str, ...]:
+    """Spell the patterns of their keys, and of their ledgers."""
+    templates = [parse_template(ref.options.key) for ref in _sinks(graph)]
+    found = [
+        "".join(pattern(part) if isinstance(part, str) else "*" for part in one.parts) for one in templates
+    ]
+    return tuple(dict.fromkeys([*found, *(["rsq-ledger:*"] if found else [])]))
 
 
 def tables(graph: Graph) -> tuple[str, ...]:

@@ -115,11 +115,13 @@ class ConnectorRef:
         kind: Which of the two it is.
         type: Its name in the table of connectors.
         options: An instance of the connector's `Options`.
+        home: The folder that the user's function which it names is imported from; None for the project root.
     """
 
     kind: Literal["source", "sink"]
     type: str
     options: Any
+    home: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.handlers.handler import describe
 from rsq_pipe.handlers.model import maker
 from rsq_pipe.handlers.project import import_from
 from rsq_pipe.spec.fields import HANDLER_PATTERN
-from rsq_pipe.spec.graph import HandlerRef
+from rsq_pipe.spec.graph import ConnectorRef, HandlerRef
 from rsq_pipe.suggestion import suggest
 
 
@@ -44,6 +45,19 @@ def check_handler(handler: HandlerRef, root: Path) -> str:
         HandlerNotFoundError: There is none, or its module fails, or it takes the wrong parameters.
     """
     return _check(handler, root, isfunction, lambda function: describe(function, handler.text))
+
+
+def function_of(ref: ConnectorRef) -> HandlerRef | None:
+    """Name the user's function that a source or sink calls; None where it calls none."""
+    found = connector(ref.kind, ref.type)
+    return parse_handler(ref.options.call) if found.check is not None else None
+
+
+def check_function(ref: ConnectorRef, function: HandlerRef, root: Path) -> str:
+    """Import the function of a source or sink, and see whether it can be called as one, as above."""
+    check = connector(ref.kind, ref.type).check
+    assert check is not None
+    return _check(function, root, isfunction, lambda found: check(found, function.text))
 
 
 def check_model(model: HandlerRef, root: Path) -> str:

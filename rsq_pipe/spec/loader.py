@@ -12,11 +12,11 @@ from typing import Any
 
 from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import HandlerNotFoundError, SpecSyntaxError, SpecValidationError
-from rsq_pipe.spec.document import Document, Path_, Place
+from rsq_pipe.spec.document import Document, Place
 from rsq_pipe.spec.field_check import report_unknown_fields
 from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
-from rsq_pipe.spec.handlers import check_handler
+from rsq_pipe.spec.handlers import check_function, check_handler, function_of
 from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.problem import Problem
@@ -136,6 +136,8 @@ def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
         return replace(stage, options=check)
     if isinstance(stage.options, Lookup):
         check_table(document, stage.options, (*stage.path, "lookup"), root=root)
+    if isinstance(stage.options, ConnectorRef) and (named := function_of(stage.options)):
+        return replace(stage, options=replace(stage.options, home=handler_root(named.module, path, root)))
     if not isinstance(stage.options, HandlerRef):
         return stage
     home = handler_root(stage.options.module, path, root)
@@ -143,16 +145,22 @@ def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
 
 
 def _check_handler(document: Document, stage: Draft, root: Path) -> None:
-    if not isinstance(stage.options, HandlerRef):
-        return
-    path: Path_ = (*stage.path, "call")
+    options, path = stage.options, (*stage.path, "call")
     try:
-        printed = check_handler(stage.options, stage.options.root or root)
+        if isinstance(options, ConnectorRef) and (handler := function_of(options)):
+            path = (*stage.path, options.kind, "call")
+            printed = check_function(options, handler, options.home or root)
+        elif isinstance(options, HandlerRef):
+            handler = options
+            printed = check_handler(handler, handler.root or root)
+        else:
+            return
     except HandlerNotFoundError as exc:
-        document.report(path, f"stage {stage.name!r} cannot call its handler: {exc.what}", exc.fix)
+        what = "its handler" if isinstance(options, HandlerRef) else "its function"
+        document.report(path, f"stage {stage.name!r} cannot call {what}: {exc.what}", exc.fix)
         return
     if printed:
-        what = f"module {stage.options.module!r} prints when it is imported: {printed.strip()[:40]!r}"
+        what = f"module {handler.module!r} prints when it is imported: {printed.strip()[:40]!r}"
         document.report(path, what, "print in the handler, or log", severity="warning")
 
 

@@ -191,14 +191,24 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
 
 def _with_expressions(document: Document, options: Any, path: Path_) -> Any:
     """Compile those settings of a connector that are expressions."""
-    compiled: dict[str, Expression | None] = {}
+    compiled: dict[str, Any] = {}
     for name in getattr(options, "expressions", ()):
-        if (text := getattr(options, name)) is None:
-            continue
-        expression = compiled[name] = _expression(document, text, (*path, name))
-        if expression is not None and expression.timed:
-            document.report((*path, name), "now() is another in each attempt", "use a field of the record")
+        match getattr(options, name):
+            case None:
+                continue
+            case dict() as texts:
+                found = {key: _fixed(document, text, (*path, name, key)) for key, text in texts.items()}
+                compiled[name] = {key: one for key, one in found.items() if one is not None}
+            case text:
+                compiled[name] = _fixed(document, text, (*path, name))
     return options.model_copy(update=compiled) if compiled else options
+
+
+def _fixed(document: Document, text: Any, path: Path_) -> Expression | None:
+    expression = _expression(document, text, path)
+    if expression is not None and expression.timed:
+        document.report(path, "now() is another in each attempt", "use a field of the record")
+    return expression
 
 
 def _handler(document: Document, value: Any, path: Path_) -> HandlerRef | None:

@@ -23,6 +23,7 @@ from rsq_pipe.verbs.join import Join
 from rsq_pipe.verbs.looking_up import looking_up
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.passing import Pass
+from rsq_pipe.verbs.python_sink import python_sink
 from rsq_pipe.verbs.route import Route
 from rsq_pipe.verbs.sample import Sample
 from rsq_pipe.verbs.select import Select
@@ -86,7 +87,7 @@ def build(  # noqa: PLR0911  one for each kind
         case "pass":
             return Pass()
         case "sink" if sends(stage):
-            return _sender(stage)
+            return _sender(stage, root, pipeline, form)
         case "source" | "sink":
             raise ValueError(f"stage {stage.name!r} is a {stage.verb}; that is a connector and has no verb")
         case "join":
@@ -104,7 +105,9 @@ def build(  # noqa: PLR0911  one for each kind
             return _OF_OPTIONS[stage.verb](stage.name, stage.options)
 
 
-def _sender(stage: Stage) -> Verb:
+def _sender(stage: Stage, root: Path, pipeline: str, form: Serializer | None) -> Verb:
+    if stage.options.type == "python":
+        return python_sink(stage, root=root, pipeline=pipeline, form=form)
     sender = connector("sink", stage.options.type).sender
     assert sender is not None
     verb: Verb = sender(stage.options.options, stage=stage.name, timeout=stage.timeout)

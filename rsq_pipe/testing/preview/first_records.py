@@ -68,7 +68,7 @@ def _of_file(stage: Stage, file: Path) -> ConnectorRef:
 
 def _connected(graph: Graph, name: str, ref: ConnectorRef) -> Source:
     source: Any = connector("source", ref.type).made(
-        ref.options, pipeline=graph.pipeline, stage=name, root=graph.root
+        ref.options, pipeline=graph.pipeline, stage=name, root=ref.home or graph.root
     )
     if hasattr(source, "preview"):
         source = source.preview()

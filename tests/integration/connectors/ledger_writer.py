@@ -115,6 +115,9 @@ def switch_off(what: str, sink: Any) -> None:
         Ledger.unwritten = lambda self, rids: range(len(rids))  # type: ignore[method-assign]
     elif what == "epoch" and hasattr(sink, "_producer"):
         sink._id += os.urandom(6).hex()
+    elif what == "epoch" and hasattr(sink, "_commands"):
+        words = sink._words
+        sink._words = lambda *given: [sink._row().epoch, *words(*given)[1:]]
     elif what == "epoch":
         sink._database.advance = lambda row: sink._database.replace(row) or True
         sink._database._end_former = lambda: None

@@ -6,6 +6,7 @@ What every sink by the ledger guarantees: each record once, whoever is killed or
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -20,15 +21,17 @@ from typing import Any
 
 import pytest
 
+from rsq_pipe.streams.client import StreamClient
 from tests.support.kafka import KafkaBroker, kafka
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
+from tests.support.server import StreamServer
 
 __all__ = ["kafka", "postgres", "postgres_binaries"]
 
 TOTAL = 1_000
 STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = os.environ.get("SEED", "1")
-KINDS = ["postgres", "sqlite", "kafka"]
+KINDS = ["postgres", "sqlite", "kafka", "redis"]
 
 
 class Place:
@@ -57,6 +60,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return sqlite_place(tmp_path / "database.sqlite")
     if request.param == "kafka":
         return kafka_place(request.getfixturevalue("kafka"))
+    if request.param == "redis":
+        return redis_place(request.getfixturevalue("other_redis"))
     server: PostgresServer = request.getfixturevalue("postgres")
     table = f"contract_{os.urandom(6).hex()}"
     server.execute(f"create table {table} (id int, pad text)")
@@ -96,6 +101,24 @@ def kafka_place(broker: KafkaBroker) -> Place:
     return Place(
         "kafka", options, lambda: [one["id"] for one in broker.values(options["topic"])], clear, calls=50_000
     )
+
+
+def redis_place(server: StreamServer) -> Place:
+    """A list, to which each record is added."""
+    options: dict[str, Any] = {"url": server.url, "kind": "list"}
+
+    async def asked(*command: str) -> Any:
+        async with StreamClient.from_url(server.url) as client:
+            return await client.channel.execute(*command, key="")
+
+    def clear() -> None:
+        options["key"] = f"contract-{os.urandom(6).hex()}"
+
+    def ids() -> list[int]:
+        return [json.loads(one)["id"] for one in asyncio.run(asked("LRANGE", options["key"], "0", "-1"))]
+
+    clear()
+    return Place("redis", options, ids, clear, calls=20_000)
 
 
 class Writer:

@@ -10,8 +10,8 @@ from rsq_pipe.ops.rights import NEEDS, WELCOME
 
 PACKAGE = Path(__file__).parents[4] / "rsq_pipe"
 CONTAINERS = ("XGROUP", "XINFO", "SCRIPT", "CLIENT", "ACL", "CONFIG", "CLUSTER")
-# Sent only to a cluster, or to sentinels.
-OTHERS = {"CLUSTER|SLOTS", "ASKING", "SENTINEL"}
+# Sent only to a cluster, or to sentinels; by the sink `redis`, with which `acl` adds it.
+OTHERS = {"CLUSTER|SLOTS", "ASKING", "SENTINEL", "COMMAND"}
 # Found where a command stands, and none.
 WORDS = {"ASK", "BLOCK", "IDLE", "LOADING", "PLAIN", "POST", "GET", "TABLE"}
 ASKED = {words.split()[0] for need in NEEDS for words in need.commands}

@@ -1,0 +1,122 @@
+"""Source `generate`: records made by expressions, to try a pipeline out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.generate.draws import Draws
+from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.units import Many, Rate, parse_rate
+
+TICK = 0.05
+"""Seconds between two chunks of a source with a `rate`, at least."""
+
+_TEXTS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "number", "boolean"]},
+    "minProperties": 1,
+}
+
+
+class Computes(Protocol):
+    """A compiled expression."""
+
+    def evaluate(self, record: Mapping[str, Any], /) -> Any:
+        """Give its value."""
+        ...
+
+
+class Options(BaseModel):
+    """Settings of the `generate` source: records made by expressions, the same ones in every run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    expressions: ClassVar[tuple[str, ...]] = ("fields",)
+
+    count: Annotated[Many, Field(ge=1)] | None = Field(
+        default=None, description="How many records there are; left out: it goes on until the run is stopped."
+    )
+    rate: Rate | None = Field(
+        default=None, description="How many a second: `100/s`; left out: as fast as the pipeline takes them."
+    )
+    fields: Annotated[dict[str, Any], Field(min_length=1), WithJsonSchema(_TEXTS)] = Field(
+        default={"n": "n"},
+        description="Field -> expression. It may use `n`, the record's number from 0, `random`, a number "
+        "from 0 up to 1 that is another one for each field and record, and the fields above.",
+    )
+    seed: int = Field(default=0, description="Another seed gives other random numbers.")
+
+
+def connect(options: Options, *, stage: str, root: Path) -> GenerateSource:  # noqa: ARG001  every connector's signature
+    """Make the source of a stage."""
+    return GenerateSource(options)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name what needs nothing."""
+    return Endpoint("records made by expressions", lambda _: None)
+
+
+class GenerateSource:
+    """
+    Yield records by their numbers; one for which an expression has no value becomes a broken arrival.
+
+    Args:
+        options: How many, how fast, and what; the expressions are compiled.
+    """
+
+    resumable = True
+
+    def __init__(self, options: Options) -> None:
+        fields: Mapping[str, Computes] = options.fields
+        self._count = options.count
+        self._pace = parse_rate(options.rate) if options.rate else 0.0
+        self._draws = Draws(options.seed, len(fields))
+        self._fields = [(name, one.evaluate) for name, one in fields.items()]
+        self._stopped = threading.Event()
+
+    def shards(self) -> Sequence[str]:
+        """Name the one there is."""
+        return ["numbers"]
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+        """Yield the records from the number `position` on, no faster than the rate says."""
+        number, first, began = int(position or 0), int(position or 0), time.monotonic()
+        while self._count is None or number < self._count:
+            until = number + size
+            if self._pace:
+                due = first + 1 + int((time.monotonic() - began) * self._pace)
+                if due <= number:
+                    wait = (number - first) / self._pace - (time.monotonic() - began)
+                    if self._stopped.wait(max(wait, TICK)):
+                        return
+                    continue
+                until = min(until, due)
+            if self._count is not None:
+                until = min(until, self._count)
+            yield Chunk.of([self._made(at) for at in range(number, until)], str(until))
+            number = until
+
+    def close(self) -> None:
+        """Wait no more."""
+        self._stopped.set()
+
+    def _made(self, number: int) -> Arrival:
+        known: dict[str, Any] = {"n": number}
+        record: dict[str, Any] = {}
+        for place, (name, value) in enumerate(self._fields):
+            known["random"] = self._draws.of(number, place)
+            try:
+                record[name] = value(known)
+            except Exception as exc:  # noqa: BLE001  an expression may raise anything
+                why = f"record {number}: field {name!r}: {type(exc).__name__}: {exc}"
+                return Arrival(str(number), None, str(record).encode(), why)
+            if name not in ("n", "random"):
+                known[name] = record[name]
+        return Arrival(str(number), record)

@@ -1,0 +1,67 @@
+"""Calling: a function of the user's own, found by its name and given what it asks for."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from rsq_pipe.errors import SourceError
+from rsq_pipe.handlers.project import import_from
+
+PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def _named(text: str) -> str:
+    if not re.match(PATTERN, text):
+        raise ValueError(f"{text!r} names no function; write module:function, such as feeds:orders")
+    return text
+
+
+Function = Annotated[
+    str,
+    AfterValidator(_named),
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["feeds:orders"]}),
+]
+
+
+def function_at(text: str, root: Path, stage: str) -> Any:
+    """
+    Import a function.
+
+    Raises:
+        SourceError: It is not there, or its module cannot be imported.
+    """
+    module, _, name = text.partition(":")
+    try:
+        found = import_from(root, module)
+        return getattr(found, name)
+    except (ImportError, AttributeError) as exc:
+        raise SourceError(f"stage {stage!r} calls {text}: {exc}", stage=stage) from exc
+
+
+def check_arguments(
+    function: Any, text: str, given: Sequence[str], values: Mapping[str, Any], stage: str
+) -> None:
+    """Refuse a function that takes other parameters than it is given; SourceError."""
+    try:
+        inspect.signature(function).bind(**arguments(function, dict.fromkeys(given)), **values)
+    except TypeError as exc:
+        offered = f"{', '.join(map(repr, given))} where it asks for that, and the values of `with`"
+        what = f"stage {stage!r} calls {text}: {exc}; it is given {offered}"
+        raise SourceError(what, stage=stage) from exc
+
+
+def arguments(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Give of what is offered the arguments that a function asks for by name."""
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in offered.items() if name in parameters}
+
+
+def reach_function(find: Callable[[], Any]) -> None:
+    """Import a function; SourceError where it is not there."""
+    find()

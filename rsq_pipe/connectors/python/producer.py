@@ -1,0 +1,100 @@
+"""Producer: an iterator of the user's own, sync or async, run in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+AHEAD = 2_000
+"""Items that it is ahead of what was taken, at most."""
+
+_WAIT = 0.05  # seconds between two looks whether there is room, or an end
+
+
+class Ended(Exception):  # noqa: N818  no error by itself
+    """The iterator is over; its cause says why, where it raised."""
+
+
+class Producer:
+    """
+    Run an iterator, and hold what it yields until it is taken.
+
+    Args:
+        begin: Calls the user's function; in the thread.
+    """
+
+    def __init__(self, begin: Callable[[], Any]) -> None:
+        self._begin = begin
+        self._items: queue.Queue[Any] = queue.Queue(AHEAD)
+        self._stopping = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        # A daemon: one that waits for something must not hold up a stop.
+        threading.Thread(target=self._run, name="rsq-pipe python", daemon=True).start()
+
+    def take(self, size: int) -> list[Any]:
+        """Wait for items, and give those that are there, at most `size`; behind the last is an Ended."""
+        found = [self._items.get()]
+        with contextlib.suppress(queue.Empty):
+            while len(found) < size and not isinstance(found[-1], Ended):
+                found.append(self._items.get_nowait())
+        return found
+
+    def close(self) -> None:
+        """Have the iterator end; one that waits for something in a sync function is left alone."""
+        self._stopping.set()
+        if self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
+        with contextlib.suppress(queue.Full):
+            self._items.put_nowait(Ended())
+
+    def _run(self) -> None:
+        end = Ended()
+        try:
+            items = self._begin()
+            if hasattr(items, "__aiter__"):
+                asyncio.run(self._all_async(items))
+            else:
+                self._all(iter(items))
+        except (Exception, asyncio.CancelledError, SystemExit) as exc:  # noqa: BLE001  whatever it raises
+            end.__cause__ = None if self._stopping.is_set() else exc
+        self._put(end)
+
+    def _all(self, items: Iterator[Any]) -> None:
+        try:
+            for item in items:
+                if not self._put(item):
+                    return
+        finally:
+            if (close := getattr(items, "close", None)) is not None:
+                close()
+
+    async def _all_async(self, items: Any) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            async for item in items:
+                while not self._stopping.is_set():
+                    try:
+                        self._items.put_nowait(item)
+                        break
+                    except queue.Full:
+                        await asyncio.sleep(_WAIT)
+                if self._stopping.is_set():
+                    return
+        finally:
+            if (close := getattr(items, "aclose", None)) is not None:
+                await close()
+
+    def _put(self, item: Any) -> bool:
+        while not self._stopping.is_set():
+            try:
+                self._items.put(item, timeout=_WAIT)
+            except queue.Full:
+                continue
+            return True
+        return False

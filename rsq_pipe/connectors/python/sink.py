@@ -1,0 +1,66 @@
+"""Sink `python`: a function of the user's own, given batches of records and their ids."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.python.calling import Function, function_at, reach_function
+from rsq_pipe.errors import HandlerContractError
+
+GIVEN = ("records", "rids")
+"""What the function is given, by its place."""
+
+
+class Options(BaseModel):
+    """Settings of the `python` sink: a function of your own that gets batches of records and their ids."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    call: Function = Field(
+        description="The function, `module:function`, found from the project root, else beside this file: "
+        "`def store(records, rids)`. It returns nothing, or a list with an outcome for each record."
+    )
+    with_: Annotated[dict[str, Any], Field(alias="with")] = Field(
+        default={}, description="Values for its other parameters, by name."
+    )
+
+
+def check_function(function: Any, name: str) -> None:
+    """Refuse a function that does not take records and their ids; HandlerContractError."""
+    if not callable(function) or inspect.isclass(function):
+        raise HandlerContractError(f"{name!r} is not a function; name a `def` or `async def`")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise HandlerContractError(
+            f"{name!r} yields; return nothing, or a list with an outcome for each record"
+        )
+    places = [
+        one
+        for one in inspect.signature(function).parameters.values()
+        if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL)
+    ]
+    if len(places) < 2 and not any(one.kind is one.VAR_POSITIONAL for one in places):
+        raise HandlerContractError(
+            f"{name!r} takes no records and ids; write `def {name.rpartition(':')[2]}(records, rids)`"
+        )
+
+
+def sender(options: Options, *, stage: str, timeout: float) -> NoReturn:  # noqa: ARG001
+    """Nothing: it runs a user's function, as `call` does, and so the verbs make it."""
+    raise LookupError("the sink `python` is made by rsq_pipe.verbs.python_sink")
+
+
+def function_of(options: Options, root: Path, stage: str) -> Any:
+    """Import the function; SourceError where it cannot be called so."""
+    return function_at(options.call, root, stage)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
+    """Name the function; it is imported, and not called."""
+    return Endpoint(
+        f"function {options.call}", lambda _: reach_function(lambda: function_of(options, root, stage))
+    )

@@ -1,0 +1,63 @@
+"""Source `python`: what a function of the user's own yields."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.python.calling import Function, check_arguments, function_at, reach_function
+from rsq_pipe.connectors.python.reading import PythonSource
+from rsq_pipe.errors import HandlerContractError
+
+GIVEN = ("position",)
+"""What the function is given where it asks for it by name."""
+
+
+class Options(BaseModel):
+    """Settings of the `python` source: what a function of your own yields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    call: Function = Field(
+        description="The function, `module:function`, found from the project root, else beside this file. It "
+        "yields records, or pairs of a position and a record."
+    )
+    with_: Annotated[dict[str, Any], Field(alias="with")] = Field(
+        default={}, description="Values for its other parameters, by name."
+    )
+
+
+def check_function(function: Any, name: str) -> None:
+    """Refuse a function that yields nothing, or takes what it is not given; HandlerContractError."""
+    if not (
+        inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function) or _returns(function)
+    ):
+        raise HandlerContractError(
+            f"{name!r} yields nothing; write `def` or `async def` with `yield`, or return an iterator"
+        )
+
+
+def _returns(function: Any) -> bool:
+    return callable(function) and not inspect.isclass(function) and not inspect.iscoroutinefunction(function)
+
+
+def connect(options: Options, *, stage: str, root: Path) -> PythonSource:
+    """Make the source of a stage; the function is called when it is read."""
+    return PythonSource(lambda: _function(options, root, stage), options.call, stage, options.with_)
+
+
+def _function(options: Options, root: Path, stage: str) -> Any:
+    function = function_at(options.call, root, stage)
+    check_arguments(function, options.call, GIVEN, options.with_, stage)
+    return function
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
+    """Name the function; it is imported, and not called."""
+    return Endpoint(
+        f"function {options.call}", lambda _: reach_function(lambda: _function(options, root, stage))
+    )

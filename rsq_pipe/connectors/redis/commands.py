@@ -1,0 +1,136 @@
+"""Commands: what is written for each record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
+
+from rsq_pipe.connectors.jsonl.json_lines import json_lines
+from rsq_pipe.connectors.record_id import named
+from rsq_pipe.connectors.redis.options import Options
+from rsq_pipe.connectors.redis.template import parse_template
+from rsq_pipe.errors import EncodeError, without_frames
+from rsq_pipe.model.batch import Batch
+
+MAX_FIELDS = 1_000
+"""Fields of a record that a hash can hold: Lua hands no more on to a command."""
+
+Words = Sequence[str | bytes | int]
+
+TYPES = {
+    "hash": "hash",
+    "json": "ReJSON-RL",
+    "list": "list",
+    "set": "set",
+    "sorted_set": "zset",
+    "string": "string",
+}
+"""Kind -> how the server names the type of its keys."""
+
+
+COMMANDS = {
+    "hash": ("pexpire",),
+    "json": ("json.set", "command|info", "pexpire"),
+    "list": ("rpush", "ltrim", "pexpire"),
+    "set": ("pexpire",),
+    "sorted_set": ("pexpire",),
+    "string": ("pexpire",),
+    "pubsub": ("publish",),
+}
+"""Kind -> what a user needs the right to, beside what any pipeline does."""
+
+
+class Commands:
+    """
+    Say how records are written.
+
+    Args:
+        options: The sink's; its expressions are compiled.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._template = parse_template(options.key)
+        self._value: Callable[[Any], Any] | None = options.value and options.value.evaluate
+        self._score: Callable[[Any], Any] | None = options.score and options.score.evaluate
+        self._expiry = [] if options.ttl is None else [("PEXPIRE", round(options.ttl * 1000))]
+
+    def of(self, batch: Batch) -> tuple[dict[int, tuple[str, list[Words]]], dict[int, Exception]]:
+        """Return for each place of a batch its key and commands without it; and what cannot be written."""
+        lines, failures = json_lines(batch, rid=self._options.rid)
+        texts = iter(lines.split(b"\n"))
+        found: dict[int, tuple[str, list[Words]]] = {}
+        for place, record in enumerate(batch.records):
+            if place in failures:
+                continue
+            line = next(texts)
+            try:
+                shown = named(record, batch.rids[place]) if self._options.rid else record
+                found[place] = (self._template.key(record), [*self._written(shown, line), *self._expiry])
+            except EncodeError as exc:
+                failures[place] = without_frames(exc)
+            except Exception as exc:  # noqa: BLE001  an expression may raise anything
+                failures[place] = without_frames(exc)
+        return found, failures
+
+    def _written(self, record: Any, line: bytes) -> list[Words]:
+        options = self._options
+        match options.kind:
+            case "hash":
+                return self._hash(record)
+            case "json":
+                return [("JSON.SET", "$", line)]
+            case "string":
+                return [("SET", self._one(record, line))]
+            case "list":
+                trimmed = [] if options.max is None else [("LTRIM", -options.max, -1)]
+                return [("RPUSH", self._one(record, line)), *trimmed]
+            case "set":
+                return [("SADD", self._one(record, line))]
+            case "sorted_set":
+                return [("ZADD", self._number(record), self._one(record, line))]
+            case "pubsub":
+                return [("PUBLISH", self._one(record, line))]
+
+    def _hash(self, record: Any) -> list[Words]:
+        if not isinstance(record, dict):
+            raise EncodeError("a hash needs a record with fields", record)
+        if len(record) > MAX_FIELDS:
+            raise EncodeError(f"it has {len(record):,} fields; a hash takes {MAX_FIELDS:,} at most", record)
+        words: list[str | bytes | int] = []
+        absent: list[str] = []
+        for name, value in record.items():
+            if value is None:
+                absent.append(name)
+            else:
+                words += (name, _text(value))
+        gone: list[Words] = []
+        if not self._options.merge:
+            gone = [("DEL",)]
+        elif absent:
+            gone = [("HDEL", *absent)]
+        return [*gone, *([("HSET", *words)] if words else [])]
+
+    def _one(self, record: Any, line: bytes) -> str | bytes:
+        return line if self._value is None else _text(self._value(record))
+
+    def _number(self, record: Any) -> str:
+        assert self._score is not None
+        score = self._score(record)
+        if isinstance(score, bool) or not isinstance(score, int | float) or not isfinite(score):
+            raise EncodeError(f"its `score` is {score!r}, and not a number", record)
+        return repr(float(score))
+
+
+def _text(value: Any) -> str | bytes:
+    if isinstance(value, str):
+        return value
+    return _json(value)
+
+
+def _json(value: Any) -> bytes:
+    lines, failures = json_lines(Batch([{"": value}], [""]))
+    if failures:
+        raise failures[0]
+    return lines[len(b'{"":') : -len(b"}\n")]

@@ -1,0 +1,68 @@
+"""sink `python`: a user's function, called with the records of a batch and their ids, for its effects."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.handlers.handler import Handler
+from rsq_pipe.handlers.project import import_from
+from rsq_pipe.spec.graph import ConnectorRef, Stage
+from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.verbs.batch_call import BatchCall
+from rsq_pipe.verbs.context import BatchContext
+from rsq_pipe.verbs.stage_handler import StageHandler
+from rsq_pipe.verbs.verb import Verb
+
+
+def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | None) -> Verb:
+    """
+    Build the verb of a sink that calls a user's function.
+
+    If the function raises, it is called again with each half of the records, until only bad ones are left.
+
+    Raises:
+        ImportError: Its module cannot be imported.
+        HandlerContractError: The module has no such function.
+    """
+    ref: ConnectorRef = stage.options
+    module, _, name = ref.options.call.partition(":")
+    function = getattr(import_from(ref.home or root, module), name, None)
+    if function is None:
+        raise HandlerContractError(
+            f"stage {stage.name!r} calls {ref.options.call}: there is no {name!r} in it"
+        )
+    is_async = inspect.iscoroutinefunction(function)
+    called = _awaited(function, ref.options.with_) if is_async else _called(function, ref.options.with_)
+    handler = Handler(
+        called, ref.options.call, batch=True, is_async=is_async, takes_context=True, annotation=None
+    )
+    # As `call` with `to: none`: what comes back says what became of a record, and goes nowhere.
+    effects = replace(stage, verb="call", outputs={})
+    at = StageHandler(effects, handler, root=root, pipeline=pipeline)
+    return BatchCall(at, form.decode if form else None)
+
+
+def _called(function: Callable[..., Any], values: dict[str, Any]) -> Callable[[list[Any], BatchContext], Any]:
+    def call(records: list[Any], ctx: BatchContext) -> Any:
+        return _outcomes(function(records, list(ctx.rids), **values), len(ctx.rids))
+
+    return call
+
+
+def _awaited(
+    function: Callable[..., Any], values: dict[str, Any]
+) -> Callable[[list[Any], BatchContext], Any]:
+    async def call(records: list[Any], ctx: BatchContext) -> Any:
+        return _outcomes(await function(records, list(ctx.rids), **values), len(ctx.rids))
+
+    return call
+
+
+def _outcomes(returned: Any, count: int) -> Any:
+    """Nothing stands for: all are done."""
+    return [None] * count if returned is None else returned

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
+from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.fusion import joined, only_computes
 from rsq_pipe.engine.keyspace import Keyspace
@@ -106,13 +107,14 @@ class Chain:
     Args:
         first: The stage that reads, with all below it.
         form: How single records are written.
+        times: Told how long each call of a verb takes.
     """
 
-    def __init__(self, first: Link, form: Serializer) -> None:
+    def __init__(self, first: Link, form: Serializer, times: CallTimes | None = None) -> None:
         self.first = first
         self._form = form
         self._is_json = isinstance(form, JsonSerializer)
-        self._slices = Slices()
+        self._slices = Slices(times)
 
     @property
     def has_state(self) -> bool:
@@ -298,6 +300,7 @@ def chain(
     state: StateReader | None = None,
     verb: Verb | None = None,
     client: StreamClient | None = None,
+    times: CallTimes | None = None,
 ) -> Chain:
     """
     Make the chain of one worker, with verbs of its own.
@@ -310,6 +313,7 @@ def chain(
         state: What its first stage reads its state by, if that has one.
         verb: What its first stage does with the records, where that is not its own verb.
         client: The pipeline's server, for lookups in it.
+        times: Told how long each call of a verb takes.
 
     Raises:
         ImportError, HandlerContractError: A handler cannot be used.
@@ -323,6 +327,7 @@ def chain(
             verb=verb,
         ),
         serializer(graph),
+        times,
     )
 
 

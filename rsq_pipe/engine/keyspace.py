@@ -74,6 +74,16 @@ class Keyspace:
         return f"{self.meta}:runs"
 
     @property
+    def history(self) -> str:
+        """The stream of what the stages did and held, a point a minute."""
+        return f"{self.meta}:history"
+
+    @property
+    def calls(self) -> str:
+        """The hash that counts the stages' calls by how long they took."""
+        return f"{self.meta}:calls"
+
+    @property
     def audit(self) -> str:
         """The stream of what operators did from the page."""
         return f"{self.meta}:audit"

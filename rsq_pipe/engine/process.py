@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
@@ -41,6 +42,7 @@ class Process:
         rates: How fast the stages may go.
         tables: The files that lookups hold.
         holds: The stages that are paused until they are resumed.
+        times: How long the calls of the stages take.
     """
 
     client: StreamClient
@@ -60,10 +62,12 @@ class Process:
     rates: Rates = field(init=False)
     tables: Tables = field(init=False)
     holds: Holds = field(init=False)
+    times: CallTimes = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))
         object.__setattr__(self, "holds", Holds(self.client, self.graph, self.halt, self.by))
+        object.__setattr__(self, "times", CallTimes(self.client, self.graph.pipeline))
         object.__setattr__(self, "rates", Rates(self.graph))
         object.__setattr__(self, "tables", Tables(self.client, self.graph, self.by))
 

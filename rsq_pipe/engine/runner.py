@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -15,6 +15,8 @@ from rsq_pipe.engine.briefly import briefly
 from rsq_pipe.engine.closer import Closer
 from rsq_pipe.engine.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.engine.gauges import measure
+from rsq_pipe.engine.history import PERIOD as HISTORY_PERIOD
+from rsq_pipe.engine.history import History
 from rsq_pipe.engine.lost_place import lost_place
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
@@ -25,6 +27,7 @@ from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.retention import AT_REST as RETENTION_AT_REST
 from rsq_pipe.engine.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.engine.retention import Retention
+from rsq_pipe.engine.role import Role
 from rsq_pipe.engine.shared_source import SharedSource, source_role
 from rsq_pipe.engine.sink_worker import SinkWorker, flush
 from rsq_pipe.engine.source_worker import SourceWorker
@@ -51,27 +54,6 @@ EAGER_PERIOD = 0.05
 
 _FORCED = 1.0
 """Seconds that work which was cut off gets to hand back what it holds."""
-
-
-class Role(Protocol):
-    """What the runner keeps running: the worker of a stage, a source or a sink."""
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it may go on: no stream below is full."""
-        ...
-
-    def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
-        ...
-
-    async def run(self) -> None:
-        """Work until `stop`, or to the end."""
-        ...
-
-    def stop(self) -> None:
-        """Finish what is in flight and return from `run`."""
-        ...
 
 
 class Runner:
@@ -117,6 +99,7 @@ class Runner:
             client, graph, self._halt, self._names, self._observer, by=self._presence.name, limit=limit
         )
         self.cut = self._process.cut
+        self._history = History(client, graph, self._process.times)
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
@@ -207,6 +190,7 @@ class Runner:
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
         beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.publish)))
         beside.append(self._start(self._every(lambda: RATES_PERIOD, self._process.rates.refresh)))
+        beside.append(self._start(self._every(lambda: HISTORY_PERIOD, self._keep)))
         beside.append(self._start(self._every(lambda: TABLES_PERIOD, self._process.tables.publish)))
         if self._observer.watches:
             beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
@@ -348,6 +332,9 @@ class Runner:
         if self.state is not None:
             self._observer.look(await measure(self._client, self.graph, self.state))
 
+    async def _keep(self) -> None:
+        await self._history.keep(self.state)
+
     def _grant(self, state: PipelineState) -> None:
         for _, role in self._roles:
             role.looked(state)
@@ -388,6 +375,7 @@ class Runner:
     async def _summary(self, seconds: float, *, finished: bool) -> Summary:
         state = await briefly(look_at(self._client, self.graph)) or self.state
         assert state is not None
+        await briefly(self._history.end(state))
         if self._observer.watches:
             self.state = state
             await briefly(self._measure())

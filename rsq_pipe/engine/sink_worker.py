@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from time import monotonic
 
 import structlog
 
@@ -163,7 +164,9 @@ class SinkWorker:
 
     async def _put(self, step: Step) -> tuple[Position | None] | None:
         """Write the batch; None where this is to stop before it could be written."""
+        began = monotonic()
         put = await self._target.write(step.batch, self._stopping)
+        self._process.times.note(self._stage.name, monotonic() - began)
         if put is None:
             return None
         written, position = put

@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.fusing import has_state
@@ -23,10 +24,16 @@ _UNKNOWN = 100
 
 
 class Slices:
-    """Call the verbs of one chain; learns how long each takes for a record."""
+    """
+    Call the verbs of one chain; learns how long each takes for a record.
 
-    def __init__(self) -> None:
+    Args:
+        times: Told how long each call takes.
+    """
+
+    def __init__(self, times: CallTimes | None = None) -> None:
         self._pace: dict[str, float] = {}
+        self._times = times
 
     async def handled(self, stage: Stage, verb: Verb, batch: Batch) -> Outcomes:
         """
@@ -36,7 +43,7 @@ class Slices:
         loop, no more than takes a moment. A stage with state gets all of it: it decides once, by one state.
         """
         if has_state(stage):
-            return await verb.process(batch)
+            return await self._timed(stage.name, verb, batch)
         size = self._bearable(stage.name) if verb.pure else stage.batch_size
         if len(batch) <= size:
             return await self._timed(stage.name, verb, batch)
@@ -49,9 +56,12 @@ class Slices:
     async def _timed(self, name: str, verb: Verb, batch: Batch) -> Outcomes:
         began = monotonic()
         outcomes = await verb.process(batch)
+        seconds = monotonic() - began
+        if self._times is not None:
+            self._times.note(name, seconds)
         if verb.pure and len(batch):
             # Much is believed at once, little only little by little.
-            self._pace[name] = max((monotonic() - began) / len(batch), self._pace.get(name, 0.0) / 2)
+            self._pace[name] = max(seconds / len(batch), self._pace.get(name, 0.0) / 2)
         return outcomes
 
     def _bearable(self, name: str) -> int:

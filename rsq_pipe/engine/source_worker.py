@@ -77,7 +77,7 @@ class SourceWorker:
         self._client = process.client
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
-        self._chain = chain(graph, stage, process.names, process.observer)
+        self._chain = chain(graph, stage, process.names, process.observer, times=process.times)
         process.tables.watch(self._chain.links())
         self._planner = Planner(graph, stage)
         self._backlog = Backlog(process, [link.stage.name for link in self._chain.links()])

@@ -46,7 +46,10 @@ class StageWorker:
         self._process = process
         self._state = StoredState(process.client, graph.pipeline, stage)
         self._chain = chain(
-            *(graph, stage, process.names, process.observer), state=self._state, client=process.client
+            *(graph, stage, process.names, process.observer),
+            state=self._state,
+            client=process.client,
+            times=process.times,
         )
         process.tables.watch(self._chain.links())
         aside = SetAside(process.client, stage.name, self._name)

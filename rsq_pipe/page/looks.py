@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.ops.as_run import AsRun, as_run
+from rsq_pipe.ops.call_counts import call_counts, percentiles
 from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.streams.client import StreamClient
 
@@ -16,6 +18,9 @@ FRESH = 0.9
 
 KEPT = 1_000
 """Pipelines whose last look is remembered; beyond that, the one that nobody has asked for longest is not."""
+
+CALLS_OVER = 60.0
+"""Seconds of whose calls it is told how long they took."""
 
 RATE_OVER = 5.0
 """Seconds over which a rate is measured, where somebody has looked for so long."""
@@ -29,10 +34,13 @@ class Look:
     Args:
         run: The pipeline as it was last run.
         status: How it is doing; with rates, where there was a look before.
+        calls: Stage -> in how many seconds half of its calls ended, and 95 of 100: of the last minute, where
+            there was a look so long ago; else of all.
     """
 
     run: AsRun
     status: PipelineStatus
+    calls: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -41,6 +49,7 @@ class _Seen:
     at: float = 0.0
     last: Look | None = None
     before: deque[PipelineStatus] = field(default_factory=deque)
+    calls: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
 
 
 class Looks:
@@ -68,12 +77,26 @@ class Looks:
             if seen.last is None or time.monotonic() - seen.at >= FRESH:
                 run = await as_run(self._client, pipeline, seen.last.run if seen.last else None)
                 status = await look(self._client, run.graph, as_run=True)
-                seen.last = Look(run, _with_rates(status, seen.before))
+                calls = _latest(await call_counts(self._client, pipeline), status.at, seen.calls)
+                seen.last = Look(run, _with_rates(status, seen.before), calls)
                 seen.at = time.monotonic()
         self._seen[pipeline] = seen  # the last one asked for stands at the end
         while len(self._seen) > KEPT:
             del self._seen[next(iter(self._seen))]
         return seen.last
+
+
+def _latest(
+    counts: Counter[str], at: float, before: deque[tuple[float, Counter[str]]]
+) -> dict[str, tuple[float, float]]:
+    """Tell how long calls took lately; none of a stage that has been called by nobody."""
+    while len(before) > 1 and at - before[1][0] >= CALLS_OVER:
+        before.popleft()
+    if before and any(counts[name] < count for name, count in before[0][1].items()):
+        before.clear()  # the pipeline was started over
+    lately = counts - before[0][1] if before and at - before[0][0] >= CALLS_OVER else counts
+    before.append((at, counts))
+    return percentiles(lately)
 
 
 def _with_rates(status: PipelineStatus, before: deque[PipelineStatus]) -> PipelineStatus:

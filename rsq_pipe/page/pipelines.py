@@ -8,13 +8,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from rsq_pipe.engine.history import STEP
+from rsq_pipe.ops.history import history, last_seen
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.page import shapes
-from rsq_pipe.page.answers import answer, moment
+from rsq_pipe.page.answers import answer, bad, moment
 from rsq_pipe.page.looks import Look
 from rsq_pipe.page.places import place_of
 from rsq_pipe.page.site import Site, site_of
 from rsq_pipe.redaction import redact
+from rsq_pipe.units import parse_duration
+
+MOST = 24 * 3600
+"""Seconds of history that are kept."""
 
 
 async def listed(request: Request) -> Response:
@@ -29,6 +35,23 @@ async def one(request: Request) -> Response:
     return answer(shapes.pipeline(await place.site.looks.at(place.pipeline)))
 
 
+async def day(request: Request) -> Response:
+    """Tell rates and backlogs of the last day, or of a part of it."""
+    place, text = await place_of(request), request.query_params.get("window", "24h")
+    try:
+        window = parse_duration(text)
+    except ValueError as exc:
+        raise bad(str(exc), "such as window=24h") from exc
+    if not STEP <= window <= MOST:
+        raise bad(f"window={text[:20]} is not between 1m and 24h", "what is older is not kept")
+    found = await history(place.site.client, place.pipeline, window)
+    stages = {
+        name: {"t": line.times, "rate": line.rates, "backlog": line.backlogs}
+        for name, line in found.stages.items()
+    }
+    return answer({"step_s": found.step, "stages": stages})
+
+
 async def _described(site: Site, one: Listed) -> dict[str, Any]:
     look = None if one.fault else await site.looks.at(one.name)
     return {
@@ -41,6 +64,7 @@ async def _described(site: Site, one: Listed) -> dict[str, Any]:
         "stages": len(one.stages),
         "running_processes": len(one.runs),
         "paused": [stage.name for stage in look.status.stages if stage.paused] if look else [],
+        "last_seen_running_at": moment(await last_seen(site.client, one.name)) if look else None,
         "last_record_at": moment(one.last.timestamp()) if one.last else None,
         "fault": redact(one.fault),
     }
@@ -57,4 +81,8 @@ def _rate(look: Look) -> float | None:
     return round(sum(known), 3) if known else None
 
 
-ROUTES = [Route("/pipelines", listed), Route("/pipelines/{pipeline}", one)]
+ROUTES = [
+    Route("/pipelines", listed),
+    Route("/pipelines/{pipeline}", one),
+    Route("/pipelines/{pipeline}/history", day),
+]

@@ -29,7 +29,7 @@ def pipeline(look: Look) -> dict[str, Any]:
         "refusal": redact(status.refusal),
         "memory": asdict(status.memory) if status.memory else None,
         "graph": graph(look.run.last),
-        "stages": {one.name: stage(one) for one in status.stages},
+        "stages": {one.name: stage(one, look.calls.get(one.name)) for one in status.stages},
     }
 
 
@@ -75,8 +75,10 @@ def _node(one: LastStage, above: list[str]) -> dict[str, Any]:
     }
 
 
-def stage(one: StageStatus) -> dict[str, Any]:
+def stage(one: StageStatus, calls: tuple[float, float] | None) -> dict[str, Any]:
     """Describe a stage in numbers."""
+    if one.verb == "source":
+        calls = None  # it is called by nobody
     counted = one.counters
     return {
         "state": one.state,
@@ -103,7 +105,7 @@ def stage(one: StageStatus) -> dict[str, Any]:
         "limited": asdict(one.limited) if one.limited else None,
         "workers": one.alive,
         "gone_workers": one.gone,
-        "handler_ms": None,
+        "handler_ms": {"p50": _ms(calls[0]), "p95": _ms(calls[1])} if calls else None,
         "drops": _redacted(one.drops),
         "unknown": _redacted(one.unknown),
         "remembers": asdict(one.remembers) if one.remembers else None,
@@ -120,6 +122,10 @@ def _pause(one: StagePause | None) -> dict[str, Any] | None:
 
 def _redacted(counts: Mapping[str, int]) -> dict[str, int]:
     return {redact(name): count for name, count in counts.items()}
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
 def _rounded(seconds: float | None) -> float | None:

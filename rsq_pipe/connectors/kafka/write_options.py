@@ -36,7 +36,9 @@ class WriteOptions(Cluster):
         default=True,
         description="Write the record's headers, `rsq-rid` with its id and `traceparent` as the message's.",
     )
-    compression: Literal["none", "gzip"] = Field(default="none", description="How messages are packed.")
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        default="none", description="How messages are packed."
+    )
     max_message: Size = Field(
         default="1MiB",
         validate_default=True,

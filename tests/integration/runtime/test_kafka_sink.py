@@ -76,6 +76,26 @@ async def test_a_topic_is_read_and_written_and_the_trace_goes_through(
     assert headers["rsq-rid"] == f"read:{source}/0:0".encode()
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_packed_messages_are_written_and_read(
+    lab: Lab, kafka: KafkaBroker, topic: str, codec: str
+) -> None:
+    await asyncio.to_thread(kafka.make, topic)
+    lab.records(range(50), pad="x" * 100)
+    spec(lab, kafka, topic, f", compression: {codec}")
+    await lab.run()
+
+    lab.spec(
+        f"""
+        read2: {{source: {{type: kafka, brokers: "{kafka.address}", topic: {topic}, until: end}}}}
+        file: {{sink: {{type: jsonl, path: out.jsonl}}}}
+        """
+    )
+    await lab.run(fresh=True)
+
+    assert lab.numbers() == list(range(50))
+
+
 async def test_a_record_that_the_topic_does_not_take_is_a_dead_letter_alone(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:

@@ -1,0 +1,86 @@
+"""History: what every stage did and held each minute of the last day, kept by the runs themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+from rsq_pipe.engine.call_times import CallTimes
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.errors import SettleError, StreamFullError
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
+
+PERIOD = 5.0
+"""Seconds between two times that it is looked whether there is something to keep."""
+
+STEP = 60
+"""Seconds between two points."""
+
+KEPT = 1_440
+"""Points that are kept: a day of them."""
+
+
+class History:
+    """
+    Keep a point a minute, whichever of a pipeline's processes comes first, and how long calls take.
+
+    Args:
+        client, graph: The pipeline.
+        times: How long the calls of this process took.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph, times: CallTimes) -> None:
+        self._client = client
+        self._graph = graph
+        self._key = Keyspace(graph.pipeline).history
+        self._times = times
+        self._next = 0.0
+
+    async def keep(self, state: PipelineState | None) -> None:
+        """
+        Keep what is due.
+
+        Raises:
+            ServerUnavailableError: It cannot be reached.
+
+        Redis: HINCRBY; each minute TIME and XADD MAXLEN.
+        """
+        await self._times.publish()
+        if state is not None and time.monotonic() >= self._next:
+            now = await server_time(self._client, self._key)
+            await self._add(f"{int(now // STEP) * STEP * 1000}-0", state)
+            self._next = time.monotonic() + STEP - now % STEP
+
+    async def end(self, state: PipelineState) -> None:
+        """Keep what was done up to the end of a run, which may have been a short one."""
+        await self._times.publish()
+        await self._add("*", state)
+
+    async def _add(self, entry_id: str, state: PipelineState) -> None:
+        # The point of a minute has one id, so that of several processes one adds it. Nothing waits for it: a
+        # server that is full goes without.
+        with contextlib.suppress(SettleError, StreamFullError):
+            fields = _fields(self._graph, state)
+            await self._client.channel.execute(
+                "XADD", self._key, "MAXLEN", KEPT, entry_id, *fields, key=self._key
+            )
+
+
+def _fields(graph: Graph, state: PipelineState) -> list[str]:
+    """Spell a point: each stage's records done since the first run, and its backlog."""
+    found: list[str] = []
+    for stage in graph.stages:
+        done = _done(stage.name, state.counters, is_source=stage.verb == "source")
+        found += (stage.name, f"{done} {state.stages[stage.name].backlog}")
+    return found
+
+
+def _done(stage: str, counters: Mapping[str, int], *, is_source: bool) -> int:
+    def counted(what: str) -> int:
+        return counters.get(f"{stage}:{what}", 0)
+
+    return counted("out") + counted("dead") if is_source else counted("in") - counted("retried")

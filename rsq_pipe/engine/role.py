@@ -1,0 +1,28 @@
+"""Role: what a run keeps going."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rsq_pipe.engine.state import PipelineState
+
+
+class Role(Protocol):
+    """What the runner keeps running: the worker of a stage, a source or a sink."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may go on: no stream below is full."""
+        ...
+
+    def looked(self, state: PipelineState) -> None:
+        """Take note of what the pipeline holds."""
+        ...
+
+    async def run(self) -> None:
+        """Work until `stop`, or to the end."""
+        ...
+
+    def stop(self) -> None:
+        """Finish what is in flight and return from `run`."""
+        ...

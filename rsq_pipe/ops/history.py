@@ -1,0 +1,133 @@
+"""History: rates and backlogs of a pipeline's stages, as its runs have kept them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from rsq_pipe.engine.history import STEP
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.clock import server_time
+
+POINTS = 360
+"""Points of one stage that are told, at most."""
+
+APART = 2.5 * STEP
+"""Seconds that two points are apart at most; where they are more, nobody ran the pipeline in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """
+    Describe a stage over time.
+
+    Args:
+        times: The ends of the steps, in seconds since 1970.
+        rates: Records done a second in each; None where nobody ran the pipeline.
+        backlogs: The most that it had before it; None likewise.
+    """
+
+    times: list[int] = field(default_factory=list)
+    rates: list[float | None] = field(default_factory=list)
+    backlogs: list[int | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """
+    Hold the history of a pipeline.
+
+    Args:
+        step: Seconds of a step.
+        stages: By name.
+    """
+
+    step: int
+    stages: Mapping[str, Line]
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    at: float
+    done: int
+    backlog: int
+
+
+async def history(client: StreamClient, pipeline: str, window: float) -> Day:
+    """
+    Tell what the stages did and held.
+
+    Args:
+        client: The server.
+        pipeline: The pipeline's name.
+        window: Of how many of the last seconds.
+
+    Redis: TIME, XRANGE.
+    """
+    key = Keyspace(pipeline).history
+    now = await server_time(client, key)
+    step = max(STEP, -(-int(window) // POINTS // STEP) * STEP)
+    step += STEP if window / step > POINTS else 0
+    start = max(0, int((now - window - APART) * 1000))
+    points: dict[str, list[_Point]] = {}
+    for entry_id, fields in await client.channel.execute("XRANGE", key, start, "+", key=key):
+        at = int(entry_id.partition(b"-")[0]) / 1000
+        for name, value in zip(fields[::2], fields[1::2], strict=True):
+            done, _, backlog = value.decode().partition(" ")
+            points.setdefault(name.decode(), []).append(_Point(at, int(done), int(backlog)))
+    times = range(int((now - window) // step + 1) * step, int(now // step + 1) * step + 1, step)
+    return Day(step, {name: _line(found, times, step) for name, found in points.items()})
+
+
+async def last_seen(client: StreamClient, pipeline: str) -> float | None:
+    """
+    Tell when a run last kept anything; None where none has.
+
+    Redis: XREVRANGE of one entry.
+    """
+    key = Keyspace(pipeline).history
+    found = await client.channel.execute("XREVRANGE", key, "+", "-", "COUNT", 1, key=key)
+    return int(found[0][0].partition(b"-")[0]) / 1000 if found else None
+
+
+def _line(points: Sequence[_Point], times: range, step: int) -> Line:
+    """Put points onto steps: each stretch between two points counts for the steps it lies in."""
+    done: dict[int, float] = {}
+    known: dict[int, float] = {}
+    backlogs: dict[int, int] = {}
+    for before, after in pairwise(points):
+        seconds = after.at - before.at
+        if not 0 < seconds <= APART:
+            continue
+        rate = max(0, after.done - before.done) / seconds  # below zero after a start from nothing
+        at = before.at
+        while at < after.at:
+            end = (at // step + 1) * step
+            part = min(end, after.at) - at
+            done[int(end)] = done.get(int(end), 0.0) + rate * part
+            known[int(end)] = known.get(int(end), 0.0) + part
+            at = end
+    for point in points:
+        end = -int(-point.at // step) * step
+        backlogs[end] = max(backlogs.get(end, 0), point.backlog)
+    line = Line()
+    for end in times:
+        line.times.append(end)
+        line.rates.append(round(done[end] / known[end], 3) if known.get(end) else None)
+        line.backlogs.append(backlogs.get(end))
+    return _trimmed(line)
+
+
+def _trimmed(line: Line) -> Line:
+    """Leave out what is before the first step and behind the last of which anything is known."""
+    places = [
+        place
+        for place, (rate, backlog) in enumerate(zip(line.rates, line.backlogs, strict=True))
+        if rate is not None or backlog is not None
+    ]
+    if not places:
+        return Line()
+    part = slice(places[0], places[-1] + 1)
+    return Line(line.times[part], line.rates[part], line.backlogs[part])

@@ -1,0 +1,107 @@
+"""Rates and backlogs of a day, kept by the runs in bounded space; and how long calls take."""
+
+from __future__ import annotations
+
+import time
+
+from rsq_pipe.engine.history import KEPT, STEP, History
+from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.provision import lay
+from tests.integration.ops.morgue import Morgue
+from tests.support.served_page import ServedPage
+
+
+async def put(morgue: Morgue, *points: tuple[int, int, int]) -> None:
+    """Keep points of `price`: seconds ago, done, backlog."""
+    await lay(morgue.client, morgue.graph)
+    for ago, done, backlog in points:
+        entry = f"{int((time.time() - ago) * 1000)}-0"
+        await morgue.redis("XADD", morgue.key("meta:history"), entry, "price", f"{done} {backlog}")
+
+
+async def test_a_run_keeps_what_its_stages_did(morgue: Morgue, page: ServedPage) -> None:
+    morgue.records(range(600), price=1)
+    await morgue.run()
+
+    first = await page.get(f"/pipelines/{morgue.pipeline}/history")
+    listed = (await page.get("/pipelines"))["pipelines"]
+
+    assert first["step_s"] >= STEP
+    assert set(first["stages"]) == {"read", "price", "out"}
+    assert sum(rate or 0 for rate in first["stages"]["price"]["rate"]) > 0
+    (one,) = [one for one in listed if one["name"] == morgue.pipeline]
+    assert one["last_seen_running_at"] is not None
+
+
+async def test_rates_are_what_was_done_between_two_points(morgue: Morgue, page: ServedPage) -> None:
+    minutes = [(60 * (30 - n), 600 * n, 5 * n) for n in range(20)]
+    await put(morgue, *minutes)
+
+    found = await page.get(f"/pipelines/{morgue.pipeline}/history", window="1h")
+
+    price = found["stages"]["price"]
+    assert found["step_s"] == STEP
+    assert len(price["t"]) == len(price["rate"]) == len(price["backlog"])
+    assert [rate for rate in price["rate"] if rate is not None] == [10.0] * 20
+    assert max(price["backlog"]) == 95
+    assert all(later - one == STEP for one, later in zip(price["t"], price["t"][1:], strict=False))
+
+
+async def test_where_nobody_ran_it_nothing_is_known(morgue: Morgue, page: ServedPage) -> None:
+    await put(morgue, (3000, 0, 0), (2940, 60, 0), (1200, 60, 0), (1140, 180, 0), (1080, 0, 0))
+
+    price = (await page.get(f"/pipelines/{morgue.pipeline}/history", window="1h"))["stages"]["price"]
+
+    assert None in price["rate"]
+    assert min(rate for rate in price["rate"] if rate is not None) >= 0  # it was started over
+
+
+async def test_a_day_is_told_in_bounded_steps(morgue: Morgue, page: ServedPage) -> None:
+    minutes = [(60 * (1430 - n), 60 * n, 0) for n in range(1430)]
+    await put(morgue, *minutes)
+
+    found = await page.get(f"/pipelines/{morgue.pipeline}/history", window="24h")
+
+    assert found["step_s"] == 4 * STEP
+    assert 350 <= len(found["stages"]["price"]["t"]) <= 362
+    assert {rate for rate in found["stages"]["price"]["rate"] if rate is not None} == {1.0}
+
+
+async def test_what_is_kept_is_bounded(morgue: Morgue, page: ServedPage) -> None:
+    await put(morgue, *((86_400 * 2 - n, n, 1_000_000 + n) for n in range(KEPT + 50)))
+    process = Process(morgue.client, morgue.graph, lambda _: None)
+    state = await morgue.state()
+    kept = History(morgue.client, morgue.graph, process.times)
+
+    await kept.keep(state)
+    await kept.keep(state)  # within the minute: another process may have come first
+    await History(morgue.client, morgue.graph, process.times).keep(state)
+    key = morgue.key("meta:history")
+
+    assert await morgue.redis("XLEN", key) == KEPT
+    size = await morgue.redis("MEMORY", "USAGE", key, "SAMPLES", 0)
+    assert size < 40 * KEPT  # of a pipeline of one stage: 40 bytes a minute
+    for window in ("1s", "2d", "x"):
+        found = await page.ask("GET", f"/api/pipelines/{morgue.pipeline}/history", params={"window": window})
+        assert found.status == 400
+
+
+async def test_it_is_told_how_long_calls_take(morgue: Morgue, page: ServedPage) -> None:
+    morgue.handlers(
+        """
+        import time
+
+        def price(order: dict) -> dict:
+            time.sleep(0.02)
+            return order
+        """
+    )
+    morgue.records([1, 2])
+    await morgue.run()
+
+    stages = (await page.get(f"/pipelines/{morgue.pipeline}"))["stages"]
+
+    took = stages["price"]["handler_ms"]
+    assert 15 <= took["p50"] <= took["p95"] < 1000
+    assert stages["out"]["handler_ms"] is not None
+    assert stages["read"]["handler_ms"] is None

@@ -21,6 +21,7 @@ from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.forks import leave_signals_to_parent
 from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
+from rsq_pipe.cli.page_beside import page_beside, page_option
 from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.run_report import report as report_end
 from rsq_pipe.cli.run_report import tell_cut
@@ -103,6 +104,7 @@ Tell = Callable[[Summary | None], None]
     metavar="ADDRESS",
     help="The address to answer on; 0.0.0.0 lets other machines ask.",
 )
+@page_option
 @click.option(
     "--log-format",
     type=click.Choice(FORMATS),
@@ -136,6 +138,7 @@ def command(  # noqa: PLR0917  one parameter an option
     trace_file: Path | None,
     metrics_port: int | None,
     metrics_host: str,
+    page: tuple[str, int] | None,
     log_format: LogFormat,
     as_json: bool,
     quiet: bool,
@@ -169,6 +172,7 @@ def command(  # noqa: PLR0917  one parameter an option
             asyncio.run(settle_leftovers(address, graph, renames, discards))
         if fresh and not yes:
             ask_before_fresh(graph, address)
+        stack.enter_context(page_beside(address, page))
         if processes > 1:
             options = [*_options(stages, drain_timeout, log_format), *(["--quiet"] if quiet else [])]
             options += _watching(trace_file, metrics_port, metrics_host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +15,12 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.server_address import connect
+from rsq_pipe.engine.supervised import SUPERVISED
 
 HOST, PORT = "127.0.0.1", 8710
+LISTENER = "RSQ_PIPE_LISTENER"
+"""The socket that a run has taken for the page beside it, in the environment of that."""
+
 SHORTEST = 16
 """Characters of a token, at least: a shorter one can be tried out."""
 
@@ -68,7 +73,8 @@ def command(  # noqa: PLR0917  one parameter an option
     if jaeger and not jaeger.startswith(("http://", "https://")):
         raise click.UsageError(f"--jaeger {jaeger!r} is no URL; write --jaeger http://localhost:16686")
     require_extra()
-    listener = listen(host, port)
+    beside = os.environ.get(LISTENER)
+    listener = listen(host, port) if beside is None else socket.socket(fileno=int(beside))
     with listener, server_here(url) as address:
         asyncio.run(_serve(address, listener, known, read_only=read_only, jaeger=jaeger))
 
@@ -85,7 +91,11 @@ async def _serve(
         how = "read-only, " if read_only else ""
         who = f"tokens: {', '.join(tokens)}" if tokens else "this machine only, no token"
         said = f"the page of {client.channel.address} is at {where} ({how}{who}); Ctrl-C ends it"
-        await serve(site, listener, lambda: click.echo(printable(said), err=True))
+        watched = os.environ.get(SUPERVISED)
+        if watched is not None:  # the run that this is the page beside says where it is
+            await serve(site, listener, lambda: None, watched=int(watched))
+        else:
+            await serve(site, listener, lambda: click.echo(printable(said), err=True))
 
 
 def read_tokens(given: tuple[str, ...], file: Path | None) -> dict[str, str]:
@@ -118,7 +128,7 @@ def read_tokens(given: tuple[str, ...], file: Path | None) -> dict[str, str]:
 
 def refuse_open(host: str, tokens: dict[str, str]) -> None:
     """Refuse to let other machines in without a token."""
-    if not tokens and not _is_loopback(host):
+    if not tokens and not is_loopback(host):
         raise click.UsageError(
             f"--host {on_one_line(host)} lets other machines in; give --token NAME=TOKEN or "
             "--token-file FILE as well, or leave --host out"
@@ -149,7 +159,8 @@ def spelled(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, asked for by nobody else."""
     if host == "localhost":
         return True
     try:

@@ -80,7 +80,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(site: Site, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def serve(
+    site: Site, listener: socket.socket, ready: Callable[[], None], *, watched: int | None = None
+) -> None:
     """
     Serve the page until SIGTERM or SIGINT.
 
@@ -88,9 +90,18 @@ async def serve(site: Site, listener: socket.socket, ready: Callable[[], None]) 
         site: What it shows.
         listener: A socket that listens; closed in the end.
         ready: Called once it answers.
+        watched: A pipe; once its other end is closed, whoever began this is gone.
     """
     server = PageServer(create_app(site), listener)
     loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        assert watched is not None
+        loop.remove_reader(watched)
+        server.stop()
+
+    if watched is not None:
+        loop.add_reader(watched, gone)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import rsq_pipe, start
+from tests.support.project import Project
 from tests.support.server import StreamServer
+from tests.support.signals import eventually
 
 TOKEN = "0123456789abcdef"
 
@@ -90,3 +93,86 @@ def test_a_mistake_is_told(tmp_path: Path, words: tuple[str, ...], why: str) -> 
     assert done.returncode == 2
     assert why in " ".join(done.stderr.split())
     assert TOKEN not in done.stderr
+
+
+SPEC = """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    wait: {call: "handlers:wait"}
+    out: {sink: {type: jsonl, path: out.jsonl}}
+"""
+HANDLERS = """
+    import pathlib, time
+
+    def wait(record):
+        pathlib.Path("begun").touch()
+        while not pathlib.Path("end").exists():
+            time.sleep(0.01)
+        return record
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    project = Project(tmp_path / "project", name)
+    project.spec(SPEC)
+    project.handlers(HANDLERS)
+    project.records([1])
+    return project
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_run_serves_the_page_of_its_embedded_server_until_it_ends(project: Project, processes: str) -> None:
+    process = start(
+        *("run", project.path, "--page", "0", "--quiet", "--processes", processes), cwd=project.root
+    )
+    try:
+        url = address(process)
+        eventually((project.root / "begun").exists, 20, "the handler is called")
+        with urllib.request.urlopen(f"{url}/api/pipelines/{project.pipeline}", timeout=10) as found:
+            told = json.load(found)
+        (project.root / "end").touch()
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+    assert (told["state"], told["stages"]["wait"]["pending"]) == ("running", 1)
+    assert told["server"].startswith("unix://")
+    assert (process.returncode, err) == (0, "")
+    assert project.numbers() == [1]
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{url}/api/session", timeout=10)
+
+
+def test_the_page_ends_with_a_run_that_is_killed(server: StreamServer, project: Project) -> None:
+    process = start("run", project.path, "--redis", server.url, "--page", "0", cwd=project.root)
+    url = address(process)
+    eventually((project.root / "begun").exists, 20, "the handler is called")
+    urllib.request.urlopen(f"{url}/api/session", timeout=10).close()
+    process.kill()
+    process.communicate()
+
+    def ended() -> bool:
+        try:
+            urllib.request.urlopen(f"{url}/api/session", timeout=10).close()
+        except urllib.error.URLError:
+            return True
+        return False
+
+    eventually(ended, 15, "the page is gone")
+
+
+def test_the_page_beside_a_run_is_for_this_machine_alone(project: Project) -> None:
+    for words in ("0.0.0.0", "0.0.0.0:8710", "x:y", "127.0.0.1:99999"):
+        done = rsq_pipe("run", project.path, "--page", words, cwd=project.root)
+        assert done.returncode == 2, words
+        assert "--page" in done.stderr
+
+
+def test_an_address_that_is_taken_is_told_before_anything_runs(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = rsq_pipe("run", project.path, "--page", port, cwd=project.root)
+
+    assert done.returncode == 2
+    assert f"cannot answer on 127.0.0.1:{port}" in " ".join(done.stderr.split())
+    assert not (project.root / "begun").exists()

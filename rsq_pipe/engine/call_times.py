@@ -1,4 +1,4 @@
-"""CallTimes: how long the calls of each stage take, counted by duration, added up over all processes."""
+"""CallTimes: how long the calls of each stage of one process took, counted by duration."""
 
 from __future__ import annotations
 
@@ -6,56 +6,28 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.errors import SettleError, StreamError, StreamFullError
-from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.link import Command, checked
-
 MOST = 63
 """The last of the durations told apart: 20 minutes and more."""
 
 
 class CallTimes:
-    """
-    Count the calls of the stages of one process.
+    """Count the calls of the stages of one process, until they are taken to where all are added up."""
 
-    Args:
-        client: The server.
-        pipeline: The pipeline's name.
-    """
-
-    def __init__(self, client: StreamClient, pipeline: str) -> None:
-        self._client = client
-        self._key = Keyspace(pipeline).calls
+    def __init__(self) -> None:
         self._counts: Counter[tuple[str, int]] = Counter()
 
     def note(self, stage: str, seconds: float) -> None:
         """Count a call."""
         self._counts[stage, slot(seconds)] += 1
 
-    async def publish(self) -> None:
-        """
-        Add what was counted to what others have.
-
-        Raises:
-            ServerUnavailableError: It cannot be reached.
-
-        Redis: HINCRBY, for each stage and duration that occurred.
-        """
-        if not self._counts:
-            return
+    def take(self) -> Counter[tuple[str, int]]:
+        """Take what was counted: (stage, number of the duration) -> calls."""
         counts, self._counts = self._counts, Counter()
-        commands: list[Command] = [
-            ["HINCRBY", self._key, f"{stage}:{number}", count] for (stage, number), count in counts.items()
-        ]
-        try:
-            for reply in await self._client.channel.exchange(commands, key=self._key):
-                checked(reply, self._client.channel.address)
-        except (SettleError, StreamFullError):  # a server that is full goes without
-            pass
-        except StreamError:
-            self._counts += counts
-            raise
+        return counts
+
+    def give_back(self, counts: Counter[tuple[str, int]]) -> None:
+        """Count again what was taken and could not be added up."""
+        self._counts += counts
 
 
 def slot(seconds: float) -> int:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.errors import SettleError, StreamFullError
+from rsq_pipe.errors import SettleError, StreamError, StreamFullError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
+from rsq_pipe.streams.link import Command, checked
 
 PERIOD = 5.0
 """Seconds between two times that it is looked whether there is something to keep."""
@@ -49,7 +50,7 @@ class History:
 
         Redis: HINCRBY; each minute TIME and XADD MAXLEN.
         """
-        await self._times.publish()
+        await self._add_times()
         if state is not None and time.monotonic() >= self._next:
             now = await server_time(self._client, self._key)
             await self._add(f"{int(now // STEP) * STEP * 1000}-0", state)
@@ -57,8 +58,23 @@ class History:
 
     async def end(self, state: PipelineState) -> None:
         """Keep what was done up to the end of a run, which may have been a short one."""
-        await self._times.publish()
+        await self._add_times()
         await self._add("*", state)
+
+    async def _add_times(self) -> None:
+        """Add how long calls of this process took to what the others have, all in one hash."""
+        counts, key = self._times.take(), Keyspace(self._graph.pipeline).calls
+        commands: list[Command] = [
+            ["HINCRBY", key, f"{stage}:{number}", count] for (stage, number), count in counts.items()
+        ]
+        try:
+            for reply in await self._client.channel.exchange(commands, key=key) if commands else ():
+                checked(reply, self._client.channel.address)
+        except (SettleError, StreamFullError):  # a server that is full goes without
+            pass
+        except StreamError:
+            self._times.give_back(counts)
+            raise
 
     async def _add(self, entry_id: str, state: PipelineState) -> None:
         # The point of a minute has one id, so that of several processes one adds it. Nothing waits for it: a

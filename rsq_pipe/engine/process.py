@@ -67,7 +67,7 @@ class Process:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))
         object.__setattr__(self, "holds", Holds(self.client, self.graph, self.halt, self.by))
-        object.__setattr__(self, "times", CallTimes(self.client, self.graph.pipeline))
+        object.__setattr__(self, "times", CallTimes())
         object.__setattr__(self, "rates", Rates(self.graph))
         object.__setattr__(self, "tables", Tables(self.client, self.graph, self.by))
 

@@ -30,7 +30,7 @@ class Waiting:
 
 def written(waiting: Iterable[Waiting]) -> bytes:
     """Write records one behind the other; more, and `MET`, are appended to what is written."""
-    return b"".join([_pack([one.rid, one.raw, one.met]) for one in waiting])
+    return b"".join([_pack((one.rid, one.raw, one.met)) for one in waiting])
 
 
 def all_met(value: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any, ClassVar, TypeAlias
 
 from rsq_pipe.model.batch import Batch
@@ -22,6 +23,10 @@ from rsq_pipe.verbs.window_state import CLOSED, ROUND, SESSIONS, changed, closed
 
 Slots: TypeAlias = dict[tuple[Any, Any], list[int]]
 """Window and group -> the places of their records."""
+
+
+MOMENT = 0.1
+"""Seconds for which what was read of a state is not read again."""
 
 
 class Aggregate:
@@ -48,6 +53,7 @@ class Aggregate:
         self._keys = GroupKeys(of.by, stage.name)
         self._times = EventTimes(of, stage.name)
         self._folding = Folding(of.compute, stage.name)
+        self._seen: tuple[list[Any] | None, float, int] = None, 0.0, 0
 
     looks_ahead: ClassVar[bool] = True
 
@@ -69,7 +75,7 @@ class Aggregate:
         times = self._times.of(records, failed)
         keys = self._keys.of(records, failed)
         columns = self._folding.columns(records, failed)
-        stored, now = await self._state.ask(Fields([CLOSED, ROUND]), Now())
+        stored, now = await self._look()
         emits = self._of.emit is not None
         # A group that has changed is noted beside, and counts twice.
         change = StateChange(most=self._of.max_keys * (2 if emits else 1))
@@ -102,6 +108,20 @@ class Aggregate:
 
     async def close(self) -> None:
         """Nothing."""
+
+    async def _look(self) -> tuple[list[bytes | None], int]:
+        """
+        Tell what is closed, which round it is, and the server's time.
+
+        What was read a moment ago will do, while no settlement has found it otherwise: each checks it.
+        """
+        seen, at, refused = self._seen
+        clock = monotonic()
+        if seen is None or clock - at > MOMENT or refused != self._state.refused or self._of.emit is not None:
+            seen = await self._state.ask(Fields([CLOSED, ROUND]), Now())
+            self._seen = seen, monotonic(), self._state.refused
+            return seen[0], seen[1]
+        return seen[0], seen[1] + round((clock - at) * 1000)
 
     def _merge(self, change: StateChange, slots: Slots, fold: Callable[[Places], list[Any]]) -> None:
         buckets: dict[Any, dict[str | bytes, bytes]] = defaultdict(dict)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.model.state import SCALARS, VERSION, Fields, Now, StateChange, StateReader
-from rsq_pipe.model.waiting import MET, Waiting, all_met, read, written
+from rsq_pipe.model.waiting import MET, Waiting, read, written
 from rsq_pipe.spec.join import SIDES, Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.buckets import Buckets, listed, spelled
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.members import match_maker
-from rsq_pipe.verbs.pairing import LETTERS, Pairing, Pairs, Place, Shape
+from rsq_pipe.verbs.pairing import LETTERS, Keyed, Pairing, Pairs, Shape, keyed
 from rsq_pipe.verbs.window_state import CLOSED
 
 BUCKETS = "buckets"
@@ -38,7 +38,7 @@ class _Seen:
         now: The server's clock.
         closed, named, version: The three scalars, as they are stored.
         live: The buckets in which records wait, ascending.
-        values: Where -> bucket -> what is there; nothing where nothing is.
+        values: Field -> bucket -> what is there; nothing where nothing is.
     """
 
     now: int
@@ -46,16 +46,18 @@ class _Seen:
     named: bytes | None
     version: bytes | None
     live: list[int]
-    values: dict[Place, dict[int, bytes]] = field(default_factory=dict)
-    _read: dict[Place, list[Waiting]] = field(default_factory=dict)
+    values: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
+    _read: dict[bytes, list[Waiting]] = field(default_factory=dict)
 
-    def waiting(self, place: Place) -> Sequence[Waiting]:
-        values = self.values.get(place)
+    def waiting(self, name: bytes) -> Sequence[Waiting]:
+        values = self.values.get(name)
         if values is None:  # nearly always
             return ()
-        if place not in self._read:
-            self._read[place] = [one for bucket in sorted(values) for one in read(values[bucket])]
-        return self._read[place]
+        found = self._read.get(name)
+        if found is None:
+            found = [one for bucket in sorted(values) for one in read(values[bucket])]
+            self._read[name] = found
+        return found
 
 
 @dataclass(slots=True)
@@ -73,17 +75,17 @@ class _Made:
     version: int
     is_alone: bool = False
 
-    def added_to(self, seen: _Seen, places: Collection[Place]) -> bool:
+    def added_to(self, seen: _Seen, wanted: Collection[bytes]) -> bool:
         """Add what it writes to what was read, unless that shows it already; False if others changed it."""
         version = int(seen.version or 0)
         if version != self.version:
             return version == self.version + 1
         seen.version = b"%d" % (version + 1)
-        wanted = {_field(one): one for side, key in places for one in ((0, key), (1, key))}
+        names = {*wanted}
         for op in self.change.writes:
             fields: dict[Any, Any] = dict(zip(op.words[::2], op.words[1::2], strict=True))
-            for name in fields.keys() & wanted.keys():
-                values = seen.values.setdefault(wanted[name], {})
+            for name in fields.keys() & names:
+                values = seen.values.setdefault(name, {})
                 before = values.get(int(op.bucket), b"") if op.kind == "append" else b""
                 values[int(op.bucket)] = before + fields[name]
         return True
@@ -157,9 +159,9 @@ class Join:
         Cancellation: safe; nothing has been written.
         """
         keys, failed = self._keyed(batch)
-        places = {(side, key): None for side, key in keys.values() if key is not None}
-        seen = await self._look(places)
-        if self._assumed is not None and not self._assumed.added_to(seen, places):
+        wanted = list(dict.fromkeys(name for one in keys.values() for name in one[1:] if name))
+        seen = await self._look(wanted)
+        if self._assumed is not None and not self._assumed.added_to(seen, wanted):
             self._state.refused += 1  # others change the state: what they leave is read when that is settled
             return Outcomes()
         pairing = Pairing(self._stage, self.shape, batch, self._form)
@@ -174,9 +176,9 @@ class Join:
     async def close(self) -> None:
         """Nothing."""
 
-    def _keyed(self, batch: Batch) -> tuple[dict[int, tuple[int, bytes | None]], dict[int, Any]]:
-        """Tell the side and key of each record, or why it has none."""
-        keys: dict[int, tuple[int, bytes | None]] = {}
+    def _keyed(self, batch: Batch) -> tuple[dict[int, Keyed], dict[int, Any]]:
+        """Tell the side and fields of each record, or why it has no key."""
+        keys: dict[int, Keyed] = {}
         failed: dict[int, Any] = {}
         sides = [self._streams.get(delivery.stream) for delivery in batch.deliveries]
         for place, record in enumerate(batch.records):
@@ -184,30 +186,27 @@ class Join:
             if side is None:  # it has been here before
                 side = SIDES.index(batch.headers_at(place).get(INPUT, SIDES[0]))
             try:
-                keys[place] = side, self._keys[side](record)
+                keys[place] = keyed(side, self._keys[side](record))
             except Exception as exc:  # noqa: BLE001 - an expression can raise whatever Python can
                 failed[place] = expression_failure(exc, self._stage, f"the key of the {SIDES[side]} side")
         return keys, failed
 
-    async def _look(self, places: Iterable[Place]) -> _Seen:
-        """Read what waits on both sides; once more where other buckets have been made or closed since."""
-        known = {*places}
-        wanted = [*known, *((1 - side, key) for side, key in known if (1 - side, key) not in known)]
-        fields = [_field(place) for place in wanted]
+    async def _look(self, wanted: Sequence[bytes]) -> _Seen:
+        """Read what waits; once more where other buckets have been made or closed since."""
         while True:
-            live = self._live if fields else []
-            asked = [Fields(fields, str(bucket)) for bucket in live]
+            live = self._live if wanted else []
+            asked = [Fields(wanted, str(bucket)) for bucket in live]
             now, (closed, named, version), *found = await self._state.ask(
                 Now(), Fields([CLOSED, BUCKETS, VERSION]), *asked
             )
             self._live = [one for one in listed(named) if self._buckets.due(one) > int(closed or 0)]
-            if live == self._live or not fields:
+            if live == self._live or not wanted:
                 break
         seen = _Seen(now, closed, named, version, live)
         for bucket, values in zip(live, found, strict=True):
-            for place, value in zip(wanted, values, strict=True):
+            for name, value in zip(wanted, values, strict=True):
                 if value is not None:
-                    seen.values.setdefault(place, {})[bucket] = value
+                    seen.values.setdefault(name, {})[bucket] = value
         return seen
 
     def _change(self, pairs: Pairs, seen: _Seen, *, is_alone: bool) -> StateChange:
@@ -225,7 +224,7 @@ class Join:
         for other, added in self._added(pairs, seen, bucket).items():
             put, more = _whole(added, other, seen) if is_alone else ({}, added)
             change.set(str(other), put)
-            change.append(str(other), {_field(place): value for place, value in more.items()})
+            change.append(str(other), more)
         return change
 
     def _is_alone(self, seen: _Seen) -> bool:
@@ -237,43 +236,42 @@ class Join:
 
     @staticmethod
     def _check(change: StateChange, pairs: Pairs, seen: _Seen) -> None:
-        across = [(1 - side, key) for side, key in pairs.new]
+        across = [LETTERS[1 - LETTERS.index(name[:1])] + name[1:] for name in pairs.new]
         for other in seen.live:
             change.lengths(
-                str(other), {_field(one): len(seen.values.get(one, {}).get(other, b"")) for one in across}
+                str(other), {name: len(seen.values.get(name, {}).get(other, b"")) for name in across}
             )
 
     @staticmethod
-    def _added(pairs: Pairs, seen: _Seen, bucket: int) -> dict[int, dict[Place, bytes]]:
-        """Tell what is added to what waits, by bucket and place."""
-        added: dict[int, dict[Place, bytes]] = {
-            bucket: {place: written(new) for place, new in pairs.new.items()}
+    def _added(pairs: Pairs, seen: _Seen, bucket: int) -> dict[int, dict[str | bytes, bytes]]:
+        """Tell what is added to what waits, by bucket and field."""
+        added: dict[int, dict[str | bytes, bytes]] = {
+            bucket: {name: written(new) for name, new in pairs.new.items()}
         }
-        for place in pairs.met:
-            for other, value in seen.values[place].items():
-                if not all_met(value) and not all(one.met for one in read(value)):
-                    places = added.setdefault(other, {})
+        for name in pairs.met:
+            values = seen.values[name]
+            if all(one.met for one in seen.waiting(name)):
+                continue
+            for other, value in values.items():
+                if len(values) == 1 or not all(one.met for one in read(value)):
+                    fields = added.setdefault(other, {})
                     # Before what is new here: the mark is of what stands before it.
-                    places[place] = MET + places.get(place, b"")
+                    fields[name] = MET + fields.get(name, b"")
         return added
 
 
 def _whole(
-    added: Mapping[Place, bytes], bucket: int, seen: _Seen
-) -> tuple[dict[str | bytes, bytes], dict[Place, bytes]]:
+    added: Mapping[str | bytes, bytes], bucket: int, seen: _Seen
+) -> tuple[dict[str | bytes, bytes], dict[str | bytes, bytes]]:
     """Tell what short values are with what is added to them, and what is added to the others."""
     put: dict[str | bytes, bytes] = {}
-    long: dict[Place, bytes] = {}
-    for place, more in added.items():
-        values = seen.values.get(place)
+    long: dict[str | bytes, bytes] = {}
+    held: Mapping[Any, Mapping[int, bytes]] = seen.values
+    for name, more in added.items():
+        values = held.get(name)
         before = b"" if values is None else values.get(bucket, b"")
         if len(before) > SHORT:
-            long[place] = more
+            long[name] = more
         else:
-            put[_field(place)] = before + more
+            put[name] = before + more
     return put, long
-
-
-def _field(place: Place) -> bytes:
-    side, key = place
-    return LETTERS[side] + key

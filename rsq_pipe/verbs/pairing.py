@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from rsq_pipe.errors import RecordInvalidError
 from rsq_pipe.ids import pair
@@ -16,11 +16,17 @@ from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.record_headers import onward
 
 Record = dict[str, Any]
-Place = tuple[int, bytes]
-"""Where a record waits: 0 for the left side and 1 for the right, and its key."""
-
 LETTERS = (b"L", b"R")
 """What the name of a field in the state begins with: the side; its key follows."""
+
+Keyed: TypeAlias = tuple[int, bytes, bytes]
+"""The side of a record, 0 for the left one, the field in which it waits, and that in which its others do."""
+
+
+def keyed(side: int, key: bytes | None) -> Keyed:
+    """Say where a record waits, and where those that it belongs to; nowhere where its key is null."""
+    return (side, b"", b"") if key is None else (side, LETTERS[side] + key, LETTERS[1 - side] + key)
+
 
 UNMATCHED = "unmatched"
 """Why a record is dropped that found no other, where nobody reads the port of its side."""
@@ -73,13 +79,13 @@ class Pairs:
 
     Args:
         outcomes: Pairs, and what left alone, failed or waits.
-        new: Where they wait -> the records of this batch that wait now.
-        met: Where others waited that have found a record now.
+        new: Field in which they wait -> the records of this batch that wait now.
+        met: Fields in which others waited that have found a record now.
     """
 
     outcomes: Outcomes
-    new: dict[Place, list[Waiting]] = field(default_factory=dict)
-    met: dict[Place, None] = field(default_factory=dict)
+    new: dict[bytes, list[Waiting]] = field(default_factory=dict)
+    met: dict[bytes, None] = field(default_factory=dict)
 
 
 class Pairing:
@@ -102,25 +108,25 @@ class Pairing:
 
     def made(
         self,
-        keys: Mapping[int, tuple[int, bytes | None]],
-        waiting: Callable[[Place], Sequence[Waiting]],
+        keys: Mapping[int, Keyed],
+        waiting: Callable[[bytes], Sequence[Waiting]],
         failed: dict[int, Any],
     ) -> Pairs:
         """
         Put them together.
 
         Args:
-            keys: Place in the batch -> side and key, of the records that have one; None for a key of null.
-            waiting: Tells who waits there already, of both sides.
+            keys: Place in the batch -> side and fields, of the records that have a key.
+            waiting: Tells who waits in a field already.
             failed: What has failed before; what fails here is added.
         """
         found = Pairs(Outcomes(failed=failed))
-        for place, (side, key) in keys.items():
-            if key is None:
-                self._leave(place, side)
+        for place, one in keys.items():
+            if not one[1]:
+                self._leave(place, one[0])
                 continue
             try:
-                self._join(place, side, key, waiting, found)
+                self._join(place, one, waiting, found)
             except Exception as exc:  # noqa: BLE001 - a record may be anything
                 failed[place] = Failure(exc, retryable=False)
         outcomes = found.outcomes
@@ -134,18 +140,17 @@ class Pairing:
     def _join(
         self,
         place: int,
-        side: int,
-        key: bytes,
-        waiting: Callable[[Place], Sequence[Waiting]],
+        keyed: Keyed,
+        waiting: Callable[[bytes], Sequence[Waiting]],
         found: Pairs,
     ) -> None:
+        side, here, across = keyed
         record, rid = self._batch.records[place], self._batch.rids[place]
-        self._shape.check(side, record)
-        across = (1 - side, key)
-        known, fresh = waiting(across), found.new.get(across, ())
-        own = found.new.get((side, key), ())
+        if side == 0:
+            self._shape.check(side, record)
+        own = found.new.get(here, ())
         # Also of its own side, since all of them are a pair each for one record of the other.
-        if len(waiting((side, key))) + len(own) >= MAX_CHILDREN:
+        if len(waiting(here)) + len(own) >= MAX_CHILDREN:
             raise RecordInvalidError(
                 f"stage {self._stage!r}: {MAX_CHILDREN:,} records of the {SIDES[side]} side wait for this "
                 "key already; the pairs of one record are written at once, so there can be no more: join by "
@@ -153,24 +158,29 @@ class Pairing:
                 stage=self._stage,
             )
         raw = self._encode(record)
-        made = [self._pair(side, raw, other) for other in (*known, *fresh)]
-        if made:
-            records, rids, sources = self._emitted.setdefault("", ([], [], []))
-            records += made
-            others = [other.rid for other in (*known, *fresh)]
-            rids += [pair(other, rid) if side else pair(rid, other) for other in others]
-            sources += [place] * len(made)
+        known, fresh = waiting(across), found.new.get(across, ())
+        if known or fresh:
+            self._put_together(place, side, raw, [*known, *fresh])
             if known:
                 found.met[across] = None
             for other in fresh:
                 other.met = True
-        found.new.setdefault((side, key), []).append(Waiting(rid, raw, met=bool(made)))
+        found.new.setdefault(here, []).append(Waiting(rid, raw, bool(known or fresh)))
         self._stored.append(place)
 
-    def _pair(self, side: int, raw: bytes, other: Waiting) -> Record:
+    def _put_together(self, place: int, side: int, raw: bytes, others: Sequence[Waiting]) -> None:
         # Records of their own each: a handler below, fused with this stage, may change what it gets.
-        mine, theirs = self._decode(raw), self._decode(other.raw)
-        return self._shape.of(theirs, mine) if side else self._shape.of(mine, theirs)
+        decode, of, rid = self._decode, self._shape.of, self._batch.rids[place]
+        if side:
+            made = [of(decode(other.raw), decode(raw)) for other in others]
+            made_ids = [pair(other.rid, rid) for other in others]
+        else:
+            made = [of(decode(raw), decode(other.raw)) for other in others]
+            made_ids = [pair(rid, other.rid) for other in others]
+        records, rids, sources = self._emitted.setdefault("", ([], [], []))
+        records += made
+        rids += made_ids
+        sources += [place] * len(made)
 
     def _leave(self, place: int, side: int) -> None:
         """Send a record on whose key is null: there is nothing to wait for."""

@@ -395,3 +395,28 @@ async def test_it_costs_a_few_times_what_a_plain_loop_does(
     with capsys.disabled():
         print(f"\naggregate: {ours * 1000:.2f} us a record, a plain loop {loop * 1000:.2f} us")
     assert ours < 25 * loop
+
+
+async def test_what_was_read_a_moment_ago_is_not_read_again_until_a_settlement_finds_it_otherwise(
+    aggregate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = aggregate("{by: [k], compute: {n: count()}}")
+    looks: list[int] = []
+    ask = stage.state.ask
+
+    async def counted(*questions: Any) -> list[Any]:
+        looks.append(len(questions))
+        answers: list[Any] = await ask(*questions)
+        return answers
+
+    monkeypatch.setattr(stage.state, "ask", counted)
+    monkeypatch.setattr("rsq_pipe.verbs.aggregate.monotonic", lambda: 5.0)
+
+    for _ in range(3):
+        assert await stage.put({"k": 1}) == [STORED]
+    assert len(looks) == 1
+    stage.state.hashes.setdefault("", {})[b"closed"] = b"1"
+    found = await stage.verb.process(batch({"k": 1}))
+    assert stage.state.settle(found.state) == "stale"
+    assert await stage.put({"k": 1}) == [STORED]
+    assert len(looks) == 2

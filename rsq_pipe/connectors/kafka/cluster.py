@@ -34,7 +34,7 @@ _REFUSED = (
     errors.InvalidReplicationFactorError,
     errors.InvalidPartitionsError,
     errors.InvalidConfigurationError,
-    errors.InvalidTxnTimeout if hasattr(errors, "InvalidTxnTimeout") else errors.InvalidRequestError,
+    errors.InvalidTransactionTimeout,
 )
 """What no time mends."""
 

@@ -246,6 +246,22 @@ async def test_messages_that_were_deleted_unread_end_the_run_with_the_choice(
     assert numbers(lab) == list(range(5))
 
 
+async def test_messages_that_retention_deleted_before_they_were_read_end_the_run_with_their_number(
+    lab: Lab, kafka: KafkaBroker, topic: str
+) -> None:
+    await made(kafka, topic, 1, 5)
+    spec(lab, kafka, topic, ", until: end")
+    await lab.run(limit=2)
+    await asyncio.to_thread(kafka.cut, topic, 4)
+
+    with pytest.raises(SourceError, match="would be 2, and 2 messages that were not read are gone"):
+        await lab.run()
+
+    spec(lab, kafka, topic, ", until: end, lost: earliest")
+    await lab.run()
+    assert numbers(lab) == [0, 1, 4]
+
+
 async def test_a_topic_that_is_not_there_and_a_wrong_address_end_the_run(
     lab: Lab, kafka: KafkaBroker, topic: str
 ) -> None:

@@ -20,6 +20,7 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
         "postgres_cdc",
     ): "{type: postgres_cdc, dsn: 'postgresql://db/shop', publication: p, slot: s}",
     ("sink", "csv"): "{type: csv, path: out/small.csv, fields: [id, total], extra: ignore, formulas: escape}",
+    ("sink", "mysql"): "{type: mysql, dsn: '${secret:MYSQL}', table: orders, mode: upsert, key: [id]}",
     (
         "sink",
         "dlt",

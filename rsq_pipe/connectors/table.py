@@ -81,6 +81,7 @@ SINKS: dict[str, Listed] = {
     "jsonl": Listed("jsonl.sink", "exactly once: what is not committed is cut off"),
     "kafka": Listed("kafka.sink", "exactly once: one transaction with its ledger", "kafka", "aiokafka"),
     "objects": Listed("objects.sink", "exactly once: each part is made once", "objects", "obstore"),
+    "mysql": Listed("mysql.sink", "exactly once: one transaction with its ledger", "mysql", "pymysql"),
     "parquet": Listed("parquet.sink", "exactly once: what is not committed is cut off", "parquet", "arro3"),
     "postgres": Listed(
         "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"

@@ -23,15 +23,16 @@ import pytest
 
 from rsq_pipe.streams.client import StreamClient
 from tests.support.kafka import KafkaBroker, kafka
+from tests.support.mariadb import MariadbServer, mariadb, mariadb_binary
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
 from tests.support.server import StreamServer
 
-__all__ = ["kafka", "postgres", "postgres_binaries"]
+__all__ = ["kafka", "mariadb", "mariadb_binary", "postgres", "postgres_binaries"]
 
 TOTAL = 1_000
 STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = os.environ.get("SEED", "1")
-KINDS = ["postgres", "sqlite", "kafka", "redis"]
+KINDS = ["postgres", "sqlite", "kafka", "redis", "mysql"]
 
 
 class Place:
@@ -62,6 +63,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return kafka_place(request.getfixturevalue("kafka"))
     if request.param == "redis":
         return redis_place(request.getfixturevalue("other_redis"))
+    if request.param == "mysql":
+        return mysql_place(request.getfixturevalue("mariadb"))
     server: PostgresServer = request.getfixturevalue("postgres")
     table = f"contract_{os.urandom(6).hex()}"
     server.execute(f"create table {table} (id int, pad text)")
@@ -119,6 +122,18 @@ def redis_place(server: StreamServer) -> Place:
 
     clear()
     return Place("redis", options, ids, clear, calls=20_000)
+
+
+def mysql_place(server: MariadbServer) -> Place:
+    table = f"contract_{os.urandom(6).hex()}"
+    server.execute(f"create table {table} (id int, pad text)")
+    options = {"dsn": server.dsn, "table": table, "timeout": "2s", "ledger": f"{table}_ledger"}
+    return Place(
+        "mysql",
+        options,
+        lambda: [row[0] for row in server.execute(f"select id from {table}")],
+        lambda: server.execute(f"delete from {table};\ndelete from {table}_ledger"),
+    )
 
 
 class Writer:

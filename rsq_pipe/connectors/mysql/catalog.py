@@ -1,0 +1,151 @@
+"""Catalog: which columns a table of MySQL has, and a table for records that have none yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rsq_pipe.connectors.ledger.columns import Column, made_columns
+from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.mysql.connection import Connection
+from rsq_pipe.connectors.mysql.names import listed, quoted
+from rsq_pipe.connectors.mysql.options import LONGEST, Options
+from rsq_pipe.connectors.record_id import FIELD
+
+_WHERE = "where table_schema = coalesce(%s, database()) and table_name = %s"
+_JSON = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)", re.IGNORECASE)
+_BIGGEST = 2**63
+
+
+def exists(connection: Connection, table: str) -> bool:
+    """Tell whether there is such a table."""
+    sql = f"select 1 from information_schema.tables {_WHERE}"  # noqa: S608  a constant
+    return bool(connection.execute(sql, _parts(table)))
+
+
+def columns_of(connection: Connection, table: str) -> list[Column] | None:
+    """
+    List the columns of a table; None where there is no such table.
+
+    Raises:
+        RefusedError: Its engine has no transactions.
+    """
+    sql = f"select engine, table_type from information_schema.tables {_WHERE}"  # noqa: S608  a constant
+    found = connection.execute(sql, _parts(table))
+    if not found:
+        return None
+    engine, kind = found[0]
+    if kind != "VIEW" and engine != "InnoDB":
+        raise RefusedError(
+            f"its engine, {engine}, has no transactions; run `alter table {quoted(table)} engine = InnoDB`"
+        )
+    rows = connection.execute(
+        "select column_name, data_type, column_default, extra from information_schema.columns"  # noqa: S608
+        f" {_WHERE} order by ordinal_position",
+        _parts(table),
+    )
+    made = "" if kind == "VIEW" else connection.execute(f"show create table {quoted(table)}")[0][1]
+    checked = {name.replace("``", "`") for name in _JSON.findall(made)}  # MariaDB's `json` is such a text
+    return [
+        Column(
+            name,
+            type_.lower(),
+            fills_itself=default not in (None, "NULL") or "auto_increment" in extra.lower(),
+            is_computed="generated" in extra.lower() and "default_generated" not in extra.lower(),
+            is_json=type_.lower() == "json" or name in checked,
+        )
+        for name, type_, default, extra in rows
+    ]
+
+
+def check_key(connection: Connection, options: Options) -> None:
+    """
+    Check the unique indexes of a table that is written by key: `on duplicate key` looks at all of them.
+
+    Raises:
+        RefusedError: There is none on the key, or another one that may be found instead.
+    """
+    rows = connection.execute(
+        "select s.index_name, s.column_name, c.extra from information_schema.statistics s"
+        " join information_schema.columns c using (table_schema, table_name, column_name)"
+        " where s.table_schema = coalesce(%s, database()) and s.table_name = %s and s.non_unique = 0",
+        _parts(options.table),
+    )
+    indexes: dict[str, set[str]] = {}
+    counting = set()
+    for index, column, extra in rows:
+        indexes.setdefault(index, set()).add(column)
+        if "auto_increment" in extra.lower():
+            counting.add(column)
+    written = set(options.columns) if options.columns else None
+    if set(options.key) not in indexes.values():
+        key = ", ".join(options.key)
+        raise RefusedError(f"`mode: upsert` needs a unique index on exactly the columns of `key`: {key}")
+    for name, columns in indexes.items():
+        unwritten = columns <= counting if written is None else not columns <= written
+        if columns != set(options.key) and not unwritten:
+            raise RefusedError(
+                f"it has another unique index, {name} ({', '.join(sorted(columns))}): a record could replace "
+                "a row with another key; drop that index, or use `mode: append`"
+            )
+
+
+def created(connection: Connection, options: Options, records: Sequence[Any]) -> None:
+    """
+    Make a table for records, as `create` says; none where no record has a field.
+
+    Raises:
+        RefusedError: A column cannot be named.
+    """
+    fields = made_columns(records, options.columns)
+    if not fields:
+        return
+    types = {
+        name: _type([_kind(record.get(field)) for record in records if isinstance(record, dict)])
+        for name, field in fields.items()
+    }
+    if options.rid:
+        types = {FIELD: "longtext", **types}
+    types |= {name: "varchar(255)" for name in options.key if types.get(name) == "longtext"}
+    types |= options.types
+    for name in types:
+        if not name or "\0" in name or len(name) > LONGEST or name != name.rstrip():
+            raise RefusedError(f"a column cannot be named {name[:80]!r}; name another in `columns`")
+    parts = [f"{listed([name])} {kind}" for name, kind in types.items()]
+    if options.key:
+        parts.append(f"primary key ({listed(options.key)})")
+    connection.execute(
+        f"create table if not exists {quoted(options.table)} ({', '.join(parts)}) engine = InnoDB"
+        " default charset = utf8mb4"
+    )
+
+
+def _parts(table: str) -> list[str | None]:
+    schema, _, name = table.rpartition(".")
+    return [schema or None, name]
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "boolean"
+        case int():
+            return "bigint" if -_BIGGEST <= value < _BIGGEST else "decimal(65, 0)"
+        case float():
+            return "double"
+        case dict() | list() | tuple():
+            return "json"
+    return "longtext"
+
+
+def _type(kinds: Iterable[str]) -> str:
+    """Choose a type that all values of a column have."""
+    own = {kind for kind in kinds if kind}
+    if len(own) == 1:
+        return own.pop()
+    if own and own <= {"bigint", "decimal(65, 0)", "double"}:
+        return "double" if "double" in own else "decimal(65, 0)"
+    return "longtext"

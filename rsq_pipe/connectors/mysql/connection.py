@@ -1,0 +1,154 @@
+"""Connection: one to a server of MySQL's kind, whose every statement ends in time."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pymysql
+
+from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.mysql.faults import said, sorted_out
+from rsq_pipe.connectors.mysql.options import PORT, Options
+from rsq_pipe.connectors.sink import TargetUnavailableError
+
+_CONNECT = 10
+_LOCK = 5
+"""Seconds to wait for a row that another transaction has locked."""
+
+_MODE = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+"""A value that does not fit is an error, and a backslash escapes, whatever the server's own mode is."""
+
+_UNKNOWN_SETTING = 1193
+
+
+class Connection:
+    """
+    Talk to a server; given up with the first error that is the server's.
+
+    Args:
+        options: The sink's.
+        root: The project's folder.
+        seconds: How long one statement may take; the server is told so where it can be, and one that does not
+            answer is left as long after.
+    """
+
+    def __init__(self, options: Options, root: Path, seconds: float) -> None:
+        self._options = options
+        self._root = root
+        self._seconds = seconds
+        self._open: pymysql.Connection[Any] | None = None
+
+    def open(self) -> None:
+        """
+        Connect anew.
+
+        Raises:
+            RefusedError, TargetUnavailableError: It cannot.
+        """
+        self.close()
+        parts = urlsplit(self._options.dsn)
+        with self.faults():
+            self._open = pymysql.connect(
+                host=parts.hostname,
+                port=parts.port or PORT,
+                user=unquote(parts.username or ""),
+                password=unquote(parts.password or ""),
+                database=self._options.database,
+                charset="utf8mb4",
+                connect_timeout=_CONNECT,
+                read_timeout=max(1, round(2 * self._seconds)),
+                write_timeout=max(1, round(2 * self._seconds)),
+                ssl=self._context(),
+                autocommit=True,
+                sql_mode=_MODE,
+            )
+            self.execute(f"set time_zone = '+00:00', innodb_lock_wait_timeout = {_LOCK}")
+            self._limit()
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows, if it gives any."""
+        with self._cursor(sql, values) as cursor:
+            return list(cursor.fetchall())
+
+    def count(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        with self._cursor(sql, values) as cursor:
+            return int(cursor.rowcount)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do something as a whole; where it fails in whatever way, none of it is done."""
+        with self._undone("begin", "commit", "rollback"):
+            yield
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Do something within a transaction; where it fails, none of it is done, and the rest stands."""
+        with self._undone("savepoint trial", "release savepoint trial", "rollback to savepoint trial"):
+            yield
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Sort out the errors of the server; one that is away loses the connection."""
+        try:
+            yield
+        except (pymysql.Error, OSError) as exc:
+            error = sorted_out(exc)
+            if isinstance(error, TargetUnavailableError):
+                self.close()
+            raise error from exc
+
+    def close(self) -> None:
+        """Give the connection up."""
+        connection, self._open = self._open, None
+        if connection is not None:
+            with suppress(pymysql.Error, OSError):
+                connection.close()
+
+    @contextmanager
+    def _cursor(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
+        with self.faults():
+            if self._open is None:
+                raise pymysql.InterfaceError(0, "the connection is closed")
+            with self._open.cursor() as cursor:
+                cursor.execute(sql, values or None)
+                yield cursor
+
+    @contextmanager
+    def _undone(self, begin: str, end: str, undo: str) -> Iterator[None]:
+        self.execute(begin)
+        try:
+            yield
+            self.execute(end)
+        except BaseException:
+            if self._open is not None:
+                try:
+                    with self._open.cursor() as cursor:
+                        cursor.execute(undo)
+                except (pymysql.Error, OSError):  # the server does so as the connection ends
+                    self.close()
+            raise
+
+    def _limit(self) -> None:
+        """Have the server end a statement that takes too long, where it can: MariaDB."""
+        assert self._open is not None
+        try:
+            with self._open.cursor() as cursor:
+                cursor.execute(f"set max_statement_time = {self._seconds:g}")
+        except pymysql.Error as exc:
+            if said(exc)[0] != _UNKNOWN_SETTING:
+                raise
+
+    def _context(self) -> ssl.SSLContext | None:
+        if not self._options.tls:
+            return None
+        file = self._root / self._options.ca if self._options.ca else None
+        try:
+            return ssl.create_default_context(cafile=str(file) if file else None)
+        except (OSError, ssl.SSLError) as exc:
+            raise RefusedError(f"the file of `ca` cannot be used: {exc}; mend its path") from exc

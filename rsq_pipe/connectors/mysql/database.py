@@ -1,0 +1,243 @@
+"""MysqlDatabase: a table of MySQL or MariaDB, and the sink's row of the ledger beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.ledger import Row
+from rsq_pipe.connectors.mysql.catalog import check_key, columns_of, created, exists
+from rsq_pipe.connectors.mysql.connection import Connection
+from rsq_pipe.connectors.mysql.names import listed, quoted
+from rsq_pipe.connectors.mysql.options import Options
+from rsq_pipe.connectors.mysql.values import line
+from rsq_pipe.connectors.record_id import named
+from rsq_pipe.connectors.sink import TargetBusyError
+from rsq_pipe.errors import EncodeError
+
+_LEDGER = (
+    "create table if not exists {table} (pipeline varchar(190) not null, stage varchar(190) not null,"
+    " target varchar(190) not null, epoch bigint not null, seq bigint not null, settled bigint not null,"
+    " carried longtext not null, rids longtext not null,"
+    " written timestamp not null default current_timestamp on update current_timestamp,"
+    " primary key (pipeline, stage, target)) engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin"
+)
+_WHERE = "where pipeline = %s and stage = %s and target = %s"
+_WAIT = 2
+"""Seconds to wait for the session of a former writer to end."""
+
+_STATEMENT = 1_000_000
+"""Characters of one INSERT, about."""
+
+_Line = tuple[tuple[Column, ...], str]
+
+
+class MysqlDatabase:
+    """
+    Write rows by INSERT of many, in one transaction with the ledger's row.
+
+    A writer's session holds a lock of the server by name; by this its successor finds it, and ends it.
+
+    Args:
+        options: The sink's.
+        pipeline, stage: Whose row of the ledger it is.
+        root: The project's folder.
+    """
+
+    def __init__(self, options: Options, *, pipeline: str, stage: str, root: Path) -> None:
+        self._options = options
+        self._table = quoted(options.table)
+        self._ledger = quoted(options.ledger_table)
+        self._key = [pipeline, stage, options.table]
+        own = "\0".join([options.database, *self._key])
+        self._lock = f"rsq-pipe {hashlib.sha256(own.encode()).hexdigest()[:48]}"
+        self._connection = Connection(options, root, options.timeout)
+        self._columns: Columns | None = None
+        self._longest = 0
+
+    def connect(self) -> None:
+        """Open the connection, and make the ledger where it is not there."""
+        connection = self._connection
+        connection.open()
+        self._longest = int(connection.execute("select @@max_allowed_packet")[0][0]) - 10_000
+        if exists(connection, self._options.ledger_table):
+            return
+        try:
+            connection.execute(_LEDGER.format(table=self._ledger))
+        except (RefusedError, RowsError) as exc:
+            made = _LEDGER.format(table=self._ledger)
+            raise RefusedError(f"the ledger cannot be made: {exc}; or have it made: {made}") from exc
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Do something as a whole."""
+        return self._connection.transaction()
+
+    def trial(self) -> AbstractContextManager[None]:
+        """Do something within a transaction that is taken back alone if it fails."""
+        return self._connection.savepoint()
+
+    def row(self) -> Row | None:
+        """Read the sink's row, and lock it, whatever transaction its former writer was paused in."""
+        self._end_former()
+        self._connection.execute(
+            f"insert ignore into {self._ledger} (pipeline, stage, target, epoch, seq, settled, carried, rids)"  # noqa: S608
+            " values (%s, %s, %s, 0, 0, 0, '[]', '[]')",
+            self._key,
+        )
+        found = self._connection.execute(
+            f"select epoch, seq, settled, carried, rids from {self._ledger} {_WHERE} for update",  # noqa: S608
+            self._key,
+        )
+        return Row(*found[0]) if found else None
+
+    def replace(self, row: Row) -> None:
+        """Store the sink's row."""
+        self._store(row)
+
+    def advance(self, row: Row) -> bool:
+        """Store the sink's row, if its epoch is still the row's."""
+        return self._store(row, f" and epoch = {row.epoch}")
+
+    def look(self) -> None:
+        """Learn the columns of the table."""
+        self._columns = None
+        found = columns_of(self._connection, self._options.table)
+        if found is None and not self._options.create:
+            raise RefusedError("the table does not exist; make it, or set `create: true`")
+        if found is not None:
+            self._learn(found)
+
+    def is_empty(self) -> bool:
+        """Tell whether the table holds nothing, or is not there."""
+        return self._columns is None or not self._connection.execute(
+            f"select 1 from {self._table} limit 1"  # noqa: S608  quoted
+        )
+
+    def empty(self) -> None:
+        """Delete all that the table holds."""
+        if self._columns is not None:
+            self._connection.execute(f"delete from {self._table}")  # noqa: S608
+
+    def ready(self, records: Sequence[Any]) -> None:
+        """Make the table for records like these, if it is not there."""
+        if self._columns is None:
+            created(self._connection, self._options, records)
+            found = columns_of(self._connection, self._options.table)
+            if found is not None:
+                self._learn(found)
+
+    def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
+        """Write records as the values of an INSERT, each with the columns that it fills."""
+        rows: list[_Line | None] = []
+        failures: dict[int, Exception] = {}
+        for place, record in enumerate(records):
+            try:
+                rows.append(self._row(record, rids[place]))
+            except EncodeError as exc:
+                failures[place] = exc
+                rows.append(None)
+        return rows, failures
+
+    def put(self, rows: Sequence[_Line]) -> None:
+        """Insert rows, or replace those of their keys."""
+        for columns, group in groupby(rows, key=itemgetter(0)):
+            names = [column.name for column in columns]
+            for lines in _portions([text for _, text in group]):
+                sql = f"insert into {self._table} ({listed(names)}) values {','.join(lines)}"  # noqa: S608
+                self._connection.execute(sql + self._replacing(names))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+    def _row(self, record: Any, rid: str) -> _Line:
+        if self._columns is None:  # no record of the batch could be a row
+            raise EncodeError("a row needs a record with fields", record)
+        columns, values = self._columns.of(named(record, rid) if self._options.rid else record)
+        text = line(columns, values, record)
+        if len(text) > self._longest // 4 and len(text.encode()) > self._longest:
+            raise EncodeError(
+                "it is larger than a statement may be: max_allowed_packet of the server", record
+            )
+        return columns, text
+
+    def _replacing(self, names: Sequence[str]) -> str:
+        """Write what becomes of a row that is there. It is done name by name, so `version` comes last."""
+        options = self._options
+        if options.mode == "append":
+            return ""
+        version = listed([options.version]) if options.version else ""
+        others = [listed([name]) for name in names if name not in options.key] or [listed(options.key[:1])]
+        sets = []
+        for name in sorted(others, key=lambda name: name == version):
+            value = f"values({name})"
+            if version:
+                value = f"if({version} is null or values({version}) >= {version}, {value}, {name})"
+            sets.append(f"{name} = {value}")
+        return f" on duplicate key update {', '.join(sets)}"
+
+    def _end_former(self) -> None:
+        """
+        End the session of the former writer, if there still is one, and be known as the writer.
+
+        Else one that was paused in the middle of a batch would hold the row for as long as it sleeps.
+        """
+        [(holder, own)] = self._connection.execute("select is_used_lock(%s), connection_id()", [self._lock])
+        if holder is not None and holder != own:
+            with _gone():
+                self._connection.execute(f"kill {int(holder)}")
+        if self._connection.execute("select get_lock(%s, %s)", [self._lock, _WAIT]) != [(1,)]:
+            raise TargetBusyError("the session of its former writer has not ended yet")
+
+    def _store(self, row: Row, condition: str = "") -> bool:
+        changed = self._connection.count(
+            f"update {self._ledger} set epoch = %s, seq = %s, settled = %s, carried = %s, rids = %s"  # noqa: S608
+            f" {_WHERE}{condition}",
+            [row.epoch, row.seq, row.settled, row.carried, row.rids, *self._key],
+        )
+        return changed == 1
+
+    def _learn(self, table: Sequence[Column]) -> None:
+        options = self._options
+        try:
+            self._columns = Columns(
+                table,
+                fields=options.columns,
+                extra=options.extra,
+                missing=options.missing,
+                required=(*options.key, *([options.version] if options.version else [])),
+                rid=options.rid,
+            )
+        except ValueError as exc:
+            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
+        if options.mode == "upsert":
+            check_key(self._connection, options)
+
+
+class _gone:  # noqa: N801  read as a word of the statement
+    """Let pass that a session is gone already."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, RefusedError) and "Unknown thread id" in str(error)
+
+
+def _portions(lines: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Part the rows of a batch into statements of no more than about a megabyte."""
+    begin, size = 0, 0
+    for at, text in enumerate(lines):
+        if size and size + len(text) > _STATEMENT:
+            yield lines[begin:at]
+            begin, size = at, 0
+        size += len(text)
+    if lines:
+        yield lines[begin:]

@@ -1,0 +1,78 @@
+"""Values: what stands in a statement for each field of a record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+import msgspec
+from pymysql.converters import escape_string
+
+from rsq_pipe.connectors.ledger.columns import Column
+from rsq_pipe.errors import EncodeError
+from rsq_pipe.model.finite import not_finite
+from rsq_pipe.streams.wording import unwritable
+
+_MOMENTS = frozenset(("datetime", "timestamp"))
+_json = msgspec.json.Encoder().encode
+
+
+def line(columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
+    """
+    Write one row, in brackets.
+
+    Raises:
+        EncodeError: A value cannot be written.
+    """
+    written = f"({','.join([_value(column, value) for column, value in zip(columns, values, strict=True)])})"
+    try:
+        written.encode()
+    except UnicodeEncodeError as exc:  # the second of half a surrogate pair
+        raise EncodeError(unwritable(record, _json, "MySQL"), record) from exc
+    return written
+
+
+def _value(column: Column, value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if column.is_json:
+        return _text(_as_json(value, column))
+    kind = type(value)
+    if kind is str:
+        return _text(_moment(value) if column.type in _MOMENTS else value)
+    if kind is bool:
+        return "1" if value else "0"
+    if kind is int or (kind is float and isfinite(value)):
+        return repr(value)
+    text = _as_json(value, column)
+    # Dates and their like are JSON strings: written without JSON's quotes.
+    plain = str(msgspec.json.decode(text)) if text.startswith('"') else text
+    return _text(_moment(plain) if column.type in _MOMENTS else plain)
+
+
+def _text(text: str) -> str:
+    return f"'{escape_string(text)}'"
+
+
+def _moment(text: str) -> str:
+    """Write a moment that names its zone in UTC, which is the session's: columns of this kind have none."""
+    if len(text) < 17 or not (text.endswith("Z") or text[-6] in "+-" or text[-3] in "+-"):
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text  # the server says what is wrong with it
+    if moment.tzinfo is None:
+        return text
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+
+
+def _as_json(value: Any, column: Column) -> str:
+    try:
+        if path := not_finite(value):
+            raise EncodeError(f"column {column.name!r}: {path} is not a finite number", value)
+        return _json(value).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as exc:
+        why = unwritable(value, _json, "JSON")
+        raise EncodeError(f"column {column.name!r}: {why}", value) from exc

@@ -25,7 +25,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast test-lowest lint format type check bench bench-quick bench-beam docs schema lock upgrade \
+.PHONY: help install run test test-fast test-lowest lint format type check bench bench-quick bench-beam docs screenshots schema lock upgrade \
 	clean clean-all
 
 help:  ## Show this list.
@@ -91,6 +91,9 @@ $(VENV)/.peers: $(LOCKS)/bench.txt | install
 
 docs: install  ## Check the documents: links, commands, and every snippet that can be run.
 	$(BIN)/pytest -m docs
+
+screenshots: install  ## Take the pictures of the page anew, for README and docs; needs Chromium.
+	$(BIN)/python -m tests.browser.screenshots docs/images
 
 schema: install  ## Write the JSON Schema of pipeline files, for editors.
 	@mkdir -p $(dir $(SCHEMA))

@@ -138,7 +138,7 @@ export function act(kind, { pipeline, stage, what, words, set, finished }) {
       h("p", { class: own.danger ? "" : "muted" }, own.words),
       kind === "replay" ? mends() : null,
       kind === "replay"
-        ? field("At most, a second (empty: as fast as it goes)", state.rate, (value) => ((state.rate = value), redraw()), { type: "number", min: "0.1", step: "any", class: "short" })
+        ? field("Letters a second, at most (empty: as fast as it goes)", state.rate, (value) => ((state.rate = value), redraw()), { type: "number", min: "0.1", step: "any", class: "short" })
         : null,
       h(
         "p",

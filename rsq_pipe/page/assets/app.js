@@ -55,6 +55,7 @@ async function show() {
   const found = match(parts);
   stop();
   stop = () => {};
+  for (const open of document.querySelectorAll("dialog")) open.close();
   const same = found?.params.pipeline === frame.params.pipeline;
   frame = { name: found?.name || "", params: found?.params || {}, line: null, dead: same ? frame.dead : null };
   drawHeader();
@@ -68,10 +69,11 @@ async function show() {
     const view = await import(`./views/${found.name}.js`);
     if (number !== shown) return;
     drawHeader();
-    draw(place);
+    // Each view has a place of its own: an answer that comes late draws where nobody looks.
+    draw(place, h("div", { key: number }));
     scrollTo(0, 0);
     const ended = new AbortController();
-    const ends = view.show(place, { ...found.params, query, signal: ended.signal, line: tellLine, dead: tellDead, title });
+    const ends = view.show(place.firstChild, { ...found.params, query, signal: ended.signal, line: tellLine, dead: tellDead, title });
     stop = () => {
       ended.abort();
       ends?.();

@@ -25,7 +25,7 @@ export function shown(label, value, state, redraw) {
   return h(
     "div",
     { class: "record" },
-    h("pre", { tabindex: "0", role: "region", "aria-label": label }, cut),
+    h("pre", { tabindex: "0", role: "group", "aria-label": label }, cut),
     isLong ? button(`Show all of it (${bytes(pretty(value).length)})`, () => ((state.whole = true), redraw())) : null,
   );
 }
@@ -80,7 +80,7 @@ export function compared(before, after) {
   if (!near.includes(true)) return h("p", { class: "muted", role: "status" }, "Nothing differs.");
   return h(
     "pre",
-    { class: "diff", tabindex: "0", role: "region", "aria-label": "Before and after" },
+    { class: "diff", tabindex: "0", role: "group", "aria-label": "Before and after" },
     lines.map(([side, line], at) => {
       if (!near[at]) return near[at - 1] || at === 0 ? h("span", { class: "same" }, "  …\n") : null;
       const [kind, spoken] = SIDES[side];

@@ -7,7 +7,7 @@ const LONG = 60;
 
 const ORDER = { bad: 0, warn: 1, note: 2 };
 
-/** List what needs somebody in a pipeline: {level, stage, what, why, since, action: {to, words}}. */
+/** List what needs somebody in a pipeline: {level, stage, what, why, since or first, action}. */
 export function problems(status, causes) {
   const found = [];
   for (const [name, stage] of Object.entries(status.stages)) found.push(...ofStage(name, stage, workers(stage, status.stages), causes.filter((one) => one.stage === name)));
@@ -42,7 +42,7 @@ function cause(groups) {
   const [first] = groups;
   const others = groups.length > 1 ? `, and ${counted(groups.length - 1, "other cause")}` : "";
   const words = [first.error_type, first.message].filter(Boolean).join(": ") || first.reason;
-  return { why: `${count(first.count)} × ${words}${others}`, since: groups.map((one) => one.first).sort()[0] };
+  return { why: `${count(first.count)} × ${words}${others}`, first: groups.map((one) => one.first).sort()[0] };
 }
 
 function waits(stage) {
@@ -56,7 +56,7 @@ function workers(stage, stages) {
 
 /** Sum a stage up in one word and a level, for its sign in the graph and the table. */
 export function condition(stage, stages) {
-  const works = workers(stage, stages) > 0;
+  const works = workers(stage, stages) > 0 || stage.rate_per_s > 0; // a source has no workers, and a rate
   if (stage.state === "lost") return ["bad", "lost"];
   if (stage.paused) return [stage.paused.held ? "warn" : "bad", "paused"];
   if (stage.backlog > 0 && !works) return ["bad", "not running"];

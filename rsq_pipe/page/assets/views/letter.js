@@ -55,7 +55,7 @@ export function show(place, page) {
   }
 
   function begin(kind, what, words) {
-    act(kind, { pipeline, stage, what, words, set: kind === "replay" ? set() : {}, finished: () => go(["p", pipeline, "letters", stage]) });
+    act(kind, { pipeline, stage, what, words, set: kind === "replay" ? set() : {}, finished: () => page.signal.aborted || go(["p", pipeline, "letters", stage]) });
   }
 
   redraw();
@@ -87,7 +87,7 @@ function view(page, state, can) {
       section("Record", "payload" in letter ? null : h("p", { class: "muted" }, "It could not be read as a record."), shown("Record", "payload" in letter ? letter.payload : letter.text, state.text, can.redraw)),
       session?.read_only ? null : section("Mend and replay", mending(page, state, can)),
     ),
-    letter.traceback ? section("Traceback", h("pre", { tabindex: "0", role: "region", "aria-label": "Traceback" }, letter.traceback)) : null,
+    letter.traceback ? section("Traceback", h("pre", { tabindex: "0", role: "group", "aria-label": "Traceback" }, letter.traceback)) : null,
     headers.length ? section("Headers", facts(...headers.map(([name, value]) => [name, h("code", {}, value)]))) : null,
   ];
 }

@@ -45,7 +45,7 @@ export function show(place, page) {
 
   /** Begin the list anew: another group or search. */
   function search() {
-    if (!page.stage) return;
+    if (!page.stage || page.signal.aborted) return;
     state.chosen.clear();
     const list = { rows: [], after: "", end: false, busy: false, passed: 0, why: "" };
     state.list = list;
@@ -151,7 +151,7 @@ function listed(page, state, group, can) {
     list.rows.length
       ? rows({
           label: `Dead letters of ${stage}`,
-          columns: ["", "id", "failed", "record", "error"],
+          columns: [h("span", { class: "hidden" }, "chosen"), "id", "failed", "record", "error"],
           list,
           total: total ?? list.rows.length,
           key: (letter) => letter.id,

@@ -3,7 +3,7 @@
 import { get, path, send, session } from "../api.js";
 import { charts } from "../chart.js";
 import { draw, h } from "../dom.js";
-import { count, counted, duration, lasting, milliseconds, rate } from "../format.js";
+import { ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
 import { doing, layout, picture } from "../graph.js";
 import { follow } from "../live.js";
 import { badge, button, failure, loading, section, sign, table, tiles } from "../parts.js";
@@ -144,7 +144,7 @@ function attention(pipeline, found, resume) {
           h(
             "div",
             {},
-            h("p", {}, h("a", { href: to(["p", pipeline, "stages", one.stage]) }, one.stage), " ", one.what, one.since ? [" ", lasting(one.since)] : null),
+            h("p", {}, h("a", { href: to(["p", pipeline, "stages", one.stage]) }, one.stage), " ", one.what, one.since ? [" ", lasting(one.since)] : null, one.first ? [", the first ", ago(one.first)] : null),
             one.why ? h("p", { class: "muted clip" }, one.why) : null,
           ),
           one.action === "letters"

@@ -81,6 +81,7 @@ function bar({ pipeline }, step, at, { began, total, several }) {
   const called = start === null ? null : start - (step.waited || 0) * 1000;
   const level = LEVELS[step.outcome] || "ok";
   const numbers = [
+    start === null ? null : `after ${duration((start - began) / 1000)}`,
     step.waited === null ? null : `waited ${duration(step.waited)}`,
     step.ran === null || step.ran === undefined ? null : `ran ${duration(step.ran)}`,
     step.attempt > 1 ? `attempt ${step.attempt}` : null,
@@ -97,7 +98,7 @@ function bar({ pipeline }, step, at, { began, total, several }) {
           "div",
           { class: "track", "aria-hidden": "true" },
           called < start ? h("span", { class: "wait", style: { left: place(called), right: `calc(100% - ${place(start)})` } }) : null,
-          h("span", { class: "run", style: { left: place(start), right: `calc(100% - ${place(end ?? start)})` } }),
+          h("span", { class: "run", style: { left: `min(${place(start)}, 100% - 3px)`, right: `calc(100% - ${place(end ?? start)})` } }),
         ),
     step.error ? h("p", {}, sign("bad"), " ", h("code", {}, step.error)) : null,
     step.letter ? h("a", { href: to(["p", pipeline, "letters", step.stage, step.letter]) }, "Its dead letter") : null,

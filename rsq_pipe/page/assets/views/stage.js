@@ -13,6 +13,7 @@ import { to } from "../router.js";
 
 const EVERY = 5000;
 const PARTS = 10;
+const ERRORS = 5;
 
 export function show(place, page) {
   const { pipeline, stage } = page;
@@ -171,19 +172,16 @@ function memory(found, parts) {
 function errors(pipeline, stage, more) {
   if (!more) return loading();
   if (!more.errors.length) return empty("None.");
-  return h(
-    "ul",
-    { class: "plainlist" },
-    more.errors.map((one) =>
-      h(
-        "li",
-        { key: one.id },
-        h("a", { href: to(["p", pipeline, "letters", stage, one.id]) }, ago(one.at)),
-        " ",
-        h("code", { class: "clip" }, [one.error_type, one.message].filter(Boolean).join(": ") || one.reason),
-      ),
-    ),
-  );
+  return table({
+    label: "Last errors",
+    rows: more.errors.slice(0, ERRORS),
+    key: (one) => one.id,
+    columns: [
+      { name: "error", head: true, of: (one) => h("span", { class: "clip" }, [one.error_type, one.message].filter(Boolean).join(": ") || one.reason) },
+      { name: "record", extra: true, of: (one) => h("a", { href: to(["p", pipeline, "records", one.rid]) }, one.rid) },
+      { name: "failed", number: true, of: (one) => h("a", { href: to(["p", pipeline, "letters", stage, one.id]) }, ago(one.at)) },
+    ],
+  });
 }
 
 function settings(more) {

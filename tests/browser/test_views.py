@@ -1,0 +1,294 @@
+"""The views of a pipeline, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Route, expect
+
+from tests.browser.conftest import serving
+from tests.browser.shop import Shop
+from tests.support.chromium import DESK, PHONE, Tab, tab
+from tests.support.command_line import start
+from tests.support.project import Project
+from tests.support.server import StreamServer, free_port
+from tests.support.signals import eventually, wait_until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+VIEWS = (
+    "",
+    "p/{0}",
+    "p/{0}/stages/{1}",
+    "p/{0}/letters",
+    "p/{0}/letters/{1}",
+    "p/{0}/records",
+    "p/{0}/workers",
+    "p/{0}/audit",
+)
+
+
+@pytest.fixture(scope="module")
+def shop(server: StreamServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A pipeline at rest, with dead letters of two causes."""
+    made = Shop(tmp_path_factory.mktemp("shop"), "shop", server.tcp_url)
+    made.orders(range(200))
+    made.orders(range(200, 212), currency=None)
+    made.orders(range(212, 215), price=-1)
+    made.run()
+    return made
+
+
+@pytest.fixture(scope="module")
+def busy(server: StreamServer, served: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A pipeline that runs, with a stage that is slower than those above it; its name."""
+    project = Project(tmp_path_factory.mktemp("busy"), "busy")
+    project.spec(
+        """
+        read:
+          source: {type: jsonl, path: in.jsonl}
+        slow:
+          filter: "n >= 0"
+          rate: 400/s
+          fuse: false
+        write:
+          sink: {type: jsonl, path: out.jsonl}
+        """,
+        defaults="defaults: {batch: {size: 20}}\nmax_backlog: 100000",
+    )
+    project.records(range(60_000))
+    process = start("run", project.path, "--redis", server.tcp_url, cwd=project.root)
+    eventually(lambda: b'"busy"' in urlopen(f"{served}/api/pipelines").read(), 20, "the pipeline runs")
+    yield "busy"
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+async def test_every_view_of_a_pipeline_under_load_is_drawn(view: Tab, busy: str) -> None:
+    for where in VIEWS:
+        await view.open(where.format(busy, "slow"))
+        await expect(view.page.get_by_role("alert")).to_have_count(0)
+
+    await view.open(f"p/{busy}")
+    await expect(view.page.locator("header .badge.ok")).to_be_visible()
+    backlog = view.page.locator("tr", has_text="slow").locator("td").nth(4)
+    before = await backlog.text_content()
+    await expect(backlog).not_to_have_text(before or "", timeout=10_000)
+
+
+async def test_an_edge_is_thicker_where_records_wait(view: Tab, busy: str) -> None:
+    await view.open(f"p/{busy}")
+    await view.page.locator(".edge.waiting").first.wait_for()
+    widths = await view.page.locator(".edge path:not(.tip)").evaluate_all(
+        "(all) => all.map((one) => Number(one.getAttribute('stroke-width')))"
+    )
+
+    assert widths[0] > 1.5 * widths[1], widths
+
+
+async def test_the_table_says_what_the_graph_shows(view: Tab, shop: Shop) -> None:
+    await view.open(f"p/{shop.name}")
+    nodes = await view.page.locator(".graph [data-stage]").evaluate_all(
+        "(all) => all.map((one) => one.dataset.stage)"
+    )
+    rows = await view.page.locator("table[aria-label=Stages] tbody th").all_text_contents()
+
+    assert sorted(nodes) == sorted(rows) == ["check", "large", "price", "read", "route", "small"]
+    await expect(view.page.locator("[data-stage=check]")).to_contain_text("15 dead")
+    await expect(view.page.locator("[data-stage=check] title")).to_contain_text("15 dead letters")
+
+
+async def test_arrow_keys_go_from_stage_to_stage(view: Tab, shop: Shop) -> None:
+    await view.open(f"p/{shop.name}")
+    await view.page.locator("[data-stage=read]").focus()
+    seen = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft"):
+        await view.page.keyboard.press(key)
+        seen.append(await view.page.evaluate("document.activeElement.dataset.stage"))
+    await view.page.keyboard.press("Enter")
+    await view.ready()
+
+    assert seen[:3] == ["check", "price", "route"]
+    assert {seen[3], seen[4], seen[5]} == {"large", "small"}
+    assert seen[6] == "route"
+    await expect(view.page.locator("h1")).to_contain_text("route")
+
+
+async def test_focus_outlives_new_numbers(view: Tab, busy: str) -> None:
+    await view.open(f"p/{busy}")
+    await view.page.locator("[data-stage=slow]").focus()
+    backlog = view.page.locator("tr", has_text="slow").locator("td").nth(4)
+    await expect(backlog).not_to_have_text(await backlog.text_content() or "", timeout=10_000)
+
+    assert await view.page.evaluate("document.activeElement.dataset.stage") == "slow"
+
+
+async def test_a_link_leads_to_a_view_and_the_back_button_out_of_it(view: Tab, shop: Shop) -> None:
+    await view.open("")
+    await view.link(shop.name).click()
+    await view.page.locator("h1", has_text=shop.name).wait_for()
+    await view.page.locator("table[aria-label=Stages]").get_by_role("link", name="check", exact=True).click()
+    await view.page.locator("h1", has_text="check").wait_for()
+    address = view.page.url
+    await view.page.go_back()
+    await view.page.locator("h1", has_text=shop.name).wait_for()
+    await view.page.goto("about:blank")
+    await view.page.goto(address)
+
+    await expect(view.page.locator("h1")).to_contain_text("check")
+    assert await view.page.title() == f"check · {shop.name} · rsq-pipe"
+
+
+async def test_an_answer_that_comes_late_draws_nothing_over_the_next_view(view: Tab, shop: Shop) -> None:
+    async def late(route: Route) -> None:
+        held.append(route)
+
+    held: list[Route] = []
+    await view.page.route("**/letters?*", late)
+    await view.page.goto(f"{view.url}/#/p/{shop.name}/letters/check")
+    await wait_until(lambda: held, 5, "the letters are asked for")
+    await view.page.evaluate(f"location.hash = '#/p/{shop.name}/audit'")
+    await expect(view.page.locator("h1")).to_have_text("Audit")
+    for route in held:
+        await route.continue_()
+    await view.page.wait_for_load_state("networkidle")
+
+    await expect(view.page.locator("h1")).to_have_text("Audit")
+    assert view.page.url.endswith(f"#/p/{shop.name}/audit")
+
+
+async def test_the_back_button_closes_a_dialog(view: Tab, shop: Shop) -> None:
+    await view.open(f"p/{shop.name}/audit")
+    await view.open(f"p/{shop.name}/letters/check")
+    await view.button("Purge all 15").click()
+    await expect(view.page.locator("dialog")).to_be_visible()
+    await view.page.go_back()
+
+    await expect(view.page.locator("dialog")).to_have_count(0)
+    await expect(view.page.locator("h1")).to_have_text("Audit")
+
+
+async def test_what_is_not_there_is_said(view: Tab) -> None:
+    view.expected = {404}
+    await view.open("nowhere")
+    await expect(view.page.locator("h1")).to_have_text("Nothing is here")
+    await view.open("p/never-ran")
+    await expect(view.page.get_by_role("alert")).to_contain_text("never-ran")
+
+
+async def test_numbers_go_on_after_the_page_was_away(
+    browser: Browser, server: StreamServer, shop: Shop, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with tab(browser, f"http://127.0.0.1:{port}") as view:
+        with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
+            await view.open(f"p/{shop.name}")
+            await expect(view.page.locator("header .badge.ok")).to_be_visible()
+        await expect(view.page.locator("header")).to_contain_text("not live: numbers of")
+        with serving("--redis", server.tcp_url, cwd=tmp_path, port=port):
+            await expect(view.page.locator("header .badge.ok")).to_be_visible(timeout=20_000)
+        assert all("ERR_" in one for one in view.faults), view.faults
+        view.faults.clear()
+
+
+async def test_fifty_stages_are_drawn(view: Tab, server: StreamServer, tmp_path: Path) -> None:
+    project = Project(tmp_path, "fifty")
+    stages = ["read:\n  source: {type: jsonl, path: in.jsonl}"]
+    for at in range(8):
+        above = f"route.to{at}" if at else "route.to0"
+        stages += [f"map-{at}-0:\n  from: {above}\n  map: {{a: n}}\n  fuse: false"]
+        stages += [
+            f"map-{at}-{step}:\n  from: map-{at}-{step - 1}\n  map: {{a: n}}\n  fuse: false"
+            for step in range(1, 5)
+        ]
+        stages += [f"write-{at}:\n  from: map-{at}-4\n  sink: {{type: jsonl, path: out-{at}.jsonl}}"]
+    routes = "".join(f"\n    - {{to: to{at}, when: n % 8 == {at}}}" for at in range(7))
+    stages.insert(1, f"route:\n  route:{routes}\n    - {{to: to7, otherwise: true}}")
+    project.spec("\n".join(stages))
+    project.records(range(80))
+    process = start("run", project.path, "--redis", server.tcp_url, cwd=tmp_path)
+    assert process.communicate(timeout=50)[0] is not None
+    await view.open("p/fifty")
+
+    await expect(view.page.locator("[data-stage]")).to_have_count(50)
+    assert await view.width() <= DESK[0]
+    assert await view.page.evaluate(OVERLAPS) == 0
+    assert await view.page.evaluate(LONGEST_FRAME) < 300
+
+
+OVERLAPS = """
+(() => {
+  const boxes = [...document.querySelectorAll('[data-stage] rect')].map((one) => one.getBoundingClientRect());
+  const meet = (a, b) => a.x < b.right && b.x < a.right && a.y < b.bottom && b.y < a.bottom;
+  return boxes.flatMap((a, at) => boxes.slice(at + 1).filter((b) => meet(a, b))).length;
+})()
+"""
+LONGEST_FRAME = """
+new Promise((done) => {
+  let most = 0;
+  let last = performance.now();
+  const end = last + 2500;
+  const tick = (now) => {
+    most = Math.max(most, now - last);
+    last = now;
+    if (now < end) requestAnimationFrame(tick);
+    else done(most);
+  };
+  requestAnimationFrame(tick);
+})
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def phone(browser: Browser, served: str) -> AsyncIterator[Tab]:
+    async with tab(browser, served, size=PHONE, has_touch=True) as opened:
+        yield opened
+
+
+async def test_no_view_is_wider_than_a_phone(phone: Tab, shop: Shop) -> None:
+    for where in VIEWS:
+        await phone.open(where.format(shop.name, "check"))
+        assert await phone.width() <= PHONE[0], where
+    await phone.open(f"p/{shop.name}/letters/check")
+    await phone.page.locator(".all .row a").first.click()
+    await phone.ready()
+
+    assert await phone.width() <= PHONE[0]
+
+
+async def test_it_is_dark_where_the_system_is(browser: Browser, served: str, shop: Shop) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    async with tab(browser, served, dark=True) as view:
+        await view.open(f"p/{shop.name}")
+        dark = await view.page.evaluate(ground)
+        await view.page.emulate_media(color_scheme="light")
+        light = await view.page.evaluate(ground)
+
+    assert max(dark[:3]) < 50
+    assert min(light[:3]) > 230
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_axe_finds_nothing_in_any_view(
+    browser: Browser, served: str, shop: Shop, dark: bool, size: tuple[int, int]
+) -> None:
+    async with tab(browser, served, dark=dark, size=size, bypass_csp=True) as view:
+        found = {}
+        for where in VIEWS:
+            await view.open(where.format(shop.name, "check"))
+            found[where] = await view.violations()
+        await view.open(f"p/{shop.name}/letters/check")
+        await view.page.locator(".all .row a").first.click()
+        await view.ready()
+        found["letter"] = await view.violations()
+        await view.button("Purge").click()
+        await expect(view.page.locator("dialog")).to_contain_text("1 dead letter would be purged")
+        found["dialog"] = await view.violations()
+
+    wrong = [f"{where}: {one}" for where, some in found.items() for one in some]
+    assert not wrong, "\n".join(wrong)

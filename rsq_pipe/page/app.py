@@ -17,13 +17,23 @@ from rsq_pipe.errors import (
     ServerUnavailableError,
     UnknownStageError,
 )
-from rsq_pipe.page import actions, events, letter_actions, letters, pipelines, records, session, stages
+from rsq_pipe.page import (
+    actions,
+    events,
+    letter_actions,
+    letters,
+    openapi,
+    pipelines,
+    records,
+    session,
+    stages,
+)
 from rsq_pipe.page.access import Access, Guard
 from rsq_pipe.page.answers import Refusal
 from rsq_pipe.page.files import asset
 from rsq_pipe.page.site import Site
 
-_PARTS = (session, pipelines, events, stages, actions, letter_actions, letters, records)
+PARTS = (session, pipelines, events, stages, actions, letter_actions, letters, records, openapi)
 _STATUS: dict[type[RsqPipeError], int] = {
     NeverRanError: 404,
     UnknownStageError: 404,
@@ -36,7 +46,7 @@ _STATUS: dict[type[RsqPipeError], int] = {
 def create_app(site: Site) -> Starlette:
     """Make the application that a server of ASGI runs."""
     access = Access(site.tokens)
-    routes = [*(route for part in _PARTS for route in part.ROUTES), Route("/{rest:path}", _nothing)]
+    routes = [*(route for part in PARTS for route in part.ROUTES), Route("/{rest:path}", _nothing)]
     app = Starlette(
         routes=[
             Mount("/api/v1", routes=routes),

@@ -15,6 +15,7 @@ from rsq_pipe.page.app import create_app
 from rsq_pipe.page.serving import PageServer
 from rsq_pipe.page.site import Site
 from rsq_pipe.streams.client import StreamClient
+from tests.support.described_api import hold
 
 
 class Answer(NamedTuple):
@@ -30,7 +31,7 @@ class Answer(NamedTuple):
 
 
 class ServedPage:
-    """Ask one page."""
+    """Ask one page; every answer is held against the description of the API."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession, site: Site) -> None:
         self.url = url
@@ -41,7 +42,10 @@ class ServedPage:
 
     async def ask(self, method: str, path: str, **more: Any) -> Answer:
         async with self.http.request(method, f"{self.url}{path}", **more) as found:
-            return Answer(found.status, found.headers, await found.text())
+            told = Answer(found.status, found.headers, await found.text())
+        if path.startswith("/api") and told.headers.get("content-type") == "application/json":
+            hold(method, path, told.status, told.json)
+        return told
 
     async def get(self, path: str, **query: Any) -> Any:
         """Ask for something that is there."""

@@ -11,6 +11,7 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "json"): "{type: json, path: export.json, records: data.items}",
     ("source", "jsonl"): "{type: jsonl, path: ['data/*.jsonl', 'more/*.jsonl.gz']}",
     ("source", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: orders, fields: {customer: key}}",
+    ("source", "objects"): "{type: objects, url: 's3://lake/orders/**/*.jsonl.gz', every: 30s}",
     ("source", "parquet"): "{type: parquet, path: 'lake/**/*.parquet'}",
     ("source", "python"): "{type: python, call: 'feeds:orders', with: {region: eu}}",
     ("source", "schedule"): "{type: schedule, cron: '30 2 * * MON-FRI', zone: Europe/Berlin, catch_up: last}",

@@ -56,6 +56,7 @@ SOURCES: dict[str, Listed] = {
     "kafka": Listed(
         "kafka.source", "goes on at the offset behind the last message stored", "kafka", "aiokafka"
     ),
+    "objects": Listed("objects.source", "goes on behind the last record stored", "objects", "obstore"),
     "parquet": Listed("parquet.source", "goes on at the row behind the last one stored", "parquet", "arro3"),
     "postgres": Listed(
         "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"

@@ -280,9 +280,13 @@ _SPELLED = {
     "OnError": "on_error",
     "DeadLetters": "on_error.dlq",
     "RotateObjects": "rotate (of objects)",
-    "JsonlFormat": "format (jsonl)",
-    "CsvFormat": "format (csv)",
-    "ParquetFormat": "format (parquet)",
+    "JsonlFormat": "format (writing jsonl)",
+    "CsvFormat": "format (writing csv)",
+    "ParquetFormat": "format (writing parquet)",
+    "ReadJsonl": "format (reading jsonl)",
+    "ReadJson": "format (reading json)",
+    "ReadCsv": "format (reading csv)",
+    "ReadParquet": "format (reading parquet)",
 }
 """Groups that are called otherwise in a file than their models are."""
 

@@ -16,6 +16,7 @@ from rsq_pipe.connectors.objects.object_parts import ObjectParts
 from rsq_pipe.connectors.objects.reach import reachable
 from rsq_pipe.connectors.objects.settings import Address, StoreOptions
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.connectors.table import SINKS
 from rsq_pipe.units import Duration, Size
 
 __all__ = ["Options", "connect", "endpoint"]
@@ -83,6 +84,8 @@ class Options(StoreOptions):
                 f"`url` ends in {name!r}, which is no format; end it in .jsonl, .csv or .parquet, or set "
                 "`format`"
             )
+        if missing := SINKS[told.type].missing:
+            raise ValueError(f"{told.type} needs a package of an extra; {missing}")
         if told.type == "parquet" and packing:
             raise ValueError(f"Parquet is packed by itself; leave out {packing}")
         return self

@@ -1,0 +1,200 @@
+"""ObjectReader: reads objects one after another, each by the source of files of its format."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rsq_pipe.connectors.files.notice import notice
+from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
+from rsq_pipe.connectors.objects.pattern import Pattern
+from rsq_pipe.connectors.objects.read_formats import file_options
+from rsq_pipe.connectors.source import Chunk, Source
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.errors import SourceError
+
+if TYPE_CHECKING:
+    from rsq_pipe.connectors.objects.source import Options
+
+MOST = 100_000
+"""Objects that have a position of their own in Redis."""
+
+FIRST, LONGEST = 0.5, 60.0
+"""Seconds between two attempts to copy an object: the first pause, doubled up to the longest."""
+
+ORDERED = "objects"
+"""The one shard of a source that reads in the order of names."""
+
+
+class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    Say how far objects have been read, as it is stored with what was read.
+
+    Args:
+        name: The object, where one mark is for all of them.
+        after: The one that was read before it.
+        tag: What tells it from another of its name.
+        at: The position in it, as the source of files has it.
+        done: Whether it has been read to its end.
+    """
+
+    name: str = ""
+    after: str = ""
+    tag: str = ""
+    at: str = ""
+    done: bool = False
+
+
+class ObjectReader:
+    """
+    Yield the records of objects.
+
+    An object is copied into a file for the time it is read, and read as files are; so what is read of it is
+    one version of it. One that is gone on in is copied once more, and has to be the same.
+
+    Args:
+        options: Its settings.
+        stage: The source's stage, for errors.
+    """
+
+    resumable = True
+
+    def __init__(self, options: Options, *, stage: str) -> None:
+        self._options = options
+        self._stage = stage
+        self._bucket = Bucket(options)
+        self._pattern = Pattern(self._bucket.address.path)
+        self._seen: dict[str, str] = {}
+        self._looked = 0.0
+        self.endless = options.every is not None
+
+    def shards(self) -> Sequence[str]:
+        """Name the objects, sorted."""
+        if self._options.ordered:
+            self._looked = time.monotonic()
+            return [ORDERED]
+        names = self._new()
+        if not names and not self.endless:
+            raise self._error(f"{self._options.url} names no object; mend it, or set `every` to wait for one")
+        return names
+
+    def changed(self) -> Sequence[str]:
+        """Name the objects that are new since they were last listed."""
+        if time.monotonic() - self._looked < (self._options.every or 0):
+            return ()
+        if self._options.ordered:
+            self._looked = time.monotonic()
+            return [ORDERED]
+        return self._new()
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        """Yield the records behind `position`."""
+        mark = self._load(position)
+        if shard != ORDERED or not self._options.ordered:
+            yield from self._object(Found(shard, 0, self._seen.get(shard, "")), mark, size)
+            return
+        after = mark.name if mark.done else mark.after
+        for found in self._listed(after or self._options.start_after or ""):
+            begun = mark if found.path == mark.name else Mark(found.path, after)
+            yield from self._object(found, begun, size)
+            after = found.path
+
+    def _object(self, found: Found, mark: Mark, size: int) -> Iterator[Chunk]:
+        """Read one object; the last chunk says that it has been read."""
+        if mark.done and (mark.tag == found.tag or not found.tag):
+            return
+        with tempfile.TemporaryDirectory(prefix="rsq-pipe-objects-") as folder:
+            tag = self._copied(found.path, Path(folder))
+            if tag is None:
+                notice("warning", "the object is gone, and was not read", self._stage, found.path)
+                return
+            if mark.tag and mark.tag != tag:
+                raise self._error(
+                    f"{self._bucket.address.name(found.path)} is not the object that was read: it was "
+                    "written over (use --fresh to start over, or give the new one another name)"
+                )
+            held: Chunk | None = None
+            try:
+                for chunk in self._source(Path(folder)).read(found.path, mark.at, size):
+                    if held is not None:
+                        yield _marked(held, mark, tag)
+                    held = chunk
+            except SourceError:
+                if held is not None:
+                    yield _marked(held, mark, tag)
+                raise
+            yield _marked(held or Chunk([], (), mark.at), mark, tag, done=True)
+
+    def _source(self, folder: Path) -> Source:
+        reads = self._options.reads
+        found = connector("source", reads.type)
+        source: Source = found.made(file_options(reads), pipeline="", stage=self._stage, root=folder)
+        return source
+
+    def _copied(self, name: str, folder: Path) -> str | None:
+        """Copy an object, for as long as it takes; None where it is not there any more."""
+        path, pause = folder / name, FIRST
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                try:
+                    return self._bucket.fetch(name, path)
+                except AwayError as exc:
+                    notice("warning", f"tried again in {pause:g} s: {exc}", self._stage, name)
+                    time.sleep(pause)
+                    pause = min(2 * pause, LONGEST)
+        except MissingError:
+            return None
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except OSError as exc:
+            raise self._error(f"{name} cannot be copied into {folder}: {exc.strerror or exc}") from exc
+
+    def _new(self) -> list[str]:
+        """List the objects that have not been named yet, or are others by now."""
+        self._looked = time.monotonic()
+        found = list(self._listed(self._options.start_after or "", most=MOST))
+        names = [one.path for one in found if self._seen.get(one.path) != one.tag]
+        self._seen = {one.path: one.tag for one in found}
+        return names
+
+    def _listed(self, after: str, most: int | None = None) -> Iterator[Found]:
+        count = 0
+        try:
+            for found in self._bucket.list(self._pattern.prefix, after=after):
+                if self._pattern.matches(found.path):
+                    count += 1
+                    if most is not None and count > most:
+                        raise self._error(
+                            f"{self._options.url} names more than {most:,} objects; set `ordered: true` if "
+                            "new ones sort behind those that are there, or `start_after`"
+                        )
+                    yield found
+        except AwayError as exc:
+            if not self.endless:
+                raise self._error(str(exc)) from exc
+            what = f"tried again in {self._options.every:g} s: {exc}"
+            notice("warning", what, self._stage, self._options.url)
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+
+    def _load(self, position: str) -> Mark:
+        try:
+            return msgspec.json.decode(position, type=Mark) if position else Mark()
+        except msgspec.DecodeError as exc:
+            raise self._error(f"{position!r} is not a stored position; use --fresh to start over") from exc
+
+    def _error(self, why: str) -> SourceError:
+        return SourceError(f"stage {self._stage!r}: {why}", stage=self._stage)
+
+
+def _marked(chunk: Chunk, begun: Mark, tag: str, *, done: bool = False) -> Chunk:
+    """Have a chunk say where it is in which object."""
+    mark = Mark(begun.name, begun.after, tag, chunk.position, done)
+    chunk.position = msgspec.json.encode(mark).decode()
+    return chunk

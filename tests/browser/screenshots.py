@@ -20,12 +20,13 @@ from playwright.async_api import Browser
 
 from tests.browser.conftest import serving
 from tests.conftest import SERVERS
-from tests.support.chromium import DESK, PHONE, Tab, chromium, tab
+from tests.support.chromium import PHONE, Tab, chromium, tab
 from tests.support.command_line import rsq_pipe, start
 from tests.support.server import StreamServer
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 150_000
+WIDE = (1120, 800)
 DAY = 24 * 60
 
 
@@ -94,7 +95,7 @@ def past(client: redis.Redis, pipeline: str, stages: list[str], rate: float) -> 
     done = dict.fromkeys(stages, 0.0)
     for minute in range(DAY):
         fields: dict[str, str] = {}
-        wave = 1 + 0.6 * math.sin(minute / 190) + 0.1 * math.sin(minute / 7)
+        wave = 1 + 0.6 * math.sin(minute / 190)
         for at, stage in enumerate(stages):
             share = 1 if at < len(stages) - 3 else (0.5, 0.3, 0.2)[at - len(stages) + 3]
             done[stage] += rate * 60 * wave * share
@@ -125,9 +126,9 @@ async def take(url: str, folder: Path) -> None:
 
 
 async def wide(browser: Browser, url: str, folder: Path) -> None:
-    async with tab(browser, url) as view:
+    async with tab(browser, url, size=WIDE) as view:
         await shot(view, folder / "home.png", "", 330)
-        await shot(view, folder / "pipeline.png", "p/orders", 1240)
+        await shot(view, folder / "pipeline.png", "p/orders", 1045)
         await shot(view, folder / "stage.png", "p/orders/stages/enrich", 900)
         await shot(view, folder / "workers.png", "p/orders/workers", 620)
         await view.open("p/orders/letters/enrich")
@@ -153,8 +154,8 @@ async def wide(browser: Browser, url: str, folder: Path) -> None:
 
 
 async def others(browser: Browser, url: str, folder: Path) -> None:
-    async with tab(browser, url, dark=True) as view:
-        await shot(view, folder / "pipeline-dark.png", "p/flights", 1180)
+    async with tab(browser, url, size=WIDE, dark=True) as view:
+        await shot(view, folder / "pipeline-dark.png", "p/flights", 950)
     async with tab(browser, url, size=PHONE) as view:
         await shot(view, folder / "phone.png", "p/flights", 800)
     async with tab(browser, url, size=PHONE, dark=True) as view:
@@ -168,7 +169,7 @@ async def shot(view: Tab, path: Path, where: str | None, height: int) -> None:
     if where is not None:
         await view.open(where)
         await asyncio.sleep(6)  # for the first rates
-    width = (view.page.viewport_size or {"width": DESK[0]})["width"]
+    width = (view.page.viewport_size or {"width": WIDE[0]})["width"]
     await view.page.set_viewport_size({"width": width, "height": height})
     await view.page.screenshot(path=path, animations="disabled")
 

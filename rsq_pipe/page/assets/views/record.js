@@ -81,7 +81,7 @@ function bar({ pipeline }, step, at, { began, total, several }) {
   const called = start === null ? null : start - (step.waited || 0) * 1000;
   const level = LEVELS[step.outcome] || "ok";
   const numbers = [
-    start === null ? null : `after ${duration((start - began) / 1000)}`,
+    start === null || start === began ? null : `after ${duration((start - began) / 1000)}`,
     step.waited === null ? null : `waited ${duration(step.waited)}`,
     step.ran === null || step.ran === undefined ? null : `ran ${duration(step.ran)}`,
     step.attempt > 1 ? `attempt ${step.attempt}` : null,

@@ -12,6 +12,7 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "jsonl"): "{type: jsonl, path: ['data/*.jsonl', 'more/*.jsonl.gz']}",
     ("source", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: orders, fields: {customer: key}}",
     ("source", "objects"): "{type: objects, url: 's3://lake/orders/**/*.jsonl.gz', every: 30s}",
+    ("source", "mqtt"): "{type: mqtt, broker: 'broker:1883', topic: 'sensors/#', fields: {sensor: topic}}",
     ("source", "parquet"): "{type: parquet, path: 'lake/**/*.parquet'}",
     ("source", "python"): "{type: python, call: 'feeds:orders', with: {region: eu}}",
     ("source", "schedule"): "{type: schedule, cron: '30 2 * * MON-FRI', zone: Europe/Berlin, catch_up: last}",
@@ -32,6 +33,7 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("sink", "parquet"): "{type: parquet, path: out/x.parquet, columns: {id: int, at: datetime}}",
     ("sink", "python"): "{type: python, call: 'stores:store', with: {table: orders}}",
     ("sink", "redis"): "{type: redis, kind: hash, key: 'order:{id}', ttl: 7d}",
+    ("sink", "mqtt"): "{type: mqtt, broker: 'broker:1883', topic_by: \"'alarms/' + sensor\"}",
     ("sink", "stdout"): "{type: stdout, rid: true}",
     ("sink", "stream"): "{type: stream, stream: priced}",
 }

@@ -57,6 +57,7 @@ SOURCES: dict[str, Listed] = {
         "kafka.source", "goes on at the offset behind the last message stored", "kafka", "aiokafka"
     ),
     "objects": Listed("objects.source", "goes on behind the last record stored", "objects", "obstore"),
+    "mqtt": Listed("mqtt.source", "acknowledges a message once it is stored", "mqtt", "paho"),
     "parquet": Listed("parquet.source", "goes on at the row behind the last one stored", "parquet", "arro3"),
     "postgres": Listed(
         "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"
@@ -83,6 +84,7 @@ SINKS: dict[str, Listed] = {
     "kafka": Listed("kafka.sink", "exactly once: one transaction with its ledger", "kafka", "aiokafka"),
     "objects": Listed("objects.sink", "exactly once: each part is made once", "objects", "obstore"),
     "mysql": Listed("mysql.sink", "exactly once: one transaction with its ledger", "mysql", "pymysql"),
+    "mqtt": Listed("mqtt.sink", "at least once", "mqtt", "paho"),
     "parquet": Listed("parquet.sink", "exactly once: what is not committed is cut off", "parquet", "arro3"),
     "postgres": Listed(
         "postgres.sink", "exactly once: one transaction with its ledger", "postgres", "psycopg"

@@ -1,0 +1,129 @@
+"""Client: a connection to an MQTT broker, which paho keeps up in a thread of its own."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from rsq_pipe.connectors.mqtt.settings import Broker
+
+_LONGEST = 5
+"""Seconds between two attempts to connect, at most."""
+
+_REFUSED = ("Not authorized", "Bad user name or password", "Client identifier not valid", "Unsupported")
+"""What a broker says that no time mends, by how it begins."""
+
+
+class RefusedError(Exception):
+    """The broker refuses this client, and will again."""
+
+
+class AwayError(Exception):
+    """The broker does not answer."""
+
+
+class Client:
+    """
+    Connect, and again whenever the connection is lost.
+
+    Args:
+        settings: Where to.
+        root: Where the file of the authority is.
+        name: The client's id; empty for one of the broker's making, and no session.
+        connected: `connected(goes_on=...)` is called in the client's thread each time there is a connection;
+            whether the broker goes on with the session.
+        more: Further arguments of paho's.
+    """
+
+    def __init__(
+        self,
+        settings: Broker,
+        root: Path,
+        name: str,
+        connected: Callable[..., None] = lambda **_: None,
+        **more: Any,
+    ) -> None:
+        self._settings = settings
+        self._connected = connected
+        self._is_up = threading.Event()
+        self._why = "it does not answer"
+        self._refused = ""
+        made = self.paho = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name, **more
+        )
+        if settings.user:
+            made.username_pw_set(settings.user, settings.password)
+        if settings.tls:
+            try:
+                made.tls_set_context(
+                    ssl.create_default_context(cafile=str(root / settings.ca) if settings.ca else None)
+                )
+            except (OSError, ssl.SSLError) as exc:
+                raise RefusedError(f"the file of `ca` cannot be used: {exc}; mend its path") from exc
+        made.reconnect_delay_set(1, _LONGEST)
+        made.connect_timeout = settings.timeout
+        made.on_connect = self._on_connect
+        made.on_disconnect = self._on_disconnect
+
+    def start(self) -> None:
+        """
+        Connect.
+
+        Raises:
+            RefusedError, AwayError: It cannot, within the time.
+        """
+        host, _, port = self._settings.broker.rpartition(":")
+        deadline = time.monotonic() + self._settings.timeout
+        while True:
+            try:
+                self.paho.connect(host.strip("[]"), int(port))
+                break
+            except ssl.SSLError as exc:
+                raise RefusedError(
+                    f"it cannot be talked to by TLS: {exc}; mend `tls`, `ca` or the port"
+                ) from exc
+            except OSError as exc:
+                if time.monotonic() > deadline:
+                    raise AwayError(exc.strerror or str(exc) or type(exc).__name__) from exc
+                time.sleep(0.5)
+        self.paho.loop_start()
+        self.wait(deadline)
+
+    def wait(self, deadline: float) -> None:
+        """
+        Wait for a connection.
+
+        Raises:
+            RefusedError, AwayError: There is none.
+        """
+        while not self._is_up.wait(0.05):
+            if self._refused:
+                raise RefusedError(self._refused)
+            if time.monotonic() > deadline:
+                raise AwayError(self._why)
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self.paho.disconnect()
+        self.paho.loop_stop()
+
+    def _on_connect(self, _: Any, __: Any, flags: Any, reason: Any, ___: Any) -> None:
+        if reason.is_failure:
+            self._why = str(reason)
+            if self._why.startswith(_REFUSED):
+                self._refused = f"it refuses the client: {self._why}; mend `user`, `password` or `client_id`"
+            return
+        self._connected(goes_on=bool(flags.session_present))
+        self._is_up.set()
+
+    def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        self._is_up.clear()
+        if reason.is_failure and str(reason) != "Unspecified error":
+            self._why = str(reason)

@@ -1,0 +1,159 @@
+"""MqttSource: yields messages as they come, and acknowledges each once it is stored."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
+from rsq_pipe.connectors.mqtt.settings import ReadSettings
+from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.errors import SourceError
+
+_WAIT = 0.2  # seconds between two looks whether it is to end
+
+_AHEAD = 10_000
+"""Messages that may wait here; more of QoS 0 are dropped, and of QoS 1 not taken from the broker."""
+
+
+class MqttSource:
+    """
+    Read by a session of the broker's, in one process at a time.
+
+    The broker keeps each message until it is acknowledged, which is done when it is stored. In between the
+    process may die, or the connection be lost: then the broker sends it again.
+
+    Args:
+        settings: What is read, and where.
+        stage: The stage, for messages and names.
+        root: Where the file of the authority is.
+        pipeline: The pipeline, for names.
+    """
+
+    resumable = True
+
+    def __init__(self, settings: ReadSettings, *, stage: str, root: Path, pipeline: str) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._root = root
+        self._name = settings.client_id or f"rsq-pipe.{pipeline}.{stage}"
+        self._closing = threading.Event()
+        self._messages: queue.Queue[tuple[int, Any]] = queue.Queue(_AHEAD)
+        self._connection = 0
+        self._dropped = 0
+        self._client: Client | None = None
+        self._refused = ""
+
+    def shards(self) -> Sequence[str]:
+        """Name the one there is; its position counts what was stored together."""
+        return ["messages"]
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+        """
+        Yield messages as they come, until `close`.
+
+        Raises:
+            SourceError: The broker does not answer when this begins, or refuses.
+        """
+        number = int(position or 0)
+        self._closing.clear()
+        client = self._client = Client(self._settings, self._root, self._name, self._begin, manual_ack=True)
+        client.paho.on_message = self._arrived
+        client.paho.on_subscribe = self._subscribed
+        try:
+            client.start()
+            while not self._closing.is_set():
+                taken = self._take(size)
+                self._check_refused()
+                if not taken:
+                    continue
+                number += 1
+                arrivals = [self._arrival(f"{number}:{at}", one) for at, (_, one) in enumerate(taken)]
+                chunk = Chunk.of(arrivals, str(number))
+                chunk.settled = partial(self._settled, client, taken)
+                yield chunk
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except AwayError as exc:
+            raise self._error(
+                f"it cannot be reached: {exc}; check `broker` and `tls`, and that it runs"
+            ) from exc
+        finally:
+            client.stop()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._closing.set()
+
+    def _take(self, size: int) -> list[tuple[int, Any]]:
+        found: list[tuple[int, Any]] = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._messages.get(timeout=_WAIT))
+            while len(found) < size:
+                found.append(self._messages.get_nowait())
+        # What came by a connection that was lost comes again by this one.
+        return [one for one in found if one[0] == self._connection or one[1].qos == 0]
+
+    def _check_refused(self) -> None:
+        if self._refused:
+            raise RefusedError(self._refused)
+
+    def _begin(self, *, goes_on: bool) -> None:
+        """Subscribe, unless the broker goes on with the session: it would send what it retains once more."""
+        self._connection += 1
+        assert self._client is not None
+        if self._connection == 1 or not goes_on:
+            filters: list[tuple[str, int]] = [(topic, self._settings.qos) for topic in self._settings.topic]
+            self._client.paho.subscribe(filters)
+
+    def _subscribed(self, _: Any, __: Any, ___: int, reasons: Sequence[Any], ____: Any) -> None:
+        for topic, reason in zip(self._settings.topic, reasons, strict=False):
+            if reason.is_failure:
+                self._refused = f"it refuses to send {topic!r}: {reason}; mend `topic`, or the user's rights"
+
+    def _arrived(self, _: Any, __: Any, message: Any) -> None:
+        while message.qos and not self._closing.is_set():
+            with contextlib.suppress(queue.Full):
+                self._messages.put((self._connection, message), timeout=_WAIT)
+                return
+        try:
+            self._messages.put_nowait((self._connection, message))
+        except queue.Full:
+            self._dropped += 1
+            if self._dropped == 1:
+                structlog.get_logger("rsq_pipe").warning(
+                    "messages of QoS 0 come faster than they are stored, and are lost", stage=self._stage
+                )
+
+    def _settled(self, client: Client, taken: Sequence[tuple[int, Any]], stored: bool) -> None:
+        for connection, message in taken if stored else ():
+            if connection == self._connection:  # its number means another message by another one
+                client.paho.ack(message.mid, message.qos)
+
+    def _arrival(self, offset: str, message: Any) -> Arrival:
+        raw: bytes = message.payload
+        try:
+            record: dict[str, Any] = (
+                parse(raw) if self._settings.format == "json" else {"value": raw.decode()}
+            )
+            for field, part in self._settings.fields.items():
+                if field in record:
+                    raise ValueError(f"it has a field {field!r}, which is to hold the message's {part}")
+                record[field] = message.topic if part == "topic" else bool(message.retain)
+        except UNREADABLE as exc:
+            return Arrival(offset, None, raw, wording(exc), (("mqtt-topic", message.topic),))
+        is_whole = self._settings.format == "json" and not self._settings.fields
+        return Arrival(offset, record, raw if is_whole else b"")
+
+    def _error(self, what: str) -> SourceError:
+        where = self._settings.broker
+        return SourceError(f"stage {self._stage!r}: mqtt broker {where}: {what}", stage=self._stage)

@@ -1,0 +1,33 @@
+"""Source `mqtt`: messages of topics, acknowledged once they are stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.mqtt.settings import ReadSettings as Options
+
+if TYPE_CHECKING:
+    from rsq_pipe.connectors.mqtt.reading import MqttSource
+
+
+def connect(options: Options, *, stage: str, root: Path, pipeline: str = "") -> MqttSource:
+    """Make the source of a stage; nothing is opened yet."""
+    from rsq_pipe.connectors.mqtt.reading import MqttSource  # noqa: PLC0415  an extra
+
+    return MqttSource(options, stage=stage, root=root, pipeline=pipeline)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the broker."""
+
+    def reach(seconds: float) -> None:
+        from rsq_pipe.connectors.mqtt.reach import reach_broker  # noqa: PLC0415  an extra
+
+        reach_broker(options, root, seconds)
+
+    return Endpoint(f"mqtt broker {options.broker}", reach)
+
+
+__all__ = ["Options", "connect", "endpoint"]

@@ -1,0 +1,114 @@
+"""MqttSink: sends a message for each record, and waits until the broker has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
+from rsq_pipe.connectors.mqtt.settings import WriteSettings
+from rsq_pipe.connectors.record_id import named
+from rsq_pipe.connectors.sink import TargetUnavailableError, Written
+from rsq_pipe.errors import EncodeError, RsqPipeError, SinkError, without_frames
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.streams.serializers import JsonSerializer
+
+_TOPIC_BYTES = 65_535
+
+
+class MqttSink:
+    """
+    Send records; what the broker has not said that it has is sent again.
+
+    Args:
+        settings: Where to, and how.
+        stage: The stage, for messages.
+        root: Where the file of the authority is.
+    """
+
+    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "at-least-once"
+    exclusive: ClassVar[bool] = False
+
+    def __init__(self, settings: WriteSettings, *, stage: str, root: Path) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._root = root
+        self._form = JsonSerializer()
+        self._client: Client | None = None
+        self.target = f"mqtt broker {settings.broker}"
+
+    def open(
+        self,
+        position: str | None,  # noqa: ARG002  nothing can be undone
+        *,
+        fresh: bool = False,  # noqa: ARG002
+        still: Callable[[], bool] = lambda: True,  # noqa: ARG002
+    ) -> str:
+        """Connect."""
+        self.close()
+        try:
+            client = Client(self._settings, self._root, "")
+            self._client = client
+            client.start()
+        except RefusedError as exc:
+            self.close()
+            raise self._error(str(exc)) from exc
+        except AwayError as exc:
+            self.close()
+            raise TargetUnavailableError(f"{self.target}: {exc}") from exc
+        return ""
+
+    def write(self, batch: Batch) -> Written:
+        """Send one batch."""
+        if self._client is None:
+            self.open(None)
+        assert self._client is not None
+        deadline = time.monotonic() + self._settings.timeout
+        failures: dict[int, Exception] = {}
+        waiting: list[Any] = []
+        try:
+            self._client.wait(deadline)
+            for place in range(len(batch)):
+                try:
+                    topic, payload = self._message(batch, place)
+                except RsqPipeError as exc:
+                    failures[place] = without_frames(exc)
+                except Exception as exc:  # noqa: BLE001  an expression may raise anything
+                    failures[place] = without_frames(EncodeError(f"{type(exc).__name__}: {exc}"))
+                else:
+                    send = self._client.paho.publish
+                    waiting.append(send(topic, payload, self._settings.qos, self._settings.retain))
+            for one in waiting:
+                one.wait_for_publish(max(0.0, deadline - time.monotonic()))
+                if not one.is_published():
+                    raise AwayError("it has not acknowledged all messages in time")  # noqa: TRY301
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except (AwayError, ValueError, RuntimeError) as exc:  # paho's, where the connection is lost
+            # What is under way in this connection would be sent beside what is sent anew.
+            self.close()
+            raise TargetUnavailableError(f"{self.target}: {exc}") from exc
+        return Written(failures=failures)
+
+    def close(self) -> None:
+        """Disconnect."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.stop()
+
+    def _message(self, batch: Batch, place: int) -> tuple[str, bytes]:
+        settings, record = self._settings, batch.records[place]
+        payload = self._form.encode(named(record, batch.rids[place]) if settings.rid else record)
+        topic = settings.topic
+        if settings.topic_by is not None:
+            topic = settings.topic_by.evaluate(record)
+            wrong = not isinstance(topic, str) or not topic or {"+", "#", "\0"} & {*topic}
+            if wrong or len(topic.encode()) > _TOPIC_BYTES:
+                raise EncodeError(f"its topic would be {topic!r}, which is none", record)
+        assert topic is not None
+        return topic, payload
+
+    def _error(self, what: str) -> SinkError:
+        return SinkError(f"stage {self._stage!r}: {self.target}: {what}", stage=self._stage)

@@ -1,0 +1,204 @@
+"""Source and sink mqtt: at least once, over kills of the run and stops of the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsq_pipe.errors import SinkError, SourceError
+from tests.integration.runtime.lab import Lab
+from tests.support.command_line import start
+from tests.support.mosquitto import PASSWORD, MqttBroker, mqtt
+from tests.support.project import Project
+from tests.support.server import StreamServer, free_port
+from tests.support.signals import eventually, wait_until
+
+__all__ = ["mqtt"]
+
+OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}\n"
+LOGIN = f"user: rsq, password: {PASSWORD}"
+
+
+def source(broker: MqttBroker, more: str = "") -> str:
+    return f"read: {{source: {{type: mqtt, broker: '{broker.address}', {LOGIN}, topic: 's/#'{more}}}}}\n{OUT}"
+
+
+def numbers(project: Project) -> list[int]:
+    return project.numbers("out/all.jsonl") if (project.root / "out/all.jsonl").exists() else []
+
+
+def payloads(numbers: Any) -> list[bytes]:
+    return [json.dumps({"n": n}).encode() for n in numbers]
+
+
+@pytest.fixture
+async def listened(mqtt: MqttBroker) -> AsyncIterator[list[tuple[str, bytes]]]:
+    found, stop = await asyncio.to_thread(mqtt.listen, "#")
+    yield found
+    await asyncio.to_thread(stop)
+
+
+async def send(broker: MqttBroker, topic: str, messages: list[bytes]) -> None:
+    await asyncio.to_thread(broker.publish, topic, messages)
+
+
+async def test_messages_are_read_those_too_that_came_between_two_runs(lab: Lab, mqtt: MqttBroker) -> None:
+    lab.spec(source(mqtt, ", fields: {sensor: topic}"))
+    run = await lab.up()
+
+    async def reads() -> bool:
+        await send(mqtt, "s/a", payloads([0]))  # before the run has subscribed it is nobody's
+        return 0 in numbers(lab)
+
+    await wait_until(reads, what="it reads")
+    await send(mqtt, "s/b", [*payloads([1, 2]), b"{broken"])
+    await wait_until(lambda: set(numbers(lab)) >= {0, 1, 2}, what="the messages are written")
+    await run.stop()
+
+    await send(mqtt, "s/c", payloads([3]))
+    second = await lab.up()
+    await wait_until(lambda: set(numbers(lab)) == {0, 1, 2, 3}, what="what came in between is written")
+    await second.stop()
+
+    assert {line["sensor"] for line in lab.lines("out/all.jsonl")} == {"s/a", "s/b", "s/c"}
+    (letter,) = await lab.dead_letters("read")
+    assert (letter["data"], letter["mqtt-topic"]) == ("{broken", "s/b")
+
+
+@pytest.mark.timeout(120)
+def test_no_message_is_lost_whoever_is_killed(
+    server: StreamServer, mqtt: MqttBroker, tmp_path: Path, name: str
+) -> None:
+    project = Project(tmp_path / "project", name)
+    project.spec(source(mqtt), top="reclaim: {idle: 500ms}")
+    draw, sent = random.Random(4), 0
+    process = start("run", project.path, "--redis", server.url, cwd=project.root)
+    try:
+        eventually(partial(_reads, mqtt, project), timeout=30, what="it reads")
+        for act in ("kill", "stop", "kill", "kill"):
+            mqtt.publish("s/x", payloads(range(sent, sent + 300)))
+            sent += 300
+            eventually(lambda: len(set(numbers_so_far(project))) > sent - draw.randint(1, 299), timeout=30)  # noqa: B023
+            if act == "stop":
+                mqtt.stop()
+                mqtt.start()
+            else:
+                process.kill()
+                process.communicate()
+                process = start("run", project.path, "--redis", server.url, cwd=project.root)
+        eventually(
+            lambda: set(range(sent)) <= set(numbers_so_far(project)), timeout=40, what="all is written"
+        )
+        process.terminate()
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 0, err
+    assert set(numbers(project)) - {-1} == set(range(sent))
+    assert PASSWORD not in err
+
+
+def _reads(broker: MqttBroker, project: Project) -> bool:
+    broker.publish("s/x", payloads([-1]))
+    return bool(numbers_so_far(project))
+
+
+def numbers_so_far(project: Project) -> list[int]:
+    return [json.loads(line)["n"] for line in project.lines_so_far() if line.endswith("}")]
+
+
+async def test_records_become_messages_of_topics_of_their_own(
+    lab: Lab, mqtt: MqttBroker, listened: list[tuple[str, bytes]]
+) -> None:
+    lab.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl}}}}
+        out: {{sink: {{type: mqtt, broker: "{mqtt.address}", {LOGIN}, topic_by: "'t/' + str(n)", rid: true}}}}
+        """
+    )
+    lab.records([1, 2])
+    with (lab.root / "in.jsonl").open("a") as file:
+        file.write('{"x": 3}\n')
+
+    await lab.run()
+
+    await wait_until(lambda: len(listened) == 2, what="both messages have come")
+    assert sorted(listened) == [
+        ("t/1", b'{"rid":"read:in.jsonl:1","n":1}'),
+        ("t/2", b'{"rid":"read:in.jsonl:2","n":2}'),
+    ]
+    (letter,) = await lab.dead_letters("out")
+    assert "'n'" in letter["rsq-dlq-error"]
+
+
+async def test_a_broker_that_was_away_gets_all_records(lab: Lab, mqtt: MqttBroker) -> None:
+    lab.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl, follow: true}}}}
+        out: {{sink: {{type: mqtt, broker: "{mqtt.address}", {LOGIN}, topic: t, timeout: 1s}}}}
+        """
+    )
+    lab.records([1])
+    found, stop = await asyncio.to_thread(mqtt.listen, "t", "listener")
+    run = await lab.up()
+
+    async def written(count: int) -> bool:
+        return int((await lab.redis("HGET", lab.key("meta"), "out:in")) or 0) >= count
+
+    await wait_until(lambda: written(1), timeout=20)
+    await asyncio.to_thread(mqtt.stop)
+    lab.records([2, 3])
+    await asyncio.sleep(2)  # the outage itself
+    await asyncio.to_thread(mqtt.start)
+    lab.records([4])
+    await wait_until(lambda: written(4), timeout=20)
+    await run.stop()
+
+    def heard() -> set[int]:
+        return {json.loads(payload)["n"] for _, payload in found}
+
+    await wait_until(lambda: heard() == {1, 2, 3, 4}, timeout=20, what="all have come")
+    await asyncio.to_thread(stop)
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        ("user: rsq, password: wrong", "Not authorized; mend `user`, `password`"),
+        ("user: nobody", "Not authorized"),
+    ],
+)
+async def test_a_login_that_is_refused_ends_the_run(
+    lab: Lab, mqtt: MqttBroker, login: str, said: str
+) -> None:
+    lab.spec(f"read: {{source: {{type: mqtt, broker: '{mqtt.address}', {login}, topic: 's/#'}}}}\n{OUT}")
+    with pytest.raises(SourceError, match=said):
+        await lab.run()
+
+    lab.spec(
+        f"""
+        in: {{source: {{type: jsonl, path: in.jsonl}}}}
+        to: {{sink: {{type: mqtt, broker: '{mqtt.address}', {login}, topic: t}}}}
+        """
+    )
+    lab.records([1])
+    with pytest.raises(SinkError, match=said):
+        await lab.run(fresh=True)
+
+
+async def test_a_wrong_address_ends_the_run(lab: Lab) -> None:
+    port = free_port()
+    lab.spec(f"read: {{source: {{type: mqtt, broker: '127.0.0.1:{port}', topic: t, timeout: 1s}}}}\n{OUT}")
+    with pytest.raises(
+        SourceError, match=f"mqtt broker 127.0.0.1:{port}: it cannot be reached: Connection refused"
+    ):
+        await lab.run()

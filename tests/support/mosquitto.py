@@ -1,0 +1,138 @@
+"""MqttBroker: a private Mosquitto for tests, that may be stopped; Debian's binary."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.server import free_port
+from tests.support.signals import eventually
+
+PASSWORD = "of-the-tests"
+
+
+def binary() -> str | None:
+    """Find the broker; Debian puts it where not everybody's PATH leads."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+
+
+@pytest.fixture
+def mqtt() -> Iterator[MqttBroker]:
+    """A broker of the test's own; skipped where there is none, but in CI."""
+    if binary() is None:
+        why = "there is no Mosquitto here (on Debian and Ubuntu: apt install mosquitto)"
+        assert not os.environ.get("CI"), why
+        pytest.skip(why)
+    with MqttBroker() as running:
+        yield running
+
+
+class MqttBroker:
+    """Run one broker on a port of 127.0.0.1, with a password; it keeps sessions over restarts."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="rsq-mqtt-", dir="/tmp"))
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        passwords = self.folder / "passwords"
+        tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
+        subprocess.run([tool, "-b", "-c", passwords, "rsq", PASSWORD], check=True, capture_output=True)
+        (self.folder / "broker.conf").write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n"
+            f"persistence true\npersistence_location {self.folder}/\nautosave_interval 1\n"
+            "max_queued_messages 0\n"
+            + (f"user {os.environ.get('USER', 'root')}\n" if os.geteuid() == 0 else "")
+        )
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        found = binary()
+        assert found is not None
+        with (self.folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [found, "-c", self.folder / "broker.conf"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        eventually(self._answers, timeout=10, what="Mosquitto answers")
+        return self
+
+    def publish(self, topic: str, payloads: Sequence[bytes], *, qos: int = 1, retain: bool = False) -> None:
+        """Send messages, and wait until the broker has them."""
+        client = self._client("")
+        waiting = [client.publish(topic, payload, qos, retain) for payload in payloads]
+        for one in waiting:
+            one.wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+
+    def listen(self, filter_: str, name: str = "") -> tuple[list[tuple[str, bytes]], Any]:
+        """Collect what comes from now on, over stops if it has a name; the second ends that."""
+        found: list[tuple[str, bytes]] = []
+        ready = threading.Event()
+        client = self._client(name)
+        client.on_message = lambda _, __, message: found.append((message.topic, bytes(message.payload)))
+        client.on_subscribe = lambda *_: ready.set()
+        client.subscribe(filter_, 1)
+        assert ready.wait(10)
+
+        def stop() -> None:
+            client.disconnect()
+            client.loop_stop()
+
+        return found, stop
+
+    def stop(self) -> None:
+        """End it in an orderly way: it keeps sessions and messages."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _client(self, name: str) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name)
+        client.username_pw_set("rsq", PASSWORD)
+        up = threading.Event()
+        client.on_connect = lambda *_: up.set()
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        assert up.wait(10)
+        return client
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            raise AssertionError(f"Mosquitto ended with {code}: {(self.folder / 'broker.log').read_text()}")
+        try:
+            client = self._client("")
+        except OSError:
+            return False
+        client.disconnect()
+        client.loop_stop()
+        return True

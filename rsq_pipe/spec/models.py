@@ -66,7 +66,8 @@ class Batch(Settings):
     """What one handler call gets."""
 
     size: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=500, description="Records in one batch, at most."
+        default=500,
+        description="Records in one batch, at most; at 500 a stage that only computes takes up to 2,000.",
     )
     wait: Duration = Field(
         default=0.0, description="How long to wait for a batch to fill; by default a batch is what is there."

@@ -7,6 +7,7 @@ from rsq_pipe.connectors.table import Kind
 EXAMPLES: dict[tuple[Kind, str], str] = {
     ("source", "csv"): "{type: csv, path: 'data/*.csv.gz', delimiter: ';', types: {id: int, '*': infer}}",
     ("source", "dlt"): "{type: dlt, call: 'feeds:github', resource: issues, every: 10m}",
+    ("source", "exec"): "{type: exec, command: [journalctl, -f, -o, json], format: jsonl}",
     ("source", "generate"): "{type: generate, count: 10k, rate: 100/s, fields: {id: n, total: random * 100}}",
     ("source", "json"): "{type: json, path: export.json, records: data.items}",
     ("source", "jsonl"): "{type: jsonl, path: ['data/*.jsonl', 'more/*.jsonl.gz']}",
@@ -31,6 +32,7 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("sink", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: priced, key: customer_id}",
     ("sink", "objects"): "{type: objects, url: 's3://lake/{part}.parquet', rotate: {every: 1m}}",
     ("sink", "parquet"): "{type: parquet, path: out/x.parquet, columns: {id: int, at: datetime}}",
+    ("sink", "exec"): "{type: exec, command: [./load.sh, orders], ack: exit, rid: true}",
     ("sink", "python"): "{type: python, call: 'stores:store', with: {table: orders}}",
     ("sink", "redis"): "{type: redis, kind: hash, key: 'order:{id}', ttl: 7d}",
     ("sink", "mqtt"): "{type: mqtt, broker: 'broker:1883', topic_by: \"'alarms/' + sensor\"}",

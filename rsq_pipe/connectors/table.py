@@ -49,6 +49,7 @@ class Listed:
 SOURCES: dict[str, Listed] = {
     "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
     "dlt": Listed("dlt.source", "goes on with the state that dlt's last reading left", "dlt", "dlt"),
+    "exec": Listed("exec.source", "runs the command anew, or passes over the records stored"),
     "generate": Listed("generate.source", "goes on at the number behind the last one stored"),
     "http": Listed("http.source", "goes on at the page behind the last one stored", "http", "aiohttp"),
     "json": Listed("json.source", "goes on at the byte behind the last record stored"),
@@ -77,6 +78,7 @@ SINKS: dict[str, Listed] = {
     "dlt": Listed(
         "dlt.sink", "each record once, where they are merged by id; else at least once", "dlt", "dlt"
     ),
+    "exec": Listed("exec.sink", "at least once: the command's end, or its answers, say what is done"),
     "http": Listed(
         "http.sink", "at least once: each request says by a key which record it is of", "http", "aiohttp"
     ),

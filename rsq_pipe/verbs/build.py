@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,8 @@ def _sender(stage: Stage, root: Path, pipeline: str, form: Serializer | None) ->
         return python_sink(stage, root=root, pipeline=pipeline, form=form)
     sender = connector("sink", stage.options.type).sender
     assert sender is not None
-    verb: Verb = sender(stage.options.options, stage=stage.name, timeout=stage.timeout)
+    more = {"root": root} if "root" in signature(sender).parameters else {}
+    verb: Verb = sender(stage.options.options, stage=stage.name, timeout=stage.timeout, **more)
     return verb
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.python.calling import arguments
-from rsq_pipe.connectors.python.producer import Ended, Producer
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError
 

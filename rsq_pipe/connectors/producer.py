@@ -1,4 +1,4 @@
-"""Producer: an iterator of the user's own, sync or async, run in a thread of its own."""
+"""Producer: an iterator, sync or async, run in a thread of its own, whose items are taken as they come."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Producer:
     Run an iterator, and hold what it yields until it is taken.
 
     Args:
-        begin: Calls the user's function; in the thread.
+        begin: Makes the iterator; called in the thread.
     """
 
     def __init__(self, begin: Callable[[], Any]) -> None:
@@ -34,7 +34,7 @@ class Producer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         # A daemon: one that waits for something must not hold up a stop.
-        threading.Thread(target=self._run, name="rsq-pipe python", daemon=True).start()
+        threading.Thread(target=self._run, name="rsq-pipe producer", daemon=True).start()
 
     def take(self, size: int) -> list[Any]:
         """Wait for items, and give those that are there, at most `size`; behind the last is an Ended."""

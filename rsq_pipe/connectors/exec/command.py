@@ -1,0 +1,116 @@
+"""Command: a program that is run, how it is named, and how it is ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.redaction import redact
+from rsq_pipe.units import Duration
+
+MAX_LOGGED = 1_000
+"""Characters of a line of standard error that the log shows."""
+
+
+def _words(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(  # noqa: TRY004  pydantic wants a ValueError
+            "must be a list of words, which no shell reads: [jq, -c, .]; write a line for a shell as `shell`"
+        )
+    return value
+
+
+class CommandOptions(BaseModel):
+    """Settings of what is run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: Annotated[tuple[str, ...], BeforeValidator(_words)] | None = Field(
+        default=None, min_length=1, description="The program and its arguments, a list; no shell reads them."
+    )
+    shell: str | None = Field(
+        default=None, min_length=1, description="Or a line for `sh -c`, with pipes and variables."
+    )
+    env: dict[str, str] = Field(
+        default={}, repr=False, description="Variables of its environment, beside those of the run."
+    )
+    cwd: str = Field(
+        default="", description="The folder it runs in, from the project root; left out: the root."
+    )
+    stop_timeout: Annotated[Duration, Field(gt=0)] = Field(
+        default=5.0,
+        description="At a stop its input is closed, after so long it gets SIGTERM, and again SIGKILL.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.command is None) == (self.shell is None):
+            raise ValueError("it needs either `command`, a list, or `shell`, a line; write `command: [NAME]`")
+        if any("\0" in word for word in self.words):
+            raise ValueError("a word of a command cannot hold a NUL character")
+        return self
+
+    @property
+    def words(self) -> list[str]:
+        """What is run."""
+        return ["sh", "-c", self.shell] if self.shell is not None else list(self.command or ())
+
+    @property
+    def shown(self) -> str:
+        """It in a few words; an argument may be a password."""
+        return "sh -c ..." if self.shell is not None else self.words[0]
+
+    def settings(self, root: Path) -> dict[str, Any]:
+        """Give what a process is started with: it leads a group of its own, which is ended with it."""
+        return {"cwd": root / self.cwd, "env": {**os.environ, **self.env}, "start_new_session": True}
+
+
+def endpoint_of(options: CommandOptions, root: Path) -> Endpoint:
+    """Name the program; it is looked for, and not run."""
+
+    def reach(_: float) -> str:
+        folder = root / options.cwd
+        if not folder.is_dir():
+            raise UnreachableError(f"there is no folder {folder}; make it, or mend `cwd`")
+        name = options.words[0]
+        path = str(folder / name) if "/" in name else name
+        if shutil.which(path, path=environment(options.env).get("PATH")) is None:
+            raise UnreachableError(f"there is no program {name!r}; install it, or check its rights and PATH")
+        return "it was not run"
+
+    return Endpoint(f"command {options.shown}", reach)
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Give the variables that a command sees."""
+    return {**os.environ, **own}
+
+
+def signalled(pid: int, kind: signal.Signals) -> None:
+    """Send a signal to a process and all that it started; one that has ended is left alone."""
+    try:
+        os.killpg(pid, kind)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def logged(line: bytes) -> str:
+    """Make a line of standard error one for the log."""
+    return redact(line.decode(errors="backslashreplace").rstrip()[:MAX_LOGGED])
+
+
+def ended(code: int) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    try:
+        return f"it was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"it was ended by signal {-code}"

@@ -1,0 +1,200 @@
+"""Reading: the lines of a command, run again where it ends."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from rsq_pipe.connectors.exec.child import Child
+from rsq_pipe.connectors.exec.command import CommandOptions, ended
+from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.producer import Ended, Producer
+from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.connectors.wording import wording
+from rsq_pipe.errors import SourceError
+
+FIRST, LONGEST = 1.0, 60.0
+"""Seconds before a command is run again: at first, and at most."""
+
+_KEPT = 64 * 1024  # bytes of a line that is too long
+
+
+class ExecSource:
+    """
+    Yield what a command writes.
+
+    Args:
+        command: Which.
+        stage: The stage, for messages.
+        root: The project root.
+        form: What a line is.
+        skips: Whether what was stored is passed over when the command is run anew.
+        restart: When it is run again.
+        max_line: Bytes of one line, at most.
+    """
+
+    resumable = True
+
+    def __init__(
+        self,
+        command: CommandOptions,
+        stage: str,
+        root: Path,
+        *,
+        form: str,
+        skips: bool,
+        restart: str,
+        max_line: int,
+    ) -> None:
+        self._command = command
+        self._stage = stage
+        self._root = root
+        self._form = form
+        self._skips = skips
+        self._restart = restart
+        self._max_line = max_line
+        self._stopped = threading.Event()
+        self._child: Child | None = None
+        self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=command.shown)
+
+    def shards(self) -> Sequence[str]:
+        """Name the one there is."""
+        return ["output"]
+
+    def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
+        """
+        Yield its lines, from the one behind `position` on, or from the first of a new run.
+
+        Raises:
+            SourceError: It cannot be run, or has failed and is not to be run again.
+        """
+        run, stored = (int(part) for part in position.split(":")) if position else (0, 0)
+        pause = FIRST
+        while not self._stopped.is_set():
+            run, stored = (run, stored) if self._skips else (run + 1, 0)
+            lines = _Lines(self._form, run, stored, self._skips)
+            child = self._started()
+            yield from self._chunks(child, lines, size)
+            if self._stopped.is_set():
+                return
+            code = child.wait()
+            stored, new = lines.stored, lines.stored > stored
+            if code == 0 and self._restart != "always":
+                return
+            why = ended(code) + (f": {child.last_words}" if child.last_words else "")
+            if code and self._restart == "never":
+                raise self._error(why)
+            pause = FIRST if new else min(2 * pause, LONGEST)
+            self._log.warning("a command is run again", why=why, after=pause)
+            self._stopped.wait(pause)
+
+    def close(self) -> None:
+        """End the command."""
+        self._stopped.set()
+        if self._child is not None:
+            self._child.stop()
+
+    def _started(self) -> Child:
+        try:
+            self._child = Child(self._command, self._root, self._stage, self._max_line)
+        except (OSError, ValueError) as exc:
+            raise self._error(f"it cannot be run: {wording(exc)}") from exc
+        return self._child
+
+    def _chunks(self, child: Child, lines: _Lines, size: int) -> Iterator[Chunk]:
+        producer = Producer(child.lines)
+        try:
+            end = False
+            while not end:
+                taken = producer.take(size)
+                found: list[tuple[bytes, bool]] = [one for one in taken if not isinstance(one, Ended)]
+                end = len(found) < len(taken)
+                if (
+                    found
+                    and not found[-1][0].endswith(b"\n")
+                    and len(found[-1][0]) <= self._max_line
+                    and child.wait()
+                ):
+                    found.pop()  # half a line of one that failed
+                arrivals = [
+                    one for line, whole in found for one in lines.arrivals(line, self._max_line, whole=whole)
+                ]
+                if arrivals:
+                    yield Chunk.of(arrivals, lines.position)
+        finally:
+            producer.close()
+            if self._stopped.is_set() or not end:
+                child.stop()
+
+    def _error(self, what: str) -> SourceError:
+        return SourceError(f"stage {self._stage!r}: command {self._command.shown}: {what}", stage=self._stage)
+
+
+class _Lines:
+    """The lines of one run of a command, counted, and made records."""
+
+    def __init__(self, form: str, run: int, stored: int, skips: bool) -> None:
+        self._run = run
+        self._skip = stored
+        self._prefix = "" if skips else f"{run}."
+        self._read: Callable[[bytes], dict[str, Any]] = {"jsonl": parse, "lines": _line, "csv": self._row}[
+            form
+        ]
+        self._header: list[str] | None = None
+        self._has_header = form == "csv"
+        self._number = 0
+
+    @property
+    def stored(self) -> int:
+        """How many records there were."""
+        return max(self._number, self._skip)
+
+    @property
+    def position(self) -> str:
+        """It as it is stored."""
+        return f"{self._run}:{self._number}"
+
+    def arrivals(self, line: bytes, max_line: int, *, whole: bool) -> Iterator[Arrival]:
+        """Make what becomes of a line: a record, something broken, or nothing."""
+        text = line.rstrip(b"\r\n")
+        if not text:
+            return
+        if self._has_header and self._header is None:
+            self._header = _fields(text)
+            return
+        self._number += 1
+        if self._number <= self._skip:
+            return
+        offset = f"{self._prefix}{self._number}"
+        if not whole and len(line) > max_line:
+            yield Arrival(
+                offset, None, text[:_KEPT], f"line {self._number} is longer than {max_line:,} bytes"
+            )
+            return
+        try:
+            yield Arrival(offset, self._read(text), text if self._read is parse else b"")
+        except (*UNREADABLE, UnicodeDecodeError, ValueError) as exc:
+            yield Arrival(offset, None, text, f"line {self._number}: {wording(exc)}")
+
+    def _row(self, text: bytes) -> dict[str, Any]:
+        assert self._header is not None
+        fields = _fields(text)
+        if len(fields) != len(self._header):
+            raise ValueError(f"it has {len(fields)} fields, and the header has {len(self._header)}")
+        return dict(zip(self._header, fields, strict=True))
+
+
+def _line(text: bytes) -> dict[str, Any]:
+    return {"line": text.decode()}
+
+
+def _fields(text: bytes) -> list[str]:
+    try:
+        return next(csv.reader([text.decode()], strict=True))
+    except csv.Error as exc:
+        raise ValueError(str(exc)) from exc

@@ -1,0 +1,170 @@
+"""ExecSender: gives a command the records of a batch, and learns what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from rsq_pipe.connectors.exec.command import CommandOptions
+from rsq_pipe.connectors.exec.partner import Partner
+from rsq_pipe.connectors.jsonl.json_lines import json_lines
+from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError, without_frames
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
+
+SILENT = 5
+"""Records in a row for which the command failed, after which no other of the batch is tried."""
+
+
+class ExecSender:
+    """
+    Send records to a command.
+
+    Args:
+        options: Which.
+        stage: The stage, for messages.
+        timeout: Seconds that a batch may take.
+        root: The project root.
+        rid: Whether each record has its id in front.
+        by_line: Whether the command answers each line; else its end answers all of them.
+
+    Delivery: at least once.
+    """
+
+    pure: ClassVar[bool] = False
+    changed: ClassVar[frozenset[str] | None] = frozenset()
+
+    def __init__(
+        self, options: CommandOptions, *, stage: str, timeout: float, root: Path, rid: bool, by_line: bool
+    ) -> None:
+        self._options = options
+        self._stage = stage
+        self._timeout = timeout
+        self._rid = rid
+        self._by_line = by_line
+        self._partner = Partner(options, root, stage)
+        self._silent = 0
+
+    async def open(self) -> None:
+        """Nothing: the first batch runs it."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """
+        Send one batch.
+
+        Raises:
+            EndpointRefusedError: The command cannot be run: the stage cannot go on.
+        """
+        lines, unwritable = json_lines(batch, rid=self._rid)
+        found = _Fates({place: Failure(exc, retryable=False) for place, exc in unwritable.items()})
+        places = [place for place in range(len(batch)) if place not in unwritable]
+        rows = dict(zip(places, lines.split(b"\n"), strict=False))
+        self._silent = 0
+        if rows and self._by_line:
+            await self._ask(rows, found)
+        elif rows:
+            await self._tell(list(rows), rows, found)
+        return Outcomes(
+            dropped=found.dropped, failed=dict(sorted(found.failed.items())), done=sorted(found.done)
+        )
+
+    async def close(self) -> None:
+        """Close its standard input, and end it."""
+        await self._partner.stop()
+
+    async def _tell(self, places: list[int], rows: dict[int, bytes], found: _Fates) -> None:
+        """Run it for some records; where it fails for each half of them again, until it is one record."""
+        if self._silent >= SILENT:
+            self._fail(places, "it failed for the records before", found, certain=True)
+            return
+        if not (why := await self._once([rows[place] for place in places])):
+            self._silent = 0
+            found.done += places
+        elif len(places) == 1:
+            self._silent += 1
+            self._fail(places, why, found, certain=False)
+        else:
+            middle = len(places) // 2
+            await self._tell(places[:middle], rows, found)
+            await self._tell(places[middle:], rows, found)
+
+    async def _once(self, lines: list[bytes]) -> str:
+        await self._start()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._partner.told(lines)
+        except TimeoutError:
+            return f"it did not end within `timeout`, {self._timeout:g} s"
+        finally:
+            await self._partner.kill()  # where it still runs
+
+    async def _ask(self, rows: dict[int, bytes], found: _Fates) -> None:
+        """Give it the records, and sort them by its answers; where it ends, go on behind the one at hand."""
+        left = list(rows)
+        while left:
+            if self._silent >= SILENT:
+                self._fail(left, "it ended for the records before", found, certain=True)
+                return
+            answers: list[str] = []
+            why = await self._answered([rows[place] for place in left], answers)
+            self._silent = 0 if answers else self._silent
+            for place, answer in zip(left, answers, strict=False):
+                self._sort(place, answer, found)
+            left = left[len(answers) :]
+            if left:
+                self._silent += 1
+                self._fail(left[:1], why or "it ended without an answer", found, certain=False)
+                left = left[1:]
+
+    async def _answered(self, lines: list[bytes], answers: list[str]) -> str:
+        await self._start()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._partner.asked(lines, answers)
+        except TimeoutError:
+            return f"it did not answer within `timeout`, {self._timeout:g} s"
+        finally:
+            if len(answers) < len(lines):
+                await self._partner.kill()
+
+    def _sort(self, place: int, answer: str, found: _Fates) -> None:
+        word, _, why = answer.partition(" ")
+        match word.rstrip(":").lower():
+            case "ok" | "":
+                found.done.append(place)
+            case "reject":
+                found.failed[place] = Reject(why or "the command rejects it")
+            case "retry":
+                found.failed[place] = Retry(reason=why or "the command wants it again")
+            case "drop":
+                found.dropped.setdefault(why or "dropped", []).append(place)
+            case _:
+                what = f"it answers {answer[:200]!r}; write ok, reject WHY, retry WHY or drop WHY"
+                error = EndpointError(self._told(what), stage=self._stage)
+                found.failed[place] = Failure(without_frames(error), retryable=False)
+
+    async def _start(self) -> None:
+        try:
+            await self._partner.start()
+        except (OSError, ValueError) as exc:
+            what = f"it cannot be run: {getattr(exc, 'strerror', None) or exc}"
+            raise EndpointRefusedError(self._told(what), stage=self._stage) from exc
+
+    def _fail(self, places: list[int], why: str, found: _Fates, *, certain: bool) -> None:
+        error = EndpointUnavailableError(self._told(why), stage=self._stage, certain=certain)
+        for place in places:
+            found.failed[place] = Failure(without_frames(error), retryable=True)
+
+    def _told(self, what: str) -> str:
+        return f"stage {self._stage!r}: command {self._options.shown}: {what}"
+
+
+@dataclass(slots=True)
+class _Fates:
+    """What became of the records of one batch, by their places."""
+
+    failed: dict[int, Failure | Retry | Reject] = field(default_factory=dict)
+    dropped: dict[str, list[int]] = field(default_factory=dict)
+    done: list[int] = field(default_factory=list)

@@ -1,0 +1,55 @@
+"""Source `exec`: the standard output of a command, a record a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.exec.command import CommandOptions, endpoint_of
+from rsq_pipe.connectors.exec.reading import ExecSource
+from rsq_pipe.units import Size
+
+
+class Options(CommandOptions):
+    """Settings of the `exec` source: what a command writes to its standard output."""
+
+    format: Literal["jsonl", "lines", "csv"] = Field(
+        default="jsonl",
+        description="What a line is: a JSON object; a text, the field `line`; or a row under a header.",
+    )
+    resume: Literal["none", "skip"] = Field(
+        default="none",
+        description="How another run goes on. `none`: the command is run anew, and all it writes enters. "
+        "`skip`: as many records are passed over as were stored; for one that writes the same each time.",
+    )
+    restart: Literal["failed", "always", "never"] = Field(
+        default="failed",
+        description="When the command is run again once it has ended, after a pause that grows to 60 s: "
+        "where it failed, always, or never, which ends the run where it failed.",
+    )
+    max_line: Annotated[Size, Field(gt=0)] = Field(
+        default="1MiB",
+        validate_default=True,
+        description="Bytes of one line, at most; a longer one is a dead letter.",
+    )
+
+
+def connect(options: Options, *, stage: str, root: Path) -> ExecSource:
+    """Make the source of a stage; nothing is run yet."""
+    return ExecSource(
+        options,
+        stage,
+        root,
+        form=options.format,
+        skips=options.resume == "skip",
+        restart=options.restart,
+        max_line=options.max_line,
+    )
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the command."""
+    return endpoint_of(options, root)

@@ -1,0 +1,123 @@
+"""The connectors of objects beside a bare loop of the same client, 5,000 records an object."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import count as counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import obstore
+from obstore.store import S3Store
+
+from benchmarks.measure import Figures, Job, rates
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.model.batch import Batch
+from tests.support.object_store import KEY, SECRET, Bucket, ObjectStore
+
+RECORDS = 5_000
+_runs = counter()
+
+
+def batches(number: int) -> list[Batch]:
+    record = {"id": 17, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2.5, "tail": None}
+    return [
+        Batch([record] * RECORDS, [f"read:orders.jsonl:{RECORDS * at + n}" for n in range(RECORDS)])
+        for at in range(number)
+    ]
+
+
+def timed(number: int, work: Callable[[], Any]) -> Figures:
+    began, used = time.perf_counter(), time.process_time()
+    work()
+    return rates(RECORDS * number, time.perf_counter() - began, time.process_time() - used)
+
+
+def client(bucket: Bucket) -> S3Store:
+    return S3Store(
+        bucket.name,
+        endpoint=bucket.store.endpoint,
+        region="us-east-1",
+        access_key_id=KEY,
+        secret_access_key=SECRET,
+        client_options={"allow_http": True, "timeout": timedelta(seconds=30)},
+    )
+
+
+def bare_put(bucket: Bucket, number: int) -> Figures:
+    """Encode and put, whatever is there."""
+    store, given, run = client(bucket), batches(number), next(_runs)
+    encode = msgspec.json.Encoder().encode_lines
+
+    def work() -> None:
+        for at, batch in enumerate(given):
+            obstore.put(store, f"bare-{run}/{at:08}.jsonl", encode(batch.records), use_multipart=False)
+
+    return timed(number, work)
+
+
+def sink(bucket: Bucket, number: int, ending: str) -> Figures:
+    """Put by the sink, as the runner calls it; what it stores in Redis is not part of it."""
+    found, given = connector("sink", "objects"), batches(number)
+    options = found.options(url=bucket.url(f"sink-{next(_runs)}/{{part}}.{ending}"), **bucket.settings)
+    made = found.made(options, pipeline="bench", stage="write", root=Path())
+    made.open(None)
+
+    def work() -> None:
+        for batch in given:
+            made.prepare(batch)
+            made.write(batch)
+            made.stored()
+
+    return timed(number, work)
+
+
+def bare_get(bucket: Bucket, number: int) -> Figures:
+    """Get and decode."""
+    store = client(bucket)
+    decode = msgspec.json.Decoder().decode_lines
+
+    def work() -> None:
+        for page in obstore.list(store, "in"):
+            for one in page:
+                decode(bytes(obstore.get(store, one["path"]).bytes()))
+
+    return timed(number, work)
+
+
+def source(bucket: Bucket, number: int) -> Figures:
+    found = connector("source", "objects")
+    options = found.options(url=bucket.url("in/*.jsonl"), **bucket.settings)
+    made = found.made(options, pipeline="bench", stage="read", root=Path())
+
+    def work() -> None:
+        for shard in made.shards():
+            for _ in made.read(shard, "", 2_000):
+                pass
+
+    return timed(number, work)
+
+
+@contextmanager
+def contenders(number: int) -> Iterator[dict[str, Job]]:
+    """Start a store of the tests', and put there what is read."""
+    store = ObjectStore()
+    try:
+        bucket = store.bucket()
+        for at, batch in enumerate(batches(number)):
+            bucket.put(f"in/{at:08}.jsonl", msgspec.json.Encoder().encode_lines(batch.records))
+        yield {
+            "bare put of jsonl": partial(bare_put, bucket, number),
+            "sink objects, jsonl": partial(sink, bucket, number, "jsonl"),
+            "sink objects, jsonl.gz": partial(sink, bucket, number, "jsonl.gz"),
+            "sink objects, parquet": partial(sink, bucket, number, "parquet"),
+            "bare get of jsonl": partial(bare_get, bucket, number),
+            "source objects, jsonl": partial(source, bucket, number),
+        }
+    finally:
+        store.close()

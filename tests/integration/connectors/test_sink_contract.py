@@ -79,6 +79,23 @@ def in_file(kind: str, path: Path) -> list[int]:
         return [int(row["id"]) for row in csv.DictReader(file, strict=True)]
 
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "csv": {"path": "x"},
+    "dlt": {"destination": "duckdb", "dataset": "x", "table": "x"},
+    "jsonl": {"path": "x"},
+    "kafka": {"brokers": "x:1", "topic": "x"},
+    "mqtt": {"broker": "x:1", "topic": "x"},
+    "mysql": {"dsn": "mysql://x@x/x", "table": "x"},
+    "objects": {"url": "s3://x/{part}.csv"},
+    "parquet": {"path": "x.parquet"},
+    "postgres": {"dsn": "host=x", "table": "x"},
+    "redis": {"url": "redis://x:1", "kind": "hash", "key": "x:{id}"},
+    "sqlite": {"path": "x", "table": "x"},
+    "stdout": {},
+}
+"""Type of a sink -> the settings that it cannot do without."""
+
+
 def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_tested_here(
     tmp_path: Path,
 ) -> None:
@@ -86,18 +103,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
     for kind in types("sink"):
         found = connector("sink", kind)
         if found.connect is not None:
-            needed = {"path": "x.parquet" if kind == "parquet" else "x", "dsn": "host=x", "table": "x"}
-            needed |= {
-                "brokers": "x:1",
-                "broker": "x:1",
-                "topic": "x",
-                "destination": "duckdb",
-                "dataset": "x",
-            }
-            needed |= {"url": "s3://x/{part}.csv"}
-            options: dict[str, Any] = {
-                name: value for name, value in needed.items() if name in found.options.model_fields
-            }
+            options: dict[str, Any] = NEEDED[kind]
             sink = found.made(found.options(**options), pipeline="p", stage="out", root=tmp_path)
             stated[kind] = sink.guarantee
             assert sink.exclusive == (sink.guarantee == "exactly-once")

@@ -153,6 +153,54 @@ async def test_a_letter_is_found_by_an_expression_and_shown_mended(view: Tab, sh
     await expect(view.page.get_by_role("alert")).to_contain_text("prise")
 
 
+async def test_the_whole_record_is_edited_and_keeps_its_numbers(view: Tab, shop: Shop) -> None:
+    shop.orders([1], currency=None, price=10.0, serial=12345678901234567890)
+    shop.run()
+
+    await view.open(f"p/{shop.name}/letters/check")
+    await view.page.locator(".all .row a").first.click()
+    await view.ready()
+    record = view.page.locator("pre[aria-label=Record]")
+    await expect(record).to_contain_text('"serial": 12345678901234567890')
+    await expect(record).to_contain_text('"price": 10.0')
+    await view.button("Edit the whole record").click()
+    box = view.page.get_by_label("The record, as JSON")
+    text = await box.input_value()
+    await box.fill(text.replace('"currency": null', '"currency": '))
+    await expect(view.page.get_by_role("alert")).to_contain_text("JSON")
+    await expect(view.button("Replay this one")).to_be_disabled()
+    await box.fill(text.replace('"currency": null', '"currency": "EUR"'))
+    await expect(view.page.locator("pre.diff .added")).to_have_count(1)
+    await view.button("Replay this one").click()
+    await view.button("Replay: 1 dead letter").click()
+    await expect(view.page.locator("dialog .result")).to_contain_text("1 dead letter replayed")
+    shop.run()
+
+    (line,) = shop.project.lines("small.jsonl")
+    assert (line["currency"], line["serial"]) == ("EUR", 12345678901234567890)
+    assert isinstance(line["price"], float)
+
+
+async def test_bytes_that_are_no_record_are_given_one(view: Tab, shop: Shop) -> None:
+    shop.orders([1])
+    with (shop.project.root / "in.jsonl").open("a") as file:
+        file.write('{"n": 2, broken\n')
+    shop.run()
+
+    await view.open(f"p/{shop.name}/letters/read")
+    await view.page.locator(".all .row a").first.click()
+    await view.ready()
+    await view.button("Write the record that it should be").click()
+    whole = json.dumps({"n": 2, "price": 1.5, "quantity": 1, "currency": "EUR"})
+    await view.page.get_by_label("The record, as JSON").fill(whole)
+    await view.button("Replay this one").click()
+    await view.button("Replay: 1 dead letter").click()
+    await expect(view.page.locator("dialog .result")).to_contain_text("1 dead letter replayed")
+    shop.run()
+
+    assert shop.written() == [1, 2]
+
+
 async def test_a_wrong_expression_is_explained(view: Tab, shop: Shop) -> None:
     shop.orders(range(3), currency=None)
     shop.run()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 import pytest_asyncio
+import redis
 from playwright.async_api import Browser, Route, expect
 
 from tests.browser.conftest import serving
+from tests.browser.screenshots import past
 from tests.browser.shop import Shop
 from tests.support.chromium import DESK, PHONE, Tab, tab
 from tests.support.command_line import start
@@ -170,6 +173,53 @@ async def test_the_back_button_closes_a_dialog(view: Tab, shop: Shop) -> None:
 
     await expect(view.page.locator("dialog")).to_have_count(0)
     await expect(view.page.locator("h1")).to_have_text("Audit")
+
+
+async def test_a_day_is_drawn_and_read_off(
+    view: Tab, server: StreamServer, tmp_path: Path, name: str
+) -> None:
+    with redis.Redis(port=server.port) as client:
+        past(client, name, ["read", "check", "price", "route", "large", "small"], 9)
+    made = Shop(tmp_path, name, server.tcp_url)
+    made.orders(range(3))
+    made.run()
+    await view.open(f"p/{name}")
+    rates, backlogs = await view.page.locator("figure svg[role=img]").all()
+
+    assert "Rate over the last 24 hours: " in (await rates.get_attribute("aria-label") or "")
+    assert "price now " in (await backlogs.get_attribute("aria-label") or "")
+    paths = await rates.locator(".line").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('d').length)"
+    )
+    assert len(paths) == 6
+    assert min(paths) > 1000
+    await rates.hover()
+    await expect(view.page.locator("figure .readout").first).to_contain_text(
+        re.compile(r"check \d+(\.\d+)?/s")
+    )
+
+
+async def test_nothing_moves_for_who_wants_no_motion(browser: Browser, served: str, shop: Shop) -> None:
+    async with tab(browser, served, reduced_motion="reduce") as view:
+        await view.open(f"p/{shop.name}")
+        moving = await view.page.locator("body *").evaluate_all(
+            "(all) => all.filter((one) => getComputedStyle(one).transitionDuration !== '0s').length"
+        )
+
+    assert moving == 0
+
+
+async def test_focus_is_seen_and_the_content_reached_at_once(view: Tab, shop: Shop) -> None:
+    await view.open(f"p/{shop.name}")
+    await view.page.keyboard.press("Tab")
+    await expect(view.link("To the content")).to_be_focused()
+    await view.page.keyboard.press("Enter")
+    await expect(view.page.locator("#main")).to_be_focused()
+    await view.page.keyboard.press("Tab")
+    outline = await view.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+
+    assert outline == "solid"
+    await expect(view.page.locator("h1")).to_contain_text(shop.name)
 
 
 async def test_what_is_not_there_is_said(view: Tab) -> None:

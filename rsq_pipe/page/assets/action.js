@@ -20,9 +20,9 @@ const KINDS = {
  * Replay or purge dead letters.
  *
  * `what` is {ids} | {group} | {where} | {all: true}; `words` says it; `set` are the fields that are set to begin
- * with; `finished()` is called once letters may be gone.
+ * with, `payload` is the whole record of one; `finished()` is called once letters may be gone.
  */
-export function act(kind, { pipeline, stage, what, words, set, finished }) {
+export function act(kind, { pipeline, stage, what, words, set, payload, finished }) {
   const own = KINDS[kind];
   const base = path("pipelines", pipeline, "stages", stage, "letters");
   const state = {
@@ -49,6 +49,7 @@ export function act(kind, { pipeline, stage, what, words, set, finished }) {
     const mended = Object.fromEntries(state.mends.filter(({ name }) => name.trim()).map(({ name, value }) => [name.trim(), value]));
     const body = { ...what, ...more };
     if (kind === "replay" && Object.keys(mended).length) body.set = mended;
+    if (payload) body.payload = payload;
     if (kind === "replay" && state.rate) body.rate = Number(state.rate);
     return send(`${base}/${kind}`, body);
   }
@@ -136,7 +137,7 @@ export function act(kind, { pipeline, stage, what, words, set, finished }) {
     const { counted: found, counting } = state;
     return [
       h("p", { class: own.danger ? "" : "muted" }, own.words),
-      kind === "replay" ? mends() : null,
+      kind === "replay" && !payload ? mends() : null,
       kind === "replay"
         ? field("Letters a second, at most (empty: as fast as it goes)", state.rate, (value) => ((state.rate = value), redraw()), { type: "number", min: "0.1", step: "any", class: "short" })
         : null,

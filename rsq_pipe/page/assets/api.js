@@ -39,6 +39,15 @@ export function path(...parts) {
   return parts.map(encodeURIComponent).join("/");
 }
 
+/** Keep a number as it is spelled: 10.0 is not 10 in a record, and an id may have more digits than a double. */
+const spelled = JSON.rawJSON
+  ? (_, value, { source } = {}) => (typeof value === "number" && source !== String(value) ? JSON.rawJSON(source) : value)
+  : null;
+
+/** Read JSON that goes back to where it came from; null where this browser would change its numbers. */
+export const parsed = spelled && ((text) => JSON.parse(text, spelled));
+
+/** Ask for something. Records in it are to be shown as they are: `exact` holds the answer once more, for them. */
 export function get(where, query, signal) {
   const asked = new URLSearchParams();
   for (const [name, value] of Object.entries(query || {})) {
@@ -65,10 +74,21 @@ async function request(where, options) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "the page's server does not answer", "see whether `rsq-pipe serve` still runs");
   }
-  const document = await answer.json().catch(() => null);
-  if (answer.ok && document) return document;
+  const text = await answer.text().catch(() => "");
+  const document = read(text);
+  if (answer.ok && document) {
+    return Object.defineProperty(document, "exact", { get: () => JSON.parse(text, spelled) });
+  }
   const told = document?.error || {};
   const error = new ApiError(answer.status, told.message || (answer.ok ? "the answer was cut off" : `the server answered ${answer.status}`), told.fix);
   if (answer.status === 401) onLogin();
   throw error;
+}
+
+function read(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // cut off, or a proxy's page
+  }
 }

@@ -72,6 +72,7 @@ async function show() {
     // Each view has a place of its own: an answer that comes late draws where nobody looks.
     draw(place, h("div", { key: number }));
     scrollTo(0, 0);
+    if (number > 1) place.focus({ preventScroll: true }); // who cannot see it is told of the new view
     const ended = new AbortController();
     const ends = view.show(place.firstChild, { ...found.params, query, signal: ended.signal, line: tellLine, dead: tellDead, title });
     stop = () => {
@@ -142,5 +143,9 @@ whenLoginIsNeeded(() => {
   const { parts } = where();
   if (parts[0] !== "login") go(["login"], { to: location.hash });
 });
+document.querySelector(".skip").onclick = (event) => {
+  event.preventDefault(); // behind the # stands the view
+  place.focus();
+};
 addEventListener("hashchange", show);
 show();

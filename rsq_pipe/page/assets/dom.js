@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 // Characters that are not seen, or turn the order of others around, are written as \u202e: what a record holds must
 // not pass for something else.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
-const PROPERTIES = new Set(["value", "checked", "disabled", "indeterminate"]);
+const PROPERTIES = new Set(["value", "checked", "disabled", "selected"]);
 
 /** Describe an element; null, undefined, true and false among its children stand for nothing. */
 export function h(tag, props, ...children) {

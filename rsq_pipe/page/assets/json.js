@@ -17,6 +17,9 @@ export function pretty(value, long = Infinity) {
   return JSON.stringify(value, cut, 2) ?? "";
 }
 
+/** The record in a part of an answer, or the bytes that are none, as text. */
+export const recordOf = (found) => ("payload" in found ? found.payload : found.text);
+
 /** Show a record, and a button for all of it where it is long; `state` remembers what was asked for. */
 export function shown(label, value, state, redraw) {
   const text = typeof value === "string" ? value : pretty(value, state.whole ? Infinity : LONG);

@@ -11,15 +11,18 @@ const EVERY = 5000;
 export function show(place, page) {
   page.title();
   let timer = 0;
+  let last = [];
   draw(place, h("h1", {}, "Pipelines"), loading());
 
   async function look() {
     try {
       const { pipelines } = await get("pipelines", {}, page.signal);
-      draw(place, ...view(pipelines));
+      last = view(pipelines);
+      draw(place, ...last);
     } catch (error) {
       if (error.name === "AbortError" || error.status === 401) return;
-      draw(place, h("h1", {}, "Pipelines"), failure(error));
+      const [title, ...rest] = last.length ? last : [h("h1", {}, "Pipelines")];
+      draw(place, title, failure(error), ...rest); // what was known stays
     }
     timer = setTimeout(look, EVERY);
   }

@@ -1,10 +1,10 @@
 // One dead letter: why it failed, what it holds, and how it would look mended.
 
-import { get, path, send, session } from "../api.js";
+import { get, parsed, path, send, session } from "../api.js";
 import { VALUE, act } from "../action.js";
 import { draw, h } from "../dom.js";
 import { absolute, ago, count } from "../format.js";
-import { compared, shown } from "../json.js";
+import { compared, pretty, recordOf, shown } from "../json.js";
 import { badge, button, facts, failure, field, loading, section } from "../parts.js";
 import { go, to } from "../router.js";
 
@@ -13,7 +13,7 @@ const PATIENCE = 300;
 export function show(place, page) {
   const { pipeline, stage, id } = page;
   const where = path("pipelines", pipeline, "stages", stage, "letters", id);
-  const state = { letter: null, error: null, mends: [{ name: "", value: "" }], mended: null, wrong: null, text: {} };
+  const state = { letter: null, error: null, mends: [{ name: "", value: "" }], whole: null, mended: null, wrong: null, text: {} };
   let timer = 0;
   let round = 0;
   page.title(`Dead letter ${id}`, stage);
@@ -22,7 +22,7 @@ export function show(place, page) {
 
   async function look() {
     try {
-      state.letter = await get(where, {}, page.signal);
+      state.letter = (await get(where, {}, page.signal)).exact;
     } catch (error) {
       if (error.name === "AbortError") return;
       state.error = error;
@@ -30,32 +30,36 @@ export function show(place, page) {
     redraw();
   }
 
-  const set = () => Object.fromEntries(state.mends.filter(({ name }) => name.trim()).map(({ name, value }) => [name.trim(), value]));
+  /** Say what is to be changed: some fields, or the whole record; null where nothing is. */
+  function change() {
+    if (state.whole !== null) return { payload: parsed(state.whole) };
+    const set = Object.fromEntries(state.mends.filter(({ name }) => name.trim()).map(({ name, value }) => [name.trim(), value]));
+    return Object.keys(set).length ? { set } : null;
+  }
 
   function changed() {
     clearTimeout(timer);
     timer = setTimeout(mend, PATIENCE);
+    state.busy = true;
     redraw();
   }
 
   /** See what the fields as they are set would make of it; nothing is written. */
   async function mend() {
     const number = (round += 1);
-    if (!Object.keys(set()).length) {
-      Object.assign(state, { mended: null, wrong: null });
-      return redraw();
-    }
     try {
-      const mended = await send(`${where}/mend`, { set: set() });
+      const changed = change();
+      const mended = changed && (await send(`${where}/mend`, changed)).exact;
       if (number === round) Object.assign(state, { mended, wrong: null });
     } catch (error) {
       if (number === round) Object.assign(state, { mended: null, wrong: error });
     }
+    if (number === round) state.busy = false;
     redraw();
   }
 
   function begin(kind, what, words) {
-    act(kind, { pipeline, stage, what, words, set: kind === "replay" ? set() : {}, finished: () => page.signal.aborted || go(["p", pipeline, "letters", stage]) });
+    act(kind, { pipeline, stage, what, words, ...(kind === "replay" ? change() : null), finished: () => page.signal.aborted || go(["p", pipeline, "letters", stage]) });
   }
 
   redraw();
@@ -84,7 +88,7 @@ function view(page, state, can) {
     h(
       "div",
       { class: "halves" },
-      section("Record", "payload" in letter ? null : h("p", { class: "muted" }, "It could not be read as a record."), shown("Record", "payload" in letter ? letter.payload : letter.text, state.text, can.redraw)),
+      section("Record", "payload" in letter ? null : h("p", { class: "muted" }, "It could not be read as a record."), shown("Record", recordOf(letter), state.text, can.redraw)),
       session?.read_only ? null : section("Mend and replay", mending(page, state, can)),
     ),
     letter.traceback ? section("Traceback", h("pre", { tabindex: "0", role: "group", "aria-label": "Traceback" }, letter.traceback)) : null,
@@ -104,12 +108,35 @@ function added({ before, after }) {
 }
 
 function mending(page, state, { changed, act, redraw }) {
-  const { letter, mends, mended, wrong } = state;
-  const isSet = mends.some(({ name }) => name.trim());
-  const ready = !wrong && (!isSet || mended);
+  const { letter, mends, mended, wrong, whole, busy } = state;
+  const ready = !wrong && !busy && (mended || (whole === null && !mends.some(({ name }) => name.trim())));
   const kind = [letter.error_type, letter.message].filter(Boolean).join(": ") || letter.reason;
   return [
-    "payload" in letter
+    whole === null ? fields(state, changed, redraw) : text(state, changed),
+    wrong ? failure(wrong) : null,
+    mended ? added(mended) : null,
+    mended ? compared(mended.before, mended.after) : null,
+    h(
+      "div",
+      { class: "buttons" },
+      button("Replay this one", () => act("replay", { ids: [letter.id] }, `The letter ${letter.id}.`), { class: "main", disabled: !ready }),
+      letter.group && whole === null
+        ? button("Replay all of this cause", () => act("replay", { group: letter.group }, `All letters of the cause “${kind}”.`), { disabled: !ready })
+        : null,
+      button("Purge", () => act("purge", { ids: [letter.id] }, `The letter ${letter.id}.`), { class: "danger" }),
+    ),
+  ];
+}
+
+function fields(state, changed, redraw) {
+  const { letter, mends } = state;
+  const isRecord = "payload" in letter;
+  const edit = () => {
+    state.whole = isRecord ? pretty(letter.payload) : "{}";
+    changed();
+  };
+  return [
+    isRecord
       ? [
           mends.map((mend, at) =>
             h(
@@ -123,17 +150,17 @@ function mending(page, state, { changed, act, redraw }) {
           button("Another field", () => (mends.push({ name: "", value: "" }), redraw()), { class: "plain" }),
         ]
       : null,
-    wrong ? failure(wrong) : null,
-    mended ? added(mended) : null,
-    mended ? compared(mended.before, mended.after) : null,
-    h(
-      "div",
-      { class: "buttons" },
-      button("Replay this one", () => act("replay", { ids: [letter.id] }, `The letter ${letter.id}.`), { class: "main", disabled: !ready }),
-      letter.group
-        ? button("Replay all of this cause", () => act("replay", { group: letter.group }, `All letters of the cause “${kind}”.`), { disabled: !ready })
-        : null,
-      button("Purge", () => act("purge", { ids: [letter.id] }, `The letter ${letter.id}.`), { class: "danger" }),
-    ),
+    parsed ? button(isRecord ? "Edit the whole record" : "Write the record that it should be", edit, { class: "plain" }) : null,
+  ];
+}
+
+function text(state, changed) {
+  const set = (value) => {
+    state.whole = value;
+    changed();
+  };
+  return [
+    h("label", { class: "field" }, h("span", {}, "The record, as JSON"), h("textarea", { rows: 14, spellcheck: "false", value: state.whole, oninput: (event) => set(event.target.value) })),
+    button("Set single fields instead", () => set(null), { class: "plain" }),
   ];
 }

@@ -16,6 +16,7 @@ export function show(place, page) {
     groups: null,
     error: null,
     where: page.query.where || "",
+    order: page.query.order || "newest",
     chosen: new Set(),
     list: null,
     searching: false,
@@ -49,7 +50,7 @@ export function show(place, page) {
     state.chosen.clear();
     const list = { rows: [], after: "", end: false, busy: false, passed: 0, why: "" };
     state.list = list;
-    replaceQuery(["p", pipeline, "letters", page.stage], { group: page.query.group, where: state.where });
+    replaceQuery(["p", pipeline, "letters", page.stage], { group: page.query.group, where: state.where, order: state.order });
     more(list);
   }
 
@@ -58,7 +59,7 @@ export function show(place, page) {
     list.busy = true;
     redraw();
     try {
-      const asked = { group: page.query.group, where: state.where, after: list.after, count: PAGE };
+      const asked = { group: page.query.group, where: state.where, order: state.order, after: list.after, count: PAGE };
       const found = await get(letters(page.stage), asked, page.signal);
       list.rows.push(...found.letters);
       list.total = found.total;
@@ -143,6 +144,11 @@ function listed(page, state, group, can) {
       { class: "ask", onsubmit: (event) => (event.preventDefault(), can.search()) },
       field("Only letters for which", state.where, (value) => ((state.where = value), can.redraw()), { placeholder: "customer == 'ada' and letter.attempts > 1" }),
       h("button", { type: "submit" }, "Search"),
+      h(
+        "select",
+        { "aria-label": "Order", onchange: (event) => ((state.order = event.target.value), can.search()) },
+        ["newest", "oldest"].map((one) => h("option", { value: one, selected: one === state.order }, `${one} first`)),
+      ),
     ),
     list.error ? failure(list.error) : null,
     list.passed ? h("p", { class: "muted" }, `${counted(list.passed, "letter")} could not be judged: ${list.why}`) : null,

@@ -5,7 +5,7 @@ import { charts } from "../chart.js";
 import { draw, h } from "../dom.js";
 import { absolute, ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
 import { doing } from "../graph.js";
-import { shown } from "../json.js";
+import { recordOf, shown } from "../json.js";
 import { follow } from "../live.js";
 import { badge, button, empty, facts, failure, field, loading, section, table, tiles } from "../parts.js";
 import { condition } from "../problems.js";
@@ -44,7 +44,9 @@ export function show(place, page) {
     Object.assign(peek, { busy: true, error: null });
     redraw();
     try {
-      Object.assign(peek, { found: await get(`${base}/records`, { where: peek.where, count: 20 }, page.signal) });
+      const found = await get(`${base}/records`, { where: peek.where, count: 20 }, page.signal);
+      const records = found.exact.records.map((one, at) => ({ ...found.records[at], ...("payload" in one ? { payload: one.payload } : {}) }));
+      Object.assign(peek, { found: { ...found, records } });
     } catch (error) {
       Object.assign(peek, { found: null, error });
     }
@@ -187,7 +189,7 @@ function errors(pipeline, stage, more) {
 function settings(more) {
   if (!more) return loading();
   if (!Object.keys(more.settings).length) return empty("The last run kept none.");
-  return shown("Settings", more.settings, {}, () => {});
+  return shown("Settings", more.exact.settings, {}, () => {});
 }
 
 function peek({ peek: state }, { look, redraw }) {
@@ -213,7 +215,7 @@ function peeked({ records, more, looked_at: looked, passed_over: passed, why }, 
         "details",
         { key: `${one.rid} ${at}`, class: "letter" },
         h("summary", {}, badge("note", one.state), " ", h("code", {}, one.rid), one.deliveries > 1 ? ` delivered ${count(one.deliveries)} times` : "", one.due_in ? ` due in ${duration(one.due_in)}` : ""),
-        shown(`Record ${one.rid}`, "payload" in one ? one.payload : one.text, (state[one.rid] ||= {}), redraw),
+        shown(`Record ${one.rid}`, recordOf(one), (state[one.rid] ||= {}), redraw),
       ),
     ),
   ];

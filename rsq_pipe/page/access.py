@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rsq_pipe.page.answers import MAX_BODY, Refusal
+
+_log = structlog.get_logger("rsq_pipe")
 
 COOKIE = "rsq_pipe_session"
 CSRF = "x-csrf-token"
@@ -128,7 +132,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def guarded(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
@@ -140,6 +148,13 @@ class Guard:
             await self._app(scope, _bounded(scope, receive), guarded)
         except Refusal as refusal:
             await refusal.answer()(scope, receive, guarded)
+        except ClientDisconnect:
+            return
+        except Exception as exc:  # noqa: BLE001  whatever it is, it is logged, and answered as all errors are
+            _log.error("a request failed by a fault in rsq-pipe", path=scope["path"], exc_info=exc)
+            if not begun:
+                fault = Refusal(500, "a fault in rsq-pipe", "its log says more; please report it")
+                await fault.answer()(scope, receive, guarded)
 
     def _admitted(self, scope: Scope) -> Caller | None:
         headers, path, method = Headers(scope=scope), _plain(scope["path"]), scope["method"]

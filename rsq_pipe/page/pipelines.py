@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from rsq_pipe.engine.history import STEP
 from rsq_pipe.ops.history import history, last_seen
-from rsq_pipe.ops.pipelines import Listed, pipelines
+from rsq_pipe.ops.pipelines import Listed
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment
 from rsq_pipe.page.looks import Look
@@ -26,7 +26,7 @@ MOST = 24 * 3600
 async def listed(request: Request) -> Response:
     """List the pipelines of the server."""
     site = site_of(request)
-    return answer({"pipelines": [await _described(site, one) for one in await pipelines(site.client)]})
+    return answer({"pipelines": [await _described(site, one) for one in await site.pipelines()]})
 
 
 async def one(request: Request) -> Response:

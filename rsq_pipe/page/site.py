@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -11,11 +12,15 @@ from starlette.requests import Request
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.as_run import AsRun, as_run
 from rsq_pipe.ops.letter_groups import LetterGroups
+from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.page.feeds import Feeds
 from rsq_pipe.page.jobs import Jobs
 from rsq_pipe.page.looks import Looks
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.streams.client import StreamClient
+
+LISTED_AGAIN = 1.0
+"""Seconds between two times that it is looked which pipelines there are, at least."""
 
 SCANS = 2
 """Requests that go through streams entry by entry, at once."""
@@ -45,6 +50,9 @@ class Site:
     feeds: Feeds = field(init=False)
     scanning: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(SCANS))
     jobs: Jobs = field(init=False, default_factory=Jobs)
+    _listed: list[Listed] = field(init=False, default_factory=list, repr=False)
+    _listing: asyncio.Lock = field(init=False, default_factory=asyncio.Lock, repr=False)
+    _list_again: float = field(init=False, default=0.0)
     _groups: dict[str, LetterGroups] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +69,20 @@ class Site:
         if not re.fullmatch(NAME_PATTERN, pipeline):
             raise NeverRanError(pipeline[:80], self.client.channel.address)
         return await as_run(self.client, pipeline)
+
+    async def pipelines(self) -> list[Listed]:
+        """
+        List the pipelines of the server, as of a second ago; longer where its keys are very many.
+
+        Redis: as `pipelines`, a tenth of the time at most.
+        """
+        async with self._listing:
+            began = time.monotonic()
+            if began >= self._list_again:
+                self._listed = await pipelines(self.client)
+                ended = time.monotonic()
+                self._list_again = ended + max(LISTED_AGAIN, 10 * (ended - began))
+            return self._listed
 
     def letter_groups(self, pipeline: str, stage: str) -> LetterGroups:
         """Find what groups the dead letters of a stage; that is kept, for so many stages."""

@@ -142,7 +142,7 @@ function listed(page, state, group, can) {
     h(
       "form",
       { class: "ask", onsubmit: (event) => (event.preventDefault(), can.search()) },
-      field("Only letters for which", state.where, (value) => ((state.where = value), can.redraw()), { placeholder: "customer == 'ada' and letter.attempts > 1" }),
+      field("Only letters for which", state.where, (value) => ((state.where = value), can.redraw()), { placeholder: "customer == 'ada' and dlq['attempts'] > 1" }),
       h("button", { type: "submit" }, "Search"),
       h(
         "select",

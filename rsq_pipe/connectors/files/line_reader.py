@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from rsq_pipe.connectors.files.file_end import Ending, FileEnd
 from rsq_pipe.connectors.files.incoming import BLOCK_BYTES, Incoming
 from rsq_pipe.connectors.files.notice import notice
-from rsq_pipe.connectors.files.position import Position, fingerprint
+from rsq_pipe.connectors.files.position import HEAD_BYTES, Position, fingerprint
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
@@ -182,7 +183,18 @@ class LineReader:
 
     def position(self, offset: int, line: int) -> str:
         """Spell a place already passed, for `resume` in another process."""
+        if self._head is not None and len(self._head) < min(offset, HEAD_BYTES):
+            self._head = self._grown(self._head)
         return str(Position(offset, line, fingerprint(self._head or b"", offset), self.note))
+
+    def _grown(self, head: bytes) -> bytes:
+        """Read the file's first bytes again: others have added to it since it was opened."""
+        if not isinstance(getattr(self._file, "raw", None), io.FileIO):
+            return head  # of what is packed there was all from the beginning
+        try:
+            return os.pread(self._file.fileno(), HEAD_BYTES, 0)
+        except OSError as exc:
+            raise self._unreadable(exc) from exc
 
     def resume(self, position: str) -> None:
         """

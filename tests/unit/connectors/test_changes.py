@@ -114,6 +114,27 @@ def test_a_last_line_of_a_followed_file_is_no_record_until_it_is_ended(
     assert chunk.records == [{"n": "23"}]
 
 
+def test_a_short_file_that_grew_while_it_was_read_is_the_one_that_was_read(
+    source: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "x"
+    path.write_text("n\n" + "".join(f"{number}\n" for number in range(6)))
+    followed = source("csv", path="x", follow=True)
+    chunks = followed.read("x", "", 3)
+    first = next(chunks)
+    with path.open("a") as file:
+        file.writelines(f"{number}\n" for number in range(6, 2000))
+
+    read = [first, *chunks]
+    with path.open("a") as file:
+        file.write("2000\n")
+
+    for chunk in (read[-1], read[1]):
+        assert next(followed.read("x", chunk.position, 3)).records
+    numbers = [record["n"] for chunk in read for record in chunk.records]
+    assert numbers == [str(number) for number in range(2000)]
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "why"),
     [

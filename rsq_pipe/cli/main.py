@@ -24,6 +24,7 @@ from rsq_pipe.version import __version__
 COMMANDS = {
     "init": ("rsq_pipe.cli.init", "Write a project that runs at once."),
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
+    "dev": ("rsq_pipe.cli.dev", "Run a pipeline while it is written."),
     "preview": ("rsq_pipe.cli.preview", "Show the first records before and after each stage."),
     "test": ("rsq_pipe.cli.test", "Run the tests of pipelines."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),

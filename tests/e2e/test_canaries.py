@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +16,9 @@ from rsq_pipe import StreamClient
 from rsq_pipe.cli.main import COMMANDS
 from rsq_pipe.ops.acl import User
 from rsq_pipe.ops.rights import commands
-from tests.e2e.traced_project import run, to
+from tests.e2e.traced_project import clean_environ, run, to
+from tests.support.command_line import COMMAND
+from tests.support.guarded_server import least
 from tests.support.otlp_receiver import OtlpReceiver
 from tests.support.project import Project
 from tests.support.server import StreamServer, binaries
@@ -103,6 +106,26 @@ class Words:
         return done
 
 
+def dev(words: Words, project: Project, *arguments: str, environ: dict[str, str]) -> None:
+    """Have `dev` run the pipeline to its end, then press Ctrl-C."""
+    command, variables = least(("dev", *arguments), clean_environ() | environ)
+    with subprocess.Popen(
+        [COMMAND, *command],
+        cwd=project.root,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            words.said += line
+            if "  done  " in line:
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 0, words.said
+    words.called.add("dev")
+
+
 @pytest.mark.timeout(180)  # it starts fifty processes
 async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
     project: Project, url: str, tmp_path: Path
@@ -119,6 +142,7 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         words.of("run", spec, "--redis", url.replace("127.0.0.1:", "127.0.0.1:1"))
         words.of("run", spec, "--redis", url.replace("redis", "rediz", 1))
         words.of("run", spec, url)
+        dev(words, project, *at, environ=headers | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint})
         words.of("init", "new")
         words.of("docs", spec)
         words.of("preview", spec)

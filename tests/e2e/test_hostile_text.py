@@ -109,6 +109,7 @@ async def test_no_command_lets_a_terminal_act_on_what_others_wrote(
         ("test", spec, "--json"),
         ("test", spec, "-k", NASTY),
         ("test", NASTY),
+        ("dev", NASTY),
         ("docs", spec),
         ("connectors", NASTY),
         ("pause", spec, NASTY, "--redis", server.url),

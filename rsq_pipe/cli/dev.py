@@ -1,0 +1,66 @@
+"""`rsq-pipe dev`: a pipeline that runs while it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+
+import rich_click as click
+
+from rsq_pipe import redaction
+from rsq_pipe.cli.hangup import stop_on_hangup
+from rsq_pipe.cli.server_address import redis_option
+from rsq_pipe.spec.reading import read_document
+
+FORCED = 130
+
+
+@click.command("dev")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@redis_option
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Start over after each change: forget positions, streams and dead letters, and replace what the "
+    "sinks wrote. For sources that end.",
+)
+def command(spec: Path, url: str | None, fresh: bool) -> None:
+    """
+    Run a pipeline while it is written.
+
+    Watches SPEC, the modules of its handlers with what they import, and the files its stages name. When a
+    handler changes, only the stages that use it are started anew, in a process that has loaded the new code
+    before the old one drains; nothing is lost or doubled. When SPEC changes it is planned as by
+    `rsq-pipe plan`, and all stages are started anew. What is wrong is shown with its place, and what ran
+    before keeps running.
+    """
+    if find_spec("watchfiles") is None:
+        raise click.UsageError("dev needs the package watchfiles: pip install 'rsq-pipe[dev]'")
+    if not spec.is_file():
+        read_document(spec, None)  # says why it is none
+    if url:
+        redaction.add_url(url)
+    asyncio.run(_run(spec, url, fresh=fresh))
+
+
+async def _run(spec: Path, url: str | None, *, fresh: bool) -> None:
+    from rsq_pipe.cli.reloading.session import Session  # noqa: PLC0415  needs watchfiles
+
+    session = Session(spec, url, fresh=fresh)
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if told:
+            os._exit(FORCED)  # its processes stop reading, and drain: what they are told by is closed
+        told = True
+        session.stop()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, tell)
+    stop_on_hangup(session.stop)
+    await session.run()

@@ -1,0 +1,123 @@
+"""A process of `dev`: loads the pipeline, says what it found, and runs some stages when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from rsq_pipe import redaction
+from rsq_pipe.cli.before_run import check_sources
+from rsq_pipe.cli.errors import FAILED, exit_code, report
+from rsq_pipe.cli.reloading.parts import described
+from rsq_pipe.cli.server_address import connect
+from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.choices import refusal
+from rsq_pipe.engine.runner import Runner
+from rsq_pipe.errors import DrainTimeoutError, RsqPipeError, SpecError
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
+from rsq_pipe.telemetry.logs import set_up
+
+GLANCE = 0.005
+
+
+def main(spec: str, answers: int) -> None:
+    """
+    Be such a process.
+
+    What it is told comes by standard input, an object a line: `{"plan": ADDRESS}`, `{"run": {...}}`. What it
+    says goes to a pipe, likewise. It ends when standard input does: `dev` is gone then.
+
+    Args:
+        spec: The pipeline file.
+        answers: The pipe's number.
+    """
+    set_up("auto", level=logging.WARNING)
+    say = Answers(answers)
+    try:
+        graph = load(Path(spec), look=True)
+        check_sources(graph, [], shared=False)
+    except SpecError as exc:
+        say(wrong=str(exc))
+        sys.exit(exit_code(exc))
+    redaction.add(graph.secrets)
+    say(ready=described(graph))
+    code = 0
+    try:
+        for line in iter(sys.stdin.readline, ""):
+            told: dict[str, Any] = json.loads(line)
+            if "plan" in told:
+                say(plan=asyncio.run(_plan(graph, told["plan"])))
+            if "run" in told:
+                code = asyncio.run(_run(graph, say, **told["run"]))
+                break
+    except RsqPipeError as exc:
+        report(exc)
+        code = exit_code(exc)
+    say(ended=code)
+    sys.stdout.flush()
+    # Python would wait for a handler that hangs before it ends.
+    os._exit(code)
+
+
+class Answers:
+    """
+    Say something to `dev`.
+
+    Args:
+        number: The pipe's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __call__(self, **what: Any) -> None:
+        """Write an object on a line of its own."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._number, json.dumps(what).encode() + b"\n")
+
+
+async def _plan(graph: Graph, address: str) -> str:
+    """Say why the pipeline may not be run as it is written now; nothing where it may."""
+    async with connect(address) as client:
+        found = await plan(client, graph)
+    return refusal(graph, found, "") if found.stranded else ""
+
+
+async def _run(graph: Graph, say: Answers, *, address: str, stages: list[str], fresh: bool) -> int:
+    async with connect(address) as client:
+        everything = len(stages) == len(graph.stages)
+        runner = Runner(graph, client, stages=None if everything else stages, fresh=fresh)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, runner.stop)
+        loop.add_reader(sys.stdin.fileno(), runner.stop)
+        telling = asyncio.ensure_future(_tell_running(runner, say))
+        try:
+            summary = await runner.run()
+        except DrainTimeoutError as exc:
+            report(exc)
+            return FAILED
+        finally:
+            telling.cancel()
+            loop.remove_reader(sys.stdin.fileno())
+    moved = {name: stage.received or stage.emitted for name, stage in summary.stages.items()}
+    say(done={"finished": summary.finished, "moved": moved, "dead": summary.dead_letters})
+    return 0
+
+
+async def _tell_running(runner: Runner, say: Answers) -> None:
+    """Say once that the stages are at work."""
+    while runner.state is None:  # noqa: ASYNC110  it tells nobody; once in a process, for some milliseconds
+        await asyncio.sleep(GLANCE)
+    say(running=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,112 @@
+"""Process: one process of `dev`, as the one that keeps it sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class StageProcess:
+    """
+    Keep one process. Made by `start`.
+
+    Args:
+        process: It.
+        answers: What it says.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, answers: asyncio.StreamReader) -> None:
+        self._process = process
+        self._answers = answers
+        self._started = time.monotonic()
+        self.stages: Sequence[str] = ()
+        self.done: dict[str, Any] | None = None
+        """What it did, once it has ended of its own accord."""
+        self.running = asyncio.Event()
+        self.listening: asyncio.Task[None] | None = None
+        self.seconds_to_load = 0.0
+
+    @classmethod
+    async def start(cls, spec: Path) -> StageProcess:
+        """Start one; it loads the pipeline, and waits."""
+        ours, theirs = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "rsq_pipe.cli.reloading.child", str(spec), str(theirs)),
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=(theirs,),
+                process_group=0,  # Ctrl-C is for the one that keeps it
+            )
+        finally:
+            os.close(theirs)
+        reader = asyncio.StreamReader(limit=2**24)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", 0)
+        )
+        return cls(process, reader)
+
+    async def loaded(self) -> dict[str, Any]:
+        """Wait for what it found: `ready` or `wrong`; neither where it died."""
+        found = await self._answer()
+        self.seconds_to_load = time.monotonic() - self._started
+        return found
+
+    async def refused(self, address: str) -> str:
+        """Ask whether the pipeline may be run as it is written now; empty if so, else why not."""
+        self._tell(plan=address)
+        return str((await self._answer()).get("plan", "it could not be found out: the process ended"))
+
+    def run(self, address: str, stages: Sequence[str], *, fresh: bool = False) -> None:
+        """Have it run some stages."""
+        self.stages = stages
+        self._tell(run={"address": address, "stages": list(stages), "fresh": fresh})
+        self.listening = asyncio.ensure_future(self._listen())
+
+    async def stop(self) -> None:
+        """Have it drain, and wait until it has ended."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                if self.listening is None:
+                    self._process.kill()  # it only waits
+                else:
+                    self._process.send_signal(signal.SIGTERM)
+        await self.ended()
+
+    async def ended(self) -> int:
+        """Wait for its end; gives its exit code."""
+        if self.listening is not None:
+            await self.listening
+        code = await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return code
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._process.returncode is not None or (self.listening is not None and self.listening.done())
+
+    async def _listen(self) -> None:
+        while told := await self._answer():
+            if "running" in told:
+                self.running.set()
+            self.done = told.get("done", self.done)
+        self.running.set()  # nobody is to wait for it any more
+
+    async def _answer(self) -> dict[str, Any]:
+        line = await self._answers.readline()
+        found: dict[str, Any] = json.loads(line) if line else {}
+        return found
+
+    def _tell(self, **what: Any) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(json.dumps(what).encode() + b"\n")

@@ -62,6 +62,7 @@ _KAFKA_SINK = "integration/runtime/test_kafka_sink.py"
 _MQTT = "integration/runtime/test_mqtt.py"
 _DLT = "integration/runtime/test_dlt.py"
 _MADE = "integration/runtime/test_made_sources.py"
+_COMMANDS = "integration/runtime/test_commands.py"
 _CDC = "integration/connectors/test_postgres_cdc.py"
 _CDC_RUNS = "e2e/test_postgres_cdc.py"
 _POSTGRES_SOURCE = "integration/connectors/test_postgres_source.py"
@@ -137,6 +138,18 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
         bad=Shown(_DLT, "test_what_is_no_record_is_a_dead_letter"),
         login=Nothing("dlt's sources have their own; what they raise ends the run"),
         missing=Shown(_DLT, "test_what_cannot_be_read_ends_the_run"),
+    ),
+    ("source", "exec"): Contract(
+        server="commands",
+        kill=Shown(
+            _COMMANDS,
+            "test_a_command_that_writes_the_same_each_time_goes_on_however_often_it_is_killed",
+        ),
+        woken=ONE_READER,
+        away=Shown(_COMMANDS, "test_one_that_fails_is_run_again_and_behind_what_is_stored"),
+        bad=Shown(_COMMANDS, "test_lines_of_json_are_records_and_others_dead_letters"),
+        login=Nothing("a command says by its end that it may not"),
+        missing=Shown(_COMMANDS, "test_a_program_that_is_not_there_ends_the_run"),
     ),
     ("source", "generate"): Contract(
         server="none",
@@ -284,6 +297,15 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
         bad=Nothing("dlt makes columns for what comes"),
         login=Nothing("dlt's destinations have their own; what they raise ends the run"),
         missing=Shown(_DLT, "test_a_destination_that_dlt_does_not_know_ends_the_run"),
+    ),
+    ("sink", "exec"): Contract(
+        server="commands",
+        kill=Shown(_COMMANDS, "test_a_command_that_answers_each_line_runs_on_and_is_run_again_where_it_dies"),
+        woken=Nothing("at least once: both run the command"),
+        away=Shown(_COMMANDS, "test_a_command_that_does_not_answer_in_time_is_ended"),
+        bad=Shown(_COMMANDS, "test_of_a_batch_that_fails_the_bad_record_is_found_and_the_others_are_done"),
+        login=Nothing("a command says by its end that it may not"),
+        missing=Shown(_COMMANDS, "test_a_program_that_is_not_there_ends_the_run"),
     ),
     ("sink", "http"): Contract(
         server="a web service on loopback",

@@ -32,6 +32,10 @@ EXAMPLES: dict[tuple[Kind, str], str] = {
     ("sink", "kafka"): "{type: kafka, brokers: 'kafka-1:9092', topic: priced, key: customer_id}",
     ("sink", "objects"): "{type: objects, url: 's3://lake/{part}.parquet', rotate: {every: 1m}}",
     ("sink", "parquet"): "{type: parquet, path: out/x.parquet, columns: {id: int, at: datetime}}",
+    (
+        "sink",
+        "duckdb",
+    ): "{type: duckdb, path: shop.duckdb, table: orders, mode: upsert, key: [id], create: true}",
     ("sink", "exec"): "{type: exec, command: [./load.sh, orders], ack: exit, rid: true}",
     ("sink", "python"): "{type: python, call: 'stores:store', with: {table: orders}}",
     ("sink", "redis"): "{type: redis, kind: hash, key: 'order:{id}', ttl: 7d}",

@@ -78,6 +78,7 @@ SINKS: dict[str, Listed] = {
     "dlt": Listed(
         "dlt.sink", "each record once, where they are merged by id; else at least once", "dlt", "dlt"
     ),
+    "duckdb": Listed("duckdb.sink", "exactly once: one transaction with its ledger", "duckdb", "duckdb"),
     "exec": Listed("exec.sink", "at least once: the command's end, or its answers, say what is done"),
     "http": Listed(
         "http.sink", "at least once: each request says by a key which record it is of", "http", "aiohttp"

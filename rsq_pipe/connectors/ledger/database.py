@@ -24,6 +24,8 @@ class Database(Protocol):
     Raises:
         RefusedError: In every method.
         TargetUnavailableError: Likewise, where it is away or too busy; the connection is given up.
+
+    One without savepoints has `has_trials`, which is False, and no use for `trial`.
     """
 
     def connect(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import structlog
@@ -14,6 +15,10 @@ from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
 
 Fresh = Literal["error", "append", "empty"]
+
+
+class _TakenBackError(Exception):
+    """Ends a transaction that was only tried."""
 
 
 class LedgerSink:
@@ -88,7 +93,12 @@ class LedgerSink:
             try:
                 row = self._write(batch, rows, failures)
             except RowsError:
-                row = self._write(batch, rows, failures, find_bad=True)
+                if getattr(self._database, "has_trials", True):
+                    row = self._write(batch, rows, failures, find_bad=True)
+                else:
+                    good, bad = self._tried(rows)
+                    failures |= bad
+                    row = self._write(batch, good, failures)
         except RefusedError as exc:
             raise self._error(str(exc)) from exc
         self._ledger.committed(row)
@@ -153,6 +163,29 @@ class LedgerSink:
             return {}
         middle = len(rows) // 2
         return {**self._put_good(rows[:middle]), **self._put_good(rows[middle:])}
+
+    def _tried(self, rows: Sequence[tuple[int, Any]]) -> tuple[list[tuple[int, Any]], dict[int, Exception]]:
+        """Find the rows that can be written, by trying ever smaller parts; nothing stays written."""
+        good: list[tuple[int, Any]] = []
+        bad: dict[int, Exception] = {}
+
+        def try_part(part: Sequence[tuple[int, Any]]) -> None:
+            try:
+                with suppress(_TakenBackError), self._database.transaction():
+                    self._database.put([one for _, one in (*good, *part)])
+                    raise _TakenBackError
+            except RowsError as exc:
+                if len(part) == 1:
+                    bad[part[0][0]] = EncodeError(f"{self.target} does not take the record: {exc}")
+                    return
+                middle = len(part) // 2
+                try_part(part[:middle])
+                try_part(part[middle:])
+            else:
+                good.extend(part)
+
+        try_part(rows)
+        return good, bad
 
     def _start_over(self) -> None:
         """Do with what stands in the table as `fresh` says."""

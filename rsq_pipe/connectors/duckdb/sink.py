@@ -1,0 +1,63 @@
+"""Sink `duckdb`: rows of a table in one DuckDB file, each record once, in one transaction with a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.files.endpoints import check_writable
+from rsq_pipe.connectors.ledger.options import TableOptions
+from rsq_pipe.connectors.ledger.sink import LedgerSink
+
+__all__ = ["Options", "connect", "endpoint"]
+
+
+def _check(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("a name cannot hold a NUL character")
+    return name
+
+
+class Options(TableOptions):
+    """Settings of the `duckdb` sink: rows of a table in one file; extra `duckdb`."""
+
+    path: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(
+        description="The file of the database, relative to the project root; made, with its folders, if it "
+        "is not there."
+    )
+    table: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(description="The table.")
+    create: bool = Field(
+        default=False,
+        description="Make the table for the fields of the first record, if it is not there: whole numbers "
+        "are `bigint`, numbers `double`, true and false `boolean`, lists and objects `json`, all else "
+        "`varchar`; `key` is its primary key.",
+    )
+
+
+def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:
+    """Make the sink of a stage; nothing is opened yet."""
+    from rsq_pipe.connectors.duckdb.database import DuckDatabase  # noqa: PLC0415  an extra
+
+    database = DuckDatabase(root / options.path, options, owner=(pipeline, stage, options.table))
+    target = f"table {options.table} of {options.path}"
+    return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name the table."""
+    file = root / options.path
+
+    def reach(_: float) -> str:
+        from rsq_pipe.connectors.duckdb.database import has_table  # noqa: PLC0415  an extra
+
+        check_writable(file)
+        if file.exists() and has_table(file, options.table):
+            return ""
+        if not options.create:
+            raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
+        return "the table is to be made"
+
+    return Endpoint(f"table {options.table} of {options.path}", reach)

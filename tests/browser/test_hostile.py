@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import redis
@@ -31,10 +30,10 @@ HOSTILE = {
 }
 
 
-@pytest.fixture
-def shop(server: StreamServer, tmp_path: Path, name: str) -> Shop:
+@pytest.fixture(scope="module")
+def shop(server: StreamServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A pipeline with one hostile letter, and one of bytes that are no record."""
-    made = Shop(tmp_path, name, server.tcp_url)
+    made = Shop(tmp_path_factory.mktemp("hostile"), "hostile", server.tcp_url)
     made.orders(range(3))
     made.run()
     with redis.Redis(port=server.port) as client:
@@ -49,7 +48,7 @@ def shop(server: StreamServer, tmp_path: Path, name: str) -> Shop:
                 "rsq-dlq-entry": LINK,
                 SCRIPT: SCRIPT,
             }
-            client.xadd(f"{{{name}}}:check:dlq", fields)
+            client.xadd("{hostile}:check:dlq", fields)
     return made
 
 

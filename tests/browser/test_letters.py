@@ -32,6 +32,15 @@ def shop(server: StreamServer, tmp_path: Path, name: str) -> Shop:
     return Shop(tmp_path, name, server.tcp_url)
 
 
+@pytest.fixture(scope="module")
+def failed(server: StreamServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A pipeline with twenty letters, for tests that leave them where they are."""
+    made = Shop(tmp_path_factory.mktemp("failed"), "failed", server.tcp_url)
+    made.orders(range(20), currency=None)
+    made.run()
+    return made
+
+
 def asked(server: StreamServer, *words: str | int) -> Any:
     with redis.Redis(port=server.port, decode_responses=True) as client:
         return client.execute_command(*words)
@@ -81,18 +90,15 @@ async def test_some_letters_of_a_cause_are_purged(view: Tab, shop: Shop) -> None
     await expect(view.button("Purge all 23")).to_be_visible()
 
 
-async def test_nothing_is_done_before_it_is_confirmed(view: Tab, shop: Shop) -> None:
-    shop.orders(range(5), currency=None)
-    shop.run()
-
-    await view.open(f"p/{shop.name}/letters/check")
-    await view.button("Purge all 5").click()
-    await expect(view.button("Purge for good: 5 dead letters")).to_be_enabled()
+async def test_nothing_is_done_before_it_is_confirmed(view: Tab, failed: Shop) -> None:
+    await view.open(f"p/{failed.name}/letters/check")
+    await view.button("Purge all 20").click()
+    await expect(view.button("Purge for good: 20 dead letters")).to_be_enabled()
     await view.page.keyboard.press("Escape")
     await expect(view.page.locator("dialog")).to_have_count(0)
 
-    await view.open(f"p/{shop.name}/letters/check")
-    await expect(view.button("Purge all 5")).to_be_visible()
+    await view.open(f"p/{failed.name}/letters/check")
+    await expect(view.button("Purge all 20")).to_be_visible()
 
 
 async def test_letters_that_came_meanwhile_are_not_purged_with_the_others(view: Tab, shop: Shop) -> None:
@@ -128,11 +134,8 @@ async def test_an_action_that_others_overtook_is_counted_anew(
     await expect(view.button("Purge for good: 3 dead letters")).to_be_enabled()
 
 
-async def test_a_letter_is_found_by_an_expression_and_shown_mended(view: Tab, shop: Shop) -> None:
-    shop.orders(range(20), currency=None)
-    shop.run()
-
-    await view.open(f"p/{shop.name}/letters/check")
+async def test_a_letter_is_found_by_an_expression_and_shown_mended(view: Tab, failed: Shop) -> None:
+    await view.open(f"p/{failed.name}/letters/check")
     await view.page.get_by_label("Only letters for which").fill("n == 7")
     await view.button("Search").click()
     await expect(view.page.locator(".all .row")).to_have_count(1)
@@ -201,12 +204,10 @@ async def test_bytes_that_are_no_record_are_given_one(view: Tab, shop: Shop) -> 
     assert shop.written() == [1, 2]
 
 
-async def test_a_wrong_expression_is_explained(view: Tab, shop: Shop) -> None:
-    shop.orders(range(3), currency=None)
-    shop.run()
+async def test_a_wrong_expression_is_explained(view: Tab, failed: Shop) -> None:
     view.expected = {400}
 
-    await view.open(f"p/{shop.name}/letters/check")
+    await view.open(f"p/{failed.name}/letters/check")
     await view.page.get_by_label("Only letters for which").fill("n ==")
     await view.button("Search").click()
 

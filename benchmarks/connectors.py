@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import changes, messages, objects, orders, tables, web_requests
+from benchmarks import changes, messages, mysql, objects, orders, tables, web_requests
 from benchmarks.harness import MONTH, Harness, command
 from benchmarks.measure import Figures, Job, rates
 from rsq_pipe.connectors.table import connector
@@ -71,6 +71,9 @@ def main(harness: Harness) -> None:
     with tables.contenders(harness.options.size(200, 5)) as into_tables:
         if into_tables:
             harness.turns("tables", f"Into PostgreSQL by {tables.ROWS} records", into_tables)
+    with mysql.contenders(harness.options.size(200, 5)) as into_mysql:
+        if into_mysql:
+            harness.turns("mysql", f"Into MariaDB by {tables.ROWS} records", into_mysql)
     with changes.contenders(harness.options.size(200, 5)) as of_changes:
         if of_changes:
             harness.turns(

@@ -17,7 +17,7 @@ from rsq_pipe.connectors.mysql.catalog import check_key, columns_of, created, ex
 from rsq_pipe.connectors.mysql.connection import Connection
 from rsq_pipe.connectors.mysql.names import listed, quoted
 from rsq_pipe.connectors.mysql.options import Options
-from rsq_pipe.connectors.mysql.values import line
+from rsq_pipe.connectors.mysql.values import line, lines_at_once
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import EncodeError
@@ -135,6 +135,13 @@ class MysqlDatabase:
 
     def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
         """Write records as the values of an INSERT, each with the columns that it fills."""
+        columns = self._columns
+        plain = columns.plain(records, with_rid=self._options.rid) if columns and records else None
+        if plain is not None:
+            filled, fields = plain
+            lines = lines_at_once(filled, [[record[name] for record in records] for name in fields])
+            if lines is not None and max(map(len, lines)) <= self._longest // 4:
+                return [(filled, text) for text in lines], {}
         rows: list[_Line | None] = []
         failures: dict[int, Exception] = {}
         for place, record in enumerate(records):

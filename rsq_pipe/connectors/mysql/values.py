@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -15,6 +17,11 @@ from rsq_pipe.model.finite import not_finite
 from rsq_pipe.streams.wording import unwritable
 
 _MOMENTS = frozenset(("datetime", "timestamp"))
+_NUMBERS = frozenset((int, float))
+_TEXT = frozenset((str,))
+_SPECIAL = re.compile(r"""[\0\n\r\x1a"'\\]""")
+"""What `escape_string` changes."""
+
 _json = msgspec.json.Encoder().encode
 
 
@@ -31,6 +38,27 @@ def line(columns: tuple[Column, ...], values: list[Any], record: Any) -> str:
     except UnicodeEncodeError as exc:  # the second of half a surrogate pair
         raise EncodeError(unwritable(record, _json, "MySQL"), record) from exc
     return written
+
+
+def lines_at_once(columns: Sequence[Column], values: Sequence[Sequence[Any]]) -> list[str] | None:
+    """Write rows, given by columns; None where one of them cannot be written."""
+    try:
+        fields = [_fields(column, own) for column, own in zip(columns, values, strict=True)]
+        lines = [f"({','.join(row)})" for row in zip(*fields, strict=True)]
+        "".join(lines).encode()
+    except (EncodeError, UnicodeEncodeError, OverflowError):  # a whole number that no float holds
+        return None
+    return lines
+
+
+def _fields(column: Column, values: Sequence[Any]) -> list[str]:
+    kinds = {*map(type, values)}
+    if not column.is_json:
+        if kinds <= _NUMBERS and all(map(isfinite, values)):
+            return list(map(repr, values))
+        if kinds == _TEXT and column.type not in _MOMENTS and not _SPECIAL.search("".join(values)):
+            return [f"'{value}'" for value in values]
+    return [_value(column, value) for value in values]
 
 
 def _value(column: Column, value: Any) -> str:

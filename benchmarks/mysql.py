@@ -1,0 +1,69 @@
+"""The mysql sink beside a bare loop of an INSERT of many rows and a ledger's row, on MariaDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pymysql
+
+from benchmarks.measure import Figures, Job
+from benchmarks.tables import batches, timed
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.model.batch import Batch
+from tests.support.mariadb import PASSWORD, MariadbServer, binary
+
+COLUMNS = "id bigint, carrier text, name text, delay double, tail text"
+
+
+def bare(server: MariadbServer, count: int) -> Figures:
+    """Do what is least: move the ledger's row on, insert by PyMySQL's own rows, commit."""
+    server.execute(f"drop table if exists bare, own;\ncreate table bare ({COLUMNS})")
+    server.execute("create table own (id int primary key, rids longtext);\ninsert into own values (1, '')")
+    port = urlsplit(server.dsn).port or 0
+    with closing(
+        pymysql.connect(host="127.0.0.1", port=port, user="rsq", password=PASSWORD, database="shop")
+    ) as connection:
+
+        def write(batch: Batch) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("update own set rids = %s where id = 1", [",".join(batch.rids)])
+                rows = [tuple(record.values()) for record in batch.records]
+                cursor.executemany("insert into bare values (%s, %s, %s, %s, %s)", rows)
+            connection.commit()
+
+        return timed(list(batches(count)), write)
+
+
+def sink(server: MariadbServer, count: int, **settings: Any) -> Figures:
+    table = f"sunk_{settings.get('mode', 'append')}"
+    key = ", primary key (id)" if settings else ""
+    server.execute(f"drop table if exists {table}, {table}_ledger;\ncreate table {table} ({COLUMNS}{key})")
+    found = connector("sink", "mysql")
+    options = found.options(dsn=server.dsn, table=table, ledger=f"{table}_ledger", **settings)
+    made = found.made(options, pipeline="bench", stage="write", root=Path())
+    made.open(None)
+    try:
+        return timed(list(batches(count)), made.write)
+    finally:
+        made.close()
+
+
+@contextmanager
+def contenders(count: int) -> Iterator[dict[str, Job]]:
+    """Start a server; without MariaDB there is nothing to measure."""
+    where = binary()
+    if where is None:
+        yield {}
+        return
+    with MariadbServer(where) as server:
+        upsert = {"mode": "upsert", "key": ("id",)}
+        yield {
+            "bare INSERT and ledger": partial(bare, server, count),
+            "sink mysql": partial(sink, server, count),
+            "sink mysql, upsert": partial(sink, server, count, **upsert),
+        }

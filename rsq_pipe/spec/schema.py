@@ -46,12 +46,39 @@ def pipeline_schema() -> dict[str, Any]:
             "maxLength": MAX_NAME,
             "not": {"enum": list(RESERVED)},
         },
-        "additionalProperties": {"oneOf": stages},
+        "additionalProperties": {
+            "type": "object",
+            "anyOf": [{"required": [verb]} for verb in STAGES],
+            # Not `oneOf`: of alternatives of which none fits yet editors offer a few only, and what they say
+            # is wrong with a stage is what is wrong with some other verb.
+            "allOf": [
+                {"if": {"required": [verb]}, "then": stage}
+                for verb, stage in zip(STAGES, stages, strict=True)
+            ],
+        },
     }
     definitions[OTHERS["title"]] = _model(connector("source", "stream").options, definitions)
     whole = _polish({**pipeline, "$defs": dict(sorted(definitions.items()))})
     whole["$defs"]["Variable"] = _VARIABLE
+    _name_choices(whole)
     return {"$schema": DIALECT, **whole}
+
+
+def _name_choices(whole: dict[str, Any]) -> None:
+    """
+    Say beside the alternatives what tells them apart: the verbs, and the types of connectors.
+
+    It allows and refuses nothing more. Editors offer, of alternatives of which none fits yet, a few only.
+    """
+    definitions = whole["$defs"]
+    stages = whole["properties"]["stages"]["additionalProperties"]
+    stages["properties"] = {
+        verb: {"description": definitions[STAGES[verb].__name__].get("description", "")} for verb in STAGES
+    } | {"from": {"description": definitions["MapStage"]["properties"]["from"].get("description", "")}}
+    for kind in ("source", "sink"):
+        connectors = definitions[STAGES[kind].__name__]["properties"][kind]
+        names = list(types(kind))
+        connectors["properties"] = {"type": {"description": f"Which {kind} it is.", "enum": names}}
 
 
 def _stage(verb: str, definitions: dict[str, Any]) -> dict[str, str]:

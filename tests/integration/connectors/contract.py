@@ -70,6 +70,7 @@ _POSTGRES_SOURCE = "integration/connectors/test_postgres_source.py"
 _POSTGRES_SINK = "e2e/test_postgres_sink.py"
 _MYSQL = "integration/connectors/test_mysql_sink.py"
 _MYSQL_RUNS = "e2e/test_mysql_sink.py"
+_DUCKDB = "unit/connectors/test_duckdb_sink.py"
 _REDIS = "integration/connectors/test_redis_sink.py"
 _OBJECT_SOURCE = "integration/connectors/test_object_source.py"
 _OBJECT_SINK = "integration/connectors/test_object_sink.py"
@@ -246,7 +247,7 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
     ),
     ("source", "schedule"): Contract(
         server="the clock",
-        kill=Shown(_MADE, "test_what_was_missed_while_nobody_ran_is_one_record"),
+        kill=Shown(_MADE, "test_no_time_is_lost_or_doubled_however_often_its_reader_is_killed"),
         woken=Shown(_MADE, "test_two_processes_fire_each_time_once"),
         away=NO_SERVER,
         bad=Nothing("it makes its records itself"),
@@ -310,7 +311,7 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
     ),
     ("sink", "exec"): Contract(
         server="commands",
-        kill=Shown(_COMMANDS, "test_a_command_that_answers_each_line_runs_on_and_is_run_again_where_it_dies"),
+        kill=Shown(_MADE, "test_kills_lose_nothing_of_what_a_sink_is_given", "exec"),
         woken=Nothing("at least once: both run the command"),
         away=Shown(_COMMANDS, "test_a_command_that_does_not_answer_in_time_is_ended"),
         bad=Shown(_COMMANDS, "test_of_a_batch_that_fails_the_bad_record_is_found_and_the_others_are_done"),
@@ -388,7 +389,7 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
     ),
     ("sink", "python"): Contract(
         server="a function",
-        kill=Nothing("at least once: the function gets the record ids, to leave out what it has"),
+        kill=Shown(_MADE, "test_kills_lose_nothing_of_what_a_sink_is_given", "python"),
         woken=Nothing("at least once"),
         away=Nothing("what the function raises is a failure of its batch, and is retried"),
         bad=Shown(_MADE, "test_a_function_gets_batches_and_ids_and_says_what_became_of_each"),

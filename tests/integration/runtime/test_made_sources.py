@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import signal
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.integration.runtime.lab import Lab
-from tests.support.command_line import start
+from tests.support.command_line import rsq_pipe, start
 from tests.support.signals import wait_until
 
 SEED = 11
@@ -49,19 +52,63 @@ async def test_each_record_is_there_once_however_often_its_reader_is_killed(lab:
                 yield n, {"n": n}
     """)
     spec(lab, source)
-    moments = random.Random(SEED)
-    for _ in range(4):
-        process = start("run", lab.path, "--redis", lab.url, cwd=lab.root)
-        had = len(lab.lines_so_far())
-        await wait_until(lambda had=had: len(lab.lines_so_far()) > had, timeout=20, what="it writes")  # type: ignore[misc]
-        await asyncio.sleep(moments.random() * 0.1)
-        process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(process.communicate)
 
+    await killed(lab, "out/all.jsonl", 4)
     await lab.run()
 
     assert lab.numbers("out/all.jsonl") == list(range(300))
     assert len({line["rid"] for line in lab.lines("out/all.jsonl")}) == 300
+
+
+async def killed(lab: Lab, path: str, times: int) -> None:
+    """Run the pipeline in processes that are killed once more stands in a file."""
+    moments = random.Random(SEED)
+    for _ in range(times):
+        process = start("run", lab.path, "--redis", lab.url, cwd=lab.root)
+        had = len(lab.lines_so_far(path))
+        await wait_until(lambda had=had: len(lab.lines_so_far(path)) > had, timeout=20, what="it writes")  # type: ignore[misc]
+        await asyncio.sleep(moments.random() * 0.1)
+        process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(process.communicate)
+
+
+@pytest.mark.parametrize("sink", ["python", "exec"])
+async def test_kills_lose_nothing_of_what_a_sink_is_given(lab: Lab, sink: str) -> None:
+    lab.handlers("""
+        def store(records, rids):
+            with open("stored", "a") as file:
+                file.writelines(f"{rid}\\n" for rid in rids)
+    """)
+    settings = {
+        "python": "{type: python, call: 'handlers:store'}",
+        "exec": "{type: exec, command: [sh, -c, 'cat >> stored'], rid: true}",
+    }
+    lab.spec(f"""
+        made: {{source: {{type: generate, count: 300, rate: 300/s, fields: {{n: n}}}}}}
+        out: {{sink: {settings[sink]}}}
+    """)
+
+    await killed(lab, "stored", 3)
+    await asyncio.to_thread(rsq_pipe, "run", lab.path, "--redis", lab.url, cwd=lab.root)
+
+    stored = lab.lines_so_far("stored")
+    rids = {json.loads(line)["rid"] for line in stored} if sink == "exec" else set(stored)
+    assert rids == {f"made:{n}" for n in range(300)}
+
+
+async def test_no_time_is_lost_or_doubled_however_often_its_reader_is_killed(lab: Lab) -> None:
+    spec(lab, "{type: schedule, every: 1s, catch_up: all}")
+
+    await killed(lab, "out/all.jsonl", 3)
+    run = await lab.up()
+    had = len(lab.lines_so_far())
+    await wait_until(lambda: len(lab.lines_so_far()) > had, timeout=20, what="it goes on")
+    await run.stop()
+
+    times = [datetime.fromisoformat(line["time"]) for line in lab.lines("out/all.jsonl")]
+    steps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    assert len(times) >= 4
+    assert set(steps) == {1.0}
 
 
 async def test_two_processes_fire_each_time_once(lab: Lab) -> None:

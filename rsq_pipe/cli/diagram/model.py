@@ -113,7 +113,8 @@ def _detail(stage: Stage) -> str:
     match stage.options:
         case ConnectorRef() as connector:
             # Only what says where: other options may hold secrets.
-            place: Any = getattr(connector.options, "path", "") or getattr(connector.options, "stream", "")
+            shown = ("path", "stream", *(("url",) if connector.type == "objects" else ()))
+            place: Any = next(filter(None, (getattr(connector.options, one, "") for one in shown)), "")
             places = [place] if isinstance(place, str) else list(place)
             return " ".join([connector.type, *places])
         case HandlerRef() as handler:

@@ -188,7 +188,9 @@ class Bucket:
         if kind is RefusedError:
             return f"{name}: it refuses the request ({why}); check `url`, `endpoint` and `region`"
         if kind is AwayError:
-            return f"{name}: no answer, or none that helps ({why})"
+            if status:
+                return f"{name}: it answers {why}"
+            return f"{name}: no answer ({why}); check `endpoint`, and the network"
         return f"{name}: {why}"
 
     @property

@@ -27,6 +27,9 @@ MOST = 100_000
 FIRST, LONGEST = 0.5, 60.0
 """Seconds between two attempts to copy an object: the first pause, doubled up to the longest."""
 
+PATIENCE = 10.0
+"""Seconds for which a listing that has to succeed is tried again: a stop waits for it."""
+
 ORDERED = "objects"
 """The one shard of a source that reads in the order of names."""
 
@@ -163,10 +166,28 @@ class ObjectReader:
         self._seen = {one.path: one.tag for one in found}
         return names
 
+    def _pages(self, after: str) -> Iterator[Found]:
+        """List what there is; from where a listing broke off, again for a while."""
+        until, pause = time.monotonic() + PATIENCE, FIRST
+        while True:
+            try:
+                for found in self._bucket.list(self._pattern.prefix, after=after):
+                    after = found.path
+                    until, pause = time.monotonic() + PATIENCE, FIRST
+                    yield found
+            except AwayError as exc:
+                if self.endless or time.monotonic() > until:
+                    raise
+                notice("warning", f"tried again in {pause:g} s: {exc}", self._stage, self._options.url)
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST)
+            else:
+                return
+
     def _listed(self, after: str, most: int | None = None) -> Iterator[Found]:
         count = 0
         try:
-            for found in self._bucket.list(self._pattern.prefix, after=after):
+            for found in self._pages(after):
                 if self._pattern.matches(found.path):
                     count += 1
                     if most is not None and count > most:

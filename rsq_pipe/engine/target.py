@@ -104,7 +104,7 @@ class Target:
 
     async def write(self, batch: Batch, stopping: asyncio.Event) -> tuple[Written, Position | None] | None:
         """
-        Write a batch, also through an outage of the target.
+        Write a batch, also through an outage of the target, or of the server where it stores what it prepares.
 
         It counts once the position that is returned has been stored, and `stored` is told so.
 
@@ -119,7 +119,9 @@ class Target:
         while True:
             try:
                 written = await self._write_once(batch)
-            except TargetUnavailableError as exc:
+            except (TargetUnavailableError, StreamError) as exc:
+                if isinstance(exc, StreamError) and not exc.retryable:
+                    raise
                 await backoff.wait(exc, stopping)
                 if stopping.is_set() or not await self.open(stopping):
                     return None

@@ -104,7 +104,7 @@ class Target:
 
     async def write(self, batch: Batch, stopping: asyncio.Event) -> tuple[Written, Position | None] | None:
         """
-        Write a batch, also through an outage of the target, or of the server while it stores what is prepared.
+        Write a batch, also through an outage of the target, or of the server that is told what is prepared.
 
         It counts once the position that is returned has been stored, and `stored` is told so.
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
+from functools import partial
 
 import pytest
 
 from rsq_pipe.errors import DrainTimeoutError
 from tests.integration.runtime.lab import READ, Lab
+from tests.support.object_store import Bucket, bucket, object_store
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until
+
+__all__ = ["bucket", "object_store"]
 
 COUNT = 2_000
 STAGES = f"""
@@ -63,6 +68,39 @@ async def test_a_server_that_freezes_costs_nothing_but_time(busy: Lab, own_serve
 
     assert (await run.ended()).finished
     assert busy.numbers("out/all.jsonl") == list(range(COUNT))
+
+
+async def test_a_server_that_is_away_in_the_middle_of_a_part_doubles_no_object(
+    own_lab: Lab, own_server: StreamServer, bucket: Bucket
+) -> None:
+    login = ", ".join(f"{key}: {json.dumps(value)}" for key, value in bucket.settings.items())
+    own_lab.records(range(COUNT))
+    own_lab.spec(
+        f"""
+        {READ}
+        out:
+          sink:
+            {{type: objects, url: "{bucket.url("{part}.jsonl")}", {login},
+            rotate: {{records: 30, every: 100ms}}}}
+        """,
+        top="max_backlog: 60",
+    )
+    await own_lab.redis("CONFIG", "SET", "appendfsync", "always")
+    run = await own_lab.up()
+    for _ in range(3):
+        before = len(bucket.names())
+        await wait_until(partial(more_than, bucket, before), what="some parts")
+        own_server.kill()
+        await asyncio.wait([run.task], timeout=0.3)
+        own_server.start()
+
+    assert (await run.ended(timeout=40)).finished
+    found = [json.loads(line)["n"] for data in bucket.objects().values() for line in data.splitlines()]
+    assert sorted(found) == list(range(COUNT))
+
+
+def more_than(bucket: Bucket, parts: int) -> bool:
+    return len(bucket.names()) > parts + 2
 
 
 async def test_a_run_that_is_stopped_while_the_server_is_gone_ends_at_once(

@@ -17,6 +17,8 @@ from rich.progress import Progress as Bar
 from rsq_pipe.cli.dlq_console import console, failures, letters, remark
 from rsq_pipe.cli.dlq_request import DlqRequest
 from rsq_pipe.cli.errors import DONE, FAILED
+from rsq_pipe.ops.audit import Action, operator
+from rsq_pipe.ops.dead_letters import DeadLetters
 from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
 
@@ -82,6 +84,13 @@ def planned(plan: Preview) -> Counter[str]:
     for group in plan.groups:
         counts[group.stage] += group.count
     return counts
+
+
+def noted(found: DeadLetters, action: str, plan: Preview) -> Action:
+    """Say what the pipeline's list of actions is to say."""
+    stages = ", ".join(planned(plan))
+    pipeline = found.queues[0].pipeline if found.queues else ""
+    return Action(found.client, pipeline, who=operator(), action=action, stage=stages, count=plan.count)
 
 
 def _show(plan: Preview, *, as_json: bool) -> None:

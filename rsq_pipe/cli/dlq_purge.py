@@ -11,6 +11,7 @@ import rich_click as click
 from rsq_pipe.cli.dlq_confirm import (
     carry_out,
     dry_run_option,
+    noted,
     planned,
     refuse_to_guess,
     tell_untouched,
@@ -47,7 +48,7 @@ async def _purge(request: DlqRequest, address: str, *, dry_run: bool, yes: bool)
         plan = await preview_purge(found)
         tell_passed_over(found.sieve)
         question = f"Delete {letters(plan.count)} for good?"
-        work = partial(purge, found)
+        work = partial(noted(found, "purge", plan).around, partial(purge, found))
         return await carry_out(
             *(request, plan, work, _report), question=question, done="deleted", yes=yes, dry_run=dry_run
         )

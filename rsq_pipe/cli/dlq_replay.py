@@ -14,6 +14,7 @@ import rich_click as click
 from rsq_pipe.cli.dlq_confirm import (
     carry_out,
     dry_run_option,
+    noted,
     planned,
     refuse_to_guess,
     tell_untouched,
@@ -101,7 +102,7 @@ async def _replay(
         plan = await preview_replay(found, mending)
         tell_passed_over(found.sieve)
         question = f"Replay {letters(plan.count)}?"
-        work = partial(replay, found, mending, rate=rate)
+        work = partial(noted(found, "replay", plan).around, partial(replay, found, mending, rate=rate))
         return await carry_out(
             *(request, plan, work, _report), question=question, done="replayed", yes=yes, dry_run=dry_run
         )

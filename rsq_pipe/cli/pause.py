@@ -10,6 +10,7 @@ import rich_click as click
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
+from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import pause
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -41,5 +42,7 @@ async def _pause(graph: Graph, stages: tuple[str, ...], address: str, why: str) 
     async with connect(address) as client:
         for stage in stages:
             before = await pause(client, graph, stage, why)
+            if before is None:
+                await note(client, graph.pipeline, **by_operator("pause", stage), why=why)
             said = f"{stage} is paused" if before is None else f"{stage} was paused before: {before.why}"
             click.echo(on_one_line(f"{graph.pipeline}: {said}"))

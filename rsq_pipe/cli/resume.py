@@ -11,6 +11,7 @@ from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.status_table import age
+from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import resume
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -41,5 +42,6 @@ async def _resume(graph: Graph, stages: tuple[str, ...], address: str) -> None:
             said = f"{stage} was not paused by hand, nor for its dead letters"
             if found is not None:
                 hold, seconds = found
+                await note(client, graph.pipeline, **by_operator("resume", stage), why=hold.why)
                 said = f"{stage} goes on; it was paused for {age(seconds)}: {hold.why}"
             click.echo(on_one_line(f"{graph.pipeline}: {said}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import socket
 from importlib.util import find_spec
@@ -84,6 +85,9 @@ async def _serve(
 ) -> None:
     from rsq_pipe.page.serving import serve  # noqa: PLC0415  what the extra brings
     from rsq_pipe.page.site import Site  # noqa: PLC0415
+    from rsq_pipe.telemetry.logs import set_up  # noqa: PLC0415
+
+    set_up(level=logging.WARNING)
 
     async with connect(address, name="rsq-pipe-page") as client:
         site = Site(client, tokens, read_only, jaeger)

@@ -1,14 +1,19 @@
-"""Audit: who did what to a pipeline from the page, and when; the last thousand of it."""
+"""Audit: who did what to a pipeline, and when; the last thousand of it."""
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
-from collections.abc import Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.errors import StreamError, StreamFullError
+from rsq_pipe.ops.progress import Progress
 from rsq_pipe.streams.client import StreamClient
 
 KEPT = 1_000
@@ -19,15 +24,72 @@ _NOTE = "note"
 
 async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
     """
-    Note an action; return what names it.
+    Note an action.
+
+    Returns:
+        What names it; empty where the server is full: an action may be what makes room.
 
     Redis: XADD MAXLEN.
     """
     key = Keyspace(pipeline).audit
-    entry = await client.channel.execute(
-        *("XADD", key, "MAXLEN", KEPT, "*", _NOTE, json.dumps(said)), key=key
-    )
-    return str(entry.decode())
+    with contextlib.suppress(StreamFullError):
+        entry = await client.channel.execute(
+            *("XADD", key, "MAXLEN", KEPT, "*", _NOTE, json.dumps(said)), key=key
+        )
+        return str(entry.decode())
+    return ""
+
+
+class Action:
+    """
+    Note an action that takes time: before it begins, for whatever happens then, and when it has ended.
+
+    Args:
+        client: The server.
+        pipeline: The pipeline's name.
+        said: What is noted of it.
+    """
+
+    def __init__(self, client: StreamClient, pipeline: str, **said: Any) -> None:
+        self._client = client
+        self._pipeline = pipeline
+        self._said = said
+        self._name = ""
+
+    async def begin(self) -> None:
+        """Note that it begins."""
+        self._name = await note(self._client, self._pipeline, state="running", **self._said)
+
+    async def end(self, **ends: Any) -> None:
+        """Note what it has done."""
+        about = {"ends": self._name} if self._name else self._said
+        await note(self._client, self._pipeline, **about, **ends)
+
+    async def around(self, work: Callable[[Progress], Awaitable[None]], progress: Progress) -> None:
+        """Do what is to be noted."""
+        await self.begin()
+        state = "failed"
+        try:
+            await work(progress)
+            state = "stopped" if progress.stopping.is_set() else "done"
+        finally:
+            done = progress.total
+            with contextlib.suppress(StreamError):
+                await self.end(state=state, done=done.removed, held=done.held, gone=done.gone)
+
+
+def by_operator(action: str, stage: str) -> dict[str, str]:
+    """Say that whoever calls a command has done something to a stage."""
+    return {"who": operator(), "action": action, "stage": stage, "state": "done"}
+
+
+def operator() -> str:
+    """Name who calls a command: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "somebody"
+    return f"{user}@{socket.gethostname()}"
 
 
 async def noted(client: StreamClient, pipeline: str, count: int = KEPT) -> list[dict[str, Any]]:

@@ -75,12 +75,12 @@ class Access:
 
     def caller(self, headers: Headers) -> Caller | None:
         """Tell who asks; None for nobody that is known."""
+        if self.is_open:
+            return Caller("", _sign(self._key, "csrf"))
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             name = self.named(token.strip())
             return None if name is None else Caller(name, "", by_header=True)
-        if self.is_open:
-            return Caller("", _sign(self._key, "csrf"))
         session = _cookie(headers)
         name = self._signed_in(session)
         return None if name is None else Caller(name, _sign(self._tokens[name], f"csrf {session}"))

@@ -15,6 +15,7 @@ from rsq_pipe.errors import (
     ReplayError,
     RsqPipeError,
     ServerUnavailableError,
+    StreamError,
     UnknownStageError,
 )
 from rsq_pipe.page import (
@@ -40,6 +41,7 @@ _STATUS: dict[type[RsqPipeError], int] = {
     ReplayError: 409,
     ExpressionError: 400,
     ServerUnavailableError: 503,
+    StreamError: 502,
 }
 
 

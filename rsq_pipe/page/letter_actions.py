@@ -134,12 +134,12 @@ async def _carried_out(asked: Asked, plan: Preview, work: Work) -> Response:
     place = asked.place
     job = Job(place.pipeline, place.stage, asked.action, plan.count)
     place.site.jobs.refuse_more()
-    named = await _begun(asked, job)
+    action = _noted(asked, job)
+    await action.begin()
 
     async def ended(job: Job) -> None:
         said = job.document()
-        ends = {key: said[key] for key in ("state", "done", "held", "gone", "error", "ended")}
-        await audit.note(place.site.client, place.pipeline, ends=named, **ends)
+        await action.end(**{key: said[key] for key in ("state", "done", "held", "gone", "error", "ended")})
 
     await place.site.jobs.run(job, work, ended)
     done = job.document()
@@ -159,19 +159,18 @@ def _told(found: DeadLetters, plan: Preview) -> dict[str, Any]:
     }
 
 
-async def _begun(asked: Asked, job: Job) -> str:
-    """Note an action before it begins: whatever happens, it is known that it did."""
+def _noted(asked: Asked, job: Job) -> audit.Action:
+    """Say what the list of actions is to say."""
     said = asked.said
     chosen = {key: said[key] for key in ("group", "where", "all") if said.get(key)}
     if said.get("ids"):
         chosen["ids"] = len(said["ids"])
-    return await audit.note(
+    return audit.Action(
         *(asked.place.site.client, asked.place.pipeline),
         who=asked.who,
         action=asked.action,
         stage=asked.place.stage,
         count=job.total,
-        state="running",
         job=job.id,
         chosen=chosen,
         **{key: value for key, value in asked.noted.items() if value},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
+from rsq_pipe.cli.dlq_confirm import noted
 from rsq_pipe.cli.dlq_console import letters, moment
 from rsq_pipe.cli.letter_text import letter_text
 from rsq_pipe.cli.printable import on_one_line, printable
@@ -146,7 +148,7 @@ class LettersScreen(Screen[None]):
                 progress.notice = lambda: self._head(
                     Text(f"{self._stage}: {progress.total.removed:,} of {plan.count:,} replayed")
                 )
-                await replay(found, Mending(), progress)
+                await noted(found, "replay", plan).around(partial(replay, found, Mending()), progress)
                 self.notify(f"{letters(progress.total.removed)} replayed")
         except RsqPipeError as exc:
             self.notify(printable(str(exc)), severity="error", markup=False)

@@ -19,6 +19,7 @@ from rsq_pipe.cli.screen.sparkline import sparkline
 from rsq_pipe.cli.status_table import COLUMNS, cells, headline, remarks
 from rsq_pipe.cli.table import named
 from rsq_pipe.errors import NeverRanError, RsqPipeError
+from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import pause, resume
 from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.spec.graph import Graph
@@ -129,9 +130,15 @@ class StagesScreen(Screen[None]):
         try:
             if pausing:
                 before = await pause(self._client, self._graph, stage, BY_HAND)
+                if before is None:
+                    await note(self._client, self._graph.pipeline, **by_operator("pause", stage), why=BY_HAND)
                 said = "is paused; r has it go on" if before is None else f"was paused before: {before.why}"
             else:
                 found = await resume(self._client, self._graph, stage)
+                if found is not None:
+                    await note(
+                        self._client, self._graph.pipeline, **by_operator("resume", stage), why=found[0].why
+                    )
                 said = "was not paused by hand, nor for its dead letters" if found is None else "goes on"
         except RsqPipeError as exc:
             self.notify(printable(str(exc)), severity="error", markup=False)

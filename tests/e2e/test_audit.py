@@ -1,0 +1,51 @@
+"""What is done to a pipeline on the command line stands in the list that the page shows."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from rsq_pipe.ops.audit import noted
+from rsq_pipe.streams.client import StreamClient
+from tests.support.command_line import rsq_pipe
+from tests.support.project import Project
+from tests.support.server import StreamServer
+
+
+async def test_replay_purge_pause_and_resume_are_noted_with_who_did_it(
+    server: StreamServer, tmp_path: Path, name: str
+) -> None:
+    project = Project(tmp_path / "project", name)
+    project.spec(
+        """
+        read: {source: {type: jsonl, path: in.jsonl}}
+        work: {map: {half: "10 // n"}, retry: {attempts: 1}}
+        out: {sink: {type: jsonl, path: out.jsonl}}
+        """
+    )
+    project.records([0, 0, 1])
+    with (project.root / "in.jsonl").open("a") as file:
+        file.write('{"n": "x", "again": true}\n')
+    at = (project.path, "--redis", server.url)
+    assert rsq_pipe("run", *at, cwd=project.root).returncode == 4
+    for words in (
+        ("dlq", "replay", *at, "--dry-run"),
+        ("dlq", "replay", *at, "--where", "n == 'x'", "--yes"),
+        ("dlq", "purge", *at, "--yes"),
+        ("pause", project.path, "work", "--redis", server.url, "--why", "a look"),
+        ("resume", project.path, "work", "--redis", server.url),
+    ):
+        done = rsq_pipe(*words, cwd=project.root)
+        assert done.returncode == 0, done.stderr
+
+    async with StreamClient.from_url(server.url) as client:
+        found = await noted(client, project.pipeline)
+
+    told = [(one["action"], one["stage"], one["state"], one.get("done")) for one in reversed(found)]
+    assert told == [
+        ("replay", "work", "done", 1),
+        ("purge", "work", "done", 2),
+        ("pause", "work", "done", None),
+        ("resume", "work", "done", None),
+    ]
+    assert all(one["who"].endswith(f"@{socket.gethostname()}") for one in found)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.kafka.producer import Message
 from rsq_pipe.connectors.kafka.write_options import WriteOptions
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.errors import EncodeError, RsqPipeError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.headers import PARENT, RID, STATE, is_reserved
-from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
+from rsq_pipe.streams.serializers import MsgpackSerializer
+
+_msgpack = MsgpackSerializer()
 
 
 class Outgoing:
@@ -24,12 +27,12 @@ class Outgoing:
 
     def __init__(self, options: WriteOptions) -> None:
         self._options = options
-        self._form: Serializer = JsonSerializer() if options.format == "json" else MsgpackSerializer()
+        self._is_plain = options.key is None and options.partition is None
         self.needs_key = False
         """Whether the topic takes no message without a key."""
 
     def messages(
-        self, batch: Batch, places: Any, partitions: int
+        self, batch: Batch, places: Sequence[int], partitions: int
     ) -> tuple[dict[int, Message], dict[int, Exception]]:
         """
         Make the messages of some records of a batch.
@@ -37,28 +40,62 @@ class Outgoing:
         Returns:
             Place -> message; and place -> why there is none.
         """
+        values, failures = self._values(batch, places)
         made: dict[int, Message] = {}
-        failures: dict[int, Exception] = {}
-        for place in places:
+        topic, with_headers, most = self._options.topic, self._options.headers, self._options.max_message
+        rids, headers_of = batch.rids, batch.headers
+        key = partition = None
+        for place, value in values.items():
             try:
-                made[place] = self._message(batch, place, partitions)
+                if not self._is_plain or self.needs_key:
+                    key = self._key(batch.records[place])
+                    partition = self._partition(batch.records[place], partitions)
+                headers: list[tuple[str, bytes]] = []
+                if with_headers:
+                    headers.append((RID, rids[place].encode()))
+                    if place in headers_of:
+                        headers += _headers(headers_of[place])
+                if len(value) + len(key or b"") + sum([len(text) for _, text in headers]) > most:
+                    raise EncodeError(f"its message has {len(value):,} bytes, more than `max_message`")  # noqa: TRY301
             except RsqPipeError as exc:
                 failures[place] = without_frames(exc)
             except Exception as exc:  # noqa: BLE001  an expression may raise anything
                 failures[place] = without_frames(EncodeError(f"{type(exc).__name__}: {exc}"))
+            else:
+                made[place] = Message(topic, value, key, partition, headers)
         return made, failures
 
-    def _message(self, batch: Batch, place: int, partitions: int) -> Message:
-        options, record, rid = self._options, batch.records[place], batch.rids[place]
-        value = self._form.encode(named(record, rid) if options.rid else record)
-        key = None if options.key is None else _key(options.key.evaluate(record))
-        if key is None and self.needs_key:
-            raise EncodeError("it has no key, and the topic is compacted: it takes none without", record)
-        headers = list(_headers(rid, batch.headers_at(place))) if options.headers else []
-        size = len(value) + len(key or b"") + sum(len(name) + len(text) for name, text in headers)
-        if size > options.max_message:
-            raise EncodeError(f"its message has {size:,} bytes, more than `max_message`", record)
-        return Message(options.topic, value, key, self._partition(record, partitions), headers)
+    def _values(self, batch: Batch, places: Sequence[int]) -> tuple[dict[int, bytes], dict[int, Exception]]:
+        if self._options.format == "msgpack":
+            return self._packed(batch, places)
+        part = batch if len(places) == len(batch) else batch.only(places)
+        lines, unwritable = json_lines(part, rid=self._options.rid)
+        good = [place for at, place in enumerate(places) if at not in unwritable] if unwritable else places
+        failures = {places[at]: error for at, error in unwritable.items()}
+        return dict(zip(good, lines.split(b"\n"), strict=False)), failures
+
+    def _packed(self, batch: Batch, places: Sequence[int]) -> tuple[dict[int, bytes], dict[int, Exception]]:
+        values: dict[int, bytes] = {}
+        failures: dict[int, Exception] = {}
+        for place in places:
+            record = batch.records[place]
+            try:
+                values[place] = _msgpack.encode(
+                    named(record, batch.rids[place]) if self._options.rid else record
+                )
+            except EncodeError as exc:
+                failures[place] = without_frames(exc)
+        return values, failures
+
+    def _key(self, record: Any) -> bytes | None:
+        value = None if self._options.key is None else self._options.key.evaluate(record)
+        if value is None:
+            if self.needs_key:
+                raise EncodeError("it has no key, and the topic is compacted: it takes none without", record)
+            return None
+        if isinstance(value, bool | float) or not isinstance(value, str | int):
+            raise EncodeError(f"its key would be {value!r}; a key is text or a whole number")
+        return str(value).encode()
 
     def _partition(self, record: Any, partitions: int) -> int | None:
         if self._options.partition is None:
@@ -71,16 +108,9 @@ class Outgoing:
         return number
 
 
-def _key(value: Any) -> bytes | None:
-    if value is None:
-        return None
-    if isinstance(value, bool | float) or not isinstance(value, str | int):
-        raise EncodeError(f"its key would be {value!r}; a key is text or a whole number")
-    return str(value).encode()
-
-
-def _headers(rid: str, headers: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-    yield RID, rid.encode()
-    for name, text in headers.items():
-        if name in (PARENT, STATE) or not is_reserved(name):
-            yield name, text.encode()
+def _headers(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    return [
+        (name, text.encode())
+        for name, text in headers.items()
+        if name in (PARENT, STATE) or not is_reserved(name)
+    ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, errors
 
@@ -27,15 +26,14 @@ MORE = 10.0
 """Seconds that a transaction may take beyond those in which a broker has to answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """Hold one message for a topic."""
+class Message(NamedTuple):
+    """Hold one message for a topic; a tuple, since there is one for each record."""
 
     topic: str
     value: bytes
     key: bytes | None = None
     partition: int | None = None
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: list[tuple[str, bytes]] | None = None
 
 
 class MessageRefusedError(Exception):
@@ -127,7 +125,8 @@ class Producer:
     async def _send(self, messages: Sequence[Message]) -> None:
         send = self._made.send
         waiting = [
-            await send(one.topic, one.value, one.key, one.partition, headers=one.headers) for one in messages
+            await send(topic, value, key, partition, headers=headers)
+            for topic, value, key, partition, headers in messages
         ]
         # All are awaited, so that none is left whose error nobody has seen.
         for found in await asyncio.gather(*waiting, return_exceptions=True):

@@ -98,6 +98,42 @@ def test_a_limited_run_and_a_preview_leave_nothing_behind_that_is_held(
     postgres.execute("select pg_drop_replication_slot(%s)", table)
 
 
+def test_a_copy_of_a_table_by_key_holds_what_the_table_holds(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    make(postgres, table)
+    postgres.execute(f"create table {table}_copy (id bigint primary key, v bigint, op text, change text)")
+    source = f'{{type: postgres_cdc, dsn: "${{secret:PG}}", publication: {table}, slot: {table}, until: end}}'
+    project.spec(
+        f"""
+        read: {{source: {source}}}
+        copy:
+          sink:
+            type: postgres
+            dsn: "${{secret:PG}}"
+            table: {table}_copy
+            mode: upsert
+            key: [id]
+            version: change
+            extra: ignore
+            missing: empty
+        """
+    )
+    for sql in (
+        "select 1",
+        f"update {table} set v = v + 1 where id < 100; delete from {table} where id between 50 and 60",
+        f"update {table} set v = v + 1 where id < 9; insert into {table} values (55, 7), (500, 0)",
+    ):
+        postgres.execute(sql)
+        done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root, PG=postgres.dsn)
+        assert done.returncode == 0, done.stderr
+
+    live = postgres.execute(f"select id, v from {table}_copy where op <> 'delete' order by id")
+    assert live == postgres.execute(f"select id, v from {table} order by id")
+    assert postgres.execute(f"select count(*) from {table}_copy where op = 'delete'") == [(10,)]
+    postgres.execute("select pg_drop_replication_slot(%s)", table)
+
+
 def test_what_is_missing_ends_the_run_with_what_to_do(
     server: StreamServer, postgres: PostgresServer, project: Project, table: str
 ) -> None:

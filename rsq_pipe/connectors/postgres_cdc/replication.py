@@ -54,12 +54,12 @@ class Replication:
     Args:
         dsn: The server.
         name: What the connection is called, among those of the server.
-        seconds: How long the server may be silent.
+        seconds: How long the server may be silent; it is given time for two signs of life at least.
     """
 
     def __init__(self, dsn: str, name: str, seconds: float) -> None:
         given = psycopg.conninfo.conninfo_to_dict(dsn)
-        self._seconds = seconds
+        self._silence = max(seconds, 2 * _HEARTBEAT)
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._closed = False
@@ -112,8 +112,8 @@ class Replication:
             found = self._taken(most)
         if found:
             self._heard = time.monotonic()
-        elif time.monotonic() - self._heard > max(self._seconds, 2 * _HEARTBEAT):
-            raise TargetUnavailableError(f"the server has been silent for {self._seconds:g}s")
+        elif time.monotonic() - self._heard > self._silence:
+            raise TargetUnavailableError(f"the server has been silent for {self._silence:g}s")
         return found
 
     def stored(self, lsn: int) -> None:

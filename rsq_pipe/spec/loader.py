@@ -19,6 +19,7 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_function, check_handler, function_of
 from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.spec.models import Pipeline
+from rsq_pipe.spec.object_check import report_objects
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.protected import reads_beside, resolved, why_protected
 from rsq_pipe.spec.reading import read_document
@@ -110,6 +111,7 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
     report_unread(document, drafts, wiring)
     graph = resolve(document, pipeline, drafts, wiring, path=path, root=root)
     report_apart(document, graph)
+    report_objects(document, graph)
     if look:
         report_unknown_fields(document, graph)
     named_at = document.values[("pipeline",)]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rsq_pipe.connectors.objects.sink import Options
 
 
+_ALL = 1_000_000  # records of a part where no number is given: as many as the stream above may hold
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """
@@ -76,7 +79,7 @@ class ObjectParts:
         self._after: Progress | None = None
         self.target = options.url
         rotate = options.rotate
-        self.gather = Gather(rotate.records, rotate.every, rotate.size)
+        self.gather = Gather(rotate.records or _ALL, rotate.every, rotate.size)
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True

@@ -34,11 +34,12 @@ class RotateObjects(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    records: int = Field(
-        default=100_000,
+    records: int | None = Field(
+        default=None,
         gt=0,
         le=1_000_000,
-        description="Records of a part, at most; no more than half of the pipeline's `max_backlog`.",
+        description="Records of a part, at most. Left out, and at the most: half of the pipeline's "
+        "`max_backlog`.",
     )
     size: Size = Field(
         default="64MiB",

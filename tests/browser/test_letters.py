@@ -139,6 +139,9 @@ async def test_a_letter_is_found_by_an_expression_and_shown_mended(view: Tab, fa
     await view.page.get_by_label("Only letters for which").fill("n == 7")
     await view.button("Search").click()
     await expect(view.page.locator(".all .row")).to_have_count(1)
+    assert "where=n+%3D%3D+7" in view.page.url
+    await view.page.reload()
+    await expect(view.page.locator(".all .row")).to_have_count(1)
     await view.page.locator(".all .row a").first.click()
     await view.ready()
     await expect(view.page.locator("pre[aria-label=Record]")).to_contain_text('"n": 7')

@@ -93,6 +93,18 @@ async def test_an_edge_is_thicker_where_records_wait(view: Tab, busy: str) -> No
     assert widths[0] > 1.5 * widths[1], widths
 
 
+async def test_what_stands_before_a_stage_is_found_by_an_expression(view: Tab, busy: str) -> None:
+    await view.open(f"p/{busy}/stages/slow")
+    await view.page.get_by_label("Only records for which").fill(
+        "n % 1000 == 7 and entry['state'] == 'waiting'"
+    )
+    await view.button("Look").click()
+    await view.page.locator("details.letter summary").first.click()
+
+    await expect(view.page.locator("details.letter pre").first).to_contain_text("007")
+    await expect(view.page.get_by_role("status").filter(has_text="looked at")).to_be_visible()
+
+
 async def test_the_table_says_what_the_graph_shows(view: Tab, shop: Shop) -> None:
     await view.open(f"p/{shop.name}")
     nodes = await view.page.locator(".graph [data-stage]").evaluate_all(

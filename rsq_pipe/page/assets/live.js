@@ -5,6 +5,21 @@ import { get, path } from "./api.js";
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 15000;
 
+/** Look at once and again after a while, for as long as somebody looks; returns what ends it. */
+export function every(milliseconds, look) {
+  let timer = 0;
+  let ended = false;
+  async function again() {
+    if (!document.hidden) await look();
+    if (!ended) timer = setTimeout(again, milliseconds);
+  }
+  again();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+  };
+}
+
 /**
  * Follow a pipeline's status.
  *

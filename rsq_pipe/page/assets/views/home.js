@@ -3,6 +3,7 @@
 import { get } from "../api.js";
 import { draw, h } from "../dom.js";
 import { ago, count, rate } from "../format.js";
+import { every } from "../live.js";
 import { badge, empty, failure, loading, table } from "../parts.js";
 import { to } from "../router.js";
 
@@ -10,7 +11,6 @@ const EVERY = 5000;
 
 export function show(place, page) {
   page.title();
-  let timer = 0;
   let last = [];
   draw(place, h("h1", {}, "Pipelines"), loading());
 
@@ -24,11 +24,9 @@ export function show(place, page) {
       const [title, ...rest] = last.length ? last : [h("h1", {}, "Pipelines")];
       draw(place, title, failure(error), ...rest); // what was known stays
     }
-    timer = setTimeout(look, EVERY);
   }
 
-  look();
-  return () => clearTimeout(timer);
+  return every(EVERY, look);
 }
 
 function view(pipelines) {

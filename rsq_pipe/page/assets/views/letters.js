@@ -44,13 +44,18 @@ export function show(place, page) {
 
   const letters = (stage) => path("pipelines", pipeline, "stages", stage, "letters");
 
-  /** Begin the list anew: another group or search. */
+  /** Search as was typed; the address says so from now on. */
   function search() {
-    if (!page.stage || page.signal.aborted) return;
+    replaceQuery(["p", pipeline, "letters", page.stage], { group: page.query.group, where: state.where, order: state.order });
+    begun();
+  }
+
+  /** Begin the list anew. */
+  function begun() {
+    if (!page.stage) return;
     state.chosen.clear();
     const list = { rows: [], after: "", end: false, busy: false, passed: 0, why: "" };
     state.list = list;
-    replaceQuery(["p", pipeline, "letters", page.stage], { group: page.query.group, where: state.where, order: state.order });
     more(list);
   }
 
@@ -85,13 +90,12 @@ export function show(place, page) {
 
   function again() {
     groups();
-    search();
+    begun();
   }
 
   const can = { search, more, begin, redraw };
   redraw();
-  groups();
-  search();
+  again();
 }
 
 function view(page, state, can) {

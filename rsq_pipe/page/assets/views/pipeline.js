@@ -5,7 +5,7 @@ import { charts } from "../chart.js";
 import { draw, h } from "../dom.js";
 import { ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
 import { doing, layout, picture } from "../graph.js";
-import { follow } from "../live.js";
+import { every, follow } from "../live.js";
 import { badge, button, failure, loading, section, sign, table, tiles } from "../parts.js";
 import { condition, problems } from "../problems.js";
 import { to } from "../router.js";
@@ -16,7 +16,6 @@ export function show(place, page) {
   const { pipeline } = page;
   const narrow = matchMedia("(max-width: 640px)");
   const state = { status: null, error: null, history: null, placed: null, shape: "", causes: [], dead: 0, asking: false };
-  let timer = 0;
   page.title(pipeline);
 
   function redraw() {
@@ -48,7 +47,6 @@ export function show(place, page) {
     } catch {
       // The page is worth having without it, and it is asked for again.
     }
-    timer = setTimeout(look, HISTORY_EVERY);
   }
 
   /** Ask why letters are dead, once for each number of them. */
@@ -85,12 +83,12 @@ export function show(place, page) {
 
   redraw();
   first();
-  look();
+  const again = every(HISTORY_EVERY, look);
   const end = follow(pipeline, told, page.line);
   narrow.addEventListener("change", redraw);
   return () => {
     end();
-    clearTimeout(timer);
+    again();
     narrow.removeEventListener("change", redraw);
   };
 }

@@ -6,7 +6,7 @@ import { draw, h } from "../dom.js";
 import { absolute, ago, count, counted, duration, lasting, milliseconds, rate } from "../format.js";
 import { doing } from "../graph.js";
 import { recordOf, shown } from "../json.js";
-import { follow } from "../live.js";
+import { every, follow } from "../live.js";
 import { badge, button, empty, facts, failure, field, loading, section, table, tiles } from "../parts.js";
 import { condition } from "../problems.js";
 import { to } from "../router.js";
@@ -18,25 +18,25 @@ const ERRORS = 5;
 export function show(place, page) {
   const { pipeline, stage } = page;
   const base = path("pipelines", pipeline, "stages", stage);
-  const state = { status: null, more: null, history: null, error: null, why: "", peek: { where: page.query.where || "", found: null, busy: false, error: null } };
-  let timer = 0;
+  const state = { status: null, more: null, history: null, error: null, refused: null, why: "", peek: { where: page.query.where || "", found: null, busy: false, error: null } };
   page.title(stage, pipeline);
 
   const redraw = () => draw(place, ...view(page, state, { pause, resume, look, redraw }));
 
-  async function tried(action) {
+  /** Do something, and keep what went wrong under a name: an action's fault is not mended by the next look. */
+  async function tried(name, action) {
     try {
       await action();
-      state.error = null;
+      state[name] = null;
     } catch (error) {
       if (error.name === "AbortError") return;
-      state.error = error;
+      state[name] = error;
     }
     redraw();
   }
 
-  const pause = () => tried(() => send(`${base}/pause`, { why: state.why || "paused from the page" }));
-  const resume = () => tried(() => send(`${base}/resume`));
+  const pause = () => tried("refused", () => send(`${base}/pause`, { why: state.why || "paused from the page" }));
+  const resume = () => tried("refused", () => send(`${base}/resume`));
 
   /** Look at what stands before the stage. */
   async function look() {
@@ -54,18 +54,13 @@ export function show(place, page) {
     redraw();
   }
 
-  async function again() {
-    await tried(async () => (state.more = await get(base, {}, page.signal)));
-    timer = setTimeout(again, EVERY);
-  }
-
   redraw();
-  again();
   get(`${path("pipelines", pipeline)}/history`, { window: "24h" }, page.signal).then((found) => ((state.history = found), redraw()), () => {});
+  const again = every(EVERY, () => tried("error", async () => (state.more = await get(base, {}, page.signal))));
   const end = follow(pipeline, (status) => ((state.status = status), page.dead(total(status)), redraw()), page.line);
   return () => {
     end();
-    clearTimeout(timer);
+    again();
   };
 }
 
@@ -80,7 +75,7 @@ function view({ pipeline, stage }, state, can) {
   return [
     h("h1", {}, stage, " ", badge(level, word)),
     h("p", { class: "muted" }, node ? doing(node) : "", now.fused_into ? [", in the worker of ", stageLink(pipeline, now.fused_into)] : null),
-    state.error ? failure(state.error) : null,
+    [state.refused, state.error].filter(Boolean).map((one) => failure(one)),
     now.paused ? paused(now.paused) : null,
     now.stale ? failure({ message: `It works with an old table: ${now.stale.why}` }) : null,
     tiles(
@@ -198,7 +193,7 @@ function peek({ peek: state }, { look, redraw }) {
     h(
       "form",
       { class: "ask", onsubmit: (event) => (event.preventDefault(), look()) },
-      field("Only records for which", state.where, (value) => ((state.where = value), redraw()), { placeholder: "total > 100 and entry.deliveries > 1" }),
+      field("Only records for which", state.where, (value) => ((state.where = value), redraw()), { placeholder: "total > 100 and entry['deliveries'] > 1" }),
       h("button", { type: "submit", disabled: state.busy }, "Look"),
     ),
     state.error ? failure(state.error) : null,

@@ -3,6 +3,7 @@
 import { get, path } from "../api.js";
 import { draw, h } from "../dom.js";
 import { ago, count } from "../format.js";
+import { every } from "../live.js";
 import { badge, empty, failure, loading, section, table } from "../parts.js";
 import { to } from "../router.js";
 
@@ -10,7 +11,6 @@ const EVERY = 3000;
 
 export function show(place, page) {
   const { pipeline } = page;
-  let timer = 0;
   page.title("Workers", pipeline);
   draw(place, h("h1", {}, "Workers"), loading());
 
@@ -21,11 +21,9 @@ export function show(place, page) {
       if (error.name === "AbortError") return;
       draw(place, h("h1", {}, "Workers"), failure(error));
     }
-    timer = setTimeout(look, EVERY);
   }
 
-  look();
-  return () => clearTimeout(timer);
+  return every(EVERY, look);
 }
 
 const GONE = "Its process is gone, or silent; others take over what it had";

@@ -73,6 +73,9 @@ class Looks:
             ServerUnavailableError: The server cannot be reached.
         """
         seen = self._seen.pop(pipeline, None) or _Seen()
+        self._seen[pipeline] = seen  # the last one asked for stands at the end
+        while len(self._seen) > KEPT:
+            del self._seen[next(iter(self._seen))]
         async with seen.lock:
             if seen.last is None or time.monotonic() - seen.at >= FRESH:
                 run = await as_run(self._client, pipeline, seen.last.run if seen.last else None)
@@ -80,9 +83,6 @@ class Looks:
                 calls = _latest(await call_counts(self._client, pipeline), status.at, seen.calls)
                 seen.last = Look(run, _with_rates(status, seen.before), calls)
                 seen.at = time.monotonic()
-        self._seen[pipeline] = seen  # the last one asked for stands at the end
-        while len(self._seen) > KEPT:
-            del self._seen[next(iter(self._seen))]
         return seen.last
 
 

@@ -69,6 +69,23 @@ def test_without_the_extra_it_is_said_how_to_install_it(monkeypatch: pytest.Monk
     assert "pip install 'rsq-pipe[page]'" in done.output
 
 
+async def test_dead_letters_are_purged_on_a_server_that_is_full(
+    own_server: StreamServer, name: str, tmp_path: Path
+) -> None:
+    morgue = Morgue(tmp_path / "project", name, own_server.url)
+    morgue.shop()
+    await morgue.bury(range(5))
+    await morgue.redis("CONFIG", "SET", "maxmemory", 1)
+    async with served(own_server.url) as page:
+        found = await page.get(f"/pipelines/{name}")
+        done = await page.post(f"/pipelines/{name}/stages/price/letters/purge", all=True, confirm=5)
+    await morgue.redis("CONFIG", "SET", "maxmemory", 0)
+    left = await morgue.letters()
+    await morgue.close()
+
+    assert (found["full"], done.status, done.json["count"], left) == (True, 200, 5, [])
+
+
 async def test_pipelines_are_looked_for_once_a_second_at_most(morgue: Morgue, page: ServedPage) -> None:
     await morgue.bury([1])
     await page.get("/pipelines")

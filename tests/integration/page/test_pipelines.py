@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from rsq_pipe.ops.status import look
 from tests.integration.ops.morgue import Morgue
 from tests.support.served_page import ServedPage
@@ -90,3 +92,30 @@ async def test_what_is_not_there_is_told_as_all_errors_are(page: ServedPage) -> 
 
     assert (found.status, found.json["error"]["fix"]) == (404, "see /api/openapi.json")
     assert (await page.ask("PUT", "/api/pipelines")).status in {403, 405}
+
+
+async def test_however_many_ask_at_once_one_look_is_taken(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+
+    found = await asyncio.gather(*(page.get(f"/pipelines/{morgue.pipeline}") for _ in range(20)))
+
+    assert len({one["at"] for one in found}) == 1
+
+
+async def test_a_pipeline_that_nobody_can_be_is_not_asked_for(page: ServedPage) -> None:
+    for name in ("A", "a b", "x" * 500, "%7Bx%7D", "..", "*"):
+        assert (await page.ask("GET", f"/api/pipelines/{name}")).status == 404, name
+
+
+async def test_rates_are_told_once_there_is_something_to_compare(morgue: Morgue, page: ServedPage) -> None:
+    morgue.records(range(50), price=1)
+    await morgue.bury([])
+    first = (await page.get(f"/pipelines/{morgue.pipeline}"))["stages"]["price"]
+    await morgue.run()
+
+    async def rated() -> float:
+        found = (await page.get(f"/pipelines/{morgue.pipeline}"))["stages"]["price"]
+        return float(found["rate_per_s"] or 0)
+
+    assert first["rate_per_s"] is None
+    assert await wait_until(rated, what="a rate") > 0

@@ -123,13 +123,12 @@ class Chain:
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether it can process a batch before the one before has been settled."""
-        return not self.has_state or cast("Remembering", self.first.verb).looks_ahead
+        """Whether its first stage, which has a state, can process a batch before the last one is settled."""
+        return cast("Remembering", self.first.verb).looks_ahead
 
     def assume(self, steps: Sequence[Step] = ()) -> None:
         """Take it that what it has made of a batch changes the state so; without steps, that nothing does."""
-        if self.has_state:
-            cast("Remembering", self.first.verb).assume(steps[0].outcomes.state if steps else None)
+        cast("Remembering", self.first.verb).assume(steps[0].outcomes.state if steps else None)
 
     def links(self) -> Iterator[Link]:
         """Yield the stages, each before those below it."""

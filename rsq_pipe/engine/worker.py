@@ -10,7 +10,7 @@ import structlog
 
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
-from rsq_pipe.engine.chain import Step, chain
+from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
@@ -25,7 +25,6 @@ from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
@@ -67,6 +66,7 @@ class StageWorker:
         process.holds.watch([one.name for one in stages], self._brake)
         self._consumer: StreamConsumer | None = None
         self._stopped = False
+        self._remembers = self._chain.has_state
         self._processing = asyncio.Lock()  # a batch that was settled too late is processed beside the next
         # A record that may be handed out once must not be where another kills the worker; where a stage stops
         # at a record, or at too many dead letters, nothing behind is begun; what may not be done is not read.
@@ -137,33 +137,30 @@ class StageWorker:
     async def _handle(self, entries: Sequence[RawEntry], settling: Settling[None]) -> None:
         """Process a batch, and settle it beside the next; where the stage cannot go on it stays pending."""
         try:
-            work = await self._processed_ahead(entries, settling)
+            work = await self._processed(entries, settling)
             await self._until_room()
-            self._chain.assume(work.steps)
             settling.begin(self._settle(work))
             if not self._ahead or any(entry.deliveries > 1 for entry in entries):
                 await settling.end()
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
 
-    async def _processed_ahead(self, entries: Sequence[RawEntry], settling: Settling[None]) -> Work:
+    async def _processed(self, entries: Sequence[RawEntry], settling: Settling[None]) -> Work:
         """Process a batch beside the settlement of the one before, and again where that ended otherwise."""
-        if not settling.is_under_way or not self._chain.looks_ahead:
+        if self._remembers and not (settling.is_under_way and self._chain.looks_ahead):
             await settling.end()
             self._chain.assume()
         refused = self._state.refused
-        work = await self._processed(entries)
-        await settling.end()  # of the batch before
-        return work if self._state.refused == refused else await self._again(work, work.portion)
-
-    async def _processed(self, entries: Sequence[RawEntry]) -> Work:
         unpacked = self._unread.unpack(entries)
-        steps = await self._through(unpacked.batch)
-        return Work(unpacked, steps, *self._unread.ends(unpacked, entries))
-
-    async def _through(self, batch: Batch) -> list[Step]:
         async with self._processing:
-            return await self._guarded.process(batch) if batch.records else []
+            steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
+        work = Work(unpacked, steps, *self._unread.ends(unpacked, entries))
+        await settling.end()  # of the batch before
+        if self._state.refused != refused:
+            work = await self._again(work, work.portion)
+        if self._remembers:
+            self._chain.assume(work.steps)
+        return work
 
     async def _until_room(self) -> None:
         """Wait where a stream below has been filled meanwhile, until there is room or a stop."""
@@ -194,13 +191,15 @@ class StageWorker:
 
     async def _again(self, work: Work, portion: frozenset[int]) -> Work:
         """Process what is left of a batch again, where its chain has a state; that may have changed."""
-        if not self._chain.has_state:
+        if not self._remembers:
             return work
         self._state.refused += 1
         for step in work.steps:
             step.trace.close()
-        self._chain.assume()
-        return work.again(await self._through(work.left(portion)), portion)
+        left = work.left(portion)
+        async with self._processing:
+            self._chain.assume()
+            return work.again(await self._guarded.process(left) if left.records else [], portion)
 
     def _ended(self, plan: Plan) -> frozenset[int]:
         """Log what failed for good, and stop where a stage is to; return what stays pending."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import changes, messages, mysql, objects, orders, tables, web_requests
+from benchmarks import changes, keys, messages, mysql, objects, orders, tables, web_requests
 from benchmarks.harness import MONTH, Harness, command
 from benchmarks.measure import Figures, Job, rates
 from rsq_pipe.connectors.table import connector
@@ -83,6 +83,8 @@ def main(harness: Harness) -> None:
         harness.turns("messages", f"Into and out of Kafka by {messages.BATCH} messages", of_kafka)
     with objects.contenders(harness.options.size(40, 2)) as by_objects:
         harness.turns("objects", f"Objects of {objects.RECORDS:,} records, in moto's S3", by_objects)
+    with keys.contenders(harness.options.size(100, 4)) as of_keys:
+        harness.turns("keys", "Into Redis and DuckDB, and made here, by 500 records", of_keys)
     with web_requests.contenders(harness.options.size(50, 2)) as senders:
         harness.turns("requests", f"To a web service, {web_requests.CONCURRENCY} requests at once", senders)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -202,3 +203,50 @@ def test_kills_of_workers_and_of_postgres_beside_writers_lose_and_double_no_chan
     print(json.dumps({"changes": len(rids), "committed": writers.committed}))
     assert len(rids) == len(set(rids))
     assert writers.committed > 20
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.chaos
+def test_a_worker_that_wakes_up_beside_its_successor_tells_no_change_twice(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    make(postgres, table)
+    spec(project, table, top="reclaim: {idle: 500ms}")
+
+    def begin() -> Popen[str]:
+        return start("run", project.path, "--redis", server.url, cwd=project.root, PG=postgres.dsn)
+
+    def has(lines: int) -> bool:
+        return len(project.lines_so_far("out.jsonl")) >= lines
+
+    writers = Writers(postgres.dsn, table, seed=3)
+    processes = [begin()]
+    try:
+        eventually(partial(has, 420), timeout=60, what="changes come")
+        processes[0].send_signal(signal.SIGSTOP)
+        there = len(project.lines_so_far("out.jsonl"))
+        processes.append(begin())
+        eventually(partial(has, there + 30), timeout=60, what="the successor's changes come")
+        processes[0].send_signal(signal.SIGCONT)
+        there = len(project.lines_so_far("out.jsonl"))
+        eventually(partial(has, there + 30), timeout=60, what="changes come on")
+        writers.stop()
+        postgres.execute(f"insert into {table} values (-1, 0)")
+        eventually(
+            lambda: any('"id":-1' in line.replace(" ", "") for line in project.lines_so_far("out.jsonl")),
+            timeout=60,
+            what="the last change comes",
+        )
+    finally:
+        writers.stop()
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in processes:
+            process.communicate(timeout=30)
+
+    history = History()
+    history.apply(sorted(project.lines(), key=itemgetter("change")))
+    assert history.wrong == []
+    assert history.rows == dict(postgres.execute(f"select id, v from {table}"))
+    postgres.execute("select pg_drop_replication_slot(%s)", table)

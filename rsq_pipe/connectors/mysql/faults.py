@@ -29,7 +29,7 @@ _FIXES = {
     1044: "grant it to the user of `dsn`",
     1045: "mend `dsn`",
     1049: "make it, or mend `dsn`",
-    1095: "grant the user of `dsn` the right to end its own connections' successors: CONNECTION ADMIN",
+    1095: "its former session is another user's: end that, or grant CONNECTION ADMIN to the user of `dsn`",
     1142: "grant it to the user of `dsn`",
     1143: "grant it to the user of `dsn`",
 }

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, MissingError, RefusedError, TakenError
 from rsq_pipe.connectors.objects.formats import Writing
@@ -59,20 +59,19 @@ class ObjectParts:
 
     Args:
         options: Its settings.
-        written: The format, with its settings.
+        writing: Makes the parts.
         stage: The sink stage, for errors.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
     exclusive: ClassVar[bool] = True
 
-    def __init__(self, options: Options, written: Any, *, stage: str) -> None:
+    def __init__(self, options: Options, writing: Writing, *, stage: str) -> None:
         self._options = options
         self._stage = stage
         self._bucket = Bucket(options)
-        path = self._bucket.address.path
-        self._naming = Naming(path)
-        self._writing = Writing(written, path, rid=options.rid)
+        self._naming = Naming(self._bucket.address.path)
+        self._writing = writing
         self._progress = Progress()
         self._known: frozenset[str] = frozenset()
         self._ready: _Ready | None = None

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.unpacked import missing_for
 from rsq_pipe.connectors.files.write_settings import Exists
-from rsq_pipe.connectors.objects.formats import Short, WriteFormat, ending, format_of
+from rsq_pipe.connectors.objects.formats import Short, WriteFormat, Writing, ending, format_of
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.object_parts import ObjectParts
 from rsq_pipe.connectors.objects.reach import reachable
@@ -92,9 +92,15 @@ class Options(StoreOptions):
         return self
 
 
+def parts_of(options: Options) -> Writing:
+    """Give what makes the parts of a sink."""
+    written = options.format or format_of(options.url)
+    return Writing(written, Address.of(options.url).path, rid=options.rid)
+
+
 def connect(options: Options, *, stage: str, root: Path) -> ObjectParts:  # noqa: ARG001  as all sinks
     """Make the sink of a stage; nothing is opened yet."""
-    return ObjectParts(options, options.format or format_of(options.url), stage=stage)
+    return ObjectParts(options, parts_of(options), stage=stage)
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature

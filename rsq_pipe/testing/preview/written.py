@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rsq_pipe.connectors.objects.sink import parts_of
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.failing import reason_of
@@ -14,18 +15,18 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.testing.preview.passage import Passage
 
-_FILES = frozenset(("csv", "jsonl"))
+_TRIED = frozenset(("csv", "jsonl", "parquet", "objects"))
 
 
 def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
     """
-    Tell which records a sink would write; a file sink writes them into a file that is thrown away.
+    Tell which records a sink would write: into a file that is thrown away, or a part that is put nowhere.
 
     Args:
         stage: The sink.
         batch: The records.
     """
-    failures = _failures(stage, batch) if stage.options.type in _FILES and len(batch) else {}
+    failures = _failures(stage, batch) if stage.options.type in _TRIED and len(batch) else {}
     return [
         Passage(
             *(rid, record, "failed", told(failures[place])),
@@ -40,6 +41,8 @@ def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
 
 def _failures(stage: Stage, batch: Batch) -> dict[int, Exception]:
     ref = stage.options
+    if ref.type == "objects":
+        return dict(parts_of(ref.options).of(batch)[1])
     connect = connector("sink", ref.type).connect
     assert connect is not None
     with TemporaryDirectory(prefix="rsq-preview-") as folder:

@@ -247,6 +247,26 @@ def test_a_csv_file_is_read_by_the_settings_of_the_csv_source_it_stands_for(proj
     assert after(shown["read"].passages) == [{"n": 7}]
 
 
+@pytest.mark.parametrize(
+    "sink",
+    [
+        "{type: parquet, path: out.parquet, columns: {n: str}}",
+        "{type: objects, url: 's3://lake/{part}.parquet', format: {type: parquet, columns: {n: str}}}",
+    ],
+)
+def test_a_record_that_does_not_fit_the_columns_of_parquet_fails_and_nothing_is_written(
+    project: Project, sink: str
+) -> None:
+    project.records([1])
+
+    shown = preview(project, READ + f"out: {{sink: {sink}}}")
+
+    ((fate, why),) = fates(shown["out"])
+    assert fate == "failed"
+    assert "field 'n' is 1, and its column is of type str" in why
+    assert not (project.root / "out.parquet").exists()
+
+
 def test_a_row_that_a_csv_sink_cannot_write_fails(project: Project) -> None:
     project.records([1])
     stages = READ + "out: {sink: {type: csv, path: out.csv, fields: [m]}}"

@@ -251,6 +251,23 @@ def test_sources_that_end_are_read_again_after_each_change_with_fresh(
     assert [(record["n"], record["one"][1]) for record in project.lines()] == [(1, 2), (2, 2)]
 
 
+@pytest.mark.timeout(120)
+def test_sources_that_have_ended_are_told_of_and_read_on_after_a_change(
+    project: Project, server: StreamServer
+) -> None:
+    project.path.write_text(project.path.read_text().replace(", follow: true", ""))
+    project.records([1, 2])
+    with Dev(project, "--redis", server.url) as dev:
+        dev.until("done", "all sources were read to their end; waiting for a change")
+        project.records([3])
+        module(project, "shared", "VERSION = 2\n")
+        dev.until("reloaded", "one")
+        dev.until("done")
+        assert dev.stop() == 0
+
+    assert [(record["n"], record["one"][1]) for record in project.lines()] == [(1, 1), (2, 1), (3, 2)]
+
+
 def test_its_processes_end_when_it_is_killed(project: Project, server: StreamServer) -> None:
     with Dev(project, "--redis", server.url) as dev:
         dev.until("running")

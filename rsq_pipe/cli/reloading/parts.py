@@ -44,6 +44,7 @@ def described(graph: Graph) -> dict[str, Any]:
                 "stages": [stage.name for stage in stages],
                 "files": sorted(
                     {str(file) for file in _code(name)}
+                    | {str(file) for stage in stages for file in _code(_connector(stage))}
                     | {str(file) for stage in stages for file in named[stage.name] - {tables[stage.name]}}
                 ),
             }
@@ -69,6 +70,13 @@ def _module(stage: Stage) -> str:
         return OTHERS
     file = getattr(sys.modules.get(module), "__file__", None)
     return str(file) if file and Path(file) in imported_files() else f"module {module}"
+
+
+def _connector(stage: Stage) -> str:
+    """Name the file of a source's or sink's code, where that is the user's own."""
+    call = getattr(getattr(stage.options, "options", None), "call", None)
+    module = call.partition(":")[0] if isinstance(call, str) else ""
+    return str(getattr(sys.modules.get(module), "__file__", None) or "")
 
 
 def _table(graph: Graph, stage: Stage) -> Path | None:

@@ -94,6 +94,11 @@ class StageProcess:
         """Whether it has ended."""
         return self._process.returncode is not None or (self.listening is not None and self.listening.done())
 
+    @property
+    def has_told_all(self) -> bool:
+        """Whether it has ended, and all that it said was heard."""
+        return self.listening is not None and self.listening.done()
+
     async def _listen(self) -> None:
         while told := await self._answer():
             if "running" in told:

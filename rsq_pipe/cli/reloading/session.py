@@ -12,6 +12,7 @@ from typing import Any
 
 from watchfiles import awatch
 
+from rsq_pipe.cli.reloading.parts import OTHERS
 from rsq_pipe.cli.reloading.process import StageProcess
 from rsq_pipe.cli.reloading.screen import Screen, listed, named, spelled
 from rsq_pipe.server.embedded import acquire
@@ -195,7 +196,7 @@ class Session:
     def _parts(self) -> Mapping[str, Sequence[str]]:
         parts: Mapping[str, Any] = self._about["parts"]
         if self._fresh:
-            return {"": [stage for part in parts.values() for stage in part["stages"]]}
+            return {OTHERS: [stage for part in parts.values() for stage in part["stages"]]}
         return {name: part["stages"] for name, part in parts.items()}
 
     def _part_of_first(self) -> str:
@@ -259,15 +260,21 @@ class Session:
                 return
 
     def _look_for_ends(self) -> None:
-        """Say once that all has been read, or that a process ended by an error."""
-        if self._working() or self._is_told_ended or not self._processes:
+        """Say once that all has been read, or that a stage could not go on."""
+        over = {name: process for name, process in self._processes.items() if process.has_told_all}
+        if self._is_told_ended or not over:
+            return
+        failed = [stage for process in over.values() if process.done is None for stage in process.stages]
+        if failed:
+            self._is_told_ended = True
+            self._screen.say("ended", f"{named(failed)}: could not go on; waiting for a change")
+            return
+        # Others do not know when sources end that they do not read: they wait for records.
+        done = over[OTHERS].done if OTHERS in over else None
+        if done is None:
             return
         self._is_told_ended = True
-        done = [process.done for process in self._processes.values() if process.done]
-        if len(done) < len(self._processes):
-            self._screen.say("ended", "a stage could not go on; waiting for a change")
-            return
-        dead = max(one["dead"] for one in done)
+        dead = done["dead"]
         letters = f"; {dead:,} dead letter{'' if dead == 1 else 's'}, see `rsq-pipe dlq list`" if dead else ""
         self._screen.say("done", f"all sources were read to their end{letters}; waiting for a change")
 

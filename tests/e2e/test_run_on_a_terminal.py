@@ -94,6 +94,40 @@ def test_the_live_table_leaves_no_lines_behind_and_loses_none_of_others(
     assert rows == [["stage", "in"], ["read", "40"], ["check", "40"], ["out", "39"]], text
 
 
+@pytest.mark.parametrize("widths", [(200, 100, 180), (80, 200, 90, 120)])
+def test_a_window_that_is_made_wider_and_narrower_leaves_no_lines_behind(
+    project: Project, server: StreamServer, widths: tuple[int, ...]
+) -> None:
+    project.records(range(40, 120))
+    first, *others = widths
+    terminal = Terminal(first)
+
+    code = terminal.run("run", project.path, "--redis", server.url, cwd=project.root, widths=others)
+
+    text = "\n".join(terminal.lines)
+    assert code == 4, text
+    assert terminal.columns == widths[-1]
+    assert terminal.most_tables == 1, text
+    assert len(re.findall("^check ", text, re.MULTILINE)) == 1, text
+    assert "logged 7" in text
+    assert "logged 117" in text
+
+
+@pytest.mark.parametrize("wish", ["", "1"])
+def test_a_terminal_that_wants_no_colours_is_given_none(
+    project: Project, server: StreamServer, wish: str
+) -> None:
+    terminal = Terminal(110)
+
+    code = terminal.run("run", project.path, "--redis", server.url, cwd=project.root, NO_COLOR=wish)
+
+    assert code == 4
+    styles = {
+        int(one) for found in re.findall(rb"\x1b\[([\d;]+)m", terminal.written) for one in found.split(b";")
+    }
+    assert bool(styles & {*range(30, 38), *range(90, 98)}) is not bool(wish)
+
+
 def test_the_live_table_says_how_much_of_a_file_is_read_and_how_long_the_rest_takes(
     project: Project, server: StreamServer
 ) -> None:

@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyte
@@ -30,17 +30,35 @@ class Terminal:
     def __init__(self, columns: int) -> None:
         self._screen = pyte.HistoryScreen(columns, ROWS, history=SCROLLED, ratio=1e-9)
         self._stream = pyte.ByteStream(self._screen)
-        self._columns = columns
+        self.columns = columns
         self._process: subprocess.Popen[bytes] | None = None
         self.written = b""
         """What was written to it, as it came."""
         self.most_tables = 0
         """How many tables of stages stood on the screen, or above it, at once."""
 
-    def run(self, *words: str | Path, cwd: Path, answer: bytes = b"", **environ: str) -> int:
-        """Run `rsq-pipe ...` to its end, typing `answer` when it asks; return its exit code."""
+    def run(
+        self,
+        *words: str | Path,
+        cwd: Path,
+        answer: bytes = b"",
+        widths: Sequence[int] = (),
+        **environ: str,
+    ) -> int:
+        """
+        Run `rsq-pipe ...` to its end; return its exit code.
+
+        Args:
+            words: The command.
+            cwd: Where it runs.
+            answer: What is typed when it asks.
+            widths: Columns that the window is given one after another, each when a table has been drawn in
+                the one before. Lines that do not fit any more are cut off, as xterm does it.
+            environ: Variables.
+        """
+        left = list(widths)
         ours, theirs = os.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self._columns, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self.columns, 0, 0))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RSQ_")}
         environ = {**inherited, "TERM": "xterm-256color", **environ}
         with subprocess.Popen(
@@ -56,6 +74,8 @@ class Terminal:
             for read in _chunks(ours):
                 self._stream.feed(read)
                 self.written += read
+                if left and any(line.startswith("stage ") for line in self._screen.display):
+                    self._resize(ours, left.pop(0))
                 if answer and "[y/N]" in "".join(self.lines):
                     os.write(ours, answer)
                     answer = b""
@@ -64,6 +84,11 @@ class Terminal:
                 )
         os.close(ours)
         return process.returncode
+
+    def _resize(self, terminal: int, columns: int) -> None:
+        self.columns = columns
+        self._screen.resize(ROWS, columns)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
 
     def interrupt(self) -> None:
         """Send the signal that Ctrl-C is."""
@@ -77,7 +102,7 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """All lines, those that scrolled out first; without what is empty at the end."""
-        above = ["".join(row[x].data for x in range(self._columns)) for row in self._screen.history.top]
+        above = ["".join(row[x].data for x in range(self.columns)) for row in self._screen.history.top]
         return [line.rstrip() for line in "\n".join([*above, *self._screen.display]).rstrip().split("\n")]
 
 

@@ -1,0 +1,48 @@
+"""What `validate --connect` finds out of brokers: Kafka's topics, and MQTT's login."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.connectors.test_reach import reached
+from tests.support.kafka import KafkaBroker, kafka
+from tests.support.mosquitto import PASSWORD, MqttBroker, mqtt
+from tests.support.server import free_port
+
+__all__ = ["kafka", "mqtt"]
+
+
+def test_topics_are_looked_for_and_none_is_made(tmp_path: Path, kafka: KafkaBroker, name: str) -> None:
+    kafka.make(name)
+    given = f"type: kafka, brokers: '{kafka.address}'"
+    told = reached(
+        tmp_path,
+        f"  read: {{source: {{{given}, topic: [{name}, {name}-2]}}}}\n"
+        f"  write: {{sink: {{{given}, topic: {name}}}}}\n"
+        f"  away: {{from: read, sink: {{type: kafka, brokers: '127.0.0.1:{free_port()}', topic: t}}}}\n",
+        seconds=3,
+    )
+
+    assert f"there is no topic '{name}-2'; make it" in told[1].fault
+    assert str(told[2]) == f"stages.write: kafka topic {name}: ok"
+    assert "check `brokers` and `tls`, and that it runs" in told[3].fault
+    again = reached(
+        tmp_path, f"  read: {{source: {{{given}, topic: {name}-2}}}}\n  out: {{sink: {{type: stdout}}}}\n"
+    )
+    assert "there is no topic" in again[1].fault
+
+
+def test_a_login_at_an_mqtt_broker_is_tried_and_no_password_shown(tmp_path: Path, mqtt: MqttBroker) -> None:
+    given = f"type: mqtt, broker: '{mqtt.address}', topic: t, user: rsq"
+    told = reached(
+        tmp_path,
+        f"  read: {{source: {{{given}, password: {PASSWORD}}}}}\n"
+        f"  write: {{sink: {{{given}, password: wrong-one}}}}\n"
+        f"  away: {{from: read, sink: {{type: mqtt, broker: '127.0.0.1:{free_port()}', topic: t}}}}\n",
+        seconds=2,
+    )
+
+    assert str(told[1]) == f"stages.read: mqtt broker {mqtt.address}: ok"
+    assert "Not authorized; mend `user`, `password`" in told[2].fault
+    assert "check `broker` and `tls`" in told[3].fault
+    assert "wrong-one" not in "".join(map(str, told))

@@ -151,7 +151,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=256)
     except OSError as exc:
-        why = exc.strerror or str(exc)
+        # Python's own words name the address once more; a name that is not found has no such number.
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
         raise click.UsageError(
             f"cannot answer on {on_one_line(host)}:{port}: {why}; take another --port, or 0"
         ) from exc

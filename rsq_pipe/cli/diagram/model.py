@@ -109,14 +109,24 @@ def _edges(graph: Graph) -> Iterator[Edge]:
                 yield Edge(stage.name, ref.name, port, ref.name)
 
 
+_PLACES = {
+    "exec": "shown",
+    "objects": "url",
+    "python": "call",
+    "redis": "key",
+    "schedule": "cron",
+}
+"""Type -> the setting that says where, of connectors to neither a file nor a stream."""
+
+
 def _detail(stage: Stage) -> str:
     match stage.options:
         case ConnectorRef() as connector:
             # Only what says where: other options may hold secrets.
-            shown = ("path", "stream", *(("url",) if connector.type == "objects" else ()))
-            place: Any = next(filter(None, (getattr(connector.options, one, "") for one in shown)), "")
+            shown = ("path", "stream", _PLACES.get(connector.type, ""))
+            place: Any = next(filter(None, (getattr(connector.options, one, "") for one in shown if one)), "")
             places = [place] if isinstance(place, str) else list(place)
-            return " ".join([connector.type, *places])
+            return " ".join(filter(None, [connector.type, *places]))
         case HandlerRef() as handler:
             return handler.text
         case dict() as fields:

@@ -13,7 +13,8 @@ import pytest
 from rsq_pipe.errors import SinkError
 from rsq_pipe.streams.client import StreamClient
 from tests.integration.runtime.lab import Lab
-from tests.support.server import StreamServer
+from tests.support.cluster import Cluster
+from tests.support.server import StreamServer, binaries
 from tests.support.signals import wait_until
 
 FIELDS = (
@@ -201,3 +202,23 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(
     async with StreamClient.from_url(own_other_redis.url) as client:
         found = await client.channel.execute("LRANGE", name, "0", "-1", key=name)
     assert [int(one) for one in found] == list(range(300))
+
+
+async def test_in_a_cluster_keys_of_one_slot_are_written_and_others_end_the_run_with_what_to_do(
+    lab: Lab, name: str
+) -> None:
+    stages = """
+        made: {source: {type: generate, count: 50, fields: {id: n}}}
+        out: {sink: {type: redis, kind: hash, key: "KEY:{id}", url: "URL"}}
+    """
+    async with Cluster(binaries()["valkey"]) as cluster:
+        lab.spec(stages.replace("KEY", name).replace("URL", cluster.url))
+        with pytest.raises(SinkError, match="all keys must be in one slot: give `key` a hash tag"):
+            await lab.run()
+
+        lab.spec(stages.replace("KEY", f"{{{{{name}}}}}").replace("URL", cluster.url))
+        await lab.run()
+
+        async with StreamClient.from_url(cluster.url) as client:
+            key = f"{{{name}}}:49"
+            assert await client.channel.execute("HGETALL", key, key=key) == [b"id", b"49"]

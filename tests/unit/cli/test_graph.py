@@ -168,3 +168,21 @@ def test_a_secret_in_a_path_is_masked(project: Project, monkeypatch: pytest.Monk
 
     assert "canary" not in text.draw(chain, {}) + str(chain.document({}))
     assert "source jsonl ***" in text.draw(chain, {})
+
+
+def test_a_connector_says_where_unless_that_may_be_a_secret(project: Project) -> None:
+    spec = project.spec("""
+        tick: {source: {type: schedule, cron: "0 * * * *"}}
+        run: {source: {type: exec, command: [curl, -H, "token: secret"]}}
+        made: {source: {type: generate, count: 1}}
+        keys: {from: [tick, run, made], sink: {type: redis, kind: list, key: last, url: "redis://:secret@db"}}
+    """)
+
+    told = [(node.name, node.detail) for node in diagram(load(spec)).nodes]
+
+    assert told == [
+        ("tick", "schedule 0 * * * *"),
+        ("run", "exec curl"),
+        ("made", "generate"),
+        ("keys", "redis last"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -64,15 +65,27 @@ def read_cases(path: Path) -> CaseFile:
             (), f"a test file holds a mapping, not {describe(document.value)}", "start with `tests:`"
         )
         raise SpecValidationError(document.problems)
-    file = validate(document, TestFile, document.value, ())
+    validate(document, TestFile, document.value, ())
     spec = _spec(document, path)
     graph = load(spec) if spec else None
-    if file is None or graph is None:
+    if graph is None:
         raise SpecValidationError(document.problems)
-    cases = [case for name, test in file.tests.items() if (case := _case(document, graph, path, name, test))]
+    # A test whose form is wrong keeps nobody from reading what else is wrong with the others.
+    cases = [
+        case
+        for name, test in _well_formed(document)
+        if (case := _case(document, graph, path, name, test)) is not None
+    ]
     if document.problems:
         raise SpecValidationError(document.problems)
     return CaseFile(path, graph, cases)
+
+
+def _well_formed(document: Document) -> Iterator[tuple[str, Test]]:
+    tests = document.value.get("tests")
+    for name, value in tests.items() if isinstance(tests, dict) else ():
+        if not document.failed(("tests", name)):
+            yield name, Test.model_validate_json(json.dumps(value))
 
 
 def _spec(document: Document, path: Path) -> Path | None:

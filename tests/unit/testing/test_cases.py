@@ -439,6 +439,12 @@ def test_what_is_no_test_is_told(project: Project, text: str, wrong: str) -> Non
     assert wrong in mistakes(project, text)[0]
 
 
+def test_a_test_whose_form_is_wrong_does_not_hide_what_is_wrong_with_others(project: Project) -> None:
+    told = mistakes(project, "one: {given: [], expcet: {}}\nother: {stage: chekc, given: []}")
+
+    assert ["expcet" in told[0], "chekc" in told[1]] == [True, True]
+
+
 def test_variables_are_data_in_a_test_file(project: Project) -> None:
     assert one(
         project, "x: {stage: check, given: [{a: '${HOME}'}], expect: {out: [{a: '${HOME}'}]}}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rsq_pipe.connectors.files.notice import notice
+from rsq_pipe.connectors.objects import copies
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
 from rsq_pipe.connectors.objects.pattern import Pattern
 from rsq_pipe.connectors.objects.read_formats import file_options
@@ -111,8 +111,8 @@ class ObjectReader:
         """Read one object; the last chunk says that it has been read."""
         if mark.done and (mark.tag == found.tag or not found.tag):
             return
-        with tempfile.TemporaryDirectory(prefix="rsq-pipe-objects-") as folder:
-            tag = self._copied(found.path, Path(folder))
+        with copies.folder() as folder:
+            tag = self._copied(found.path, folder)
             if tag is None:
                 notice("warning", "the object is gone, and was not read", self._stage, found.path)
                 return
@@ -123,7 +123,7 @@ class ObjectReader:
                 )
             held: Chunk | None = None
             try:
-                for chunk in self._source(Path(folder)).read(found.path, mark.at, size):
+                for chunk in self._source(folder).read(found.path, mark.at, size):
                     if held is not None:
                         yield _marked(held, mark, tag)
                     held = chunk

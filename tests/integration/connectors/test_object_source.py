@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,26 @@ def test_an_object_that_is_damaged_yields_what_can_be_read_and_is_told(bucket: B
         take_all()
     assert [record["id"] for record in found] == list(range(len(found)))
     assert len(found) > 100
+
+
+def test_copies_of_a_process_that_was_killed_are_taken_away_and_those_of_others_are_kept(
+    bucket: Bucket, source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    bucket.put("x.jsonl", lines(*range(10)))
+    reading = source().read("x.jsonl", "", 3)
+    next(reading)
+    (other,) = tmp_path.iterdir()
+    (tmp_path / "rsq-pipe-objects-killed").mkdir()
+    (tmp_path / "rsq-pipe-objects-killed/x.jsonl").write_bytes(b"")
+    (tmp_path / "rsq-pipe-objects-just-made").mkdir()
+    for path in (other, tmp_path / "rsq-pipe-objects-killed"):
+        os.utime(path, (0, 0))
+
+    assert ids(source()) == list(range(10))
+    assert sorted(tmp_path.iterdir()) == sorted([other, tmp_path / "rsq-pipe-objects-just-made"])
+    assert sum(len(chunk) for chunk in reading) == 7
+    assert not other.exists()
 
 
 def test_an_object_that_is_gone_by_now_is_told_and_passed_over(bucket: Bucket, source: Make) -> None:

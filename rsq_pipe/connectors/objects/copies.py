@@ -1,0 +1,45 @@
+"""Copies: folders that objects are copied into for the time they are read."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_PREFIX = "rsq-pipe-objects-"
+
+_YOUNG = 60.0
+"""Seconds in which a folder may not be locked yet by whoever made it."""
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """Have a folder for as long as the block lasts; first, take away those of processes that were killed."""
+    _remove_leftovers()
+    path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_leftovers() -> None:
+    """Remove folders that nobody has a lock on: the system takes it from a process that is killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < _YOUNG:
+                continue
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+            finally:
+                os.close(lock)

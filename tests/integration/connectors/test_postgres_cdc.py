@@ -484,3 +484,18 @@ def test_a_look_at_it_makes_no_slot(place: Place) -> None:
     assert place.server.execute("select 1 from pg_replication_slots where slot_name = %s", place.slot) == []
     place.read()
     assert reach(5) == ""
+
+
+def test_a_value_that_cannot_be_read_takes_no_other_row_down(place: Place) -> None:
+    place.execute("alter table TABLE add doc json")
+    rows = """values ({}, 0, '{{"a": 1}}'), ({}, 0, '{{"a": 1e999}}'), ({}, 0, null)"""
+    place.execute(f"insert into TABLE {rows.format(1, 2, 3)}")
+    first, position = place.read()
+    place.execute(f"insert into TABLE {rows.format(4, 5, 6)}")
+    second, position = place.read(position)
+
+    told = [(one.data["id"] if one.data else None, one.error) for one in first + second]
+    assert [number for number, _ in told] == [1, None, 3, 4, None, 6]
+    assert all("out of range" in error for number, error in told if number is None)
+    assert second[1].raw == b'5\t0\t{"a": 1e999}'
+    assert place.read(position)[0] == []

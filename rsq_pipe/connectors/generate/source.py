@@ -80,6 +80,7 @@ class GenerateSource:
         self._draws = Draws(options.seed, len(fields))
         self._fields = [(name, one.evaluate) for name, one in fields.items()]
         self._stopped = threading.Event()
+        self._made_so_far = 0
 
     def shards(self) -> Sequence[str]:
         """Name the one there is."""
@@ -101,7 +102,11 @@ class GenerateSource:
             if self._count is not None:
                 until = min(until, self._count)
             yield Chunk.of([self._made(at) for at in range(number, until)], str(until))
-            number = until
+            number = self._made_so_far = until
+
+    def share(self) -> float | None:
+        """Tell which share of the records has been made, 0 to 1; None where there is no end."""
+        return self._made_so_far / self._count if self._count else None
 
     def close(self) -> None:
         """Wait no more."""

@@ -84,3 +84,13 @@ def test_a_source_that_waits_ends_when_it_is_closed() -> None:
 def test_settings_that_would_make_nothing_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         Options(**options)
+
+
+def test_how_much_has_been_made_is_known_where_it_is_known_how_many_there_are() -> None:
+    counted, endless = source(count=20), source()
+    for made in (counted, endless):
+        chunks = made.read("numbers", "", 5)
+        next(chunks)
+        next(chunks)
+
+    assert (counted.share(), endless.share()) == (0.25, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis
 from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import serving
@@ -85,3 +86,23 @@ async def test_a_stage_is_paused_and_resumed(browser: Browser, served: str, shop
         await expect(view.page.locator(".attention")).to_contain_text("is paused until it is resumed")
         await view.button("Resume").click()
         await expect(view.page.locator("main")).not_to_contain_text("is paused until it is resumed")
+
+
+async def test_a_trace_is_a_link_where_traces_are_looked_at(
+    browser: Browser, server: StreamServer, shop: Shop, tmp_path: Path
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with redis.Redis(port=server.port) as client:
+        fields = {"data": '{"n": 99}', "rsq-rid": "read:99", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        why = {"rsq-dlq-reason": "handler_error", "rsq-dlq-error": "ValueError: no", "rsq-dlq-attempts": "1"}
+        entry = client.xadd(f"{{{shop.name}}}:check:dlq", fields | why).decode()
+    jaeger = "http://127.0.0.1:16686"
+    with serving("--redis", server.tcp_url, "--jaeger", jaeger, cwd=tmp_path) as (url, _):
+        async with tab(browser, url) as view:
+            await view.open(f"p/{shop.name}/letters/check/{entry}")
+            await expect(view.link(f"{trace} in Jaeger")).to_have_attribute("href", f"{jaeger}/trace/{trace}")
+            await view.open(f"p/{shop.name}/records/read:99")
+            await expect(view.link(f"Trace {trace} in Jaeger")).to_be_visible()
+            await expect(view.page.locator(".waterfall")).to_contain_text("dead-lettered")
+            await view.link("Its dead letter").click()
+            await expect(view.page.locator("h1")).to_have_text(f"Dead letter {entry}")

@@ -134,6 +134,7 @@ async def wide(browser: Browser, url: str, folder: Path) -> None:
         await view.open("p/orders/letters/enrich")
         await view.page.locator("tbody a").first.click()
         await view.page.locator(".all .row").first.wait_for()
+        await view.ready()
         await shot(view, folder / "letters.png", None, 800)
         await view.page.locator(".all .row a").first.click()
         await view.ready()

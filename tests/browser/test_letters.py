@@ -136,6 +136,9 @@ async def test_an_action_that_others_overtook_is_counted_anew(
 
 async def test_a_letter_is_found_by_an_expression_and_shown_mended(view: Tab, failed: Shop) -> None:
     await view.open(f"p/{failed.name}/letters/check")
+    box = await view.page.get_by_label("Only letters for which").bounding_box()
+    assert box is not None
+    assert box["width"] > 300
     await view.page.get_by_label("Only letters for which").fill("n == 7")
     await view.button("Search").click()
     await expect(view.page.locator(".all .row")).to_have_count(1)

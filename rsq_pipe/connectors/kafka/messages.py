@@ -8,7 +8,7 @@ from typing import Any
 
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.kafka.read_options import ReadOptions
-from rsq_pipe.connectors.source import Arrival
+from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.streams.headers import is_reserved
@@ -22,7 +22,7 @@ _msgpack = MsgpackSerializer()
 
 class Messages:
     """
-    Make arrivals of messages.
+    Make chunks of messages.
 
     Args:
         options: The source's.
@@ -34,7 +34,35 @@ class Messages:
         self._headers = options.headers
         self._is_whole = options.format == "json" and not options.fields
 
-    def arrival(self, shard: str, message: Any) -> Arrival:
+    def chunk(self, shard: str, messages: Iterable[Any], position: str) -> Chunk:
+        """Make a chunk of messages of a partition; `position` is the one behind them."""
+        records: list[dict[str, Any]] = []
+        raws: list[bytes] = []
+        chunk = Chunk(records, offsets := [], position, broken := [], raws.__getitem__, headers := {})
+        for message in messages:
+            raw = message.value
+            if self._is_whole and raw is not None and not (self._headers and message.headers):
+                # Nearly every message, without an object of its own.
+                try:
+                    records.append(parse(raw))
+                except UNREADABLE:
+                    pass
+                else:
+                    offsets.append(f"{shard}:{message.offset}")
+                    raws.append(raw)
+                    continue
+            arrival = self._arrival(shard, message)
+            if arrival.data is None:
+                broken.append((len(records), arrival))
+                continue
+            if arrival.headers:
+                headers[len(records)] = arrival.headers
+            records.append(arrival.data)
+            offsets.append(arrival.offset)
+            raws.append(arrival.raw)
+        return chunk
+
+    def _arrival(self, shard: str, message: Any) -> Arrival:
         """Make a record of a message, or say why it is none; its bytes are kept then."""
         offset = f"{shard}:{message.offset}"
         headers = tuple(_texts(message.headers)) if self._headers and message.headers else ()

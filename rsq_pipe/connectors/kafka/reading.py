@@ -168,14 +168,13 @@ class KafkaSource:
     def _chunks(
         self, shard: str, partition: TopicPartition, offset: int, size: int, closing: threading.Event
     ) -> Iterator[Chunk]:
-        arrival = self._messages.arrival
         # First of all where it begins: a run that is ended before a message comes goes on there.
         yield Chunk.of((), str(offset))
         while not closing.is_set():
             messages, after = self._feed.take(partition, size)
             if messages or after != offset:
                 offset = after
-                yield Chunk.of((arrival(shard, one) for one in messages), str(offset))
+                yield self._messages.chunk(shard, messages, str(offset))
 
     def _look(self, given: dict[str, object]) -> dict[str, list[int]]:
         background = Background()

@@ -11,7 +11,7 @@ import msgpack
 import pytest
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.errors import SourceError
+from rsq_pipe.errors import SinkError, SourceError
 from tests.integration.runtime.lab import Lab
 from tests.support.kafka import KafkaBroker, kafka, own_kafka
 from tests.support.server import free_port
@@ -291,7 +291,9 @@ async def test_it_is_talked_to_by_tls_with_an_authority_of_its_own(
 
     async with tls_front(kafka.port, told=b"127.0.0.1") as port:
         lab.spec(stages(port, ", tls: true"))
-        with pytest.raises(SourceError, match=r"its certificate is not trusted.*`tls: \{ca: FILE\}`"):
+        with pytest.raises(
+            (SourceError, SinkError), match=r"its certificate is not trusted.*`tls: \{ca: FILE\}`"
+        ):
             await lab.run()
         lab.spec(stages(port, ""))
         with pytest.raises(SourceError, match=r"cannot be reached.*check `brokers` and `tls`"):

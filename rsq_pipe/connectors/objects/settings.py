@@ -50,7 +50,7 @@ class Credentials(BaseModel):
         if self.anonymous and set(given) - {"account"}:
             raise ValueError(f"`anonymous` leaves no use for `{given[0]}`; leave one of them out")
         for first, second in (("access_key", "secret_key"), ("secret_key", "access_key")):
-            if first in given and second not in given:
+            if first in given and second not in self.model_fields_set:
                 raise ValueError(f"`{first}` needs `{second}` beside it")
         return self
 

@@ -82,6 +82,7 @@ def in_file(kind: str, path: Path) -> list[int]:
 NEEDED: dict[str, dict[str, Any]] = {
     "csv": {"path": "x"},
     "dlt": {"destination": "duckdb", "dataset": "x", "table": "x"},
+    "duckdb": {"path": "x", "table": "x"},
     "jsonl": {"path": "x"},
     "kafka": {"brokers": "x:1", "topic": "x"},
     "mqtt": {"broker": "x:1", "topic": "x"},

@@ -248,3 +248,13 @@ async def test_other_sites_are_told_nothing_by_a_question_beforehand(page: Serve
 
     assert found.status == 403
     assert not [name for name in found.headers if name.lower().startswith("access-control")]
+
+
+async def test_a_page_that_asks_for_no_token_minds_none(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+    known = {"Authorization": f"Bearer {OPS}"}
+
+    assert (await page.ask("GET", "/api/pipelines", headers=known)).status == 200
+    # And lets nobody act by it: what a browser was made to send is still held against the page's own word.
+    assert (await page.ask("POST", pause(morgue), json={}, headers=known)).status == 403
+    assert not await held(morgue)

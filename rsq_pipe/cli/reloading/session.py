@@ -210,7 +210,7 @@ class Session:
     def _files(self) -> list[str]:
         parts = self._about.get("parts", {}).values()
         files = {file for part in parts for file in part["files"]} | set(self._about.get("tables", ()))
-        return sorted({str(self._spec.absolute()), *files})
+        return sorted({str(self._spec.absolute()), *files, *self._code_that_may_be_meant()})
 
     def _is_spec(self, changed: Collection[str]) -> bool:
         return str(self._spec.absolute()) in changed
@@ -227,7 +227,7 @@ class Session:
         yield set()
         while not self._stopping.is_set():
             woken: set[str] = set()
-            folders = {str(Path(file).parent) for file in self._files()} | set(self._more_folders())
+            folders = {str(Path(file).parent) for file in self._files()}
             async for events in awatch(
                 *folders,
                 recursive=False,
@@ -247,15 +247,13 @@ class Session:
             changed = self._changed() | (woken if self._is_broken else set())
             yield changed
 
-    def _more_folders(self) -> Iterable[str]:
-        """Name where code may stand, while the file that says so is wrong from the beginning."""
+    def _code_that_may_be_meant(self) -> Iterable[str]:
+        """Name all code of the project, while the file that says what is meant is wrong."""
         if self._about:
             return
-        root = project_root(self._spec)
-        for number, (folder, inner, files) in enumerate(os.walk(root)):
+        for number, (folder, inner, files) in enumerate(os.walk(project_root(self._spec))):
             inner[:] = [name for name in inner if not name.startswith((".", "node_modules", "__pycache__"))]
-            if any(name.endswith(_CODE) for name in files):
-                yield folder
+            yield from (str(Path(folder, name)) for name in files if name.endswith(_CODE))
             if number == _MOST_FOLDERS:
                 return
 

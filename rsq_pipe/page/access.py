@@ -186,7 +186,7 @@ class Guard:
 def _refuse_foreign(headers: Headers, host: str) -> None:
     """Refuse what a browser sends on behalf of another site."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _netloc(origin) != host.lower():
         raise Refusal(403, f"the request comes from {origin[:80]!r}, not from this page")
     if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Refusal(403, "the request comes from another site")
@@ -221,6 +221,14 @@ def _name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _netloc(origin: str) -> str | None:
+    """Read the host and port of an origin; None of what is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _cookie(headers: Headers) -> str:

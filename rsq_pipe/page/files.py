@@ -32,14 +32,10 @@ _files: dict[Path, _File] = {}
 
 async def asset(request: Request) -> Response:
     """Give a file of the page; any other path is a view of it, which the page itself tells apart."""
-    path = (ASSETS / (request.path_params["path"] or VIEW)).resolve()
-    if not path.is_relative_to(ASSETS):
-        raise Refusal(404, "there is no such file")
-    if not path.is_file():
-        if "." in path.name or not (ASSETS / VIEW).is_file():
-            raise Refusal(404, "there is no such file")
-        path = ASSETS / VIEW
-    file = _read(path)
+    try:
+        file = _read(_found(request.path_params["path"] or VIEW))
+    except (OSError, ValueError) as exc:  # it is gone, too long for a name, or has a zero byte in it
+        raise Refusal(404, "there is no such file") from exc
     headers = {"etag": file.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -47,6 +43,17 @@ async def asset(request: Request) -> Response:
         headers["content-encoding"] = "gzip"
         return Response(file.packed, media_type=file.kind, headers=headers)
     return Response(file.raw, media_type=file.kind, headers=headers)
+
+
+def _found(name: str) -> Path:
+    path = (ASSETS / name).resolve()
+    if not path.is_relative_to(ASSETS):
+        raise FileNotFoundError(name)
+    if path.is_file():
+        return path
+    if "." in path.name:
+        raise FileNotFoundError(name)
+    return ASSETS / VIEW
 
 
 def _read(path: Path) -> _File:

@@ -79,10 +79,10 @@ async def purged(request: Request) -> Response:
 async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
     """Find the dead letters that an action is about: what is not said is not meant."""
     ids, group, where = said.get("ids"), said.get("group", ""), said.get("where", "")
-    if not (ids or group or where or said.get("all") is True):
-        raise bad("which dead letters are meant is not said", "send `ids`, `group`, `where` or `all`: true")
     if not isinstance(group, str) or not isinstance(where, str):
         raise bad("`group` and `where` are texts")
+    if not (ids or group or where.strip() or said.get("all") is True):
+        raise bad("which dead letters are meant is not said", "send `ids`, `group`, `where` or `all`: true")
     index = await groups_of(place)
     if group:
         await index.refresh()
@@ -111,12 +111,14 @@ def _names(place: Place, ids: Any) -> tuple[LetterName, ...]:
 
 
 def _rate(text: Any) -> float | None:
-    if text in {None, ""}:
+    if text is None or text == "":
         return None
+    if isinstance(text, bool) or not isinstance(text, int | float | str):
+        raise bad("`rate` is no rate", "write 100/s, or a number a second")
     try:
-        rate = float(text) if isinstance(text, int | float) else parse_rate(str(text))
-    except ValueError as exc:
-        raise bad(str(exc)) from exc
+        rate = parse_rate(text) if isinstance(text, str) else float(text)
+    except (ValueError, OverflowError) as exc:
+        raise bad(f"`rate` is no rate: {exc}", "write 100/s, or a number a second") from exc
     if not 0 < rate < float("inf"):
         raise bad("a rate is more than nothing", "such as 100/s")
     return rate

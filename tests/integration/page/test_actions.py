@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.integration.ops.morgue import Morgue
 from tests.support.served_page import Answer, ServedPage
 from tests.support.server import StreamServer
@@ -83,6 +85,26 @@ async def test_only_what_is_named_goes(morgue: Morgue, page: ServedPage) -> None
     assert (some.json["count"], more.json["count"]) == (2, 2)
     assert (gone.json["count"], gone.json["missing"]) == (1, 2)
     assert [letter.id for letter in await morgue.letters()] == ids[2:4]
+
+
+async def test_an_expression_of_blanks_means_no_letter(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury(range(3))
+
+    for action in ("replay", "purge"):
+        told = await page.post(letters(morgue, f"/{action}"), where=" \n", confirm=3)
+        assert (told.status, "is not said" in told.json["error"]["message"]) == (400, True), told
+
+    assert len(await morgue.letters()) == 3
+
+
+@pytest.mark.parametrize("rate", [[], {}, True, 10**400, -1, 0, "0/s", "fast"])
+async def test_a_rate_that_is_none_is_refused(morgue: Morgue, page: ServedPage, rate: object) -> None:
+    await morgue.bury([1])
+
+    told = await page.post(letters(morgue, "/replay"), all=True, rate=rate, confirm=1)
+
+    assert (told.status, "rate" in told.json["error"]["message"]) == (400, True), told
+    assert len(await morgue.letters()) == 1
 
 
 async def test_a_long_replay_goes_on_beside_and_can_be_stopped(morgue: Morgue, page: ServedPage) -> None:

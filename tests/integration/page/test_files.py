@@ -35,3 +35,9 @@ async def test_a_file_is_compressed_and_sent_again_only_where_it_changed(page: S
 async def test_nothing_beside_the_page_is_given(page: ServedPage) -> None:
     for path in ("/none.js", "/..%2fapp.py", "/%2e%2e/app.py", "/../app.py", "/vendor/none.js"):
         assert (await page.ask("GET", path)).status == 404, path
+
+
+async def test_a_path_that_no_file_can_have_is_told_as_all_that_is_not_there(page: ServedPage) -> None:
+    for path in ("/%00", "/app.js%00", f"/{'a' * 300}", f"/{'a/' * 3_000}b"):
+        found = await page.ask("GET", path)
+        assert (found.status, found.json["error"]["message"]) == (404, "there is no such file"), path[:20]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -119,8 +119,9 @@ class Connector:
             several may write at once: it says of each record what became of it, as a handler does.
         endpoint: `endpoint(options, stage=..., root=...)` names what it talks to, and how to try that; None
             where the connector does not say.
-        check: `check(function)` refuses a user's function that the setting `call` names, HandlerContractError
-            (`check_function` of its module); None where there is no such setting.
+        check: `check(function, name, values)` refuses a user's function that the setting `call` names, or the
+            values of `with`, HandlerContractError (`check_function` of its module); None where there is no
+            such setting.
     """
 
     kind: Kind
@@ -129,7 +130,7 @@ class Connector:
     connect: Callable[..., Any] | None
     sender: Callable[..., Any] | None = None
     endpoint: Callable[..., Endpoint] | None = None
-    check: Callable[[Any, str], object] | None = None
+    check: Callable[[Any, str, Mapping[str, Any]], object] | None = None
 
     def made(self, options: object, *, pipeline: str, stage: str, root: Path, client: object = None) -> Any:
         """

@@ -57,7 +57,7 @@ def check_function(ref: ConnectorRef, function: HandlerRef, root: Path) -> str:
     """Import the function of a source or sink, and see whether it can be called as one, as above."""
     check = connector(ref.kind, ref.type).check
     assert check is not None
-    return _check(function, root, isfunction, lambda found: check(found, function.text))
+    return _check(function, root, isfunction, lambda found: check(found, function.text, ref.options.with_))
 
 
 def check_model(model: HandlerRef, root: Path) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -70,7 +70,7 @@ def validate(
     explainer = _Explainer(document, model, path, elsewhere)
     misspelt = {target for error in errors if (target := explainer.target(error))}
     for error in errors:
-        if error["type"] != "missing" or error["loc"] not in misspelt:
+        if (error["type"] != "missing" or error["loc"] not in misspelt) and not _of_a_group(error, errors):
             explainer.report(error)
     return made
 
@@ -94,6 +94,14 @@ def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorD
         errors = exc.errors(include_url=False)
         known = {error["loc"] for error in errors}
         return None, [*errors, *(error for error in strict if error["loc"] not in known)]
+
+
+def _of_a_group(error: ErrorDetails, errors: Collection[ErrorDetails]) -> bool:
+    """Say whether a mapping is refused as a plain value, while the group it was meant for tells why."""
+    place = error["loc"]
+    return (error["type"] in _SCALARS and isinstance(error["input"], dict)) and any(
+        one["loc"][: len(place) - 1] == place[:-1] and len(one["loc"]) > len(place) for one in errors
+    )
 
 
 def _retype(document: Document, value: object, path: Path_, error: ErrorDetails) -> bool:
@@ -135,6 +143,10 @@ class _Explainer:
             self._report_unknown(path, error["loc"], error["input"])
         elif kind == "missing":
             self._report_missing(path, error["loc"])
+        elif kind.startswith("union_tag_"):
+            self._report_tag(path, context)
+        elif kind == "string_pattern_mismatch":
+            self._report_form(path, error)
         elif kind in ("value_error", "assertion_error"):
             what, _, fix = str(context["error"]).partition("; ")
             self._document.report(path, what, fix)
@@ -172,6 +184,26 @@ class _Explainer:
         example = (getattr(field, "examples", None) or ["..."])[0]
         self._document.report((*path, key), f"{key!r} is missing", f"add `{key}: {example}`")
 
+    def _report_tag(self, path: Path_, context: Mapping[str, str]) -> None:
+        """Report the key that says which group of settings it is: another value than it may have, or none."""
+        key = context["discriminator"].strip("'")
+        inside = (*path, key)
+        if "tag" not in context:
+            self._document.report(path, f"{key!r} is missing", f"add `{key}: ...`")
+            return
+        names = [name.strip("'") for name in context["expected_tags"].split(", ")]
+        place = inside if inside in self._document.values else path
+        self._document.report(
+            place, f"{context['tag']!r} is not allowed here", suggest(context["tag"], names)
+        )
+
+    def _report_form(self, path: Path_, error: ErrorDetails) -> None:
+        field = _fields(self._model, error["loc"][:-1]).get(str(error["loc"][-1]))
+        said, _, _ = (getattr(field, "description", None) or "").partition(". ")
+        what = f"{error['input']!r} is not of the form that is taken here"
+        form = error.get("ctx", {}).get("pattern", "")
+        self._document.report(path, what, f"{said[:1].lower()}{said[1:]}".rstrip(".") or f"it matches {form}")
+
 
 def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
     """Say how to write what other tools have another form for."""
@@ -182,20 +214,41 @@ def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
 
 def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any]:
     """Find the fields, by the names used in a file, of the model at a place inside another."""
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    models, fields = [model], _named(model)
     for part in loc:
         if isinstance(part, int):
             continue
-        inner = _model_in(fields[part].annotation) if part in fields else None
+        if part in fields:
+            inner = list(_models_in(fields[part].annotation))
+        else:
+            inner = [one for one in models if part in (one.__name__, *_tags(one))]
         if inner:
-            fields = _fields(inner, ())
+            models, fields = inner, _shared(inner)
     return fields
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _shared(models: list[type[BaseModel]]) -> dict[str, Any]:
+    """Give the fields that all have; those of the first where they share none."""
+    first, *others = map(_named, models)
+    return {name: field for name, field in first.items() if all(name in one for one in others)} or first
+
+
+def _named(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _tags(model: type[BaseModel]) -> tuple[object, ...]:
+    """Give what tells a model from the others of a union: the values that its `type` may have."""
+    field = model.model_fields.get("type")
+    return get_args(field.annotation) if field is not None else ()
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)
+        yield annotation
+    else:
+        for one in getattr(annotation, "__args__", ()):
+            yield from _models_in(one)
 
 
 def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]:
@@ -214,8 +267,6 @@ def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]
     wanted = _WANTED.get(kind.partition("_")[0])
     if wanted:
         return f"must be {wanted}, not {describe(value)}", _unquote(value, wanted)
-    if kind == "string_pattern_mismatch":
-        return f"{value!r} does not match {context['pattern']}", ""
     return f"{describe(value)} is not allowed here", "see the reference page of the spec"
 
 

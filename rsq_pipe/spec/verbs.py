@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -199,9 +199,23 @@ def _with_expressions(document: Document, options: Any, path: Path_) -> Any:
             case dict() as texts:
                 found = {key: _fixed(document, text, (*path, name, key)) for key, text in texts.items()}
                 compiled[name] = {key: one for key, one in found.items() if one is not None}
+                if names := getattr(options, "names", ()):
+                    _check_names(document, found, names, (*path, name))
             case text:
                 compiled[name] = _fixed(document, text, (*path, name))
     return options.model_copy(update=compiled) if compiled else options
+
+
+def _check_names(
+    document: Document, found: dict[str, Expression | None], names: Sequence[str], path: Path_
+) -> None:
+    """Report what an expression reads that is neither one of the names nor a field above it."""
+    known = list(names)
+    for key, expression in found.items():
+        for unknown in sorted(expression.names - set(known) if expression is not None else ()):
+            what = f"there is nothing here called {unknown!r}"
+            document.report((*path, key), what, suggest(unknown, known))
+        known.append(key)
 
 
 def _fixed(document: Document, text: Any, path: Path_) -> Expression | None:

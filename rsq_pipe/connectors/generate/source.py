@@ -38,6 +38,8 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     expressions: ClassVar[tuple[str, ...]] = ("fields",)
+    names: ClassVar[tuple[str, ...]] = ("n", "random")
+    """What the expressions may read, beside the fields above."""
 
     count: Annotated[Many, Field(ge=1)] | None = Field(
         default=None, description="How many records there are; left out: it goes on until the run is stopped."

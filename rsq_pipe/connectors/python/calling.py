@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from rsq_pipe.errors import SourceError
+from rsq_pipe.errors import HandlerContractError, SourceError
 from rsq_pipe.handlers.project import import_from
+from rsq_pipe.suggestion import suggest
 
 PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -54,6 +55,36 @@ def check_arguments(
         offered = f"{', '.join(map(repr, given))} where it asks for that, and the values of `with`"
         what = f"stage {stage!r} calls {text}: {exc}; it is given {offered}"
         raise SourceError(what, stage=stage) from exc
+
+
+def check_values(
+    function: Any, name: str, values: Mapping[str, Any], places: int = 0, given: Sequence[str] = ()
+) -> None:
+    """
+    Refuse values of `with` that a function has no parameters for, and parameters that nothing is given for.
+
+    Args:
+        places: How many arguments it gets by their place.
+        given: What it gets by name, where it asks for it.
+
+    Raises:
+        HandlerContractError: What is wrong, and the fix.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    named = [one.name for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    takes_all = len(named) < len(signature.parameters)
+    for key in values:
+        if key not in named and not takes_all:
+            free = [one for one in named[places:] if one not in given and one not in values]
+            fix = suggest(key, free, otherwise="take it out of `with`")
+            raise HandlerContractError(f"{name!r} has no parameter {key!r}; {fix}")
+    try:
+        signature.bind(*[None] * places, **arguments(function, dict.fromkeys(given)), **values)
+    except TypeError as exc:
+        raise HandlerContractError(f"{name!r} cannot be called: {exc}; give all it takes by `with`") from exc
 
 
 def arguments(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:

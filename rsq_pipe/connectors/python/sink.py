@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.python.calling import Function, function_at, reach_function
+from rsq_pipe.connectors.python.calling import Function, check_values, function_at, reach_function
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("records", "rids")
@@ -30,7 +31,7 @@ class Options(BaseModel):
     )
 
 
-def check_function(function: Any, name: str) -> None:
+def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
     """Refuse a function that does not take records and their ids; HandlerContractError."""
     if not callable(function) or inspect.isclass(function):
         raise HandlerContractError(f"{name!r} is not a function; name a `def` or `async def`")
@@ -47,6 +48,7 @@ def check_function(function: Any, name: str) -> None:
         raise HandlerContractError(
             f"{name!r} takes no records and ids; write `def {name.rpartition(':')[2]}(records, rids)`"
         )
+    check_values(function, name, values, places=len(GIVEN))
 
 
 def sender(options: Options, *, stage: str, timeout: float) -> NoReturn:  # noqa: ARG001

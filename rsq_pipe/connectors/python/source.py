@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.python.calling import Function, check_arguments, function_at, reach_function
+from rsq_pipe.connectors.python.calling import (
+    Function,
+    check_arguments,
+    check_values,
+    function_at,
+    reach_function,
+)
 from rsq_pipe.connectors.python.reading import PythonSource
 from rsq_pipe.errors import HandlerContractError
 
@@ -31,7 +38,7 @@ class Options(BaseModel):
     )
 
 
-def check_function(function: Any, name: str) -> None:
+def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
     """Refuse a function that yields nothing, or takes what it is not given; HandlerContractError."""
     if not (
         inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function) or _returns(function)
@@ -39,6 +46,7 @@ def check_function(function: Any, name: str) -> None:
         raise HandlerContractError(
             f"{name!r} yields nothing; write `def` or `async def` with `yield`, or return an iterator"
         )
+    check_values(function, name, values, given=GIVEN)
 
 
 def _returns(function: Any) -> bool:

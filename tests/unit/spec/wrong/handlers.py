@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 TAX = 0.2
@@ -16,4 +17,12 @@ def three(order: dict[str, Any], tax: float, discount: float) -> dict[str, Any]:
 
 
 def none() -> None:
+    return None
+
+
+def orders(position: int | None, region: str) -> Iterator[dict[str, Any]]:
+    yield {"position": position, "region": region}
+
+
+def store(records: list[dict[str, Any]], rids: list[str], table: str, size: int = 1) -> None:
     return None

@@ -133,7 +133,7 @@ def parse(raw: str | None) -> LastRun | None:
         return None
     try:
         return _decoder.decode(raw)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 

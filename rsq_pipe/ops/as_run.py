@@ -66,7 +66,9 @@ async def as_run(client: StreamClient, pipeline: str, known: AsRun | None = None
         return known
     last = parse(raw.decode(errors="replace")) if raw else None
     if last is None:
-        fields = [field.decode() for field in await client.channel.execute("HKEYS", meta, key=meta)]
+        fields = [
+            field.decode(errors="replace") for field in await client.channel.execute("HKEYS", meta, key=meta)
+        ]
         last = recall(pipeline, fields)
         if not last.stages:
             raise NeverRanError(pipeline, client.channel.address)

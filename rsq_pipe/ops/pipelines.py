@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from rsq_pipe.engine.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import StreamError
+from rsq_pipe.ops.legible import legible
 from rsq_pipe.streams.client import StreamClient
 
 SCAN = 1_000
@@ -78,13 +79,14 @@ async def _names(client: StreamClient) -> AsyncIterator[str]:
 async def _listed(client: StreamClient, name: str) -> Listed | None:
     """Describe a pipeline; None for what only looks like one."""
     try:
-        past = await look_back(client, name)
-        runs = await Presence(client, name).others()
+        with legible(name, client.channel.address):
+            past = await look_back(client, name)
+            runs = await Presence(client, name).others()
+            return described(name, past, runs) if past.ran else None
     except StreamError as exc:
         if exc.retryable:
             raise
-        return Listed(name, fault=str(exc))  # another's: this user has no right to look
-    return described(name, past, runs) if past.ran else None
+        return Listed(name, fault=str(exc))  # another's: this user has no right to look, or it is garbage
 
 
 def described(name: str, past: Past, runs: list[str]) -> Listed:

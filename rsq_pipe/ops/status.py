@@ -26,6 +26,7 @@ from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
+from rsq_pipe.ops.legible import legible
 from rsq_pipe.ops.memories import StageMemory, memories, state_hashes
 from rsq_pipe.ops.windows import StageWindows, stage_windows, window_timers
 from rsq_pipe.spec.graph import Graph, RateLimit, Stage
@@ -225,10 +226,16 @@ async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> P
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
+        StreamError: What it holds of the pipeline cannot be read.
 
     Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
         ZRANGEBYSCORE; GET; INFO and PING, where the user may.
     """
+    with legible(graph.pipeline, client.channel.address):
+        return await _look(client, graph, as_run=as_run)
+
+
+async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> PipelineStatus:
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
     timers = window_timers(graph)

@@ -78,7 +78,11 @@ async def body(request: Request) -> dict[str, Any]:
 
 
 def moment(seconds: float | None) -> str | None:
-    """Spell a moment in seconds since 1970 as the API does: ISO 8601, UTC, milliseconds."""
+    """Spell seconds since 1970 as the API does: ISO 8601, UTC, milliseconds; None of what is no moment."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        at = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999: nothing of ours writes that
+        return None
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

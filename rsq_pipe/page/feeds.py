@@ -6,11 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import structlog
+
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import Refusal
 from rsq_pipe.page.looks import Looks
 from rsq_pipe.redaction import redact
+
+_log = structlog.get_logger("rsq_pipe")
 
 PERIOD = 1.0
 """Seconds between two events."""
@@ -91,6 +95,12 @@ class Feeds:
             name, value = "status", shapes.pipeline(await self._looks.at(pipeline))
         except RsqPipeError as exc:  # the server is away, say; it is looked at again
             name, value = "fault", {"error": {"message": redact(str(exc)), "fix": ""}}
+        except Exception as exc:  # noqa: BLE001  else all who listen would wait for what never comes
+            _log.error("a look at a pipeline failed by a fault in rsq-pipe", pipeline=pipeline, exc_info=exc)
+            value = {
+                "error": {"message": "a fault in rsq-pipe", "fix": "its log says more; please report it"}
+            }
+            name = "fault"
         return f"id: {number}\nevent: {name}\ndata: {json.dumps(value, allow_nan=False)}\n\n".encode()
 
 

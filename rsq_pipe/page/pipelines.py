@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rsq_pipe.engine.history import STEP
+from rsq_pipe.errors import NeverRanError, StreamError
 from rsq_pipe.ops.history import history, last_seen
 from rsq_pipe.ops.pipelines import Listed
 from rsq_pipe.page import shapes
@@ -26,7 +27,8 @@ MOST = 24 * 3600
 async def listed(request: Request) -> Response:
     """List the pipelines of the server."""
     site = site_of(request)
-    return answer({"pipelines": [await _described(site, one) for one in await site.pipelines()]})
+    found = [await _described(site, one) for one in await site.pipelines()]
+    return answer({"pipelines": [one for one in found if one is not None]})
 
 
 async def one(request: Request) -> Response:
@@ -52,8 +54,17 @@ async def day(request: Request) -> Response:
     return answer({"step_s": found.step, "stages": stages})
 
 
-async def _described(site: Site, one: Listed) -> dict[str, Any]:
-    look = None if one.fault else await site.looks.at(one.name)
+async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
+    """Describe a pipeline, with what keeps it from being looked at; None for one that is deleted since."""
+    look, fault = None, one.fault
+    try:
+        look = None if fault else await site.looks.at(one.name)
+    except NeverRanError:
+        return None
+    except StreamError as exc:
+        if exc.retryable:
+            raise
+        fault = str(exc)
     return {
         "name": one.name,
         "description": look.run.last.description if look else "",
@@ -66,7 +77,7 @@ async def _described(site: Site, one: Listed) -> dict[str, Any]:
         "paused": [stage.name for stage in look.status.stages if stage.paused] if look else [],
         "last_seen_running_at": moment(await last_seen(site.client, one.name)) if look else None,
         "last_record_at": moment(one.last.timestamp()) if one.last else None,
-        "fault": redact(one.fault),
+        "fault": redact(fault),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -50,4 +51,4 @@ def _masked(value: Any, name: str, depth: int) -> Any:
         if _SECRET.search(name) and not _VARIABLE.fullmatch(value.strip()):
             return MASK
         return redact(value)
-    return value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

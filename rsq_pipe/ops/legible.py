@@ -1,0 +1,26 @@
+"""Legible: what cannot be read of a pipeline is told as an error of that pipeline alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rsq_pipe.errors import StreamError
+
+
+@contextmanager
+def legible(pipeline: str, address: str) -> Iterator[None]:
+    """
+    Tell what is no number or no text, where every release writes one, as an error of the pipeline.
+
+    Raises:
+        StreamError: Somebody else has written to its keys.
+    """
+    try:
+        yield
+    except (ValueError, OverflowError, RecursionError) as exc:
+        why = " ".join(str(exc).split())[:200]
+        raise StreamError(
+            f"what server {address} holds of pipeline {pipeline!r} cannot be read: {why}; something else has "
+            f"written to its keys: see HGETALL {{{pipeline}}}:meta"
+        ) from exc

@@ -1,0 +1,137 @@
+"""What is answered of a pipeline whose keys hold what no release writes, or that is deleted meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.ops.status import PipelineStatus
+from rsq_pipe.page import shapes
+from tests.integration.ops.morgue import Morgue
+from tests.integration.page.test_events import told
+from tests.support.served_page import ServedPage, served
+from tests.support.server import StreamServer
+
+GARBAGE: dict[str, tuple[str | bytes, bytes]] = {
+    "a counter that is no number": ("price:in", b"abc"),
+    "a counter of too many digits": ("price:in", b"9" * 5_000),
+    "a counter that is no text": ("price:in", b"\xff"),
+    "a field that is no text": (b"\xff:in", b"1"),
+    "a graph that is no text": ("graph", b'\xff{"stages": []}'),
+    "a graph that is too deep": ("graph", b'{"stages":[],"x":' + b"[" * 100_000),
+    "a pause of no time": ("paused:price:hold", b'{"why": "x", "since": 1e300}'),
+}
+
+
+@pytest.fixture
+async def morgue(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Morgue]:
+    """A pipeline on a server of its own: what is written to its keys is in the way of no other test."""
+    lab = Morgue(tmp_path / "project", name, own_server.url)
+    lab.shop()
+    yield lab
+    await lab.close()
+
+
+@pytest.fixture
+async def page(own_server: StreamServer) -> AsyncIterator[ServedPage]:
+    """The page of that server."""
+    async with served(own_server.url) as running:
+        yield running
+
+
+@pytest.fixture
+async def other(own_server: StreamServer, name: str, tmp_path: Path) -> AsyncIterator[Morgue]:
+    """A second pipeline, with nothing wrong."""
+    lab = Morgue(tmp_path / "other", f"{name}-other", own_server.url)
+    lab.shop()
+    await lab.bury([1])
+    yield lab
+    await lab.close()
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+async def test_a_pipeline_that_cannot_be_read_is_told_as_such_and_hides_no_other(
+    morgue: Morgue, other: Morgue, page: ServedPage, what: str
+) -> None:
+    await morgue.bury([1])
+    field, value = GARBAGE[what]
+    await morgue.redis("HSET", morgue.key("meta"), field, value)
+
+    listed = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}
+    found = [
+        await page.ask("GET", f"/api/pipelines/{morgue.pipeline}{rest}")
+        for rest in ("", "/stages/price", "/stages/price/letters", "/workers", "/audit")
+    ]
+
+    assert (listed[other.pipeline]["fault"], listed[other.pipeline]["dead"]) == ("", 1)
+    assert listed[morgue.pipeline]["state"] in {"unknown", "resting"}
+    for one in found:
+        assert one.status in {200, 502}, one
+        assert one.status == 200 or morgue.pipeline in one.json["error"]["message"]
+
+
+async def test_a_pipeline_whose_stream_is_something_else_hides_no_other(
+    morgue: Morgue, other: Morgue, page: ServedPage
+) -> None:
+    await morgue.bury([1])
+    await morgue.redis("DEL", morgue.key("read"))
+    await morgue.redis("SET", morgue.key("read"), "x")
+
+    listed = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}
+
+    assert listed[other.pipeline]["fault"] == ""
+    assert (listed[morgue.pipeline]["state"], "WRONGTYPE" in listed[morgue.pipeline]["fault"]) == (
+        "unknown",
+        True,
+    )
+
+
+async def test_a_pipeline_that_is_deleted_meanwhile_is_left_out_of_the_list(
+    morgue: Morgue, other: Morgue, page: ServedPage
+) -> None:
+    await morgue.bury([1])
+    await page.site.pipelines()  # it is known for a second which there are
+    await morgue.redis("DEL", Keyspace(morgue.pipeline).meta)
+
+    names = {one["name"] for one in (await page.get("/pipelines"))["pipelines"]}
+
+    assert (other.pipeline in names, morgue.pipeline in names) == (True, False)
+
+
+async def test_a_listener_hears_of_a_fault_of_ours_and_then_how_it_goes_on(
+    morgue: Morgue, page: ServedPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await morgue.bury([1])
+
+    def broken(_: PipelineStatus) -> str:
+        raise RuntimeError("no such thing")
+
+    async with page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events") as found:
+        events = told(found)
+        assert (await anext(events))[0] == "status"
+        with monkeypatch.context() as patch:
+            patch.setattr(shapes, "state", broken)
+            while (event := await anext(events))[0] != "fault":
+                pass
+        assert event[1]["error"]["message"] == "a fault in rsq-pipe"
+        while (await anext(events))[0] != "status":
+            pass
+
+
+async def test_settings_that_are_no_json_are_shown_as_text(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+    text = "stages: {price: {call: 'handlers:price', most: .inf, least: .nan}}"
+    raw = (await morgue.redis("HGET", morgue.key("meta"), "graph")).decode()
+    await morgue.redis("HSET", morgue.key("meta"), "graph", _with_text(raw, text))
+
+    found = await page.get(f"/pipelines/{morgue.pipeline}/stages/price")
+
+    assert found["settings"] == {"call": "handlers:price", "most": "inf", "least": "nan"}
+
+
+def _with_text(graph: str, text: str) -> str:
+    return json.dumps({**json.loads(graph), "text": text})

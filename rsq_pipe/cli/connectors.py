@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 import rich_click as click
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from rsq_pipe.connectors.examples import EXAMPLES
 from rsq_pipe.connectors.table import LISTED, Kind, Listed, types
-from rsq_pipe.spec.reference import setting_rows
+from rsq_pipe.spec.reference import setting_groups, setting_rows
 from rsq_pipe.suggestion import suggest
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -82,14 +82,25 @@ def _show(one: Mapping[str, Any]) -> None:
     if one["extra"]:
         sys.stdout.write(f"  needs pip install 'rsq-pipe[{one['extra']}]'")
         sys.stdout.write("\n" if one["installed"] else ", which is not installed here\n")
+    _print(_settings_table(setting_rows(one["kind"], one["type"])))
+    for title, what, rows in setting_groups(one["kind"], one["type"]):
+        sys.stdout.write(f"\n  {title}: {_plain(what)}\n")
+        _print(_settings_table(rows))
+    if one["example"]:
+        sys.stdout.write("\n" + "".join(f"  {line}\n" for line in _example(one)))
+
+
+def _settings_table(rows: Iterable[tuple[str, str, str, str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("setting", "value", "default", "what it is"):
         table.add_column(column, overflow="fold")
-    for row in setting_rows(one["kind"], one["type"]):
-        table.add_row(*(Text(cell.replace("`", "").replace("\\|", "|")) for cell in row))
-    _print(table)
-    if one["example"]:
-        sys.stdout.write("\n" + "".join(f"  {line}\n" for line in _example(one)))
+    for row in rows:
+        table.add_row(*(Text(_plain(cell)) for cell in row))
+    return table
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "").replace("\\|", "|")
 
 
 def _example(one: Mapping[str, Any]) -> Iterator[str]:

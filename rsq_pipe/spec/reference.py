@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import getdoc, isbuiltin, isclass
 from typing import Any
 
@@ -174,25 +174,32 @@ def _stage(verb: str, definitions: Mapping[str, Any]) -> str:
 
 def _connectors(kind: Any, definitions: Mapping[str, Any]) -> Iterator[str]:
     for name in types(kind):
-        schema = definitions[f"{name.title().replace('_', '')}{kind.title()}"]
+        schema = definitions[_model_of(kind, name)]
         fields = {key: field for key, field in schema["properties"].items() if key != "type"}
         yield _section(f"### {kind} `{name}`", {**schema, "properties": fields})
 
 
 def _groups_of_connectors(definitions: Mapping[str, Any]) -> Iterator[str]:
     """Write a section for each group that sources and sinks have, once."""
-    waiting = [f"{name.title().replace('_', '')}{kind.title()}" for kind in LISTED for name in types(kind)]
-    seen = {"Variable", *waiting}
+    all_of_them = [_model_of(kind, name) for kind in LISTED for name in types(kind)]
+    for name in _groups_below(definitions, all_of_them):
+        yield _section(f"### `{_spelled(name)}`", definitions[name])
+
+
+def _groups_below(definitions: Mapping[str, Any], models: Sequence[str]) -> Iterator[str]:
+    """Name the groups of settings that some have, and those that these have, each once."""
+    waiting, seen = list(models), {"Variable", *models}
     while waiting:
-        schema = definitions[waiting.pop(0)]
-        for name in _refs(schema["properties"]):
+        for name in _refs(definitions[waiting.pop(0)]["properties"]):
             if name not in seen:
                 seen.add(name)
-                waiting.append(name)
                 if "properties" in definitions[name]:
-                    yield _section(f"### `{_spelled(name)}`", definitions[name])
-                else:
-                    waiting.pop()
+                    waiting.append(name)
+                    yield name
+
+
+def _model_of(kind: str, name: str) -> str:
+    return f"{name.title().replace('_', '')}{kind.title()}"
 
 
 def _refs(schema: Any) -> Iterator[str]:
@@ -214,13 +221,22 @@ def _spelled(name: str) -> str:
 
 def setting_rows(kind: Kind, name: str) -> list[tuple[str, str, str, str]]:
     """Describe the settings of a connector: key, value, default and what each is, as on the page."""
-    schema = pipeline_schema()["$defs"][f"{name.title().replace('_', '')}{kind.title()}"]
-    required = schema.get("required", ())
+    return _rows(pipeline_schema()["$defs"][_model_of(kind, name)], but="type")
+
+
+def setting_groups(kind: Kind, name: str) -> list[tuple[str, str, list[tuple[str, str, str, str]]]]:
+    """Describe the groups of settings that a connector has: what each is called, what it is, its settings."""
+    definitions = pipeline_schema()["$defs"]
     return [
-        _cells(key, field, required=key in required)
-        for key, field in schema["properties"].items()
-        if key != "type"
+        (_spelled(one), definitions[one].get("description", "").replace("\n", " "), _rows(definitions[one]))
+        for one in _groups_below(definitions, [_model_of(kind, name)])
     ]
+
+
+def _rows(schema: Mapping[str, Any], but: str = "") -> list[tuple[str, str, str, str]]:
+    required = schema.get("required", ())
+    fields = schema["properties"].items()
+    return [_cells(key, field, required=key in required) for key, field in fields if key != but]
 
 
 def _section(title: str, schema: Mapping[str, Any]) -> str:

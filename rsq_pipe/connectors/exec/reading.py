@@ -74,7 +74,7 @@ class ExecSource:
             SourceError: It cannot be run, or has failed and is not to be run again.
         """
         run, stored = (int(part) for part in position.split(":")) if position else (0, 0)
-        pause = FIRST
+        pause = 0.0
         while not self._stopped.is_set():
             run, stored = (run, stored) if self._skips else (run + 1, 0)
             lines = _Lines(self._form, run, stored, self._skips)
@@ -89,7 +89,7 @@ class ExecSource:
             why = ended(code) + (f": {child.last_words}" if child.last_words else "")
             if code and self._restart == "never":
                 raise self._error(why)
-            pause = FIRST if new else min(2 * pause, LONGEST)
+            pause = FIRST if new or not pause else min(2 * pause, LONGEST)
             self._log.warning("a command is run again", why=why, after=pause)
             self._stopped.wait(pause)
 

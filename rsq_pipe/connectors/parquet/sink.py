@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.files.endpoints import writable
 from rsq_pipe.connectors.files.held_file import HeldFile
 from rsq_pipe.connectors.files.parts_target import PartsTarget
 from rsq_pipe.connectors.files.write_settings import FileOptions, Rotate, checked_path
@@ -45,6 +47,11 @@ class Options(FileOptions):
 def connect(options: Options, *, stage: str, root: Path) -> ParquetSink:
     """Make the sink of a stage; nothing is opened yet."""
     return ParquetSink(options, stage=stage, root=root)
+
+
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+    """Name its files."""
+    return writable(options.path, root=root)
 
 
 class ParquetSink:

@@ -63,6 +63,19 @@ def test_a_missing_file_and_a_folder_in_the_way_are_told(tmp_path: Path) -> None
     assert "is no folder; move it" in told[2].fault
 
 
+def test_parts_of_parquet_are_tried_where_they_are_to_be(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{}\n")
+    (tmp_path / "taken").write_text("a file")
+    _, _, told, refused = reached(
+        tmp_path,
+        "  read: {source: {type: jsonl, path: '*.jsonl'}}\n"
+        "  write: {sink: {type: parquet, path: out/deep/a.parquet}}\n"
+        "  no: {from: read, sink: {type: parquet, path: taken/a.parquet}}\n",
+    )
+    assert str(told) == "stages.write: file out/deep/a.parquet: ok"
+    assert "stages.no: file taken/a.parquet: FAILED" in str(refused)
+
+
 def test_the_server_is_asked_and_its_password_masked(tmp_path: Path, server: StreamServer) -> None:
     (tmp_path / "in.jsonl").write_text("{}\n")
     stages = "  read: {source: {type: jsonl, path: in.jsonl}}\n  write: {sink: {type: stdout}}\n"

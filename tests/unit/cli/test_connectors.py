@@ -49,6 +49,24 @@ def test_a_name_shows_source_and_sink_with_every_setting_and_an_example() -> Non
     assert "source: {type: csv, path: " in shown
 
 
+@pytest.mark.parametrize("name", sorted({name for kind in LISTED for name in types(kind)}))
+def test_what_stands_below_does_stand_below(name: str) -> None:
+    shown = run(name)
+    # What `objects` calls its formats is folded over several lines.
+    groups = re.findall(r"group ([^,]+?), see", shown) if name != "objects" else []
+
+    for group in groups:
+        assert f"\n  {group}: " in shown
+
+
+def test_the_settings_of_each_format_are_shown_once() -> None:
+    lines = run("objects").splitlines()
+
+    for title in ("format (reading csv)", "format (writing csv)", "rotate (of objects)"):
+        assert sum(line.startswith(f"  {title}: ") for line in lines) == 1, title
+    assert any(line.startswith("delimiter ") for line in lines)
+
+
 def test_json_holds_the_same() -> None:
     listed = json.loads(run("--json"))
     one, sink = json.loads(run("parquet", "--json"))
@@ -64,6 +82,10 @@ def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:
 
     assert result.exit_code == 2
     assert "there is no connector 'parket'; did you mean 'parquet'?" in result.output
+
+
+def test_every_connector_has_an_example() -> None:
+    assert {(kind, name) for kind in LISTED for name in types(kind)} == set(EXAMPLES)
 
 
 @pytest.mark.parametrize(("kind", "name"), EXAMPLES)

@@ -13,6 +13,7 @@ from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_queue import DeadLetterQueue, find_queues
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import LetterName, Selection, Sieve
+from rsq_pipe.ops.turns import Turns
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply
@@ -69,10 +70,14 @@ class DeadLetters:
 
         Redis: XRANGE COUNT 100.
         """
-        self.sieve = Sieve(self._selection, self.payloads)
+        self.sieve, turns = Sieve(self._selection, self.payloads), Turns()
         for queue in self.queues:
             async for letters in self._read(queue):
-                found = [letter for letter in letters if self.sieve.passes(letter)]
+                found = []
+                for letter in letters:
+                    if self.sieve.passes(letter):
+                        found.append(letter)
+                    await turns.others()
                 if found:
                     yield Page(queue, found)
                 if self.sieve.is_full:

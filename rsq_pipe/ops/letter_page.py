@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import DeadLetters
+from rsq_pipe.ops.turns import Turns
 from rsq_pipe.streams.entry import range_reply
 
 READ = 100
@@ -49,7 +49,7 @@ async def letter_page(
 
     Redis: XRANGE or XREVRANGE COUNT 100, until the page is full or a second has gone by.
     """
-    (queue,), sieve, began = found.queues, found.sieve, time.monotonic()
+    (queue,), sieve, turns = found.queues, found.sieve, Turns()
     letters: list[DeadLetter] = []
     place = after
     while True:
@@ -63,7 +63,8 @@ async def letter_page(
                 letters.append(letter)
                 if len(letters) == count:
                     return LetterPage(letters, place, sieve.passed_over, sieve.why)
+            if turns.seconds > PATIENCE:
+                return LetterPage(letters, place, sieve.passed_over, sieve.why)
+            await turns.others()
         if len(reply) < READ:
             return LetterPage(letters, "", sieve.passed_over, sieve.why)
-        if time.monotonic() - began > PATIENCE:
-            return LetterPage(letters, place, sieve.passed_over, sieve.why)

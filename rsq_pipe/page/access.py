@@ -167,6 +167,8 @@ class Guard:
             if method not in {"GET", "HEAD"}:
                 _refuse_foreign(headers, host)
             return caller
+        if headers.get("sec-fetch-mode", "navigate") != "navigate":
+            _refuse_other_site(headers)  # it could not read the answer, but have it worked for
         if caller is None:
             raise Refusal(401, "a token is needed", "log in, or send `Authorization: Bearer TOKEN`")
         if method not in {"GET", "HEAD"}:
@@ -188,6 +190,10 @@ def _refuse_foreign(headers: Headers, host: str) -> None:
     origin = headers.get("origin")
     if origin is not None and _netloc(origin) != host.lower():
         raise Refusal(403, f"the request comes from {origin[:80]!r}, not from this page")
+    _refuse_other_site(headers)
+
+
+def _refuse_other_site(headers: Headers) -> None:
     if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         raise Refusal(403, "the request comes from another site")
 

@@ -16,6 +16,7 @@ from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.peek import Filter, peek
 from rsq_pipe.ops.peek_json import document
 from rsq_pipe.ops.selection import Selection, iso
+from rsq_pipe.ops.turns import Turns
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment, number
 from rsq_pipe.page.places import Place, place_of
@@ -29,6 +30,9 @@ ERRORS = 10
 BUCKETS = 100
 READ = 20_000
 """Records that are looked at for those an expression is true for."""
+
+PATIENCE = 5.0
+"""Seconds after which what was found by then is shown."""
 
 
 async def one(request: Request) -> Response:
@@ -100,15 +104,17 @@ async def records(request: Request) -> Response:
     payloads = Payloads(place.run.graph.serializer)
     sieve = Filter(compile_expression(where) if where else None, payloads)
     most, more, looked = number(request, "count", 20, 500), False, 0
+    turns = Turns()
     shown: list[dict[str, Any]] = []
     async with place.site.scanning:
         async for found in peek(place.site.client, place.run.graph, stage):
             looked += 1
-            if looked > READ or len(shown) == most:
+            if looked > READ or len(shown) == most or turns.seconds > PATIENCE:
                 more = True
                 break
             if sieve.passes(found):
                 shown.append(document(found, payloads))
+            await turns.others()
     told = {"records": shown, "more": more, "looked_at": looked - more}
     return answer({**told, "passed_over": sieve.passed_over, "why": sieve.why})
 

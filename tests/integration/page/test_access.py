@@ -108,6 +108,22 @@ async def test_an_action_from_another_site_is_refused(
     assert not await held(morgue)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_what_another_site_has_a_browser_ask_for_is_refused(
+    morgue: Morgue, page: ServedPage, site: str
+) -> None:
+    await morgue.bury([1])
+    own = f"/api/pipelines/{morgue.pipeline}"
+
+    for path in (own, f"{own}/events", f"{own}/stages/price/letters?where=n"):
+        for mode in ("no-cors", "cors"):
+            headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+            assert (await page.ask("GET", path, headers=headers)).status == 403, (path, mode)
+    link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+    assert (await page.ask("GET", own, headers=link)).status == 200
+    assert (await page.ask("GET", "/app.js", headers={"Sec-Fetch-Site": "none"})).status == 200
+
+
 async def test_an_action_from_the_page_itself_is_taken(morgue: Morgue, page: ServedPage) -> None:
     await morgue.bury([1])
     csrf = (await page.get("/session"))["csrf"]

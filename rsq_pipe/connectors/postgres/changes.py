@@ -12,6 +12,7 @@ import structlog
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.postgres.connection import Connection
+from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres.ordered import Ordered
 from rsq_pipe.connectors.postgres.source_options import Options
 from rsq_pipe.connectors.postgres.windows import Windows
@@ -69,6 +70,25 @@ class Changes:
         except (RefusedError, RowsError) as exc:
             what = self._options.target
             raise SourceError(f"stage {self._stage!r}: {what}: {exc}", stage=self._stage) from exc
+        finally:
+            self._connection.close()
+
+    def check(self) -> None:
+        """
+        Find out, without reading a row, whether a run could begin.
+
+        Raises:
+            RefusedError, RowsError, TargetUnavailableError: It could not.
+        """
+        options = self._options
+        read = [*options.key, *((options.cursor,) if options.cursor else ()), *(options.columns or ())]
+        names = ", ".join(f"t.{listed([name])}" for name in read)
+        where = f" where ({options.where})" if options.where else ""
+        try:
+            self._connection.open()
+            self._chosen()
+            with self._connection.faults():
+                self._connection.raw(f"select {names} from {options.origin}{where} limit 0", None)  # noqa: S608  quoted
         finally:
             self._connection.close()
 

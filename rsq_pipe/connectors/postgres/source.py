@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.postgres.source_options import Options
 from rsq_pipe.connectors.source import Chunk
 
@@ -17,16 +17,22 @@ def connect(options: Options, *, stage: str, root: Path) -> PostgresSource:  # n
     return PostgresSource(options, stage)
 
 
-def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
+def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  no files
     """Name the table or query."""
 
     def reach(seconds: float) -> str:
-        from rsq_pipe.connectors.postgres.reach import reach_query, reach_table  # noqa: PLC0415  an extra
+        from rsq_pipe.connectors.ledger.database import RefusedError  # noqa: PLC0415  as below
+        from rsq_pipe.connectors.postgres.changes import Changes  # noqa: PLC0415  an extra
+        from rsq_pipe.connectors.postgres.reach import reach_table  # noqa: PLC0415  an extra
 
-        if options.table is None:
-            reach_query(options.dsn, f"select * from {options.origin}", seconds)  # noqa: S608  the user's own
-            return ""
-        return reach_table(options.dsn, options.table, "select", seconds)
+        if options.table is not None:
+            reach_table(options.dsn, options.table, "select", seconds)
+        try:
+            Changes(options.model_copy(update={"timeout": seconds}), stage).check()
+        except RefusedError as exc:
+            fix = "; check `key`, `cursor`, `columns`, `where` and `query`"
+            raise UnreachableError(str(exc) if ";" in str(exc) else f"{exc}{fix}") from exc
+        return ""
 
     return Endpoint(options.target, reach)
 

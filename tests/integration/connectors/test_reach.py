@@ -109,6 +109,38 @@ def test_a_table_that_is_missing_or_closed_and_wrong_credentials_are_told(
     assert not any(secret in str(one) for one in told for secret in (PASSWORD, "not-this-one"))
 
 
+def test_columns_and_queries_that_a_run_would_refuse_are_told(
+    tmp_path: Path, postgres: PostgresServer, name: str
+) -> None:
+    table = name.replace("-", "_")
+    postgres.execute(f"create table {table} (id int primary key, at timestamptz)")
+    settings = {
+        "fits": f"table: {table}, key: [id], cursor: at, where: id > 3",
+        "key": f"table: {table}, key: [idd]",
+        "cursor": f"table: {table}, key: [id], cursor: changed",
+        "where": f"table: {table}, key: [id], where: place = 1",
+        "blind": f"query: select id from {table}, key: [id]",
+        "seeing": f"query: 'select id, xmin from {table}', key: [id]",
+        "by_time": f"query: 'select id, at from {table}', key: [id], cursor: at, late: 1m",
+    }
+
+    told = reached(
+        tmp_path,
+        "".join(
+            f"  {stage}: {{source: {{type: postgres, dsn: '{postgres.dsn}', {more}}}}}\n"
+            for stage, more in settings.items()
+        )
+        + f"  out: {{from: [{', '.join(settings)}], sink: {{type: stdout}}}}\n",
+    )
+
+    found = {one.path.removeprefix("stages."): one.fault for one in told}
+    assert [stage for stage in settings if not found[stage]] == ["fits", "seeing", "by_time"]
+    assert "column t.idd does not exist; check `key`" in found["key"]
+    assert "column t.changed does not exist" in found["cursor"]
+    assert 'column "place" does not exist' in found["where"]
+    assert "it gives no column `xmin`" in found["blind"]
+
+
 def test_sqlite_says_whether_its_table_is_there_and_makes_no_file(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("{}\n")
     told = reached(

@@ -21,6 +21,12 @@ KEPT = 1_000
 
 _NOTE = "note"
 
+_OUTCOME = ("state", "done", "held", "gone", "error", "ended")
+"""What is noted once an action has ended."""
+
+_UNREADABLE = {"who": "unknown", "action": "unreadable", "stage": "", "state": "unknown"}
+"""What stands for an entry that nobody of ours has written: that there is one is not hidden."""
+
 
 async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
     """
@@ -107,12 +113,20 @@ async def noted(client: StreamClient, pipeline: str, count: int = KEPT) -> list[
             ends[str(said.pop("ends"))] = said
             continue
         at = int(entry_id.partition(b"-")[0]) / 1000
-        found.append({"id": entry_id.decode(), "at": at, **said, **ends.get(entry_id.decode(), {})})
+        name = entry_id.decode()
+        # How it ended changes neither who did what nor when.
+        found.append({**said, **_outcome(ends.get(name, {})), "id": name, "at": at})
     return found[:count]
+
+
+def _outcome(ends: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: ends[key] for key in _OUTCOME if key in ends}
 
 
 def _read(raw: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.DecodeError, ValueError):
-        return {}
+        said = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return dict(_UNREADABLE)
+    known = "ends" in said or all(isinstance(said.get(key), str) for key in _UNREADABLE)
+    return said if known else dict(_UNREADABLE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -38,6 +39,7 @@ class Feeds:
         self._listeners: dict[str, set[_Waiting]] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._closed = False
+        self._seats = 0
 
     @property
     def listeners(self) -> int:
@@ -49,15 +51,21 @@ class Feeds:
         """How many pipelines are looked at."""
         return len(self._readers)
 
-    def refuse_more(self) -> None:
+    @contextmanager
+    def seat(self) -> Iterator[None]:
         """
-        Refuse a further listener where there are many.
+        Take the place of a listener, from before it is answered until it is gone.
 
         Raises:
-            Refusal: There are.
+            Refusal: There are as many as may be.
         """
-        if self._closed or self.listeners >= MOST:
-            raise Refusal(503, f"{self.listeners} browsers listen already", "close some, or ask again later")
+        if self._closed or self._seats >= MOST:
+            raise Refusal(503, f"{self._seats} browsers listen already", "close some, or ask again later")
+        self._seats += 1
+        try:
+            yield
+        finally:
+            self._seats -= 1
 
     async def listen(self, pipeline: str) -> AsyncIterator[bytes]:
         """Yield events until the listener goes, or the page ends."""

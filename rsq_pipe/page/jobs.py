@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.page.answers import Refusal, moment
 from rsq_pipe.redaction import redact
+
+_log = structlog.get_logger("rsq_pipe")
 
 KEPT = 200
 """Jobs that have ended and are still told of."""
@@ -22,6 +27,10 @@ MOST = 8
 
 AT_ONCE = 1.0
 """Seconds in which a job may end before the answer to its request tells of it as one that goes on."""
+
+
+TOLD_AGAIN = 1.0
+"""Seconds after which it is tried again to note how a job ended."""
 
 
 @dataclass(slots=True)
@@ -72,6 +81,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
+        self._ending = asyncio.Event()
 
     def refuse_more(self) -> None:
         """
@@ -116,7 +126,20 @@ class Jobs:
             raise
         finally:
             job.ended = time.time()
-            await told(job)
+            await self._tell(job, told)
+
+    async def _tell(self, job: Job, told: Callable[[Job], Awaitable[object]]) -> None:
+        """Tell that a job has ended; while the server is away, that waits: else it would seem to go on."""
+        while True:
+            try:
+                await told(job)
+                return
+            except RsqPipeError as exc:
+                if not exc.retryable or self._ending.is_set():
+                    _log.warning("how a job ended is not noted", job=job.id, state=job.state, why=str(exc))
+                    return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), TOLD_AGAIN)
 
     def find(self, pipeline: str, name: str) -> Job:
         """
@@ -136,6 +159,7 @@ class Jobs:
 
     async def end(self) -> None:
         """Stop all, each after the step under way."""
+        self._ending.set()
         tasks = [job.task for job in self._jobs.values() if job.task and not job.task.done()]
         for job in self._jobs.values():
             job.progress.stopping.set()

@@ -63,6 +63,7 @@ async def replayed(request: Request) -> Response:
     found = await _meant(place, said)
     plan = await preview_replay(found, mending)
     noted = {"set": sorted(said.get("set") or {}), "rate": said.get("rate")}
+    noted["payload"] = said.get("payload") is not None
     asked = Asked(place, who(request), said, "replay", found, noted)
     return await _carried_out(asked, plan, partial(replay, found, mending, rate=rate))
 

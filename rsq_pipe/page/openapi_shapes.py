@@ -264,6 +264,7 @@ SCHEMAS: dict[str, Schema] = {
             "job": TEXT,
             "chosen": by_name(ANY),
             "set": many(TEXT),
+            "payload": FLAG,
             "rate": ANY,
             "error": maybe(TEXT),
             "ended": maybe(MOMENT),

@@ -76,6 +76,23 @@ async def test_the_number_of_listeners_is_bounded(morgue: Morgue, page: ServedPa
     assert (codes[:MOST], codes[MOST]) == ([200] * MOST, 503)
 
 
+async def test_of_many_that_begin_to_listen_at_once_no_more_get_a_place(
+    morgue: Morgue, page: ServedPage
+) -> None:
+    await morgue.bury([1])
+    url = f"{page.url}/api/pipelines/{morgue.pipeline}/events"
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        streams = await asyncio.gather(*(http.get(url) for _ in range(MOST + 20)))
+        codes = sorted(found.status for found in streams)
+        for found in streams:
+            found.close()
+        await wait_until(lambda: page.site.feeds.listeners == 0, what="all are gone")
+        again = await http.get(url)
+        again.close()
+
+    assert (codes, again.status) == ([200] * MOST + [503] * 20, 200)
+
+
 async def test_listeners_end_with_the_page_at_once(morgue: Morgue, server: StreamServer) -> None:
     await morgue.bury([1])
     async with served(server.url) as page:

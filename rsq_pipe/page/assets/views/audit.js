@@ -32,9 +32,9 @@ function view(entries) {
   });
 }
 
-function details({ state, chosen, set, rate, why, error }) {
+function details({ state, chosen, set, payload, rate, why, error }) {
   const { ids, where, group } = chosen || {};
   const meant = [ids && counted(ids, "chosen letter"), where && `where ${where}`, group && "one cause", chosen?.all && "all"];
-  const more = [set && `set ${set.join(", ")}`, rate && `${rate} a second`, why, state !== "done" && state, error];
+  const more = [set && `set ${set.join(", ")}`, payload && "a new payload", rate && `${rate} a second`, why, state !== "done" && state, error];
   return [...meant, ...more].filter(Boolean).join("; ");
 }

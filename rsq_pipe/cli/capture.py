@@ -103,7 +103,8 @@ def command(spec: Path, url: str | None, origin: str, fields: tuple[str, ...], n
     if verdict is not None and captured.expect is None:
         _write(file, updated(new, [(verdict.case, verdict.happened)]))
         verdict = asyncio.run(_tried(file, name))
-    _tell(spec, file, name, changed, verdict, is_failure=captured.expect is not None)
+    sink = captured.stage if captured.stage and graph.stage(captured.stage).verb == "sink" else ""
+    _tell(spec, file, name, changed, verdict, is_failure=captured.expect is not None, sink=sink)
 
 
 def _path(text: str) -> tuple[str, ...]:
@@ -126,7 +127,14 @@ async def _tried(file: Path, name: str) -> Verdict | None:
 
 
 def _tell(
-    spec: Path, file: Path, name: str, changed: Sequence[str], verdict: Verdict | None, *, is_failure: bool
+    spec: Path,
+    file: Path,
+    name: str,
+    changed: Sequence[str],
+    verdict: Verdict | None,
+    *,
+    is_failure: bool,
+    sink: str,
 ) -> None:
     screen = console()
     place = f"{file}:{verdict.case.place.line}" if verdict else str(file)
@@ -144,6 +152,12 @@ def _tell(
         screen.print(
             f"It happens here as it did there. Write what should happen under `expect`, and mend until\n"
             f"this passes: {on_one_line(command)}",
+            soft_wrap=True,
+        )
+    elif sink:
+        screen.print(
+            "It does not happen here: a test sends nothing to where a sink writes. Say what it refuses:\n"
+            f"mocks: {{sinks: {{{sink}: {{refuse: EXPRESSION, error: TEXT}}}}}}",
             soft_wrap=True,
         )
     else:

@@ -66,6 +66,22 @@ def test_a_dead_letter_becomes_a_test_of_its_failure(project: Project, server: S
     assert "pipeline_test.yaml:10:11: dlq[0] did not come" in mended.stdout
 
 
+def test_of_what_a_sink_refused_it_says_how_a_test_has_that(project: Project, server: StreamServer) -> None:
+    project.spec(
+        """
+    read: {source: {type: jsonl, path: in.jsonl}}
+    write: {sink: {type: exec, shell: "! grep -q '\\"n\\":1'"}, retry: {attempts: 1}}
+"""
+    )
+    run = rsq_pipe("run", "pipeline.yaml", "--redis", server.url, cwd=project.root)
+    assert run.returncode == 4, run.stderr
+    shown = rsq_pipe("dlq", "show", "pipeline.yaml", "--redis", server.url, "--json", cwd=project.root)
+
+    said = capture(project, server, f"dlq:write/{json.loads(shown.stdout)['id']}")
+
+    assert "mocks: {sinks: {write: {refuse: EXPRESSION, error: TEXT}}}" in said
+
+
 def test_a_record_that_went_through_becomes_a_test_of_the_whole_pipeline(
     project: Project, server: StreamServer
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -75,8 +76,9 @@ async def history(client: StreamClient, pipeline: str, window: float) -> Day:
     for entry_id, fields in await client.channel.execute("XRANGE", key, start, "+", key=key):
         at = int(entry_id.partition(b"-")[0]) / 1000
         for name, value in zip(fields[::2], fields[1::2], strict=True):
-            done, _, backlog = value.decode().partition(" ")
-            points.setdefault(name.decode(), []).append(_Point(at, int(done), int(backlog)))
+            with contextlib.suppress(ValueError):  # no run wrote that
+                done, _, backlog = value.decode().partition(" ")
+                points.setdefault(name.decode(), []).append(_Point(at, int(done), int(backlog)))
     times = range(int((now - window) // step + 1) * step, int(now // step + 1) * step + 1, step)
     return Day(step, {name: _line(found, times, step) for name, found in points.items()})
 

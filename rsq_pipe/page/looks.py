@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from rsq_pipe.ops.as_run import AsRun, as_run
 from rsq_pipe.ops.call_counts import call_counts, percentiles
+from rsq_pipe.ops.legible import legible
 from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.streams.client import StreamClient
 
@@ -71,6 +72,7 @@ class Looks:
         Raises:
             NeverRanError: It never ran on the server.
             ServerUnavailableError: The server cannot be reached.
+            StreamError: What it holds of the pipeline cannot be read.
         """
         seen = self._seen.pop(pipeline, None) or _Seen()
         self._seen[pipeline] = seen  # the last one asked for stands at the end
@@ -78,9 +80,10 @@ class Looks:
             del self._seen[next(iter(self._seen))]
         async with seen.lock:
             if seen.last is None or time.monotonic() - seen.at >= FRESH:
-                run = await as_run(self._client, pipeline, seen.last.run if seen.last else None)
-                status = await look(self._client, run.graph, as_run=True)
-                calls = _latest(await call_counts(self._client, pipeline), status.at, seen.calls)
+                with legible(pipeline, self._client.channel.address):
+                    run = await as_run(self._client, pipeline, seen.last.run if seen.last else None)
+                    status = await look(self._client, run.graph, as_run=True)
+                    calls = _latest(await call_counts(self._client, pipeline), status.at, seen.calls)
                 seen.last = Look(run, _with_rates(status, seen.before), calls)
                 seen.at = time.monotonic()
         return seen.last

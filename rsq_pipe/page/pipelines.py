@@ -56,9 +56,11 @@ async def day(request: Request) -> Response:
 
 async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
     """Describe a pipeline, with what keeps it from being looked at; None for one that is deleted since."""
-    look, fault = None, one.fault
+    look, fault, seen = None, one.fault, None
     try:
-        look = None if fault else await site.looks.at(one.name)
+        if not fault:
+            seen = await last_seen(site.client, one.name)
+            look = await site.looks.at(one.name)
     except NeverRanError:
         return None
     except StreamError as exc:
@@ -75,7 +77,7 @@ async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
         "stages": len(one.stages),
         "running_processes": len(one.runs),
         "paused": [stage.name for stage in look.status.stages if stage.paused] if look else [],
-        "last_seen_running_at": moment(await last_seen(site.client, one.name)) if look else None,
+        "last_seen_running_at": moment(seen) if look else None,
         "last_record_at": moment(one.last.timestamp()) if one.last else None,
         "fault": redact(fault),
     }

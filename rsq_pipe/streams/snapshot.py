@@ -66,6 +66,8 @@ async def take(
     commands.append(["HMGET", table, *fields])
     replies = await _transaction(client, commands, key=table)
     found = [_groups(reply, client.channel.address) for reply in replies[: len(streams)]]
+    # EXEC goes on behind a command that fails: its error stands among the replies.
+    replies[len(streams) :] = [checked(reply, client.channel.address) for reply in replies[len(streams) :]]
     groups = dict(zip(streams, found, strict=True))
     at = len(streams)
     members = dict(zip(sets, replies[at : at + len(sets)], strict=True))

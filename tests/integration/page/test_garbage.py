@@ -74,6 +74,39 @@ async def test_a_pipeline_that_cannot_be_read_is_told_as_such_and_hides_no_other
         assert one.status == 200 or morgue.pipeline in one.json["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("HSET", "meta:calls", "price:3", "x"),
+        ("XADD", "meta:history", "*", "price", "x"),
+        ("XADD", "meta:history", "*", b"\xff", b"\xff"),
+        ("SET", "meta:history", "x"),
+        ("SET", "meta:calls", "x"),
+        ("SET", "price:dlq", "x"),
+        ("SET", "price:retry", "x"),
+    ],
+    ids=lambda command: " ".join(map(repr, command)),
+)
+async def test_garbage_beside_a_pipelines_hash_hides_no_other_and_is_no_fault_of_ours(
+    morgue: Morgue, other: Morgue, page: ServedPage, command: tuple[str | bytes, ...]
+) -> None:
+    await morgue.bury([1])
+    word, key, *values = command
+    if word == "SET":
+        await morgue.redis("DEL", morgue.key(str(key)))
+    await morgue.redis(word, morgue.key(str(key)), *values)
+
+    listed = {one["name"]: one for one in (await page.get("/pipelines"))["pipelines"]}
+    found = [
+        await page.ask("GET", f"/api/pipelines/{morgue.pipeline}{rest}")
+        for rest in ("", "/history", "/stages/price", "/stages/price/backlog")
+    ]
+
+    assert (listed[other.pipeline]["fault"], morgue.pipeline in listed) == ("", True)
+    assert {one.status for one in found} <= {200, 502}, found
+    assert found[1].status == 200 or word == "SET"
+
+
 async def test_a_pipeline_whose_stream_is_something_else_hides_no_other(
     morgue: Morgue, other: Morgue, page: ServedPage
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +20,6 @@ class Amount:
         self._sizes: dict[str, int] = {}
         self._read: dict[str, int] = {}
         self._open: list[tuple[str, int]] = []
-        self._lock = threading.Lock()
 
     def begin(self, files: Mapping[str, Path]) -> None:
         """Take note of the files that there are; a size that cannot be read counts as nothing."""
@@ -29,31 +27,30 @@ class Amount:
         for name, path in files.items():
             with contextlib.suppress(OSError):
                 sizes[name] = path.stat().st_size
-        with self._lock:
-            self._sizes = sizes
+        self._sizes = sizes
 
     @contextlib.contextmanager
     def reading(self, name: str, descriptor: int) -> Iterator[None]:
         """Measure a file as long as the block lasts; where it lasts within another's, that one waits."""
-        with self._lock:
-            self._open.append((name, descriptor))
+        self._open.append((name, descriptor))
         try:
             yield
         finally:
-            with self._lock:  # from here on the descriptor may be another file's
-                self._measure()
-                self._open.pop()
+            self._read[name] = _place(descriptor)
+            self._open.pop()
 
     def share(self) -> float | None:
         """Tell which share of all bytes has been read, 0 to 1; None where there are none to read."""
-        with self._lock:
-            self._measure()
-            total = sum(self._sizes.values())
-            read = sum(min(count, self._sizes.get(name, 0)) for name, count in self._read.items())
-        return read / total if total else None
+        # Copies, and no lock: sources are handed to other processes. What is closed meanwhile costs one look.
+        sizes, read = self._sizes, dict(self._read)
+        for name, descriptor in self._open[-1:]:
+            read[name] = _place(descriptor)
+        total = sum(sizes.values())
+        return sum(min(count, sizes.get(name, 0)) for name, count in read.items()) / total if total else None
 
-    def _measure(self) -> None:
-        if self._open:
-            name, descriptor = self._open[-1]
-            with contextlib.suppress(OSError):  # it cannot be sought in
-                self._read[name] = os.lseek(descriptor, 0, os.SEEK_CUR)
+
+def _place(descriptor: int) -> int:
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_CUR)
+    except OSError:  # it cannot be sought in, or is closed by now
+        return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,9 @@ def test_nothing_is_told_of_a_source_without_end(tmp_path: Path) -> None:
     source.shards()
 
     assert source.share() is None
+
+
+def test_a_source_can_be_handed_to_another_process(two_files: jsonl_source.JsonlSource) -> None:
+    handed = pickle.loads(pickle.dumps(two_files))
+
+    assert handed.shards() == ["a.jsonl", "b.jsonl"]

@@ -8,12 +8,11 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rsq_pipe.page.answers import MAX_BODY, Refusal
@@ -79,15 +78,15 @@ class Access:
             return Caller("", _sign(self._key, "csrf"))
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            name = self.named(token.strip())
+            name = self.named(token.strip(" \t").encode("latin-1"))  # as it was sent
             return None if name is None else Caller(name, "", by_header=True)
         session = _cookie(headers)
         name = self._signed_in(session)
         return None if name is None else Caller(name, _sign(self._tokens[name], f"csrf {session}"))
 
-    def named(self, token: str) -> str | None:
+    def named(self, token: bytes) -> str | None:
         """Name a token, comparing it with every one in constant time; None for a wrong one."""
-        given, found = hashlib.sha256(token.encode(errors="replace")).digest(), None
+        given, found = hashlib.sha256(token).digest(), None
         for name, known in self._tokens.items():
             if hmac.compare_digest(given, hashlib.sha256(known).digest()):
                 found = name
@@ -238,11 +237,8 @@ def _netloc(origin: str) -> str | None:
 
 
 def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    """Read the session as browsers send it; `http.cookies` gives all up at another page's odd cookie."""
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
 def _sign(key: bytes, text: str) -> str:

@@ -48,7 +48,7 @@ async def login(request: Request) -> Response:
     if known.is_open:
         raise bad("no token is needed here")
     token = (await body(request)).get("token")
-    name = known.named(token) if isinstance(token, str) else None
+    name = known.named(token.encode(errors="replace")) if isinstance(token, str) else None
     if name is None:
         raise Refusal(401, "the token is wrong", "ask whoever started `rsq-pipe serve` for one")
     found = answer({"token_name": name})

@@ -204,6 +204,27 @@ async def test_a_cookie_that_was_changed_is_none(guarded: ServedPage) -> None:
                 assert found.status == (200 if one == value else 401), one
 
 
+async def test_cookies_of_other_pages_of_the_host_are_in_nobodys_way(guarded: ServedPage) -> None:
+    await guarded.ask("POST", "/api/login", json={"token": DEV})
+    (own,) = [one.value for one in guarded.http.cookie_jar]
+
+    async with aiohttp.ClientSession() as http:
+        for others in ("a[]=1; ", '{"x":1}; ', 'a="b; ', "a=\xe4; ", "=; ;; ", f"x{COOKIE}=1; "):
+            headers = {"Cookie": f"{others}{COOKIE}={own}"}
+            async with http.get(f"{guarded.url}/api/session", headers=headers) as found:
+                assert (await found.json())["token_name"] == "dev", others
+
+
+async def test_a_token_may_hold_letters_of_any_language(server: StreamServer) -> None:
+    token = "clé-0123456789-là"
+    async with served(server.url, tokens={"ops": token}) as page:
+        headers = {"Authorization": f"Bearer {token}"}
+        found = await page.ask("GET", "/api/session", headers=headers)
+        login = await page.ask("POST", "/api/login", json={"token": token})
+
+    assert (found.json["token_name"], login.status) == ("ops", 200)
+
+
 async def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(guarded: ServedPage) -> None:
     headers = {"X-Forwarded-Proto": "https", "Host": "pipes.example"}
     found = await guarded.ask("POST", "/api/login", json={"token": OPS}, headers=headers)

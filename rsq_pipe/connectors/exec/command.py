@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
+from rsq_pipe.connectors.wording import wording
 from rsq_pipe.redaction import redact
 from rsq_pipe.units import Duration
 
@@ -76,16 +77,27 @@ def endpoint_of(options: CommandOptions, root: Path) -> Endpoint:
     """Name the program; it is looked for, and not run."""
 
     def reach(_: float) -> str:
-        folder = root / options.cwd
-        if not folder.is_dir():
-            raise UnreachableError(f"there is no folder {folder}; make it, or mend `cwd`")
-        name = options.words[0]
-        path = str(folder / name) if "/" in name else name
-        if shutil.which(path, path=environment(options.env).get("PATH")) is None:
-            raise UnreachableError(f"there is no program {name!r}; install it, or check its rights and PATH")
+        if missing := _missing(options, root):
+            raise UnreachableError(missing)
         return "it was not run"
 
     return Endpoint(f"command {options.shown}", reach)
+
+
+def why_not_run(options: CommandOptions, root: Path, exc: Exception) -> str:
+    """Say why a command cannot be run: the system names neither its folder nor its program."""
+    return f"it cannot be run: {_missing(options, root) or wording(exc)}"
+
+
+def _missing(options: CommandOptions, root: Path) -> str:
+    folder = root / options.cwd
+    if not folder.is_dir():
+        return f"there is no folder {folder}; make it, or mend `cwd`"
+    name = options.words[0]
+    path = str(folder / name) if "/" in name else name
+    if shutil.which(path, path=environment(options.env).get("PATH")) is None:
+        return f"there is no program {name!r}; install it, or check its rights and PATH"
+    return ""
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from rsq_pipe.connectors.exec.child import Child
-from rsq_pipe.connectors.exec.command import CommandOptions, ended
+from rsq_pipe.connectors.exec.command import CommandOptions, ended, why_not_run
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -103,7 +103,7 @@ class ExecSource:
         try:
             self._child = Child(self._command, self._root, self._stage, self._max_line)
         except (OSError, ValueError) as exc:
-            raise self._error(f"it cannot be run: {wording(exc)}") from exc
+            raise self._error(why_not_run(self._command, self._root, exc)) from exc
         return self._child
 
     def _chunks(self, child: Child, lines: _Lines, size: int) -> Iterator[Chunk]:

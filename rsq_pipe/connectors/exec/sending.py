@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from rsq_pipe.connectors.exec.command import CommandOptions
+from rsq_pipe.connectors.exec.command import CommandOptions, why_not_run
 from rsq_pipe.connectors.exec.partner import Partner
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError, without_frames
@@ -40,6 +40,7 @@ class ExecSender:
         self, options: CommandOptions, *, stage: str, timeout: float, root: Path, rid: bool, by_line: bool
     ) -> None:
         self._options = options
+        self._root = root
         self._stage = stage
         self._timeout = timeout
         self._rid = rid
@@ -149,7 +150,7 @@ class ExecSender:
         try:
             await self._partner.start()
         except (OSError, ValueError) as exc:
-            what = f"it cannot be run: {getattr(exc, 'strerror', None) or exc}"
+            what = why_not_run(self._options, self._root, exc)
             raise EndpointRefusedError(self._told(what), stage=self._stage) from exc
 
     def _fail(self, places: list[int], why: str, found: _Fates, *, certain: bool) -> None:

@@ -130,12 +130,19 @@ async def test_a_stop_ends_a_command_and_what_it_started_also_one_that_does_not_
     await wait_until(lambda: not any(map(is_there, pids)), what="both have ended")
 
 
-async def test_a_program_that_is_not_there_ends_the_run(lab: Lab) -> None:
-    reading(lab, "command: [no-such-program]")
-    with pytest.raises(SourceError, match=r"command no-such-program: it cannot be run: [Nn]o such file"):
-        await lab.run()
-    writing(lab, "command: [no-such-program]")
-    with pytest.raises(Exception, match=r"command no-such-program: it cannot be run: [Nn]o such file"):
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ("command: [no-such-program]", "there is no program 'no-such-program'; install it"),
+        ("command: ['true'], cwd: nowhere", r"there is no folder \S*nowhere; make it, or mend `cwd`"),
+    ],
+)
+async def test_a_program_or_folder_that_is_not_there_ends_the_run(
+    lab: Lab, settings: str, missing: str, *, reads: bool
+) -> None:
+    (reading if reads else writing)(lab, settings)
+    with pytest.raises(Exception, match=rf"command \S+: it cannot be run: {missing}"):
         await lab.run()
 
 

@@ -14,6 +14,8 @@ from rsq_pipe.page.places import place_of
 async def events(request: Request) -> Response:
     """Tell how a pipeline goes on."""
     place = await place_of(request)
+    if request.method == "HEAD":  # nobody would read what is told, for as long as the connection lasts
+        return Response(media_type="text/event-stream")
     return _Listening(place.site.feeds, place.pipeline)
 
 

@@ -93,6 +93,15 @@ async def test_of_many_that_begin_to_listen_at_once_no_more_get_a_place(
     assert (codes, again.status) == ([200] * MOST + [503] * 20, 200)
 
 
+async def test_who_asks_for_the_headers_alone_does_not_listen(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+
+    found = await page.ask("HEAD", f"/api/pipelines/{morgue.pipeline}/events")
+
+    assert (found.status, found.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert page.site.feeds.listeners == 0
+
+
 async def test_listeners_end_with_the_page_at_once(morgue: Morgue, server: StreamServer) -> None:
     await morgue.bury([1])
     async with served(server.url) as page:

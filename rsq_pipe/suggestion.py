@@ -11,6 +11,11 @@ MOST = 30
 
 _OTHER_WORDS = {
     **dict.fromkeys(("file", "files", "filename", "glob"), "path"),
+    **dict.fromkeys(("database", "db", "filepath"), "path"),
+    **dict.fromkeys(("poll", "interval"), "every"),
+    **dict.fromkeys(("function", "func"), "call"),
+    **dict.fromkeys(("expire", "expires", "expiry"), "ttl"),
+    "cmd": "command",
     "retries": "attempts",
 }
 """What other tools call a key -> what it is called here; only where a mapping has such a key."""

@@ -58,7 +58,8 @@ def validate(
 
     Args:
         path: Where the value stands in the document.
-        elsewhere: Keys that belong to other models -> what they belong to.
+        elsewhere: Keys that belong to other models -> what they belong to, and the fix where it is not to
+            remove them.
 
     Returns:
         The model; None if anything was reported.
@@ -97,9 +98,9 @@ def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorD
 
 
 def _of_a_group(error: ErrorDetails, errors: Collection[ErrorDetails]) -> bool:
-    """Say whether a mapping is refused as a plain value, while the group it was meant for tells why."""
+    """Say whether a mapping or list is refused as a plain value, while what it was meant for tells why."""
     place = error["loc"]
-    return (error["type"] in _SCALARS and isinstance(error["input"], dict)) and any(
+    return (error["type"] in _SCALARS and isinstance(error["input"], dict | list)) and any(
         one["loc"][: len(place) - 1] == place[:-1] and len(one["loc"]) > len(place) for one in errors
     )
 
@@ -167,9 +168,8 @@ class _Explainer:
         key = str(loc[-1])
         keys = list(_fields(self._model, loc[:-1]))
         if key in self._elsewhere:
-            self._document.report(
-                path, f"key {key!r} belongs to {self._elsewhere[key]}", "remove it", key=True
-            )
+            place, _, fix = self._elsewhere[key].partition("; ")
+            self._document.report(path, f"key {key!r} belongs to {place}", fix or "remove it", key=True)
         elif key == "<<":
             self._document.report(
                 path, "`<<` merges nothing in YAML 1.2", "use `defaults`, or repeat the keys", key=True

@@ -183,10 +183,15 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
         what = f"the {kind} {name!r} needs a package of an extra"
         document.report((*path, "type"), what, listed.missing)
     settings = {key: item for key, item in value.items() if key != "type"}
-    options = validate(document, found.options, settings, path)
+    of_stage = dict.fromkeys(_BESIDE, f"the stage; write it beside `{kind}`, and not into it")
+    options = validate(document, found.options, settings, path, elsewhere=of_stage)
     if options is None:
         return None
     return ConnectorRef(kind, name, _with_expressions(document, options, path))
+
+
+_BESIDE = ("batch", "workers", "timeout", "rate", "burst", "retry", "breaker", "on_error", "from", "to")
+"""Settings of stages that are looked for among those of a source or sink."""
 
 
 def _with_expressions(document: Document, options: Any, path: Path_) -> Any:

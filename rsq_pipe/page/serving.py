@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from rsq_pipe.page.app import create_app
 from rsq_pipe.page.site import Site
@@ -18,6 +19,9 @@ LINGER = 3
 """Seconds that requests under way get to end once it is told to stop."""
 
 MAX_CONNECTIONS = 500
+
+SILENT = 10.0
+"""Seconds, and as many again at most, for which a connection may have no whole request under way."""
 
 
 class PageServer:
@@ -32,6 +36,7 @@ class PageServer:
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         config = uvicorn.Config(
             app,
+            http=_Connection,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -69,6 +74,30 @@ class PageServer:
     def stop(self) -> None:
         """End what is under way, and return from `run`; idempotent."""
         self._stopping.set()
+
+
+class _Connection(H11Protocol):
+    """Close a connection that asks for nothing, or never to its end: there is room for so many alone."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to look at it now and then."""
+        super().connection_made(transport)
+        self._look_again(None)
+
+    def _look_again(self, before: RequestResponseCycle | None) -> None:
+        self._look = self.loop.call_later(SILENT, self._looked, before)
+
+    def _looked(self, before: RequestResponseCycle | None) -> None:
+        is_idle = before is None or before.response_complete
+        if is_idle and self.cycle is before:
+            self.transport.close()
+        else:
+            self._look_again(self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no more."""
+        self._look.cancel()
+        super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):

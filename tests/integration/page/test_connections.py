@@ -1,0 +1,39 @@
+"""Connections that ask for nothing do not stand in the way of those that do."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.integration.ops.morgue import Morgue
+from tests.integration.page.test_events import told
+from tests.support.served_page import ServedPage
+
+HALF = b"GET /api/session HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsq_pipe.page.serving.SILENT", 0.2)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", HALF, HALF + b"\r\n" + HALF], ids=["nothing", "half", "one and a half"]
+)
+async def test_a_connection_without_a_whole_request_is_closed(page: ServedPage, said: bytes) -> None:
+    port = int(page.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)
+
+    answered = await asyncio.wait_for(reader.read(), 4)  # until its end: what idles else is closed after 5 s
+
+    writer.close()
+    assert answered.count(b"HTTP/1.1 200") == said.count(b"\r\n\r\n")
+
+
+async def test_who_listens_is_left_alone(morgue: Morgue, page: ServedPage) -> None:
+    await morgue.bury([1])
+    async with page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events") as found:
+        events = told(found)
+        assert [(await anext(events))[0] for _ in range(3)] == ["status"] * 3

@@ -36,8 +36,7 @@ def command(name: str | None, as_json: bool) -> None:
         raise click.UsageError(f"there is no connector {name!r}; {suggest(name, known)}")
     found = [_described(kind, one) for kind in KINDS for one in types(kind) if name in (None, one)]
     if as_json:
-        settings = {} if name is None else {"settings": True}
-        whole = [{**one, **({"settings": _settings(one)} if settings else {})} for one in found]
+        whole = found if name is None else [{**one, **_settings(one)} for one in found]
         sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     elif name is None:
         _print(_list(found))
@@ -59,8 +58,16 @@ def _described(kind: Kind, name: str) -> dict[str, Any]:
     }
 
 
-def _settings(one: Mapping[str, Any]) -> list[dict[str, str]]:
-    rows = setting_rows(one["kind"], one["type"])
+def _settings(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of a connector, and the groups that these name."""
+    groups = setting_groups(one["kind"], one["type"])
+    return {
+        "settings": _named(setting_rows(one["kind"], one["type"])),
+        "groups": [{"name": name, "what": what, "settings": _named(rows)} for name, what, rows in groups],
+    }
+
+
+def _named(rows: Iterable[tuple[str, str, str, str]]) -> list[dict[str, str]]:
     return [dict(zip(("key", "value", "default", "what"), row, strict=True)) for row in rows]
 
 

@@ -75,6 +75,8 @@ def test_json_holds_the_same() -> None:
     assert one["extra"] == "parquet"
     assert {setting["key"] for setting in one["settings"]} == {"path", "watch", "columns"}
     assert (sink["kind"], sink["extra"]) == ("sink", "parquet")
+    (rotate,) = sink["groups"]
+    assert (rotate["name"], {one["key"] for one in rotate["settings"]}) == ("rotate", {"size", "every"})
 
 
 def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:

@@ -439,6 +439,12 @@ def test_what_is_no_test_is_told(project: Project, text: str, wrong: str) -> Non
     assert wrong in mistakes(project, text)[0]
 
 
+def test_a_key_misspelt_in_a_list_is_told_alone(project: Project) -> None:
+    told = mistakes(project, "x: {stage: check, given: [], expect: {dlq: [{reason: a, eror: b}]}}")
+
+    assert ["expect.dlq[0].eror: unknown key 'eror'; did you mean 'error'?" in one for one in told] == [True]
+
+
 def test_a_test_whose_form_is_wrong_does_not_hide_what_is_wrong_with_others(project: Project) -> None:
     told = mistakes(project, "one: {given: [], expcet: {}}\nother: {stage: chekc, given: []}")
 

@@ -77,15 +77,12 @@ def source(dsn: str, count: int) -> Figures:
     return rates(count, time.perf_counter() - began, time.process_time() - used)
 
 
-def when_free(server: PostgresServer, job: Job) -> Job:
+def when_free(dsn: str, job: Job) -> Figures:
     """Wait for the slot's last reader to be gone, and measure then."""
-
-    def run() -> Figures:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         busy = "select 1 from pg_replication_slots where active"
-        eventually(lambda: not server.execute(busy), what="the slot is free")
-        return job()
-
-    return run
+        eventually(lambda: not connection.execute(busy).fetchall(), what="the slot is free")
+    return job()
 
 
 @contextmanager
@@ -103,4 +100,4 @@ def contenders(transactions: int) -> Iterator[dict[str, Job]]:
             "by SQL, at once": partial(asked, server.dsn, count),
             "source postgres_cdc": partial(source, server.dsn, count),
         }
-        yield {name: when_free(server, job) for name, job in jobs.items()}
+        yield {name: partial(when_free, server.dsn, job) for name, job in jobs.items()}

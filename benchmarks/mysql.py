@@ -20,14 +20,26 @@ from tests.support.mariadb import PASSWORD, MariadbServer, binary
 COLUMNS = "id bigint, carrier text, name text, delay double, tail text"
 
 
-def bare(server: MariadbServer, count: int) -> Figures:
+def connected(dsn: str) -> pymysql.Connection[Any]:
+    port = urlsplit(dsn).port or 0
+    return pymysql.connect(host="127.0.0.1", port=port, user="rsq", password=PASSWORD, database="shop")
+
+
+def prepare(dsn: str, *statements: str) -> None:
+    """Make tables anew."""
+    with closing(connected(dsn)) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        connection.commit()
+
+
+def bare(dsn: str, count: int) -> Figures:
     """Do what is least: move the ledger's row on, insert by PyMySQL's own rows, commit."""
-    server.execute(f"drop table if exists bare, own;\ncreate table bare ({COLUMNS})")
-    server.execute("create table own (id int primary key, rids longtext);\ninsert into own values (1, '')")
-    port = urlsplit(server.dsn).port or 0
-    with closing(
-        pymysql.connect(host="127.0.0.1", port=port, user="rsq", password=PASSWORD, database="shop")
-    ) as connection:
+    prepare(
+        *(dsn, "drop table if exists bare, own", f"create table bare ({COLUMNS})"),
+        *("create table own (id int primary key, rids longtext)", "insert into own values (1, '')"),
+    )
+    with closing(connected(dsn)) as connection:
 
         def write(batch: Batch) -> None:
             with connection.cursor() as cursor:
@@ -39,12 +51,12 @@ def bare(server: MariadbServer, count: int) -> Figures:
         return timed(list(batches(count)), write)
 
 
-def sink(server: MariadbServer, count: int, **settings: Any) -> Figures:
+def sink(dsn: str, count: int, **settings: Any) -> Figures:
     table = f"sunk_{settings.get('mode', 'append')}"
     key = ", primary key (id)" if settings else ""
-    server.execute(f"drop table if exists {table}, {table}_ledger;\ncreate table {table} ({COLUMNS}{key})")
+    prepare(dsn, f"drop table if exists {table}, {table}_ledger", f"create table {table} ({COLUMNS}{key})")
     found = connector("sink", "mysql")
-    options = found.options(dsn=server.dsn, table=table, ledger=f"{table}_ledger", **settings)
+    options = found.options(dsn=dsn, table=table, ledger=f"{table}_ledger", **settings)
     made = found.made(options, pipeline="bench", stage="write", root=Path())
     made.open(None)
     try:
@@ -63,7 +75,7 @@ def contenders(count: int) -> Iterator[dict[str, Job]]:
     with MariadbServer(where) as server:
         upsert = {"mode": "upsert", "key": ("id",)}
         yield {
-            "bare INSERT and ledger": partial(bare, server, count),
-            "sink mysql": partial(sink, server, count),
-            "sink mysql, upsert": partial(sink, server, count, **upsert),
+            "bare INSERT and ledger": partial(bare, server.dsn, count),
+            "sink mysql": partial(sink, server.dsn, count),
+            "sink mysql, upsert": partial(sink, server.dsn, count, **upsert),
         }

@@ -47,6 +47,10 @@ class KafkaBroker:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tell another process where it is; the child process stays ours."""
+        return {**vars(self), "_process": None}
+
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"

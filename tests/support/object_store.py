@@ -42,6 +42,10 @@ class ObjectStore:
             self.close()
             raise
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tell another process where it is; the child process stays ours."""
+        return {**vars(self), "_process": None}
+
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """Send one request, and give the answer's body."""
         request = Request(self.endpoint + path, body, _HEADERS, method=method)

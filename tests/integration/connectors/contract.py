@@ -151,7 +151,7 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
         away=Shown(_COMMANDS, "test_one_that_fails_is_run_again_and_behind_what_is_stored"),
         bad=Shown(_COMMANDS, "test_lines_of_json_are_records_and_others_dead_letters"),
         login=Nothing("a command says by its end that it may not"),
-        missing=Shown(_COMMANDS, "test_a_program_that_is_not_there_ends_the_run"),
+        missing=Shown(_COMMANDS, "test_a_program_or_folder_that_is_not_there_ends_the_run"),
     ),
     ("source", "generate"): Contract(
         server="none",
@@ -316,7 +316,7 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
         away=Shown(_COMMANDS, "test_a_command_that_does_not_answer_in_time_is_ended"),
         bad=Shown(_COMMANDS, "test_of_a_batch_that_fails_the_bad_record_is_found_and_the_others_are_done"),
         login=Nothing("a command says by its end that it may not"),
-        missing=Shown(_COMMANDS, "test_a_program_that_is_not_there_ends_the_run"),
+        missing=Shown(_COMMANDS, "test_a_program_or_folder_that_is_not_there_ends_the_run"),
     ),
     ("sink", "http"): Contract(
         server="a web service on loopback",

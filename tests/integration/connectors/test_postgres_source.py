@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.postgres.source import Options, endpoint
 from rsq_pipe.connectors.source import Arrival, Source
 from rsq_pipe.connectors.table import connector
@@ -172,4 +173,5 @@ def test_a_query_by_which_new_rows_cannot_be_told_is_refused(postgres: PostgresS
     reach = endpoint(
         Options(dsn=postgres.dsn, query="select 1 as id", key=("id",)), stage="s", root=Path()
     ).reach
-    assert reach(5) == ""
+    with pytest.raises(UnreachableError, match="it gives no column `xmin`"):
+        reach(5)

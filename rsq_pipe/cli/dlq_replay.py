@@ -25,7 +25,7 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.dead_letter_json import Edit, read_edit
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import preview_replay, replay
@@ -79,30 +79,30 @@ def command(  # noqa: PLR0917  one parameter an option
     needs --edit, and then goes to the stages behind it.
     """
     refuse_to_guess("replay", yes=yes, dry_run=dry_run)
-    mending = _mending(edit, fields, added)
+    edits = _edits_of(edit, fields, added)
     if edit:
         if request.selection.names:
             raise click.UsageError("--edit names the dead letters itself; leave --id out")
-        request = request.only(names=mending.names)
+        request = request.only(names=edits.names)
     with request.server() as address:
-        code = asyncio.run(_replay(request, address, mending, rate=rate, dry_run=dry_run, yes=yes))
+        code = asyncio.run(_replay(request, address, edits, rate=rate, dry_run=dry_run, yes=yes))
     ctx.exit(code)
 
 
 async def _replay(
     request: DlqRequest,
     address: str,
-    mending: Mending,
+    edits: Edits,
     *,
     rate: float | None,
     dry_run: bool,
     yes: bool,
 ) -> int:
     async with request.letters(address) as found:
-        plan = await preview_replay(found, mending)
+        plan = await preview_replay(found, edits)
         tell_passed_over(found.sieve)
         question = f"Replay {letters(plan.count)}?"
-        work = partial(noted(found, "replay", plan).around, partial(replay, found, mending, rate=rate))
+        work = partial(noted(found, "replay", plan).around, partial(replay, found, edits, rate=rate))
         return await carry_out(
             *(request, plan, work, _report), question=question, done="replayed", yes=yes, dry_run=dry_run
         )
@@ -141,18 +141,18 @@ def _documents(plan: Preview, progress: Progress) -> Iterator[dict[str, object]]
         }
 
 
-def _mending(
+def _edits_of(
     path: Path | None, fields: tuple[tuple[str, Any], ...], added: tuple[tuple[str, Any], ...]
-) -> Mending:
+) -> Edits:
     """Read the mended export whole before anything is moved: one bad line, and nothing is."""
     try:
-        mending = Mending.of(list(_edits(path)) if path else [], dict(fields), dict(added))
+        edits = Edits.of(list(_edits(path)) if path else [], dict(fields), dict(added))
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
-    if path and not mending.edits:
+    if path and not edits.by_letter:
         # A selection without names would mean all there are.
         raise click.UsageError(f"{path} holds no dead letter; without --edit all are replayed as they are")
-    return mending
+    return edits
 
 
 def _edits(path: Path) -> Iterator[Edit]:

@@ -1,4 +1,4 @@
-"""Mending: what is changed in a dead letter's payload before it goes back."""
+"""Edits: what is changed in a dead letter's payload before it goes back."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from rsq_pipe.spec.expression import Expression
 
 
 @dataclass(frozen=True, slots=True)
-class Mending:
+class Edits:
     """
     Hold the changes of one replay; nothing by default.
 
     Args:
-        edits: New payloads by dead letter.
-        fields: Fields to set in every payload, after the edits; each must be there.
+        by_letter: New payloads, by stage and id.
+        fields: Fields to set in every payload, after that; each must be there.
         added: Fields to set whether they are there or not.
         computed: The same, to what an expression makes of the record, once all else is set.
     """
 
-    edits: Mapping[tuple[str, str], Edit] = field(default_factory=dict)
+    by_letter: Mapping[tuple[str, str], Edit] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
     added: Mapping[str, Any] = field(default_factory=dict)
     computed: Mapping[str, Expression] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Mending:
         fields: Mapping[str, Any],
         added: Mapping[str, Any] | None = None,
         computed: Mapping[str, Expression] | None = None,
-    ) -> Mending:
+    ) -> Edits:
         """
         Collect edits and fields.
 
@@ -59,10 +59,10 @@ class Mending:
 
     @property
     def names(self) -> tuple[LetterName, ...]:
-        """The dead letters that the edits are of."""
-        return tuple(edit.name for edit in self.edits.values())
+        """The dead letters that have new payloads."""
+        return tuple(edit.name for edit in self.by_letter.values())
 
-    def mended(self, letter: DeadLetter, payloads: Payloads, *, must_be_record: bool) -> bytes | None:
+    def applied(self, letter: DeadLetter, payloads: Payloads, *, must_be_record: bool) -> bytes | None:
         """
         Give a dead letter's new bytes.
 
@@ -77,7 +77,7 @@ class Mending:
         Raises:
             ReplayError: It cannot be changed so, or what comes out is no record and has to be one.
         """
-        edit = self.edits.get((letter.stage, letter.id)) or self.edits.get(("", letter.id))
+        edit = self.by_letter.get((letter.stage, letter.id)) or self.by_letter.get(("", letter.id))
         try:
             data = self._changed(letter, edit, payloads)
         except (EncodeError, ValueError) as exc:

@@ -11,7 +11,7 @@ from rsq_pipe.errors import GroupLostError, ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_queue import DeadLetterQueue
 from rsq_pipe.ops.dead_letters import DeadLetters, Page
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.failure_groups import FailureGroups
 from rsq_pipe.ops.preview import Left, Preview
 from rsq_pipe.ops.progress import Progress
@@ -23,7 +23,7 @@ MAX_BYTES = 1024 * 1024
 _STEPS_A_SECOND = 10  # of a replay with a rate
 
 
-async def preview_replay(letters: DeadLetters, mending: Mending) -> Preview:
+async def preview_replay(letters: DeadLetters, edits: Edits) -> Preview:
     """
     See what a replay would do, without doing it.
 
@@ -34,7 +34,7 @@ async def preview_replay(letters: DeadLetters, mending: Mending) -> Preview:
     async for page in letters.pages():
         for letter in page.letters:
             try:
-                _revived(page.queue, letter, letters, mending)
+                _revived(page.queue, letter, letters, edits)
             except ReplayError as exc:
                 counts[letter.stage] += 1
                 reasons.setdefault(letter.stage, str(exc))
@@ -47,7 +47,7 @@ async def preview_replay(letters: DeadLetters, mending: Mending) -> Preview:
 
 
 async def replay(
-    letters: DeadLetters, mending: Mending, progress: Progress, *, rate: float | None = None
+    letters: DeadLetters, edits: Edits, progress: Progress, *, rate: float | None = None
 ) -> None:
     """
     Send dead letters back: the same record id and bytes (unless mended), no attempts, no reasons.
@@ -56,7 +56,7 @@ async def replay(
 
     Args:
         letters: What is replayed.
-        mending: What is changed on the way.
+        edits: What is changed on the way.
         progress: Counts, and stops.
         rate: Dead letters a second at most; None for as fast as it goes.
 
@@ -74,7 +74,7 @@ async def replay(
     async for page in letters.pages():
         queue = page.queue
         removal = removals.setdefault(queue.key, Removal(letters.client, queue.key, queue.table))
-        for step in _steps(_moves(page, letters, mending), size):
+        for step in _steps(_moves(page, letters, edits), size):
             if progress.stopping.is_set():
                 return
             try:
@@ -91,20 +91,20 @@ async def replay(
 
 
 def _revived(
-    queue: DeadLetterQueue, letter: DeadLetter, letters: DeadLetters, mending: Mending
+    queue: DeadLetterQueue, letter: DeadLetter, letters: DeadLetters, edits: Edits
 ) -> list[str | bytes]:
     if queue.obstacle:
         raise ReplayError(f"stage {queue.stage!r}: {queue.obstacle}", dead_letter=letter.name)
-    fields = letter.revived(mending.mended(letter, letters.payloads, must_be_record=queue.is_source))
+    fields = letter.revived(edits.applied(letter, letters.payloads, must_be_record=queue.is_source))
     if not fields:
         raise ReplayError(f"{letter.name}: it is empty; use --edit", dead_letter=letter.name)
     return fields
 
 
-def _moves(page: Page, letters: DeadLetters, mending: Mending) -> Iterator[Move]:
+def _moves(page: Page, letters: DeadLetters, edits: Edits) -> Iterator[Move]:
     for letter in page.letters:
         with contextlib.suppress(ReplayError):  # the plan told of it
-            yield Move(letter.id, _revived(page.queue, letter, letters, mending))
+            yield Move(letter.id, _revived(page.queue, letter, letters, edits))
 
 
 def _steps(moves: Iterator[Move], size: int) -> Iterator[list[Move]]:

@@ -19,9 +19,9 @@ from rsq_pipe.ops.purge import preview_purge, purge
 from rsq_pipe.ops.replay import preview_replay, replay
 from rsq_pipe.ops.selection import LetterName, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body
+from rsq_pipe.page.edits import edits_of
 from rsq_pipe.page.jobs import Job
 from rsq_pipe.page.letters import group_document, groups_of, letters_of, selected
-from rsq_pipe.page.mending import mending_of
 from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.session import who
 from rsq_pipe.redaction import redact
@@ -59,13 +59,13 @@ async def replayed(request: Request) -> Response:
     place, said = await place_of(request), await body(request)
     ids = said.get("ids")
     one = f"{place.stage}/{ids[0]}" if isinstance(ids, list) and len(ids) == 1 else ""
-    mending, rate = mending_of(said, one), _rate(said.get("rate"))
+    edits, rate = edits_of(said, one), _rate(said.get("rate"))
     found = await _meant(place, said)
-    plan = await preview_replay(found, mending)
+    plan = await preview_replay(found, edits)
     noted = {"set": sorted(said.get("set") or {}), "rate": said.get("rate")}
     noted["payload"] = said.get("payload") is not None
     asked = Asked(place, who(request), said, "replay", found, noted)
-    return await _carried_out(asked, plan, partial(replay, found, mending, rate=rate))
+    return await _carried_out(asked, plan, partial(replay, found, edits, rate=rate))
 
 
 async def purged(request: Request) -> Response:

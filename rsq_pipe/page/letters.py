@@ -18,7 +18,7 @@ from rsq_pipe.ops.letter_page import letter_page
 from rsq_pipe.ops.payload import as_json
 from rsq_pipe.ops.selection import LetterName, Selection, iso, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body, moment, number
-from rsq_pipe.page.mending import mending_of
+from rsq_pipe.page.edits import edits_of
 from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.site import site_of
 from rsq_pipe.spec.expression import Expression, compile_expression
@@ -76,8 +76,8 @@ async def mended(request: Request) -> Response:
     place = await place_of(request)
     said = await body(request)
     found, letter = await _letter(request, place)
-    mending = mending_of(said, letter.name)
-    data = mending.mended(letter, found.payloads, must_be_record=False)
+    edits = edits_of(said, letter.name)
+    data = edits.applied(letter, found.payloads, must_be_record=False)
     before = found.payloads.decode(letter.raw)
     after = before if data is None else found.payloads.decode(data)
     changed = sorted(name for name in {*(before or {}), *(after or {})} if _differs(before, after, name))

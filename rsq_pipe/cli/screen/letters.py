@@ -21,7 +21,7 @@ from rsq_pipe.cli.screen.confirm import Confirm
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import PAGE, DeadLetters, Page, find
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.preview import Preview
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import preview_replay, replay
@@ -140,7 +140,7 @@ class LettersScreen(Screen[None]):
     async def _replay(self, selection: Selection) -> None:
         try:
             found = await find(self._client, self._graph.pipeline, self._graph, selection)
-            plan = await preview_replay(found, Mending())
+            plan = await preview_replay(found, Edits())
             if not plan.count:
                 self.notify("there is nothing to replay (any more)")
             elif await self.app.push_screen_wait(Confirm(_question(plan, self._stage))):
@@ -148,7 +148,7 @@ class LettersScreen(Screen[None]):
                 progress.notice = lambda: self._head(
                     Text(f"{self._stage}: {progress.total.removed:,} of {plan.count:,} replayed")
                 )
-                await noted(found, "replay", plan).around(partial(replay, found, Mending()), progress)
+                await noted(found, "replay", plan).around(partial(replay, found, Edits()), progress)
                 self.notify(f"{letters(progress.total.removed)} replayed")
         except RsqPipeError as exc:
             self.notify(printable(str(exc)), severity="error", markup=False)

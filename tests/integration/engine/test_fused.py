@@ -6,7 +6,7 @@ import pytest
 
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.ops.dead_letters import find
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import replay
 from rsq_pipe.ops.selection import Selection
@@ -77,7 +77,7 @@ async def test_dead_letters_of_fused_stages_are_theirs_and_are_replayed_there(la
 
     progress = Progress()
     found = await find(lab.client, lab.pipeline, lab.graph, Selection())
-    await replay(found, Mending.of([], {"n": 6}), progress)
+    await replay(found, Edits.of([], {"n": 6}), progress)
     assert progress.stages == {"share": Removed(removed=1), "last": Removed(removed=1)}
     await lab.run()
 

@@ -8,7 +8,7 @@ from typing import Any
 from rsq_pipe.engine.provision import lay
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import DeadLetters, find
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import preview_replay, replay
 from rsq_pipe.ops.selection import Selection
@@ -71,11 +71,11 @@ class Morgue(Lab):
     async def replay(self, found: DeadLetters | None = None, **fields: Any) -> Progress:
         """Replay, with fields set in the payloads."""
         progress = Progress()
-        await replay(found or await self.find(), Mending.of([], {}, fields), progress)
+        await replay(found or await self.find(), Edits.of([], {}, fields), progress)
         return progress
 
     async def plan(self, **selection: Any) -> Any:
-        return await preview_replay(await self.find(**selection), Mending())
+        return await preview_replay(await self.find(**selection), Edits())
 
     async def rids(self, name: str) -> Sequence[str]:
         """Read the record ids in one of the pipeline's streams."""

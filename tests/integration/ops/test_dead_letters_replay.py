@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import replay
 from rsq_pipe.streams.client import StreamClient
@@ -126,7 +126,7 @@ async def test_a_replay_that_is_stopped_has_moved_what_it_counts_and_goes_on_lat
     progress = Progress()
     progress.notice = progress.stopping.set
 
-    await replay(await morgue.find(), Mending(), progress)
+    await replay(await morgue.find(), Edits(), progress)
     moved = len(await morgue.rids("price:again"))
     rest = await morgue.replay()
 
@@ -147,7 +147,7 @@ async def test_a_replay_does_not_chase_what_fails_again(morgue: Morgue) -> None:
     running = morgue.start()
 
     progress = Progress()
-    await replay(await morgue.find(), Mending(), progress, rate=400)
+    await replay(await morgue.find(), Edits(), progress, rate=400)
     await running.stop()
 
     assert progress.total.removed == 120
@@ -159,7 +159,7 @@ async def test_a_rate_is_kept(morgue: Morgue) -> None:
     found = await morgue.find()
     began = loop.time()
 
-    await replay(found, Mending(), Progress(), rate=100)
+    await replay(found, Edits(), Progress(), rate=100)
 
     assert 0.29 <= loop.time() - began < 2.0
 

@@ -13,7 +13,7 @@ from rsq_pipe.cli.letter_text import _payload
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import DecodeError, EncodeError, ReplayError
 from rsq_pipe.ops.dead_letter_json import described, read_edit
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer
 from tests.unit.ops.letters import ID, letter
@@ -56,11 +56,11 @@ def test_it_is_shown(depth: int, kind: str) -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("kind", OPENINGS)
 def test_a_field_is_set_in_it_or_it_is_said_why_not(depth: int, kind: str) -> None:
-    mending = Mending.of([], {}, {"fixed": True})
+    edits = Edits.of([], {}, {"fixed": True})
     payloads = Payloads("json")
 
     try:
-        data = below(60, lambda: mending.mended(letter(deep(depth, kind)), payloads, must_be_record=False))
+        data = below(60, lambda: edits.applied(letter(deep(depth, kind)), payloads, must_be_record=False))
     except ReplayError:
         assert depth > 800
     else:

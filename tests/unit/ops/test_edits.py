@@ -11,35 +11,35 @@ import pytest
 
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letter_json import described, read_edit
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.payload import Payloads
 from tests.unit.ops.letters import ID, letter
 
 JSON = Payloads("json")
 
 
-def edited(**line: Any) -> Mending:
-    return Mending.of([read_edit(json.dumps({"stage": "price", "id": ID, **line}), "f:1")], {})
+def edited(**line: Any) -> Edits:
+    return Edits.of([read_edit(json.dumps({"stage": "price", "id": ID, **line}), "f:1")], {})
 
 
-def mended(mending: Mending, data: bytes, *, must_be_record: bool = False) -> bytes | None:
-    return mending.mended(letter(data), JSON, must_be_record=must_be_record)
+def mended(edits: Edits, data: bytes, *, must_be_record: bool = False) -> bytes | None:
+    return edits.applied(letter(data), JSON, must_be_record=must_be_record)
 
 
 def test_nothing_is_changed_unless_asked() -> None:
-    assert mended(Mending(), b"\xff") is None
+    assert mended(Edits(), b"\xff") is None
 
 
 def test_fields_are_set_in_the_payload() -> None:
-    mending = Mending.of([], {"price": 2}, {"note": "x"})
+    edits = Edits.of([], {"price": 2}, {"note": "x"})
 
-    assert mended(mending, b'{"id": 1, "price": null}') == b'{"id":1,"price":2,"note":"x"}'
+    assert mended(edits, b'{"id": 1, "price": null}') == b'{"id":1,"price":2,"note":"x"}'
 
 
 def test_fields_are_set_after_an_edit() -> None:
     line = json.dumps({"id": ID, "payload": {"a": 1, "b": 1}})
 
-    assert mended(Mending.of([read_edit(line, "f:1")], {"b": 2}), b"broken") == b'{"a":1,"b":2}'
+    assert mended(Edits.of([read_edit(line, "f:1")], {"b": 2}), b"broken") == b'{"a":1,"b":2}'
 
 
 def test_an_edit_gives_the_payload() -> None:
@@ -64,35 +64,35 @@ def test_bytes_can_be_edited_as_bytes() -> None:
 
 def test_what_is_no_record_cannot_have_a_field_set() -> None:
     with pytest.raises(ReplayError, match=r"price/1700000000000-5.*not a record.*use --edit"):
-        mended(Mending.of([], {"a": 1}), b"\xff")
+        mended(Edits.of([], {"a": 1}), b"\xff")
 
 
-@pytest.mark.parametrize("mending", [Mending(), edited(raw="/w==")], ids=["as it is", "mended into bytes"])
-def test_only_a_record_goes_past_a_source(mending: Mending) -> None:
+@pytest.mark.parametrize("edits", [Edits(), edited(raw="/w==")], ids=["as it is", "mended into bytes"])
+def test_only_a_record_goes_past_a_source(edits: Edits) -> None:
     with pytest.raises(ReplayError, match="nothing enters a source again"):
-        mended(mending, b"\xff", must_be_record=True)
+        mended(edits, b"\xff", must_be_record=True)
 
     assert mended(edited(payload={"a": 1}), b"\xff", must_be_record=True) == b'{"a":1}'
 
 
 def test_a_record_that_cannot_be_written_is_the_mistake_of_whoever_mended_it() -> None:
     with pytest.raises(ReplayError, match="finite"):
-        mended(Mending.of([], {}, {"a": float("nan")}), b"{}")
+        mended(Edits.of([], {}, {"a": float("nan")}), b"{}")
 
 
 def test_msgpack_stays_msgpack() -> None:
     packed: bytes = msgpack.packb({"a": 1})
-    mending = Mending.of([], {"a": 2})
+    edits = Edits.of([], {"a": 2})
 
     for payloads in (Payloads("msgpack"), Payloads(None)):
-        data = mending.mended(letter(packed), payloads, must_be_record=False)
+        data = edits.applied(letter(packed), payloads, must_be_record=False)
         assert data is not None
         assert msgpack.unpackb(data) == {"a": 2}
 
 
 def test_without_the_spec_bytes_that_are_no_record_cannot_become_one() -> None:
     with pytest.raises(ReplayError, match="name the pipeline by its file"):
-        edited(payload={"a": 1}).mended(letter(b"\xff"), Payloads(None), must_be_record=False)
+        edited(payload={"a": 1}).applied(letter(b"\xff"), Payloads(None), must_be_record=False)
 
 
 class Trap:
@@ -146,4 +146,4 @@ def test_two_lines_for_one_dead_letter_are_refused() -> None:
     line = json.dumps({"stage": "price", "id": ID, "payload": {}})
 
     with pytest.raises(ValueError, match=r"f:2: the same dead letter as in f:1"):
-        Mending.of([read_edit(line, "f:1"), read_edit(line, "f:2")], {})
+        Edits.of([read_edit(line, "f:1"), read_edit(line, "f:2")], {})

@@ -89,7 +89,7 @@ function view(page, state, can) {
       "div",
       { class: "halves" },
       section("Record", "payload" in letter ? null : h("p", { class: "muted" }, "It could not be read as a record."), shown("Record", recordOf(letter), state.text, can.redraw)),
-      session?.read_only ? null : section("Mend and replay", mending(page, state, can)),
+      session?.read_only ? null : section("Mend and replay", editing(page, state, can)),
     ),
     letter.traceback ? section("Traceback", h("pre", { tabindex: "0", role: "group", "aria-label": "Traceback" }, letter.traceback)) : null,
     headers.length ? section("Headers", facts(...headers.map(([name, value]) => [name, h("code", {}, value)]))) : null,
@@ -107,7 +107,7 @@ function added({ before, after }) {
   return names.length ? h("p", {}, badge("warn", "new"), ` The record has no ${names.join(", ")}; it would be added.`) : null;
 }
 
-function mending(page, state, { changed, act, redraw }) {
+function editing(page, state, { changed, act, redraw }) {
   const { letter, mends, mended, wrong, whole, busy } = state;
   const ready = !wrong && !busy && (mended || (whole === null && !mends.some(({ name }) => name.trim())));
   const kind = [letter.error_type, letter.message].filter(Boolean).join(": ") || letter.reason;

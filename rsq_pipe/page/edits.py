@@ -1,4 +1,4 @@
-"""Mending: what a request asks to be changed in dead letters, read as `dlq replay --set` reads it."""
+"""Edits: what a request asks to be changed in dead letters, read as `dlq replay --set` reads it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.ops.dead_letter_json import Edit
-from rsq_pipe.ops.edits import Mending
+from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.selection import parse_name
 from rsq_pipe.page.answers import bad
 from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.field_path import parse_path
 
 
-def mending_of(said: dict[str, Any], letter: str = "") -> Mending:
+def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
     """
     Read `set` and `payload`.
 
@@ -44,7 +44,7 @@ def mending_of(said: dict[str, Any], letter: str = "") -> Mending:
                 raise bad(f"{name}: {exc}", 'write the text itself in quotes: "\\"= ...\\""') from exc
         else:
             values[name] = _value(value)
-    return Mending.of(_edits(said.get("payload"), letter), {}, values, computed)
+    return Edits.of(_edits(said.get("payload"), letter), {}, values, computed)
 
 
 def _edits(payload: Any, letter: str) -> list[Edit]:

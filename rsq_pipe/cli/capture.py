@@ -29,8 +29,8 @@ from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.headers import INPUT, PREFIX
 from rsq_pipe.telemetry.logs import set_up
 from rsq_pipe.testing.cases.capturing import Captured, appended, masked
-from rsq_pipe.testing.cases.judging import Verdict, judged
 from rsq_pipe.testing.cases.reading import read_cases, tests_of
+from rsq_pipe.testing.cases.results import CaseResult, results_of
 from rsq_pipe.testing.cases.updating import updated
 from rsq_pipe.testing.preview.first_records import first_records
 
@@ -99,12 +99,12 @@ def command(spec: Path, url: str | None, origin: str, fields: tuple[str, ...], n
     except ValueError as exc:
         raise SpecError(f"{file}: {exc}") from exc
     _write(file, new)
-    verdict = asyncio.run(_tried(file, name))
-    if verdict is not None and captured.expect is None:
-        _write(file, updated(new, [(verdict.case, verdict.happened)]))
-        verdict = asyncio.run(_tried(file, name))
+    result = asyncio.run(_tried(file, name))
+    if result is not None and captured.expect is None:
+        _write(file, updated(new, [(result.case, result.happened)]))
+        result = asyncio.run(_tried(file, name))
     sink = captured.stage if captured.stage and graph.stage(captured.stage).verb == "sink" else ""
-    _tell(spec, file, name, changed, verdict, is_failure=captured.expect is not None, sink=sink)
+    _tell(spec, file, name, changed, result, is_failure=captured.expect is not None, sink=sink)
 
 
 def _path(text: str) -> tuple[str, ...]:
@@ -121,9 +121,9 @@ def _write(file: Path, text: str) -> None:
         raise click.FileError(str(file), hint=exc.strerror) from exc
 
 
-async def _tried(file: Path, name: str) -> Verdict | None:
+async def _tried(file: Path, name: str) -> CaseResult | None:
     cases = [case for case in read_cases(file).cases if case.name == name]
-    return next(iter([verdict async for verdict in judged(cases)]), None)
+    return next(iter([result async for result in results_of(cases)]), None)
 
 
 def _tell(
@@ -131,23 +131,23 @@ def _tell(
     file: Path,
     name: str,
     changed: Sequence[str],
-    verdict: Verdict | None,
+    result: CaseResult | None,
     *,
     is_failure: bool,
     sink: str,
 ) -> None:
     screen = console()
-    place = f"{file}:{verdict.case.place.line}" if verdict else str(file)
+    place = f"{file}:{result.case.place.line}" if result else str(file)
     screen.print(on_one_line(f"{place}: added {name!r}"), soft_wrap=True)
     if changed:
         remark(f"masked: {', '.join(dict.fromkeys(changed))}")
-    if verdict is None:
+    if result is None:
         return
-    for line in lines(verdict):
+    for line in lines(result):
         screen.print(line, soft_wrap=True)
-    if verdict.is_passed and not is_failure:
+    if result.is_passed and not is_failure:
         screen.print("It expects what happens now; look whether that is what should.")
-    elif verdict.is_passed:
+    elif result.is_passed:
         command = f"rsq-pipe test {shlex.quote(str(spec))}"
         screen.print(
             f"It happens here as it did there. Write what should happen under `expect`, and mend until\n"

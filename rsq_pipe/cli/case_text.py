@@ -11,7 +11,7 @@ from rsq_pipe.cli.difference import spelled
 from rsq_pipe.cli.printable import escaped, on_one_line
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.testing.cases.comparing import NO_VALUE, Difference, Mismatch
-from rsq_pipe.testing.cases.judging import Verdict
+from rsq_pipe.testing.cases.results import CaseResult
 
 _SLOW = 0.5
 """Seconds from which on it is told how long a test took."""
@@ -19,21 +19,21 @@ _SLOW = 0.5
 NOTHING_EXPECTED = "it does not say what it expects; `rsq-pipe test --update` writes down what happens"
 
 
-def lines(verdict: Verdict) -> Iterator[Text]:
+def lines(result: CaseResult) -> Iterator[Text]:
     """Draw a test: a line where it passed, else what did not happen as expected, each with its place."""
-    case = verdict.case
+    case = result.case
     name = on_one_line(case.name)
-    took = f"  {verdict.seconds:.1f}s" if verdict.seconds >= _SLOW else ""
-    if verdict.is_passed:
+    took = f"  {result.seconds:.1f}s" if result.seconds >= _SLOW else ""
+    if result.is_passed:
         yield Text.assemble(("  ok    ", "green"), name, (took, "dim"))
         return
     yield Text.assemble(("  FAIL  ", "bold red"), (name, "bold"), (took, "dim"))
     place = where(case.document, case.path)
-    if verdict.error:
-        yield Text.assemble("        ", (f"{place}: ", "dim"), (on_one_line(verdict.error), "red"))
+    if result.error:
+        yield Text.assemble("        ", (f"{place}: ", "dim"), (on_one_line(result.error), "red"))
     elif case.test.expect is None:
         yield Text.assemble("        ", (f"{place}: ", "dim"), NOTHING_EXPECTED)
-    for mismatch in verdict.mismatches:
+    for mismatch in result.mismatches:
         yield from _mismatch(case.document, mismatch)
 
 
@@ -72,16 +72,16 @@ def where(document: Document, path: Path_) -> str:
     return f"{on_one_line(document.file)}:1:1"
 
 
-def described(verdict: Verdict) -> dict[str, Any]:
+def described(result: CaseResult) -> dict[str, Any]:
     """Give the keys of `--json`, which stay as they are from one release to the next."""
-    case = verdict.case
+    case = result.case
     return {
         "file": case.document.file,
         "test": case.name,
         "line": case.place.line,
-        "outcome": "passed" if verdict.is_passed else "failed",
-        "error": verdict.error or (NOTHING_EXPECTED if case.test.expect is None else ""),
-        "ms": round(verdict.seconds * 1000, 1),
+        "outcome": "passed" if result.is_passed else "failed",
+        "error": result.error or (NOTHING_EXPECTED if case.test.expect is None else ""),
+        "ms": round(result.seconds * 1000, 1),
         "mismatches": [
             {
                 "at": where(case.document, found.path),
@@ -98,7 +98,7 @@ def described(verdict: Verdict) -> dict[str, Any]:
                     for field in found.fields
                 ],
             }
-            for found in verdict.mismatches
+            for found in result.mismatches
         ],
     }
 

@@ -23,8 +23,8 @@ from rsq_pipe.errors import SpecError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.telemetry.logs import set_up
 from rsq_pipe.testing.cases.case import Case, CaseFile
-from rsq_pipe.testing.cases.judging import Verdict, judged
 from rsq_pipe.testing.cases.reading import SUFFIXES, read_cases, test_files, tests_of
+from rsq_pipe.testing.cases.results import CaseResult, results_of
 from rsq_pipe.testing.cases.updating import NotUpdatableError, updated
 
 CAPTURE = "capture"
@@ -98,18 +98,18 @@ def command(  # noqa: PLR0917  one parameter an option
         names = [case.name for file in read for case in file.cases]
         asked = " ".join((*words, *stages))
         raise click.UsageError(f"no test matches {printable(asked)!r}; {suggest(asked, names)}")
-    verdicts: dict[Path, list[Verdict]] = {}
+    results: dict[Path, list[CaseResult]] = {}
     for file in files:
         if file.cases:
-            verdicts[file.path] = asyncio.run(_run(file, as_json=as_json))
+            results[file.path] = asyncio.run(_run(file, as_json=as_json))
     if report is not None:
-        _write(report, junit(verdicts))
-    found = [verdict for of_file in verdicts.values() for verdict in of_file]
+        _write(report, junit(results))
+    found = [result for of_file in results.values() for result in of_file]
     if update:
-        _update(verdicts)
+        _update(results)
     elif not as_json:
         _tell(found, time.perf_counter() - started)
-    if not update and not all(verdict.is_passed for verdict in found):
+    if not update and not all(result.is_passed for result in found):
         ctx.exit(FAILED)
 
 
@@ -166,32 +166,32 @@ def _chosen(file: CaseFile, words: Sequence[str], stages: Sequence[str]) -> Case
     return CaseFile(file.path, file.graph, [case for case in file.cases if is_meant(case)])
 
 
-async def _run(file: CaseFile, *, as_json: bool) -> list[Verdict]:
+async def _run(file: CaseFile, *, as_json: bool) -> list[CaseResult]:
     screen, found = console(), []
     if not as_json:
         screen.print(on_one_line(str(file.path)), style="bold", soft_wrap=True)
     out = screen.file = sys.stdout
     with redirect_stdout(sys.stderr):  # what handlers print
-        async for verdict in judged(file.cases):
-            found.append(verdict)
+        async for result in results_of(file.cases):
+            found.append(result)
             if as_json:
-                out.write(json_line(described(verdict)))
+                out.write(json_line(described(result)))
                 continue
-            for line in lines(verdict):
+            for line in lines(result):
                 screen.print(line, soft_wrap=True)
     return found
 
 
-def _tell(found: Sequence[Verdict], seconds: float) -> None:
-    failed = sum(not verdict.is_passed for verdict in found)
+def _tell(found: Sequence[CaseResult], seconds: float) -> None:
+    failed = sum(not result.is_passed for result in found)
     passed = len(found) - failed
     counts = [f"{passed} passed"] if passed or not failed else []
     counts += [f"{failed} failed"] if failed else []
     console().print(f"\n{', '.join(counts)} in {seconds:.2f}s", style="bold red" if failed else "bold green")
 
 
-def _update(verdicts: dict[Path, list[Verdict]]) -> None:
-    for path, found in verdicts.items():
+def _update(results: dict[Path, list[CaseResult]]) -> None:
+    for path, found in results.items():
         stale = [(one.case, one.happened) for one in found if not one.is_passed and not one.error]
         if not stale:
             continue

@@ -15,8 +15,8 @@ from rsq_pipe.cli.waterfall import waterfall
 from rsq_pipe.engine.past import look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.trace.kept import Kept
-from rsq_pipe.ops.trace.step import Journey
-from rsq_pipe.ops.trace.trace_file import first_record, read_journey
+from rsq_pipe.ops.trace.step import RecordTrace
+from rsq_pipe.ops.trace.trace_file import first_record, read_trace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 
@@ -52,20 +52,20 @@ def command(  # noqa: PLR0917  one parameter an option
     if file is not None:
         if spec is not None:
             raise click.UsageError(f"--file says where to look; leave {spec!r} out, or --file")
-        journey, ui, where = read_journey(file, name), "", _in_file(file)
+        trace, ui, where = read_trace(file, name), "", _in_file(file)
     else:
         name, path = _told_apart(name, spec)
         graph = load(path)
         with address_of_runs(graph, url) as address:
-            journey, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
+            trace, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
         where = _on_server(graph)
     if as_json:
-        click.echo(json_line(journey.document()), nl=False)
-    elif journey.steps:
-        _draw(journey, ui)
+        click.echo(json_line(trace.document()), nl=False)
+    elif trace.steps:
+        _draw(trace, ui)
     else:
         click.echo(printable(f"rsq-pipe: nothing of {name!r} in {where}"), err=True)
-    ctx.exit(DONE if journey.steps else FAILED)
+    ctx.exit(DONE if trace.steps else FAILED)
 
 
 def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
@@ -81,26 +81,26 @@ def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
     raise click.UsageError(f"neither {first!r} nor {second!r} is a file; {usage}")
 
 
-async def _kept(graph: Graph, address: str, name: str) -> Journey:
+async def _kept(graph: Graph, address: str, name: str) -> RecordTrace:
     async with connect(address) as client:
-        journey = await Kept(client, graph).journey(name)
-        if not journey.steps and not (await look_back(client, graph.pipeline)).ran:
+        trace = await Kept(client, graph).trace(name)
+        if not trace.steps and not (await look_back(client, graph.pipeline)).ran:
             raise NeverRanError(graph.pipeline, client.channel.address)
-        return journey
+        return trace
 
 
-def _draw(journey: Journey, ui: str) -> None:
+def _draw(trace: RecordTrace, ui: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDTH
-    rids = list(dict.fromkeys(step.rid for step in journey.steps))
+    rids = list(dict.fromkeys(step.rid for step in trace.steps))
     console.print(on_one_line(", ".join(rids)), markup=False)
-    for trace_id in journey.trace_ids:
+    for trace_id in trace.trace_ids:
         where = f"trace {trace_id}" if not ui else f"{ui.rstrip('/')}/trace/{trace_id}"
         console.print(on_one_line(where), markup=False)
     console.print()
-    console.print(waterfall(journey))
-    for command in journey.commands:
+    console.print(waterfall(trace))
+    for command in trace.commands:
         console.print(on_one_line(command), markup=False)
 
 

@@ -1,4 +1,4 @@
-"""Waterfall: a journey drawn in the terminal, a line a step, time to the right."""
+"""Waterfall: a trace drawn in the terminal, a line a step, time to the right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import on_one_line
-from rsq_pipe.ops.trace.step import DEAD, Journey, Step
+from rsq_pipe.ops.trace.step import DEAD, RecordTrace, Step
 
 WIDTH = 36
 """Characters the whole time takes."""
@@ -18,34 +18,34 @@ _COLOURS = {DEAD: "red", "retried": "yellow", "to be retried": "yellow"} | dict.
 )
 
 
-def waterfall(journey: Journey) -> Table:
-    """Draw a journey: dots while the record waits, bars while a stage has it."""
+def waterfall(trace: RecordTrace) -> Table:
+    """Draw a trace: dots while the record waits, bars while a stage has it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
-    known = [name for name, tell in _NUMBERS.items() if any(map(tell, journey.steps))]
+    known = [name for name, tell in _NUMBERS.items() if any(map(tell, trace.steps))]
     for name in known:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    table.add_column(_scale(journey), min_width=WIDTH, overflow="fold")
-    several = len({step.rid for step in journey.steps}) > 1
-    for step in journey.steps:
+    table.add_column(_scale(trace), min_width=WIDTH, overflow="fold")
+    several = len({step.rid for step in trace.steps}) > 1
+    for step in trace.steps:
         stage = f"{step.stage} {step.rid}" if several else step.stage
         outcome = Text(on_one_line(step.outcome), style=_COLOURS.get(step.outcome, ""))
         numbers = [Text(_NUMBERS[name](step)) for name in known]
-        table.add_row(Text(on_one_line(stage)), *numbers, outcome, Text(_bar(journey, step)))
+        table.add_row(Text(on_one_line(stage)), *numbers, outcome, Text(_bar(trace, step)))
         # A command that shows a dead letter stands below, whole: here it would be cut.
         for remark in filter(None, (step.error, "" if step.outcome == DEAD else step.note)):
             table.add_row(*[""] * (2 + len(known)), Text(on_one_line(_short(remark)), style="dim"))
     return table
 
 
-def _scale(journey: Journey) -> str:
-    began, ended = journey.span
+def _scale(trace: RecordTrace) -> str:
+    began, ended = trace.span
     return f"0{_duration(ended - began):>{WIDTH - 1}}" if ended > began else ""
 
 
-def _bar(journey: Journey, step: Step) -> str:
-    began, ended = journey.span
+def _bar(trace: RecordTrace, step: Step) -> str:
+    began, ended = trace.span
     total = ended - began
     if not total:
         return ""

@@ -123,7 +123,7 @@ class Breaker:
         """Whether the stage pauses, or tries one record."""
         return self.state is not State.CLOSED
 
-    def judge(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
+    def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
         Take note of what became of a batch, and open where its last records failed one after another.
 

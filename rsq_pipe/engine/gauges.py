@@ -1,4 +1,4 @@
-"""Gauges: what the survey found, and the age of what is pending, for metrics."""
+"""Gauges: what the look found, and the age of what is pending, for metrics."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
 
 
 def _age(reply: Any, now: float) -> float:
-    """Tell how long ago the first pending entry was written; a lost group has none, the survey reports it."""
+    """Tell how long ago the first pending entry was written; a lost group has none, the look reports it."""
     if isinstance(reply, Exception) or not reply[0]:
         return 0.0
     return max(0.0, now - int(reply[1].partition(b"-")[0]) / 1000)

@@ -159,7 +159,7 @@ class GuardedChain:
             was_open = breaker.is_open
             failures = [place for place in step.outcomes.failed if _is_failure(step, place)]
             causes = {place: cause_of(step.outcomes.failed[place]) for place in failures}
-            excused = breaker.judge(step.batch.rids, causes)
+            excused = breaker.note(step.batch.rids, causes)
             if excused:
                 step.excused = dict.fromkeys(excused, round(breaker.excuse * 1000))
             if breaker.is_open and not was_open:

@@ -130,7 +130,7 @@ async def look_back(client: StreamClient, pipeline: str) -> Past:
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: HKEYS, then MULTI as the runner's survey; nothing is written.
+    Redis: HKEYS, then MULTI as the runner's look; nothing is written.
     """
     keys = Keyspace(pipeline)
     fields = frozenset(

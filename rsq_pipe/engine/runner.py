@@ -289,7 +289,7 @@ class Runner:
                 await until(self._stopping, EAGER_PERIOD)
 
     async def _look(self) -> None:
-        # Asked before the survey: a source that ends after it may have brought records the survey missed.
+        # Asked before the look: a source that ends after it may have brought records that the look missed.
         exhausted = self._ends_by_itself and self._exhausted
         self._observer.turned()
         asked = time.monotonic()

@@ -1,4 +1,4 @@
-"""Survey: what a pipeline holds at one moment, read in one transaction."""
+"""State: what a pipeline holds at one moment, read in one transaction."""
 
 from __future__ import annotations
 

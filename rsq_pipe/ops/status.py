@@ -228,7 +228,7 @@ async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> P
         ServerUnavailableError: The server cannot be reached.
         StreamError: What it holds of the pipeline cannot be read.
 
-    Redis: MULTI as the runner's survey; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
+    Redis: MULTI as the runner's look; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
         ZRANGEBYSCORE; GET; INFO and PING, where the user may.
     """
     with legible(graph.pipeline, client.channel.address):

@@ -76,7 +76,11 @@ READ: dict[str, tuple[str, Any, dict[str, Any]]] = {
     ),
     f"{P}/letters/groups": ("The dead letters of all stages by cause.", _GROUPS, {}),
     f"{P}/workers": ("Processes and workers, with what they have in flight.", _WHO, {}),
-    f"{P}/records/{{record}}": ("The way of a record, as far as the server holds it.", ref("Journey"), {}),
+    f"{P}/records/{{record}}": (
+        "The way of a record, as far as the server holds it.",
+        ref("RecordTrace"),
+        {},
+    ),
     f"{P}/jobs": ("Replays and purges of this page.", thing({"jobs": many(ref("Job"))}), {}),
     f"{P}/jobs/{{job}}": ("How far one is.", ref("Job"), {}),
     f"{P}/audit": (

@@ -292,7 +292,7 @@ SCHEMAS: dict[str, Schema] = {
             "letter": maybe(TEXT),
         }
     ),
-    "Journey": thing(
+    "RecordTrace": thing(
         {
             "id": TEXT,
             "rids": many(TEXT),

@@ -16,12 +16,12 @@ from rsq_pipe.page.answers import Refusal, answer, moment
 from rsq_pipe.page.places import Place, place_of
 
 
-async def journey(request: Request) -> Response:
+async def trace(request: Request) -> Response:
     """Tell the way of a record, as far as the server still holds it."""
     place = await place_of(request)
     name = request.path_params["record"]
     async with place.site.scanning:
-        found = await Kept(place.site.client, place.run.graph).journey(name)
+        found = await Kept(place.site.client, place.run.graph).trace(name)
     if not found.steps:
         fix = (
             "a record that every stage is done with is gone; with `telemetry: {journal: 100k}` in the file "
@@ -78,6 +78,6 @@ async def who_works(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/pipelines/{pipeline}/records/{record:path}", journey),
+    Route("/pipelines/{pipeline}/records/{record:path}", trace),
     Route("/pipelines/{pipeline}/workers", who_works),
 ]

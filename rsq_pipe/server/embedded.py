@@ -90,7 +90,7 @@ def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
 
 
 def _join(home: Home) -> FileLock:
-    """Become a user; while the keeper holds the lock alone it is stopping the server, so wait."""
+    """Become a user; while the watchdog holds the lock alone it is stopping the server, so wait."""
     try:
         users = FileLock(home.users_lock)
     except OSError as exc:
@@ -112,13 +112,13 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
     deaths = Deaths(home)
     deadline = time.monotonic() + START_PATIENCE
     while True:
-        lock = FileLock(home.keeper_lock)
+        lock = FileLock(home.watchdog_lock)
         try:
-            # Also where a server answers: it may have lost its keeper, and then nobody would stop it.
+            # Also where a server answers: it may have lost its watchdog, and then nobody would stop it.
             if lock.try_exclusive():
-                if started and (reason := home.keeper_log.read_text(errors="replace").strip()):
+                if started and (reason := home.watchdog_log.read_text(errors="replace").strip()):
                     raise ServerStartError(reason)
-                _start_keeper(home, binary or find_binary(), lock)
+                _start_watchdog(home, binary or find_binary(), lock)
                 started = True
         finally:
             lock.close()
@@ -137,7 +137,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
 
 
 class Deaths:
-    """Notice a server that dies again and again as it starts; its keeper never gives up, a user must."""
+    """Notice a server that dies again and again as it starts; its watchdog never gives up, a user must."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -165,12 +165,12 @@ class Deaths:
             )
 
 
-def _start_keeper(home: Home, binary: Path, lock: FileLock) -> None:
-    """Start a keeper that inherits the lock just taken, so that at no moment two can be started."""
+def _start_watchdog(home: Home, binary: Path, lock: FileLock) -> None:
+    """Start a watchdog that inherits the lock just taken, so that at no moment two can be started."""
     # -P: a module of the user's must not take the place of one of the standard library.
     command = [sys.executable, "-P", "-m", "rsq_pipe.server.watchdog"]
-    os.truncate(lock.fd, 0)  # the pid of an earlier keeper, by now perhaps that of somebody else
-    with open_own(home.keeper_log) as log:
+    os.truncate(lock.fd, 0)  # the pid of an earlier watchdog, by now perhaps that of somebody else
+    with open_own(home.watchdog_log) as log:
         subprocess.run(
             [*command, str(home.root), str(binary), str(lock.fd)],
             cwd=home.folder,

@@ -32,11 +32,12 @@ class Home:
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         self.previous_log = self.folder / "server.log.old"
-        self.keeper_log = self.folder / "keeper.log"
+        # The names of 0.1: a server of that release and one of this find each other by them.
+        self.watchdog_log = self.folder / "keeper.log"
         self.pid = self.folder / "server.pid"
-        # Who uses the server, who looks after it, and whether it runs: three locks, see keeper.py.
+        # Who uses the server, who looks after it, and whether it runs: three locks, see watchdog.py.
         self.users_lock = self.folder / "users.lock"
-        self.keeper_lock = self.folder / "keeper.lock"
+        self.watchdog_lock = self.folder / "keeper.lock"
         self.server_lock = self.folder / "server.lock"
         self.socket = self._socket()
 

@@ -1,11 +1,11 @@
 """
-Keeper: the small process that looks after the embedded server while anybody uses it.
+Watchdog: the small process that looks after the embedded server while anybody uses it.
 
 Three file locks say who is there, and the kernel frees each when its holder ends, even by SIGKILL:
 
-    users.lock    shared by every user; the keeper gets it alone when the last user is gone
-    keeper.lock   held by the keeper: there is one, or whoever needs the server starts one
-    server.lock   held by the server process: there is one, and it may outlive its keeper
+    users.lock    shared by every user; the watchdog gets it alone when the last user is gone
+    keeper.lock   held by the watchdog: there is one, or whoever needs the server starts one
+    server.lock   held by the server process: there is one, and it may outlive its watchdog
 
 It imports as little as it can: users wait for it to start.
 """
@@ -29,20 +29,20 @@ TICK = 0.05
 LONGEST_RESTART_DELAY = 5.0
 
 
-def keep(home: Home, binary: Path, keeper_lock: int) -> None:
+def keep(home: Home, binary: Path, watchdog_lock: int) -> None:
     """
     Run the home's server until its last user is gone.
 
     Args:
         home: The server's files.
         binary: The server program, where none is running yet.
-        keeper_lock: The file descriptor of the keeper's lock, taken by whoever started this process.
+        watchdog_lock: The file descriptor of the watchdog's lock, taken by whoever started this process.
 
     Raises:
         ServerStartError: The server did not start.
     """
     with suppress(OSError):  # a full disk: it is for whoever wants to know, and the lock is what counts
-        os.write(keeper_lock, f"{os.getpid()}\n".encode())
+        os.write(watchdog_lock, f"{os.getpid()}\n".encode())
     users = FileLock(home.users_lock)
     server = ServerProcess(home, binary)
     server.start()
@@ -57,8 +57,8 @@ def keep(home: Home, binary: Path, keeper_lock: int) -> None:
         # be that of another server at the same path.
         server.kill()
     # First this, then (with the end of the process) users.lock: whoever then gets in as a user must
-    # find that there is no keeper, or would wait for a server that nobody starts.
-    os.close(keeper_lock)
+    # find that there is no watchdog, or would wait for a server that nobody starts.
+    os.close(watchdog_lock)
 
 
 def _revive(server: ServerProcess, users: FileLock) -> None:
@@ -84,17 +84,17 @@ def _stay(_number: int, _frame: object) -> None:
     """Ignore a signal. Unlike SIG_IGN this is not inherited by the server."""
 
 
-def main(root: str, binary: str, keeper_lock: str) -> int:
+def main(root: str, binary: str, watchdog_lock: str) -> int:
     """Keep the server of `root`, in the background; where that fails, standard error says why."""
-    # The user waits for this process and must not have to wait for it again when the keeper ends.
+    # The user waits for this process and must not have to wait for it again when the watchdog ends.
     if os.fork():
         return 0
     # A service manager that stops a whole process group means the users; they still need the server to
-    # settle what they hold. The keeper ends when they have.
+    # settle what they hold. The watchdog ends when they have.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stay)
     try:
-        keep(Home(Path(root)), Path(binary), int(keeper_lock))
+        keep(Home(Path(root)), Path(binary), int(watchdog_lock))
     except ServerStartError as exc:
         print(exc, file=sys.stderr)  # noqa: T201
         return 1

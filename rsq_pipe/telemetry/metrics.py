@@ -25,7 +25,7 @@ class Metrics:
 
     `messaging.process.duration` is of the conventions for messaging metrics, version 1.45
     (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/); what they have no name for is
-    under `rsq.`. What is counted of records and what stages hold comes from Redis, by the runner's survey:
+    under `rsq.`. What is counted of records and what stages hold comes from Redis, by the runner's look:
     exact over crashes and restarts, at no cost to the hot path, and the same from every process of a
     pipeline, so take the maximum over processes and not the sum. Duration, batch size and latency are this
     process's own.

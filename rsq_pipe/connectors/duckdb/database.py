@@ -48,7 +48,7 @@ class DuckDatabase:
         owner: Pipeline, stage and table: whose row of the ledger it is.
     """
 
-    has_trials = False
+    has_savepoints = False
     """Whether a part of a transaction can be taken back: it cannot."""
 
     def __init__(self, path: Path, options: Options, *, owner: tuple[str, str, str]) -> None:
@@ -83,8 +83,8 @@ class DuckDatabase:
                     self._open.execute("rollback")
             raise
 
-    def trial(self) -> NoReturn:
-        """Nothing: see `has_trials`."""
+    def savepoint(self) -> NoReturn:
+        """Nothing: see `has_savepoints`."""
         raise RefusedError("DuckDB has no savepoints")
 
     def row(self) -> Row | None:

@@ -25,7 +25,7 @@ class Database(Protocol):
         RefusedError: In every method.
         TargetUnavailableError: Likewise, where it is away or too busy; the connection is given up.
 
-    One without savepoints has `has_trials`, which is False, and no use for `trial`.
+    One without savepoints has `has_savepoints`, which is False, and no use for `savepoint`.
     """
 
     def connect(self) -> None:
@@ -36,7 +36,7 @@ class Database(Protocol):
         """Do something as a whole: an error takes all of it back."""
         ...
 
-    def trial(self) -> AbstractContextManager[None]:
+    def savepoint(self) -> AbstractContextManager[None]:
         """Do something within a transaction that is taken back alone if it fails."""
         ...
 

@@ -93,7 +93,7 @@ class LedgerSink:
             try:
                 row = self._write(batch, rows, failures)
             except RowsError:
-                if getattr(self._database, "has_trials", True):
+                if getattr(self._database, "has_savepoints", True):
                     row = self._write(batch, rows, failures, find_bad=True)
                 else:
                     good, bad = self._tried(rows)
@@ -154,7 +154,7 @@ class LedgerSink:
         if not rows:
             return {}
         try:
-            with self._database.trial():
+            with self._database.savepoint():
                 self._database.put([one for _, one in rows])
         except RowsError as exc:
             if len(rows) == 1:

@@ -79,7 +79,7 @@ class MysqlDatabase:
         """Do something as a whole."""
         return self._connection.transaction()
 
-    def trial(self) -> AbstractContextManager[None]:
+    def savepoint(self) -> AbstractContextManager[None]:
         """Do something within a transaction that is taken back alone if it fails."""
         return self._connection.savepoint()
 

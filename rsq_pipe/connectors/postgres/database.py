@@ -81,7 +81,7 @@ class PostgresDatabase:
         """Do something as a whole."""
         return self._connection.transaction(_BEGIN)
 
-    def trial(self) -> AbstractContextManager[None]:
+    def savepoint(self) -> AbstractContextManager[None]:
         """Do something within a transaction that is taken back alone if it fails."""
         return self._connection.savepoint()
 

@@ -84,7 +84,7 @@ class SqliteDatabase:
             yield
 
     @contextmanager
-    def trial(self) -> Iterator[None]:
+    def savepoint(self) -> Iterator[None]:
         """Do something within a transaction that is taken back alone if it fails."""
         with self._undone("savepoint trial", "release trial", ["rollback to trial", "release trial"]):
             yield

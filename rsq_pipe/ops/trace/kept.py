@@ -12,7 +12,7 @@ from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import is_family, record_id
 from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.trace.step import DEAD, Journey, Step
+from rsq_pipe.ops.trace.step import DEAD, RecordTrace, Step
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, id_number, range_reply
@@ -45,7 +45,7 @@ class Kept:
         self._keys = Keyspace(graph.pipeline)
         self._singles = Unfolding(graph).singles
 
-    async def journey(self, name: str) -> Journey:
+    async def trace(self, name: str) -> RecordTrace:
         """
         Find a record's way.
 
@@ -64,7 +64,7 @@ class Kept:
         async for step in self._journals(wanted):
             if (step.stage, step.rid, step.outcome) not in told:
                 steps.append(step)
-        return Journey.of(name, dict.fromkeys(steps))
+        return RecordTrace.of(name, dict.fromkeys(steps))
 
     async def _standing(self, wanted: set[str]) -> list[Step]:
         """Tell of a record by what stands in streams, retry sets and dead letters."""

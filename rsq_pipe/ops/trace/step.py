@@ -1,4 +1,4 @@
-"""Step: what one stage did with one record, once; a journey is some of them in order of time."""
+"""Step: what one stage did with one record, once; a trace is some of them in order of time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
+class RecordTrace:
     """
     Hold the steps of one record, its children included, in order of time.
 
@@ -64,7 +64,7 @@ class Journey:
     steps: tuple[Step, ...]
 
     @classmethod
-    def of(cls, name: str, steps: Iterable[Step]) -> Journey:
+    def of(cls, name: str, steps: Iterable[Step]) -> RecordTrace:
         """Put steps in order."""
         return cls(name, tuple(sorted(steps, key=lambda step: step.at)))
 

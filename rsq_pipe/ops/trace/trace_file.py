@@ -10,13 +10,13 @@ import msgspec
 
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ids import is_family
-from rsq_pipe.ops.trace.step import Journey, Step
+from rsq_pipe.ops.trace.step import RecordTrace, Step
 
 _ERROR = 2
 _NANO = 1e9
 
 
-def read_journey(path: Path, name: str) -> Journey:
+def read_trace(path: Path, name: str) -> RecordTrace:
     """
     Find a record's way in a trace file.
 
@@ -33,11 +33,11 @@ def read_journey(path: Path, name: str) -> Journey:
         facts = _facts(span)
         if name in (facts.get("messaging.message.id"), span.get("traceId")) and "rsq.rid" in facts:
             rids.add(facts["rsq.rid"])
-    return Journey.of(name, _steps(path, rids))
+    return RecordTrace.of(name, _steps(path, rids))
 
 
 def first_record(path: Path) -> str:
-    """Name a record a trace file has something of; empty if it has none. Errors as of `read_journey`."""
+    """Name a record a trace file has something of; empty if it has none. Errors as of `read_trace`."""
     return next((rid for span in _spans(path) if (rid := _facts(span).get("rsq.rid", ""))), "")
 
 

@@ -28,7 +28,7 @@ class One:
         self.breaker: Breaker = breaker
 
     def fail(self) -> None:
-        self.breaker.judge(ROW, dict.fromkeys(range(20), Cause("Down", "Down: no service")))
+        self.breaker.note(ROW, dict.fromkeys(range(20), Cause("Down", "Down: no service")))
 
     async def look(self) -> dict[str, Paused]:
         asked = time.monotonic()

@@ -155,7 +155,7 @@ async def test_a_stage_with_nothing_before_it_is_refused(lab: PackedLab, stage: 
 async def test_a_record_in_a_pack_is_traced_by_its_id(full: PackedLab) -> None:
     kept = Kept(full.client, full.graph)
 
-    one, other = await kept.journey("read:1"), await kept.journey("read:3")
+    one, other = await kept.trace("read:1"), await kept.trace("read:3")
 
     assert [(step.stage, step.rid, step.outcome) for step in one.steps] == [
         ("read", "read:1", "emitted"),
@@ -167,6 +167,6 @@ async def test_a_record_in_a_pack_is_traced_by_its_id(full: PackedLab) -> None:
 async def test_the_id_of_a_pack_names_all_its_records(full: PackedLab) -> None:
     entry_id = (await found(full))[0].id
 
-    journey = await Kept(full.client, full.graph).journey(entry_id)
+    trace = await Kept(full.client, full.graph).trace(entry_id)
 
-    assert {step.rid for step in journey.steps} == {"read:0", "read:1"}
+    assert {step.rid for step in trace.steps} == {"read:0", "read:1"}

@@ -64,14 +64,14 @@ def join(root: Path, binary: Path) -> Iterator[Join]:
 
 def assert_nothing_is_left(home: Home) -> None:
     if home.folder.is_dir():
-        eventually(lambda: not held(home.keeper_lock), what="the keeper ended")
+        eventually(lambda: not held(home.watchdog_lock), what="the watchdog ended")
     assert not held(home.server_lock)
     assert not home.socket.exists()
     assert not home.pid.exists()
 
 
 def held(path: Path) -> bool:
-    """Whether a process holds the lock: the keeper and the server hold theirs as long as they live."""
+    """Whether a process holds the lock: the watchdog and the server hold theirs as long as they live."""
     if not path.exists():
         return False
     lock = FileLock(path)
@@ -173,7 +173,7 @@ def test_a_user_that_comes_while_the_server_stops_waits_for_a_new_one(
 ) -> None:
     home.make()
     stopping = FileLock(home.users_lock)
-    assert stopping.try_exclusive()  # as the keeper does when it begins to stop the server
+    assert stopping.try_exclusive()  # as the watchdog does when it begins to stop the server
     with ThreadPoolExecutor() as pool:
         coming = pool.submit(acquire, root, binary=binary)
         with pytest.raises(TimeoutError):
@@ -189,8 +189,8 @@ def test_an_orphan_server_is_adopted_and_gets_a_new_keeper(join: Join, home: Hom
     first = join()
     assert first.url
     server = pid_in(home.pid)
-    os.kill(pid_in(home.keeper_lock), signal.SIGKILL)
-    eventually(lambda: not held(home.keeper_lock), what="the keeper is gone")
+    os.kill(pid_in(home.watchdog_lock), signal.SIGKILL)
+    eventually(lambda: not held(home.watchdog_lock), what="the watchdog is gone")
 
     second = join()
 
@@ -198,14 +198,14 @@ def test_an_orphan_server_is_adopted_and_gets_a_new_keeper(join: Join, home: Hom
     assert pid_in(home.pid) == server
     first.kill()
     second.kill()
-    eventually(lambda: not held(home.server_lock), what="the new keeper stopped the server")
+    eventually(lambda: not held(home.server_lock), what="the new watchdog stopped the server")
 
 
 def test_stale_files_of_a_crashed_machine_are_in_nobodys_way(join: Join, home: Home) -> None:
     home.make()
     home.pid.write_text(f"{os.getpid()}\n")  # by now another process has that pid
     home.socket.touch()
-    home.keeper_lock.write_text("1\n")
+    home.watchdog_lock.write_text("1\n")
 
     assert join().url == f"unix://{home.socket}"
     assert pid_in(home.pid) != os.getpid()
@@ -225,8 +225,8 @@ def test_a_server_killed_in_use_comes_back_with_its_data(join: Join, home: Home)
 def test_an_adopted_server_killed_in_use_comes_back(join: Join, home: Home) -> None:
     user = join()
     put(user.url, "kept", "yes")
-    os.kill(pid_in(home.keeper_lock), signal.SIGKILL)
-    eventually(lambda: not held(home.keeper_lock), what="the keeper is gone")
+    os.kill(pid_in(home.watchdog_lock), signal.SIGKILL)
+    eventually(lambda: not held(home.watchdog_lock), what="the watchdog is gone")
     assert join().url == user.url
     killed = pid_in(home.pid)
 
@@ -248,13 +248,13 @@ def test_whoever_is_killed_at_any_moment_the_next_user_finds_its_data(
         user = join()
         with suppress(subprocess.TimeoutExpired):
             user.process.wait(timeout=chance.uniform(0.0, 0.25))
-        match chance.choice(["user", "server", "keeper"]):
+        match chance.choice(["user", "server", "watchdog"]):
             case "user":
                 user.kill()
             case "server":
                 kill_if_there(home.pid, home.server_lock)
-            case "keeper":
-                kill_if_there(home.keeper_lock, home.keeper_lock)
+            case "watchdog":
+                kill_if_there(home.watchdog_lock, home.watchdog_lock)
 
     assert get(join().url, "kept") == "yes"
 
@@ -272,15 +272,15 @@ def test_signals_to_the_users_terminal_do_not_reach_the_server(join: Join, home:
     assert user.url
 
     assert os.getsid(pid_in(home.pid)) != os.getsid(user.process.pid)
-    assert os.getsid(pid_in(home.keeper_lock)) != os.getsid(user.process.pid)
+    assert os.getsid(pid_in(home.watchdog_lock)) != os.getsid(user.process.pid)
 
 
 def test_a_service_manager_that_stops_every_process_leaves_users_a_server(join: Join, home: Home) -> None:
     user = join()
     put(user.url, "kept", "yes")
-    keeper, server = pid_in(home.keeper_lock), pid_in(home.pid)
+    watchdog, server = pid_in(home.watchdog_lock), pid_in(home.pid)
 
-    os.kill(keeper, signal.SIGTERM)
+    os.kill(watchdog, signal.SIGTERM)
     os.kill(server, signal.SIGTERM)
 
     eventually(
@@ -288,7 +288,7 @@ def test_a_service_manager_that_stops_every_process_leaves_users_a_server(join: 
         what="a new server",
     )
     assert get(user.url, "kept") == "yes"
-    assert pid_in(home.keeper_lock) == keeper
+    assert pid_in(home.watchdog_lock) == watchdog
 
 
 def test_a_directory_with_a_long_path_has_a_short_socket(root: Path, binary: Path) -> None:
@@ -306,12 +306,14 @@ def test_a_directory_with_a_long_path_has_a_short_socket(root: Path, binary: Pat
 def test_deleting_the_folder_of_a_running_server_does_not_harm_the_next(root: Path, binary: Path) -> None:
     first = acquire(root, binary=binary)
     old = Home(root)
-    lost_keeper, lost_server = pid_in(old.keeper_lock), pid_in(old.pid)
+    lost_watchdog, lost_server = pid_in(old.watchdog_lock), pid_in(old.pid)
     shutil.rmtree(old.folder)
 
     with acquire(root, binary=binary) as second:
         first.release()
-        eventually(lambda: not exists(lost_keeper) and not exists(lost_server), what="the first server ended")
+        eventually(
+            lambda: not exists(lost_watchdog) and not exists(lost_server), what="the first server ended"
+        )
 
         put(second.url, "safe", "yes")
         assert get(second.url, "safe") == "yes"

@@ -1,4 +1,4 @@
-"""A journey drawn in the terminal."""
+"""A trace drawn in the terminal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pytest
 from rich.console import Console
 
 from rsq_pipe.cli.waterfall import waterfall
-from rsq_pipe.ops.trace.step import Journey, Step
+from rsq_pipe.ops.trace.step import RecordTrace, Step
 
 
 def drawn(*steps: Step) -> list[str]:
     console = Console(width=120, color_system=None)
     with console.capture() as capture:
-        console.print(waterfall(Journey.of("r:1", steps)))
+        console.print(waterfall(RecordTrace.of("r:1", steps)))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 

@@ -49,59 +49,59 @@ def all_failed(count: int, cause: Cause | None = DOWN) -> Mapping[int, Cause | N
 
 
 def test_it_opens_where_as_many_fail_in_a_row_as_it_says_and_excuses_them(breaker: Breaker) -> None:
-    assert breaker.judge(rids(0, 10), all_failed(10)) == frozenset(range(10))
+    assert breaker.note(rids(0, 10), all_failed(10)) == frozenset(range(10))
 
     assert (breaker.state, breaker.why, breaker.since) == (State.OPEN, DOWN.text, 100.0)
 
 
 def test_one_fewer_does_not_open_it_and_none_is_excused(breaker: Breaker) -> None:
-    assert breaker.judge(rids(0, 9), all_failed(9)) == frozenset()
+    assert breaker.note(rids(0, 9), all_failed(9)) == frozenset()
 
     assert not breaker.is_open
 
 
 def test_a_row_goes_on_from_batch_to_batch_and_those_of_the_last_are_excused(breaker: Breaker) -> None:
-    assert breaker.judge(rids(0, 6), all_failed(6)) == frozenset()
-    assert breaker.judge(rids(6, 4), all_failed(4)) == frozenset(range(4))
+    assert breaker.note(rids(0, 6), all_failed(6)) == frozenset()
+    assert breaker.note(rids(6, 4), all_failed(4)) == frozenset(range(4))
 
     assert breaker.is_open
 
 
 def test_a_record_that_works_ends_a_row(breaker: Breaker) -> None:
-    breaker.judge(rids(0, 9), all_failed(9))
-    breaker.judge(rids(9, 1), {})
-    breaker.judge(rids(10, 9), all_failed(9))
+    breaker.note(rids(0, 9), all_failed(9))
+    breaker.note(rids(9, 1), {})
+    breaker.note(rids(10, 9), all_failed(9))
 
     assert not breaker.is_open
 
 
 def test_another_type_of_error_begins_another_row(breaker: Breaker) -> None:
-    breaker.judge(rids(0, 9), all_failed(9))
-    breaker.judge(rids(9, 9), all_failed(9, OTHER))
+    breaker.note(rids(0, 9), all_failed(9))
+    breaker.note(rids(9, 9), all_failed(9, OTHER))
 
     assert not breaker.is_open
 
 
 def test_one_record_that_fails_again_and_again_never_opens_it(breaker: Breaker) -> None:
     for _ in range(50):
-        assert breaker.judge(["read:1"], all_failed(1)) == frozenset()
+        assert breaker.note(["read:1"], all_failed(1)) == frozenset()
 
     assert not breaker.is_open
 
 
 def test_failures_that_are_of_the_record_neither_open_it_nor_end_a_row(breaker: Breaker) -> None:
-    assert breaker.judge(rids(0, 500), all_failed(500, None)) == frozenset()
+    assert breaker.note(rids(0, 500), all_failed(500, None)) == frozenset()
     assert not breaker.is_open
 
     mixed = {place: None if place % 2 else DOWN for place in range(20)}
-    assert breaker.judge(rids(500, 20), mixed) == frozenset(range(0, 20, 2))
+    assert breaker.note(rids(500, 20), mixed) == frozenset(range(0, 20, 2))
     assert breaker.is_open
 
 
 def test_where_nothing_answers_five_are_enough(breaker: Breaker) -> None:
-    breaker.judge(rids(0, 4), all_failed(4, SILENT))
+    breaker.note(rids(0, 4), all_failed(4, SILENT))
     assert not breaker.is_open
-    breaker.judge(rids(4, 1), all_failed(1, SILENT))
+    breaker.note(rids(4, 1), all_failed(1, SILENT))
     assert breaker.is_open
 
 
@@ -113,19 +113,19 @@ def test_a_lookup_whose_server_is_away_blames_no_record_however_few_and_however_
     assert cause is not None
 
     for _ in range(3):
-        assert breaker.judge(["read:1"], {0: cause}) == {0}
+        assert breaker.note(["read:1"], {0: cause}) == {0}
         assert breaker.is_open
         clock.now = clock.now + 5
         breaker.wait()
         breaker.passed()
-        breaker.judge(["read:2"], {})
+        breaker.note(["read:2"], {})
 
 
 def test_a_service_that_asks_for_a_longer_pause_is_given_it(breaker: Breaker, clock: Clock) -> None:
     cause = cause_of(Failure(EndpointUnavailableError("it answers 429", retry_after=120)))
     assert cause is not None
 
-    assert breaker.judge(["read:1"], {0: cause}) == {0}
+    assert breaker.note(["read:1"], {0: cause}) == {0}
     assert breaker.wait() == 120
     clock.now = clock.now + 120
     assert breaker.wait() == 0
@@ -136,14 +136,14 @@ def test_a_service_that_asks_for_a_longer_pause_is_given_it(breaker: Breaker, cl
 def test_an_outage_that_ended_within_the_batch_excuses_and_does_not_open_it(breaker: Breaker) -> None:
     failed = dict.fromkeys(range(100, 400), DOWN)
 
-    assert breaker.judge(rids(0, 500), failed) == frozenset(range(100, 400))
+    assert breaker.note(rids(0, 500), failed) == frozenset(range(100, 400))
     assert not breaker.is_open
 
 
 def test_nothing_may_be_tried_before_the_pause_is_over_and_then_by_one_alone(
     breaker: Breaker, clock: Clock
 ) -> None:
-    breaker.judge(rids(0, 10), all_failed(10))
+    breaker.note(rids(0, 10), all_failed(10))
     assert breaker.wait() == 1.0
     clock.now += 0.75
     assert breaker.wait() == 0.25
@@ -154,7 +154,7 @@ def test_nothing_may_be_tried_before_the_pause_is_over_and_then_by_one_alone(
 
 
 def test_pauses_double_up_to_the_longest(breaker: Breaker, clock: Clock) -> None:
-    breaker.judge(rids(0, 10), all_failed(10))
+    breaker.note(rids(0, 10), all_failed(10))
     pauses = []
     for _ in range(5):
         pauses.append(breaker.wait())
@@ -168,7 +168,7 @@ def test_pauses_double_up_to_the_longest(breaker: Breaker, clock: Clock) -> None
 def test_it_closes_when_the_record_works_and_begins_with_the_first_pause_again(
     breaker: Breaker, clock: Clock
 ) -> None:
-    breaker.judge(rids(0, 10), all_failed(10))
+    breaker.note(rids(0, 10), all_failed(10))
     clock.now += 1
     breaker.wait()
     breaker.failed("Down: still")
@@ -177,12 +177,12 @@ def test_it_closes_when_the_record_works_and_begins_with_the_first_pause_again(
     breaker.passed()
     assert not breaker.is_open
     assert breaker.wait() == 0.0
-    breaker.judge(rids(10, 10), all_failed(10))
+    breaker.note(rids(10, 10), all_failed(10))
     assert breaker.wait() == 1.0
 
 
 def test_a_record_that_told_nothing_lets_the_next_be_tried_at_once(breaker: Breaker, clock: Clock) -> None:
-    breaker.judge(rids(0, 10), all_failed(10))
+    breaker.note(rids(0, 10), all_failed(10))
     clock.now += 1
     breaker.wait()
     breaker.let_go()
@@ -190,29 +190,29 @@ def test_a_record_that_told_nothing_lets_the_next_be_tried_at_once(breaker: Brea
 
 
 def test_what_other_workers_had_in_hand_when_it_opened_is_excused_too(breaker: Breaker) -> None:
-    breaker.judge(rids(0, 10), all_failed(10))
+    breaker.note(rids(0, 10), all_failed(10))
 
-    assert breaker.judge(rids(10, 3), all_failed(3, OTHER)) == frozenset(range(3))
+    assert breaker.note(rids(10, 3), all_failed(3, OTHER)) == frozenset(range(3))
 
 
 def test_records_that_fail_again_once_the_stage_works_are_to_blame_and_do_not_open_it(
     breaker: Breaker, clock: Clock
 ) -> None:
     bad = rids(0, 30)
-    assert len(breaker.judge(bad, all_failed(30))) == 30
+    assert len(breaker.note(bad, all_failed(30))) == 30
     clock.now += 1
     breaker.wait()
     breaker.passed()
 
-    assert breaker.judge(bad, all_failed(30)) == frozenset()
+    assert breaker.note(bad, all_failed(30)) == frozenset()
     assert not breaker.is_open
 
 
 def test_a_record_that_worked_after_all_may_be_excused_another_time(breaker: Breaker) -> None:
-    breaker.judge(rids(0, 11), all_failed(10))  # the last one works
-    breaker.judge(rids(0, 10), {})
+    breaker.note(rids(0, 11), all_failed(10))  # the last one works
+    breaker.note(rids(0, 10), {})
 
-    assert len(breaker.judge(rids(0, 10), all_failed(10))) == 10
+    assert len(breaker.note(rids(0, 10), all_failed(10))) == 10
 
 
 def test_a_stage_that_another_process_pauses_tries_one_record_first(breaker: Breaker) -> None:
@@ -224,7 +224,7 @@ def test_a_stage_that_another_process_pauses_tries_one_record_first(breaker: Bre
 
 
 def test_one_that_another_process_has_seen_work_is_tried_now(breaker: Breaker, clock: Clock) -> None:
-    breaker.judge(rids(0, 10), all_failed(10))
+    breaker.note(rids(0, 10), all_failed(10))
     breaker.hurry()
     assert (breaker.pause, breaker.wait()) == (0.0, 0.0)
     breaker.failed("Down: still")

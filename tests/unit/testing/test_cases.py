@@ -13,8 +13,8 @@ import yaml
 from yamlcore import CCoreLoader
 
 from rsq_pipe.errors import SpecValidationError
-from rsq_pipe.testing.cases.judging import Verdict, judged
 from rsq_pipe.testing.cases.reading import read_cases, test_files
+from rsq_pipe.testing.cases.results import CaseResult, results_of
 from rsq_pipe.testing.cases.schema import schema_text
 from rsq_pipe.testing.cases.updating import NotUpdatableError, updated
 from tests.support.project import Project
@@ -62,16 +62,16 @@ def written(project: Project, text: str, *, stages: str = STAGES) -> Path:
     return file
 
 
-def run(file: Path) -> dict[str, Verdict]:
-    async def collect() -> list[Verdict]:
-        return [verdict async for verdict in judged(read_cases(file).cases)]
+def run(file: Path) -> dict[str, CaseResult]:
+    async def collect() -> list[CaseResult]:
+        return [result async for result in results_of(read_cases(file).cases)]
 
-    return {verdict.case.name: verdict for verdict in asyncio.run(collect())}
+    return {result.case.name: result for result in asyncio.run(collect())}
 
 
-def one(project: Project, text: str, *, stages: str = STAGES) -> Verdict:
-    (verdict,) = run(written(project, text, stages=stages)).values()
-    return verdict
+def one(project: Project, text: str, *, stages: str = STAGES) -> CaseResult:
+    (result,) = run(written(project, text, stages=stages)).values()
+    return result
 
 
 def mistakes(project: Project, text: str, *, stages: str = STAGES) -> list[str]:
@@ -81,12 +81,12 @@ def mistakes(project: Project, text: str, *, stages: str = STAGES) -> list[str]:
     return [str(problem).replace(str(project.root), "") for problem in caught.value.problems]
 
 
-def found(verdict: Verdict) -> list[tuple[str, str]]:
-    return [(mismatch.what, mismatch.kind) for mismatch in verdict.mismatches]
+def found(result: CaseResult) -> list[tuple[str, str]]:
+    return [(mismatch.what, mismatch.kind) for mismatch in result.mismatches]
 
 
 def test_one_stage_is_tested_by_its_ports(project: Project) -> None:
-    verdict = one(
+    result = one(
         project,
         """
           sorted by size:
@@ -96,11 +96,11 @@ def test_one_stage_is_tested_by_its_ports(project: Project) -> None:
         """,
     )
 
-    assert verdict.is_passed
+    assert result.is_passed
 
 
 def test_a_record_that_leaves_one_stage_by_a_port_that_is_not_named_is_a_mistake(project: Project) -> None:
-    verdict = one(
+    result = one(
         project,
         """
           sorted:
@@ -110,11 +110,11 @@ def test_a_record_that_leaves_one_stage_by_a_port_that_is_not_named_is_a_mistake
         """,
     )
 
-    assert found(verdict) == [("small", "unexpected")]
+    assert found(result) == [("small", "unexpected")]
 
 
 def test_dead_letters_are_expected_by_reason_and_a_part_of_the_error(project: Project) -> None:
-    verdict = one(
+    result = one(
         project,
         """
           refused:
@@ -126,7 +126,7 @@ def test_dead_letters_are_expected_by_reason_and_a_part_of_the_error(project: Pr
         """,
     )
 
-    assert verdict.is_passed
+    assert result.is_passed
 
 
 def test_a_dead_letter_that_nobody_expects_fails_any_test(project: Project) -> None:
@@ -147,10 +147,10 @@ def test_records_that_end_are_counted_by_reason(project: Project) -> None:
           reason: {stage: check, given: [{gone: 1}], expect: {dropped: {gone: 1}}}
           unsaid: {stage: check, given: [{gone: 1}], expect: {out: []}}
     """
-    verdicts = run(written(project, text))
+    results = run(written(project, text))
 
-    assert [verdict.is_passed for verdict in verdicts.values()] == [True, True, False]
-    assert found(verdicts["unsaid"]) == [("dropped", "count")]
+    assert [result.is_passed for result in results.values()] == [True, True, False]
+    assert found(results["unsaid"]) == [("dropped", "count")]
 
 
 def test_a_record_that_fails_is_tried_as_often_as_the_stage_says(project: Project) -> None:
@@ -163,11 +163,11 @@ def test_a_record_that_fails_is_tried_as_often_as_the_stage_says(project: Projec
           later: {stage: check, given: [{later: 1}], expect: {dlq: [{error: later}]}}
     """
 
-    assert all(verdict.is_passed for verdict in run(written(project, text)).values())
+    assert all(result.is_passed for result in run(written(project, text)).values())
 
 
 def test_a_part_of_the_pipeline_is_tested_from_one_stage_to_another(project: Project) -> None:
-    verdict = one(
+    result = one(
         project,
         """
           priced:
@@ -178,12 +178,12 @@ def test_a_part_of_the_pipeline_is_tested_from_one_stage_to_another(project: Pro
         """,
     )
 
-    assert verdict.is_passed
-    assert [stage.name for stage in verdict.case.stages] == ["check", "price"]
+    assert result.is_passed
+    assert [stage.name for stage in result.case.stages] == ["check", "price"]
 
 
 def test_the_whole_pipeline_ends_in_what_its_sinks_would_write(project: Project) -> None:
-    verdict = one(
+    result = one(
         project,
         """
           whole:
@@ -198,18 +198,18 @@ def test_the_whole_pipeline_ends_in_what_its_sinks_would_write(project: Project)
         """,
     )
 
-    assert verdict.is_passed, verdict.mismatches
+    assert result.is_passed, result.mismatches
     assert not (project.root / "out").exists()
 
 
 def test_a_sink_that_cannot_write_a_record_has_a_dead_letter(project: Project) -> None:
-    verdict = one(project, "odd: {stage: small, given: [{id: 1, more: 2}], expect: {dlq: [{error: more}]}}")
+    result = one(project, "odd: {stage: small, given: [{id: 1, more: 2}], expect: {dlq: [{error: more}]}}")
 
-    assert verdict.is_passed, verdict.mismatches
+    assert result.is_passed, result.mismatches
 
 
 def test_a_sink_refuses_what_the_test_says(project: Project) -> None:
-    verdict = one(
+    result = one(
         project,
         """
           refused:
@@ -220,7 +220,7 @@ def test_a_sink_refuses_what_the_test_says(project: Project) -> None:
         """,
     )
 
-    assert verdict.is_passed
+    assert result.is_passed
 
 
 def test_a_handler_stands_in_for_another(project: Project) -> None:
@@ -274,7 +274,7 @@ WINDOWS = """
 
 
 def test_windows_close_when_the_records_are_done(project: Project) -> None:
-    verdict = one(
+    result = one(
         project,
         """
           an hour each:
@@ -289,7 +289,7 @@ def test_windows_close_when_the_records_are_done(project: Project) -> None:
         stages=WINDOWS,
     )
 
-    assert verdict.is_passed, verdict.mismatches
+    assert result.is_passed, result.mismatches
 
 
 def test_a_join_is_given_records_by_its_inputs(project: Project) -> None:
@@ -335,10 +335,10 @@ def test_a_stage_that_stops_the_run_is_expected_to(project: Project) -> None:
           stops: {stage: check, given: [{flaky: 9}], expect: {stopped: not yet}}
           goes on: {stage: check, given: [{flaky: 9}], expect: {out: []}}
     """
-    verdicts = run(written(project, text, stages=stages))
+    results = run(written(project, text, stages=stages))
 
-    assert verdicts["stops"].is_passed
-    assert found(verdicts["goes on"]) == [("stopped", "text")]
+    assert results["stops"].is_passed
+    assert found(results["goes on"]) == [("stopped", "text")]
 
 
 def test_the_order_counts_unless_it_is_said_not_to(project: Project) -> None:
@@ -346,10 +346,10 @@ def test_the_order_counts_unless_it_is_said_not_to(project: Project) -> None:
           given: {stage: check, given: [{n: 1}, {n: 2}], expect: {out: [{n: 2}, {n: 1}]}}
           any: {stage: check, order: any, given: [{n: 1}, {n: 2}], expect: {out: [{n: 2}, {n: 1}]}}
     """
-    verdicts = run(written(project, text))
+    results = run(written(project, text))
 
-    assert found(verdicts["given"]) == [("out[0]", "changed"), ("out[1]", "changed")]
-    assert verdicts["any"].is_passed
+    assert found(results["given"]) == [("out[0]", "changed"), ("out[1]", "changed")]
+    assert results["any"].is_passed
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ def test_update_rewrites_what_is_wrong_and_nothing_else(project: Project) -> Non
     new = updated(UPDATED, stale)
 
     file.write_text(new)
-    assert all(verdict.is_passed for verdict in run(file).values())
+    assert all(result.is_passed for result in run(file).values())
     assert new == UPDATED.replace(
         "        - total: 3   # goes above\n", "        - {total: 2}   # goes above\n"
     ).replace(
@@ -524,9 +524,9 @@ def test_update_keeps_the_comments_of_what_it_rewrites(project: Project) -> None
     """
     file = written(project, text)
     before = file.read_text()
-    verdict = run(file)["x"]
+    result = run(file)["x"]
 
-    new = updated(before, [(verdict.case, verdict.happened)])
+    new = updated(before, [(result.case, result.happened)])
 
     file.write_text(new)
     assert run(file)["x"].is_passed
@@ -543,9 +543,9 @@ def test_update_keeps_to_the_fields_that_a_partial_test_names(project: Project) 
               out: [{total: 5}]
     """
     file = written(project, text)
-    verdict = run(file)["x"]
+    result = run(file)["x"]
 
-    new = updated(file.read_text(), [(verdict.case, verdict.happened)])
+    new = updated(file.read_text(), [(result.case, result.happened)])
 
     assert yaml.load(new, CCoreLoader)["tests"]["x"]["expect"] == {"out": [{"total": 6}]}
 
@@ -558,10 +558,10 @@ def test_update_refuses_what_it_cannot_write_without_changing_more(project: Proj
             given: [*one, {n: 1}]
     """
     file = written(project, text)
-    verdict = run(file)["x"]
+    result = run(file)["x"]
 
     with pytest.raises(NotUpdatableError):
-        updated(file.read_text(), [(verdict.case, verdict.happened)])
+        updated(file.read_text(), [(result.case, result.happened)])
 
 
 def test_the_committed_schema_of_tests_is_the_one_the_models_give() -> None:

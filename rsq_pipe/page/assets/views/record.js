@@ -47,11 +47,11 @@ function view(page, state, search, redraw) {
     state.error ? failure(state.error) : null,
     rid && !state.found && !state.error ? loading("Looking") : null,
     rid ? null : empty("Dead letters and records in a stage link here. What was settled and trimmed is known only where the pipeline says ", h("code", {}, "keep:"), " or its traces are kept."),
-    state.found ? journey(page, state.found) : null,
+    state.found ? trace(page, state.found) : null,
   ];
 }
 
-function journey(page, found) {
+function trace(page, found) {
   const { steps } = found;
   if (!steps.length) return empty("The server holds nothing of it any more.");
   const times = steps.flatMap((step) => [moment(step.began), moment(step.ended)]).filter((time) => time !== null);

@@ -13,7 +13,7 @@ from rsq_pipe.testing.cases.running import run_case
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CaseResult:
     """
     Say how a test went.
 
@@ -37,7 +37,7 @@ class Verdict:
         return not self.mismatches and not self.error and self.case.test.expect is not None
 
 
-async def judged(cases: Sequence[Case]) -> AsyncIterator[Verdict]:
+async def results_of(cases: Sequence[Case]) -> AsyncIterator[CaseResult]:
     """Run tests; a test that says not what it expects is not passed."""
     for case in cases:
         started = time.perf_counter()
@@ -47,4 +47,4 @@ async def judged(cases: Sequence[Case]) -> AsyncIterator[Verdict]:
         except EncodeError as exc:
             error = str(exc)
         found = [] if error else mismatches(case, happened)
-        yield Verdict(case, happened, found, error, time.perf_counter() - started)
+        yield CaseResult(case, happened, found, error, time.perf_counter() - started)

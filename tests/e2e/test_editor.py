@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.language_server import LanguageServer
+from tests.support.language_server import LanguageServer, command
 
 ROOT = Path(__file__).parents[2]
-COMMAND = os.environ.get("YAML_LANGUAGE_SERVER") or shutil.which("yaml-language-server") or ""
 PIPELINE = """\
 version: 1
 pipeline: shop
@@ -34,8 +31,6 @@ tests:
     .
 """.replace(".\n", "\n")
 
-pytestmark = pytest.mark.skipif(not COMMAND, reason="needs `npm install -g yaml-language-server`")
-
 
 @pytest.fixture
 def editor(tmp_path: Path) -> Iterator[LanguageServer]:
@@ -43,7 +38,7 @@ def editor(tmp_path: Path) -> Iterator[LanguageServer]:
         (ROOT / "docs/schema/pipeline.schema.json").as_uri(): "pipeline.yaml",
         (ROOT / "docs/schema/pipeline_test.schema.json").as_uri(): "*_test.yaml",
     }
-    with LanguageServer(COMMAND, tmp_path, schemas) as server:
+    with LanguageServer(command(), tmp_path, schemas) as server:
         yield server
 
 

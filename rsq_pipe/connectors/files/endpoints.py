@@ -41,7 +41,11 @@ def check_writable(path: Path) -> None:
     Raises:
         UnreachableError: It cannot.
     """
-    if path.exists():
+    try:
+        is_there = path.exists()
+    except PermissionError as exc:
+        raise UnreachableError(f"the folder {path.parent} may not be looked into; check its rights") from exc
+    if is_there:
         if path.is_dir():
             raise UnreachableError("it is a folder; name a file in it")
         if not os.access(path, os.W_OK):

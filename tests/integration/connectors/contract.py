@@ -403,7 +403,10 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
         away=Shown(_REDIS, "test_a_server_that_is_away_for_a_while_is_waited_for"),
         bad=Shown(_REDIS, "test_what_cannot_be_written_is_a_dead_letter_and_the_others_are_written"),
         login=Shown(_REACH, "test_the_server_is_asked_and_its_password_masked"),
-        missing=Shown(_REDIS, "test_json_on_a_server_without_it_ends_the_run_and_says_what_else_there_is"),
+        missing=Shown(
+            _REDIS,
+            "test_json_is_written_where_the_server_has_it_and_else_ends_the_run_with_what_else_there_is",
+        ),
     ),
     ("sink", "sqlite"): Contract(
         server="SQLite",

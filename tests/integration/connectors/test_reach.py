@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from rsq_pipe.streams.client import StreamClient
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.server import StreamServer
 from tests.support.web_service import WebService
+
+_NOBODY = 65_534
 
 
 def reached(
@@ -189,16 +192,44 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     assert "it cannot be listened at" in told[1].fault
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_is_closed_is_told(tmp_path: Path) -> None:
-    (tmp_path / "in.jsonl").write_text("{}\n")
-    (tmp_path / "shut").mkdir(mode=0o500)
-    told = reached(
-        tmp_path,
+@pytest.fixture
+def somebody() -> Iterator[Path]:
+    """A folder of a user who may not write everywhere: root looks as one."""
+    with tempfile.TemporaryDirectory(prefix="rsq-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "in.jsonl").write_text("{}\n")
+        yield Path(folder)
+
+
+def told_of_closed(folder: Path, *, owned: bool) -> str:
+    """Look at a sink in a folder with the rights r-x, of one's own, or of another who gives nobody any."""
+    shut = folder / "shut"
+    shut.mkdir()
+    stages = (
         "  read: {source: {type: jsonl, path: in.jsonl}}\n"
-        "  write: {sink: {type: jsonl, path: shut/a.jsonl}}\n",
+        "  write: {sink: {type: jsonl, path: shut/a.jsonl}}\n"
     )
-    assert "nothing may be made in the folder" in told[2].fault
+    reached(folder, stages)  # imports what only its owner may read
+    is_root = os.geteuid() == 0
+    if is_root and owned:
+        os.chown(shut, _NOBODY, _NOBODY)
+    shut.chmod(0o500 if owned else 0o000)
+    if is_root:
+        os.setresuid(_NOBODY, _NOBODY, 0)
+    try:
+        return list(reach(load(folder / "spec.yaml"), None, 10))[2].fault
+    finally:
+        if is_root:
+            os.setresuid(0, 0, 0)
+        shut.chmod(0o700)
+
+
+def test_a_folder_that_is_closed_is_told(somebody: Path) -> None:
+    assert "nothing may be made in the folder" in told_of_closed(somebody, owned=True)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told(somebody: Path) -> None:
+    assert "shut may not be looked into; check its rights" in told_of_closed(somebody, owned=False)
 
 
 def test_the_tables_of_lookups_are_tried_too(

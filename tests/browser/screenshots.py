@@ -14,20 +14,24 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import redis
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import serving
 from tests.conftest import SERVERS
 from tests.support.chromium import PHONE, Tab, chromium, tab
 from tests.support.command_line import rsq_pipe, start
 from tests.support.server import StreamServer
+from tests.support.signals import wait_until
 
 ROOT = Path(__file__).parents[2]
 LARGEST = 150_000
 WIDE = (1120, 800)
 DAY = 24 * 60
+LETTERS, REPLAYED = 15, 12
+"""Orders that are bad, and those of them that are mended and replayed."""
 
 
 def main(folder: Path) -> None:
@@ -120,16 +124,16 @@ def running(path: Path, server: StreamServer, root: Path) -> Iterator[subprocess
 
 async def take(url: str, folder: Path) -> None:
     async with chromium() as browser:
-        await asyncio.sleep(12)  # until there is something to be seen
+        await wait_until(lambda: dead(url, "orders") >= LETTERS, 60, "the bad orders are dead letters")
         await wide(browser, url, folder)
         await others(browser, url, folder)
 
 
 async def wide(browser: Browser, url: str, folder: Path) -> None:
     async with tab(browser, url, size=WIDE) as view:
-        await shot(view, folder / "home.png", "", 330)
-        await shot(view, folder / "pipeline.png", "p/orders", 1045)
-        await shot(view, folder / "stage.png", "p/orders/stages/enrich", 900)
+        await shot(view, folder / "home.png", "", 330, rates=True)
+        await shot(view, folder / "pipeline.png", "p/orders", 1045, rates=True)
+        await shot(view, folder / "stage.png", "p/orders/stages/enrich", 900, rates=True)
         await shot(view, folder / "workers.png", "p/orders/workers", 620)
         await view.open("p/orders/letters/enrich")
         await view.page.locator("tbody a").first.click()
@@ -149,27 +153,37 @@ async def wide(browser: Browser, url: str, folder: Path) -> None:
         await view.page.get_by_role("button", name=re.compile("Replay: ")).click()
         await view.page.locator("dialog .result").wait_for()
         await view.button("Close").click()
-        await asyncio.sleep(3)
+        await wait_until(lambda: dead(url, "orders") <= LETTERS - REPLAYED, 30, "they are replayed")
         await shot(view, folder / "record.png", (record or "").removeprefix("#/"), 560)
         await shot(view, folder / "audit.png", "p/orders/audit", 300)
 
 
 async def others(browser: Browser, url: str, folder: Path) -> None:
     async with tab(browser, url, size=WIDE, dark=True) as view:
-        await shot(view, folder / "pipeline-dark.png", "p/flights", 950)
+        await shot(view, folder / "pipeline-dark.png", "p/flights", 950, rates=True)
     async with tab(browser, url, size=PHONE) as view:
-        await shot(view, folder / "phone.png", "p/flights", 800)
+        await shot(view, folder / "phone.png", "p/flights", 800, rates=True)
     async with tab(browser, url, size=PHONE, dark=True) as view:
         await view.open("p/orders/letters/validate")
         await view.page.locator(".all .row").first.wait_for()
         await shot(view, folder / "phone-dark.png", None, 800)
 
 
-async def shot(view: Tab, path: Path, where: str | None, height: int) -> None:
-    """Take a picture; of the view that stands where none is named."""
+def dead(url: str, pipeline: str) -> int:
+    """Count the dead letters of a pipeline."""
+    with urlopen(f"{url}/api/pipelines", timeout=10) as answer:
+        found = json.load(answer)["pipelines"]
+    return next((int(one["dead"]) for one in found if one["name"] == pipeline), 0)
+
+
+async def shot(view: Tab, path: Path, where: str | None, height: int, *, rates: bool = False) -> None:
+    """Take a picture; of the view that stands where none is named, of one with `rates` once it has some."""
     if where is not None:
         await view.open(where)
-        await asyncio.sleep(6)  # for the first rates
+        if rates:
+            await expect(view.page.locator("main")).to_contain_text(
+                re.compile(r"[1-9][\d,.]*/s"), timeout=20_000
+            )
     width = (view.page.viewport_size or {"width": WIDE[0]})["width"]
     await view.page.set_viewport_size({"width": width, "height": height})
     await view.page.screenshot(path=path, animations="disabled")

@@ -64,7 +64,7 @@ class Kept:
         async for step in self._journals(wanted):
             if (step.stage, step.rid, step.outcome) not in told:
                 steps.append(step)
-        return RecordTrace.of(name, dict.fromkeys(steps))
+        return RecordTrace.of(name, dict.fromkeys(steps), [stage.name for stage in self._graph.stages])
 
     async def _standing(self, wanted: set[str]) -> list[Step]:
         """Tell of a record by what stands in streams, retry sets and dead letters."""

@@ -64,9 +64,17 @@ class RecordTrace:
     steps: tuple[Step, ...]
 
     @classmethod
-    def of(cls, name: str, steps: Iterable[Step]) -> RecordTrace:
-        """Put steps in order."""
-        return cls(name, tuple(sorted(steps, key=lambda step: step.at)))
+    def of(cls, name: str, steps: Iterable[Step], stages: Iterable[str] = ()) -> RecordTrace:
+        """
+        Put steps in order.
+
+        Args:
+            name: The id that was asked for.
+            steps: What is known.
+            stages: In the pipeline's order; what fused stages did ends at one moment, and stands in it.
+        """
+        places = {stage: place for place, stage in enumerate(stages)}
+        return cls(name, tuple(sorted(steps, key=lambda step: (step.at, places.get(step.stage, 0)))))
 
     @property
     def trace_ids(self) -> tuple[str, ...]:

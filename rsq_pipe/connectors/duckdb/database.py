@@ -123,19 +123,8 @@ class DuckDatabase:
             raise RefusedError("the table does not exist; make it, or set `create: true`")
         if not found:
             return
-        options = self._options
         table = [Column(name, kind, fills_itself=default is not None) for name, kind, default in found]
-        try:
-            self._columns = Columns(
-                table,
-                fields=options.columns,
-                extra=options.extra,
-                missing=options.missing,
-                required=(*options.key, *([options.version] if options.version else [])),
-                rid=options.rid,
-            )
-        except ValueError as exc:
-            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
+        self._columns = self._options.columns_of(table)
 
     def is_empty(self) -> bool:
         """Tell whether the table holds nothing, or is not there."""

@@ -6,8 +6,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-import structlog
-
 from rsq_pipe.connectors.kafka import ledger_topic
 from rsq_pipe.connectors.kafka.background import Background
 from rsq_pipe.connectors.kafka.cluster import (
@@ -21,7 +19,7 @@ from rsq_pipe.connectors.kafka.cluster import (
 from rsq_pipe.connectors.kafka.outgoing import Outgoing
 from rsq_pipe.connectors.kafka.producer import Message, MessageRefusedError, Producer
 from rsq_pipe.connectors.kafka.write_options import WriteOptions
-from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back
 from rsq_pipe.connectors.sink import TargetBusyError, TargetUnavailableError, Written
 from rsq_pipe.errors import EncodeError, SinkError
 from rsq_pipe.model.batch import Batch
@@ -93,12 +91,7 @@ class KafkaSink:
             ) from exc
         except AwayError as exc:
             raise self._away(exc) from exc
-        if ledger.went_back:
-            structlog.get_logger("rsq_pipe").warning(
-                "the server has lost batches that it had settled; their records may be written again",
-                stage=self._stage,
-                target=self.target,
-            )
+        tell_went_back(ledger, self._stage, self.target)
         self._ledger = ledger
         return ledger.position
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
+import structlog
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[str]).decode
@@ -105,3 +106,13 @@ class Ledger:
         self._row = row
         self._settled = row.seq
         self._carried = set(_decode(row.carried)) if self._carried else self._carried
+
+
+def tell_went_back(ledger: Ledger, stage: str, target: str) -> None:
+    """Say in the log where the server has forgotten batches: their records come again."""
+    if ledger.went_back:
+        structlog.get_logger("rsq_pipe").warning(
+            "the server has lost batches that it had settled; their records may be written again",
+            stage=stage,
+            target=target,
+        )

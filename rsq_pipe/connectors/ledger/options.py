@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rsq_pipe.connectors.ledger.columns import Extra, Missing
+from rsq_pipe.connectors.ledger.columns import Column, Columns, Extra, Missing
+from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.sink import Fresh
 from rsq_pipe.connectors.record_id import rid_option
 
@@ -54,6 +56,26 @@ class TableOptions(BaseModel):
         "delete all of them first.",
     )
     rid: bool = rid_option()
+
+    def columns_of(self, table: Sequence[Column]) -> Columns:
+        """
+        Say which columns of a table get which fields.
+
+        Raises:
+            RefusedError: The settings name columns that it has not.
+        """
+        version = [self.version] if self.version else []
+        try:
+            return Columns(
+                table,
+                fields=self.columns,
+                extra=self.extra,
+                missing=self.missing,
+                required=(*self.key, *version),
+                rid=self.rid,
+            )
+        except ValueError as exc:
+            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:

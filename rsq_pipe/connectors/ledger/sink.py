@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
-import structlog
-
 from rsq_pipe.connectors.ledger.database import Database, RefusedError, RowsError
-from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back
 from rsq_pipe.connectors.sink import TargetBusyError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
@@ -74,12 +72,7 @@ class LedgerSink:
                 f"{exc}: the database or the server was put back to an earlier state, or another pipeline of "
                 "this name writes the table; look which records it lacks, and then --fresh starts over"
             ) from exc
-        if ledger.went_back:
-            structlog.get_logger("rsq_pipe").warning(
-                "the server has lost batches that it had settled; their records may be written again",
-                stage=self._stage,
-                target=self.target,
-            )
+        tell_went_back(ledger, self._stage, self.target)
         self._ledger = ledger
         return ledger.position
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -212,30 +212,19 @@ class MysqlDatabase:
         return changed == 1
 
     def _learn(self, table: Sequence[Column]) -> None:
-        options = self._options
-        try:
-            self._columns = Columns(
-                table,
-                fields=options.columns,
-                extra=options.extra,
-                missing=options.missing,
-                required=(*options.key, *([options.version] if options.version else [])),
-                rid=options.rid,
-            )
-        except ValueError as exc:
-            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
-        if options.mode == "upsert":
-            check_key(self._connection, options)
+        self._columns = self._options.columns_of(table)
+        if self._options.mode == "upsert":
+            check_key(self._connection, self._options)
 
 
-class _gone:  # noqa: N801  read as a word of the statement
+@contextmanager
+def _gone() -> Iterator[None]:
     """Let pass that a session is gone already."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        return isinstance(error, RefusedError) and "Unknown thread id" in str(error)
+    try:
+        yield
+    except RefusedError as exc:
+        if "Unknown thread id" not in str(exc):
+            raise
 
 
 def _portions(lines: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -226,19 +226,8 @@ class PostgresDatabase:
         return changed == 1
 
     def _learn(self, table: Sequence[Column]) -> None:
-        options = self._options
-        try:
-            self._columns = Columns(
-                table,
-                fields=options.columns,
-                extra=options.extra,
-                missing=options.missing,
-                required=(*options.key, *([options.version] if options.version else [])),
-                rid=options.rid,
-            )
-        except ValueError as exc:
-            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
-        if options.mode == "upsert":
+        self._columns = self._options.columns_of(table)
+        if self._options.mode == "upsert":
             self._connection.execute(_STAGING.format(table=self._table))
             self._connection.execute(
                 "alter table rsq_pipe_batch alter rsq_pipe_place set not null,"

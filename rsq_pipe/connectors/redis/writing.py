@@ -8,10 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeVar
 
-import structlog
-
 from rsq_pipe import redaction
-from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back
 from rsq_pipe.connectors.redis.commands import TYPES, Commands, Words
 from rsq_pipe.connectors.redis.options import WHOLE, Options
 from rsq_pipe.connectors.redis.template import parse_template
@@ -87,12 +85,7 @@ class RedisSink:
         opened = self._run(self._script(SINK_OPEN, [self._key, *doomed], [row.epoch, int(fresh)]))
         if not opened:
             raise TargetBusyError("another process is opening it")
-        if ledger.went_back:
-            structlog.get_logger("rsq_pipe").warning(
-                "the server has lost batches that it had settled; their records may be written again",
-                stage=self._stage,
-                target=self.target,
-            )
+        tell_went_back(ledger, self._stage, self.target)
         self._ledger = ledger
         return ledger.position
 

@@ -133,18 +133,7 @@ class SqliteDatabase:
             )
             for _, name, kind, _, default, key, hidden in found
         ]
-        options = self._options
-        try:
-            self._columns = Columns(
-                table,
-                fields=options.columns,
-                extra=options.extra,
-                missing=options.missing,
-                required=(*options.key, *([options.version] if options.version else [])),
-                rid=options.rid,
-            )
-        except ValueError as exc:
-            raise RefusedError(f"{exc}; mend `columns`, `key` or `version`, or the table") from exc
+        self._columns = self._options.columns_of(table)
 
     def is_empty(self) -> bool:
         """Tell whether the table holds nothing, or is not there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -15,7 +16,6 @@ from textual.widgets import DataTable, Footer, Static
 
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.screen.letters import LettersScreen
-from rsq_pipe.cli.screen.sparkline import sparkline
 from rsq_pipe.cli.status_table import COLUMNS, cells, headline, remarks
 from rsq_pipe.cli.table import named
 from rsq_pipe.errors import NeverRanError, RsqPipeError
@@ -29,6 +29,7 @@ LOOKS = 30
 """Rates of a stage that are shown beside one another."""
 
 BY_HAND = "by hand, in top"
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class StagesScreen(Screen[None]):
@@ -151,3 +152,19 @@ class StagesScreen(Screen[None]):
 
     def _head(self, text: Text) -> None:
         self._headline.update(text)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """
+    Draw the last `width` numbers, each as a block as high as its share of the highest.
+
+    Zero is a gap at the foot, so that a stage that does nothing looks different from one that does little.
+    """
+    shown = values[-width:]
+    most = max(shown, default=0.0)
+    blocks = (_block(value / most) if value > 0 else " " for value in shown)
+    return "".join(blocks).rjust(width)
+
+
+def _block(share: float) -> str:
+    return _BLOCKS[min(len(_BLOCKS) - 1, int(share * len(_BLOCKS)))]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
-from rsq_pipe.connectors.dlt.function import NAME, check_name
+from rsq_pipe.connectors.function_name import function_name
 from rsq_pipe.units import Duration
 
 
@@ -15,11 +15,9 @@ class ReadOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    call: Annotated[str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": NAME})] = (
-        Field(
-            description="What makes the source: `module:function`, found from the project root; a function "
-            "with `@dlt.source` or `@dlt.resource`, or one that returns such a thing."
-        )
+    call: Annotated[str, *function_name("feeds:github")] = Field(
+        description="What makes the source: `module:function`, found from the project root; a function "
+        "with `@dlt.source` or `@dlt.resource`, or one that returns such a thing."
     )
     with_: dict[str, Any] = Field(
         default={},

@@ -9,7 +9,6 @@ from typing import Any
 from rsq_pipe.connectors.ledger.columns import Column, made_columns
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.mysql.connection import Connection
-from rsq_pipe.connectors.mysql.names import listed, quoted
 from rsq_pipe.connectors.mysql.options import LONGEST, Options
 from rsq_pipe.connectors.record_id import FIELD
 
@@ -149,3 +148,13 @@ def _type(kinds: Iterable[str]) -> str:
     if own and own <= {"bigint", "decimal(65, 0)", "double"}:
         return "double" if "double" in own else "decimal(65, 0)"
     return "longtext"
+
+
+def quoted(name: str) -> str:
+    """Spell the name of a table; one with a dot is database and table."""
+    return ".".join(f"`{part}`" for part in name.split("."))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Spell the names of columns, with commas between them."""
+    return ", ".join("`" + name.replace("`", "``") + "`" for name in names)

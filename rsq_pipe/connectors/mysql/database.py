@@ -13,9 +13,8 @@ from typing import Any
 from rsq_pipe.connectors.ledger.columns import Column, Columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
-from rsq_pipe.connectors.mysql.catalog import check_key, columns_of, created, exists
+from rsq_pipe.connectors.mysql.catalog import check_key, columns_of, created, exists, listed, quoted
 from rsq_pipe.connectors.mysql.connection import Connection
-from rsq_pipe.connectors.mysql.names import listed, quoted
 from rsq_pipe.connectors.mysql.options import Options
 from rsq_pipe.connectors.mysql.values import line, lines_at_once
 from rsq_pipe.connectors.record_id import named

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, WithJsonSchema
-
+from rsq_pipe.connectors.function_name import function_name
 from rsq_pipe.errors import HandlerContractError, SourceError
 from rsq_pipe.handlers.project import import_from
 from rsq_pipe.suggestion import suggest
 
-PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
-
-
-def _named(text: str) -> str:
-    if not re.match(PATTERN, text):
-        raise ValueError(f"{text!r} names no function; write module:function, such as feeds:orders")
-    return text
-
-
-Function = Annotated[
-    str,
-    AfterValidator(_named),
-    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["feeds:orders"]}),
-]
+Function = Annotated[str, *function_name("feeds:orders")]
 
 
 def function_at(text: str, root: Path, stage: str) -> Any:

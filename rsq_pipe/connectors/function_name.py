@@ -1,0 +1,23 @@
+"""FunctionName: `module:function`, by which a connector's settings name what the user wrote in Python."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def function_name(example: str) -> tuple[Any, ...]:
+    """Say of a text of a model that it names a function; `example` is one that does."""
+
+    def check(text: str) -> str:
+        if not re.match(PATTERN, text):
+            raise ValueError(f"{text!r} names no function; write module:function, such as {example}")
+        return text
+
+    return AfterValidator(check), WithJsonSchema(
+        {"type": "string", "pattern": PATTERN, "examples": [example]}
+    )

@@ -13,7 +13,7 @@ import pytest
 
 from rsq_pipe.errors import SinkError
 from rsq_pipe.streams.client import StreamClient
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.cluster import Cluster
 from tests.support.command_line import start
 from tests.support.server import StreamServer, binaries

@@ -14,8 +14,8 @@ import pytest
 
 from rsq_pipe.errors import HandlerError, SourceError
 from rsq_pipe.ops.status import look
-from tests.integration.runtime.lab import READ
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ
+from tests.integration.engine.packed import PackedLab
 from tests.support.signals import wait_until
 
 PRINT = "out: {sink: {type: jsonl, path: out/all.jsonl, rid: true}}"

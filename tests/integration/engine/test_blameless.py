@@ -6,8 +6,8 @@ import pytest
 
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.errors import DrainTimeoutError, SinkError
-from tests.integration.runtime.lab import READ
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ
+from tests.integration.engine.packed import PackedLab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

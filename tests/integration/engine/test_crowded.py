@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.engine import chain
-from tests.integration.runtime.lab import READ
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ
+from tests.integration.engine.packed import PackedLab
 from tests.support.command_line import rsq_pipe
 from tests.support.signals import wait_until
 

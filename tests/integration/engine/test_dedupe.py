@@ -13,8 +13,8 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.verbs.dedupe import Dedupe
-from tests.integration.runtime.lab import READ, Lab
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ, Lab
+from tests.integration.engine.packed import PackedLab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

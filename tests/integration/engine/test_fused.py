@@ -11,9 +11,9 @@ from rsq_pipe.ops.progress import Progress
 from rsq_pipe.ops.replay import replay
 from rsq_pipe.ops.selection import Selection
 from rsq_pipe.streams.removal import Removed
-from tests.integration.runtime.lab import READ, Lab
-from tests.integration.runtime.leftovers import name_of_the_dead
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ, Lab
+from tests.integration.engine.leftovers import name_of_the_dead
+from tests.integration.engine.packed import PackedLab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.ops.hold import pause, resume
 from rsq_pipe.ops.status import look
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

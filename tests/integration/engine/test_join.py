@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from rsq_pipe.errors import HandlerError
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.packed import PackedLab
 from tests.support.signals import wait_until
 
 READ = """

@@ -11,9 +11,9 @@ import pytest
 
 from rsq_pipe.engine import provision
 from rsq_pipe.streams.settlement import Settled, Settlement
-from tests.integration.runtime.lab import READ, Lab
-from tests.integration.runtime.leftovers import name_of_the_dead
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ, Lab
+from tests.integration.engine.leftovers import name_of_the_dead
+from tests.integration.engine.packed import PackedLab
 from tests.support.command_line import start
 from tests.support.signals import wait_until
 

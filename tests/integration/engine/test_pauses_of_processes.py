@@ -11,7 +11,7 @@ from rsq_pipe.engine.breaker import Breaker, Cause
 from rsq_pipe.engine.paused import Paused
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.spec.graph import BreakerPolicy
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 
 ROW = [f"read:{n}" for n in range(20)]
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from rsq_pipe.ops.status import look
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

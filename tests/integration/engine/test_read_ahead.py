@@ -9,8 +9,8 @@ import pytest
 
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.settlement import Settled, Settlement
-from tests.integration.runtime.lab import READ, Lab
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ, Lab
+from tests.integration.engine.packed import PackedLab
 from tests.support.command_line import start
 from tests.support.signals import wait_until
 

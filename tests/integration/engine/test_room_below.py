@@ -10,9 +10,9 @@ import pytest
 
 from rsq_pipe.engine import provision
 from rsq_pipe.engine.count_fields import appended, settled
-from tests.integration.runtime.lab import READ
-from tests.integration.runtime.leftovers import name_of_the_dead
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ
+from tests.integration.engine.leftovers import name_of_the_dead
+from tests.integration.engine.packed import PackedLab
 from tests.support.command_line import start
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

@@ -8,7 +8,7 @@ import pytest
 
 from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.model.delivery import Delivery
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.packed import PackedLab
 
 
 @pytest.fixture

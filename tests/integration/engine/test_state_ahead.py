@@ -15,8 +15,8 @@ from rsq_pipe.streams.settlement import Settled, Settlement
 from rsq_pipe.verbs.aggregate import Aggregate
 from rsq_pipe.verbs.dedupe import Dedupe
 from rsq_pipe.verbs.join import Join
-from tests.integration.runtime.lab import Lab
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import Lab
+from tests.integration.engine.packed import PackedLab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

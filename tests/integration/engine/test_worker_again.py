@@ -6,7 +6,7 @@ import pytest
 
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import ServerUnavailableError
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 
 
 @pytest.mark.parametrize("rate", ["", ", rate: 5000/s"])

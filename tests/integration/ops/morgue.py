@@ -17,7 +17,7 @@ from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.headers import ATTEMPTS, RID
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.settlement import Output
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 
 NO_PRICE = ValueError("there is no price")
 

@@ -12,7 +12,7 @@ from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.status import look
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.cluster import Cluster
 from tests.support.project import Project
 from tests.support.server import binaries

@@ -11,8 +11,8 @@ import pytest
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.discard import discard
-from tests.integration.runtime.lab import READ, Lab
-from tests.integration.runtime.leftovers import CHAIN, PATIENT, leave
+from tests.integration.engine.lab import READ, Lab
+from tests.integration.engine.leftovers import CHAIN, PATIENT, leave
 from tests.support.server import StreamServer
 
 WITHOUT = f"""

@@ -17,8 +17,8 @@ from rsq_pipe.cli.peek import command
 from rsq_pipe.engine import provision
 from rsq_pipe.ops.peek import Peeked, peek
 from rsq_pipe.ops.trace.kept import Kept
-from tests.integration.runtime.lab import READ
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ
+from tests.integration.engine.packed import PackedLab
 from tests.support.server import StreamServer
 
 CHAIN = f"""

@@ -17,7 +17,7 @@ from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.delete import delete, keys_of
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.streams.client import StreamClient
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.cluster import Cluster
 from tests.support.server import StreamServer, binaries
 

@@ -12,8 +12,8 @@ from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.last_run import known
 from rsq_pipe.ops import prune as module
 from rsq_pipe.ops.prune import prune
-from tests.integration.runtime.lab import READ, Lab
-from tests.integration.runtime.leftovers import CHAIN, PATIENT, leave
+from tests.integration.engine.lab import READ, Lab
+from tests.integration.engine.leftovers import CHAIN, PATIENT, leave
 from tests.support.server import StreamServer
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

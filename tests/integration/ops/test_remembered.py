@@ -17,7 +17,7 @@ from rsq_pipe.ops.prune import prune
 from rsq_pipe.ops.remembered import Found, look
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import look as status
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 

@@ -13,8 +13,8 @@ from rsq_pipe.ops.dead_letters import find
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import look
-from tests.integration.runtime.lab import Lab
-from tests.integration.runtime.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
+from tests.integration.engine.lab import Lab
+from tests.integration.engine.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
 from tests.support.server import StreamServer
 
 RENAMED = CHAIN.replace("slow:", "sluggish:", 1)

@@ -13,7 +13,7 @@ from rsq_pipe.engine import provision
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, StageStatus, look
 from rsq_pipe.streams.worker import worker_name
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 

@@ -14,7 +14,7 @@ from rsq_pipe.engine.summary import summarize
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.doctor.finding import LEVELS, Finding
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
-from tests.unit.runtime.given import graph, source, stage
+from tests.unit.engine.stages import graph, source, stage
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs/reference"

@@ -26,7 +26,7 @@ from rsq_pipe.streams.unpacking import unfolded
 from rsq_pipe.telemetry.observer import Observer, StageObserver
 from rsq_pipe.verbs.normalise import Normaliser
 from tests.support.project import Project
-from tests.unit.runtime.given import graph, source
+from tests.unit.engine.stages import graph, source
 
 PACKS, JSON = JsonPacks(), JsonSerializer()
 READ, META = "{orders}:read", "{orders}:meta"

@@ -10,7 +10,7 @@ from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.arrivals import Arrivals, Arrived
 from rsq_pipe.telemetry.observer import headers_of
 from tests.unit.engine.given import fields
-from tests.unit.runtime.given import graph, source
+from tests.unit.engine.stages import graph, source
 
 
 def arrived(*came: Arrival) -> Arrived:

@@ -11,7 +11,7 @@ from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.settlement import Output, Part, Settled, Settlement
-from tests.unit.runtime.given import graph, sink, source, stage
+from tests.unit.engine.stages import graph, sink, source, stage
 
 PRICE = "{orders}:price"
 PIPELINE = graph(source(), stage(), sink())

@@ -18,7 +18,7 @@ from rsq_pipe.model.outcome import Emit, Failure, Outcome, Outcomes
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
 from tests.unit.engine.given import JSON, PACKS, Returns, handled, linked, pack, pipeline, records, run
-from tests.unit.runtime.given import stage
+from tests.unit.engine.stages import stage
 from tests.unit.verbs.given import batch, batch_of, numbered, one
 
 SHOP = """

@@ -32,7 +32,7 @@ from tests.unit.engine.given import (
     planned,
     written,
 )
-from tests.unit.runtime.given import POLICY, stage
+from tests.unit.engine.stages import POLICY, stage
 
 FINAL = Failure(ValueError("x"), retryable=False)
 

@@ -10,7 +10,7 @@ import pytest
 from rsq_pipe.engine.fusion import fused, joined
 from rsq_pipe.spec.fusing import PURE
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
-from tests.unit.runtime.given import graph, sink, source, stage
+from tests.unit.engine.stages import graph, sink, source, stage
 
 PUBLISHED = StreamRef("orders-out", external=True)
 

@@ -28,7 +28,7 @@ from rsq_pipe.telemetry.observer import StageObserver
 from rsq_pipe.verbs.normalise import Normaliser
 from tests.support.signals import wait_until
 from tests.unit.engine.given import JSON, PACKS, counts, failed_before, fields, pack, part_of, records
-from tests.unit.runtime.given import graph, source, stage
+from tests.unit.engine.stages import graph, source, stage
 
 AT = stage(breaker=BreakerPolicy(failures=3, first=0.001, max=0.002), retry=stage().retry)
 PIPELINE = graph(source(), AT)

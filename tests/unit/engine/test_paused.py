@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.engine.paused import LASTS, Paused, pause_field, pause_fields, paused_stages
-from tests.unit.runtime.given import graph, sink, source, stage
+from tests.unit.engine.stages import graph, sink, source, stage
 
 PIPELINE = graph(source(), stage(), sink())
 PAUSED = Paused("Down: no service", since=900.0, at=1_000.0, by="run-1")

@@ -13,7 +13,7 @@ from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.outcome import Emit, Failure, Outcome
 from rsq_pipe.telemetry.observer import StageObserver
 from tests.unit.engine.given import JSON, PACKS, Returns, linked, pipeline, records, run
-from tests.unit.runtime.given import stage
+from tests.unit.engine.stages import stage
 from tests.unit.verbs.given import batch
 
 HANDLERS = """

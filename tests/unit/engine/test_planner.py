@@ -37,7 +37,7 @@ from tests.unit.engine.given import (
     records,
     settled,
 )
-from tests.unit.runtime.given import graph, sink, source, stage
+from tests.unit.engine.stages import graph, sink, source, stage
 
 FAILURE = Failure(ValueError("x"))
 FINAL = Failure(ValueError("x"), retryable=False)

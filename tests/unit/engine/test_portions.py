@@ -8,7 +8,7 @@ from rsq_pipe.engine.planner import MAX_BYTES, MAX_RECORDS
 from rsq_pipe.model.outcome import Failure, Outcome
 from rsq_pipe.streams.settlement import Output
 from tests.unit.engine.given import entry, handled, pack, settled
-from tests.unit.runtime.given import stage
+from tests.unit.engine.stages import stage
 
 FAILURE = Failure(ValueError("x"))
 FINAL = Failure(ValueError("x"), retryable=False)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from rsq_pipe.engine.slices import AT_A_TIME, Slices
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
-from tests.unit.runtime.given import stage
+from tests.unit.engine.stages import stage
 
 PAUSE = AT_A_TIME / 20
 

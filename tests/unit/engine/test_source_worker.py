@@ -15,7 +15,7 @@ from rsq_pipe.errors import SourceError
 from rsq_pipe.spec.graph import ConnectorRef
 from rsq_pipe.streams.client import StreamClient
 from tests.unit.engine.given import pipeline
-from tests.unit.runtime.given import graph, source
+from tests.unit.engine.stages import graph, source
 
 NOBODY = "redis://127.0.0.1:1"
 """No test here speaks to a server."""

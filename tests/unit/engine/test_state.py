@@ -13,7 +13,7 @@ from rsq_pipe.spec.graph import Stage, Telemetry
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import StateOf
 from tests.unit.engine.given import counts, entry, fields, handled, pack, part_of
-from tests.unit.runtime.given import graph, source, stage
+from tests.unit.engine.stages import graph, source, stage
 
 FINAL = Failure(ValueError("x"), retryable=False)
 

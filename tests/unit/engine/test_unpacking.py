@@ -12,7 +12,7 @@ from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.streams.entry import RawEntry
 from tests.unit.engine.given import READ, entry, failed_before, pack
-from tests.unit.runtime.given import graph, source, stage
+from tests.unit.engine.stages import graph, source, stage
 
 AGAIN = "{orders}:price:again"
 OUTSIDE = (StreamRef("clicks", external=True), StreamRef("views", external=True))

@@ -15,7 +15,7 @@ from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.observer import StageObserver, headers_of
 from tests.unit.engine.given import READ, entry, fields, pack, records
-from tests.unit.runtime.given import graph, source, stage
+from tests.unit.engine.stages import graph, source, stage
 
 JOIN = stage("join", inputs=(StreamRef("a"), StreamRef("b")))
 JOINING = graph(source(), stage("a"), stage("b"), JOIN)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
-from tests.unit.runtime.given import graph, sink, source, stage
+from tests.unit.engine.stages import graph, sink, source, stage
 
 CLICKS = StreamRef("clicks", external=True)
 PUBLISHED = StreamRef("published", external=True)

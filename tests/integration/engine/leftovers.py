@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from rsq_pipe.streams.worker import worker_name
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
 CHAIN = """

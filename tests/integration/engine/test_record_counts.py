@@ -22,9 +22,9 @@ from rsq_pipe.ops.discard import discard
 from rsq_pipe.ops.prune import prune
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import StageStatus, look
-from tests.integration.runtime.lab import READ
-from tests.integration.runtime.leftovers import name_of_the_dead
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ
+from tests.integration.engine.leftovers import name_of_the_dead
+from tests.integration.engine.packed import PackedLab
 from tests.support.server import StreamServer
 
 CHAIN = f"""

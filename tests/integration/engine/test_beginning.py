@@ -13,7 +13,7 @@ from rsq_pipe.engine.presence import SECONDS, Presence
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.streams.settlement import Output, Position
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

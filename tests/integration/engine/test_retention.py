@@ -10,8 +10,8 @@ import pytest
 from rsq_pipe.engine import provision
 from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.state import look_at
-from tests.integration.runtime.lab import READ
-from tests.integration.runtime.packed import PackedLab
+from tests.integration.engine.lab import READ
+from tests.integration.engine.packed import PackedLab
 from tests.support.server import StreamServer
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the runtime are given: stages and pipelines, made without a file."""
+"""What the tests of the engine are given: stages and pipelines, made without a file."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 from rsq_pipe.engine.state import look_at
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.ops.peek import peek
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.command_line import rsq_pipe
 from tests.support.signals import wait_until
 

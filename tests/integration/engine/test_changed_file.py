@@ -8,8 +8,8 @@ from rsq_pipe.engine.change import Plan, StageChange
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.last_run import GRAPH
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
-from tests.integration.runtime.lab import READ, Lab
-from tests.integration.runtime.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
+from tests.integration.engine.lab import READ, Lab
+from tests.integration.engine.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave
 from tests.support.signals import wait_until
 
 RENAMED = CHAIN.replace("slow:", "sluggish:", 1)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import SinkError, SourceError
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.command_line import start
 from tests.support.mosquitto import PASSWORD, MqttBroker, mqtt
 from tests.support.project import Project

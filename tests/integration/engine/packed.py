@@ -8,7 +8,7 @@ from pathlib import Path
 from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.streams.entry import RawEntry, read_reply
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 
 
 class PackedLab(Lab):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rsq_pipe.engine.keyspace import Keyspace, groups
 from rsq_pipe.spec.graph import StreamRef
-from tests.unit.runtime.given import graph, sink, source, stage
+from tests.unit.engine.stages import graph, sink, source, stage
 
 KEYS = Keyspace("orders")
 

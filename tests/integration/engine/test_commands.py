@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.errors import SourceError
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.command_line import start
 from tests.support.signals import wait_until
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.command_line import rsq_pipe, start
 from tests.support.signals import wait_until
 

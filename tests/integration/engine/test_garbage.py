@@ -12,7 +12,7 @@ import pytest
 
 import rsq_pipe.engine.runner  # noqa: F401  what its imports make is no run's
 from rsq_pipe.telemetry.observe import observe
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 
 RECORDS, BATCH = 800, 2
 

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from rsq_pipe.errors import DrainTimeoutError
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.object_store import Bucket, bucket, object_store
 from tests.support.server import StreamServer
 from tests.support.signals import wait_until

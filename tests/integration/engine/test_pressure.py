@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
 BACKLOG, BATCH, COUNT = 400, 50, 2_500

@@ -14,7 +14,7 @@ import pytest
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError, SourceError
 from rsq_pipe.model.batch import Batch
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.command_line import start
 from tests.support.project import Project
 from tests.support.server import StreamServer

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from rsq_pipe.engine.summary import StageSummary
 from rsq_pipe.errors import HandlerError
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

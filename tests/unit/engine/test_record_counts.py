@@ -10,7 +10,7 @@ from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.stats import GroupInfo
-from tests.unit.runtime.given import graph, sink, source, stage
+from tests.unit.engine.stages import graph, sink, source, stage
 
 READ = "{orders}:read"
 

@@ -7,7 +7,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
 SPEC = """\

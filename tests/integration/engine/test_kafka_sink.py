@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import SinkError
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.kafka import KafkaBroker, kafka, own_kafka
 from tests.support.signals import wait_until
 

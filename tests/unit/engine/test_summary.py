@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rsq_pipe.engine.summary import StageSummary, Summary, summarize
-from tests.unit.runtime.given import graph, source, stage
+from tests.unit.engine.stages import graph, source, stage
 
 ORDERS = graph(source(), stage())
 EARLIER = {"read:out": 100, "price:in": 90, "price:out": 80, "price:dead": 10}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.errors import SourceError
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}\n"

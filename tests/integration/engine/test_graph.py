@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rsq_pipe.engine.summary import StageSummary
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
 

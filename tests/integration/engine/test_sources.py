@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rsq_pipe.errors import SourceError
-from tests.integration.runtime.lab import Lab
+from tests.integration.engine.lab import Lab
 
 CSV = """\
 read: {source: {type: csv, path: 'in/*.csv', types: {n: int}}}

@@ -19,7 +19,7 @@ from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SinkError
 from rsq_pipe.streams.settlement import Settled, Settlement
-from tests.integration.runtime.lab import READ, Lab
+from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"

@@ -277,17 +277,25 @@ class EndpointUnavailableError(RsqPipeError):
 
     Args:
         certain: Whether it is known that no record is to blame.
+        away: Whether it was seen to be away just after: then it need not be the record, though it may be why.
         retry_after: Seconds that the service asks to be left alone for.
     """
 
     retryable = True
 
     def __init__(
-        self, message: str, *, stage: str = "", certain: bool = True, retry_after: float = 0.0
+        self,
+        message: str,
+        *,
+        stage: str = "",
+        certain: bool = True,
+        away: bool = False,
+        retry_after: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.stage = stage
         self.certain = certain
+        self.away = away
         self.retry_after = retry_after
 
 

@@ -46,6 +46,7 @@ class Cause:
         kind: What causes have in common that are one: the error's type; empty where nothing answered.
         text: What was raised. The error itself would keep its batch in memory.
         certain: Whether it is known that no record is to blame: the first excuses itself, each time.
+        away: Whether what is called was seen to be away just after: a record excuses itself once.
         pause: Seconds that the stage is asked to pause for, at least.
     """
 
@@ -53,6 +54,7 @@ class Cause:
     text: str = ""
     certain: bool = False
     pause: float = 0.0
+    away: bool = False
 
 
 def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
@@ -63,7 +65,7 @@ def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
         return Cause("", told(outcome.error), certain=True)
     if isinstance(outcome.error, EndpointUnavailableError):
         asked = outcome.error
-        return Cause("", told(asked), certain=asked.certain, pause=asked.retry_after)
+        return Cause("", told(asked), certain=asked.certain, pause=asked.retry_after, away=asked.away)
     error: BaseException | None = outcome.error
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -155,10 +157,13 @@ class Breaker:
                 row = []
             self._cause = cause
             self._row.add(rid)
-            row.append(place)
             if self._is_long:
-                excused += row
+                excused += [*row, place]
                 row = []
+            elif cause.away:
+                excused.append(place)
+            else:
+                row.append(place)
         self._remember(rids[place] for place in excused)
         if self._cause is not None and self._is_long and not self.is_open:
             self._open(self._cause.text, max(self._policy.first, self._cause.pause))

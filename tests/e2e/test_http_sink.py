@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+import threading
 import time
 from collections import Counter
 from functools import partial
@@ -94,6 +96,13 @@ def project(tmp_path: Path, name: str) -> Project:
     return made
 
 
+def waits(project: Project, server: StreamServer) -> bool:
+    """Whether a record waits for another attempt, or is a dead letter."""
+    said = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
+    stages = json.loads(said.stdout)["stages"] if said.returncode == 0 else []
+    return any(stage["retry"] or stage["counters"]["dead"] for stage in stages)
+
+
 def letters(project: Project, server: StreamServer) -> list[dict[str, Any]]:
     done = rsq_pipe("dlq", "export", project.path, "--redis", server.url, cwd=project.root)
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -165,6 +174,35 @@ def test_a_stopped_server_costs_no_record_its_one_attempt(server: StreamServer, 
     assert set(shop.taken) == set(range(COUNT))
     # What was under way as it stopped may have come twice, under the same key.
     assert len(shop.taken) - COUNT <= 10
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_request_under_way_when_its_service_dies_costs_its_record_no_attempt(
+    server: StreamServer, project: Project, count: int
+) -> None:
+    shop, came = Shop(), threading.Event()
+
+    async def dies(request: web.Request) -> web.Response:
+        if json.loads(await request.text())["n"] == count // 2 and not came.is_set():
+            came.set()
+            await asyncio.Event().wait()
+        return await shop(request)
+
+    (project.root / "in.jsonl").unlink()
+    project.records(range(count))
+    with WebService(dies) as service:
+        spec(project, service.url, more=", concurrency: 4")
+        process = start("run", project.path, "--redis", server.url, cwd=project.root)
+        try:
+            assert came.wait(30)
+            service.stop()
+            eventually(lambda: waits(project, server), timeout=20)
+            service.start()
+            assert process.wait(60) == 0, letters(project, server)
+        finally:
+            process.kill()
+            process.communicate()
+    assert sorted(shop.taken) == list(range(count))
 
 
 def test_retry_after_is_waited_for_and_burns_no_attempt(server: StreamServer, project: Project) -> None:

@@ -12,7 +12,7 @@ from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.send_settings import SendSettings
 from rsq_pipe.connectors.http.settings import shown
-from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, said, session
+from rsq_pipe.connectors.http.web_client import as_is, check_host, is_away, refusal, said, session
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.redaction import redact
@@ -78,8 +78,10 @@ class Post:
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
                 raise self._refused(str(refused)) from exc
-            # The connection broke with the request under way: it may be what breaks the service.
-            raise self._unavailable(said(exc), certain=False) from exc
+            # The connection broke with the request under way: it may be what breaks the service. But where
+            # nobody listens any more it may as well be a service that was stopped.
+            away = len(places) == 1 and await is_away(self._options.url)
+            raise self._unavailable(said(exc), certain=False, away=away) from exc
         return self._judged(status, answer, wait)
 
     def _judged(self, status: int, answer: bytes, wait: float) -> EndpointError | None:
@@ -148,10 +150,10 @@ class Post:
         return self._session
 
     def _unavailable(
-        self, what: str, *, certain: bool = True, retry_after: float = 0.0
+        self, what: str, *, certain: bool = True, away: bool = False, retry_after: float = 0.0
     ) -> EndpointUnavailableError:
         return EndpointUnavailableError(
-            self._told(what), stage=self.stage, certain=certain, retry_after=retry_after
+            self._told(what), stage=self.stage, certain=certain, away=away, retry_after=retry_after
         )
 
     def _refused(self, what: str) -> EndpointRefusedError:

@@ -148,7 +148,7 @@ class _Sending:
         """Take note of a request that got no good answer; tell whether no other is sent after it."""
         # The halves of a batch fail on the way to the one record that makes them: they do not count.
         self._silent += records == 1
-        if exc.certain or self._silent >= SILENT:
+        if exc.certain or exc.away or self._silent >= SILENT:
             self._stopped = exc
             return True
         return False

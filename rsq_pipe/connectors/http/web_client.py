@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Collection
 from typing import Any
@@ -11,6 +12,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from rsq_pipe.connectors.http.addresses import is_refused
+
+LISTENS = 2.0
+"""Seconds within which a service that is up takes a connection."""
 
 
 class RefusedAddressError(OSError):
@@ -56,6 +60,19 @@ def refusal(exc: BaseException) -> RefusedAddressError | None:
         if isinstance(inner, RefusedAddressError):
             return inner
     return None
+
+
+async def is_away(url: str) -> bool:
+    """Find out whether nobody takes a connection at an address that was connected to before."""
+    # yarl knows the port of a scheme, and spells names as the network does.
+    where = as_is(url)
+    try:
+        async with asyncio.timeout(LISTENS):
+            _, writer = await asyncio.open_connection(where.host, where.port)
+    except OSError:  # a TimeoutError is one
+        return True
+    writer.close()
+    return False
 
 
 def as_is(url: str) -> Any:

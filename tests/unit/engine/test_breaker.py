@@ -133,6 +133,20 @@ def test_a_service_that_asks_for_a_longer_pause_is_given_it(breaker: Breaker, cl
     assert breaker.wait() == 500
 
 
+def test_a_request_under_way_when_its_service_died_is_excused_once_wherever_it_stands_in_its_batch(
+    breaker: Breaker,
+) -> None:
+    cut = cause_of(Failure(EndpointUnavailableError("it broke", certain=False, away=True)))
+    answered = cause_of(Failure(EndpointUnavailableError("it answers 500", certain=False)))
+    refused = cause_of(Failure(EndpointUnavailableError("refused")))
+
+    assert breaker.note(["read:1"], {0: cut}) == {0}
+    assert not breaker.is_open
+    assert breaker.note(["read:1"], {0: cut}) == frozenset()
+    assert breaker.note(["read:2", "read:3", "read:4"], {0: answered, 1: cut}) == {1}
+    assert breaker.note(["read:5", "read:6", "read:7"], {0: refused, 2: cut}) == {0, 2}
+
+
 def test_an_outage_that_ended_within_the_batch_excuses_and_does_not_open_it(breaker: Breaker) -> None:
     failed = dict.fromkeys(range(100, 400), DOWN)
 

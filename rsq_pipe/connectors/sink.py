@@ -75,6 +75,9 @@ class Sink(Protocol):
     about to be written. It is stored before anything is written, and is what `open` is given where the writer
     dies before the position of the `write` is stored.
 
+    A sink that has an attribute `most` that is not None is given batches of no more records, but where one
+    entry of the stream alone holds more.
+
     A sink that has an attribute `gather` is given batches of that size. Until they are written they stay
     unacknowledged, so that nothing of them is lost with the process.
     """

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from math import ceil
 from time import monotonic
 
 import structlog
@@ -233,9 +234,14 @@ def flush(roles: Iterable[object], state: PipelineState) -> None:
 
 def _gather(target: Target, graph: Graph, stage: Stage) -> Gather:
     """Say how much it writes at once: of what the stream above may hold no more than half, or that stops."""
-    wished = target.gather or Gather(RECORDS, stage.batch_wait)
+    wished = target.gather or Gather(_even(target.most), stage.batch_wait)
     most = graph.max_backlog // 2 if target.gather else wished.records
     return replace(wished, records=max(1, min(wished.records, most)))
+
+
+def _even(most: int | None) -> int:
+    """Say how many records are written at once, so that full batches fill what takes `most`."""
+    return RECORDS if most is None else most // ceil(most / RECORDS)
 
 
 def _outcomes(batch: Batch, written: Written) -> Outcomes:

@@ -70,6 +70,11 @@ class Target:
         return self._sink.exclusive
 
     @property
+    def most(self) -> int | None:
+        """Records of one batch, at most, where it says so."""
+        return getattr(self._sink, "most", None)
+
+    @property
     def gather(self) -> Gather | None:
         """How much it wants to have in one batch, where it says so."""
         return getattr(self._sink, "gather", None)

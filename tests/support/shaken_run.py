@@ -175,8 +175,8 @@ def send_results_unchecked() -> None:
 def _slow_down_the_disk() -> None:
     append = FileTarget.append
 
-    def slow_append(self: FileTarget, data: bytes) -> None:
-        append(self, data)
+    def slow_append(self: FileTarget, data: bytes, records: int) -> None:
+        append(self, data, records)
         time.sleep(DISK)
 
     take_over = OwnedFile.take_over

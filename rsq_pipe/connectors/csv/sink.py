@@ -76,6 +76,7 @@ class CsvSink:
         self._encoding = Encoding(options, rid=options.rid)
         self._fields = self._encoding.given
         self.target = self._file.name
+        self.most = self._file.most
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
@@ -87,10 +88,10 @@ class CsvSink:
 
     def write(self, batch: Batch) -> Written:
         """Append one row per record, under a header if they are the first."""
-        self._file.roll()
+        self._file.roll(len(batch))
         rows, failures, fields = self._encoding.rows(batch, self._fields, header=not self._file.length)
         if len(failures) < len(batch):
-            self._file.append(rows)
+            self._file.append(rows, len(batch) - len(failures))
             self._fields = fields
         return Written(self._file.position(), failures)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from rsq_pipe.connectors.files.held_file import HeldFile, held_file
 from rsq_pipe.connectors.files.mark import HEAD_BYTES, Mark
@@ -71,9 +72,12 @@ class FileTarget:
             except OSError as exc:
                 raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
 
-    def append(self, data: bytes) -> None:
+    most: ClassVar[int | None] = None
+    """Records of a batch, at most: it takes any."""
+
+    def append(self, data: bytes, records: int) -> None:  # noqa: ARG002  as of what writes parts
         """
-        Add bytes behind the committed part, all or none, and make them durable.
+        Add bytes of so many records behind the committed part, all or none, and make them durable.
 
         Raises:
             SinkError: They could not be written, or the file is not under its name any more.
@@ -116,7 +120,7 @@ class FileTarget:
         """Whether it can be written."""
         return self._file is not None
 
-    def roll(self) -> None:
+    def roll(self, coming: int) -> None:
         """Before a batch: nothing is to be done, as the file is one."""
 
     def stored(self) -> None:

@@ -24,12 +24,12 @@ class PartsTarget:
     """
     Write to a hidden file; when it is full, give it its name, and begin the next.
 
-    The position is the number of the part being written, and the place in it. A part is finished before a
-    batch is written, when all that stands in it is known to be committed; so what is seen under a part's name
-    was acknowledged, and does not change any more. To finish one is a rename, within the turn in which no
-    other process can become the writer, and after the server was asked whether this one still is: one that
-    was paused renames nothing that its successor has gone on in. Whoever opens at a position whose part is
-    finished goes on with the next.
+    The position is the number of the part being written, its records, and the place in it. A part is finished
+    before a batch is written, when all that stands in it is known to be committed; so what is seen under a
+    part's name was acknowledged, and does not change any more. To finish one is a rename, within the turn in
+    which no other process can become the writer, and after the server was asked whether this one still is:
+    one that was paused renames nothing that its successor has gone on in. Whoever opens at a position whose
+    part is finished goes on with the next.
 
     Args:
         options, rotate, stage, root: As of the sink.
@@ -47,6 +47,7 @@ class PartsTarget:
         self._root = root
         self._path = Path(os.path.realpath(root / options.path))
         self._number = 1
+        self._records = 0
         self._file = self._staged()
         self._began = 0.0
         self._committed = True
@@ -58,43 +59,48 @@ class PartsTarget:
         """Bytes in the part being written."""
         return self._file.length
 
+    @property
+    def most(self) -> int | None:
+        """Records of a batch, at most, so that a part has no more."""
+        return self._rotate.records
+
     def open(self, position: str | None, *, fresh: bool, still: Callable[[], bool]) -> None:
         """Become the only writer, and cut off what stands behind `position`."""
         self._file.close()
         self._still = still
         mark: str | None = None
+        self._records = 0
         if position is None or fresh:
             self._begin_at_first(fresh=fresh)
         else:
-            number, _, mark = position.partition("/")
+            place, _, mark = position.partition("/")
+            number, _, records = place.partition("+")
             if not number.isdecimal():
                 raise self._error(
                     "it was written as one file so far; give the parts another `path`, or use --fresh to "
                     "start over"
                 )
-            self._number = int(number)
+            self._number, self._records = int(number), int(records or 0)
         if self._part(self._number).exists():
             if self._make is not None:  # killed before it could remove what the part was made of
                 self._hidden(self._number).unlink(missing_ok=True)
-            self._number, mark = self._number + 1, None
+            self._number, self._records, mark = self._number + 1, 0, None
         self._open_staged(mark)
 
-    def roll(self) -> None:
-        """Before a batch: finish the part if it is full, and begin the next."""
+    def roll(self, coming: int) -> None:
+        """Before a batch of so many records: finish the part if it is full, and begin the next."""
         if not self.length:
-            self._began = time.monotonic()
+            self._began, self._records = time.monotonic(), 0
             return
-        old = self._rotate.every is not None and time.monotonic() - self._began >= self._rotate.every
-        if not old and (self._rotate.size is None or self.length < self._rotate.size):
-            return
-        if self._finish():
-            self._number += 1
+        if self._is_full(coming) and self._finish():
+            self._number, self._records = self._number + 1, 0
             self._open_staged(None)
 
-    def append(self, data: bytes) -> None:
-        """Add bytes behind the committed part, all or none, and make them durable."""
+    def append(self, data: bytes, records: int) -> None:
+        """Add bytes of so many records behind the committed part, all or none, and make them durable."""
         self._committed = False
-        self._file.append(data)
+        self._file.append(data, records)
+        self._records += records
 
     def stored(self) -> None:
         """Take note that all that was written is acknowledged."""
@@ -102,7 +108,7 @@ class PartsTarget:
 
     def position(self) -> str:
         """Spell the place behind the last batch."""
-        return f"{self._number}/{self._file.position()}"
+        return f"{self._number}+{self._records}/{self._file.position()}"
 
     def read_head(self, size: int) -> bytes:
         """Read the first bytes of the part."""
@@ -110,10 +116,10 @@ class PartsTarget:
 
     def held(self, position: str) -> HeldFile:
         """Compare the part being written with a stored position."""
-        number, _, mark = position.partition("/")
-        self._number = int(number)
+        place, _, mark = position.partition("/")
+        self._number = int(place.partition("+")[0])
         found = self._staged().held(mark)
-        return replace(found, position=f"{number}/{found.position}")
+        return replace(found, position=f"{place}/{found.position}")
 
     def close(self) -> None:
         """Finish the part, as far as all of it is acknowledged, and let go of it."""
@@ -122,6 +128,14 @@ class PartsTarget:
                 self._finish()
         finally:
             self._file.close()
+
+    def _is_full(self, coming: int) -> bool:
+        limits = self._rotate
+        return (
+            (limits.every is not None and time.monotonic() - self._began >= limits.every)
+            or (limits.size is not None and self.length >= limits.size)
+            or (limits.records is not None and self._records + coming > limits.records)
+        )
 
     def _finish(self) -> bool:
         """Give the part its name; False where it cannot be known now that this still is the writer."""

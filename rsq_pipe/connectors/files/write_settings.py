@@ -31,10 +31,16 @@ class Rotate(BaseModel):
         default=None, gt=0, description="Age from which on a part is finished when the next records come."
     )
 
+    records: int | None = Field(
+        default=None,
+        gt=0,
+        description="Records of a part, at most; one entry of the stream that alone holds more is a part.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.size is None and self.every is None:
-            raise ValueError("it is never finished; write `size: 64MiB` or `every: 1h`, or both")
+        if self.size is None and self.every is None and self.records is None:
+            raise ValueError("it is never finished; write `size: 64MiB`, `every: 1h` or `records: 100000`")
         return self
 
 

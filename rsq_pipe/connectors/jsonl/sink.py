@@ -40,6 +40,7 @@ class JsonlSink:
         self._rid = options.rid
         self._file = target(options, stage=stage, root=root)
         self.target = self._file.name
+        self.most = self._file.most
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
@@ -50,10 +51,10 @@ class JsonlSink:
 
     def write(self, batch: Batch) -> Written:
         """Append one line per record."""
-        self._file.roll()
+        self._file.roll(len(batch))
         lines, failures = json_lines(batch, rid=self._rid)
         if lines:
-            self._file.append(lines)
+            self._file.append(lines, len(batch) - len(failures))
         return Written(self._file.position(), failures)
 
     def stored(self) -> None:

@@ -65,6 +65,7 @@ class ParquetSink:
         self._compression = options.compression
         self._file = PartsTarget(options, options.rotate, stage=stage, root=root, make=self._made)
         self.target = self._file.name
+        self.most = self._file.most
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
@@ -75,10 +76,10 @@ class ParquetSink:
 
     def write(self, batch: Batch) -> Written:
         """Append one line per record; before it, make a file of a part that is full."""
-        self._file.roll()
+        self._file.roll(len(batch))
         lines, failures = self._rows.of(batch)
         if lines:
-            self._file.append(lines)
+            self._file.append(lines, len(batch) - len(failures))
         return Written(self._file.position(), failures)
 
     def stored(self) -> None:

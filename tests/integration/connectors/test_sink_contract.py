@@ -20,9 +20,11 @@ from backports import zstd
 
 from rsq_pipe.connectors.table import connector, types
 from tests.integration.connectors.test_ledger_contract import KINDS as LEDGER_SINKS
+from tests.integration.connectors.writer import ROTATIONS
 
 FILE_SINKS = ["csv", "jsonl", "parquet"]
 PARTS = ["jsonl@parts", "csv@parts", "csv.gz@parts", "parquet@parts"]
+RECORDS = ["jsonl@records", "csv.gz@records", "parquet@records"]
 PACKED = ["jsonl.gz", "csv.gz", "jsonl.bz2", "csv.zst"]
 OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".zst": zstd.open}
 TOTAL = 200
@@ -64,7 +66,10 @@ def ids(kind: str, root: Path) -> list[int]:
         paths = sorted((root / "out").glob(f"x-*.{kind}"))
         assert len(paths) >= 3
         assert [path.name for path in paths] == [f"x-{n + 1:06}.{kind}" for n in range(len(paths))]
-        return [number for path in paths for number in in_file(kind, path)]
+        found = [in_file(kind, path) for path in paths]
+        if parts == "records":
+            assert max(map(len, found)) <= ROTATIONS[parts]["records"]
+        return [number for numbers in found for number in numbers]
     return in_file(kind, root / f"out/x.{kind}")
 
 
@@ -114,7 +119,7 @@ def test_every_sink_states_its_guarantee_and_those_that_state_exactly_once_are_t
     assert stated == {**dict.fromkeys(exactly_once, "exactly-once"), **least}
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", *PACKED, *PARTS])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", *PACKED, *PARTS, *RECORDS])
 def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
     tmp_path: Path, kind: str
 ) -> None:
@@ -126,7 +131,7 @@ def test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed(
     assert ids(kind, tmp_path) == list(range(TOTAL))
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "jsonl@parts", "parquet@parts"])
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl@parts", "jsonl@records", "parquet@parts"])
 @pytest.mark.parametrize("call", [3, 40, 70, 95, 120, 150, 185, 220, 260, 300])
 def test_paused_writer_that_wakes_up_after_another_took_over_writes_nothing_more(
     tmp_path: Path, call: int, kind: str

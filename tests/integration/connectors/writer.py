@@ -24,6 +24,9 @@ from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
 
+ROTATIONS: dict[str, dict[str, Any]] = {"parts": {"size": "500B"}, "records": {"records": 25}}
+"""What stands behind `@` in a sink's kind -> when its parts are finished."""
+
 
 class Store:
     """The position, the number of records committed, and the token of the last opener."""
@@ -103,7 +106,7 @@ def main(kind: str, root: Path, total: int, signal_name: str, call: int) -> None
     name, _, parts = kind.partition("@")
     found = connector("sink", name.partition(".")[0])
     assert found.connect is not None
-    options = {"path": f"out/x.{name}", **({"rotate": {"size": "500B"}} if parts else {})}
+    options = {"path": f"out/x.{name}", **({"rotate": ROTATIONS[parts]} if parts else {})}
     sink = found.connect(found.options(**options), stage="out", root=root)
     state = store.take()
 

@@ -76,7 +76,9 @@ def test_json_holds_the_same() -> None:
     assert {setting["key"] for setting in one["settings"]} == {"path", "watch", "columns"}
     assert (sink["kind"], sink["extra"]) == ("sink", "parquet")
     (rotate,) = sink["groups"]
-    assert (rotate["name"], {one["key"] for one in rotate["settings"]}) == ("rotate", {"size", "every"})
+    assert (rotate["name"], {one["key"] for one in rotate["settings"]}) == (
+        *("rotate", {"size", "every", "records"}),
+    )
 
 
 def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:

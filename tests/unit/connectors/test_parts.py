@@ -102,6 +102,54 @@ def test_age_finishes_a_part(
     assert list(parts(tmp_path).values()) == ['{"n":0}\n{"n":3599}\n', '{"n":3601}\n{"n":3602}\n']
 
 
+def test_a_part_has_no_more_records_than_it_may_unless_one_batch_alone_has(
+    tmp_path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    made = sink("csv", path="x.csv", rotate={"records": 3})
+    made.open(None)
+    for numbers in ((1, 2), (3,), (4,), (5, 6, 7), (8, 9, 10, 11), (12,)):
+        made.write(batch(*({"n": n} for n in numbers)))
+        made.stored()
+    made.close()
+
+    found = [text.split()[1:] for text in parts(tmp_path).values()]
+    assert found == [["1", "2", "3"], ["4"], ["5", "6", "7"], ["8", "9", "10", "11"], ["12"]]
+
+
+def test_records_of_a_part_are_counted_over_restarts_and_those_that_cannot_be_written_are_not(
+    tmp_path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    position = None
+    for numbers in ((1, 2), (3, 3j), (4,), (5, 6)):  # 3j is no JSON
+        made = sink("jsonl", path="x.jsonl", rotate={"records": 4})
+        made.open(position)
+        position = made.write(batch(*({"n": n} for n in numbers))).position
+        made.stored()
+        made._file._committed = False  # killed before it could finish the part
+        made.close()
+    assert parts(tmp_path) == {"x-000001.jsonl": "".join(f'{{"n":{n}}}\n' for n in (1, 2, 3, 4))}
+
+
+def test_a_part_that_is_gone_begins_again_with_no_records(
+    tmp_path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    first = sink("jsonl", path="x.jsonl", rotate={"records": 2})
+    first.open(None)
+    position = first.write(batch({"n": 1}, {"n": 2})).position
+    first._file._committed = False
+    first.close()
+    (tmp_path / ".x-000001.jsonl").unlink()
+
+    second = sink("jsonl", path="x.jsonl", rotate={"records": 2})
+    second.open(position)
+    for n in (3, 4):
+        second.write(batch({"n": n}))
+        second.stored()
+    second.close()
+
+    assert parts(tmp_path) == {"x-000001.jsonl": '{"n":3}\n{"n":4}\n'}
+
+
 def test_parts_of_others_are_kept_replaced_or_an_error(tmp_path: Path, sink: Make, batch: MakeBatch) -> None:
     (tmp_path / "x-000007.jsonl").write_text("{}\n")
     with pytest.raises(SinkError, match=r"x-000007\.jsonl exists and was not written by this pipeline"):
@@ -121,6 +169,6 @@ def test_a_file_that_was_one_so_far_is_told(tmp_path: Path, sink: Make) -> None:
         sink("jsonl", path="x.jsonl", rotate=ROTATE).open("12:abcdef01")
 
 
-def test_rotation_needs_a_size_or_an_age() -> None:
+def test_rotation_needs_a_size_an_age_or_a_number_of_records() -> None:
     with pytest.raises(ValidationError, match="it is never finished; write `size: 64MiB`"):
         connector("sink", "csv").options(path="x.csv", rotate={})

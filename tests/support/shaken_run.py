@@ -189,6 +189,17 @@ def _slow_down_the_disk() -> None:
     OwnedFile.take_over = slow_take_over  # type: ignore[method-assign]
 
 
+def shorten_leases() -> None:
+    """Have leases last for `LEASE`, and, as in the product, give up about a command when one lapses."""
+    for module, name in (
+        *((sink_worker, "SECONDS"), (source_worker, "SECONDS")),
+        *((shared_source, "SECONDS"), (closer, "LEASE")),
+    ):
+        vars(module)[name] = LEASE
+    vars(shared_source)["TURN"] = LEASE / 4
+    vars(client)["COMMAND_TIMEOUT"] = LEASE
+
+
 def _edit(script: Script, old: str, new: str) -> None:
     assert old in script.source, f"{script.name}.lua has changed: {old!r} is not in it"
     script.source = script.source.replace(old, new)
@@ -213,12 +224,5 @@ if __name__ == "__main__":
     }
     sabotage[sys.argv.pop(1)]()
     _slow_down_the_disk()
-    for module, name in (
-        *((sink_worker, "SECONDS"), (source_worker, "SECONDS")),
-        *((shared_source, "SECONDS"), (closer, "LEASE")),
-    ):
-        vars(module)[name] = LEASE
-    # As in the product, a command is given up about when a lease lapses.
-    vars(shared_source)["TURN"] = LEASE / 4
-    vars(client)["COMMAND_TIMEOUT"] = LEASE
+    shorten_leases()
     main()

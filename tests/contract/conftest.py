@@ -1,0 +1,49 @@
+"""Servers of the contract suites: one of each kind for the whole run, which a test may stop for a while."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SERVERS
+from tests.contract.place import Place
+from tests.support.guarded_server import GuardedServer
+from tests.support.kafka import kafka
+from tests.support.mariadb import mariadb, mariadb_binary
+from tests.support.mosquitto import MqttBroker, binary
+from tests.support.object_store import object_store
+from tests.support.postgres import postgres, postgres_binaries
+
+__all__ = ["kafka", "mariadb", "mariadb_binary", "object_store", "postgres", "postgres_binaries"]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[GuardedServer]:
+    """The pipelines' own server."""
+    with GuardedServer(SERVERS["valkey"], tcp=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def target_redis() -> Iterator[GuardedServer]:
+    """A server beside the pipelines' own, which keeps its data over stops and asks for a password."""
+    with GuardedServer(SERVERS["valkey"], tcp=True, appendonly=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Iterator[MqttBroker]:
+    if binary() is None:
+        why = "there is no Mosquitto here (on Debian and Ubuntu: apt install mosquitto)"
+        assert not os.environ.get("CI"), why
+        pytest.skip(why)
+    with MqttBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Place:
+    return Place(tmp_path, name, request.getfixturevalue)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from rsq_pipe.engine.anew import check_anew
 from rsq_pipe.engine.changeover import change_over
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.provision import clear, last_graph, lay
@@ -23,6 +24,7 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
 
     Raises:
         PipelineChangedError: The file would strand what an earlier run left.
+        SinkError: `fresh`, and a sink would refuse to start over: nothing was deleted.
         PipelineBusyError: Another run is up, and what is to be done takes that there is none.
         GroupLostError: A group was made by an earlier run and is not there any more.
 
@@ -32,6 +34,8 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
         # Shown before others are looked for: of two that start over at once, neither may miss the other.
         await presence.show()
         if fresh:
+            await presence.refuse_others()
+            await check_anew(client, graph)
             await clear(client, graph, presence)
             fresh = False
         seen = await last_graph(client, graph)

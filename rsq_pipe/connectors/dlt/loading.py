@@ -51,10 +51,8 @@ class DltSink:
         still: Callable[[], bool] = lambda: True,  # noqa: ARG002  what an earlier writer loads is the same
     ) -> str:
         """Begin, without what an earlier process had not loaded yet: it comes again."""
-        if fresh and self._options.mode == "append":
-            raise self._error(
-                "--fresh would append all records once more; set `mode: merge`, or drop the table"
-            )
+        if fresh:
+            self.check_anew()
         self._number = int(position or 0)
         destination = self.destination()
         shutil.rmtree(self._folder / self._name, ignore_errors=True)
@@ -68,6 +66,13 @@ class DltSink:
         except Exception as exc:
             raise self._sorted(exc) from exc
         return str(self._number)
+
+    def check_anew(self) -> None:
+        """Refuse `--fresh` where each record would be appended once more."""
+        if self._options.mode == "append":
+            raise self._error(
+                "--fresh would append all records once more; set `mode: merge`, or drop the table"
+            )
 
     def write(self, batch: Batch) -> Written:
         """Load one batch."""

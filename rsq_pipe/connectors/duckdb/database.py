@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import duckdb
 import msgspec
 
+from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.files.endpoints import make_folder
 from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
@@ -63,9 +65,9 @@ class DuckDatabase:
         """Open the file, and make the ledger where it is not there."""
         self.close()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise RefusedError(f"its folder cannot be made: {exc.strerror or exc}") from exc
+            make_folder(self._path)
+        except UnreachableError as exc:
+            raise RefusedError(str(exc)) from exc
         with self._faults():
             self._open = duckdb.connect(str(self._path), config={"autoinstall_known_extensions": False})
             self._run(_LEDGER)
@@ -238,6 +240,8 @@ class DuckDatabase:
         except duckdb.IOException as exc:
             if "lock" in str(exc):
                 raise TargetBusyError("another process has the file open") from exc
+            if "not a valid DuckDB" in str(exc):
+                raise RefusedError("it is no DuckDB database; move it away, or name another file") from exc
             raise RefusedError(_said(exc)) from exc
         except duckdb.Error as exc:
             raise RefusedError(_said(exc)) from exc

@@ -56,3 +56,18 @@ def check_writable(path: Path) -> None:
         raise UnreachableError(f"{folder} is no folder; move it, or name another")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UnreachableError(f"nothing may be made in the folder {folder}; check its rights")
+
+
+def make_folder(path: Path) -> None:
+    """
+    Make the folder of a file that is to be written, where it is not there.
+
+    Raises:
+        UnreachableError: The file cannot be written, or the folder not be made.
+    """
+    check_writable(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        said = exc.strerror or exc
+        raise UnreachableError(f"its folder cannot be made: {said}; make it, or name another") from exc

@@ -95,6 +95,18 @@ class KafkaSink:
         self._ledger = ledger
         return ledger.position
 
+    def check_anew(self) -> None:
+        """Find out whether `--fresh` may do as it says."""
+        try:
+            self._look()
+            self._check_fresh()
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        except AwayError as exc:
+            raise self._away(exc) from exc
+        finally:
+            self._give_up()
+
     def write(self, batch: Batch) -> Written:
         """Write those records of a batch that were not committed yet."""
         assert self._ledger is not None, "the sink is not open"

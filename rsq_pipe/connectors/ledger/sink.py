@@ -76,6 +76,19 @@ class LedgerSink:
         self._ledger = ledger
         return ledger.position
 
+    def check_anew(self) -> None:
+        """Find out whether `--fresh` may do as it says; nothing stays written."""
+        try:
+            self._database.connect()
+            with suppress(_TakenBackError), self._database.transaction():
+                self._database.look()
+                self._check_empty()
+                raise _TakenBackError
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        finally:
+            self._database.close()
+
     def write(self, batch: Batch) -> Written:
         """Write those records of a batch that do not stand in the table yet."""
         assert self._ledger is not None, "the sink is not open"
@@ -182,9 +195,12 @@ class LedgerSink:
 
     def _start_over(self) -> None:
         """Do with what stands in the table as `fresh` says."""
+        self._check_empty()
         if self._fresh == "empty":
             self._database.empty()
-        elif self._fresh == "error" and not self._database.is_empty():
+
+    def _check_empty(self) -> None:
+        if self._fresh == "error" and not self._database.is_empty():
             raise RefusedError(
                 "it holds rows, and --fresh would write all records once more; set `fresh: empty` to delete "
                 "what it holds, or `fresh: append` to keep it"

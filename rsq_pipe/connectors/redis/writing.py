@@ -89,6 +89,15 @@ class RedisSink:
         self._ledger = ledger
         return ledger.position
 
+    def check_anew(self) -> None:
+        """Find out whether `--fresh` may do as it says."""
+        self._loop = _Loop()
+        try:
+            self._start_over()
+            self._check_json()
+        finally:
+            self.close()
+
     def write(self, batch: Batch) -> Written:
         """Write those records of a batch that do not stand in the keys yet."""
         assert self._ledger is not None, "the sink is not open"

@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.files.endpoints import make_folder
 from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
@@ -67,9 +69,9 @@ class SqliteDatabase:
         """Open the file, and make the ledger where it is not there."""
         self.close()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise RefusedError(f"its folder cannot be made: {exc.strerror or exc}") from exc
+            make_folder(self._path)
+        except UnreachableError as exc:
+            raise RefusedError(str(exc)) from exc
         with self._faults():
             # Threads take turns; each step is made in whichever is free.
             self._open = sqlite3.connect(
@@ -236,6 +238,8 @@ class SqliteDatabase:
         except sqlite3.Error as exc:
             if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                 raise TargetBusyError("another process is writing the file") from exc
+            if getattr(exc, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+                raise RefusedError("it is no SQLite database; move it away, or name another file") from exc
             raise RefusedError(str(exc)) from exc
 
 

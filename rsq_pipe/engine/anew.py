@@ -1,0 +1,61 @@
+"""Anew: whether all sinks of a pipeline may start over, before anything is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.sink import TargetUnavailableError
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.errors import SinkError
+from rsq_pipe.spec.fusing import sends
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.spec.protected import check_target
+from rsq_pipe.streams.client import StreamClient
+
+SECONDS = 10.0
+"""How long a target may take to answer."""
+
+
+async def check_anew(client: StreamClient, graph: Graph) -> None:
+    """
+    Make sure that no sink will refuse to start over: then the others would have been emptied for nothing.
+
+    Raises:
+        SinkError: One would, or its target is away.
+
+    Cancellation: at any point; targets are only looked at.
+    """
+    for stage in graph.stages:
+        if stage.verb != "sink" or sends(stage) or connector("sink", stage.options.type).connect is None:
+            continue
+        try:
+            await asyncio.to_thread(_check, client, graph, stage)
+        except (SinkError, TargetUnavailableError, UnreachableError) as exc:
+            where = f"stage {stage.name!r}: "
+            said = str(exc).removeprefix(where)
+            if isinstance(exc, UnreachableError):
+                said = f"{_target(graph, stage)}: {said}"
+            message = f"{where}{said}. It was asked before --fresh began: nothing was deleted"
+            raise SinkError(message, stage=stage.name) from exc
+
+
+def _check(client: StreamClient, graph: Graph, stage: Stage) -> None:
+    check_target(graph, stage)
+    ref: ConnectorRef = stage.options
+    found = connector("sink", ref.type)
+    sink = found.made(ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root, client=client)
+    if not sink.exclusive:
+        return
+    ask = getattr(sink, "check_anew", None)
+    if ask is not None:
+        ask()
+    elif found.endpoint is not None:
+        found.endpoint(ref.options, stage=stage.name, root=graph.root).reach(SECONDS)
+
+
+def _target(graph: Graph, stage: Stage) -> str:
+    ref: ConnectorRef = stage.options
+    found = connector("sink", ref.type).endpoint
+    assert found is not None
+    return str(found(ref.options, stage=stage.name, root=graph.root).target)

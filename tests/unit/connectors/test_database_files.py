@@ -1,0 +1,52 @@
+"""A path at which no database can be is answered with what to do, by `sqlite` and `duckdb` alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.errors import SinkError
+
+
+@pytest.fixture(params=["sqlite", "duckdb"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def sink(root: Path, kind: str, path: str) -> Sink:
+    found = connector("sink", kind)
+    made: Sink = found.made(
+        found.options(path=path, table="t", create=True), pipeline="p", stage="out", root=root
+    )
+    return made
+
+
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path, kind: str) -> None:
+    made = sink(tmp_path, kind, "a/b/c.db")
+    made.open(None)
+    made.close()
+
+    assert (tmp_path / "a/b/c.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("folder", r"it is a folder; name a file in it"),
+        ("text.txt/x.db", r"text\.txt is no folder; move it, or name another"),
+        ("text.txt", r"it is no (SQLite|DuckDB) database; move it away, or name another file"),
+    ],
+)
+def test_a_path_at_which_no_database_can_be_is_told_with_what_to_do(
+    tmp_path: Path, kind: str, path: str, told: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.txt").write_text("hello world\n" * 1_000)
+
+    with pytest.raises(SinkError, match=rf"^stage 'out': table t of {path}: .*{told}"):
+        sink(tmp_path, kind, path).open(None)
+
+    assert (tmp_path / "text.txt").read_text() == "hello world\n" * 1_000

@@ -1,4 +1,4 @@
-"""Hosts: those a server's URL names, with commas between them, which urllib does not read."""
+"""Hosts: those a server's URL names, with commas between them, which urllib does not read; and ports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ import re
 from urllib.parse import urlsplit
 
 _NETLOC = re.compile(r"([^:/?#]*://)([^/?#]*)")
+
+
+LAST_PORT = 65_535
+
+
+def is_port(text: str) -> bool:
+    """Tell whether a text is the number of a port that can be connected to."""
+    return (
+        text.isascii() and text.isdigit() and len(text) <= len(str(LAST_PORT)) and 0 < int(text) <= LAST_PORT
+    )
 
 
 def split_hosts(url: str) -> tuple[str, list[tuple[str, int]]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from rsq_pipe.hosts import LAST_PORT, is_port
 from rsq_pipe.units import Duration
 
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):\d{1,5}")
@@ -20,6 +21,8 @@ def _brokers(value: Any) -> Any:
     for one in found:
         if not _BROKER.fullmatch(one):
             raise ValueError(f"{one!r} is not HOST:PORT; write kafka-1:9092, without kafka://")
+        if not is_port(one.rpartition(":")[2]):
+            raise ValueError(f"{one!r} has no port from 1 to {LAST_PORT}; write kafka-1:9092")
     return tuple(found)
 
 

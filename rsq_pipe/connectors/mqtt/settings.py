@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from rsq_pipe.connectors.record_id import rid_option
+from rsq_pipe.hosts import is_port
 from rsq_pipe.units import Duration
 
 Part = Literal["topic", "retained"]
@@ -23,7 +24,7 @@ Text = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1})]
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536) or "/" in host:
+    if not (colon and host and is_port(port)) or "/" in host:
         raise ValueError(f"{value!r} is not HOST:PORT; write broker:1883, or broker:8883 with `tls`")
     return value
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rsq_pipe.hosts import LAST_PORT
 from rsq_pipe.units import Duration
 
 SCHEMES = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
@@ -77,6 +79,15 @@ class StoreOptions(BaseModel):
     timeout: Duration = Field(
         default="30s", validate_default=True, gt=0, description="Time for one request, its body included."
     )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_port(cls, endpoint: str | None) -> str | None:
+        try:
+            urlsplit(endpoint or "").port  # noqa: B018  it is read when it is asked for
+        except ValueError:
+            raise ValueError(f"{endpoint!r} has no port up to {LAST_PORT}; write http://minio:9000") from None
+        return endpoint
 
     @model_validator(mode="after")
     def _check_store(self) -> Self:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from rsq_pipe.hosts import LAST_PORT, is_port
+
 
 def installed(package: str) -> bool:
     """Tell whether a package of an extra is there."""
@@ -20,7 +22,11 @@ def wrong_dsn(dsn: str) -> tuple[str, str] | None:
         what = "psycopg cannot be loaded: it finds no libpq"
         return what, "pip install 'rsq-pipe[postgres]', which brings one"
     try:
-        conninfo_to_dict(dsn)
+        found = conninfo_to_dict(dsn)
     except ProgrammingError:
         return "the address of the server is malformed", fix
+    # One for all hosts, or for each; an empty one is the usual.
+    ports = str(found.get("port") or "").split(",")
+    if not all(is_port(port) for port in ports if port):
+        return f"the address of the server has a port that is no number from 1 to {LAST_PORT}", fix
     return None

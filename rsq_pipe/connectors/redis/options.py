@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.connectors.redis.template import parse_template
+from rsq_pipe.hosts import LAST_PORT, split_hosts
 from rsq_pipe.units import Duration, Many
 
 Kind = Literal["hash", "json", "string", "list", "set", "sorted_set", "pubsub"]
@@ -27,6 +28,15 @@ def _key(text: str) -> str:
 def _url(url: str) -> str:
     if url and not _URL.fullmatch(url):
         raise ValueError("it is no address of a server; write redis://HOST:PORT/DB, rediss:// or unix://PATH")
+    if url and not url.startswith("unix:"):
+        try:
+            split_hosts(url)
+        except ValueError:
+            # What it says may quote a part of a password.
+            raise ValueError(
+                f"its host is malformed, or its port no number up to {LAST_PORT}; it is "
+                "redis://USER:PASSWORD@HOST:PORT/DB, where / in a password is written %2F and @ %40"
+            ) from None
     return url
 
 

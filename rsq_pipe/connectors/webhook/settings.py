@@ -7,12 +7,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from rsq_pipe.hosts import is_port
 from rsq_pipe.units import Duration, Size
 
 
 def _listen(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
+    if not (colon and host and (is_port(port) or port == "0")):
         raise ValueError("must be HOST:PORT; write 127.0.0.1:8080")
     return value
 

@@ -25,6 +25,7 @@ BEYOND_SCHEMA = {
     "bad_explode_names",
     "bad_expressions",
     "bad_handlers",
+    "bad_host_ports",
     "bad_names_of_made_records",
     "bad_lookup_files",
     "bad_ports",

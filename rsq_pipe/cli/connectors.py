@@ -18,6 +18,13 @@ from rsq_pipe.spec.reference import setting_groups, setting_rows
 from rsq_pipe.suggestion import suggest
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+BOUNDED = {
+    "exec": "one run of the command, or with `ack: line` one answer",
+    "http": "one request",
+    "python": "one call",
+}
+"""Sinks that have the settings of a stage that calls, and what its `timeout` bounds."""
+
 _INSTALLED = Listed("", "see the package that installed it")
 
 
@@ -93,6 +100,11 @@ def _show(one: Mapping[str, Any]) -> None:
     for title, what, rows in setting_groups(one["kind"], one["type"]):
         sys.stdout.write(f"\n  {title}: {_plain(what)}\n")
         _print(_settings_table(rows))
+    if one["kind"] == "sink" and (bounds := BOUNDED.get(one["type"])):
+        sys.stdout.write(
+            f"\n  beside sink: timeout (30s) bounds {bounds};\n"
+            "  batch, workers, retry, breaker and rate hold as for any call\n"
+        )
     if one["example"]:
         sys.stdout.write("\n" + "".join(f"  {line}\n" for line in _example(one)))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from rsq_pipe.connectors.table import connector
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import (
     BreakerPolicy,
@@ -75,6 +76,7 @@ def _input(ref: StreamRef) -> list[Any]:
 
 def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
     tuning = _tuning(document, draft)
+    _check_timeout(document, draft)
     passes = isinstance(draft.options, ConnectorRef) and draft.options.type == "stream"
     return Stage(
         name=draft.name,
@@ -97,6 +99,20 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
         digests=_digests(document, draft),
         description="" if draft.settings is None else draft.settings.description,
     )
+
+
+def _check_timeout(document: Document, draft: Draft) -> None:
+    """Warn of a `timeout` that bounds nothing; among the defaults it is there for other stages."""
+    ref = draft.options
+    if not isinstance(ref, ConnectorRef) or "timeout" not in document.value["stages"][draft.name]:
+        return
+    if connector(ref.kind, ref.type).sender is not None:
+        return
+    has_own = "timeout" in type(ref.options).model_fields
+    why = "has a `timeout` of its own" if has_own else "makes none"
+    what = f"it bounds no call here: the {ref.kind} {ref.type} {why}"
+    fix = f"write it into `{ref.kind}`" if has_own else "leave it out"
+    document.report((*draft.path, "timeout"), what, fix, severity="warning")
 
 
 def _retry(tuning: Tuning) -> RetryPolicy:

@@ -110,3 +110,10 @@ def test_each_example_is_a_stage_that_can_be_run(
 
     theirs = ("no file", "there is no module")  # what an example names and is not here
     assert [one for one in checked.problems if not any(what in one.what for what in theirs)] == []
+
+
+def test_it_says_which_sinks_have_the_timeout_of_their_stage() -> None:
+    assert "beside sink: timeout (30s) bounds one request" in run("http")
+    assert "beside sink: timeout (30s) bounds one run of the command" in run("exec")
+    assert "beside sink: timeout (30s) bounds one call" in run("python")
+    assert "beside sink" not in run("kafka")

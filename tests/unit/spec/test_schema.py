@@ -26,6 +26,7 @@ BEYOND_SCHEMA = {
     "bad_expressions",
     "bad_handlers",
     "bad_host_ports",
+    "timeouts_that_bound_nothing",
     "bad_names_of_made_records",
     "bad_lookup_files",
     "bad_ports",

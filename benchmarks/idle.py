@@ -1,10 +1,11 @@
-"""(h) Commands a second that a process sends while it has nothing to do."""
+"""(h) Commands a second that the processes of a pipeline send while they have nothing to do."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +19,13 @@ from benchmarks.program import Program
 PEER = "redis-stream-queue, 3 stages"
 
 
-def pipeline(url: str, count: int, settled: float, seconds: float) -> Figures:
+def pipeline(url: str, count: int, processes: int, settled: float, seconds: float) -> Figures:
     stages = {f"stage-{number}": {"call": "handlers:touch"} for number in range(count)}
     first = {"from": {"stream": "idle-in"}, **stages["stage-0"]}
     with tempfile.TemporaryDirectory(prefix="rsq-") as name:
         spec = ours.project(Path(name), "idle", {**stages, "stage-0": first})
-        process = Program(ours.run_command(spec, url), Path(name))
-        return _counted(process, url, count, settled, seconds)
+        running = [Program(ours.run_command(spec, url), Path(name)) for _ in range(processes)]
+        return _counted(running, url, count, settled, seconds)
 
 
 def queue(url: str, settled: float, seconds: float) -> Figures:
@@ -32,20 +33,21 @@ def queue(url: str, settled: float, seconds: float) -> Figures:
     with tempfile.TemporaryDirectory(prefix="rsq-") as name:
         program = [sys.executable, "-m", "benchmarks.peers", "serve", url, *streams]
         process = Program(program, Path(name), {"PYTHONPATH": str(ROOT)})
-        return _counted(process, url, 3, settled, seconds)
+        return _counted([process], url, 3, settled, seconds)
 
 
-def _counted(process: Program, url: str, stages: int, settled: float, seconds: float) -> Figures:
+def _counted(processes: Sequence[Program], url: str, stages: int, settled: float, seconds: float) -> Figures:
     try:
         with redis.Redis.from_url(url) as client:
-            _until_groups(client, stages, process)
+            _until_groups(client, stages, processes[0])
             time.sleep(settled)  # what a process does once at its start is over
             before, began = _commands(client), time.perf_counter()
             time.sleep(seconds)
             # Of the commands between two looks one is the first look itself.
             rate = (_commands(client) - before - 1) / (time.perf_counter() - began)
     finally:
-        process.stop()
+        for process in processes:
+            process.stop()
     return {"commands/s": rate, "a stage": rate / stages}
 
 
@@ -67,8 +69,10 @@ def main(harness: Harness) -> None:
     settled, seconds = (0.5, 1.0) if harness.options.quick else (8.0, 10.0)
     sizes = (3,) if harness.options.quick else (3, 10, 30)
     contenders: dict[str, Job] = {PEER: partial(queue, harness.url, settled, seconds)}
-    for size in sizes:
-        contenders[f"rsq-pipe, {size} stages"] = partial(pipeline, harness.url, size, settled, seconds)
+    for processes in (1, 3):
+        for size in sizes:
+            name = f"rsq-pipe, {size} stages" + (f", {processes} processes" if processes > 1 else "")
+            contenders[name] = partial(pipeline, harness.url, size, processes, settled, seconds)
     harness.turns("idle", f"(h) commands to the server in {seconds:g} s of nothing to do", contenders)
 
 

@@ -16,7 +16,7 @@ from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.link import Command, checked
 
 PERIOD = 5.0
-"""Seconds between two times that it is looked whether there is something to keep."""
+"""Seconds between two times that it is added how long calls took."""
 
 STEP = 60
 """Seconds between two points."""
@@ -27,7 +27,7 @@ KEPT = 1_440
 
 class History:
     """
-    Keep a point a minute, whichever of a pipeline's processes comes first, and how long calls take.
+    Keep a point a minute, and how long calls take.
 
     Args:
         client, graph: The pipeline.
@@ -41,28 +41,15 @@ class History:
         self._times = times
         self._next = 0.0
 
-    async def keep(self, state: PipelineState | None) -> None:
+    async def keep_times(self) -> None:
         """
-        Keep what is due.
+        Add how long calls of this process took to what the others have, all in one hash.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
 
-        Redis: HINCRBY; each minute TIME and XADD MAXLEN.
+        Redis: HINCRBY.
         """
-        await self._add_times()
-        if state is not None and time.monotonic() >= self._next:
-            now = await server_time(self._client, self._key)
-            await self._add(f"{int(now // STEP) * STEP * 1000}-0", state)
-            self._next = time.monotonic() + STEP - now % STEP
-
-    async def end(self, state: PipelineState) -> None:
-        """Keep what was done up to the end of a run, which may have been a short one."""
-        await self._add_times()
-        await self._add("*", state)
-
-    async def _add_times(self) -> None:
-        """Add how long calls of this process took to what the others have, all in one hash."""
         counts, key = self._times.take(), Keyspace(self._graph.pipeline).calls
         commands: list[Command] = [
             ["HINCRBY", key, f"{stage}:{number}", count] for (stage, number), count in counts.items()
@@ -75,6 +62,25 @@ class History:
         except StreamError:
             self._times.give_back(counts)
             raise
+
+    async def keep_point(self, state: PipelineState) -> None:
+        """
+        Keep the point of a minute, once it has begun.
+
+        Raises:
+            ServerUnavailableError: It cannot be reached.
+
+        Redis: TIME and XADD MAXLEN.
+        """
+        if time.monotonic() >= self._next:
+            now = await server_time(self._client, self._key)
+            await self._add(f"{int(now // STEP) * STEP * 1000}-0", state)
+            self._next = time.monotonic() + STEP - now % STEP
+
+    async def end(self, state: PipelineState) -> None:
+        """Keep what was done up to the end of a run, which may have been a short one."""
+        await self.keep_times()
+        await self._add("*", state)
 
     async def _add(self, entry_id: str, state: PipelineState) -> None:
         # The point of a minute has one id, so that of several processes one adds it. Nothing waits for it: a

@@ -74,6 +74,16 @@ class Keyspace:
         return f"{self.meta}:runs"
 
     @property
+    def housekeeping(self) -> str:
+        """The lease of the one process that keeps house for all."""
+        return f"{self.meta}:housekeeping"
+
+    @property
+    def rest(self) -> str:
+        """What that process saw last, in short, while nothing moves; there as long as it looks."""
+        return f"{self.meta}:rest"
+
+    @property
     def history(self) -> str:
         """The stream of what the stages did and held, a point a minute."""
         return f"{self.meta}:history"

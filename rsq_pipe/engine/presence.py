@@ -43,6 +43,8 @@ class Presence:
         self._key = key or Keyspace(pipeline).runs
         self._role = f"run-{spec}" if spec else "run"
         self.name = worker_name(self._role)
+        self.is_alone = True
+        """Whether no other process counted as running at the last sign of life."""
 
     async def show(self) -> None:
         """
@@ -50,7 +52,8 @@ class Presence:
 
         Redis: presence.lua.
         """
-        await self._client.channel.run(PRESENCE, [self._key], [self.name, str(self._seconds)])
+        running = await self._client.channel.run(PRESENCE, [self._key], [self.name, str(self._seconds)])
+        self.is_alone = running < 2
 
     async def others(self) -> list[str]:
         """Name the other processes that run the pipeline; of this machine's, only those that still exist."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+import time
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import StreamError
@@ -16,9 +17,6 @@ from rsq_pipe.streams.waiting import first
 AT_ONCE = 500
 """Records one call moves."""
 
-LONGEST_PAUSE = 1.0
-"""Seconds between two looks, at most: a process that put in a record and died looks for it no more."""
-
 
 class Promoter:
     """
@@ -27,20 +25,12 @@ class Promoter:
     Args:
         client: The server.
         graph, stage: Whose retries.
-        added: Set when this process has put a record into the set: it may be due before all others.
-        some: Tells whether the set held anything when the pipeline was last looked at.
+        added: Set when the set is to be looked at: this process has put a record into it, which may be due
+            before all others, or others have whose processes may have died.
     """
 
-    def __init__(
-        self,
-        client: StreamClient,
-        graph: Graph,
-        stage: Stage,
-        added: asyncio.Event,
-        some: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, client: StreamClient, graph: Graph, stage: Stage, added: asyncio.Event) -> None:
         self._added = added
-        self._some = some
         keys = Keyspace(graph.pipeline)
         self._channel = client.channel
         self._keys = [keys.retry(stage), keys.again(stage)]
@@ -54,11 +44,13 @@ class Promoter:
         Redis: promote.lua.
         """
         backoff = Backoff(self._name)
+        due = math.inf
         while not stopping.is_set():
-            if not self._added.is_set() and not self._some():
-                await first(stopping.wait(), self._added.wait(), asyncio.sleep(LONGEST_PAUSE))
-                continue
+            await self._until(due, stopping)
+            if stopping.is_set():
+                return
             self._added.clear()
+            due = time.monotonic()  # again, should this fail
             try:
                 moved, due_in = await self._channel.run(PROMOTE, self._keys, [AT_ONCE])
             except StreamError as exc:
@@ -67,6 +59,10 @@ class Promoter:
                 await backoff.wait(exc, stopping)
                 continue
             backoff.reset()
-            if moved < AT_ONCE:
-                pause = LONGEST_PAUSE if due_in < 0 else min(LONGEST_PAUSE, due_in / 1000)
-                await first(stopping.wait(), self._added.wait(), asyncio.sleep(pause))
+            now = time.monotonic()
+            due = now if moved == AT_ONCE else math.inf if due_in < 0 else now + due_in / 1000
+
+    async def _until(self, due: float, stopping: asyncio.Event) -> None:
+        """Wait until a record is due, or the set is to be looked at."""
+        pauses = [] if due == math.inf else [asyncio.sleep(max(0.0, due - time.monotonic()))]
+        await first(stopping.wait(), self._added.wait(), *pauses)

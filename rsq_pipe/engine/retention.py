@@ -7,11 +7,8 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import TRIM
 
-PERIOD = 1.0
-"""Seconds between two trims."""
-
 AT_REST = 30.0
-"""The same where nothing was settled in between."""
+"""Seconds between two trims where nothing was settled in between."""
 
 
 class Retention:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -15,8 +15,10 @@ from rsq_pipe.engine.briefly import briefly
 from rsq_pipe.engine.closer import Closer
 from rsq_pipe.engine.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.engine.gauges import measure
-from rsq_pipe.engine.history import PERIOD as HISTORY_PERIOD
+from rsq_pipe.engine.history import PERIOD as TIMES_PERIOD
 from rsq_pipe.engine.history import History
+from rsq_pipe.engine.housekeeping import PERIOD as HOUSEKEEPING_PERIOD
+from rsq_pipe.engine.housekeeping import Housekeeping
 from rsq_pipe.engine.lost_place import lost_place
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
@@ -24,8 +26,6 @@ from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.promoter import Promoter
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
-from rsq_pipe.engine.retention import AT_REST as RETENTION_AT_REST
-from rsq_pipe.engine.retention import PERIOD as RETENTION_PERIOD
 from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.role import Role
 from rsq_pipe.engine.shared_source import SharedSource, source_role
@@ -100,12 +100,13 @@ class Runner:
         )
         self.cut = self._process.cut
         self._history = History(client, graph, self._process.times)
+        self._housekeeping = Housekeeping(client, graph, self._process.retried, self._history)
+        self._rests = False  # nothing moves and nobody waits, nor is this the only process
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
         self._told_of_others = False
         self._others: set[str] = set()
-        self._trimmed: tuple[float, Mapping[str, int]] = (0.0, {})
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     async def run(self) -> Summary:
@@ -160,8 +161,9 @@ class Runner:
         self._grant(self.state)
 
     async def _leave(self) -> bool:
-        """Take the sign of life away; True, for the server has answered."""
+        """Take the sign of life away, and the lease; True, for the server has answered."""
         self._others.update(await self._presence.others())
+        await self._housekeeping.end()
         await self._presence.end()
         return True
 
@@ -181,16 +183,18 @@ class Runner:
 
     async def _work(self) -> None:
         roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
+        retried = self._process.retried
         beside = [
-            self._start(self._promoter(stage).run(self._stopping))
-            for stage in {stage.name: stage for stage, _ in self._roles if stage.verb != "source"}.values()
+            self._start(Promoter(self._client, self.graph, stage, retried[stage.name]).run(self._stopping))
+            for stage in self.graph.stages  # also those of others, which may have died
+            if stage.verb != "source"
         ]
         beside.append(self._start(self._watch()))
-        beside.append(self._start(self._every(lambda: RETENTION_PERIOD, self._trim)))
+        beside.append(self._start(self._every(lambda: HOUSEKEEPING_PERIOD, self._keep_house)))
         beside.append(self._start(self._every(lambda: PRESENCE_PERIOD, self._presence.show)))
         beside.append(self._start(self._every(lambda: PAUSES_PERIOD, self._process.publish)))
         beside.append(self._start(self._every(lambda: RATES_PERIOD, self._process.rates.refresh)))
-        beside.append(self._start(self._every(lambda: HISTORY_PERIOD, self._keep)))
+        beside.append(self._start(self._every(lambda: TIMES_PERIOD, self._history.keep_times)))
         beside.append(self._start(self._every(lambda: TABLES_PERIOD, self._process.tables.publish)))
         if self._observer.watches:
             beside.append(self._start(self._every(lambda: GAUGES_PERIOD, self._measure)))
@@ -259,20 +263,9 @@ class Runner:
             if not exc.retryable and not isinstance(exc, StreamFullError):
                 raise
 
-    async def _trim(self) -> None:
-        """Trim what is done with; of a pipeline at rest only now and then, for `keep` to run out."""
-        now = time.monotonic()
-        counters = self.state.counters if self.state else {}
-        if counters == self._trimmed[1] and now < self._trimmed[0] + RETENTION_AT_REST:
-            return
-        await Retention(self._client, self.graph).trim()
-        self._trimmed = (now, counters)
-
-    def _promoter(self, stage: Stage) -> Promoter:
-        def waits() -> bool:
-            return self.state is None or self.state.stages[stage.name].retry > 0
-
-        return Promoter(self._client, self.graph, stage, self._process.retried[stage.name], waits)
+    async def _keep_house(self) -> None:
+        if self.state is not None:
+            await self._housekeeping.turn(self.state)
 
     async def _watch(self) -> None:
         """Look at what the pipeline holds: often while it moves, a worker waits or the end is near."""
@@ -283,7 +276,9 @@ class Runner:
             moved = self.state != before or (self._ends_by_itself and self._exhausted)
             before = self.state
             period = SURVEY_PERIOD if moved else min(2 * period, RESTING_PERIOD)
-            if all(role.has_room for _, role in self._roles):
+            has_room = all(role.has_room for _, role in self._roles)
+            self._rests = has_room and period == RESTING_PERIOD and not self._presence.is_alone
+            if has_room:
                 await first(self._stopping.wait(), self._process.full.wait(), asyncio.sleep(period))
             else:
                 await until(self._stopping, EAGER_PERIOD)
@@ -292,12 +287,18 @@ class Runner:
         # Asked before the look: a source that ends after it may have brought records that the look missed.
         exhausted = self._ends_by_itself and self._exhausted
         self._observer.turned()
+        known = self.state if self._rests and not exhausted else None
+        if known is not None and await self._housekeeping.is_as(known):
+            self._observer.reached()
+            return
         asked = time.monotonic()
         state = self.state = await look_at(self._client, self.graph)
         self._process.pauses.looked(state.paused, asked)
         self._process.holds.looked(state.held, state.counters)
         self._observer.reached()
         self._grant(state)
+        if self._rests:
+            await self._housekeeping.rests(state)
         if exhausted and state.drained:
             self._end_or_close(state)
         elif exhausted:
@@ -331,9 +332,6 @@ class Runner:
     async def _measure(self) -> None:
         if self.state is not None:
             self._observer.look(await measure(self._client, self.graph, self.state))
-
-    async def _keep(self) -> None:
-        await self._history.keep(self.state)
 
     def _grant(self, state: PipelineState) -> None:
         for _, role in self._roles:

@@ -5,7 +5,7 @@
 -- KEYS  set of runs
 -- ARGV  name of the process, seconds after which one counts as ended
 --
--- Returns 1.
+-- Returns how many processes count as running.
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -14,4 +14,4 @@ local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f',
 for i = 1, #ended do
   redis.call('ZREM', KEYS[1], ended[i])
 end
-return 1
+return redis.call('ZCARD', KEYS[1])

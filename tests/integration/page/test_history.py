@@ -79,9 +79,9 @@ async def test_what_is_kept_is_bounded(morgue: Morgue, page: ServedPage) -> None
     state = await morgue.state()
     kept = History(morgue.client, morgue.graph, process.times)
 
-    await kept.keep(state)
-    await kept.keep(state)  # within the minute: another process may have come first
-    await History(morgue.client, morgue.graph, process.times).keep(state)
+    await kept.keep_point(state)
+    await kept.keep_point(state)  # within the minute: another process may have come first
+    await History(morgue.client, morgue.graph, process.times).keep_point(state)
     key = morgue.key("meta:history")
 
     assert await morgue.redis("XLEN", key) == KEPT

@@ -1,0 +1,219 @@
+"""One process keeps house for all that run a pipeline; where it falls silent another one does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import pytest
+
+from rsq_pipe.engine.call_times import CallTimes
+from rsq_pipe.engine.history import History
+from rsq_pipe.engine.housekeeping import Housekeeping
+from rsq_pipe.engine.promoter import Promoter
+from rsq_pipe.streams.client import StreamClient
+from tests.integration.engine.lab import READ, Lab, Running
+from tests.integration.engine.packed import PackedLab
+from tests.support.signals import wait_until
+
+QUICK = 0.3
+"""Seconds a lease lasts here."""
+
+FAILS_ONCE = """
+    seen = set()
+
+    def work(record):
+        if record["n"] not in seen:
+            seen.add(record["n"])
+            raise ConnectionError("not yet")
+        return record
+"""
+
+
+@dataclass
+class One:
+    """What one process keeps house with."""
+
+    lab: Lab
+    seconds: float = QUICK
+    retried: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+
+    def __post_init__(self) -> None:
+        history = History(self.lab.client, self.lab.graph, CallTimes())
+        self.house = Housekeeping(
+            self.lab.client, self.lab.graph, self.retried, history, seconds=self.seconds
+        )
+
+    async def turn(self) -> bool:
+        await self.house.turn(await self.lab.state())
+        return self.house.leads
+
+
+@pytest.fixture
+async def both(lab: PackedLab) -> tuple[One, One]:
+    lab.handlers("def work(record):\n    return record")
+    lab.spec(f'{READ}\nwork: {{call: "handlers:work"}}\nout: {{sink: {{type: jsonl, path: out/all.jsonl}}}}')
+    lab.records([])
+    await lab.run()
+    return One(lab), One(lab)
+
+
+async def put_off(lab: Lab, count: int) -> None:
+    """Put records into a stage's retry set that are due, as one does that dies then."""
+    script = """for n = 1, ARGV[1] do
+        redis.call('ZADD', KEYS[1], 0, cmsgpack.pack({tostring(n), 'data', '{"n": ' .. n .. '}'}))
+    end"""
+    await lab.redis("EVAL", script, 1, lab.key("work:retry"), count)
+
+
+async def test_one_process_keeps_house_and_another_goes_on_at_once_when_it_ends(
+    both: tuple[One, One],
+) -> None:
+    a, b = both
+
+    assert (await a.turn(), await b.turn()) == (True, False)
+    await a.house.end()
+
+    assert (await b.turn(), await a.turn()) == (True, False)
+
+
+async def test_one_that_falls_silent_is_followed_when_its_lease_has_run_out(both: tuple[One, One]) -> None:
+    a, b = both
+    await a.turn()
+    await put_off(a.lab, 1)
+    asked = asyncio.get_running_loop().time()
+
+    await wait_until(b.turn, timeout=QUICK + 2)
+
+    assert asyncio.get_running_loop().time() - asked >= QUICK / 2
+    assert b.retried["work"].is_set()
+
+
+async def test_only_the_one_that_keeps_house_looks_after_retries_of_the_dead(both: tuple[One, One]) -> None:
+    a, b = both
+    await put_off(a.lab, 1)
+
+    await a.turn()
+    await b.turn()
+
+    assert (a.retried["work"].is_set(), b.retried["work"].is_set()) == (True, False)
+
+
+async def test_what_two_promote_at_once_moves_once(both: tuple[One, One]) -> None:
+    lab = both[0].lab
+    await put_off(lab, 5_000)
+    stopping, stage = asyncio.Event(), lab.graph.stage("work")
+    clients = [StreamClient.from_url(lab.url) for _ in range(4)]
+    looks = [asyncio.Event() for _ in clients]
+    for look in looks:
+        look.set()
+    promoters = [
+        asyncio.ensure_future(Promoter(client, lab.graph, stage, look).run(stopping))
+        for client, look in zip(clients, looks, strict=True)
+    ]
+
+    async def is_empty() -> bool:
+        return not await lab.redis("ZCARD", lab.key("work:retry"))
+
+    await wait_until(is_empty)
+    stopping.set()
+    await asyncio.gather(*promoters)
+    for client in clients:
+        await client.close()
+
+    moved = Counter(fields["data"] for _, fields in await lab.entries(lab.key("work:again")))
+    assert (len(moved), set(moved.values())) == (5_000, {1})
+
+
+async def test_one_that_was_paused_and_two_that_keep_house_trim_nothing_that_is_needed(
+    lab: PackedLab, both: tuple[One, One]
+) -> None:
+    a, b = both
+    await a.turn()
+    before = await lab.state()  # what the one that is paused goes on with
+    for _ in range(20):
+        await lab.append("read", 1)
+    entries = await lab.read("work", "read", 10)
+    await lab.settle("work", "read", *entries[:4])
+    await a.house.end()
+
+    await wait_until(b.turn)
+    await asyncio.gather(a.house.turn(before), b.turn(), a.house.turn(before), b.turn())
+
+    left = [entry_id for entry_id, _ in await lab.entries(lab.key("read"))]
+    assert left[-16:] == [entry.id for entry in entries[4:]] + left[-10:]
+
+
+async def test_while_nothing_moves_the_others_take_its_word_for_it(both: tuple[One, One]) -> None:
+    a, b = both
+    await a.turn()
+    state = await a.lab.state()
+
+    await a.house.rests(state)
+    await b.house.rests(state)  # not its to say
+
+    assert await b.house.is_as(state)
+    assert not await a.house.is_as(state), "it looks itself"
+    await a.lab.redis("HINCRBY", a.lab.key("meta"), "work:in", 1)
+    assert not await b.house.is_as(await a.lab.state())
+
+
+async def test_nobody_believes_for_long_what_one_said_that_is_silent_since(both: tuple[One, One]) -> None:
+    a, b = both
+    await a.turn()
+    state = await a.lab.state()
+    await a.house.rests(state)
+
+    async def is_doubted() -> bool:
+        return not await b.house.is_as(state)
+
+    await wait_until(is_doubted, timeout=QUICK + 2)
+
+
+class Looks:
+    """Count the whole looks of one run, and how often it asked for what another saw."""
+
+    def __init__(self, run: Running) -> None:
+        self.whole = self.asked = 0
+        channel = run.client.channel
+        transaction, execute = channel.transaction, channel.execute
+
+        async def counted_transaction(*args: object, **named: object) -> object:
+            self.whole += 1
+            self.asked = 0
+            return await transaction(*args, **named)  # type: ignore[arg-type]
+
+        async def counted_execute(*args: object, **named: object) -> object:
+            self.asked += args[0] == "GET"
+            return await execute(*args, **named)  # type: ignore[arg-type]
+
+        channel.transaction = counted_transaction  # type: ignore[method-assign, assignment]
+        channel.execute = counted_execute  # type: ignore[method-assign]
+
+
+@pytest.mark.timeout(60)
+async def test_of_two_runs_at_rest_one_looks_and_the_other_sees_what_moves_then(lab: PackedLab) -> None:
+    lab.handlers("def work(record):\n    return record")
+    lab.spec(f"""
+        work: {{from: {{stream: "{lab.pipeline}-in"}}, call: "handlers:work"}}
+        out: {{sink: {{type: jsonl, path: out/all.jsonl}}}}
+    """)
+    first = await lab.up()
+    await wait_until(lambda: first.runner._housekeeping.leads)
+    second = await lab.up()
+    looks = Looks(second)
+
+    # Three in a row without a look of its own; the first learns of the second with its next sign of life.
+    await wait_until(lambda: looks.asked >= 3, timeout=20)
+    await lab.redis("XADD", f"{lab.pipeline}-in", "*", "data", '{"n": 1}')
+
+    def has_seen_it(run: Running) -> bool:
+        return run.runner.state is not None and run.runner.state.counters.get("out:in") == 1
+
+    await wait_until(lambda: has_seen_it(first) and has_seen_it(second), timeout=10)
+    assert looks.whole
+    await first.stop()
+    await wait_until(lambda: second.runner._housekeeping.leads)
+    await second.stop()
+    await lab.redis("DEL", f"{lab.pipeline}-in")

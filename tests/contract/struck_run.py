@@ -13,11 +13,18 @@ from collections.abc import Callable
 from typing import Any
 
 from rsq_pipe.cli.main import main
+from rsq_pipe.connectors.ledger.ledger import Ledger
 from rsq_pipe.streams.client import StreamClient
 from tests.support import shaken_run
 
 SETTLING = 0.02
 """Seconds between the writing of a batch and its settlement."""
+
+
+def write_what_the_ledger_has() -> None:
+    """Write again what was written, and not settled."""
+    Ledger.unwritten = lambda self, rids: range(len(rids))  # type: ignore[method-assign]
+
 
 SABOTAGES: dict[str, Callable[[], None]] = {
     act.__name__: act
@@ -26,6 +33,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         shaken_run.settle_in_two_steps,
         shaken_run.append_behind_uncommitted_lines,
         shaken_run.ingest_without_looking_at_the_position,
+        write_what_the_ledger_has,
     )
 }
 

@@ -32,8 +32,6 @@ defaults:
 """A process that is killed again and again makes no record one that kills its worker."""
 TO_END = 90.0
 PATIENCE = 40.0
-SWITCH = 6.0
-"""Seconds that a successor is given to go on where another was paused: a lease lasts one."""
 
 
 class Ended(NamedTuple):
@@ -146,9 +144,14 @@ class Trial:
             kills += process.wait() == -signal.SIGKILL
         return kills
 
-    def paused(self, times: int, seed: str) -> tuple[int, int]:
+    def paused(self, times: int, seed: str, *, switch: float) -> tuple[int, int]:
         """
         Let two run side by side, and pause the one that is ahead until the other one has gone on.
+
+        Args:
+            times: How many are paused.
+            seed: Chooses when.
+            switch: Seconds that the other one is given; a lease lasts one.
 
         Returns:
             How many were paused, and beside how many of them the other one went on. All have ended.
@@ -167,7 +170,7 @@ class Trial:
             pauses += 1
             stopped = self.settled()
             with suppress(AssertionError):
-                eventually(lambda at=stopped: self.settled() > at, timeout=SWITCH)  # type: ignore[misc]
+                eventually(lambda at=stopped: self.settled() > at, timeout=switch)  # type: ignore[misc]
             passed += self.settled() > stopped
             ahead.send_signal(signal.SIGCONT)
             ahead, other = other, ahead

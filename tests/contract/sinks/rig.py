@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -37,6 +38,8 @@ class Rig:
     """Why there is nothing to try."""
     rate: ClassVar[str] = "600/s"
     """How fast records come; slow enough that kills fall in between, for a target that is faster."""
+    batch: ClassVar[int] = 20
+    """Records that are written at once at most, so that no more come a second time for each fault."""
     alone: ClassVar[bool] = False
     """Whether a paused process may keep every other one out, so that nobody goes on beside it."""
     bad: ClassVar[Record] = {}
@@ -71,6 +74,11 @@ class Rig:
         raise NotImplementedError
 
     @property
+    def login_options(self) -> dict[str, Any]:
+        """The same, with credentials."""
+        return self.options
+
+    @property
     def missing_options(self) -> dict[str, Any]:
         """The same, of a target that is not there."""
         raise NotImplementedError
@@ -78,6 +86,11 @@ class Rig:
     def found(self) -> list[int]:
         """List the numbers in the target, one as often as it stands there."""
         raise NotImplementedError
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Have the server refuse wrong credentials, where it does not always."""
+        yield
 
     def stop(self) -> None:
         """Have the server be away, or stand still."""

@@ -19,8 +19,8 @@ from tests.contract.sinks.rig import WRONG, Rig, guarantee, rigs
 from tests.contract.trial import Trial
 
 RIGS = rigs()
-BATCH = 20
-"""Records that are written at once at most, so that no more can come a second time for each fault."""
+SWITCH = {False: 6.0, True: 2.5}
+"""Seconds that a successor is given to go on where another was paused, and may keep it out."""
 PATIENT = pytest.mark.timeout(120 + 10 * STRIKES)
 
 
@@ -52,7 +52,7 @@ def trial(
     made.spec(
         f"""
         read: {{source: {{type: jsonl, path: in.jsonl}}}}
-        out: {{rate: {rig.rate}, burst: {BATCH}, sink: {sink}}}
+        out: {{rate: {rig.rate}, burst: {rig.batch}, sink: {sink}}}
         """
     )
     return made
@@ -79,7 +79,7 @@ def account(rig: Rig, one: Trial, faults: str, most: int) -> str:
     print(told)
     assert set(found) <= set(range(one.count)), told
     assert lost == 0, told
-    assert doubled <= (0 if promised == "exactly once" else most * BATCH), told
+    assert doubled <= (0 if promised == "exactly once" else most * rig.batch), told
     assert not one.dead_letters("out"), told
     return told
 
@@ -98,6 +98,27 @@ def test_kills_lose_nothing_and_double_no_more_than_is_promised(kind: str, place
         account(rig, one, f"{kills} kills", kills)
 
 
+@pytest.mark.parametrize(
+    ("kind", "sabotage"),
+    [
+        ("jsonl", "append_behind_uncommitted_lines"),
+        ("sqlite", "write_what_the_ledger_has"),
+        ("stream", "settle_in_two_steps"),
+    ],
+)
+@pytest.mark.chaos
+@PATIENT
+def test_with_a_safety_switched_off_kills_double_records(kind: str, place: Place, sabotage: str) -> None:
+    rig = RIGS[kind](place)
+    with trial(rig, 400, sabotage=sabotage) as one:
+        one.killed(4, f"{SEED} {kind}")
+        assert one.run().code == 0
+
+        found = rig.found()
+        assert set(found) == set(range(400))
+        assert len(found) > 400
+
+
 @of("woken")
 @pytest.mark.chaos
 @PATIENT
@@ -107,7 +128,7 @@ def test_a_paused_process_that_is_woken_beside_its_successor_doubles_no_more_tha
     rig = RIGS[kind](place)
     times = max(1, STRIKES // 3)
     with trial(rig, 400 * times) as one:
-        pauses, passed = one.paused(times, f"{SEED} {kind}")
+        pauses, passed = one.paused(times, f"{SEED} {kind}", switch=SWITCH[rig.alone])
 
         assert pauses
         assert passed or rig.alone, one.said()[-3000:]
@@ -169,7 +190,8 @@ def test_a_bad_record_among_good_ones_is_a_dead_letter_that_says_why(kind: str, 
 @of("login")
 def test_wrong_credentials_end_the_run_with_what_to_do_and_are_not_printed(kind: str, place: Place) -> None:
     rig = RIGS[kind](place)
-    with trial(rig, 3, environ=rig.wrong_environ) as one:
+    options = rig.login_options
+    with trial(rig, 3, options=options, environ=rig.wrong_environ) as one, rig.refusing():
         code, said = one.run()
 
         assert code == 1, said

@@ -53,30 +53,20 @@ class Contract:
     missing: Proof
 
 
-_FILES = "integration/connectors/test_sink_contract.py"
-_LEDGER = "integration/connectors/test_ledger_contract.py"
 _RESUME = "integration/engine/test_resume.py"
 _FOREIGN = "integration/engine/test_foreign_streams.py"
 _KAFKA_SOURCE = "integration/engine/test_kafka_source.py"
-_KAFKA_SINK = "integration/engine/test_kafka_sink.py"
 _MQTT = "integration/engine/test_mqtt.py"
 _DLT = "integration/engine/test_dlt.py"
 _MADE = "integration/engine/test_made_sources.py"
 _COMMANDS = "integration/engine/test_commands.py"
-_DUCKDB = "unit/connectors/test_duckdb_sink.py"
 _CDC = "integration/connectors/test_postgres_cdc.py"
 _CDC_RUNS = "e2e/test_postgres_cdc.py"
 _POSTGRES_SOURCE = "integration/connectors/test_postgres_source.py"
 _POSTGRES_SINK = "e2e/test_postgres_sink.py"
-_MYSQL = "integration/connectors/test_mysql_sink.py"
-_MYSQL_RUNS = "e2e/test_mysql_sink.py"
-_DUCKDB = "unit/connectors/test_duckdb_sink.py"
-_REDIS = "integration/connectors/test_redis_sink.py"
 _OBJECT_SOURCE = "integration/connectors/test_object_source.py"
-_OBJECT_SINK = "integration/connectors/test_object_sink.py"
 _OBJECT_RUNS = "e2e/test_objects.py"
 _HTTP_SOURCE = "e2e/test_http_source.py"
-_HTTP_SINK = "e2e/test_http_sink.py"
 _WEBHOOK = "e2e/test_webhook.py"
 _REACH = "integration/connectors/test_reach.py"
 
@@ -95,19 +85,6 @@ def _file_source(bad: Shown) -> Contract:
     return Contract(
         "files", INGEST, ONE_READER, NO_SERVER, bad, NO_LOGIN, Shown("unit/connectors/test_files.py", missing)
     )
-
-
-def _file_sink(case: str, bad: Shown) -> Contract:
-    killed = "test_each_record_stands_in_the_file_once_however_often_its_writer_is_killed"
-    woken = "test_paused_writer_that_wakes_up_after_another_took_over_writes_nothing_more"
-    missing = Shown("unit/connectors/test_file_target.py", "test_target_that_cannot_be_a_file_is_an_error")
-    return Contract(
-        "files", Shown(_FILES, killed, case), Shown(_FILES, woken), NO_SERVER, bad, NO_LOGIN, missing
-    )
-
-
-def _ledger(case: str) -> Shown:
-    return Shown(_LEDGER, "test_each_record_stands_in_the_table_once_whoever_is_killed_or_paused", case)
 
 
 CONTRACTS: dict[tuple[Kind, str], Contract] = {
@@ -274,171 +251,6 @@ CONTRACTS: dict[tuple[Kind, str], Contract] = {
         bad=Shown(_WEBHOOK, "test_objects_arrays_and_lines_are_stored_and_what_is_broken_is_refused_whole"),
         login=Shown(_WEBHOOK, "test_a_token_and_a_signature_are_asked_for"),
         missing=Shown(_REACH, "test_a_port_that_is_taken_is_told"),
-    ),
-    ("sink", "csv"): _file_sink(
-        "csv", Shown("unit/connectors/test_csv_sink.py", "test_record_with_other_fields_fails_alone")
-    ),
-    ("sink", "jsonl"): _file_sink(
-        "jsonl",
-        Shown(
-            "unit/connectors/test_jsonl_sink.py",
-            "test_record_that_cannot_be_written_fails_alone_and_leaves_no_trace",
-        ),
-    ),
-    ("sink", "parquet"): _file_sink(
-        "parquet@parts",
-        Shown(
-            "unit/connectors/test_parquet_sink.py", "test_a_record_that_does_not_fit_its_column_fails_alone"
-        ),
-    ),
-    ("sink", "dlt"): Contract(
-        server="DuckDB, through dlt",
-        kill=Shown(_DLT, "test_kills_leave_each_record_once_where_dlt_merges"),
-        woken=Shown(_DLT, "test_a_batch_that_was_loaded_and_comes_again_stands_there_once"),
-        away=Nothing("dlt tries again by its own rules; what it raises ends the run"),
-        bad=Nothing("dlt makes columns for what comes"),
-        login=Nothing("dlt's destinations have their own; what they raise ends the run"),
-        missing=Shown(_DLT, "test_a_destination_that_dlt_does_not_know_ends_the_run"),
-    ),
-    ("sink", "duckdb"): Contract(
-        server="DuckDB",
-        kill=_ledger("duckdb"),
-        woken=_ledger("duckdb"),
-        away=Shown(_DUCKDB, "test_a_file_that_another_process_has_open_is_waited_for"),
-        bad=Shown(_DUCKDB, "test_one_bad_record_fails_alone_though_there_are_no_savepoints"),
-        login=NO_LOGIN,
-        missing=Shown(_DUCKDB, "test_a_table_that_is_not_there_is_told_with_what_to_do"),
-    ),
-    ("sink", "exec"): Contract(
-        server="commands",
-        kill=Shown(_MADE, "test_kills_lose_nothing_of_what_a_sink_is_given", "exec"),
-        woken=Nothing("at least once: both run the command"),
-        away=Shown(_COMMANDS, "test_a_command_that_does_not_answer_in_time_is_ended"),
-        bad=Shown(_COMMANDS, "test_of_a_batch_that_fails_the_bad_record_is_found_and_the_others_are_done"),
-        login=Nothing("a command says by its end that it may not"),
-        missing=Shown(_COMMANDS, "test_a_program_or_folder_that_is_not_there_ends_the_run"),
-    ),
-    ("sink", "http"): Contract(
-        server="a web service on loopback",
-        kill=Shown(_HTTP_SINK, "test_kills_lose_nothing_and_what_comes_twice_has_the_same_key"),
-        woken=Nothing("at least once: both send under the same key"),
-        away=Shown(_HTTP_SINK, "test_a_stopped_server_costs_no_record_its_one_attempt"),
-        bad=Shown(_HTTP_SINK, "test_each_record_is_sent_and_a_refused_one_is_a_dead_letter_with_the_answer"),
-        login=Shown(_HTTP_SINK, "test_wrong_credentials_end_the_run_and_are_not_printed"),
-        missing=Shown(_REACH, "test_a_web_service_is_asked_with_its_credentials"),
-    ),
-    ("sink", "kafka"): Contract(
-        server="noida-db 0.2.3",
-        kill=_ledger("kafka"),
-        woken=_ledger("kafka"),
-        away=Shown(_KAFKA_SINK, "test_a_broker_that_is_away_for_ten_seconds_gets_each_record_once"),
-        bad=Shown(_KAFKA_SINK, "test_a_record_that_the_topic_does_not_take_is_a_dead_letter_alone"),
-        login=Shown(
-            _KAFKA_SOURCE, "test_a_login_is_made_and_one_that_is_refused_ends_the_run_without_its_password"
-        ),
-        missing=Shown(_KAFKA_SINK, "test_a_topic_that_cannot_be_written_ends_the_run"),
-    ),
-    ("sink", "mqtt"): Contract(
-        server="Mosquitto",
-        kill=Shown(_MQTT, "test_no_message_is_lost_whoever_is_killed"),
-        woken=Nothing("at least once: both send"),
-        away=Shown(_MQTT, "test_a_broker_that_was_away_gets_all_records"),
-        bad=Shown(_MQTT, "test_records_become_messages_of_topics_of_their_own"),
-        login=Shown(_MQTT, "test_a_login_that_is_refused_ends_the_run"),
-        missing=Shown(_MQTT, "test_a_wrong_address_ends_the_run"),
-    ),
-    ("sink", "mysql"): Contract(
-        server="MariaDB",
-        kill=_ledger("mysql"),
-        woken=_ledger("mysql"),
-        away=Shown(_MYSQL_RUNS, "test_kills_of_workers_and_of_mariadb_lose_and_double_nothing"),
-        bad=Shown(_MYSQL, "test_each_bad_record_of_a_batch_fails_alone"),
-        login=Shown(_MYSQL, "test_what_time_does_not_mend_is_an_error_that_says_what_to_do"),
-        missing=Shown(_MYSQL, "test_what_time_does_not_mend_is_an_error_that_says_what_to_do"),
-    ),
-    ("sink", "objects"): Contract(
-        server="moto, as S3",
-        kill=Shown(
-            "integration/connectors/test_object_sink_contract.py",
-            "test_each_record_stands_in_one_object_whoever_is_killed_or_paused",
-        ),
-        woken=Shown(
-            "integration/connectors/test_object_sink_contract.py",
-            "test_each_record_stands_in_one_object_whoever_is_killed_or_paused",
-        ),
-        away=Shown(_OBJECT_SINK, "test_a_store_that_is_away_or_stands_still_is_waited_for"),
-        bad=Shown(
-            _OBJECT_SINK, "test_a_record_that_cannot_be_written_is_told_and_its_neighbours_are_written"
-        ),
-        login=Shown(_OBJECT_SINK, "test_credentials_that_are_wrong_are_told_without_the_secret"),
-        missing=Shown(_OBJECT_SINK, "test_a_bucket_that_is_not_there_is_told"),
-    ),
-    ("sink", "postgres"): Contract(
-        server="PostgreSQL",
-        kill=_ledger("postgres"),
-        woken=_ledger("postgres"),
-        away=Shown(
-            _POSTGRES_SINK, "test_a_postgres_that_stands_still_for_ten_seconds_costs_time_and_no_record"
-        ),
-        bad=Shown(
-            _POSTGRES_SINK,
-            "test_one_bad_record_among_good_ones_is_one_dead_letter_with_what_postgres_said",
-        ),
-        login=Shown(_POSTGRES_SINK, "test_what_time_does_not_mend_ends_the_run_and_says_how_to_mend_it"),
-        missing=Shown(_POSTGRES_SINK, "test_what_time_does_not_mend_ends_the_run_and_says_how_to_mend_it"),
-    ),
-    ("sink", "python"): Contract(
-        server="a function",
-        kill=Shown(_MADE, "test_kills_lose_nothing_of_what_a_sink_is_given", "python"),
-        woken=Nothing("at least once"),
-        away=Nothing("what the function raises is a failure of its batch, and is retried"),
-        bad=Shown(_MADE, "test_a_function_gets_batches_and_ids_and_says_what_became_of_each"),
-        login=Nothing("what the function raises is a failure of its batch"),
-        missing=Shown(_MADE, "test_a_sink_function_that_returns_nothing_has_done_all"),
-    ),
-    ("sink", "redis"): Contract(
-        server="Redis, Valkey",
-        kill=_ledger("redis"),
-        woken=_ledger("redis"),
-        away=Shown(_REDIS, "test_a_server_that_is_away_for_a_while_is_waited_for"),
-        bad=Shown(_REDIS, "test_what_cannot_be_written_is_a_dead_letter_and_the_others_are_written"),
-        login=Shown(_REACH, "test_the_server_is_asked_and_its_password_masked"),
-        missing=Shown(
-            _REDIS,
-            "test_json_is_written_where_the_server_has_it_and_else_ends_the_run_with_what_else_there_is",
-        ),
-    ),
-    ("sink", "sqlite"): Contract(
-        server="SQLite",
-        kill=_ledger("sqlite"),
-        woken=_ledger("sqlite"),
-        away=NO_SERVER,
-        bad=Shown("unit/connectors/test_sqlite_sink.py", "test_one_bad_record_fails_alone"),
-        login=NO_LOGIN,
-        missing=Shown(
-            "unit/connectors/test_sqlite_sink.py", "test_a_table_that_is_not_there_is_told_with_what_to_do"
-        ),
-    ),
-    ("sink", "stdout"): Contract(
-        server="a pipe",
-        kill=Nothing("at least once: what was printed and not settled is printed again"),
-        woken=Nothing("at least once"),
-        away=Shown("unit/connectors/test_jsonl_sink.py", "test_stdout_that_is_full_is_a_sink_error"),
-        bad=Shown(
-            "unit/connectors/test_jsonl_sink.py",
-            "test_record_that_cannot_be_written_fails_alone_and_leaves_no_trace",
-        ),
-        login=NO_SERVER,
-        missing=NO_SERVER,
-    ),
-    ("sink", "stream"): Contract(
-        server="Redis, Valkey",
-        kill=INGEST,
-        woken=INGEST,
-        away=INGEST,
-        bad=Nothing("a record that came through the pipeline can be written to a stream of it"),
-        login=OWN_SERVER,
-        missing=Nothing("a stream is made by its first entry"),
     ),
 }
 """(source or sink, type) -> what is shown of it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -16,10 +18,16 @@ from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rsq_pipe.page.answers import MAX_BODY, Refusal
+from rsq_pipe.page.attempts import Attempts
 
 _log = structlog.get_logger("rsq_pipe")
 
 COOKIE = "rsq_pipe_session"
+"""What the name of the cookie begins with."""
+
+BODY_SECONDS = 30.0
+"""Seconds that a whole body may take to come."""
+
 CSRF = "x-csrf-token"
 SESSION_SECONDS = 12 * 3600
 LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -66,23 +74,44 @@ class Access:
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._tokens = {name: token.encode() for name, token in tokens.items()}
         self._key = secrets.token_bytes(32)
+        self.attempts = Attempts()
 
     @property
     def is_open(self) -> bool:
         """Whether no token is needed."""
         return not self._tokens
 
-    def caller(self, headers: Headers) -> Caller | None:
-        """Tell who asks; None for nobody that is known."""
+    def caller(self, headers: Headers, address: str) -> Caller | None:
+        """
+        Tell who asks; None for nobody that is known.
+
+        Raises:
+            Refusal: Too many wrong tokens have come from the address.
+        """
         if self.is_open:
             return Caller("", _sign(self._key, "csrf"))
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            name = self.named(token.strip(" \t").encode("latin-1"))  # as it was sent
+            name = self.tried(token.strip(" \t").encode("latin-1"), address)  # as it was sent
             return None if name is None else Caller(name, "", by_header=True)
         session = _cookie(headers)
         name = self._signed_in(session)
         return None if name is None else Caller(name, _sign(self._tokens[name], f"csrf {session}"))
+
+    def tried(self, token: bytes, address: str) -> str | None:
+        """
+        Name a token that came from an address; None for a wrong one.
+
+        Raises:
+            Refusal: Too many wrong ones have come from there; this one was not looked at.
+        """
+        if wait := math.ceil(self.attempts.wait(address)):
+            what = f"too many wrong tokens have come from {address[:64]}"
+            raise Refusal(429, what, f"try again in {wait} s", headers={"retry-after": str(wait)})
+        name = self.named(token)
+        if name is None:
+            self.attempts.wrong(address)
+        return name
 
     def named(self, token: bytes) -> str | None:
         """Name a token, comparing it with every one in constant time; None for a wrong one."""
@@ -146,6 +175,8 @@ class Guard:
             scope["state"] = {**scope.get("state", {}), "caller": self._admitted(scope)}
             await self._app(scope, _bounded(scope, receive), guarded)
         except Refusal as refusal:
+            if begun:
+                return
             await refusal.answer()(scope, receive, guarded)
         except ClientDisconnect:
             return
@@ -161,7 +192,7 @@ class Guard:
         if self._access.is_open and _name(host) not in LOCAL:
             what = f"the host {host[:80]!r} is not this machine"
             raise Refusal(421, what, "ask 127.0.0.1 or localhost, or start `rsq-pipe serve` with --token")
-        caller = self._access.caller(headers)
+        caller = self._access.caller(headers, address_of(scope))
         if not path.startswith("/api/") or path in OPEN:
             if method not in {"GET", "HEAD"}:
                 _refuse_foreign(headers, host)
@@ -198,16 +229,24 @@ def _refuse_other_site(headers: Headers) -> None:
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """Stop reading a body that is too large."""
+    """Stop reading a body that is too large, or takes too long."""
     length = Headers(scope=scope).get("content-length", "")
     refusal = Refusal(413, f"the body is larger than {MAX_BODY:,} bytes", "send less at once")
     if length.isdigit() and int(length) > MAX_BODY:
         raise refusal
     read = 0
+    until: float | None = time.monotonic() + BODY_SECONDS
 
     async def bounded() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, until
+        try:
+            async with asyncio.timeout(None if until is None else until - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            what = f"the body did not come within {BODY_SECONDS:g} s"
+            raise Refusal(408, what, "send it at once", headers={"connection": "close"}) from None
+        if not message.get("more_body", False):
+            until = None  # from here on whoever asks waits for the end of the connection
         read += len(message.get("body", b""))
         if read > MAX_BODY:
             raise refusal
@@ -236,9 +275,20 @@ def _netloc(origin: str) -> str | None:
         return None
 
 
+def cookie_name(host: str) -> str:
+    """Name the cookie of a page by its port: browsers keep cookies by the host alone."""
+    port = host.rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isascii() and port.isdigit() and ":" in host else COOKIE
+
+
+def address_of(scope: Scope) -> str:
+    """Tell where a request comes from."""
+    return str((scope.get("client") or ("", 0))[0])
+
+
 def _cookie(headers: Headers) -> str:
     """Read the session as browsers send it; `http.cookies` gives all up at another page's odd cookie."""
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")), "")
 
 
 def _sign(key: bytes, text: str) -> str:

@@ -26,20 +26,32 @@ class Refusal(Exception):  # noqa: N818  it is an answer, and no fault
         status: The status code.
         message: What is wrong.
         fix: What to do about it.
+        headers: Headers of the answer.
         more: What else the answer holds.
     """
 
-    def __init__(self, status: int, message: str, fix: str = "", **more: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        fix: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.fix = fix
+        self.headers = headers or {}
         self.more = more
 
     def answer(self) -> Response:
         """Make the answer."""
         error = {"message": redact(self.message), "fix": redact(self.fix)}
-        return answer({"error": error, **self.more}, self.status)
+        found = answer({"error": error, **self.more}, self.status)
+        found.headers.update(self.headers)
+        return found
 
 
 def answer(value: Mapping[str, Any], status: int = 200) -> Response:

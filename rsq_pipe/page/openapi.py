@@ -150,7 +150,7 @@ def document() -> dict[str, Any]:
             "schemas": SCHEMAS,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": "rsq_pipe_session"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": "rsq_pipe_session_PORT"},
                 "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRF-Token"},
             },
         },

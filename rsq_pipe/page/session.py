@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rsq_pipe.page.access import COOKIE, SESSION_SECONDS, Access, Caller
+from rsq_pipe.page.access import SESSION_SECONDS, Access, Caller, address_of, cookie_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body
 from rsq_pipe.page.site import site_of
 from rsq_pipe.version import __version__
@@ -48,20 +48,24 @@ async def login(request: Request) -> Response:
     if known.is_open:
         raise bad("no token is needed here")
     token = (await body(request)).get("token")
-    name = known.named(token.encode(errors="replace")) if isinstance(token, str) else None
+    name = None
+    if isinstance(token, str):
+        name = known.tried(token.encode(errors="replace"), address_of(request.scope))
     if name is None:
         raise Refusal(401, "the token is wrong", "ask whoever started `rsq-pipe serve` for one")
     found = answer({"token_name": name})
     secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
     value = known.session(name)
-    found.set_cookie(COOKIE, value, SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
+    cookie = cookie_name(request.headers.get("host", ""))
+    found.set_cookie(cookie, value, SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
     return found
 
 
-async def logout(_: Request) -> Response:
+async def logout(request: Request) -> Response:
     """Take the cookie away."""
     found = answer({"token_name": None})
-    found.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    cookie = cookie_name(request.headers.get("host", ""))
+    found.delete_cookie(cookie, httponly=True, samesite="strict")
     return found
 
 

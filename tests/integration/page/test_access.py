@@ -9,8 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from rsq_pipe.page.access import COOKIE
+from rsq_pipe.page.access import cookie_name
 from rsq_pipe.page.answers import MAX_BODY
+from rsq_pipe.page.attempts import WRONG
 from tests.integration.ops.morgue import Morgue
 from tests.support.served_page import Answer, ServedPage, served
 from tests.support.server import StreamServer
@@ -199,7 +200,7 @@ async def test_a_cookie_that_was_changed_is_none(guarded: ServedPage) -> None:
 
     async with aiohttp.ClientSession() as http:
         for one in [*forged, value]:
-            headers = {"Cookie": f"{COOKIE}={one}"}
+            headers = {"Cookie": f"{cookie_name(guarded.url[7:])}={one}"}
             async with http.get(f"{guarded.url}/api/pipelines", headers=headers) as found:
                 assert found.status == (200 if one == value else 401), one
 
@@ -207,10 +208,11 @@ async def test_a_cookie_that_was_changed_is_none(guarded: ServedPage) -> None:
 async def test_cookies_of_other_pages_of_the_host_are_in_nobodys_way(guarded: ServedPage) -> None:
     await guarded.ask("POST", "/api/login", json={"token": DEV})
     (own,) = [one.value for one in guarded.http.cookie_jar]
+    cookie = cookie_name(guarded.url[7:])
 
     async with aiohttp.ClientSession() as http:
-        for others in ("a[]=1; ", '{"x":1}; ', 'a="b; ', "a=\xe4; ", "=; ;; ", f"x{COOKIE}=1; "):
-            headers = {"Cookie": f"{others}{COOKIE}={own}"}
+        for others in ("a[]=1; ", '{"x":1}; ', 'a="b; ', "a=\xe4; ", "=; ;; ", f"x{cookie}=1; "):
+            headers = {"Cookie": f"{others}{cookie}={own}"}
             async with http.get(f"{guarded.url}/api/session", headers=headers) as found:
                 assert (await found.json())["token_name"] == "dev", others
 
@@ -297,3 +299,47 @@ async def test_a_page_that_asks_for_no_token_minds_none(morgue: Morgue, page: Se
     # And lets nobody act by it: what a browser was made to send is still held against the page's own word.
     assert (await page.ask("POST", pause(morgue), json={}, headers=known)).status == 403
     assert not await held(morgue)
+
+
+async def test_two_pages_of_one_host_do_not_log_each_other_out(server: StreamServer) -> None:
+    async with served(server.url, tokens={"ops": OPS}) as one, served(server.url, tokens={"dev": DEV}) as two:
+        two.http = one.http  # one browser: cookies are of a host, whatever the port
+        for page, token in ((one, OPS), (two, DEV)):
+            assert (await page.ask("POST", "/api/login", json={"token": token})).status == 200
+
+        assert (await one.get("/session"))["token_name"] == "ops"
+        assert (await two.get("/session"))["token_name"] == "dev"
+        await two.ask("POST", "/api/logout", json={})
+        assert (await one.get("/session"))["token_name"] == "ops"
+        assert (await two.get("/session"))["authenticated"] is False
+
+
+@pytest.mark.parametrize("way", ["login", "header"])
+async def test_wrong_tokens_are_refused_unread_after_so_many_in_a_minute(
+    guarded: ServedPage, way: str
+) -> None:
+    async def tried(token: str, address: str = "10.0.0.1") -> Answer:
+        told = {"X-Forwarded-For": address}
+        if way == "login":
+            return await guarded.ask("POST", "/api/login", json={"token": token}, headers=told)
+        told["Authorization"] = f"Bearer {token}"
+        return await guarded.ask("GET", "/api/pipelines", headers=told)
+
+    for number in range(WRONG):
+        assert (await tried(f"wrong-{number}")).status == 401
+    for token in ("wrong", OPS):
+        found = await tried(token)
+        assert found.status == 429
+        assert 0 < int(found.headers["retry-after"]) <= 60
+        assert "10.0.0.1" in found.json["error"]["message"]
+
+    assert (await tried(OPS, "10.0.0.2")).status == 200
+    assert (await guarded.ask("GET", "/api/session", headers={"X-Forwarded-For": "10.0.0.1"})).status == 200
+
+
+async def test_who_is_logged_in_is_not_held_up_by_wrong_tokens_of_its_address(guarded: ServedPage) -> None:
+    assert (await guarded.ask("POST", "/api/login", json={"token": OPS})).status == 200
+    for number in range(WRONG + 1):
+        await guarded.ask("POST", "/api/login", json={"token": f"wrong-{number}"})
+
+    assert (await guarded.ask("GET", "/api/pipelines")).status == 200

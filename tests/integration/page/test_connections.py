@@ -37,3 +37,32 @@ async def test_who_listens_is_left_alone(morgue: Morgue, page: ServedPage) -> No
     async with page.http.get(f"{page.url}/api/pipelines/{morgue.pipeline}/events") as found:
         events = told(found)
         assert [(await anext(events))[0] for _ in range(3)] == ["status"] * 3
+
+
+async def test_a_body_that_drips_is_answered_and_its_connection_closed(
+    morgue: Morgue, page: ServedPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsq_pipe.page.access.BODY_SECONDS", 0.5, raising=False)
+    await morgue.bury([1])
+    csrf = (await page.get("/session"))["csrf"]
+    port = int(page.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        f"POST /api/pipelines/{morgue.pipeline}/stages/price/pause HTTP/1.1\r\nHost: localhost\r\n"
+        f"X-CSRF-Token: {csrf}\r\nContent-Type: application/json\r\n"
+        "Content-Length: 1000\r\n\r\n".encode()
+    )
+
+    async def drip() -> None:
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    dripping = asyncio.ensure_future(drip())
+    answered = await asyncio.wait_for(reader.read(), 4)
+    dripping.cancel()
+    writer.close()
+
+    assert answered.startswith(b"HTTP/1.1 408 ")
+    assert b"did not come within 0.5 s" in answered

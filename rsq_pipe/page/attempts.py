@@ -1,0 +1,67 @@
+"""Attempts: how many wrong tokens came from an address lately, so that nobody tries them all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address, ip_network
+
+WRONG = 20
+"""Wrong tokens that an address may send within `SECONDS`."""
+
+SECONDS = 60.0
+
+ADDRESSES = 1_000
+"""Addresses remembered; the one that began first is forgotten."""
+
+_LONGEST = 64  # characters of an address: a proxy may hand on any text
+
+
+class Attempts:
+    """
+    Count wrong tokens by address.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: dict[str, tuple[float, int]] = {}  # address -> when its first came, how many since
+
+    def __len__(self) -> int:
+        """Tell how many addresses are remembered."""
+        return len(self._wrong)
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest one."""
+        return max(map(len, self._wrong), default=0)
+
+    def wait(self, address: str) -> float:
+        """Tell for how many seconds no token of an address is looked at; 0 where one is."""
+        began, count = self._wrong.get(_network(address), (0.0, 0))
+        return max(0.0, began + SECONDS - self._clock()) if count >= WRONG else 0.0
+
+    def wrong(self, address: str) -> None:
+        """Take note of a wrong one."""
+        at, now = _network(address), self._clock()
+        began, count = self._wrong.pop(at, (now, 0))
+        if now - began >= SECONDS:
+            began, count = now, 0
+        while len(self._wrong) >= ADDRESSES:
+            del self._wrong[next(iter(self._wrong))]
+        self._wrong[at] = (began, count + 1)
+
+
+def _network(address: str) -> str:
+    """Name whoever has an address: in IPv6 one has a whole network of them."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:_LONGEST]
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ip_network((found, 64), strict=False))
+        found = found.ipv4_mapped
+    return str(found)

@@ -28,7 +28,7 @@ class Listed:
 
     Args:
         module: Its module, below `rsq_pipe.connectors`; imported when a file names the type.
-        promise: Of a source, how it goes on after a stop; of a sink, what its target has of each.
+        promise: How often a record enters, or stands in the target, over stops and kills, and by what.
         extra: The extra of this package that installs what it needs; empty for none.
         needs: The module that the extra brings.
     """
@@ -47,29 +47,53 @@ class Listed:
 
 
 SOURCES: dict[str, Listed] = {
-    "csv": Listed("csv.source", "goes on at the byte behind the last record stored"),
-    "dlt": Listed("dlt.source", "goes on with the state that dlt's last reading left", "dlt", "dlt"),
-    "exec": Listed("exec.source", "runs the command anew, or passes over the records stored"),
-    "generate": Listed("generate.source", "goes on at the number behind the last one stored"),
-    "http": Listed("http.source", "goes on at the page behind the last one stored", "http", "aiohttp"),
-    "json": Listed("json.source", "goes on at the byte behind the last record stored"),
-    "jsonl": Listed("jsonl.source", "goes on at the byte behind the last record stored"),
-    "kafka": Listed(
-        "kafka.source", "goes on at the offset behind the last message stored", "kafka", "aiokafka"
+    "csv": Listed("csv.source", "exactly once: goes on at the byte behind the last record stored"),
+    "dlt": Listed(
+        "dlt.source",
+        "exactly once where what was cut off comes again as it was: goes on with dlt's state",
+        "dlt",
+        "dlt",
     ),
-    "objects": Listed("objects.source", "goes on behind the last record stored", "objects", "obstore"),
-    "mqtt": Listed("mqtt.source", "acknowledges a message once it is stored", "mqtt", "paho"),
-    "parquet": Listed("parquet.source", "goes on at the row behind the last one stored", "parquet", "arro3"),
+    "exec": Listed(
+        "exec.source",
+        "exactly once where the command writes the same again (`resume: skip`); else at least once",
+    ),
+    "generate": Listed("generate.source", "exactly once: goes on at the number behind the last one stored"),
+    "http": Listed(
+        "http.source", "exactly once: goes on at the page behind the last one stored", "http", "aiohttp"
+    ),
+    "json": Listed("json.source", "exactly once: goes on at the byte behind the last record stored"),
+    "jsonl": Listed("jsonl.source", "exactly once: goes on at the byte behind the last record stored"),
+    "kafka": Listed(
+        "kafka.source",
+        "exactly once: goes on at the offset behind the last message stored",
+        "kafka",
+        "aiokafka",
+    ),
+    "objects": Listed(
+        "objects.source", "exactly once: goes on behind the last record stored", "objects", "obstore"
+    ),
+    "mqtt": Listed("mqtt.source", "at least once: acknowledges a message once it is stored", "mqtt", "paho"),
+    "parquet": Listed(
+        "parquet.source", "exactly once: goes on at the row behind the last one stored", "parquet", "arro3"
+    ),
     "postgres": Listed(
-        "postgres.source", "goes on behind the last transaction and row stored", "postgres", "psycopg"
+        "postgres.source",
+        "exactly once: goes on behind the last transaction and row stored",
+        "postgres",
+        "psycopg",
     ),
     "postgres_cdc": Listed(
-        "postgres_cdc.source", "goes on behind the last change stored", "postgres", "psycopg"
+        "postgres_cdc.source", "exactly once: goes on behind the last change stored", "postgres", "psycopg"
     ),
-    "python": Listed("python.source", "calls the function with the last position stored"),
-    "schedule": Listed("schedule.source", "goes on behind the last time stored", "schedule", "cronsim"),
-    "stream": Listed("stream.source", "reads by a consumer group of its own"),
-    "webhook": Listed("webhook.source", "answers a request once its records are stored", "http", "aiohttp"),
+    "python": Listed("python.source", "exactly once: calls the function with the last position stored"),
+    "schedule": Listed(
+        "schedule.source", "exactly once: goes on behind the last time stored", "schedule", "cronsim"
+    ),
+    "stream": Listed("stream.source", "exactly once: reads by a consumer group of its own"),
+    "webhook": Listed(
+        "webhook.source", "at least once: answers a request once its records are stored", "http", "aiohttp"
+    ),
 }
 """Type of a source -> where it is; a new one is a file or folder, and a line here."""
 

@@ -25,6 +25,7 @@ _AWAY_TOO = ("25006", "25P03", "25P04", "55P03", "55006")
 
 _FIXES = {
     "42501": "grant it to the user of `dsn`",
+    "42P01": "make it, or mend the name",
     "42P10": "`mode: upsert` needs a unique index on exactly the columns of `key`",
     "42703": "",
     "25001": "",

@@ -16,6 +16,7 @@ from rsq_pipe.engine.past import look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.ops.delete import delete, keys_of
 from rsq_pipe.ops.pipelines import described, pipelines
+from rsq_pipe.ops.slots import drop_statement, slots_left
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.suggestion import suggest
 
@@ -30,8 +31,9 @@ def command(ctx: click.Context, pipeline: str, url: str | None, yes: bool) -> No
     Delete everything a pipeline has on a server.
 
     PIPELINE is its name, as `rsq-pipe pipelines` shows it. Records that wait, dead letters, what stages
-    remember, positions and counters go for good; files that sinks wrote, and streams from outside, stay. It
-    asks first, and says what would go. Refused while somebody runs the pipeline.
+    remember, positions and counters go for good; files that sinks wrote, and streams from outside, stay. So
+    does the replication slot of a `postgres_cdc` source: the statement that drops it is printed. It asks
+    first, and says what would go. Refused while somebody runs the pipeline.
     """
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("`delete` asks before it deletes, and here is nobody to ask; add --yes")
@@ -47,14 +49,23 @@ async def _delete(address: str, pipeline: str, *, yes: bool) -> bool:
             await _tell_none(client, pipeline)
             return False
         await Presence(client, pipeline).refuse_others()
-        held = described(pipeline, await look_back(client, pipeline), [])
+        past = await look_back(client, pipeline)
+        held = described(pipeline, past, [])
         waiting = "records that wait" if held.backlog is None else f"{held.backlog:,} waiting"
         what = f"{len(keys):,} keys, records: {waiting}, {letters(held.dead)}"
+        slots = slots_left(past.last)
         if not yes:
+            for _, slot in slots:
+                remark(f"the replication slot {slot!r} on its PostgreSQL server stays; drop it there")
             question = f"Delete all of {pipeline} on {client.channel.address} for good ({what})?"
             click.confirm(printable(question), abort=True, err=True)
         count = await delete(client, pipeline)
     console().print(printable(f"{pipeline}: {count:,} keys deleted; {waiting}, {letters(held.dead)}"))
+    for stage, slot in slots:
+        remark(
+            f"stage {stage!r} read the replication slot {slot!r} of a PostgreSQL server, which keeps its log "
+            f"for it until its disk is full; drop it there: {drop_statement(slot)}"
+        )
     return True
 
 

@@ -86,11 +86,13 @@ def planned(plan: Preview) -> Counter[str]:
     return counts
 
 
-def noted(found: DeadLetters, action: str, plan: Preview) -> Action:
-    """Say what the pipeline's list of actions is to say."""
+def noted(found: DeadLetters, action: str, plan: Preview, **more: Any) -> Action:
+    """Say what the pipeline's list of actions is to say; of `more`, what there is."""
     stages = ", ".join(planned(plan))
     pipeline = found.queues[0].pipeline if found.queues else ""
-    return Action(found.client, pipeline, who=operator(), action=action, stage=stages, count=plan.count)
+    said = {key: value for key, value in more.items() if value}
+    who = operator()
+    return Action(found.client, pipeline, who=who, action=action, stage=stages, count=plan.count, **said)
 
 
 def _show(plan: Preview, *, as_json: bool) -> None:

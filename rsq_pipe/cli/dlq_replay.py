@@ -102,7 +102,10 @@ async def _replay(
         plan = await preview_replay(found, edits)
         tell_passed_over(found.sieve)
         question = f"Replay {letters(plan.count)}?"
-        work = partial(noted(found, "replay", plan).around, partial(replay, found, edits, rate=rate))
+        # Names alone: what they were set to may be private.
+        mended = {"set": sorted({*edits.fields, *edits.added}), "payload": bool(edits.by_letter)}
+        action = noted(found, "replay", plan, rate=rate, **mended)
+        work = partial(action.around, partial(replay, found, edits, rate=rate))
         return await carry_out(
             *(request, plan, work, _report), question=question, done="replayed", yes=yes, dry_run=dry_run
         )

@@ -22,8 +22,9 @@ class Options(CommandOptions):
     )
     resume: Literal["none", "skip"] = Field(
         default="none",
-        description="How another run goes on. `none`: the command is run anew, and all it writes enters. "
-        "`skip`: as many records are passed over as were stored; for one that writes the same each time.",
+        description="How another run goes on. `none`: the command is run anew and read from its first line: "
+        "what an earlier run has stored enters again, with other ids. `skip`: as many records are passed "
+        "over as were stored; for one that writes the same each time.",
     )
     restart: Literal["failed", "always", "never"] = Field(
         default="failed",

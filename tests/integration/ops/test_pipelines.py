@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 from rsq_pipe.cli import delete as delete_command
 from rsq_pipe.cli import pipelines as pipelines_command
+from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.delete import delete, keys_of
 from rsq_pipe.ops.pipelines import Listed, pipelines
@@ -152,6 +154,25 @@ async def test_the_commands_say_what_is_there_and_what_went(lab: Lab) -> None:
     assert (refused.exit_code, "add --yes" in refused.output) == (2, True)
     assert (gone.exit_code, gone.stdout.endswith("keys deleted; 0 waiting, 1 dead letter\n")) == (0, True)
     assert (again.exit_code, f"there is no pipeline {lab.pipeline!r}" in again.output) == (1, True)
+
+
+async def test_delete_names_the_replication_slot_that_stays_and_what_drops_it(lab: Lab) -> None:
+    lab.spec(
+        """
+        read: {source: {type: postgres_cdc, dsn: "host=nowhere", publication: shop, slot: shop_pipe}}
+        out: {sink: {type: jsonl, path: out/all.jsonl}}
+        """
+    )
+    presence = Presence(lab.client, lab.pipeline)
+    await begin(lab.client, lab.graph, presence)
+    await presence.end()
+
+    gone = await invoked(delete_command, lab.pipeline, "--redis", lab.url, "--yes")
+
+    assert gone.exit_code == 0
+    said = " ".join(gone.stderr.split())
+    assert "stage 'read' read the replication slot 'shop_pipe' of a PostgreSQL server" in said
+    assert "select pg_drop_replication_slot('shop_pipe')" in said
 
 
 @pytest.mark.parametrize("binary", binaries())

@@ -112,6 +112,15 @@ def test_each_example_is_a_stage_that_can_be_run(
     assert [one for one in checked.problems if not any(what in one.what for what in theirs)] == []
 
 
+def test_it_says_that_a_command_without_resume_is_read_from_its_first_line_again() -> None:
+    shown = " ".join(run("exec").split())
+
+    assert (
+        "none: the command is run anew and read from its first line: what an earlier run has stored enters"
+        in shown
+    )
+
+
 def test_it_says_which_sinks_have_the_timeout_of_their_stage() -> None:
     assert "beside sink: timeout (30s) bounds one request" in run("http")
     assert "beside sink: timeout (30s) bounds one run of the command" in run("exec")

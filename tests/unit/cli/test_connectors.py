@@ -41,7 +41,7 @@ def test_an_extra_that_is_missing_is_listed_with_what_to_type(monkeypatch: pytes
 def test_a_name_shows_source_and_sink_with_every_setting_and_an_example() -> None:
     shown = run("csv")
 
-    assert "source csv: goes on at" in shown
+    assert "source csv: exactly once" in shown
     assert "sink csv: exactly once" in shown
     for kind in LISTED:
         for setting in connector(kind, "csv").options.model_fields:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 COUNTS = {"": 1, "k": 1_000, "M": 1_000_000}
 DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 RATES = {"s": 1.0, "m": 60.0, "h": 3_600.0}
 SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -61,6 +62,17 @@ def format_duration(seconds: float) -> str:
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
     return f"{seconds:g}s"  # 0s, and what is shorter than a millisecond
+
+
+def age(seconds: float) -> str:
+    """Spell an age in its two largest units, `2h 5m`."""
+    left = round(seconds)
+    parts: list[str] = []
+    for size, unit in _AGES:
+        count, left = divmod(left, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
 
 
 def parse_rate(text: str) -> float:

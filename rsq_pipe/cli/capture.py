@@ -14,8 +14,8 @@ import rich_click as click
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.case_text import lines
-from rsq_pipe.cli.dlq_console import console, remark
-from rsq_pipe.cli.printable import on_one_line
+from rsq_pipe.cli.dlq_console import console
+from rsq_pipe.cli.printable import on_one_line, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.errors import NeverRanError, ReplayError, SourceError, SpecError
 from rsq_pipe.ids import is_family, record_id

@@ -7,10 +7,10 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, letters, remark
+from rsq_pipe.cli.dlq_console import console, letters
 from rsq_pipe.cli.errors import FAILED
 from rsq_pipe.cli.local_server import redis_option, server_here
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import printable, remark
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.engine.past import look_back
 from rsq_pipe.engine.presence import Presence

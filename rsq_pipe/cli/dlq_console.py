@@ -6,12 +6,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-import rich_click as click
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.printable import printable
+from rsq_pipe.cli.printable import printable, remark
 from rsq_pipe.ops.failure_groups import FailureGroup
 from rsq_pipe.ops.selection import Sieve
 
@@ -67,11 +66,6 @@ def _table(groups: Iterable[FailureGroup]) -> Table:
 def moment(when: datetime) -> str:
     """Spell a moment in UTC, to the second."""
     return f"{when:%Y-%m-%d %H:%M:%S}Z"
-
-
-def remark(text: str) -> None:
-    """Tell people something that is not the command's output."""
-    click.echo(printable(text), err=True)
 
 
 def tell_passed_over(sieve: Sieve) -> None:

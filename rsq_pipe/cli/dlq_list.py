@@ -7,9 +7,9 @@ import sys
 
 import rich_click as click
 
-from rsq_pipe.cli.dlq_console import console, failures, letters, remark, tell_none, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, failures, letters, tell_none, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
-from rsq_pipe.cli.printable import json_line
+from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.failure_groups import FailureGroup, FailureGroups
 from rsq_pipe.redaction import redact

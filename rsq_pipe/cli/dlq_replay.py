@@ -20,10 +20,10 @@ from rsq_pipe.cli.dlq_confirm import (
     tell_untouched,
     yes_option,
 )
-from rsq_pipe.cli.dlq_console import console, letters, remark, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, letters, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
-from rsq_pipe.cli.printable import json_line
+from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.ops.dead_letter_json import Edit, read_edit
 from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.preview import Preview

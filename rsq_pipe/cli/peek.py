@@ -12,9 +12,9 @@ import rich_click as click
 from rich.text import Text
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.dlq_console import console, remark
+from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.dlq_types import WhereType
-from rsq_pipe.cli.printable import escaped, json_line, printable
+from rsq_pipe.cli.printable import escaped, json_line, printable, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.engine.past import Holding, look_back

@@ -11,9 +11,9 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import console, moment, remark
+from rsq_pipe.cli.dlq_console import console, moment
 from rsq_pipe.cli.local_server import redis_option, server_here
-from rsq_pipe.cli.printable import json_line, printable
+from rsq_pipe.cli.printable import json_line, printable, remark
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.redaction import redact

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import rich_click as click
+
 from rsq_pipe.redaction import redact
 
 
@@ -33,6 +35,11 @@ def on_terminal(raw: bytes) -> bytes:
 def json_line(value: dict[str, Any]) -> str:
     """Write one object on one line, in ASCII: whatever stands in it, a terminal shows it and does nothing."""
     return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f") + "\n"
+
+
+def remark(text: str) -> None:
+    """Tell people something that is not the command's output."""
+    click.echo(printable(text), err=True)
 
 
 def _escape(char: str) -> str:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 import structlog
 
-from rsq_pipe.cli.frames import frames
-from rsq_pipe.cli.table import progress_table
 from rsq_pipe.cli.time_left import TimeLeft
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.runner import Runner
@@ -31,6 +29,10 @@ async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: b
     if not lively:
         await _tell(runner, began)
         return
+    # Here: what draws takes 60 ms to import, and most runs have no terminal.
+    from rsq_pipe.cli.frames import frames  # noqa: PLC0415
+    from rsq_pipe.cli.table import progress_table  # noqa: PLC0415
+
     above, left = fused(runner.graph, stages), TimeLeft()
     with frames() as screen:
         while True:

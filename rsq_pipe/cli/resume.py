@@ -10,11 +10,11 @@ import rich_click as click
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.cli.status_table import age
 from rsq_pipe.ops.audit import by_operator, note
 from rsq_pipe.ops.hold import resume
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
+from rsq_pipe.units import age
 
 
 @click.command("resume")

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import rich_click as click
 
+import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours imports it
+
+# isort: split
 from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
@@ -23,8 +26,6 @@ from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
 from rsq_pipe.cli.page_beside import page_beside, page_option
 from rsq_pipe.cli.progress import is_lively, show, show_cursor
-from rsq_pipe.cli.run_report import report as report_end
-from rsq_pipe.cli.run_report import tell_cut
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
@@ -221,6 +222,8 @@ def _tell(
     quiet: bool,
 ) -> None:
     if summary is not None and SUPERVISED not in os.environ and (as_json or not quiet):
+        from rsq_pipe.cli.run_report import report as report_end  # noqa: PLC0415  it takes 60 ms
+
         report_end(graph, summary, names or None, as_json=as_json, log_format=log_format)
 
 
@@ -255,6 +258,8 @@ async def _run(
                 beside.cancel()
                 await asyncio.wait([beside])
                 if runner.cut:
+                    from rsq_pipe.cli.run_report import tell_cut  # noqa: PLC0415
+
                     tell_cut(graph, sorted(runner.cut))
 
         return await _until_told(runner.stop, lambda: _told_of(run, runner, tell))

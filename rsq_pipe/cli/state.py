@@ -15,17 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.dlq_console import console, remark
-from rsq_pipe.cli.printable import json_line, on_one_line
+from rsq_pipe.cli.dlq_console import console
+from rsq_pipe.cli.printable import json_line, on_one_line, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.cli.status_table import age
 from rsq_pipe.engine.past import look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.remembered import Found, Remembered, look
 from rsq_pipe.spec.fusing import has_state
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
+from rsq_pipe.units import age
 
 MOST = 40
 """Buckets that are shown to people."""

@@ -13,11 +13,10 @@ from rsq_pipe.cli.table import drop_lines, named, unknown_lines
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
+from rsq_pipe.units import age
 
 COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s", "records")
 """What the table says of a stage."""
-
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
 def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> RenderableType:
@@ -129,14 +128,3 @@ def _consumers(stage: StageStatus) -> Text:
 
 def _number(value: int, style: str = "") -> Text:
     return Text(f"{value:,}", style=style if value else "dim")
-
-
-def age(seconds: float) -> str:
-    """Spell an age in its two largest units, `2h 5m`."""
-    left = round(seconds)
-    parts: list[str] = []
-    for size, unit in _UNITS:
-        count, left = divmod(left, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2])

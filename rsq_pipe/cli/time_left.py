@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rsq_pipe.cli.status_table import age
+from rsq_pipe.units import age
 
 SURE = 2.0
 """Seconds that a source has to be watched before it is said how long the rest takes."""

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from rsq_pipe.sql.database import duckdb, named, quoted
 from rsq_pipe.sql.rules import FILES
 from rsq_pipe.sql.tree import SqlError, told
@@ -101,6 +99,9 @@ class References:
             if known is None:
                 raise
             self._refused[name] = stamp
+            # Here: it takes 80 ms to import, and `validate` logs nothing.
+            import structlog  # noqa: PLC0415
+
             log = structlog.get_logger("rsq_pipe")
             log.warning(
                 "a reference file cannot be read; what it held before is used", stage=stage, error=str(exc)

@@ -12,7 +12,6 @@ from rsq_pipe import redaction
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.telemetry.destinations import Destinations, destinations
-from rsq_pipe.telemetry.endpoint import Endpoint
 from rsq_pipe.telemetry.health import Health
 from rsq_pipe.telemetry.observer import Observer
 
@@ -62,6 +61,8 @@ def _answering(
         raise RsqPipeError(
             "--metrics-port needs packages of an extra: pip install 'rsq-pipe[metrics]'"
         ) from exc
+    from rsq_pipe.telemetry.endpoint import Endpoint  # noqa: PLC0415  a web server that few ask for
+
     prometheus, health = Prometheus(), Health()
     with _closing(_observer(graph, to, environ, health, prometheus.reader)) as observer:
         endpoint = Endpoint(*address, health, prometheus.text)

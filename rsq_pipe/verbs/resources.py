@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Hashable
 from threading import RLock
@@ -32,6 +31,9 @@ class Resources:
         self._made: dict[Hashable, tuple[Callable[..., Any], Any]] = {}
         self._closers: list[Callable[[], Any]] = []
         self._lock = RLock()
+        # Here: it takes 40 ms to import, and who checks a file imports handlers, which name a context.
+        import asyncio  # noqa: PLC0415
+
         self._async_lock = asyncio.Lock()
 
     def get(self, factory: Callable[..., R], view: object) -> R:

@@ -57,6 +57,10 @@ class TargetBusyError(TargetUnavailableError):
     """Another process is opening the target at this moment; the runner asks again."""
 
 
+class FencedError(TargetUnavailableError):
+    """Another writer of the target took entries over, and this one has to open it anew; no fault."""
+
+
 class Sink(Protocol):
     """
     Write batches somewhere outside. Called from one thread at a time; may block.
@@ -83,6 +87,11 @@ class Sink(Protocol):
 
     A sink that has an attribute `gather` is given batches of that size. Until they are written they stay
     unacknowledged, so that nothing of them is lost with the process.
+
+    A sink that has an attribute `writers` lets so many processes write at a time, each with a position of its
+    own: `take(shard, positions)` tells it before `open` which one it is, and the positions of all. A batch of
+    which an entry was handed out before is written by `write_again(batch)`. What was read before an
+    error is not written after it.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]

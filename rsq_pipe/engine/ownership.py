@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from rsq_pipe.engine.free_lease import FreeLease
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
@@ -27,12 +28,12 @@ class Ownership:
     Hold a lease around a piece of work.
 
     Args:
-        lease: What is held; renewed four times as often as it must be.
+        lease: What is held, or one of which; renewed four times as often as it must be.
         what: What it is for, for the log.
         stopping: Ends the standing by, and is the work's to watch.
     """
 
-    def __init__(self, lease: Lease, what: str, stopping: asyncio.Event) -> None:
+    def __init__(self, lease: Lease | FreeLease, what: str, stopping: asyncio.Event) -> None:
         self._lease = lease
         self._what = what
         self._stopping = stopping

@@ -14,6 +14,7 @@ import structlog
 from rsq_pipe.connectors.sink import Gather, Written
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
+from rsq_pipe.engine.free_lease import FreeLease
 from rsq_pipe.engine.intake import consumer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import SECONDS, Ownership, Superseded
@@ -22,7 +23,7 @@ from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.target import Target
+from rsq_pipe.engine.target import BegunAnewError, Target
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError
@@ -57,8 +58,10 @@ class SinkWorker:
         self._link = Link(stage, Pass(), observer, {})
         self._planner = Planner(graph, stage)
         self._unread = Unread(graph, stage, observer)
+        self._again = Keyspace(graph.pipeline).again(stage)
         self._over = False
         self._superseded = False
+        self._anew = False
         self._brake = Brake()
         self._gather = _gather(self._target, graph, stage)
         self._pace = Pace(process, stage, self._brake, self._gather.records)
@@ -81,9 +84,12 @@ class SinkWorker:
         if not self._target.exclusive:
             await self._write_on(0)
             return
-        key = Keyspace(self._process.graph.pipeline).lease(self._stage, self._target.name)
-        lease = Lease(self._process.client, key, SECONDS)
-        await Ownership(lease, f"sink {self._stage.name}", self._stopping).hold(self._write_on)
+        keys, target = Keyspace(self._process.graph.pipeline), self._target
+        names = [target.shard(number) for number in range(target.writers or 1)]
+        leases = [Lease(self._process.client, keys.lease(self._stage, name), SECONDS) for name in names]
+        lease = FreeLease(leases)
+        what = f"sink {self._stage.name}"
+        await Ownership(lease, what, self._stopping).hold(lambda epoch: self._write_on(epoch, lease.place))
 
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""
@@ -115,11 +121,28 @@ class SinkWorker:
     def looked(self, state: PipelineState) -> None:
         """Nothing: as above."""
 
-    async def _write_on(self, epoch: int) -> None:
-        self._over = self._superseded = False
-        self._target.begin(epoch)
+    async def _write_on(self, epoch: int, shard: int = 0) -> None:
+        self._superseded = False
+        self._target.begin(epoch, shard)
         try:
-            await self._target.open(self._stopping)
+            self._anew = True
+            while self._anew and not self._superseded:
+                self._over = self._anew = False
+                await self._read_on()
+        finally:
+            self._unread.tell()
+            self._failed.close()
+            self._link.observer.close()
+            # Also after an opening that was cancelled: its thread may hold the target by now.
+            await self._target.close()
+        if self._superseded:
+            raise Superseded
+
+    async def _read_on(self) -> None:
+        """Open the target, and write what is read from then on."""
+        try:
+            if not await self._target.open(self._stopping):
+                return
             gather = self._gather
             self._consumer = consumer(
                 self._process, self._stage, gather.records, wait=gather.seconds, size=gather.size
@@ -134,15 +157,8 @@ class SinkWorker:
                     if not self._over and await self._pace.begin(entries):
                         await self._write(entries)
         finally:
-            # Also after an opening that was cancelled: its thread may hold the target by now.
             self._consumer = None
             await self._pace.end()
-            self._unread.tell()
-            self._failed.close()
-            self._link.observer.close()
-            await self._target.close()
-        if self._superseded:
-            raise Superseded
 
     async def _write(self, entries: Sequence[RawEntry]) -> None:
         unpacked = self._unread.unpack(entries)
@@ -153,20 +169,24 @@ class SinkWorker:
             if not await self._target.open(self._stopping):
                 trace.close()
                 return
-            put = await self._put(step) if step.batch.records else (None,)
+            put = await self._put(step, entries) if step.batch.records else (None,)
             if put is None:
                 trace.close()
                 return
-        except (SinkError, Superseded) as exc:
+        except (SinkError, Superseded, BegunAnewError) as exc:
             trace.close()
             await self._give_up(exc)
         else:
             await self._settle(work, step, *put)
 
-    async def _put(self, step: Step) -> tuple[Position | None] | None:
+    async def _put(self, step: Step, entries: Sequence[RawEntry]) -> tuple[Position | None] | None:
         """Write the batch; None where this is to stop before it could be written."""
+        assert self._consumer is not None
         began = monotonic()
-        put = await self._target.write(step.batch, self._stopping)
+        # Until it is settled its entries must not come to another writer as if nobody had had them.
+        self._consumer.has_begun = self._target.writers > 0
+        again = any(entry.deliveries > 1 or entry.stream == self._again for entry in entries)
+        put = await self._target.write(step.batch, self._stopping, again=again)
         self._process.times.note(self._stage.name, monotonic() - began)
         if put is None:
             return None
@@ -200,6 +220,7 @@ class SinkWorker:
             await self._open_again()
         elif position is not None:
             self._target.stored(position)
+            self._consumer.has_begun = False
         lost = work.portion - portion
         step.end(lost)
         self._unread.settled(work, lost)
@@ -208,17 +229,22 @@ class SinkWorker:
 
     async def _open_again(self) -> None:
         """Cut off what was written and does not count; find out at once whether another writes by now."""
+        if self._target.writers:
+            await self._give_up(BegunAnewError())
+            return
         try:
             await self._target.open(self._stopping)
         except (SinkError, Superseded) as exc:
             await self._give_up(exc)
 
     async def _give_up(self, exc: Exception) -> None:
-        """End the ownership where another process has taken the target over; else the run."""
+        """End the reading, the ownership where another process has taken the target over, or the run."""
         self._over = True
         if self._consumer is not None:
             self._consumer.stop()
-        if isinstance(exc, Superseded) or not await self._target.is_writer():
+        if isinstance(exc, BegunAnewError):
+            self._anew = True
+        elif isinstance(exc, Superseded) or not await self._target.is_writer():
             self._superseded = True
         else:
             self._process.halt(exc)

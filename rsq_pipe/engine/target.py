@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rsq_pipe.connectors.sink import Gather, Sink, TargetUnavailableError, Written
+from rsq_pipe.connectors.sink import FencedError, Gather, Sink, TargetUnavailableError, Written
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import Superseded
@@ -21,6 +21,10 @@ from rsq_pipe.streams.settlement import Position
 from rsq_pipe.streams.waiting import uninterrupted
 
 T = TypeVar("T")
+
+
+class BegunAnewError(Exception):
+    """Ends the reading of a writer that is not alone: it has to open its target again before it reads on."""
 
 
 def position_field(stage: Stage, target: str) -> str:
@@ -54,9 +58,13 @@ class Target:
         self._graph = graph
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
-        self._field = position_field(stage, self._sink.target)
+        self.writers: int = getattr(self._sink, "writers", 0)
+        """How many may write it at a time, each with a position of its own; 0 where it does not say."""
+        self._field = position_field(stage, self.shard(0))
+        self._trouble = Backoff(f"sink {stage.name}")
         self._stored = ""
         self._epoch = 0
+        self._shard = 0
         self._must_open = True
 
     @property
@@ -79,9 +87,15 @@ class Target:
         """How much it wants to have in one batch, where it says so."""
         return getattr(self._sink, "gather", None)
 
-    def begin(self, epoch: int) -> None:
-        """Write from now on with the right of a lease's epoch."""
+    def shard(self, number: int) -> str:
+        """Name what one of several writers owns; the first one's is that of a writer that is alone."""
+        return f"{self.name}%{number}" if number else self.name
+
+    def begin(self, epoch: int, shard: int = 0) -> None:
+        """Write from now on with the right of a lease's epoch, as one of the writers."""
         self._epoch = epoch
+        self._shard = shard
+        self._field = position_field(self._stage, self.shard(shard))
         self._loop = asyncio.get_running_loop()
         self._must_open = True
 
@@ -107,11 +121,18 @@ class Target:
                 await backoff.wait(exc, stopping)
         return not self._must_open
 
-    async def write(self, batch: Batch, stopping: asyncio.Event) -> tuple[Written, Position | None] | None:
+    async def write(
+        self, batch: Batch, stopping: asyncio.Event, *, again: bool = False
+    ) -> tuple[Written, Position | None] | None:
         """
         Write a batch, also through an outage of the target, or of the server that is told what is prepared.
 
         It counts once the position that is returned has been stored, and `stored` is told so.
+
+        Args:
+            batch: The records.
+            stopping: Ends the waiting for the target.
+            again: Whether one of them was handed out before.
 
         Returns:
             What became of it, and the position; None where this is to stop, and nothing of the batch counts.
@@ -119,11 +140,14 @@ class Target:
         Raises:
             SinkError: It cannot be written; nothing of the batch counts.
             Superseded: Another process has become its writer.
+            BegunAnewError: It is not alone, and what it has read may be another's by now.
         """
+        if self.writers:
+            return await self._write_shared(batch, stopping, again=again)
         backoff = Backoff(f"sink {self._stage.name}")
         while True:
             try:
-                written = await self._write_once(batch)
+                written = await self._write_once(batch, self._sink.write)
             except (TargetUnavailableError, StreamError) as exc:
                 if isinstance(exc, StreamError) and not exc.retryable:
                     raise
@@ -134,7 +158,21 @@ class Target:
                 backoff.reset()
                 return written
 
-    async def _write_once(self, batch: Batch) -> tuple[Written, Position | None]:
+    async def _write_shared(
+        self, batch: Batch, stopping: asyncio.Event, *, again: bool
+    ) -> tuple[Written, Position | None]:
+        write = self._sink.write_again if again else self._sink.write  # type: ignore[attr-defined]
+        try:
+            return await self._write_once(batch, write)
+        except FencedError as exc:
+            raise BegunAnewError from exc
+        except TargetUnavailableError as exc:
+            await self._trouble.wait(exc, stopping)
+            raise BegunAnewError from exc
+
+    async def _write_once(
+        self, batch: Batch, write: Callable[[Batch], Written]
+    ) -> tuple[Written, Position | None]:
         # Until the settlement is known to be committed these lines count for nothing: what is written next
         # must not stand behind them.
         self._must_open = self._sink.exclusive
@@ -142,7 +180,7 @@ class Target:
             prepared = await self._on_sink(self._prepares, batch)
             if not await self._store(f"{self._epoch}|{prepared}"):
                 raise TargetUnavailableError("another process has moved its stored position")
-        written: Written = await self._on_sink(self._sink.write, batch)
+        written: Written = await self._on_sink(write, batch)
         if not self._sink.exclusive:
             return written, None
         new = f"{self._epoch}|{written.position}"
@@ -152,6 +190,7 @@ class Target:
         """State that a position was stored: what has been written counts."""
         self._stored = position.new
         self._must_open = False
+        self._trouble.reset()
         if self._tells is not None:
             self._tells()
 
@@ -170,8 +209,11 @@ class Target:
         """Fence off every earlier writer, undo what one left uncommitted, and store where writing goes on."""
         await self._on_sink(check_target, self._graph, self._stage)
         place, fresh = await self._fence()
+        if self.writers:
+            self._sink.take(self._shard, await self._positions())  # type: ignore[attr-defined]
         try:
-            opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=self._still)
+            still = self._still_fresh if fresh and self.writers else self._still
+            opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=still)
         except SinkError as exc:
             if not await self.is_writer():
                 raise Superseded from exc
@@ -202,6 +244,17 @@ class Target:
             if await self._store(f"{self._epoch}{bar}{place}"):
                 return (place, False) if bar else (None, bool(fresh))
 
+    async def _positions(self) -> dict[int, str]:
+        """Read the positions of all shards there ever were."""
+        meta, first = self._keys.meta, position_field(self._stage, self.name)
+        reply = await self._client.channel.execute("HGETALL", meta, key=meta)
+        found: dict[int, str] = {}
+        for field, value in zip(reply[::2], reply[1::2], strict=True):
+            name, _, number = field.decode().partition(f"{first}%")
+            if name == first or (not name and number):
+                found[int(number or 0)] = value.decode().partition("|")[2]
+        return found
+
     async def _store(self, new: str) -> bool:
         """Move the stored position, with no entries; False where another process has moved it."""
         if new != self._stored:
@@ -215,6 +268,12 @@ class Target:
         """Tell the same in the sink's thread, where an answer is needed."""
         asked = asyncio.run_coroutine_threadsafe(self._last_epoch(), self._loop)
         return asked.result() == self._epoch
+
+    def _still_fresh(self) -> bool:
+        """Tell also whether what it holds is still to be replaced, which one of several writers does once."""
+        meta = self._keys.meta
+        asked = self._client.channel.execute("HEXISTS", meta, replacing(self._stage), key=meta)
+        return self._still() and bool(asyncio.run_coroutine_threadsafe(asked, self._loop).result())
 
     async def _last_epoch(self) -> int:
         meta = self._keys.meta

@@ -111,6 +111,7 @@ class StreamConsumer:
         self._hand_over: Callable[[Sequence[RawEntry]], Awaitable[None]] = self._push.handle
         self._ahead = False
         self.blameless = False  # whether what it leaves pending is handed back as if never handed out
+        self.has_begun = False  # or so that it still shows that somebody had it: it may have had effects
         self._open = asyncio.Event()
         self._open.set()
         # One batch at a time, although reclaimed entries come beside new ones.
@@ -274,7 +275,7 @@ class StreamConsumer:
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_LEAVE):
                 # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
-                await self._membership.leave(uncounted=self.blameless)
+                await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
 
     # Batches
 

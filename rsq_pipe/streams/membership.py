@@ -153,17 +153,19 @@ class Membership:
             how = ("IDLE", _HANDED_BACK_IDLE_MS, "FORCE", "JUSTID")
             await self._client.channel.execute("XCLAIM", key, *who, 0, *some, *how, key=key)
 
-    async def leave(self, *, uncounted: bool) -> None:
+    async def leave(self, *, uncounted: bool, has_begun: bool = False) -> None:
         """
         Hand back what is pending for this consumer, or remove its name where nothing is.
 
         Args:
             uncounted: Whether the last delivery of each entry is taken back: nothing speaks against it.
+            has_begun: Whether each shows all the same that it was handed out before.
         """
         config = self._config
+        taken_back = 0 if not uncounted else 2 if has_begun else 1
         for stream in self._streams:
             who: list[str | bytes | int] = [config.group, config.worker_name]
-            args = [*who, _HANDED_BACK_IDLE_MS, int(uncounted)]
+            args = [*who, _HANDED_BACK_IDLE_MS, taken_back]
             with contextlib.suppress(GroupLostError):
                 await self._client.channel.run(HAND_BACK, [self._client.key(stream)], args)
 

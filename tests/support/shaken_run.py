@@ -15,31 +15,37 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from rsq_pipe.cli.main import main
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.owned_file import OwnedFile
+from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
+from rsq_pipe.connectors.sink import Written
 from rsq_pipe.engine import closer, shared_source, sink_worker, source_worker
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.engine.passage import Passage
 from rsq_pipe.engine.result_sender import ResultSender
 from rsq_pipe.engine.stored_state import StoredState
-from rsq_pipe.engine.target import Target
+from rsq_pipe.engine.target import BegunAnewError, Target
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.state import Question, StateChange
 from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
-from rsq_pipe.streams.settlement import Settled, Settlement
+from rsq_pipe.streams.settlement import Position, Settled, Settlement
 
 LEASE = float(os.environ.get("SHAKEN_LEASE", "1"))
 """Seconds: pauses must outlast a lease, and a test must not take minutes."""
 
 DISK = 0.01
-"""Seconds a file sink takes between writing a batch and settling it: what kills should often hit."""
+"""
+Seconds a sink of files or rows takes between writing a batch and settling it, and before it writes rows: what
+kills and pauses should often hit.
+"""
 
 
 COPY = 0.1
@@ -151,6 +157,34 @@ def open_before_fencing() -> None:
     Target._open_once = open_once  # type: ignore[method-assign]
 
 
+def write_as_if_nobody_had_it_before() -> None:
+    """Believe of an entry that another writer of the table had that it is new."""
+    write = Target.write
+
+    async def write_as_new(
+        self: Target, batch: Batch, stopping: asyncio.Event, *, again: bool = False
+    ) -> tuple[Written, Position | None] | None:
+        return await write(self, batch, stopping)
+
+    Target.write = write_as_new  # type: ignore[method-assign]
+
+
+def write_again_what_was_fenced() -> None:
+    """Open the table again after another writer has taken entries over, and write what was read before."""
+    write = Target._write_shared
+
+    async def write_on(
+        self: Target, batch: Batch, stopping: asyncio.Event, *, again: bool
+    ) -> tuple[Written, Position | None]:
+        while True:
+            try:
+                return await write(self, batch, stopping, again=again)
+            except BegunAnewError:
+                await self.open(stopping)
+
+    Target._write_shared = write_on  # type: ignore[method-assign]
+
+
 def close_windows_at_once() -> None:
     """Close a window as soon as later records have come, whatever is on its way to it."""
 
@@ -185,6 +219,8 @@ def _slow_down_the_disk() -> None:
         time.sleep(COPY)
         take_over(self, length, turn)
 
+    for name in ("write", "write_again"):
+        setattr(SharedLedgerSink, name, _slowly(getattr(SharedLedgerSink, name)))
     FileTarget.append = slow_append  # type: ignore[method-assign]
     OwnedFile.take_over = slow_take_over  # type: ignore[method-assign]
 
@@ -198,6 +234,19 @@ def shorten_leases() -> None:
         vars(module)[name] = LEASE
     vars(shared_source)["TURN"] = LEASE / 4
     vars(client)["COMMAND_TIMEOUT"] = LEASE
+
+
+_Write: TypeAlias = Callable[[SharedLedgerSink, Batch], Written]
+
+
+def _slowly(write: _Write) -> _Write:
+    def slow_write(self: SharedLedgerSink, batch: Batch) -> Written:
+        time.sleep(DISK)
+        written = write(self, batch)
+        time.sleep(DISK)
+        return written
+
+    return slow_write
 
 
 def _edit(script: Script, old: str, new: str) -> None:
@@ -218,6 +267,8 @@ if __name__ == "__main__":
             change_state_in_a_step_of_its_own,
             append_behind_uncommitted_lines,
             open_before_fencing,
+            write_as_if_nobody_had_it_before,
+            write_again_what_was_fenced,
             close_windows_at_once,
             send_results_unchecked,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -83,4 +83,34 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of the connection; raises nothing."""
+        ...
+
+
+class SharedDatabase(Database, Protocol):
+    """One whose table several sinks write at a time, each with a row of its own."""
+
+    def take(self, shard: int) -> None:
+        """Use the row of this shard from now on."""
+        ...
+
+    def is_writer(self) -> bool:
+        """Tell whether this is the connection that opened the row last."""
+        ...
+
+    def peers(self) -> Mapping[int, Row]:
+        """Read the rows of all other shards there ever were; nothing is locked."""
+        ...
+
+    def lock_all(self, *, end_sessions: bool) -> Mapping[int, Row]:
+        """
+        Read the same, and lock them and the sink's own until the transaction ends, always in one order.
+
+        Args:
+            end_sessions: Whether the sessions of their writers are ended first: one may be paused in a
+                transaction, and keeps its locks for as long as it sleeps.
+        """
+        ...
+
+    def replace_peer(self, shard: int, row: Row) -> None:
+        """Store the row of another shard under whatever epoch."""
         ...

@@ -32,6 +32,27 @@ class Row:
     carried: str = "[]"
     rids: str = "[]"
 
+    def ids(self, position: str | None = None) -> set[str]:
+        """Tell the record ids that stand in the table by it, but for those that are settled at a position."""
+        carried = set(_decode(self.carried))
+        return carried if position == str(self.seq) else carried.union(_decode(self.rids))
+
+    def fenced(self, taken: Collection[str] = ()) -> Row:
+        """Make the row of a writer that is fenced off, without ids that another row has from now on."""
+        carried = [rid for rid in _decode(self.carried) if rid not in taken]
+        rids = [rid for rid in _decode(self.rids) if rid not in taken]
+        return Row(self.epoch + 1, self.seq, self.settled, _encode(carried).decode(), _encode(rids).decode())
+
+
+def shard_name(table: str, shard: int | str) -> str:
+    """Name the row of one of several writers; the first has that of a writer which is alone."""
+    return table if shard == 0 else f"{table}%{shard}"
+
+
+def shard_of(name: str) -> int:
+    """Tell whose row it is."""
+    return int(name.rpartition("%")[2]) if "%" in name else 0
+
 
 class LostPlaceError(Exception):
     """The ledger's row and the stored position tell of different pasts."""

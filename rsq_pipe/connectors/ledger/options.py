@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,21 @@ from rsq_pipe.connectors.ledger.sink import Fresh
 from rsq_pipe.connectors.record_id import rid_option
 
 LEDGER = "rsq_pipe_ledger"
+
+MOST_WRITERS = 32
+"""Processes that may write one table at a time: each has a connection, and a row that the others read."""
+
+
+def writers_option() -> Any:
+    """Declare `writers`, of a sink whose database lets several processes write a table."""
+    return Field(
+        default=1,
+        ge=1,
+        le=MOST_WRITERS,
+        description="How many processes of the pipeline may write the table at a time, each record once all "
+        "the same; further ones stand by. With more than one, rows come in no order, so that `mode: upsert` "
+        "needs `version`.",
+    )
 
 
 class TableOptions(BaseModel):
@@ -84,3 +99,17 @@ class TableOptions(BaseModel):
         if self.mode == "append" and (self.key or self.version):
             raise ValueError("`key` and `version` are for `mode: upsert`; set that, or leave them out")
         return self
+
+
+def check_writers(options: TableOptions, writers: int) -> None:
+    """
+    Check that a table may have so many writers.
+
+    Raises:
+        ValueError: Which of two records of a key stays would be left to chance.
+    """
+    if writers > 1 and options.mode == "upsert" and not options.version:
+        raise ValueError(
+            "with several `writers` an older record of a key may come last; name the column that says which "
+            "is newer in `version`, or set `writers: 1`"
+        )

@@ -54,6 +54,7 @@ class LedgerSink:
         try:
             database.connect()
             with database.transaction():
+                self._begin(fresh=fresh)
                 row = database.row() or Row(0, 0, 0)
                 # Under the lock: whoever fences this process off later finds what is committed here.
                 if not still():
@@ -92,10 +93,9 @@ class LedgerSink:
     def write(self, batch: Batch) -> Written:
         """Write those records of a batch that do not stand in the table yet."""
         assert self._ledger is not None, "the sink is not open"
-        places = self._ledger.unwritten(batch.rids)
         try:
             self._database.ready(batch.records)
-            rows, failures = self._rows(batch, places)
+            rows, failures = self._rows(batch, self._unwritten(batch))
             try:
                 row = self._write(batch, rows, failures)
             except RowsError:
@@ -123,25 +123,43 @@ class LedgerSink:
         *,
         find_bad: bool = False,
     ) -> Row:
-        assert self._ledger is not None
         with self._database.transaction():
-            # First of all: it locks the row, so that from here on nobody opens the sink until this is over.
+            return self._put(batch, rows, failures, find_bad=find_bad)
+
+    def _put(
+        self,
+        batch: Batch,
+        rows: Sequence[tuple[int, Any]],
+        failures: dict[int, Exception],
+        *,
+        find_bad: bool,
+    ) -> Row:
+        # First of all: it locks the row, so that from here on nobody opens the sink until this is over.
+        row = self._advanced(batch, failures)
+        if find_bad:
+            failures |= self._put_good(rows)
             row = self._advanced(batch, failures)
-            if find_bad:
-                failures |= self._put_good(rows)
-                row = self._advanced(batch, failures)
-            elif rows:
-                self._database.put([one for _, one in rows])
+        elif rows:
+            self._database.put([one for _, one in rows])
         return row
 
     def _advanced(self, batch: Batch, failures: dict[int, Exception]) -> Row:
         assert self._ledger is not None
         row = self._ledger.next(batch.rids, failures)
         if not self._database.advance(row):
-            raise self._error(
-                "another process has opened it since: a pipeline of this name on another server?"
-            )
+            raise self._refused()
         return row
+
+    def _unwritten(self, batch: Batch) -> Sequence[int]:
+        assert self._ledger is not None
+        return self._ledger.unwritten(batch.rids)
+
+    def _begin(self, *, fresh: bool) -> None:
+        """Do what is to be done first as the sink is opened, in the transaction."""
+
+    def _refused(self) -> Exception:
+        """Say why the row has another epoch than this writer's."""
+        return self._error("another process has opened it since: a pipeline of this name on another server?")
 
     def _rows(
         self, batch: Batch, places: Sequence[int]

@@ -10,7 +10,7 @@ from typing import Any
 
 from rsq_pipe.connectors.ledger.columns import Column, Columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
-from rsq_pipe.connectors.ledger.ledger import Row
+from rsq_pipe.connectors.ledger.ledger import Row, shard_name, shard_of
 from rsq_pipe.connectors.postgres.catalog import columns_of, created, exists
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import listed, quoted
@@ -40,6 +40,9 @@ _STAGING = (
 
 _SESSION = "select pid || ' ' || backend_start from pg_stat_activity where pid = pg_backend_pid()"
 
+_ALL = "(pipeline, stage) = (%s, %s) and (target = %s or left(target, length(%s)) = %s)"
+"""The rows of all shards."""
+
 _Line = tuple[tuple[Column, ...], str]
 
 
@@ -56,7 +59,10 @@ class PostgresDatabase:
         self._options = options
         self._table = quoted(options.table)
         self._ledger = quoted(options.ledger_table)
-        self._key = [pipeline, stage, options.table]
+        self._of = [pipeline, stage]
+        self._key = [*self._of, options.table]
+        shards = shard_name(options.table, "")
+        self._all = [*self._of, options.table, shards, shards]
         self._connection = Connection(options.dsn, options.timeout)
         self._columns: Columns | None = None
 
@@ -88,11 +94,7 @@ class PostgresDatabase:
     def row(self) -> Row | None:
         """Read the sink's row, and lock it, whatever transaction its former writer was paused in."""
         self._end_former()
-        self._connection.execute(
-            f"insert into {self._ledger} (pipeline, stage, target, epoch, seq, settled, carried, rids)"  # noqa: S608
-            " values (%s, %s, %s, 0, 0, 0, '[]', '[]') on conflict do nothing",
-            self._key,
-        )
+        self._make(self._key)
         found = self._connection.execute(
             f"select epoch, seq, settled, carried, rids from {self._ledger}"  # noqa: S608
             " where (pipeline, stage, target) = (%s, %s, %s) for update",
@@ -107,6 +109,33 @@ class PostgresDatabase:
     def advance(self, row: Row) -> bool:
         """Store the sink's row, if its epoch is still the row's."""
         return self._store(row, "", f" and epoch = {row.epoch}")
+
+    def take(self, shard: int) -> None:
+        """Use the row of this shard from now on."""
+        self._key = [*self._of, shard_name(self._options.table, shard)]
+
+    def is_writer(self) -> bool:
+        """Tell whether this is the session that opened the row last."""
+        return self._connection.execute(
+            f"select session = ({_SESSION}) from {self._ledger}"  # noqa: S608
+            " where (pipeline, stage, target) = (%s, %s, %s)",
+            self._key,
+        ) == [(True,)]
+
+    def peers(self) -> dict[int, Row]:
+        """Read the rows of all other shards there ever were."""
+        return self._peers("")
+
+    def lock_all(self, *, end_sessions: bool) -> dict[int, Row]:
+        """Read the same, and lock them and the first shard's, which is made if it is not there."""
+        if end_sessions:
+            self._end_sessions(f"{_ALL} and target <> %s", [*self._all, self._key[2]])
+        self._make([*self._of, self._options.table])
+        return self._peers(" for update")
+
+    def replace_peer(self, shard: int, row: Row) -> None:
+        """Store the row of another shard."""
+        self._store(row, "", key=[*self._of, shard_name(self._options.table, shard)])
 
     def look(self) -> None:
         """Learn the columns of the table."""
@@ -132,8 +161,12 @@ class PostgresDatabase:
         """Make the table for records like these, if it is not there."""
         if self._columns is not None:
             return
-        with self._connection.transaction():
-            created(self._connection, self._options, records)
+        try:
+            with self._connection.transaction():
+                created(self._connection, self._options, records)
+        except RowsError as exc:  # the server's own table of tables would have had it twice
+            raise TargetBusyError("another process has just made the table") from exc
+        with self._connection.faults():
             found = columns_of(self._connection, self._options.table)
         if found is not None:
             self._learn(found)
@@ -210,18 +243,36 @@ class PostgresDatabase:
         Else one that was paused in the middle of a COPY would hold the row for as long as it sleeps: there is
         no timeout for that.
         """
+        self._end_sessions("(pipeline, stage, target) = (%s, %s, %s)", self._key)
+
+    def _end_sessions(self, condition: str, values: Sequence[str]) -> None:
         self._connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"  # noqa: S608
-            f" and pid || ' ' || backend_start in (select session from {self._ledger}"
-            " where (pipeline, stage, target) = (%s, %s, %s))",
-            self._key,
+            f" and pid || ' ' || backend_start in (select session from {self._ledger} where {condition})",
+            values,
         )
 
-    def _store(self, row: Row, more: str, condition: str = "") -> bool:
+    def _make(self, key: Sequence[str]) -> None:
+        """Make a row of the ledger where it is not there."""
+        self._connection.execute(
+            f"insert into {self._ledger} (pipeline, stage, target, epoch, seq, settled, carried, rids)"  # noqa: S608
+            " values (%s, %s, %s, 0, 0, 0, '[]', '[]') on conflict do nothing",
+            key,
+        )
+
+    def _peers(self, lock: str) -> dict[int, Row]:
+        found = self._connection.execute(
+            f"select target, epoch, seq, settled, carried, rids from {self._ledger}"  # noqa: S608
+            f" where {_ALL} order by target{lock}",
+            self._all,
+        )
+        return {shard_of(name): Row(*values) for name, *values in found if name != self._key[2]}
+
+    def _store(self, row: Row, more: str, condition: str = "", key: Sequence[str] = ()) -> bool:
         changed = self._connection.count(
             f"update {self._ledger} set epoch = %s, seq = %s, settled = %s, carried = %s, rids = %s,"  # noqa: S608
             f" written = now(){more} where (pipeline, stage, target) = (%s, %s, %s){condition}",
-            [row.epoch, row.seq, row.settled, row.carried, row.rids, *self._key],
+            [row.epoch, row.seq, row.settled, row.carried, row.rids, *(key or self._key)],
         )
         return changed == 1
 

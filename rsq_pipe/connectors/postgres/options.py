@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rsq_pipe.connectors.ledger.options import LEDGER, TableOptions
+from rsq_pipe.connectors.ledger.options import LEDGER, TableOptions, check_writers, writers_option
 from rsq_pipe.connectors.postgres.dsn import installed, wrong_dsn
 from rsq_pipe.connectors.postgres.names import checked
 from rsq_pipe.units import Duration
@@ -60,6 +60,13 @@ class Options(TableOptions):
         description="How long the server may take for one statement; a batch that took longer is written "
         "again.",
     )
+
+    writers: int = writers_option()
+
+    @model_validator(mode="after")
+    def _check_writers(self) -> Self:
+        check_writers(self, self.writers)
+        return self
 
     @model_validator(mode="after")
     def _check_types(self) -> Self:

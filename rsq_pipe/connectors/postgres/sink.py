@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.postgres.options import Options
 
@@ -17,7 +18,9 @@ def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> Ledge
 
     database = PostgresDatabase(options, pipeline=pipeline, stage=stage)
     target = f"postgres table {options.table}"
-    return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)
+    return SharedLedgerSink(
+        database, writers=options.writers, stage=stage, target=target, fresh=options.fresh
+    )
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature

@@ -4,7 +4,8 @@
 --
 -- KEYS  stream
 -- ARGV  group, consumer, idle milliseconds to set, 1 to take the last delivery of each back: it was given up in
---       good order, and says nothing against the entry
+--       good order, and says nothing against the entry; 2 to do so, but for the first: the next one who gets the
+--       entry is to see that somebody had it before
 --
 -- Returns how many entries were handed back.
 
@@ -13,7 +14,7 @@ while true do
   local pending = redis.call('XPENDING', KEYS[1], ARGV[1], start, '+', 500, ARGV[2])
   for _, entry in ipairs(pending) do
     local deliveries = entry[4]
-    if ARGV[4] == '1' and deliveries > 0 then
+    if (ARGV[4] == '1' and deliveries > 0) or (ARGV[4] == '2' and deliveries > 1) then
       deliveries = deliveries - 1
     end
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', ARGV[3], 'RETRYCOUNT', deliveries, 'JUSTID')

@@ -9,12 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ import duckdb
 import pytest
 
 from rsq_pipe.streams.client import StreamClient
+from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, struck
 from tests.support.kafka import KafkaBroker, kafka
 from tests.support.mariadb import MariadbServer, mariadb, mariadb_binary
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
@@ -30,30 +27,9 @@ from tests.support.server import StreamServer
 
 __all__ = ["kafka", "mariadb", "mariadb_binary", "postgres", "postgres_binaries"]
 
-TOTAL = 1_000
 STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = os.environ.get("SEED", "1")
 KINDS = ["postgres", "sqlite", "kafka", "redis", "mysql", "duckdb"]
-
-
-class Place:
-    """A table of one kind of database, and what stands in it."""
-
-    def __init__(
-        self,
-        kind: str,
-        options: dict[str, Any],
-        ids: Callable[[], list[int]],
-        clear: Callable[[], Any],
-        *,
-        calls: int = 2_500,
-    ) -> None:
-        self.kind = kind
-        self.options = options
-        self.ids = ids
-        self.clear = clear
-        self.calls = calls
-        """How many calls a sink makes while it writes about a hundred records."""
 
 
 @pytest.fixture(params=KINDS)
@@ -152,79 +128,6 @@ def mysql_place(server: MariadbServer) -> Place:
         lambda: [row[0] for row in server.execute(f"select id from {table}")],
         lambda: server.execute(f"delete from {table};\ndelete from {table}_ledger"),
     )
-
-
-class Writer:
-    """A process that writes through a sink; see ledger_writer.py."""
-
-    def __init__(
-        self,
-        place: Place,
-        root: Path,
-        *,
-        kind: str = "SIGKILL",
-        call: int = 0,
-        seed: str = "",
-        without: str = "",
-    ) -> None:
-        given = {"total": TOTAL, "signal": kind, "call": call, "seed": seed, "without": without}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.connectors.ledger_writer", place.kind, str(root)],
-            env={**os.environ, "GIVEN": json.dumps({**given, "options": place.options})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def stopped(self) -> bool:
-        """Wait until it pauses itself (True) or ends (False)."""
-        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
-        if os.WIFSTOPPED(status):
-            return True
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        return False
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-    def end(self) -> tuple[int, str]:
-        """Wait until it ends; its exit code and what it said."""
-        try:
-            out, err = self._process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            out, err = self._process.communicate()
-        return self._process.returncode, err or out
-
-
-def struck(place: Place, root: Path, strikes: int, seed: str) -> tuple[int, int]:
-    """Kill writers, and pause every third beside its successor; return how many of each there were."""
-    draw = random.Random(seed)
-    kills = pauses = 0
-    for number in range(strikes):
-        call = draw.choice([draw.randint(1, place.calls), -draw.randint(1, 20)])
-        own = f"{seed} {number}"
-        if number % 3:
-            kills += Writer(place, root, call=call, seed=own).end()[0] == -signal.SIGKILL
-            continue
-        paused = Writer(place, root, kind="SIGSTOP", call=call, seed=own)
-        if not paused.stopped():
-            paused.end()
-            continue
-        pauses += 1
-        successor = Writer(place, root, call=draw.randint(place.calls // 5, place.calls), seed=own + "s")
-        try:
-            code, said = successor.end()
-        finally:
-            paused.resume()
-        if said.startswith("busy"):  # it waits for one that is paused in a transaction of SQLite's
-            paused.end()
-            continue
-        assert code in (0, -signal.SIGKILL), said
-        kills += code == -signal.SIGKILL
-        code, said = paused.end()
-        assert code == 1, "the paused writer went on as if nothing had happened"
-    return kills, pauses
 
 
 @pytest.mark.parametrize("place", [kind for kind in KINDS if kind != "duckdb"], indirect=True)

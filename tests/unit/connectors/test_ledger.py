@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row
+from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, shard_name, shard_of
 
 
 def test_a_batch_that_was_settled_is_not_carried() -> None:
@@ -72,3 +72,21 @@ def test_each_record_is_written_once_whatever_happens_between_commit_and_settlem
                 break
 
     assert sorted(written) == list(range(60))
+
+
+def test_a_row_that_is_fenced_off_has_another_epoch_and_not_the_ids_that_were_taken_over() -> None:
+    row = Row(3, 5, 4, '["a","b"]', '["c","d"]')
+
+    assert row.fenced({"b", "c"}) == Row(4, 5, 4, '["a"]', '["d"]')
+
+
+def test_the_ids_of_a_row_are_those_of_its_last_batch_too_unless_that_was_settled() -> None:
+    row = Row(3, 5, 4, '["a"]', '["b"]')
+
+    assert (row.ids("4"), row.ids("5"), row.ids()) == ({"a", "b"}, {"a"}, {"a", "b"})
+
+
+@pytest.mark.parametrize("shard", [0, 1, 31])
+def test_the_name_of_a_row_tells_whose_it_is_and_the_first_one_is_called_as_the_table(shard: int) -> None:
+    assert shard_of(shard_name("sales.orders", shard)) == shard
+    assert shard_name("sales.orders", 0) == "sales.orders"

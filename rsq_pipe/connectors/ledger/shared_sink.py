@@ -1,0 +1,108 @@
+"""SharedLedgerSink: a table that several processes write at a time, each with a row of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rsq_pipe.connectors.ledger.database import RefusedError, RowsError, SharedDatabase
+from rsq_pipe.connectors.ledger.ledger import Row
+from rsq_pipe.connectors.ledger.sink import Fresh, LedgerSink
+from rsq_pipe.connectors.sink import FencedError, Written
+from rsq_pipe.model.batch import Batch
+
+
+class SharedLedgerSink(LedgerSink):
+    """
+    Write records to a table that others write beside this one.
+
+    A batch that no other writer can have had is written as by a sink that is alone. One of which an entry was
+    handed out before may stand in the table, by the row of whoever had it then, or be about to: that one may
+    only be paused. So all rows are locked and all other epochs raised, in the transaction that writes the
+    batch. What has not been committed under the old epochs cannot be any more; what has been is in the rows
+    that are read. Its ids move into this writer's row with the batch.
+
+    A writer that was fenced off so has to open its row again, and must not write what it read before: that
+    may be another's by now.
+
+    Args:
+        database: Where to.
+        writers: How many may write at a time; the rows of others are minded all the same.
+        stage, target, fresh: As for a sink that is alone.
+    """
+
+    def __init__(
+        self, database: SharedDatabase, *, writers: int, stage: str, target: str, fresh: Fresh = "error"
+    ) -> None:
+        super().__init__(database, stage=stage, target=target, fresh=fresh)
+        self._shared = database
+        self._positions: Mapping[int, str] = {}
+        self._elsewhere: set[str] = set()
+        self._must_end_sessions = False
+        self.writers = writers
+
+    def take(self, shard: int, positions: Mapping[int, str]) -> None:
+        """Write as this one of the writers from the next `open` on; these are the positions of all."""
+        self._shared.take(shard)
+        self._positions = positions
+
+    def write_again(self, batch: Batch) -> Written:
+        """Write those records of a batch that no writer has written yet, though others may have had them."""
+        assert self._ledger is not None, "the sink is not open"
+        try:
+            self._database.ready(batch.records)
+            try:
+                row, failures = self._write_fencing(batch)
+            except RowsError:
+                row, failures = self._write_fencing(batch, find_bad=True)
+        except RefusedError as exc:
+            raise self._error(str(exc)) from exc
+        self._ledger.committed(row)
+        return Written(str(row.seq), failures)
+
+    def _write_fencing(self, batch: Batch, *, find_bad: bool = False) -> tuple[Row, dict[int, Exception]]:
+        with self._database.transaction():
+            found = self._fence(batch.rids)
+            places = [place for place in self._unwritten(batch) if batch.rids[place] not in found]
+            rows, failures = self._rows(batch, places)
+            return self._put(batch, rows, failures, find_bad=find_bad), failures
+
+    def _fence(self, rids: Sequence[str]) -> set[str]:
+        """Fence all other writers off; take over those ids that stand in the table by their rows."""
+        wanted, taken = set(rids), set[str]()
+        for shard, row in self._locked().items():
+            found = wanted & row.ids()
+            self._shared.replace_peer(shard, row.fenced(found))
+            taken |= found
+        return taken
+
+    def _locked(self) -> dict[int, Row]:
+        """Lock all rows; where somebody keeps one for too long, the next attempt ends that one's session."""
+        must_end, self._must_end_sessions = self._must_end_sessions, True
+        rows = dict(self._shared.lock_all(end_sessions=must_end))
+        self._must_end_sessions = False
+        return rows
+
+    def _unwritten(self, batch: Batch) -> Sequence[int]:
+        places = super()._unwritten(batch)
+        if not self._elsewhere:
+            return places
+        return [place for place in places if batch.rids[place] not in self._elsewhere]
+
+    def _begin(self, *, fresh: bool) -> None:
+        if fresh:
+            # Before the server is asked whether that still is to be done: of two who open it, one does it.
+            self._locked()
+        # Where the file was changed, what a writer left may come through another stage, as if it were new.
+        found = self._shared.peers().items()
+        self._elsewhere = set[str]().union(*(row.ids(self._positions.get(shard)) for shard, row in found))
+
+    def _start_over(self) -> None:
+        super()._start_over()
+        for shard, row in self._shared.peers().items():
+            self._shared.replace_peer(shard, Row(row.epoch + 1, 0, 0))
+        self._elsewhere = set()
+
+    def _refused(self) -> Exception:
+        if self._shared.is_writer():
+            return FencedError("another writer took entries over")
+        return super()._refused()

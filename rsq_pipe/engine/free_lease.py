@@ -1,0 +1,59 @@
+"""FreeLease: whichever of several leases is free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rsq_pipe.streams.lease import Lease
+
+
+class FreeLease:
+    """
+    Hold one of several leases, for `Ownership` as if there were only that.
+
+    Args:
+        leases: What there is to hold, one at a time; the first that is free is taken.
+    """
+
+    def __init__(self, leases: Sequence[Lease]) -> None:
+        self._leases = leases
+        self._held: Lease | None = None
+        self.seconds = leases[0].seconds
+
+    @property
+    def place(self) -> int:
+        """Which of them is held, counted from 0."""
+        return self._leases.index(self._last)
+
+    @property
+    def epoch(self) -> int:
+        """Of the one that is held."""
+        return self._last.epoch
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else can have that one by now."""
+        return self._held is not None and self._held.is_held
+
+    async def take(self) -> bool:
+        """Take one that is free, or renew the one that is held; False where there is none, or it was lost."""
+        if self._held is not None:
+            if await self._held.take():
+                return True
+            self._held = None
+            return False
+        for lease in self._leases:
+            if await lease.take():
+                self._held = lease
+                return True
+        return False
+
+    async def drop(self) -> None:
+        """Let the next process have it."""
+        held, self._held = self._held, None
+        if held is not None:
+            await held.drop()
+
+    @property
+    def _last(self) -> Lease:
+        return self._held or self._leases[0]

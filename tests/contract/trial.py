@@ -179,10 +179,12 @@ class Trial:
             assert code == 0, said
         return pauses, passed
 
-    def stopped(self, stop: Callable[[], object], start: Callable[[], object], seconds: float) -> Ended:
+    def stopped(
+        self, stop: Callable[[], object], start: Callable[[], object], seconds: float, seed: str
+    ) -> Ended:
         """Run to the end, with an outage in between."""
         process = self.begin()
-        self._come_on(random.Random(), 1, [process])
+        self._come_on(random.Random(seed), 1, [process])
         assert process.poll() is None, self.said()
         stop()
         began = time.monotonic()

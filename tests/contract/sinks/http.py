@@ -13,6 +13,8 @@ class Target(Rig):
     nothing: ClassVar[Why] = {"missing": "an answer of 404 is about the record that was sent"}
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
     bad_said = "it answers 422: no seven"
+    away_said = "paused: calls fail one after another"
+    back_said = "goes on: calls work again"
     login_said = "it answers 401: who is that?; check the credentials"
 
     @property

@@ -42,6 +42,8 @@ class Rig:
     """Records that are written at once at most, so that no more come a second time for each fault."""
     alone: ClassVar[bool] = False
     """Whether a paused process may keep every other one out, so that nobody goes on beside it."""
+    away_said: ClassVar[str] = "trying again"
+    back_said: ClassVar[str] = "works again after"
     bad: ClassVar[Record] = {}
     """A record that cannot be written."""
     bad_said: ClassVar[str] = ""

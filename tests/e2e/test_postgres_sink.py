@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from pathlib import Path
@@ -93,8 +92,6 @@ def test_one_bad_record_among_good_ones_is_one_dead_letter_with_what_postgres_sa
 @pytest.mark.parametrize(
     ("dsn", "settings", "said"),
     [
-        ("postgresql://rsq:wrong-one@127.0.0.1:{port}/postgres", "", "password authentication failed"),
-        ("{dsn}", "", "the table does not exist; make it, or set `create: true`"),
         ("postgresql://rsq:{password}@127.0.0.1:{port}/nowhere", "", 'database "nowhere" does not exist'),
         ("{dsn}", ", mode: upsert, key: [n]", "`mode: upsert` needs a unique index on exactly the columns"),
         ("{dsn}", ", columns: {m: n}", "it has no column 'm'; it has n"),
@@ -122,7 +119,6 @@ def test_what_time_does_not_mend_ends_the_run_and_says_how_to_mend_it(
     assert f"stage 'out': postgres table {table}: " in done.stderr
     assert "Traceback" not in done.stderr
     assert PASSWORD not in done.stderr
-    assert "wrong-one" not in done.stderr
 
 
 def test_fresh_asks_what_is_to_become_of_the_rows(
@@ -171,15 +167,18 @@ def test_rows_go_from_one_table_to_another_and_changes_follow(
 
 @pytest.mark.timeout(150)
 @pytest.mark.chaos
-@pytest.mark.parametrize("mode", ["mode: append", "mode: upsert, key: [n], version: n"])
 async def test_kills_of_workers_and_of_postgres_lose_and_double_nothing(
-    server: StreamServer, own_postgres: PostgresServer, project: Project, table: str, mode: str
+    server: StreamServer, own_postgres: PostgresServer, project: Project, table: str
 ) -> None:
     draw = random.Random(11)
     count = 20_000
     project.records(range(count))
-    spec(project, f"table: {table}, {mode}, timeout: 2s", top="reclaim: {idle: 500ms}")
-    own_postgres.execute(f"create table {table} (n int {'primary key' if 'upsert' in mode else ''})")
+    spec(
+        project,
+        f"table: {table}, mode: upsert, key: [n], version: n, timeout: 2s",
+        top="reclaim: {idle: 500ms}",
+    )
+    own_postgres.execute(f"create table {table} (n int primary key)")
     client = StreamClient.from_url(f"unix://{server.socket}")
     meta = f"{{{project.pipeline}}}:meta"
 
@@ -217,37 +216,6 @@ async def test_kills_of_workers_and_of_postgres_lose_and_double_nothing(
 
     assert in_the_middle >= 3
     assert own_postgres.execute(f"select count(*), count(distinct n) from {table}") == [(count, count)]
-
-
-@pytest.mark.timeout(120)
-def test_postgres_is_away_for_a_while_and_the_run_waits_for_it(
-    server: StreamServer, own_postgres: PostgresServer, project: Project, table: str
-) -> None:
-    project.records(range(500))
-    spec(project, f"table: {table}")
-    own_postgres.execute(f"create table {table} (n int)")
-    own_postgres.kill()
-    process = start(
-        "run", project.path, "--redis", server.url, "--json", cwd=project.root, PG=own_postgres.dsn
-    )
-    try:
-        assert process.stderr is not None
-        told = ""
-        while "trying again" not in told:
-            line = process.stderr.readline()
-            assert line, told
-            told += line
-        own_postgres.start()
-        out, err = process.communicate(timeout=40)
-    finally:
-        process.kill()
-        process.communicate()
-
-    assert process.returncode == 0, err
-    assert "Connection refused" in told
-    assert "works again" in err
-    assert json.loads(out)["dead_letters"] == 0
-    assert own_postgres.execute(f"select count(*), count(distinct n) from {table}") == [(500, 500)]
 
 
 @pytest.mark.timeout(150)

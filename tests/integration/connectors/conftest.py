@@ -9,18 +9,11 @@ import pytest
 from tests.support.postgres import own_postgres, postgres, postgres_binaries
 from tests.support.server import StreamServer, binaries
 
-__all__ = ["other_redis", "own_other_redis", "own_postgres", "postgres", "postgres_binaries"]
+__all__ = ["other_redis", "own_postgres", "postgres", "postgres_binaries"]
 
 
 @pytest.fixture(scope="session")
 def other_redis() -> Iterator[StreamServer]:
     """A server beside the pipeline's own, for the whole run; tests keep apart by the names of their keys."""
     with StreamServer(binaries()["valkey"], tcp=True) as running:
-        yield running
-
-
-@pytest.fixture
-def own_other_redis() -> Iterator[StreamServer]:
-    """One for a test that stops it; it keeps its data over restarts."""
-    with StreamServer(binaries()["valkey"], tcp=True, appendonly=True) as running:
         yield running

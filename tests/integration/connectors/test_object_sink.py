@@ -229,11 +229,6 @@ def test_a_part_that_another_pipeline_made_ends_the_run_or_is_passed_over(bucket
     assert in_parts(bucket) == [[0], [1]]
 
 
-def test_a_bucket_that_is_not_there_is_told(bucket: Bucket, sink: Make) -> None:
-    with pytest.raises(SinkError, match="stage 'out': there is no bucket 'no-such-bucket'; make it, or mend"):
-        sink(url="s3://no-such-bucket/{part}.jsonl").open(None)
-
-
 def test_credentials_that_are_wrong_are_told_without_the_secret(
     own_object_store: ObjectStore, tmp_path: Path
 ) -> None:

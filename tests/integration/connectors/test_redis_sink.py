@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from rsq_pipe.errors import SinkError
 from rsq_pipe.streams.client import StreamClient
 from tests.integration.engine.lab import Lab
 from tests.support.cluster import Cluster
-from tests.support.command_line import start
 from tests.support.server import StreamServer, binaries
 from tests.support.signals import wait_until
 
@@ -184,31 +182,6 @@ async def test_starting_over_does_with_a_list_what_it_is_told(lab: Lab, redis: A
     assert await redis("LLEN", name) == 8
 
 
-async def test_a_server_that_is_away_for_a_while_is_waited_for(
-    lab: Lab, own_other_redis: StreamServer, name: str
-) -> None:
-    lab.spec(f"""
-        made: {{source: {{type: generate, count: 300, rate: 300/s, fields: {{id: n}}}}}}
-        out: {{sink: {{type: redis, kind: list, key: {name}, value: id, url: '{own_other_redis.url}'}}}}
-    """)
-
-    async def length() -> int:
-        async with StreamClient.from_url(own_other_redis.url) as client:
-            return int(await client.channel.execute("LLEN", name, key=name))
-
-    run = lab.start()
-    await wait_until(lambda: run.runner.state is not None, what="it runs")
-    await wait_until(length, what="it writes")
-    await asyncio.to_thread(own_other_redis.kill)
-    await asyncio.sleep(0.3)
-    await asyncio.to_thread(own_other_redis.restart)
-    await run.ended(40)
-
-    async with StreamClient.from_url(own_other_redis.url) as client:
-        found = await client.channel.execute("LRANGE", name, "0", "-1", key=name)
-    assert [int(one) for one in found] == list(range(300))
-
-
 async def test_in_a_cluster_keys_of_one_slot_are_written_and_others_end_the_run_with_what_to_do(
     lab: Lab, name: str
 ) -> None:
@@ -227,29 +200,3 @@ async def test_in_a_cluster_keys_of_one_slot_are_written_and_others_end_the_run_
         async with StreamClient.from_url(cluster.url) as client:
             key = f"{{{name}}}:49"
             assert await client.channel.execute("HGETALL", key, key=key) == [b"id", b"49"]
-
-
-async def test_each_record_is_in_a_list_once_however_often_its_writer_is_killed(
-    lab: Lab, redis: Any, name: str
-) -> None:
-    lab.spec(f"""
-        made: {{source: {{type: generate, count: 300, rate: 300/s, fields: {{id: n}}}}}}
-        out: {{batch: {{size: 10}}, sink: {{type: redis, kind: list, key: {name}, value: id{redis.url}}}}}
-    """)
-    moments = random.Random(5)
-    for _ in range(4):
-        had = await redis("LLEN", name)
-        process = start("run", lab.path, "--redis", lab.url, cwd=lab.root)
-
-        async def writes(had: int = had) -> bool:
-            return int(await redis("LLEN", name)) > had
-
-        await wait_until(writes, timeout=20, what="it writes")
-        await asyncio.sleep(moments.random() * 0.05)
-        process.kill()
-        await asyncio.to_thread(process.communicate)
-
-    await lab.run()
-
-    # What a killed one had in flight comes later.
-    assert sorted(map(int, await redis("LRANGE", name, 0, -1))) == list(range(300))

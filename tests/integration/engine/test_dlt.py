@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -15,10 +14,6 @@ from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError, SourceError
 from rsq_pipe.model.batch import Batch
 from tests.integration.engine.lab import Lab
-from tests.support.command_line import start
-from tests.support.project import Project
-from tests.support.server import StreamServer
-from tests.support.signals import eventually
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl, rid: true}}\n"
 
@@ -181,36 +176,3 @@ def test_a_destination_that_dlt_does_not_know_ends_the_run(tmp_path: Path) -> No
     options = chosen.options(destination="nix", dataset="d", table="t")
     with pytest.raises(SinkError, match=r"dlt nix d\.t: .*nix"):
         chosen.made(options, pipeline="p", stage="out", root=tmp_path).open(None)
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(180)
-def test_kills_leave_each_record_once_where_dlt_merges(
-    server: StreamServer, tmp_path: Path, name: str
-) -> None:
-    project = Project(tmp_path / "project", name)
-    project.records(range(2_000))
-    project.spec(
-        """
-        read: {source: {type: jsonl, path: in.jsonl}}
-        out:
-          sink: {type: dlt, destination: duckdb, credentials: x.duckdb, dataset: shop, table: orders}
-        """,
-        top="reclaim: {idle: 500ms}\nmax_backlog: 800",
-    )
-    draw, kills = random.Random(3), 0
-    for _ in range(4):
-        process = start("run", project.path, "--redis", server.url, cwd=project.root)
-        eventually(lambda: (project.root / "x.duckdb").exists() or process.poll() is not None, timeout=30)  # noqa: B023
-        try:
-            process.wait(timeout=draw.uniform(0.3, 3.0))
-        except Exception:
-            process.kill()
-            kills += process.wait() == -signal.SIGKILL
-        process.communicate()
-    last = start("run", project.path, "--redis", server.url, cwd=project.root)
-    _, err = last.communicate(timeout=90)
-
-    assert last.returncode == 0, err
-    assert kills
-    assert rows(project.root / "x.duckdb") == list(range(2_000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import re
 import signal
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.engine.lab import Lab
-from tests.support.command_line import rsq_pipe, start
+from tests.support.command_line import start
 from tests.support.signals import wait_until
 
 SEED = 11
@@ -70,30 +69,6 @@ async def killed(lab: Lab, path: str, times: int) -> None:
         await asyncio.sleep(moments.random() * 0.1)
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.communicate)
-
-
-@pytest.mark.parametrize("sink", ["python", "exec"])
-async def test_kills_lose_nothing_of_what_a_sink_is_given(lab: Lab, sink: str) -> None:
-    lab.handlers("""
-        def store(records, rids):
-            with open("stored", "a") as file:
-                file.writelines(f"{rid}\\n" for rid in rids)
-    """)
-    settings = {
-        "python": "{type: python, call: 'handlers:store'}",
-        "exec": "{type: exec, command: [sh, -c, 'cat >> stored'], rid: true}",
-    }
-    lab.spec(f"""
-        made: {{source: {{type: generate, count: 300, rate: 300/s, fields: {{n: n}}}}}}
-        out: {{sink: {settings[sink]}}}
-    """)
-
-    await killed(lab, "stored", 3)
-    await asyncio.to_thread(rsq_pipe, "run", lab.path, "--redis", lab.url, cwd=lab.root)
-
-    stored = lab.lines_so_far("stored")
-    rids = {json.loads(line)["rid"] for line in stored} if sink == "exec" else set(stored)
-    assert rids == {f"made:{n}" for n in range(300)}
 
 
 async def test_no_time_is_lost_or_doubled_however_often_its_reader_is_killed(lab: Lab) -> None:

@@ -140,36 +140,6 @@ async def test_records_become_messages_of_topics_of_their_own(
     assert "'n'" in letter["rsq-dlq-error"]
 
 
-async def test_a_broker_that_was_away_gets_all_records(lab: Lab, mqtt: MqttBroker) -> None:
-    lab.spec(
-        f"""
-        read: {{source: {{type: jsonl, path: in.jsonl, follow: true}}}}
-        out: {{sink: {{type: mqtt, broker: "{mqtt.address}", {LOGIN}, topic: t, timeout: 1s}}}}
-        """
-    )
-    lab.records([1])
-    found, stop = await asyncio.to_thread(mqtt.listen, "t", "listener")
-    run = await lab.up()
-
-    async def written(count: int) -> bool:
-        return int((await lab.redis("HGET", lab.key("meta"), "out:in")) or 0) >= count
-
-    await wait_until(lambda: written(1), timeout=20)
-    await asyncio.to_thread(mqtt.stop)
-    lab.records([2, 3])
-    await asyncio.sleep(2)  # the outage itself
-    await asyncio.to_thread(mqtt.start)
-    lab.records([4])
-    await wait_until(lambda: written(4), timeout=20)
-    await run.stop()
-
-    def heard() -> set[int]:
-        return {json.loads(payload)["n"] for _, payload in found}
-
-    await wait_until(lambda: heard() == {1, 2, 3, 4}, timeout=20, what="all have come")
-    await asyncio.to_thread(stop)
-
-
 @pytest.mark.parametrize(
     ("login", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,7 +60,12 @@ def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -
         document = drawn.document({stage.name: _live(stage) for stage in stages})
         sys.stdout.write(redact(json.dumps(document, indent=2)) + "\n")
         return
-    sys.stdout.write(printable(DRAWINGS[form](drawn, {stage.name: _note(stage) for stage in stages})))
+    notes = {stage.name: _note(stage) for stage in stages}
+    if form == "text":
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        sys.stdout.write(printable(text.draw(drawn, notes, width)))
+    else:
+        sys.stdout.write(printable(DRAWINGS[form](drawn, notes)))
 
 
 def _status(graph: Graph, url: str | None) -> PipelineStatus:

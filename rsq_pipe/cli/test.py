@@ -43,6 +43,14 @@ class TestGroup(click.RichGroup):
         return super().parse_args(ctx, args)
 
 
+class _Path(click.Argument):
+    """An argument that is not written before the command below."""
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Leave it out where the usage of that one is told."""
+        return [] if ctx.info_name == CAPTURE else super().get_usage_pieces(ctx)
+
+
 @click.command(
     "test",
     cls=TestGroup,
@@ -50,7 +58,7 @@ class TestGroup(click.RichGroup):
     subcommand_metavar="",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("path", type=click.Path(path_type=Path), required=False, metavar="[SPEC|DIR]")
+@click.argument("path", cls=_Path, type=click.Path(path_type=Path), required=False, metavar="[SPEC|DIR]")
 @click.option("-k", "words", multiple=True, metavar="WORDS", help="Only tests whose name holds these words.")
 @click.option(
     "--stage", "stages", multiple=True, metavar="NAME", help="Only tests that this stage takes part in."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | N
             f"stage {stage.name!r} calls {ref.options.call}: there is no {name!r} in it"
         )
     is_async = inspect.iscoroutinefunction(function)
-    called = _awaited(function, ref.options.with_) if is_async else _called(function, ref.options.with_)
+    returned = _Returned(stage.name, ref.options.call)
+    make = _awaited if is_async else _called
+    called = make(function, ref.options.with_, returned)
     handler = Handler(
         called, ref.options.call, batch=True, is_async=is_async, takes_context=True, annotation=None
     )
@@ -47,22 +49,43 @@ def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | N
     return BatchCall(at, form.decode if form else None)
 
 
-def _called(function: Callable[..., Any], values: dict[str, Any]) -> Callable[[list[Any], BatchContext], Any]:
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    """Read what the function of a stage returns."""
+
+    stage: str
+    name: str
+
+    def outcomes(self, returned: Any, count: int) -> list[Any]:
+        """Give an outcome for each record; nothing stands for: all are done."""
+        if returned is None:
+            return [None] * count
+        if not isinstance(returned, list):
+            kind = type(returned).__name__
+            raise self._error(f"returned {kind}; return nothing, or a list with an outcome for each record")
+        if len(returned) != count:
+            raise self._error(
+                f"returned {len(returned):,} outcomes for {count:,} records; return nothing, or a list with "
+                "one for each, in order"
+            )
+        return returned
+
+    def _error(self, what: str) -> HandlerContractError:
+        return HandlerContractError(f"stage {self.stage!r}: function {self.name!r} {what}", stage=self.stage)
+
+
+_Called = Callable[[list[Any], BatchContext], Any]
+
+
+def _called(function: Callable[..., Any], values: dict[str, Any], returned: _Returned) -> _Called:
     def call(records: list[Any], ctx: BatchContext) -> Any:
-        return _outcomes(function(records, list(ctx.rids), **values), len(ctx.rids))
+        return returned.outcomes(function(records, list(ctx.rids), **values), len(ctx.rids))
 
     return call
 
 
-def _awaited(
-    function: Callable[..., Any], values: dict[str, Any]
-) -> Callable[[list[Any], BatchContext], Any]:
+def _awaited(function: Callable[..., Any], values: dict[str, Any], returned: _Returned) -> _Called:
     async def call(records: list[Any], ctx: BatchContext) -> Any:
-        return _outcomes(await function(records, list(ctx.rids), **values), len(ctx.rids))
+        return returned.outcomes(await function(records, list(ctx.rids), **values), len(ctx.rids))
 
     return call
-
-
-def _outcomes(returned: Any, count: int) -> Any:
-    """Nothing stands for: all are done."""
-    return [None] * count if returned is None else returned

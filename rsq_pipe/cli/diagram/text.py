@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from rsq_pipe.cli.diagram.model import Diagram, Edge, Node
 from rsq_pipe.cli.printable import on_one_line
 
+_STAGES = "●○◇"
 
-def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
+LEAST = 20
+"""Columns for what a stage does, at least, however narrow the screen is."""
+
+
+def draw(diagram: Diagram, notes: Mapping[str, str], width: int | None = None) -> str:
     """
     Draw a pipeline.
 
     Args:
         diagram: What to draw.
         notes: What to say of a node besides.
+        width: Columns of the screen; what a stage does goes on in further lines there. None for any number.
 
     Returns:
         Lines without colour; `●` is a stage, `○` one that runs in the worker of the stage above, `◇` a stream
@@ -35,13 +42,30 @@ def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
             lines.append(line)
             continue
         title = f"{_title(diagram, drawn):{titles}}  {notes.get(drawn.name, '')}"
-        lines.append(f"{line:{left}}  {on_one_line(drawn.name):{names}}  {title}".rstrip())
+        begin = f"{line:{left}}  {on_one_line(drawn.name):{names}}  "
+        whole = f"{begin}{title}".rstrip()
+        if width is None or len(whole) <= width:
+            lines.append(whole)
+            continue
+        first, *others = _wrapped(title, max(LEAST, width - len(begin))) or [""]
+        lines.append(f"{begin}{first}".rstrip())
+        below = _below(line, ends=not diagram.out_of(drawn.name))
+        lines += [f"{below:{len(begin)}}{other}" for other in others]
     return "\n".join(lines) + "\n"
 
 
 def _title(diagram: Diagram, node: Node) -> str:
     ports = [f"{edge.source}.{edge.port}" for edge in diagram.into(node.name) if edge.port]
     return f"{node.title} (from {', '.join(ports)})" if ports else node.title
+
+
+def _wrapped(title: str, width: int) -> list[str]:
+    return textwrap.wrap(" ".join(title.split()), width, break_on_hyphens=False)
+
+
+def _below(line: str, *, ends: bool) -> str:
+    """Draw the lanes of a stage's line as they go on below it."""
+    return "".join(" " if ends and mark in _STAGES else "│" if mark in _STAGES else mark for mark in line)
 
 
 class _Lanes:

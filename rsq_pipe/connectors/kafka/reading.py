@@ -19,6 +19,9 @@ from rsq_pipe.connectors.kafka.read_options import ReadOptions
 from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.errors import SourceError
 
+PREVIEW = 5.0
+"""Seconds that a preview waits for a cluster that is away, at most."""
+
 _PAUSE = 1.0
 """Seconds between two attempts while the cluster is away."""
 
@@ -58,6 +61,11 @@ class KafkaSource:
         options = self._options.model_copy(update={"until": "end"})
         return KafkaSource(options, stage=self._stage, root=self._root)
 
+    def preview(self) -> KafkaSource:
+        """Give a source of the same for somebody who waits for the first messages: it gives up soon."""
+        options = self._options.model_copy(update={"timeout": min(self._options.timeout, PREVIEW)})
+        return KafkaSource(options, stage=self._stage, root=self._root)
+
     def began(self, shards: Sequence[str]) -> None:
         """Take note of the first partitions: others were added, and are read from their beginning."""
         self._first = frozenset(shards)
@@ -83,7 +91,8 @@ class KafkaSource:
                     return self._known  # the reading waits as well
                 if time.monotonic() >= deadline:
                     raise self._error(
-                        f"it cannot be reached: {exc}; check `brokers` and `tls`, and that it runs"
+                        f"it cannot be reached within {self._options.timeout:g} s: {exc}; check `brokers` "
+                        "and `tls`, and that it runs"
                     ) from exc
                 if not told:
                     self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))

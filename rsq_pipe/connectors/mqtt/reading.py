@@ -25,6 +25,10 @@ _AHEAD = 10_000
 """Messages that may wait here; more of QoS 0 are dropped, and of QoS 1 not taken from the broker."""
 
 
+PREVIEW = 5.0
+"""Seconds that a preview waits for a broker that is away, at most."""
+
+
 class MqttSource:
     """
     Read by a session of the broker's, in one process at a time.
@@ -52,6 +56,12 @@ class MqttSource:
         self._dropped = 0
         self._client: Client | None = None
         self._refused = ""
+
+    def preview(self) -> MqttSource:
+        """Give a source of the same for somebody who waits for the first messages: it gives up soon."""
+        soon = {"timeout": min(self._settings.timeout, PREVIEW), "client_id": self._name}
+        settings = self._settings.model_copy(update=soon)
+        return MqttSource(settings, stage=self._stage, root=self._root, pipeline="")
 
     def shards(self) -> Sequence[str]:
         """Name the one there is; its position counts what was stored together."""

@@ -48,6 +48,23 @@ def test_a_chain_is_one_lane(project: Project) -> None:
         """)
 
 
+def test_on_a_narrow_screen_what_a_stage_does_goes_on_below_beside_the_lanes(project: Project) -> None:
+    assert text.draw(drawn(project, FORKED), {"read": "12,345 waiting, 1 dead"}, 45) == dedent("""\
+        web
+        ●        read  source jsonl in.jsonl 12,345
+        │              waiting, 1 dead
+        ○        sort  route
+        ├─┬─┬─╮
+        ● │ │ │  big   sink jsonl big.jsonl (from
+          │ │ │        sort.large)
+          ├─╯ │
+          ●   │  both  sink jsonl both.jsonl (from
+              │        sort.large, sort.small)
+              ●  bad   sink jsonl bad.jsonl (from
+                       sort.errors)
+        """)
+
+
 def test_lanes_fork_at_a_route_and_join_at_a_stage_that_reads_several(project: Project) -> None:
     assert text.draw(drawn(project, FORKED), {}) == dedent("""\
         web

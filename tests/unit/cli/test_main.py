@@ -6,10 +6,11 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
+from click.testing import CliRunner
 
 from rsq_pipe import errors
 from rsq_pipe.cli.errors import exit_code, report, report_fault
-from rsq_pipe.cli.main import COMMANDS
+from rsq_pipe.cli.main import COMMANDS, cli
 from rsq_pipe.spec.problem import Problem
 
 PROBLEM = Problem("orders.yaml", 3, 7, "stages.read", "it has no verb", "give it one")
@@ -65,6 +66,14 @@ def test_the_list_of_commands_says_what_each_command_says_itself(name: str) -> N
     assert find_spec(module) is not None
     help_text = import_module(module).command.help
     assert help_text.strip().splitlines()[0] == summary
+
+
+def test_the_usage_of_a_command_below_is_how_it_is_called() -> None:
+    shown = CliRunner().invoke(cli, ["test", "capture", "--help"]).output
+
+    assert "test capture [OPTIONS] SPEC" in " ".join(shown.split())
+    whole = CliRunner().invoke(cli, ["test", "--help"]).output
+    assert "test [OPTIONS] [SPEC|DIR]" in " ".join(whole.split())
 
 
 def test_a_problem_is_one_line() -> None:

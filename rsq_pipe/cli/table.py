@@ -10,9 +10,8 @@ from rsq_pipe.cli.fitting import Fitting
 from rsq_pipe.cli.printable import on_one_line
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.summary import StageSummary, Summary
+from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph
-
-_COLUMNS = ("in", "out", "dropped", "stored", "retried", "dead")
 
 
 def named(stage: str, above: str | None) -> str:
@@ -78,12 +77,12 @@ def progress_table(
 def _columns(summary: Summary) -> tuple[str, ...]:
     """Name the columns; few pipelines have a stage that stores anything."""
     stores = any(stage.stored for stage in summary.stages.values())
-    return _COLUMNS if stores else tuple(name for name in _COLUMNS if name != "stored")
+    return COUNTED if stores else tuple(name for name in COUNTED if name != "stored")
 
 
 def _numbers(stage: StageSummary, columns: Sequence[str]) -> list[Text]:
     values = (stage.received, stage.emitted, stage.dropped, stage.stored, stage.retried, stage.dead)
-    found = dict(zip(_COLUMNS, values, strict=True))
+    found = dict(zip(COUNTED, values, strict=True))
     return [Text(f"{found[name]:,}", style=_style(name, found[name])) for name in columns]
 
 

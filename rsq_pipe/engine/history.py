@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from rsq_pipe.engine.call_times import CallTimes
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import SettleError, StreamError, StreamFullError
+from rsq_pipe.model.counters import finished
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
@@ -96,13 +98,11 @@ def _fields(graph: Graph, state: PipelineState) -> list[str]:
     """Spell a point: each stage's records done since the first run, and its backlog."""
     found: list[str] = []
     for stage in graph.stages:
-        done = _done(stage.name, state.counters, is_source=stage.verb == "source")
+        counted = partial(_counted, state.counters, stage.name)
+        done = finished(counted, is_source=stage.verb == "source")
         found += (stage.name, f"{done} {state.stages[stage.name].backlog}")
     return found
 
 
-def _done(stage: str, counters: Mapping[str, int], *, is_source: bool) -> int:
-    def counted(what: str) -> int:
-        return counters.get(f"{stage}:{what}", 0)
-
-    return counted("out") + counted("dead") if is_source else counted("in") - counted("retried")
+def _counted(counters: Mapping[str, int], stage: str, what: str) -> int:
+    return counters.get(f"{stage}:{what}", 0)

@@ -12,6 +12,7 @@ from rsq_pipe.engine.dead_letter_share import DeadLetterShare
 from rsq_pipe.engine.hold import Hold, hold_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import HandlerError
+from rsq_pipe.model.counters import finished
 from rsq_pipe.spec.graph import DeadLetterLimit, Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 
@@ -122,7 +123,4 @@ def _handled(stage: Stage, counters: Mapping[str, int]) -> tuple[int, int]:
     def counted(what: str) -> int:
         return counters.get(f"{stage.name}:{what}", 0)
 
-    dead = counted("dead")
-    if stage.verb == "source":
-        return counted("out") + dead, dead
-    return counted("in") - counted("retried"), dead
+    return finished(counted, is_source=stage.verb == "source"), counted("dead")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 
 
@@ -120,10 +121,6 @@ def published(graph: Graph) -> list[str]:
     keys = Keyspace(graph.pipeline)
     outputs = (ref for stage in graph.stages for ref in stage.outputs.values())
     return sorted({keys.stream(ref) for ref in outputs if ref.external})
-
-
-COUNTED = ("in", "out", "dropped", "stored", "retried", "dead")
-"""What is counted of every stage, in fields `<stage>:in` ... of the pipeline's hash."""
 
 
 def counter_fields(graph: Graph) -> list[str]:

@@ -14,12 +14,13 @@ import msgpack
 
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.codecs import Unfolding
-from rsq_pipe.engine.keyspace import COUNTED, Keyspace
+from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.last_run import positions
 from rsq_pipe.engine.past import Holding, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
+from rsq_pipe.model.counters import COUNTED, OF_OPERATORS
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_json import described
 from rsq_pipe.ops.payload import Payloads, as_json
@@ -91,7 +92,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     targets = ("source", *(field.split(":", 2)[2] for field in placed))
     leases = [f"{leaving.prefix}:lease:{target}{what}" for target in targets for what in ("", ":epoch")]
     again = f"{leaving.prefix}:again"
-    counters = [f"{stage}:{what}" for what in (*COUNTED, "replayed", "purged")]
+    counters = [f"{stage}:{what}" for what in (*COUNTED, *OF_OPERATORS)]
     await moving.empty(
         *(client, Keyspace(graph.pipeline).meta, stage),
         streams=[(stream, end) for stream, end in leaving.ends.items() if stream != again],

@@ -12,7 +12,6 @@ from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.hold import held_stages, hold_fields
 from rsq_pipe.engine.keyspace import (
-    COUNTED,
     Keyspace,
     counter_fields,
     group_mark,
@@ -25,6 +24,7 @@ from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
+from rsq_pipe.model.counters import COUNTED, finished
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.ops.legible import legible
 from rsq_pipe.ops.memories import StageMemory, memories, state_hashes
@@ -134,10 +134,7 @@ class StageStatus:
     @property
     def done(self) -> int:
         """Records it has finished, however many attempts each took; of a source, those it brought."""
-        counted = self.counters
-        return (
-            counted["out"] + counted["dead"] if self.verb == "source" else counted["in"] - counted["retried"]
-        )
+        return finished(self.counters.__getitem__, is_source=self.verb == "source")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.telemetry.observer import StageGauges
 
 DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -15,8 +16,6 @@ SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 UNTOLD = 256
 """Batches noted at most before the SDK is told of them: one by one, each costs 78 us, in a row 10."""
-
-_COUNTERS = ("in", "out", "dropped", "stored", "retried", "dead")
 
 
 class Metrics:
@@ -131,7 +130,7 @@ class Metrics:
             # The SDK asks its observable instruments first, and collects the histograms after that.
             self._tell()
             for stage, state in self._stages.items():
-                for what in _COUNTERS:
+                for what in COUNTED:
                     attributes = {"rsq.pipeline": self._pipeline, "rsq.stage": stage, "rsq.outcome": what}
                     yield Observation(state.counters.get(what, 0), attributes)
 

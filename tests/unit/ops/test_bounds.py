@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rsq_pipe.engine.keyspace import COUNTED
+from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 from rsq_pipe.streams.memory import Memory

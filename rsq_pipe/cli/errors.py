@@ -7,6 +7,7 @@ import sys
 import traceback
 
 from rsq_pipe.cli.printable import printable
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import (
     LoginError,
     RsqPipeError,
@@ -60,7 +61,7 @@ def unwritable(error: Exception) -> str:
 
 def report_fault(error: Exception, *, debug: bool) -> int:
     """Own up to an error that is nobody's mistake but ours."""
-    what = printable(f"{type(error).__name__}: {error}")
+    what = printable(told(error))
     sys.stderr.write(f"rsq-pipe: this is a fault of rsq-pipe: {what}\n")
     if debug:
         sys.stderr.write(printable("".join(traceback.format_exception(error))))

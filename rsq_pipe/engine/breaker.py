@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import (
     CodecError,
     EndpointUnavailableError,
@@ -16,7 +17,6 @@ from rsq_pipe.errors import (
 )
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.graph import BreakerPolicy
-from rsq_pipe.streams.dead_letter import told
 
 NO_ANSWER = 5
 """Records in a row for which nothing answered, after which a stage pauses whose `failures` are more."""

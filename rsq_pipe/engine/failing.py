@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.plan import Failed
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import (
     EncodeError,
     EvaluationError,
@@ -23,7 +24,7 @@ from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, RetryPolicy, Stage
 from rsq_pipe.spec.join import sides_of
-from rsq_pipe.streams.dead_letter import dead_letter, told
+from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import fields_of
 from rsq_pipe.streams.headers import ATTEMPTS, INPUT, RID
 from rsq_pipe.streams.message import StreamMessage

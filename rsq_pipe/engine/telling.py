@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from rsq_pipe.engine.plan import Plan
-from rsq_pipe.streams.dead_letter import told
+from rsq_pipe.error_text import told
 from rsq_pipe.telemetry.trace_context import names
 
 QUIET = 10.0

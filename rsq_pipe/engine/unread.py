@@ -11,9 +11,10 @@ from rsq_pipe.engine.intake import deliveries
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.unpacking import Unpacked, Unpacker
+from rsq_pipe.error_text import told
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.streams.dead_letter import dead_letter, told
+from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of
 from rsq_pipe.streams.headers import RID
 from rsq_pipe.streams.settlement import Output

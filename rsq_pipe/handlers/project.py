@@ -8,6 +8,8 @@ from pathlib import Path
 from threading import RLock
 from types import ModuleType
 
+from rsq_pipe.error_text import told
+
 # Modules that came from a project root, by name. Two projects validated or tested in one process may
 # both have a `handlers.py`; Python itself would give the second one the first one's module.
 _origins: dict[str, Path] = {}
@@ -41,9 +43,8 @@ def import_from(root: Path, module: str) -> ModuleType:
         except BaseException as exc:
             if isinstance(exc, KeyboardInterrupt):
                 raise
-            raise ImportError(
-                f"module {module!r} raised while it was imported: {type(exc).__name__}: {exc}", name=module
-            ) from exc
+            what = f"module {module!r} raised while it was imported: {told(exc)}"
+            raise ImportError(what, name=module) from exc
         finally:
             _origins.update({name: root for name in set(sys.modules) - before if _stands_in(name, root)})
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rsq_pipe.connectors.endpoint import UNCHECKED, Endpoint
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.error_text import said
 from rsq_pipe.ops.table_endpoint import server_endpoint, table_endpoint
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
@@ -115,6 +116,6 @@ def _begun(
 
 def _said(exc: Exception, path: str, target: str) -> str:
     """Say in one line why it was not reached; what the line begins with need not be said again."""
-    text = " ".join(str(exc).split()) or type(exc).__name__
+    text = said(exc)
     text = text.removeprefix(f"stage {path.removeprefix('stages.')!r}: ").removeprefix(f"{target}: ")
     return text if ";" in text else f"{text}; check that it is there, and what the file says of it"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.handlers.handler import describe
 from rsq_pipe.handlers.model import maker
@@ -96,7 +97,7 @@ def _import_error(handler: HandlerRef, root: Path, exc: ImportError) -> HandlerN
     if missing:
         what = f"module {handler.module!r} needs {missing!r}, which is not installed{place}"
         return HandlerNotFoundError(what, f"install {missing!r}, or put it under the project root")
-    words = cause.msg if isinstance(cause, SyntaxError) else f"{type(cause).__name__}: {cause}"
+    words = cause.msg if isinstance(cause, SyntaxError) else told(cause)
     what = f"module {handler.module!r} fails when it is imported: {words}{place}"
     return HandlerNotFoundError(what, "mend the module")
 

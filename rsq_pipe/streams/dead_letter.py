@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgpack
 
+from rsq_pipe.error_text import told
 from rsq_pipe.streams.entry import MAX_TOTAL_FIELDS, RawEntry
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.message import StreamMessage
@@ -86,16 +87,6 @@ def explain(reason: str, error: BaseException | str, redact: Callable[[str], str
         f"{WHY}error": writable(redact(message))[:MAX_ERROR],
         f"{WHY}traceback": writable(redact(lines))[-MAX_TRACEBACK:],
     }
-
-
-def told(error: BaseException | str) -> str:
-    """Name an error and say its message, also of one whose own message raises."""
-    if isinstance(error, str):
-        return error
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:  # noqa: BLE001  user code: an exception class of its own
-        return f"{type(error).__name__}: (its message cannot be shown)"
 
 
 def writable(text: str) -> str:

@@ -10,6 +10,7 @@ import ssl
 
 from redis import exceptions as vendor
 
+from rsq_pipe.error_text import said
 from rsq_pipe.errors import (
     GroupLostError,
     LoginError,
@@ -51,7 +52,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
     Returns:
         An error of our hierarchy, to be raised `from exc`.
     """
-    text = str(exc) or type(exc).__name__
+    text = said(exc)
     why = _unconnected(exc) or text.rstrip(".")  # more of a sentence follows
     match exc:
         case (

@@ -20,8 +20,9 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from rsq_pipe.error_text import told
 from rsq_pipe.redaction import redact
-from rsq_pipe.streams.dead_letter import told, writable
+from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.telemetry.trace_context import TraceContext
 
 MAX_TEXT = 256

@@ -12,10 +12,10 @@ from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.unpacking import Unpacked
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Part

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import aiohttp
 
-from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, said, session
+from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
+from rsq_pipe.error_text import said
 from rsq_pipe.spec.lookup import HttpRef
 from rsq_pipe.verbs.keys import Key
 from rsq_pipe.verbs.remote_table import Answer, RefusedError, UnavailableError

@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "rsq_pipe"
 
 # Part of the house -> its layer. A part may import its own layer and those below.
 LAYERS = {
+    "error_text": 0,
     "errors": 0,
     "hosts": 0,
     "ids": 0,

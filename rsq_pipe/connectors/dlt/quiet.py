@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
+from rsq_pipe.error_text import told
+
 
 def dlt() -> ModuleType:
     """Import dlt, with its telemetry off unless the user has switched that on."""
@@ -18,4 +20,4 @@ def said(exc: BaseException) -> str:
     """Say in one line what was raised; dlt wraps it in texts of its own."""
     while exc.__cause__ is not None:
         exc = exc.__cause__
-    return f"{type(exc).__name__}: {' '.join(str(exc).split())}"[:1000]
+    return " ".join(told(exc).split())[:1000]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.generate.draws import Draws
 from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.error_text import told
 from rsq_pipe.units import Many, Rate, parse_rate
 
 TICK = 0.05
@@ -122,7 +123,7 @@ class GenerateSource:
             try:
                 record[name] = value(known)
             except Exception as exc:  # noqa: BLE001  an expression may raise anything
-                why = f"record {number}: field {name!r}: {type(exc).__name__}: {exc}"
+                why = f"record {number}: field {name!r}: {told(exc)}"
                 return Arrival(str(number), None, str(record).encode(), why)
             if name not in ("n", "random"):
                 known[name] = record[name]

@@ -16,7 +16,8 @@ from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.read_settings import ReadSettings
 from rsq_pipe.connectors.http.settings import shown
-from rsq_pipe.connectors.http.web_client import check_host, refusal, said, session
+from rsq_pipe.connectors.http.web_client import check_host, refusal, session
+from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
 from rsq_pipe.redaction import redact
 

@@ -13,7 +13,8 @@ import msgspec
 from rsq_pipe import redaction
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.settings import Auth, OAuth, shown
-from rsq_pipe.connectors.http.web_client import check_host, refusal, said
+from rsq_pipe.connectors.http.web_client import check_host, refusal
+from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError
 
 MARGIN = 30.0

@@ -12,7 +12,8 @@ from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.send_settings import SendSettings
 from rsq_pipe.connectors.http.settings import shown
-from rsq_pipe.connectors.http.web_client import as_is, check_host, is_away, refusal, said, session
+from rsq_pipe.connectors.http.web_client import as_is, check_host, is_away, refusal, session
+from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.redaction import redact

@@ -15,7 +15,8 @@ from rsq_pipe.connectors.http.mark import Mark
 from rsq_pipe.connectors.http.paging import parameters
 from rsq_pipe.connectors.http.read_settings import ReadSettings
 from rsq_pipe.connectors.http.send_settings import SendSettings
-from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, said, session
+from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
+from rsq_pipe.error_text import said
 
 
 def reach_page(settings: ReadSettings, stage: str, seconds: float) -> None:

@@ -82,11 +82,6 @@ def as_is(url: str) -> Any:
     return URL(url, encoded=True)
 
 
-def said(exc: BaseException) -> str:
-    """Say what went wrong in one line."""
-    return " ".join(str(exc).split()) or type(exc).__name__
-
-
 class _Resolver(AbstractResolver):
     """Look names up, and leave out addresses of this machine's own network and its cloud's metadata."""
 

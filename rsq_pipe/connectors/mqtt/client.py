@@ -13,6 +13,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from rsq_pipe.connectors.mqtt.settings import Broker
+from rsq_pipe.error_text import said
 
 _LONGEST = 5
 """Seconds between two attempts to connect, at most."""
@@ -91,7 +92,7 @@ class Client:
                 ) from exc
             except OSError as exc:
                 if time.monotonic() > deadline:
-                    raise AwayError(exc.strerror or str(exc) or type(exc).__name__) from exc
+                    raise AwayError(exc.strerror or said(exc)) from exc
                 time.sleep(0.5)
         self.paho.loop_start()
         self.wait(deadline)

@@ -11,6 +11,7 @@ from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
 from rsq_pipe.connectors.mqtt.settings import WriteSettings
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.connectors.sink import TargetUnavailableError, Written
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import EncodeError, RsqPipeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.serializers import JsonSerializer
@@ -76,7 +77,7 @@ class MqttSink:
                 except RsqPipeError as exc:
                     failures[place] = without_frames(exc)
                 except Exception as exc:  # noqa: BLE001  an expression may raise anything
-                    failures[place] = without_frames(EncodeError(f"{type(exc).__name__}: {exc}"))
+                    failures[place] = without_frames(EncodeError(told(exc)))
                 else:
                     send = self._client.paho.publish
                     waiting.append(send(topic, payload, self._settings.qos, self._settings.retain))

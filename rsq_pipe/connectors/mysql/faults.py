@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pymysql
 
+from rsq_pipe import error_text
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.sink import TargetUnavailableError
 
@@ -50,5 +51,4 @@ def said(exc: BaseException) -> tuple[int, str]:
     """Tell the code and, in one line, what the server said."""
     arguments = exc.args
     code = arguments[0] if arguments and isinstance(arguments[0], int) else 0
-    text = str(arguments[1]) if len(arguments) > 1 else str(exc)
-    return code, " ".join(text.split()) or type(exc).__name__
+    return code, " ".join(str(arguments[1]).split()) if len(arguments) > 1 else error_text.said(exc)

@@ -11,6 +11,7 @@ import msgspec
 from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.python.calling import arguments
 from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import SourceError
 
 
@@ -66,7 +67,7 @@ class PythonSource:
                 if wrong:
                     raise SourceError(f"stage {self._stage!r}: {self._name} {wrong}", stage=self._stage)
             if (cause := end.__cause__) is not None:
-                what = f"{self._name} raised {type(cause).__name__}: {cause}"
+                what = f"{self._name} raised {told(cause)}"
                 raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from cause
         finally:
             producer.close()

@@ -9,6 +9,7 @@ from typing import Any
 from rsq_pipe.engine.chain import Chain, Link
 from rsq_pipe.engine.failing import Fault, fault, reason_of, too_many_keys
 from rsq_pipe.engine.packing import Port
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import HandlerError, TableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
@@ -16,7 +17,6 @@ from rsq_pipe.model.state import Page, Timers
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.telemetry.observer import StageObserver
 from rsq_pipe.testing.preview.passage import Made, Passage, StagePreview

@@ -10,9 +10,9 @@ from rsq_pipe.connectors.objects.sink import parts_of
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.failing import reason_of
+from rsq_pipe.error_text import told
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.streams.dead_letter import told
 from rsq_pipe.testing.preview.passage import Passage
 
 _TRIED = frozenset(("csv", "jsonl", "parquet", "objects"))

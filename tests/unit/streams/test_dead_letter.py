@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from rsq_pipe.error_text import told
 from rsq_pipe.errors import DecodeError
-from rsq_pipe.streams.dead_letter import dead_letter, explain, told
+from rsq_pipe.streams.dead_letter import dead_letter, explain
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import MAX_FIELDS, MAX_TOTAL_FIELDS, RawEntry
 from rsq_pipe.streams.serializers import JsonSerializer

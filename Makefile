@@ -25,11 +25,11 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast test-lowest lint format type check bench bench-quick bench-beam docs screenshots schema lock upgrade \
-	clean clean-all
+.PHONY: help install run test test-fast test-lowest lint format type check bench bench-connectors bench-quick bench-beam docs screenshots \
+	schema lock upgrade clean clean-all
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Create .venv and install rsq-pipe and its tools there.
 
@@ -77,6 +77,10 @@ check: lint type test  ## Do all that CI does.
 
 bench: $(VENV)/.peers  ## Measure rates, latency, memory and starts beside peers, for an hour; takes a quiet machine.
 	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-connectors: install  ## Measure every connector, and write the rates into the documents: minutes, on a quiet machine.
+	$(BIN)/python -m benchmarks.connectors $(BENCH)
+	$(BIN)/python -m benchmarks.rates
 
 bench-quick: $(VENV)/.peers  ## Run every benchmark once, small: whether they work, not how fast anything is.
 	$(BIN)/python -m benchmarks --quick $(BENCH)

@@ -7,16 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from benchmarks.measure import Figures, Job, rates
-from rsq_pipe.connectors.table import connector
+from benchmarks.single import Stopwatch, made
 from tests.support.postgres import PostgresServer, binaries
 from tests.support.signals import eventually
 
+TITLE = "Out of PostgreSQL, 500 rows a transaction"
+SIZE = (200, 5)
+BESIDE = {"source postgres_cdc": "bare stream", "by SQL, at once": "bare stream"}
 COLUMNS = "id bigint primary key, carrier text, name text, delay double precision, tail text, at timestamptz"
 ROWS = "select n, 'UA', 'United Air Lines Inc.', 2.5, null, now() from generate_series({}, {}) n"
 TRANSACTION = 500
@@ -66,15 +68,14 @@ def asked(dsn: str, count: int) -> Figures:
 
 
 def source(dsn: str, count: int) -> Figures:
-    found = connector("source", "postgres_cdc")
-    options = found.options(dsn=dsn, publication="bench", slot="bench", snapshot="never", until="end")
-    made = found.made(options, pipeline="bench", stage="read", root=Path())
-    began, used, total = time.perf_counter(), time.process_time(), 0
-    for chunk in made.read("bench", "", 2_000):
+    where: dict[str, Any] = {"dsn": dsn, "publication": "bench", "slot": "bench"}
+    reading = made("source", "postgres_cdc", snapshot="never", until="end", **where)
+    watch, total = Stopwatch(), 0
+    for chunk in reading.read("bench", "", 2_000):
         total += len(chunk)
-    made.close()
+    reading.close()
     assert total == count
-    return rates(count, time.perf_counter() - began, time.process_time() - used)
+    return watch.figures(count)
 
 
 def when_free(dsn: str, job: Job) -> Figures:

@@ -67,6 +67,7 @@ class Harness:
         contenders: Mapping[str, Job],
         *,
         base: str | None = None,
+        beside: Mapping[str, str] | None = None,
         compared: tuple[str, ...] = (),
         patience: float = 900,
     ) -> Table:
@@ -78,6 +79,7 @@ class Harness:
             title: What is measured, with its size, for people.
             contenders: What takes turns.
             base: The contender the others are compared with, round by round.
+            beside: Contender -> the one that it is compared with, where not all are with one.
             compared: By which figures; left out, by the first.
             patience: Seconds after which a job is given up.
 
@@ -87,7 +89,7 @@ class Harness:
         Raises:
             BenchmarkError: A contender failed, or did not end.
         """
-        table = Table(name, title, base, compared, {contender: [] for contender in contenders})
+        table = Table(name, title, base, compared, {contender: [] for contender in contenders}, beside or {})
         for _ in range(self.options.rounds):
             for contender, job in contenders.items():
                 table.rounds[contender].append(self._measured(job, patience))

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count as numbers
-from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.measure import Figures, Job, rates
-from benchmarks.tables import ROWS, batches, timed
-from rsq_pipe.connectors.table import connector
+from benchmarks.single import ROWS, batches, made, timed
 from tests.support.kafka import KafkaBroker
 
+TITLE = "Into and out of Kafka by 500 messages"
+SIZE = (100, 4)
+BESIDE = {"sink kafka": "bare transactions", "source kafka": "bare reads"}
 PARTITIONS = 4
-BATCH = ROWS
 FULL = "full"
 _number = numbers()
 
@@ -31,14 +31,12 @@ def topic(broker: KafkaBroker) -> str:
 
 
 def sink(broker: KafkaBroker, count: int) -> Figures:
-    found = connector("sink", "kafka")
-    options = found.options(brokers=broker.address, topic=topic(broker))
-    made = found.made(options, pipeline="bench", stage="write", root=Path())
-    made.open(None)
+    writing = made("sink", "kafka", brokers=broker.address, topic=topic(broker))
+    writing.open(None)
     try:
-        return timed(list(batches(count)), made.write)
+        return timed(list(batches(count)), writing.write)
     finally:
-        made.close()
+        writing.close()
 
 
 def bare_transactions(broker: KafkaBroker, count: int) -> Figures:
@@ -72,13 +70,11 @@ async def _send(broker: KafkaBroker, count: int, more: dict[str, Any]) -> Figure
 
 
 def source(broker: KafkaBroker, total: int) -> Figures:
-    found = connector("source", "kafka")
-    options = found.options(brokers=broker.address, topic=FULL, until="end")
-    made = found.made(options, pipeline="bench", stage="read", root=Path())
-    shards, read = made.shards(), 0
+    reading = made("source", "kafka", brokers=broker.address, topic=FULL, until="end")
+    shards, read = reading.shards(), 0
     began, used = time.perf_counter(), time.process_time()
     for shard in shards:
-        read += sum(len(chunk) for chunk in made.read(shard, "", ROWS))
+        read += sum(len(chunk) for chunk in reading.read(shard, "", ROWS))
     assert read == total, read
     return rates(read, time.perf_counter() - began, time.process_time() - used)
 

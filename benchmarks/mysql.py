@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pymysql
 
 from benchmarks.measure import Figures, Job
-from benchmarks.tables import batches, timed
-from rsq_pipe.connectors.table import connector
+from benchmarks.single import batches, made, timed
 from rsq_pipe.model.batch import Batch
 from tests.support.mariadb import PASSWORD, MariadbServer, binary
 
+TITLE = "Into MariaDB by 500 records"
+SIZE = (200, 5)
+BESIDE = {"sink mysql": "bare INSERT and ledger", "sink mysql, upsert": "bare INSERT and ledger"}
 COLUMNS = "id bigint, carrier text, name text, delay double, tail text"
 
 
@@ -55,14 +56,12 @@ def sink(dsn: str, count: int, **settings: Any) -> Figures:
     table = f"sunk_{settings.get('mode', 'append')}"
     key = ", primary key (id)" if settings else ""
     prepare(dsn, f"drop table if exists {table}, {table}_ledger", f"create table {table} ({COLUMNS}{key})")
-    found = connector("sink", "mysql")
-    options = found.options(dsn=dsn, table=table, ledger=f"{table}_ledger", **settings)
-    made = found.made(options, pipeline="bench", stage="write", root=Path())
-    made.open(None)
+    writing = made("sink", "mysql", dsn=dsn, table=table, ledger=f"{table}_ledger", **settings)
+    writing.open(None)
     try:
-        return timed(list(batches(count)), made.write)
+        return timed(list(batches(count)), writing.write)
     finally:
-        made.close()
+        writing.close()
 
 
 @contextmanager

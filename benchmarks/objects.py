@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from itertools import count as counter
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,15 @@ from rsq_pipe.connectors.table import connector
 from rsq_pipe.model.batch import Batch
 from tests.support.object_store import KEY, SECRET, Bucket, ObjectStore
 
+TITLE = "Objects of 5,000 records, in moto's S3"
+SIZE = (40, 2)
+BESIDE = {
+    "sink objects": "bare put of jsonl",
+    "sink objects, jsonl.gz": "bare put of jsonl",
+    "sink objects, parquet": "bare put of jsonl",
+    "source objects": "bare get of jsonl",
+}
 RECORDS = 5_000
-_runs = counter()
 
 
 def batches(number: int) -> list[Batch]:
@@ -51,7 +58,7 @@ def client(bucket: Bucket) -> S3Store:
 
 def bare_put(bucket: Bucket, number: int) -> Figures:
     """Encode and put, whatever is there."""
-    store, given, run = client(bucket), batches(number), next(_runs)
+    store, given, run = client(bucket), batches(number), uuid.uuid4().hex
     encode = msgspec.json.Encoder().encode_lines
 
     def work() -> None:
@@ -64,7 +71,7 @@ def bare_put(bucket: Bucket, number: int) -> Figures:
 def sink(bucket: Bucket, number: int, ending: str) -> Figures:
     """Put by the sink, as the runner calls it; what it stores in Redis is not part of it."""
     found, given = connector("sink", "objects"), batches(number)
-    options = found.options(url=bucket.url(f"sink-{next(_runs)}/{{part}}.{ending}"), **bucket.settings)
+    options = found.options(url=bucket.url(f"sink-{uuid.uuid4().hex}/{{part}}.{ending}"), **bucket.settings)
     made = found.made(options, pipeline="bench", stage="write", root=Path())
     made.open(None)
 
@@ -113,11 +120,11 @@ def contenders(number: int) -> Iterator[dict[str, Job]]:
             bucket.put(f"in/{at:08}.jsonl", msgspec.json.Encoder().encode_lines(batch.records))
         yield {
             "bare put of jsonl": partial(bare_put, bucket, number),
-            "sink objects, jsonl": partial(sink, bucket, number, "jsonl"),
+            "sink objects": partial(sink, bucket, number, "jsonl"),
             "sink objects, jsonl.gz": partial(sink, bucket, number, "jsonl.gz"),
             "sink objects, parquet": partial(sink, bucket, number, "parquet"),
             "bare get of jsonl": partial(bare_get, bucket, number),
-            "source objects, jsonl": partial(source, bucket, number),
+            "source objects": partial(source, bucket, number),
         }
     finally:
         store.close()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+
+from redis.asyncio import Redis
 
 import rsq_pipe
 from benchmarks.measure import Figures, Meter, holds
@@ -15,8 +19,17 @@ from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.observe import observe
 from rsq_pipe.telemetry.observer import Observer
 
+Count = Callable[[Redis, str], Awaitable[int]]
 
-def run_here(spec: Path, url: str, target: str, total: int, *, first: int = 0) -> Figures:
+
+async def length(client: Redis, stream: str) -> int:
+    """Count a stream's entries."""
+    return int(await client.xlen(stream))
+
+
+def run_here(
+    spec: Path, url: str, target: str, total: int, *, first: int = 0, count: Count = length
+) -> Figures:
     """
     Run a pipeline in this process, as `rsq-pipe run` does, until a stream holds all records.
 
@@ -26,6 +39,7 @@ def run_here(spec: Path, url: str, target: str, total: int, *, first: int = 0) -
         target: The stream.
         total: The records.
         first: How many are there when the clock starts; 0 to measure the start of the pipeline as well.
+        count: How many of them the stream has, or has been rid of.
 
     Returns:
         The rate and the CPU time per record, ours and the server's.
@@ -34,20 +48,21 @@ def run_here(spec: Path, url: str, target: str, total: int, *, first: int = 0) -
     with observe(graph, os.environ) as observer:
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
-        return asyncio.run(_run_here(graph, observer, url, target, total, first))
+        return asyncio.run(_run_here(graph, observer, url, target, total, first, count))
 
 
 async def _run_here(  # noqa: PLR0917  as run_here
-    graph: Graph, observer: Observer, url: str, target: str, total: int, first: int
+    graph: Graph, observer: Observer, url: str, target: str, total: int, first: int, count: Count
 ) -> Figures:
-    async with rsq_pipe.StreamClient.from_url(url) as client, rsq_pipe.StreamClient.from_url(url) as other:
+    async with rsq_pipe.StreamClient.from_url(url) as client, Redis.from_url(url) as other:
+        counted = partial(count, other)
         runner = Runner(graph, client, observer=observer)
         meter = Meter(url)
         running = asyncio.ensure_future(runner.run())
         if first:
-            first = await holds(other.stream_len, target, first, running.done)
+            first = await holds(counted, target, first, running.done)
             meter = Meter(url)
-        await holds(other.stream_len, target, total, running.done)
+        await holds(counted, target, total, running.done)
         figures = meter.figures(total - first)
         runner.stop()
         await running

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.measure import Figures
@@ -20,6 +21,7 @@ class Table:
         base: The contender the others are compared with.
         compared: The figures that are, in the table; the JSON file has the ratios of all.
         rounds: Contender -> the figures of each of its rounds.
+        beside: Contender -> the one that it is compared with, where that is not the base.
     """
 
     name: str
@@ -27,16 +29,18 @@ class Table:
     base: str | None
     compared: tuple[str, ...]
     rounds: dict[str, list[Figures]]
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     def medians(self, contender: str) -> Figures:
         """Return the median of each figure."""
         return {figure: statistics.median(values) for figure, values in self._columns(contender).items()}
 
     def ratios(self, contender: str) -> Figures:
-        """Compare figures with the base's: the medians of the rounds' ratios."""
-        if self.base is None:
+        """Compare figures with those that it stands beside, the base's: the medians of the rounds' ratios."""
+        base = self.beside.get(contender, self.base)
+        if base is None:
             return {}
-        pairs = list(zip(self.rounds[contender], self.rounds[self.base], strict=True))
+        pairs = list(zip(self.rounds[contender], self.rounds[base], strict=True))
         both = [figure for figure in pairs[0][0] if figure in pairs[0][1]]
         return {
             figure: statistics.median(own[figure] / base[figure] for own, base in pairs)
@@ -50,6 +54,8 @@ class Table:
             "name": self.name,
             "title": self.title,
             "base": self.base,
+            "compared": self.compared,
+            "beside": {**self.beside},
             "contenders": {
                 contender: {
                     "median": self.medians(contender),
@@ -62,9 +68,16 @@ class Table:
             },
         }
 
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Table:
+        """Read what `facts` told."""
+        rounds = {name: contender["rounds"] for name, contender in facts["contenders"].items()}
+        compared = tuple(facts["compared"])
+        return cls(facts["name"], facts["title"], facts["base"], compared, rounds, facts["beside"])
+
     def __str__(self) -> str:
         figures = list(dict.fromkeys(name for rounds in self.rounds.values() for name in rounds[0]))
-        compared = self.compared or tuple(figures[:1]) if self.base else ()
+        compared = self.compared or tuple(figures[:1]) if self.base or self.beside else ()
         lines = [["", *figures, *(f"x {figure}" for figure in compared)]]
         for contender in self.rounds:
             columns = self._columns(contender)
@@ -74,7 +87,7 @@ class Table:
             lines.append([contender, *cells, *shares])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         rows = ["  ".join([line[0].ljust(widths[0]), *_right(line[1:], widths[1:])]) for line in lines]
-        beside = f"; x: beside {self.base}" if self.base else ""
+        beside = f"; x: beside {self.base or 'the bare one'}" if compared else ""
         return "\n".join([f"\n{self.title}{beside}", *rows])
 
     def _columns(self, contender: str) -> dict[str, list[float]]:

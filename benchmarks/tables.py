@@ -1,43 +1,29 @@
-"""The postgres sink beside a bare loop of COPY and a ledger's row, 500 rows a batch."""
+"""The postgres sink, 500 rows a batch, beside a bare COPY and a ledger's row; the source beside a select."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from benchmarks.measure import Figures, Job, rates
-from rsq_pipe.connectors.table import connector
+from benchmarks.measure import Figures, Job
+from benchmarks.single import ROWS, Stopwatch, batches, made, read, timed
 from rsq_pipe.model.batch import Batch
 from tests.support.postgres import PostgresServer, binaries
 
-ROWS = 500
-RECORD = {"id": 0, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2.5, "tail": None}
+TITLE = "Into and out of PostgreSQL by 500 records"
+SIZE = (200, 5)
+BESIDE = {
+    "sink postgres": "bare COPY and ledger",
+    "sink postgres, upsert": "bare COPY and ledger",
+    "executemany": "bare COPY and ledger",
+    "source postgres": "bare select",
+}
 COLUMNS = "id bigint, carrier text, name text, delay double precision, tail text"
-
-
-def batches(count: int) -> Iterator[Batch]:
-    for number in range(count):
-        ids = range(number * ROWS, (number + 1) * ROWS)
-        yield Batch(
-            [
-                {"id": n, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2.5, "tail": None}
-                for n in ids
-            ],
-            [f"read:orders.jsonl:{n}" for n in ids],
-        )
-
-
-def timed(given: list[Batch], write: Callable[[Batch], Any]) -> Figures:
-    began, used = time.perf_counter(), time.process_time()
-    for batch in given:
-        write(batch)
-    return rates(ROWS * len(given), time.perf_counter() - began, time.process_time() - used)
 
 
 def execute(dsn: str, sql: str) -> None:
@@ -81,14 +67,32 @@ def sink(dsn: str, count: int, **settings: Any) -> Figures:
     table = f"sunk_{settings.get('mode', 'append')}"
     key = ", primary key (id)" if settings else ""
     execute(dsn, f"drop table if exists {table}, {table}_ledger; create table {table} ({COLUMNS}{key})")
-    found = connector("sink", "postgres")
-    options = found.options(dsn=dsn, table=table, ledger=f"{table}_ledger", **settings)
-    made = found.made(options, pipeline="bench", stage="write", root=Path())
-    made.open(None)
+    writing = made("sink", "postgres", dsn=dsn, table=table, ledger=f"{table}_ledger", **settings)
+    writing.open(None)
     try:
-        return timed(list(batches(count)), made.write)
+        return timed(list(batches(count)), writing.write)
     finally:
-        made.close()
+        writing.close()
+
+
+def fill(dsn: str, count: int) -> None:
+    execute(dsn, f"create table standing ({COLUMNS}, primary key (id))")
+    rows = f"generate_series(1, {count * ROWS}) n"
+    execute(dsn, f"insert into standing select n, 'UA', 'United Air Lines Inc.', 2.5, null from {rows}")
+
+
+def bare_source(dsn: str) -> Figures:
+    """Select all rows as JSON, by a cursor of the server's, and decode them."""
+    watch, found = Stopwatch(), 0
+    with psycopg.connect(dsn) as connection, connection.cursor("bare") as cursor:
+        cursor.itersize = ROWS
+        for (row,) in cursor.execute("select row_to_json(s)::text from standing s"):
+            found += json.loads(row)["id"] > 0
+    return watch.figures(found)
+
+
+def source(dsn: str) -> Figures:
+    return read(made("source", "postgres", dsn=dsn, table="standing", key=["id"]))
 
 
 @contextmanager
@@ -100,9 +104,12 @@ def contenders(count: int) -> Iterator[dict[str, Job]]:
         return
     with PostgresServer(where) as server:
         upsert = {"mode": "upsert", "key": ("id",)}
+        fill(server.dsn, count)
         yield {
             "bare COPY and ledger": partial(bare, server.dsn, count),
             "executemany": partial(executemany, server.dsn, count),
             "sink postgres": partial(sink, server.dsn, count),
             "sink postgres, upsert": partial(sink, server.dsn, count, **upsert),
+            "bare select": partial(bare_source, server.dsn),
+            "source postgres": partial(source, server.dsn),
         }

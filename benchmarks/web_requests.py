@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,11 +14,14 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from benchmarks.measure import Figures, Job, rates
-from rsq_pipe.connectors.table import connector
+from benchmarks.measure import Figures, Job
+from benchmarks.single import Stopwatch, sender, sent
 from rsq_pipe.model.batch import Batch
 
-SIZE, CONCURRENCY = 200, 10
+TITLE = "To a web service, 10 requests at once"
+SIZE = (50, 2)
+BESIDE = {"sink http": "bare POST", "sink http, body: array": "bare POST"}
+ROWS, CONCURRENCY = 200, 10
 RECORD = {"id": 17, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2.5, "tail": None}
 
 
@@ -32,7 +34,7 @@ def contenders(batches: int) -> Iterator[dict[str, Job]]:
     url = f"http://127.0.0.1:{ours.recv()}/"
     try:
         yield {
-            "bare loop of aiohttp": partial(_bare, url, batches),
+            "bare POST": partial(_bare, url, batches),
             "sink http": partial(_sink, url, batches, body="record"),
             "sink http, body: array": partial(_sink, url, batches, body="array"),
         }
@@ -42,8 +44,9 @@ def contenders(batches: int) -> Iterator[dict[str, Job]]:
 
 
 def _bare(url: str, batches: int) -> Figures:
-    async def send() -> None:
-        encode, waiting = msgspec.json.Encoder().encode, iter([RECORD] * (SIZE * batches))
+    async def send() -> Figures:
+        watch = Stopwatch()
+        encode, waiting = msgspec.json.Encoder().encode, iter([RECORD] * (ROWS * batches))
         headers = {"Content-Type": "application/json"}
 
         async def work(session: aiohttp.ClientSession) -> None:
@@ -54,29 +57,15 @@ def _bare(url: str, batches: int) -> Figures:
 
         async with aiohttp.ClientSession() as session:
             await asyncio.gather(*(work(session) for _ in range(CONCURRENCY)))
+        return watch.figures(ROWS * batches)
 
-    return _timed(send, batches)
+    return asyncio.run(send())
 
 
 def _sink(url: str, batches: int, **options: Any) -> Figures:
-    async def send() -> None:
-        found = connector("sink", "http")
-        assert found.sender is not None
-        settings = found.options.model_validate({"url": url, "concurrency": CONCURRENCY, **options})
-        sender = found.sender(settings, stage="send", timeout=30.0)
-        for number in range(batches):
-            rids = [f"read:in.jsonl:{number}.{place}" for place in range(SIZE)]
-            outcomes = await sender.process(Batch([RECORD] * SIZE, rids))
-            assert not outcomes.failed
-        await sender.close()
-
-    return _timed(send, batches)
-
-
-def _timed(send: Any, batches: int) -> Figures:
-    began, used = time.perf_counter(), time.process_time()
-    asyncio.run(send())
-    return rates(SIZE * batches, time.perf_counter() - began, time.process_time() - used)
+    rids = [[f"read:in.jsonl:{number}.{place}" for place in range(ROWS)] for number in range(batches)]
+    given = [Batch([RECORD] * ROWS, ids) for ids in rids]
+    return sent(sender("http", url=url, concurrency=CONCURRENCY, **options), given)
 
 
 def _serve(told: Connection) -> None:

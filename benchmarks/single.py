@@ -1,0 +1,117 @@
+"""One connector at work, without a pipeline around it: what it is given, and what that took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Figures, rates
+from rsq_pipe.connectors.table import Kind, connector
+from rsq_pipe.model.batch import Batch
+
+ROWS = 500
+"""Records of a batch, where nothing else is said."""
+
+_HERE = Path()
+
+
+def batches(count: int, rows: int = ROWS) -> Iterator[Batch]:
+    """Make batches of records of five fields, each with an id of its own."""
+    for number in range(count):
+        ids = range(number * rows, (number + 1) * rows)
+        yield Batch(
+            [
+                {"id": n, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2.5, "tail": None}
+                for n in ids
+            ],
+            [f"read:orders.jsonl:{n}" for n in ids],
+        )
+
+
+def made(kind: Kind, name: str, /, root: Path = _HERE, **options: Any) -> Any:
+    """Make a source or sink by its settings; nothing is opened yet."""
+    found = connector(kind, name)
+    settings = found.options.model_validate(options)
+    stage = "read" if kind == "source" else "write"
+    return found.made(settings, pipeline="bench", stage=stage, root=root)
+
+
+class Stopwatch:
+    """Clock and CPU time of this process, from when it is made."""
+
+    def __init__(self) -> None:
+        self._began, self._used = time.perf_counter(), time.process_time()
+
+    def figures(self, records: int) -> Figures:
+        """Return the rate, and what a record cost."""
+        seconds, used = time.perf_counter() - self._began, time.process_time() - self._used
+        return rates(records, seconds, used)
+
+
+def timed(given: list[Batch], write: Callable[[Batch], Any]) -> Figures:
+    """Write batches that are there already."""
+    watch = Stopwatch()
+    for batch in given:
+        write(batch)
+    return watch.figures(sum(map(len, given)))
+
+
+def written(sink: Any, given: list[Batch]) -> Figures:
+    """Write batches by a sink, and close it: what it does then, such as finishing a file, counts."""
+    sink.open(None, fresh=True)
+    stored = getattr(sink, "stored", lambda: None)
+    watch = Stopwatch()
+    with closing(sink):
+        for batch in given:
+            sink.write(batch)
+            stored()
+    return watch.figures(sum(map(len, given)))
+
+
+def sender(name: str, /, **options: Any) -> Any:
+    """Make what sends records, by its settings."""
+    found = connector("sink", name)
+    assert found.sender is not None
+    more = {"root": Path()} if "root" in signature(found.sender).parameters else {}
+    return found.sender(found.options.model_validate(options), stage="send", timeout=30.0, **more)
+
+
+def sent(verb: Any, given: list[Batch]) -> Figures:
+    """Send batches by a sink that sends records, as a stage's verb does."""
+
+    async def send() -> Figures:
+        watch = Stopwatch()
+        for batch in given:
+            outcomes = await verb.process(batch)
+            assert not outcomes.failed, outcomes.failed
+        await verb.close()
+        return watch.figures(sum(map(len, given)))
+
+    return asyncio.run(send())
+
+
+def read(source: Any, size: int = ROWS, total: int = 0) -> Figures:
+    """
+    Read a source to its end, or until so many records are there.
+
+    Args:
+        source: The source; what waits for its records to be stored is told that they are, at once.
+        size: Records of a chunk, at most.
+        total: Records there are, where it does not end; 0 where it does.
+    """
+    watch, found = Stopwatch(), 0
+    for shard in source.shards():
+        with closing(source.read(shard, "", size)) as chunks:
+            for chunk in chunks:
+                assert not chunk.broken, chunk.broken
+                found += len(chunk)
+                if chunk.settled is not None:
+                    chunk.settled(True)  # noqa: FBT003  as the runner calls it
+                if total and found >= total:
+                    break
+    return watch.figures(found)

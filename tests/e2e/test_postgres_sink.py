@@ -129,7 +129,7 @@ def test_fresh_asks_what_is_to_become_of_the_rows(
     for settings, fresh in [
         ("", ()),
         ("", ("--fresh",)),
-        (", fresh: append", ()),
+        (", fresh: append", ("--fresh",)),
         (", fresh: empty", ("--fresh",)),
     ]:
         spec(project, f"table: {table}, create: true{settings}")

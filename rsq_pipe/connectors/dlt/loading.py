@@ -14,6 +14,7 @@ from rsq_pipe.connectors.record_id import FIELD, named
 from rsq_pipe.connectors.sink import TargetUnavailableError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.streams.worker import is_gone, worker_name
 
 _ONE = threading.Lock()
 """dlt has one active pipeline in a process."""
@@ -26,7 +27,7 @@ class DltSink:
     Args:
         options: Where to.
         stage: The stage, for messages and names.
-        root: dlt's own files are in `.rsq/dlt` there.
+        root: dlt's own files are in `.rsq/dlt` there, in a folder of this sink alone.
         pipeline: The pipeline, for names.
     """
 
@@ -38,7 +39,9 @@ class DltSink:
         self._options = options
         self._stage = stage
         self._name = f"rsq_{pipeline}_{stage}".replace("-", "_")
-        self._folder = root / ".rsq" / "dlt"
+        self._home = root / ".rsq" / "dlt"
+        # dlt loads what it finds pending in place of what it is given: what another process left, or is at.
+        self._folder = self._home / worker_name(self._name)
         self._pipeline: Any = None
         self._number = 0
         self.target = f"dlt {options.destination} {options.dataset}.{options.table}"
@@ -55,7 +58,7 @@ class DltSink:
             self.check_anew()
         self._number = int(position or 0)
         destination = self.destination()
-        shutil.rmtree(self._folder / self._name, ignore_errors=True)
+        self._clear()
         try:
             self._pipeline = dlt().pipeline(
                 self._name,
@@ -88,8 +91,17 @@ class DltSink:
         return Written(str(self._number), failures)
 
     def close(self) -> None:
-        """Nothing: each load ends by itself."""
+        """Delete dlt's files: each load has ended."""
         self._pipeline = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _clear(self) -> None:
+        """Delete what is left of an earlier opening, and of processes that are gone."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        left = self._home.iterdir() if self._home.is_dir() else ()
+        for folder in left:
+            if folder.name.startswith(f"{self._name}_") and is_gone(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def destination(self) -> Any:
         """

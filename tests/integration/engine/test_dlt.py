@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError, SourceError
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.streams.worker import worker_name
 from tests.integration.engine.lab import Lab
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl, rid: true}}\n"
@@ -157,6 +161,42 @@ def test_a_batch_that_was_loaded_and_comes_again_stands_there_once(tmp_path: Pat
 
     assert (first.position, second.position) == ("1", "1")
     assert rows(tmp_path / "x.duckdb") == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_what_a_paused_process_was_loading_is_not_loaded_in_place_of_its_successors_batch(
+    tmp_path: Path,
+) -> None:
+    paused, successor = sink(tmp_path), sink(tmp_path)
+    paused.open(None)
+    successor.open(None)
+    successor.write(Batch([{"n": 0}], ["r:0"]))
+    paused._pipeline.extract([{"n": 1, "rid": "r:1"}], table_name="orders")
+    paused._pipeline.normalize()
+
+    successor.write(Batch([{"n": 2}], ["r:2"]))
+    paused._pipeline.load()
+    successor.write(Batch([{"n": 3}], ["r:3"]))
+
+    assert rows(tmp_path / "x.duckdb") == [0, 1, 2, 3]
+
+
+def test_dlts_files_are_deleted_at_the_end_and_those_of_a_killed_process_by_the_next(tmp_path: Path) -> None:
+    home = tmp_path / ".rsq/dlt"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = home / re.sub(r"_\d+-", f"_{ended.pid}-", worker_name("rsq_p_out"))
+    left.mkdir(parents=True)
+    living = sink(tmp_path)
+    living.open(None)
+
+    other = sink(tmp_path)
+    other.open(None)
+    assert len(list(home.iterdir())) == 2
+    other.close()
+    living.close()
+
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.codecs import serializer
-from rsq_pipe.engine.dead_letter_log import DeadLetterLog
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import EncodeError
-from rsq_pipe.ids import record_id
+from rsq_pipe.ids import record_id, shown
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, Stage
@@ -19,6 +19,12 @@ from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import RawEntry, fields_of
 from rsq_pipe.streams.headers import RID, is_reserved
 from rsq_pipe.streams.settlement import Output
+
+MAX_KINDS = 5
+"""Kinds that a batch's lines tell apart; what is of no such kind is told together."""
+
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|0x[0-9a-f]+|\d+")
+_OTHERS = "others"
 
 
 @dataclass(slots=True)
@@ -113,3 +119,31 @@ class Arrivals:
             attempts=1,
             redact=redact,
         )
+
+
+class DeadLetterLog:
+    """
+    Collect the dead letters of one batch, and log them.
+
+    Args:
+        log: Where to; bound to pipeline and stage.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._kinds: dict[str, list[Any]] = {}
+
+    def add(self, rid: str, error: str) -> None:
+        """Note one; errors that differ only in numbers and in what they quote are of one kind."""
+        kind = _VARYING.sub("#", error)
+        if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+            kind = _OTHERS
+        self._kinds.setdefault(kind, [0, rid, error])[0] += 1
+
+    def flush(self) -> None:
+        """Log a line for each kind, with the first of it, and forget them."""
+        for count, rid, error in self._kinds.values():
+            self._log.warning(
+                "dead-lettered what cannot be read", records=count, first=shown(rid), error=error
+            )
+        self._kinds.clear()

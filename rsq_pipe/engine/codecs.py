@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.pack import JsonPacks, MsgpackPacks, Packs
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.entry import DATA, RawEntry
+from rsq_pipe.streams.headers import RID
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
-from rsq_pipe.streams.unpacking import unfolded
+
+_RID = RID.encode()
 
 
 def serializer(graph: Graph, *, strict: bool = False) -> Serializer:
@@ -37,3 +42,36 @@ class Unfolding:
         if not entry.stream.startswith(self._own):
             return [entry]
         return unfolded(entry, self._packs, self._serializer)
+
+
+def unfolded(entry: RawEntry, packs: Packs, serializer: Serializer) -> list[RawEntry]:
+    """
+    Take a pack apart into entries of one record each, as retries and dead letters have them.
+
+    They have the stream, the id and the delivery count of the pack. An entry that is no pack is itself; so is
+    one that says that it is a pack and cannot be read as one.
+
+    Args:
+        entry: Any entry of a pipeline's own.
+        packs: How the pipeline writes packs.
+        serializer: How it writes single records.
+    """
+    if not entry.is_pack:
+        return [entry]
+    try:
+        return list(_singles(entry, packs, serializer))
+    except (
+        DecodeError,
+        EncodeError,
+        AttributeError,
+    ):  # AttributeError: somebody else's, with ids that are no texts
+        return [entry]
+
+
+def _singles(entry: RawEntry, packs: Packs, serializer: Serializer) -> Iterator[RawEntry]:
+    packed = packs.decode(entry.data)
+    for place, (record, rid) in enumerate(zip(packed.records, packed.rids, strict=True)):
+        fields = [DATA, serializer.encode(record), _RID, rid.encode()]
+        for name, value in packed.headers.get(place, {}).items():
+            fields += (name.encode(), value.encode())
+        yield entry._replace(fields=fields)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsq_pipe.engine.chain import Chain, Link, Step, chain
+from rsq_pipe.engine.codecs import unfolded
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
@@ -22,7 +23,6 @@ from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, RID
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.streams.settlement import Output, Part
-from rsq_pipe.streams.unpacking import unfolded
 from rsq_pipe.telemetry.observer import Observer, StageObserver
 from rsq_pipe.verbs.normalise import Normaliser
 from tests.support.project import Project

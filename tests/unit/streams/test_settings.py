@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.streams import rates
+from rsq_pipe.streams import metrics
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.endpoint import Endpoint
-from rsq_pipe.streams.rates import WINDOW, RateWindow
+from rsq_pipe.streams.metrics import WINDOW, RateWindow
 
 
 def test_the_defaults_are_those_of_the_reference() -> None:
@@ -139,7 +139,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(rates, "time", clock)
+    monkeypatch.setattr(metrics, "time", clock)
     return clock
 
 

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rsq_pipe.errors import ServerStartError
+from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
 from rsq_pipe.server.process import ServerProcess
@@ -63,14 +64,13 @@ def keep(home: Home, binary: Path, watchdog_lock: int) -> None:
 
 def _revive(server: ServerProcess, users: FileLock) -> None:
     """Start a server that died, again and again while it has users: their work waits for it."""
-    delay = TICK
+    pause = GrowingPause(TICK, LONGEST_RESTART_DELAY)
     while not users.try_exclusive():
         try:
             server.start()
         except ServerStartError as exc:
             _say(str(exc))
-            time.sleep(delay)
-            delay = min(2 * delay, LONGEST_RESTART_DELAY)
+            time.sleep(pause.fails())
         else:
             _say("the server had died; it runs again")
             return

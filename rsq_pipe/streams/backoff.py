@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from rsq_pipe.errors import ServerUnavailableError, StreamError, StreamFullError
+from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.streams.outage import Outage
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class Backoff:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._pause = 0.0
+        self._pause = GrowingPause(FIRST, LONGEST)
         self._since = 0.0
         self._outage: Outage | None = None
 
@@ -79,24 +80,22 @@ class Backoff:
             # Everything that talks to the server meets this; it is one thing, and said as one.
             self._outage = Outage.of(exc.address)
             self._outage.fails(exc)
-        elif not self._pause:
+        elif not self._pause.seconds:
             log.warning("%s: %s; trying again", self._what, exc)
-        if not self._pause:
+        if not self._pause.seconds:
             self._since = time.monotonic()
-        self._pause = min(LONGEST, self._pause * 2 or FIRST)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), self._pause)
+            await asyncio.wait_for(stopping.wait(), self._pause.fails())
 
     def reset(self) -> None:
         """State that it worked; a recovery is logged."""
-        if not self._pause:
+        if not self._pause.works():
             return
         if self._outage is not None:
             self._outage.works()
             self._outage = None
         else:
             log.warning("%s: works again after %.1fs", self._what, time.monotonic() - self._since)
-        self._pause = 0.0
 
 
 def _passes(exc: StreamError, *, full: bool) -> bool:

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "rsq_pipe"
 LAYERS = {
     "error_text": 0,
     "errors": 0,
+    "growing_pause": 0,
     "hosts": 0,
     "ids": 0,
     "redaction": 0,

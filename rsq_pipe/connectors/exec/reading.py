@@ -17,6 +17,7 @@ from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
+from rsq_pipe.growing_pause import GrowingPause
 
 FIRST, LONGEST = 1.0, 60.0
 """Seconds before a command is run again: at first, and at most."""
@@ -74,7 +75,7 @@ class ExecSource:
             SourceError: It cannot be run, or has failed and is not to be run again.
         """
         run, stored = (int(part) for part in position.split(":")) if position else (0, 0)
-        pause = 0.0
+        pause = GrowingPause(FIRST, LONGEST)
         while not self._stopped.is_set():
             run, stored = (run, stored) if self._skips else (run + 1, 0)
             lines = _Lines(self._form, run, stored, self._skips)
@@ -89,9 +90,10 @@ class ExecSource:
             why = ended(code) + (f": {child.last_words}" if child.last_words else "")
             if code and self._restart == "never":
                 raise self._error(why)
-            pause = FIRST if new or not pause else min(2 * pause, LONGEST)
-            self._log.warning("a command is run again", why=why, after=pause)
-            self._stopped.wait(pause)
+            if new:
+                pause.works()
+            self._log.warning("a command is run again", why=why, after=pause.fails())
+            self._stopped.wait(pause.seconds)
 
     def close(self) -> None:
         """End the command."""

@@ -19,6 +19,7 @@ from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.web_client import check_host, refusal, session
 from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointRefusedError, EndpointUnavailableError, SourceError
+from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.redaction import redact
 
 FIRST, LONGEST = 0.5, 60.0
@@ -56,15 +57,15 @@ class Get:
         Raises:
             SourceError: The service refuses it, or its answer is no JSON.
         """
-        pause = FIRST
+        pause = GrowingPause(FIRST, LONGEST)
         while True:
             try:
                 return await self.once(url, parameters)
             except EndpointUnavailableError as exc:
-                wait = exc.retry_after or pause
+                grown = pause.fails()
+                wait = exc.retry_after or grown
                 self._log.warning("a web service does not answer", error=str(exc), tried_again_in=wait)
                 await asyncio.sleep(wait)
-                pause = min(2 * pause, LONGEST)
             except EndpointRefusedError as exc:
                 raise SourceError(str(exc), stage=self._stage) from exc
 

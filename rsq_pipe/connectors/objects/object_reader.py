@@ -17,6 +17,7 @@ from rsq_pipe.connectors.objects.read_formats import file_options
 from rsq_pipe.connectors.source import Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
+from rsq_pipe.growing_pause import GrowingPause
 
 if TYPE_CHECKING:
     from rsq_pipe.connectors.objects.source import Options
@@ -141,16 +142,15 @@ class ObjectReader:
 
     def _copied(self, name: str, folder: Path) -> str | None:
         """Copy an object, for as long as it takes; None where it is not there any more."""
-        path, pause = folder / name, FIRST
+        path, pause = folder / name, GrowingPause(FIRST, LONGEST)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             while True:
                 try:
                     return self._bucket.fetch(name, path)
                 except AwayError as exc:
-                    notice("warning", f"tried again in {pause:g} s: {exc}", self._stage, name)
-                    time.sleep(pause)
-                    pause = min(2 * pause, LONGEST)
+                    notice("warning", f"tried again in {pause.fails():g} s: {exc}", self._stage, name)
+                    time.sleep(pause.seconds)
         except MissingError:
             return None
         except RefusedError as exc:
@@ -168,19 +168,20 @@ class ObjectReader:
 
     def _pages(self, after: str) -> Iterator[Found]:
         """List what there is; from where a listing broke off, again for a while."""
-        until, pause = time.monotonic() + PATIENCE, FIRST
+        until, pause = time.monotonic() + PATIENCE, GrowingPause(FIRST, LONGEST)
         while True:
             try:
                 for found in self._bucket.list(self._pattern.prefix, after=after):
                     after = found.path
-                    until, pause = time.monotonic() + PATIENCE, FIRST
+                    until = time.monotonic() + PATIENCE
+                    pause.works()
                     yield found
             except AwayError as exc:
                 if self.endless or time.monotonic() > until:
                     raise
-                notice("warning", f"tried again in {pause:g} s: {exc}", self._stage, self._options.url)
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST)
+                wait = pause.fails()
+                notice("warning", f"tried again in {wait:g} s: {exc}", self._stage, self._options.url)
+                time.sleep(wait)
             else:
                 return
 

@@ -20,8 +20,9 @@ from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
+from rsq_pipe.growing_pause import GrowingPause
 
-_LONGEST = 5.0
+_FIRST, _LONGEST = 0.1, 5.0
 _XID = 28
 """The number of the type that `xmin` has."""
 
@@ -44,7 +45,7 @@ class Changes:
 
     def read(self, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind a position, in chunks; an empty one where a look finds no more."""
-        pause = 0.0
+        pause = GrowingPause(_FIRST, _LONGEST)
         try:
             while True:
                 try:
@@ -54,13 +55,11 @@ class Changes:
                         self._place = self._loaded(position)
                     chunk = self._chunk(size)
                 except TargetUnavailableError as exc:
-                    if not pause:
+                    if not pause.seconds:
                         self._log().warning("the server does not answer; trying again", error=str(exc))
-                    pause = min(_LONGEST, pause * 2 or 0.1)
-                    time.sleep(pause)
+                    time.sleep(pause.fails())
                     continue
-                if pause:
-                    pause = 0.0
+                if pause.works():
                     self._log().warning("the server answers again")
                 yield chunk  # also an empty one: whoever reads may have been told to end
                 if self._place.done and self._options.every == "once":

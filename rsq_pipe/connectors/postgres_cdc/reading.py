@@ -22,8 +22,9 @@ from rsq_pipe.connectors.postgres_cdc.types import Types
 from rsq_pipe.connectors.sink import TargetUnavailableError
 from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.errors import SourceError
+from rsq_pipe.growing_pause import GrowingPause
 
-_LONGEST = 5.0
+_FIRST, _LONGEST = 0.1, 5.0
 _NAME = 63
 """Bytes of a connection's name that PostgreSQL keeps."""
 
@@ -64,12 +65,13 @@ class Reading:
         """Yield what follows a position, in chunks; an empty one now and then."""
         mark = Mark.load(position)
         self._stored = mark.lsn if mark else 0
-        pause = 0.0
+        pause = GrowingPause(_FIRST, _LONGEST)
         try:
             while not self._closing.is_set():
                 try:
                     for chunk, behind in self._once(mark, size):
-                        pause = self._works_again(pause)
+                        if pause.works():
+                            self._log().warning("the changes are read again")
                         mark = behind
                         chunk.settled = partial(self._settled, mark.lsn)
                         yield chunk
@@ -77,11 +79,10 @@ class Reading:
                 except TargetUnavailableError as exc:
                     if self._closing.is_set():
                         return
-                    if not pause:
+                    if not pause.seconds:
                         self._log().warning("the changes cannot be read now; trying again", error=str(exc))
-                    pause = min(_LONGEST, pause * 2 or 0.1)
                     self._end_stream()
-                    self._closing.wait(pause)
+                    self._closing.wait(pause.fails())
         except (RefusedError, RowsError) as exc:
             self._end_stream()
             raise SourceError(
@@ -141,11 +142,6 @@ class Reading:
         if (stream := self._stream) is not None:
             self._stream = None
             stream.close()
-
-    def _works_again(self, pause: float) -> float:
-        if pause:
-            self._log().warning("the changes are read again")
-        return 0.0
 
     def _log(self) -> structlog.stdlib.BoundLogger:
         log: structlog.stdlib.BoundLogger = structlog.get_logger("rsq_pipe")

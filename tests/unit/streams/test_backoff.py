@@ -24,7 +24,7 @@ async def test_pauses_double_up_to_the_longest(stopping: asyncio.Event) -> None:
     pauses = []
     for _ in range(10):
         await backoff.wait(ConnectionError("away"), stopping)
-        pauses.append(backoff._pause)
+        pauses.append(backoff._pause.seconds)
 
     assert pauses[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
     assert pauses[-1] == LONGEST
@@ -47,7 +47,7 @@ async def test_an_outage_is_said_once_and_its_end_once(
 
 async def test_a_pause_ends_when_the_consumer_stops() -> None:
     backoff, stopping = Backoff("orders"), asyncio.Event()
-    backoff._pause = LONGEST
+    backoff._pause.seconds = LONGEST
     waiting = asyncio.create_task(backoff.wait(ConnectionError("away"), stopping))
     await asyncio.sleep(0)
 

@@ -1,0 +1,29 @@
+"""Growing pause: how long to wait before what has failed is tried again."""
+
+from __future__ import annotations
+
+
+class GrowingPause:
+    """
+    Be twice as long with each failure, up to a bound, until it works.
+
+    Args:
+        first, longest: Seconds.
+    """
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self.seconds = 0.0
+        """The pause after the last failure; 0 while it works."""
+
+    def fails(self) -> float:
+        """Note a failure; return the seconds to wait."""
+        self.seconds = min(self._longest, 2 * self.seconds or self._first)
+        return self.seconds
+
+    def works(self) -> bool:
+        """Note that it works; return whether it had failed before."""
+        had_failed = self.seconds > 0
+        self.seconds = 0.0
+        return had_failed

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state import PipelineState, outlets
 from rsq_pipe.streams.settlement import Settled, Settlement
 from rsq_pipe.streams.waiting import first
 
@@ -42,7 +42,7 @@ class Backlog:
         graph = process.graph
         keys = Keyspace(graph.pipeline)
         self._process = process
-        self._stages = stages
+        self._below = [stream for name in stages for stream in outlets(graph, name)]
         self._outside = {
             keys.stream(ref) for name in stages for ref in graph.stage(name).outputs.values() if ref.external
         }
@@ -111,8 +111,7 @@ class Backlog:
         self._stopping.set()
 
     def _room(self, state: PipelineState) -> int:
-        graph, totals = self._process.graph, self._process.totals
-        return min(state.room(graph, name, totals) for name in self._stages)
+        return state.room_below(self._below, self._process.graph.max_backlog, self._process.totals)
 
 
 class Gate:

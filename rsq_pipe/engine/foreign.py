@@ -30,6 +30,8 @@ class Foreign:
         self._again = Keyspace(graph.pipeline).again(stage)
         self.any = bool(self._forms)
         """Whether there is such a stream at all."""
+        self.are_plain = all(form.is_plain for form in self._forms.values())
+        """Whether their entries are such as the pipeline writes itself; but outsiders write no packs."""
 
     def plain(self, entry: RawEntry) -> RawEntry:
         """

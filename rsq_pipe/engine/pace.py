@@ -92,7 +92,7 @@ class Pace:
         Returns:
             False where the worker was told to stop while the batch had to wait, and it is not to be handled.
         """
-        limit = self._limit
+        limit = self._rates.of(self._stage)
         if limit is None:
             return True
         if self._brake is not None:

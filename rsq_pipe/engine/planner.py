@@ -56,12 +56,16 @@ class Planner:
     def portions(self, work: Work) -> list[frozenset[int]]:
         """Say which deliveries are settled together: all, unless they became too much for one settlement."""
         count = len(work.unpacked.batch.deliveries)
-        records = sum(len(step.outcomes.failed) for step in work.steps)
-        records += sum(len(step.outcomes.emitted[port]) for step in work.steps for port in step.written)
-        records += sum(len(step.outcomes.stored) for step in work.steps)
-        records += sum(map(len, work.singles.values()))
-        size = sum(written.size for step in work.steps for written in step.written.values())
-        size += work.state_size + sum(size for _, size in work.sizes_beside())
+        records, size = 0, work.state_size
+        for step in work.steps:
+            records += len(step.outcomes.failed) + len(step.outcomes.stored)
+            for port, written in step.written.items():
+                records += len(step.outcomes.emitted[port])
+                size += written.size
+        for singles in work.singles.values():
+            records += len(singles)
+        for _, beside in work.sizes_beside():
+            size += beside
         if records <= MAX_RECORDS and size <= MAX_BYTES:
             return [work.portion] if count else []
         found: list[frozenset[int]] = []
@@ -96,7 +100,7 @@ class Planner:
         portion -= plan.halted
         if not portion:
             return plan
-        draft = Draft(plan, self._packed)
+        draft = Draft(plan, self._packed, self._means(self._stage.name))
         for step in work.steps:
             draft.begin(self._means(step.link.stage.name), step)
             self._add(draft, step, portion)
@@ -137,8 +141,10 @@ class Planner:
                 draft.emit(emitted, step.written.get(port), step.link.key(port))
             for reason, places in outcomes.dropped.items():
                 draft.drop(places, reason)
-            draft.deliver(outcomes.done)
-            draft.store(outcomes.stored)
+            if outcomes.done:
+                draft.deliver(outcomes.done)
+            if outcomes.stored:
+                draft.store(outcomes.stored)
             for place in outcomes.failed:
                 draft.fail(place)
         else:
@@ -179,11 +185,12 @@ class Planner:
         for place, singles in work.singles.items():
             if place in portion:
                 draft.outputs += singles
-        own = [(place, one) for place, one in enumerate(unpacked.batch.deliveries) if place in portion]
-        draft.entries = [delivery for _, delivery in own]
-        for place, delivery in own:
-            field = self._settled.get(delivery.stream)
-            if field is not None:
+        deliveries = unpacked.batch.deliveries
+        whole = len(portion) >= len(deliveries)
+        draft.entries = deliveries if whole else [deliveries[place] for place in sorted(portion)]
+        for place in range(len(deliveries)) if self._settled else ():
+            field = self._settled.get(deliveries[place].stream)
+            if field is not None and (whole or place in portion):
                 draft.counts[field] = draft.counts.get(field, 0) + unpacked.sizes[place]
 
 
@@ -195,10 +202,12 @@ class Draft:
     Args:
         plan: What is being made; its failures are filled.
         packed: Stream -> the field that counts the records written to it, of those that are counted.
+        means: The stage's that is gone on with.
     """
 
     plan: Plan
     packed: Mapping[str, str]
+    means: Means
     entries: Sequence[Delivery] = ()
     outputs: list[Output] = field(default_factory=list)
     retries: list[RetryAt] = field(default_factory=list)
@@ -207,8 +216,8 @@ class Draft:
     counts: dict[str, int] = field(default_factory=dict)
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     state: StateOf | None = None
-    _means: Means | None = None
     _step: Step | None = None
+    _journals: bool = False
 
     def part(self) -> Part:
         """Return what is to be written."""
@@ -216,7 +225,9 @@ class Draft:
 
     def begin(self, means: Means, step: Step | None = None) -> None:
         """Go on with a stage: with what it made of its batch, or with what is to be said of entries."""
-        self._means, self._step = means, step
+        self.means, self._step = means, step
+        # A source's records are at their beginning: what became of them the next stages note.
+        self._journals = self.plan.settlement.kept > 0 and means.stage.verb != "source"
 
     def count(self, what: str, amount: int) -> None:
         """Add to one of the stage's counters."""
@@ -312,18 +323,7 @@ class Draft:
         self.notes.append(Output(self.means.journal, fields))
 
     @property
-    def means(self) -> Means:
-        """The stage's."""
-        assert self._means is not None
-        return self._means
-
-    @property
     def step(self) -> Step:
         """What the stage made of its batch."""
         assert self._step is not None
         return self._step
-
-    @property
-    def _journals(self) -> bool:
-        # A source's records are at their beginning: what became of them the next stages note.
-        return self.plan.settlement.kept > 0 and self.means.stage.verb != "source"

@@ -8,6 +8,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+_TURNS = 4
+"""Turns of the event loop until a command is on its way: two tasks, and a look at its connection."""
+
 
 class Settling(Generic[T]):
     """
@@ -26,10 +29,14 @@ class Settling(Generic[T]):
         """Whether a settlement has not ended yet."""
         return self._task is not None and not self._task.done()
 
-    def begin(self, settlement: Coroutine[Any, Any, T]) -> None:
-        """Begin a settlement; the one before must have ended."""
+    async def begin(self, settlement: Coroutine[Any, Any, T]) -> None:
+        """Begin a settlement, and give it the turns to be sent; the one before must have ended."""
         self._task = asyncio.ensure_future(settlement)
         self._task.add_done_callback(self._done)
+        # A batch that is there already is handled at once: where that only computes, the settlement would be
+        # sent when it is done, and the server would have nothing to do meanwhile.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def end(self) -> T | None:
         """

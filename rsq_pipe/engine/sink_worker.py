@@ -161,7 +161,7 @@ class SinkWorker:
             await self._pace.end()
 
     async def _write(self, entries: Sequence[RawEntry]) -> None:
-        unpacked = self._unread.unpack(entries)
+        unpacked = self._unread.unpacker.unpack(entries)
         trace = self._link.observer.begin(unpacked.batch)
         step = Step(self._link, trace.batch, trace)
         work = Work(unpacked, [step], *self._unread.ends(unpacked, entries))

@@ -209,7 +209,7 @@ class SourceWorker:
                     self._end(entering, work, counts=False)
                     return not refused
                 moved = Position(self._keys.meta, field, position, chunk.position)
-                settling.begin(self._settle(entering, work, moved, chunk.settled))
+                await settling.begin(self._settle(entering, work, moved, chunk.settled))
                 position = chunk.position
             return await settling.end() is not False
         except SourceError:

@@ -53,6 +53,22 @@ class StageState:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlet:
+    """
+    Name a stream that a stage writes to, and what counts its records.
+
+    Args:
+        key: The stream's key.
+        appended: The field that counts the records ever written to it.
+        settled: Stage -> the field that counts those of them that it has settled.
+    """
+
+    key: str
+    appended: str
+    settled: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineState:
     """
     Describe a pipeline at one moment.
@@ -63,7 +79,6 @@ class PipelineState:
         counters: `<stage>:in|out|dropped|stored|retried|dead`, `<stage>:dropped:<reason>` and
             `<stage>:unknown:<key>`, since the pipeline's first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
-        readers: The stages that read each of these.
         paused: Stages that pause since their calls fail one after another.
         held: Stages that are paused until they are resumed.
     """
@@ -72,7 +87,6 @@ class PipelineState:
     backlog: Mapping[str, int]
     counters: Mapping[str, int] = field(default_factory=dict)
     settled: Mapping[str, int] = field(default_factory=dict)
-    readers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     paused: Mapping[str, Paused] = field(default_factory=dict)
     held: Mapping[str, Hold] = field(default_factory=dict)
 
@@ -109,26 +123,39 @@ class PipelineState:
         Returns:
             Less than nothing where a stream is past its bound.
         """
-        keys = Keyspace(graph.pipeline)
-        streams = [keys.stream(ref) for ref in graph.stage(stage).outputs.values()]
-        return graph.max_backlog - max((self._held(stream, totals) for stream in streams), default=0)
+        return self.room_below(outlets(graph, stage), graph.max_backlog, totals)
 
-    def _held(self, stream: str, totals: Mapping[str, int]) -> int:
-        """Tell how many records a stream holds, as far as is known by now."""
-        backlog = self.backlog.get(stream, 0)
-        done = self.settled.get(stream)
-        if done is None:
-            return backlog
-        written = max(done + backlog, totals.get(appended(stream), 0))
-        readers = self.readers.get(stream, ())
-        since = [totals.get(settled(name, stream), 0) - self._put_off(name, totals) for name in readers]
-        return written - max(done, min(since, default=0))
+    def room_below(self, streams: Sequence[Outlet], bound: int, totals: Mapping[str, int]) -> int:
+        """Do as `room`, for streams and a bound that were looked up before: it is asked after every batch."""
+        fullest = 0
+        for stream in streams:
+            held = self.backlog.get(stream.key, 0)
+            done = self.settled.get(stream.key)
+            if done is not None:
+                written = max(done + held, totals.get(stream.appended, 0))
+                since = [
+                    totals.get(field, 0) - self._put_off(name, totals)
+                    for name, field in stream.settled.items()
+                ]
+                held = written - max(done, min(since, default=0))
+            fullest = max(fullest, held)
+        return bound - fullest
 
     def _put_off(self, stage: str, totals: Mapping[str, int]) -> int:
         """Tell how many records of a stage wait for their next attempt; those put off since the look, too."""
         held = self.stages[stage].retry if stage in self.stages else 0
         counter = f"{stage}:retried"
         return held + max(0, totals.get(counter, 0) - self.counters.get(counter, 0))
+
+
+def outlets(graph: Graph, stage: str) -> list[Outlet]:
+    """List the streams that a stage writes to."""
+    keys, readers = Keyspace(graph.pipeline), packed(graph)
+    streams = [keys.stream(ref) for ref in graph.stage(stage).outputs.values()]
+    return [
+        Outlet(key, appended(key), {name: settled(name, key) for name in readers.get(key, ())})
+        for key in streams
+    ]
 
 
 async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
@@ -167,7 +194,7 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
     for stage in lookups(graph):
         counters |= unknown_counters(stage, shot.hashes[keys.unknown(stage)])
     pauses, held = paused_stages(graph, shot.table), held_stages(graph, shot.table)
-    return PipelineState(stages, backlog, counters, settled, packed(graph), pauses, held)
+    return PipelineState(stages, backlog, counters, settled, pauses, held)
 
 
 def lost(stream: str, group: str) -> GroupLostError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.foreign import Foreign
@@ -19,7 +20,7 @@ from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import DATA, PACK, RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, INPUT, ORIGIN, REPLAY, REPLAY_LINK, RID, current
 from rsq_pipe.streams.message import attempts_in
-from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 
 _RID = RID.encode()
 _OF_THIS_STAGE = frozenset((RID, ATTEMPTS, REPLAY_LINK, REPLAY, INPUT, ORIGIN))
@@ -41,6 +42,11 @@ class Unpacked:
     sizes: list[int] = field(default_factory=list)
     unread: dict[int, Exception | str] = field(default_factory=dict)
     returned: list[int] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was read is to be processed."""
+        return not (self.unread or self.returned)
 
 
 class Unpacker:
@@ -65,6 +71,7 @@ class Unpacker:
         strict = any(ref.external for ref in stage.inputs)
         self._serializer: Serializer = serializer(graph, strict=strict)
         self._most = deliveries
+        self._reads_at_once = isinstance(self._serializer, JsonSerializer) and self._foreign.are_plain
 
     def unpack(self, entries: Sequence[RawEntry]) -> Unpacked:
         """
@@ -73,9 +80,14 @@ class Unpacker:
         Returns:
             Records in the order of the entries; an entry that cannot be decoded, or came too often, has none.
         """
+        deliveries = [Delivery(entry.stream, entry.id, entry.deliveries) for entry in entries]
+        alone = self._alone(entries)
+        if alone is not None:
+            count = len(entries)
+            batch = Batch(*alone, range(count), deliveries, original=lambda place: entries[place].fields[1])
+            return Unpacked(batch, [1] * count)
         headers: dict[int, Mapping[str, str]] = {}
         attempts: dict[int, int] = {}
-        deliveries = [Delivery(entry.stream, entry.id, entry.deliveries) for entry in entries]
         batch = Batch([], [], [], deliveries, headers, attempts)
         origins: list[int] = []
         found = Unpacked(batch)
@@ -102,6 +114,29 @@ class Unpacker:
         batch.origins = origins
         batch.original = Originals(entries, starts, origins, self._packs, self._serializer)
         return found
+
+    def _alone(self, entries: Sequence[RawEntry]) -> tuple[list[dict[str, Any]], list[str]] | None:
+        """
+        Decode entries of one record each, with its id or nothing beside it, all at once.
+
+        Returns:
+            Records and ids; None where an entry is another, or comes again, or cannot be read.
+        """
+        if not self._reads_at_once:
+            return None
+        rids: list[str] = []
+        for stream, entry_id, fields, deliveries in entries:
+            if deliveries > 1 or len(fields) not in {2, 4} or fields[0] != DATA or stream in self._branches:
+                return None
+            if len(fields) == 2:
+                rids.append(record_id(stream, entry_id))
+            elif fields[2] == _RID and fields[3].isascii():
+                rids.append(fields[3].decode())
+            else:
+                return None
+        assert isinstance(self._serializer, JsonSerializer)
+        records = self._serializer.decode_all([entry[2][1] for entry in entries])
+        return None if records is None or not all(rids) else (records, rids)
 
     def _add_pack(
         self, entry: RawEntry, place: int, found: Unpacked, headers: dict[int, Mapping[str, str]]

@@ -26,7 +26,7 @@ QUIET = 10.0
 
 class Unread:
     """
-    Unpack what a stage reads; make dead letters of what cannot be read or took its worker down each time.
+    Make dead letters of what cannot be read, or took its worker down each time; split packs that came back.
 
     Args:
         graph: The pipeline.
@@ -42,16 +42,13 @@ class Unread:
         self._stage = stage
         self._dlq, self._again = keys.dlq(stage), keys.again(stage)
         self._most = deliveries(stage, fused)
-        self._unpacker = Unpacker(graph, stage, self._most)
+        self.unpacker = Unpacker(graph, stage, self._most)
+        """Unpacks what the stage reads."""
         self._observer = observer
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._told_at = -QUIET
         self._count = 0
         self._example: dict[str, str] = {}
-
-    def unpack(self, entries: Sequence[RawEntry]) -> Unpacked:
-        """Decode entries into a batch."""
-        return self._unpacker.unpack(entries)
 
     def ends(
         self, unpacked: Unpacked, entries: Sequence[RawEntry]
@@ -63,16 +60,13 @@ class Unread:
             Place -> dead letter, and place -> the single entries of a pack that came back: one of its records
             may have killed its worker, and alone each shows whether it is the one.
         """
-        if not unpacked.unread and not unpacked.returned:
-            return {}, {}
         letters = {place: self._letter(entries[place], why) for place, why in unpacked.unread.items()}
         return letters, {place: self._singles(entries[place]) for place in unpacked.returned}
 
     def settled(self, work: Work, lost: Collection[int]) -> None:
         """Tell the observer what was settled."""
-        if work.letters:
-            at = work.unpacked.batch.deliveries
-            self._observer.buried({(at[place].stream, at[place].id) for place in lost if place < len(at)})
+        at = work.unpacked.batch.deliveries
+        self._observer.buried({(at[place].stream, at[place].id) for place in lost if place < len(at)})
 
     def tell(self) -> None:
         """Log what has not been told of yet."""
@@ -85,14 +79,14 @@ class Unread:
         reason = "max_deliveries" if exhausted else "decode_error"
         attempts = min(entry.deliveries, self._most)
         letter = dead_letter(
-            *(self._dlq, self._unpacker.kept(entry)),
+            *(self._dlq, self.unpacker.kept(entry)),
             reason=reason,
             stage=self._stage.name,
             error=why,
             attempts=attempts,
             redact=redact,
         )
-        letter = _with_rid(letter, self._unpacker.rid_of(entry))
+        letter = _with_rid(letter, self.unpacker.rid_of(entry))
         if not self._count:
             self._example = {
                 "reason": reason,
@@ -105,7 +99,7 @@ class Unread:
         return self._observer.burying(entry.stream, entry.id, entry.deliveries, letter)
 
     def _singles(self, entry: RawEntry) -> list[Output]:
-        singles = self._unpacker.singles(entry)
+        singles = self.unpacker.singles(entry)
         return [Output(self._again, fields_of(raw, headers)) for raw, headers in singles]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from operator import attrgetter
 
 import structlog
 
@@ -29,6 +30,8 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Settled
+
+_DELIVERIES = attrgetter("deliveries")
 
 
 class StageWorker:
@@ -138,9 +141,10 @@ class StageWorker:
         """Process a batch, and settle it beside the next; where the stage cannot go on it stays pending."""
         try:
             work = await self._processed(entries, settling)
-            await self._until_room()
-            settling.begin(self._settle(work))
-            if not self._ahead or any(entry.deliveries > 1 for entry in entries):
+            if not self._backlog.is_open:
+                await self._until_room()
+            await settling.begin(self._settle(work))
+            if not self._ahead or max(map(_DELIVERIES, entries)) > 1:
                 await settling.end()
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
@@ -151,10 +155,10 @@ class StageWorker:
             await settling.end()
             self._chain.assume()
         refused = self._state.refused
-        unpacked = self._unread.unpack(entries)
+        unpacked = self._unread.unpacker.unpack(entries)
         async with self._processing:
             steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
-        work = Work(unpacked, steps, *self._unread.ends(unpacked, entries))
+        work = Work(unpacked, steps, *(() if unpacked.is_whole else self._unread.ends(unpacked, entries)))
         await settling.end()  # of the batch before
         if self._state.refused != refused:
             work = await self._again(work, work.portion)
@@ -164,9 +168,8 @@ class StageWorker:
 
     async def _until_room(self) -> None:
         """Wait where a stream below has been filled meanwhile, until there is room or a stop."""
-        if not self._backlog.is_open:
-            async with self._process.isolation.aside():  # nothing is being handled
-                await self._backlog.has_room()
+        async with self._process.isolation.aside():  # nothing is being handled
+            await self._backlog.has_room()
 
     async def _settle(self, work: Work) -> None:
         """Settle what a batch has become; what is another worker's by now is left out, and not done again."""
@@ -187,7 +190,8 @@ class StageWorker:
             step.end(lost)
             if "retried" in step.fates.values():
                 self._process.retried[step.link.stage.name].set()
-        self._unread.settled(work, lost)
+        if work.letters:
+            self._unread.settled(work, lost)
 
     async def _again(self, work: Work, portion: frozenset[int]) -> Work:
         """Process what is left of a batch again, where its chain has a state; that may have changed."""
@@ -203,7 +207,8 @@ class StageWorker:
 
     def _ended(self, plan: Plan) -> frozenset[int]:
         """Log what failed for good, and stop where a stage is to; return what stays pending."""
-        self._failed.tell(plan)
+        if plan.failures:
+            self._failed.tell(plan)
         if plan.halt is not None:
             self._leave_counted()
             self._process.halt(plan.halt)

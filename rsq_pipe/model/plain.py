@@ -12,6 +12,7 @@ import msgspec
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _RECORDS, _NAMES = frozenset((dict,)), frozenset((str,))
 _MAX_INT = 2**63
+_UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[dict[str, Any]])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
@@ -101,9 +102,14 @@ def copied(records: Sequence[Any]) -> Copies | None:
 
 
 def singles(records: Sequence[Any]) -> list[bytes] | None:
-    """Write records to JSON all at once, each to bytes of its own; None as of `copied`."""
-    raw = _as_list(records)
-    return None if raw is None else _apart(raw)
+    """Write records to JSON, each to bytes of its own; None as of `copied`."""
+    if not {*map(type, records)} <= _RECORDS:
+        return None
+    try:
+        raws = [*map(_encoder.encode, records)]
+    except _UNWRITABLE:
+        return None
+    return None if _has_nan(b"".join(raws), records) else raws
 
 
 def _as_list(records: Sequence[Any]) -> bytes | None:
@@ -111,12 +117,14 @@ def _as_list(records: Sequence[Any]) -> bytes | None:
         return None
     try:
         raw = _encoder.encode(records)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+    except _UNWRITABLE:
         return None
-    # NaN is written as null. Where all nulls are plain ones, there is none.
-    if b"null" in raw and raw.count(b"null") != sum(map(_count_none, map(dict.values, records))):
-        return None
-    return raw
+    return None if _has_nan(raw, records) else raw
+
+
+def _has_nan(raw: bytes, records: Sequence[Any]) -> bool:
+    """Tell whether a number may be NaN, which is written as null: where all nulls are plain ones, none is."""
+    return b"null" in raw and raw.count(b"null") != sum(map(_count_none, map(dict.values, records)))
 
 
 def _apart(raw: bytes) -> list[bytes]:

@@ -1,17 +1,18 @@
-"""BatchReader: one consumer's new entries, a batch at a time, the next one read while one is handled."""
+"""BatchReader: one consumer's new entries, a batch at a time, the next ones read while one is handled."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.in_flight import InFlight
-from rsq_pipe.streams.read_size import ReadSize, bytes_in, records_in
+from rsq_pipe.streams.read_size import ReadSize, first_of
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
+from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 QUICK = 0.1
 """Seconds: a batch that takes longer to handle hides no wait for the server, and others may be idle."""
@@ -28,11 +29,12 @@ LARGE = 4 * 1024 * 1024
 
 class BatchReader:
     """
-    Read batches of new entries, and keep what was read alive from then on.
+    Read new entries beside whatever else is done, one read at a time, and hand them out in batches.
 
-    The next batch is read while one is handled, where that hides a wait for the server: there is more to
-    read, as the last read was full; batches are done quickly, so that nothing lies here which another
-    consumer could have done by now; and two of them are not too much for the memory.
+    What was read is kept alive from then on. The next read begins while a batch is handled, where that hides
+    a wait for the server: there is more to read, as the last read was full; batches are done quickly, so that
+    nothing lies here which another consumer could have done by now; and two of them are not too much for the
+    memory.
 
     Args:
         reader: Sends the reads; nobody else may.
@@ -42,6 +44,7 @@ class BatchReader:
         reclaim: Asked for what was delivered in a reply that never arrived.
         stopping: Ends the wait for a batch to be full.
         found: Called when there is something to reclaim.
+        ready: Called when a read has ended.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class BatchReader:
         in_flight: InFlight,
         reclaim: Reclaim,
         stopping: asyncio.Event,
+        *,
         found: Callable[[], object],
+        ready: Callable[[], object],
     ) -> None:
         self._reader = reader
         self._wait = config.batch_wait_ms / 1000
@@ -62,41 +67,69 @@ class BatchReader:
         self._reclaim = reclaim
         self._stopping = stopping
         self._found = found
+        self._ready = ready
         self._wanted = asyncio.Event()
-        self._ahead: asyncio.Future[list[RawEntry]] | None = None
+        self._reading: asyncio.Future[list[RawEntry]] | None = None
+        self._rest: list[RawEntry] = []
+        self._held = (0, 0)  # records and bytes of the last read
         self.took = QUICK
         """Seconds that handling the last batch took."""
 
-    async def read(self) -> list[RawEntry]:
+    def begin(self) -> None:
+        """Begin to read, where nothing is left of the last read."""
+        if self._reading is None and not self._rest:
+            self._reading = asyncio.ensure_future(self._read())
+            self._reading.add_done_callback(lambda _: self._ready())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a read has ended that was begun, or something is left of one."""
+        return bool(self._rest) or (self._reading is not None and self._reading.done())
+
+    def take(self) -> list[RawEntry]:
         """
-        Return what was read ahead, or read.
+        Return the next batch, once it is ready; packs differ in size, so a read may have brought several.
 
         Raises:
-            StreamError: As of the reader; the next call finds what may have been delivered.
+            StreamError: As of the reader; the next read finds what may have been delivered.
         """
-        ahead, self._ahead = self._ahead, None
-        return await (ahead or self._read())
+        if self._reading is not None and not self._rest:
+            reading, self._reading = self._reading, None
+            self._rest = reading.result()
+        whole, most = self._rest, self._read_size.records
+        if self._held[0] <= most and len(whole) <= MAX_ENTRIES:
+            self._rest = []
+            return whole
+        size = first_of(whole, most)
+        self._rest = whole[size:]
+        return whole[:size]
 
-    def read_ahead(self, batch: Sequence[RawEntry]) -> None:
-        """Begin to read the batch after this one, which is about to be handled, if that is worth while."""
-        full = 2 * records_in(batch) >= self._read_size.records
-        if full and self.took < QUICK and bytes_in(batch) < LARGE and not self._stopping.is_set():
-            self._ahead = asyncio.ensure_future(self._read())
+    def let_go(self) -> None:
+        """Leave what is left of the last read pending."""
+        self._in_flight.let_go(self._rest)
+        self._rest = []
+
+    def read_ahead(self) -> None:
+        """Begin to read what comes after the batch that is about to be handled, if that is worth while."""
+        records, size = self._held
+        full = 2 * records >= self._read_size.records
+        if full and self.took < QUICK and size < LARGE and not self._stopping.is_set():
+            self.begin()
 
     def flush(self) -> None:
         """Have the batch that is being filled handled as it is: nothing more will come."""
         self._wanted.set()
 
     async def close(self) -> None:
-        """Close the connection. What was read ahead stays pending."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
+        """Close the connection. What was read and not handed out stays pending."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
             await self._reader.interrupt()  # not cancelled: that could lose a reply on its way
-            await asyncio.wait([ahead], timeout=_END)
-            ahead.cancel()
-            await asyncio.wait([ahead])
-            if not ahead.cancelled():
-                ahead.exception()  # seen: whatever it is, nothing is read any more
+            await asyncio.wait([reading], timeout=_END)
+            reading.cancel()
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # seen: whatever it is, nothing is read any more
         await self._reader.close()
 
     async def _read(self) -> list[RawEntry]:
@@ -108,7 +141,7 @@ class BatchReader:
         self._in_flight.take(batch)
         if batch and self._wait:
             await self._fill(batch)
-        self._read_size.learn(batch)
+        self._held = self._read_size.learn(batch)
         return batch
 
     async def _fill(self, batch: list[RawEntry]) -> None:
@@ -121,8 +154,6 @@ class BatchReader:
             if int(left * 1000) <= 0 or self._wanted.is_set():
                 return
             try:
-                added = await self._reader.read(more, int(min(left, _LOOK) * 1000))
+                batch += await self._reader.read(more, int(min(left, _LOOK) * 1000))
             except StreamError:  # the next read meets it too, with nothing in flight
                 return
-            self._in_flight.take(added)
-            batch += added

@@ -57,8 +57,12 @@ class Channel:
         self, commands: Sequence[Command], *, key: str, timeout: float | None = None
     ) -> list[Any]:
         """Send commands in one write to the server that holds `key`; error replies are items, not raised."""
-        replies = await self._units([[command] for command in commands], key, timeout or self.timeout)
-        return [reply for (reply,) in replies]
+        timeout = timeout or self.timeout
+        place, replies = await self._sent(commands, key, timeout)
+        if not any(isinstance(reply, AskError) for reply in replies):
+            return replies
+        units, answers = [[command] for command in commands], [[reply] for reply in replies]
+        return [reply for (reply,) in await self._followed(units, answers, place, key, timeout)]
 
     async def scatter(self, commands: Sequence[Command], keys: Sequence[str]) -> list[Any]:
         """
@@ -106,43 +110,48 @@ class Channel:
 
         In a cluster all of it is run by one node, or none: it is followed to another node as a whole.
         """
-        (replies,) = await self._units([[["MULTI"], *commands, ["EXEC"]]], key, self.timeout)
+        unit: list[Command] = [["MULTI"], *commands, ["EXEC"]]
+        place, replies = await self._sent(unit, key, self.timeout)
+        (replies,) = await self._followed([unit], [replies], place, key, self.timeout)
         return replies
 
-    async def _units(self, units: Sequence[Sequence[Command]], key: str, timeout: float) -> list[list[Any]]:
-        """Send commands, each with those it belongs to; what a node sends away is followed, for a while."""
-        replies: list[list[Any]] = [[] for _ in units]
-        todo = list(range(len(units)))
-        ask = ""
-        for _ in range(_MOVES):
-            place, answers = await self._once([units[index] for index in todo], key, timeout, ask)
-            for index, answer in zip(todo, answers, strict=True):
-                replies[index] = answer
-            # A key may move between two commands of one write: only those that were sent away go again.
-            away = {index: sent for index in todo if (sent := _sent_away(replies[index]))}
-            if not away:
-                break
-            todo = list(away)
-            ask = self._pool().topology.follow(away[todo[-1]], place)
-        return replies
-
-    async def _once(
-        self, units: Sequence[Sequence[Command]], key: str, timeout: float, ask: str
-    ) -> tuple[str, list[list[Any]]]:
-        # ASKING holds for the next command, and for a transaction that begins with it.
-        asking: list[Command] = [["ASKING"]] if ask else []
-        async with self._pool().link(key, place=ask) as link:
+    async def _sent(
+        self, commands: Sequence[Command], key: str, timeout: float, place: str = ""
+    ) -> tuple[str, list[Any]]:
+        """Send commands in one write to the server that holds a key, or to another; return its name, too."""
+        async with self._pool().link(key, place=place) as link:
             try:
-                commands = [command for unit in units for command in (*asking, *unit)]
                 replies = await link.exchange(commands, timeout=timeout)
             except StreamError:
                 self.moved()
                 raise
         if any(isinstance(reply, ResponseError) and cannot_serve(reply) for reply in replies):
             self.moved()
-        rest = iter(replies)
-        answers = [[next(rest) for _ in (*asking, *unit)][len(asking) :] for unit in units]
-        return link.address, answers
+        return link.address, replies
+
+    async def _followed(
+        self,
+        units: Sequence[Sequence[Command]],
+        replies: list[list[Any]],
+        place: str,
+        key: str,
+        timeout: float,
+    ) -> list[list[Any]]:
+        """Send what a node sent away, each command with those it belongs to, where it says, for a while."""
+        for _ in range(_MOVES - 1):
+            # A key may move between two commands of one write: only those that were sent away go again.
+            away = {index: sent for index, unit in enumerate(replies) if (sent := _sent_away(unit))}
+            if not away:
+                break
+            ask = self._pool().topology.follow([*away.values()][-1], place)
+            # ASKING holds for the next command, and for a transaction that begins with it.
+            asking: list[Command] = [["ASKING"]] if ask else []
+            commands = [command for index in away for command in (*asking, *units[index])]
+            place, answers = await self._sent(commands, key, timeout, ask)
+            rest = iter(answers)
+            for index in away:
+                replies[index] = [next(rest) for _ in (*asking, *units[index])][len(asking) :]
+        return replies
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Run a script on the server that holds `keys[0]`."""

@@ -352,10 +352,8 @@ class StreamClient:
         """
         if not settlement.parts and settlement.position is None and settlement.state is None:
             return Settled(())
-        command = wire.pack(settlement, group, consumer)
-        reply = await uninterrupted(
-            self.channel.evaluate(command, wire.script(settlement), key=str(command[3]))
-        )
+        script, command = wire.pack(settlement, group, consumer)
+        reply = await uninterrupted(self.channel.evaluate(command, script, key=str(command[3])))
         return wire.unpack(reply, settlement)
 
     async def ingest(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import ClassVar, TypeAlias
 from weakref import WeakSet
 
@@ -16,13 +16,12 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.dead_lettering import DeadLettering
 from rsq_pipe.streams.entry import RawEntry
-from rsq_pipe.streams.handover import Handover
 from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.isolation import Isolation
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
 from rsq_pipe.streams.push import ErrorHook, Handler, Push, nobody
-from rsq_pipe.streams.read_size import ReadSize, first_of
+from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
 from rsq_pipe.streams.retry import DLQHandler
@@ -36,8 +35,6 @@ _LEAVE = 2.0
 _UNBLOCKED_PAUSE = 0.05
 """Seconds between two reads of an empty stream where `block_ms` is 0; and two reclaims, at least."""
 
-log = logging.getLogger("rsq_pipe.streams")
-
 SettledHook: TypeAlias = Callable[[Settlement, Settled], None]
 
 
@@ -45,11 +42,11 @@ class StreamConsumer:
     """
     Consume one or several streams through a consumer group.
 
-    It has two faces. `run` pushes: the handler gets a batch and returns the ids it finished, or a Settlement
-    that says what became of each entry. `batches` and `settle` are for a loop that pulls. Entries that are
-    not named stay pending and come back when they have been idle for `min_idle_claim_ms`; so do the entries
-    of consumers that died. Near its last delivery an entry comes alone, and after `max_deliveries` the push
-    face dead-letters it.
+    It has two faces. `batches` and `settle` are for a loop that pulls. `run` is such a loop, and pushes: the
+    handler gets a batch and returns the ids it finished, or a Settlement that says what became of each entry.
+    Entries that are not named stay pending and come back when they have been idle for `min_idle_claim_ms`; so
+    do the entries of consumers that died. Near its last delivery an entry comes alone, and after
+    `max_deliveries` the push face dead-letters it.
 
     Args:
         client: The server.
@@ -97,10 +94,14 @@ class StreamConsumer:
         self._in_flight = InFlight(client.channel, group, name)
         self._read_size = read_size or ReadSize(config.batch_size)
         self._reclaim = Reclaim(client, self.streams, config, self._in_flight, self._read_size)
+        self._again: list[Entry] = []  # what was reclaimed, and waits to be handed out
+        self._handed_out = asyncio.Event()
+        self._wake = asyncio.Event()  # there may be something to hand out
         self._reader = Reader(client.channel, keys, group, name)
         self._batches = BatchReader(
-            self._reader,
-            *(config, self._read_size, self._in_flight, self._reclaim, self._stopping, self._due.set),
+            *(self._reader, config, self._read_size, self._in_flight, self._reclaim, self._stopping),
+            found=self._due.set,
+            ready=self._wake.set,
         )
         self._tally = ConsumerTally()
         form: Serializer = JsonSerializer() if serializer is None else serializer
@@ -108,17 +109,14 @@ class StreamConsumer:
         self._push = Push(
             config, handler or nobody, form, dead_lettering, self.settle, self._tally, error_hook
         )
-        self._hand_over: Callable[[Sequence[RawEntry]], Awaitable[None]] = self._push.handle
         self._ahead = False
         self.blameless = False  # whether what it leaves pending is handed back as if never handed out
         self.has_begun = False  # or so that it still shows that somebody had it: it may have had effects
         self._open = asyncio.Event()
         self._open.set()
-        # One batch at a time, although reclaimed entries come beside new ones.
-        self._handling = asyncio.Lock()
+        self._failed = False  # whether the batch handed out last could not be handled, or settled
+        self._backoff, self._settling = Backoff(group), Backoff(group)
         StreamConsumer._live.add(self)
-
-    # Life
 
     async def run(self) -> None:
         """
@@ -130,27 +128,15 @@ class StreamConsumer:
         Delivery: at least once to the handler; once to the streams a Settlement writes to.
         Cancellation: lets the handler be cancelled and a settlement end, then hands back what is pending.
         """
-        beside = [
-            asyncio.ensure_future(self._beat()),
-            asyncio.ensure_future(self._end_blocked_read_on_stop()),
-        ]
-        lanes = [asyncio.ensure_future(self._read_on()), asyncio.ensure_future(self._reclaim_on())]
-        try:
-            # Neither ends before `stop` but by a fault, or cancelled by somebody's code.
-            await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
-            self.stop()
-            # Where one lane failed the other still ends its batch.
-            await asyncio.wait(lanes)
-            for lane in lanes:
-                lane.result()
-        finally:
-            self.stop()
-            for task in (*lanes, *beside):
-                task.cancel()
-            await asyncio.wait([*lanes, *beside])
-            await self._leave()
+        async with aclosing(self._turns()) as turns:
+            async for entries in turns:
+                try:
+                    await self._push.handle(entries)
+                except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
+                    self._failed = True
+                    await self._survive(exc, self._backoff)
 
-    async def batches(self, *, ahead: bool = False) -> AsyncGenerator[Sequence[RawEntry], None]:
+    def batches(self, *, ahead: bool = False) -> AsyncGenerator[Sequence[RawEntry], None]:
         """
         Yield batches of entries, to be settled, until `stop` is called; to be closed by who breaks off.
 
@@ -167,22 +153,15 @@ class StreamConsumer:
         Delivery: at least once to the caller; once to the streams a Settlement writes to.
         Cancellation: hands back what is pending.
         """
-        handover = Handover()
         self.blameless = True
         self._ahead = ahead
-        self._hand_over = handover.give
-        reading = asyncio.ensure_future(self.run())
-        try:
-            async for entries in handover.taken(reading):
-                yield entries
-        finally:
-            reading.cancel()
-            await asyncio.wait([reading])
+        return self._turns()
 
     def stop(self) -> None:
         """Finish the batch in flight, settle it, hand back the rest and return from `run`; idempotent."""
         self._stopping.set()
-        self._due.set()
+        for event in (self._due, self._wake, self._handed_out):
+            event.set()
 
     def flush(self) -> None:
         """Have a batch that waits to be full handled as it is."""
@@ -203,11 +182,15 @@ class StreamConsumer:
         Raises:
             StreamError: From the server. A group that was lost is made again by the next turn.
         """
-        beat = asyncio.ensure_future(self._beat())
+        beat = asyncio.ensure_future(self._in_flight.beat(self.config.heartbeat_ms))
         try:
-            await self._membership.ensure()
-            await self._handle_new(await self._batches.read())
-            await self._handle_due(await self._reclaim.tick())
+            async with aclosing(self._new_batches()) as batches:
+                async for entries in batches:
+                    await self._push.handle(entries)
+            self._again = await self._reclaim.tick()
+            async with aclosing(self._due_batches()) as batches:
+                async for entries in batches:
+                    await self._push.handle(entries)
             await self._membership.tend()
         except GroupLostError:
             self._membership.lost()
@@ -225,22 +208,113 @@ class StreamConsumer:
         """Return the metrics of every live consumer of this process."""
         return [consumer.metrics() for consumer in cls._live]
 
-    # Lanes: new entries; entries to be handled again, beside the hot path
-
-    async def _read_on(self) -> None:
-        backoff = Backoff(self.config.group)
-        while not self._stopping.is_set():
-            try:
-                if not await self._may_begin():
+    async def _turns(self) -> AsyncGenerator[Sequence[RawEntry], None]:
+        """Hand out batches until it is stopped; what is to be handled again goes before what is new."""
+        async with self._beside():
+            while not self._stopping.is_set():
+                read, batches = self._tally.read, self._due_batches() if self._again else self._new_batches()
+                try:
+                    async with aclosing(batches):
+                        async for entries in batches:
+                            yield entries
+                except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
+                    await self._survive(exc, self._backoff)
                     continue
-                await self._membership.ensure()
-                batch = await self._batches.read()
-                await self._handle_new(batch)
-                backoff.reset()
-                if not batch and not self.config.block_ms:
-                    await until(self._stopping, _UNBLOCKED_PAUSE)
-            except Exception as exc:  # noqa: BLE001  the loop lives on: what was read is pending and comes back
-                await self._survive(exc, backoff)
+                if self._failed:
+                    self._failed = False
+                    continue
+                self._backoff.reset()
+                if read == self._tally.read and not self.config.block_ms:
+                    self._wake.clear()
+                    await until(self._wake, _UNBLOCKED_PAUSE)
+
+    async def _new_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
+        """Read, and hand out what that brings, until there is something else to do first."""
+        if not await self._may_begin():
+            return
+        if self.config.create_groups:
+            await self._membership.ensure()
+        self._batches.begin()
+        while not (self._batches.is_ready or self._again or self._stopping.is_set()):
+            self._wake.clear()
+            await self._wake.wait()
+        # Asked again: what was read while it was paused waits, and keeps nobody else from handling a batch.
+        while self._batches.is_ready and not self._again and await self._may_begin():
+            async with self._isolation.beside_others():
+                entries = self._batches.take()
+                if not entries:
+                    return
+                if self._ahead:
+                    self._batches.read_ahead()
+                with self._handling(entries):
+                    yield entries
+            if self._failed:
+                self._batches.let_go()
+                return
+            if self.config.create_groups:
+                self._membership.remember(entries)
+
+    async def _due_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
+        """Hand out entries again, in batches while they may be innocent, alone when they may not."""
+        if self.config.create_groups:
+            self._membership.took(self._again)
+        try:
+            # From the first to the last: taking turns with new entries, each of these would wait for a whole
+            # batch, and the oldest records of all would be the last to be done.
+            alone = False
+            while self._again and not self._failed and await self._may_begin():
+                async with self._isolation.alone() if alone else self._isolation.beside_others():
+                    some = self._again[:1] if alone else self._again
+                    again = await self._reclaim.redeliver(some, isolated=alone)
+                    if again.entries:
+                        with self._handling(again.entries):
+                            yield again.entries
+                alone = again.must_be_alone
+                self._reclaim.let_go(self._again[: again.dealt])
+                self._again = self._again[again.dealt :]
+        finally:
+            self._reclaim.let_go(self._again)
+            self._again = []
+            self._handed_out.set()
+
+    async def _may_begin(self) -> bool:
+        """Wait while paused; False where it is to stop."""
+        # With no batch in flight: who waits must not keep those from their work who can end the waiting.
+        if not self._open.is_set():
+            await first(self._open.wait(), self._stopping.wait())
+        return not self._stopping.is_set()
+
+    @contextlib.contextmanager
+    def _handling(self, entries: Sequence[RawEntry]) -> Iterator[None]:
+        self._tally.received(len(entries))
+        if self.config.create_groups:
+            self._membership.took(entries)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            yield
+        finally:
+            self._batches.took = clock() - began
+            self._in_flight.let_go(entries)
+
+    @asynccontextmanager
+    async def _beside(self) -> AsyncIterator[None]:
+        """Reclaim and keep alive, while batches are handed out; hand back afterwards what is left."""
+        reclaiming = asyncio.ensure_future(self._reclaim_on())
+        reclaiming.add_done_callback(lambda _: self.stop())  # before `stop` only a fault ends it
+        others = [
+            asyncio.ensure_future(self._in_flight.beat(self.config.heartbeat_ms)),
+            asyncio.ensure_future(self._end_blocked_read_on_stop()),
+        ]
+        try:
+            yield
+            await reclaiming
+        finally:
+            self.stop()
+            for task in (reclaiming, *others):
+                task.cancel()
+            await asyncio.wait([reclaiming, *others])
+            await self._leave()
 
     async def _reclaim_on(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")
@@ -249,21 +323,17 @@ class StreamConsumer:
             try:
                 await self._membership.ensure()
                 self._due.clear()
-                await self._handle_due(await self._reclaim.tick())
+                if due := await self._reclaim.tick():
+                    self._handed_out.clear()
+                    self._again = due
+                    self._wake.set()
+                    await first(self._handed_out.wait(), self._stopping.wait())
                 await self._membership.tend()
                 backoff.reset()
             except Exception as exc:  # noqa: BLE001  as above
                 await self._survive(exc, backoff)
             if not self._stopping.is_set() and not self._reclaim.has_more:
                 await until(self._due, pause)
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self.config.heartbeat_ms / 1000)
-            try:
-                await self._in_flight.keep_alive()
-            except StreamError:  # the lanes notice and report it; the beat only has to try again
-                log.debug("group %s: no heartbeat", self.config.group, exc_info=True)
 
     async def _end_blocked_read_on_stop(self) -> None:
         await self._stopping.wait()
@@ -276,71 +346,6 @@ class StreamConsumer:
             async with asyncio.timeout(_LEAVE):
                 # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
                 await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
-
-    # Batches
-
-    async def _handle_new(self, entries: list[RawEntry]) -> None:
-        # COUNT holds per stream, and packs differ in size, so a read may bring more than one batch.
-        self._tally.received(len(entries))
-        rest = entries
-        try:
-            while rest and await self._may_begin():
-                size = first_of(rest, self._read_size.records)
-                batch, rest = rest[:size], rest[size:]
-                async with self._handling, self._isolation.beside_others():
-                    if self._ahead and not rest:
-                        self._batches.read_ahead(entries)
-                    await self._handle(batch)
-                self._membership.remember(batch)
-        finally:
-            self._in_flight.let_go(rest)
-
-    async def _may_begin(self) -> bool:
-        """Wait while paused; False where it is to stop before that ends."""
-        # With no batch in flight: who waits must not keep those from their work who can end the waiting.
-        if not self._open.is_set():
-            await first(self._open.wait(), self._stopping.wait())
-        return self._open.is_set()
-
-    async def _handle_due(self, due: list[Entry]) -> None:
-        """Handle entries again, in batches while they may be innocent, alone when they may not."""
-        waiting = due
-        self._membership.took(due)
-        try:
-            # The lock is kept from the first to the last: taking turns with new entries, each of these would
-            # wait for a whole batch, and the oldest records of all would be the last to be done.
-            async with self._handling:
-                while waiting and await self._may_begin() and not self._stopping.is_set():
-                    waiting = await self._hand_out(waiting)
-        finally:
-            self._reclaim.let_go(waiting)
-
-    async def _hand_out(self, waiting: list[Entry]) -> list[Entry]:
-        """Handle the first entries, as many as may be together; return the others."""
-        async with self._isolation.beside_others():
-            again = await self._reclaim.redeliver(waiting)
-            await self._handle_again(again.entries)
-        if again.must_be_alone:
-            async with self._isolation.alone():
-                again = await self._reclaim.redeliver(waiting[:1], isolated=True)
-                await self._handle_again(again.entries)
-        self._reclaim.let_go(waiting[: again.dealt])
-        return waiting[again.dealt :]
-
-    async def _handle_again(self, entries: Sequence[RawEntry]) -> None:
-        self._tally.received(len(entries))
-        if entries:
-            await self._handle(entries)
-
-    async def _handle(self, entries: Sequence[RawEntry]) -> None:
-        self._membership.took(entries)
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        try:
-            await self._hand_over(entries)
-        finally:
-            self._batches.took = clock() - began
-            self._in_flight.let_go(entries)
 
     async def settle(self, settlement: Settlement, dead: int = 0) -> Settled:
         """
@@ -358,35 +363,32 @@ class StreamConsumer:
         if settlement.counters is None:
             settlement.counters = self._counters
         settled = await self._settled(settlement)
-        self._membership.settled(settled)
-        # One that the user's function took has no dead letter of ours, and is dead all the same.
-        buried = sum(max(dead, len(part.dead)) for part in settled.committed)
-        self._tally.settled(
-            acked=max(0, sum(len(part.entries) for part in settled.committed) - buried),
-            fenced=sum(len(part.entries) for part in settled.fenced),
-            dead=buried,
-        )
+        if self.config.create_groups:
+            self._membership.settled(settled)
+        acked = buried = 0
+        for part in settled.committed:
+            # One that the user's function took has no dead letter of ours, and is dead all the same.
+            buried += max(dead, len(part.dead))
+            acked += len(part.entries)
+        fenced = sum(len(part.entries) for part in settled.fenced) if settled.fenced else 0
+        self._tally.settled(acked=max(0, acked - buried), fenced=fenced, dead=buried)
         if self._on_settled is not None:
             self._on_settled(settlement, settled)
         return settled
 
     async def _settled(self, settlement: Settlement) -> Settled:
-        backoff = Backoff(self.config.group)
+        who = {"group": self.config.group, "consumer": self.config.worker_name}
         while True:
             try:
-                settled = await self.client.settle(
-                    settlement, group=self.config.group, consumer=self.config.worker_name
-                )
+                settled = await self.client.settle(settlement, **who)
             except StreamError as exc:
                 # Settling again adds nothing, so it is tried until the server is back, or the consumer stops.
                 if not exc.retryable or self._stopping.is_set():
                     raise
-                await self._survive(exc, backoff)
+                await self._survive(exc, self._settling)
             else:
-                backoff.reset()
+                self._settling.reset()
                 return settled
-
-    # Trouble
 
     async def _survive(self, exc: Exception, backoff: Backoff) -> None:
         self._tally.errors += 1

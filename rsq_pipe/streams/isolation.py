@@ -25,13 +25,15 @@ class Isolation:
     @asynccontextmanager
     async def beside_others(self) -> AsyncIterator[None]:
         """Handle a batch; waits while an entry is handled alone, or asks to be."""
-        await self._until(self._is_shared)
+        if self._alone is not None or self._asking:
+            await self._until(self._is_shared)
         self._side_by_side += 1
         try:
             yield
         finally:
             self._side_by_side -= 1
-            self._wake()
+            if self._waiters:
+                self._wake()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

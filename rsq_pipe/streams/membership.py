@@ -81,8 +81,6 @@ class Membership:
 
     def took(self, entries: Sequence[RawEntry | Entry]) -> None:
         """Note what this consumer has to settle: pending in a group that may be lost, with all it knows."""
-        if not self._config.create_groups:
-            return  # a group that is lost stays so, and nothing is made pending again
         for entry in entries:
             self._unsettled[entry.stream].add(entry.id)
 

@@ -77,15 +77,14 @@ class _Work:
     """Time what has begun."""
 
     def __init__(self) -> None:
-        self._since: float | None = None
+        self.since: float | None = None
 
     def begin(self) -> None:
-        if self._since is None:
-            self._since = time.monotonic()
+        self.since = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        return 0.0 if self._since is None else time.monotonic() - self._since
+        return 0.0 if self.since is None else time.monotonic() - self.since
 
 
 class ConsumerTally:
@@ -98,7 +97,7 @@ class ConsumerTally:
     def received(self, amount: int) -> None:
         """Count entries received."""
         self.read += amount
-        if amount:
+        if amount and self._work.since is None:
             self._work.begin()
         self._in.add(amount)
 
@@ -135,7 +134,8 @@ class ProducerTally:
 
     def pushed(self, amount: int) -> None:
         """Count entries stored."""
-        self._work.begin()
+        if self._work.since is None:
+            self._work.begin()
         self._pushed += amount
         self._rate.add(amount)
 

@@ -89,9 +89,12 @@ class LinkPool:
             ServerUnavailableError: None came free within the pool's patience.
         """
         try:
-            # Not wait_for: in Python 3.11 it may swallow a cancellation, or lose what it acquired.
-            async with asyncio.timeout(self._patience if self._free.locked() else None):
+            if not self._free.locked():
                 await self._free.acquire()
+            else:
+                # Not wait_for: in Python 3.11 it may swallow a cancellation, or lose what it acquired.
+                async with asyncio.timeout(self._patience):
+                    await self._free.acquire()
         except TimeoutError as exc:
             raise ServerUnavailableError(
                 f"server {self._address}: no connection came free within {self._patience:g}s; "

@@ -52,15 +52,25 @@ class ReadSize:
         most = max(1, int(records / max(1.0, records_in(batch) / len(batch))))
         return min(most, self.entries(), MAX_ENTRIES - len(batch))
 
-    def learn(self, entries: Sequence[RawEntry]) -> None:
-        """Take note of what a read has brought: much is believed at once, little only little by little."""
-        if not entries or not self._learns:
-            return
-        count = len(entries)
-        records = records_in(entries) / count
-        size = bytes_in(entries) / count
-        self._an_entry = max(records, self._an_entry / 4)
-        self._bytes = max(size, self._bytes / 4)
+    def learn(self, entries: Sequence[RawEntry]) -> tuple[int, int]:
+        """
+        Take note of what a read has brought: much is believed at once, little only little by little.
+
+        Returns:
+            How many records it brought, and how many bytes.
+        """
+        if not entries:
+            return 0, 0
+        records, size = len(entries), 0
+        for entry in entries:
+            fields = entry[2]
+            if len(fields) and fields[0] == PACK:
+                records += entry.records - 1
+            size += len(fields[1]) if len(fields) == 2 else sum(map(len, fields[1::2]))
+        if self._learns:
+            self._an_entry = max(records / len(entries), self._an_entry / 4)
+            self._bytes = max(size / len(entries), self._bytes / 4)
+        return records, size
 
 
 # These go over every entry that is read; most hold one record in one or two fields.

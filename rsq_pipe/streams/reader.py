@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rsq_pipe.errors import ServerUnavailableError, StreamError
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.entry import RawEntry, read_reply
-from rsq_pipe.streams.link import Command, Link, checked
+from rsq_pipe.streams.link import Link, checked
 
 _PATIENCE = 0.06  # seconds a blocked read is asked to end before its connection is closed instead
 _NUDGE = 0.01  # seconds between two such attempts, and that one may take
@@ -27,6 +27,7 @@ class Reader:
     def __init__(self, channel: Channel, streams: Sequence[str], group: str, consumer: str) -> None:
         self._channel = channel
         self._streams = tuple(streams)
+        self._news = (">",) * len(self._streams)
         self._who = (group, consumer)
         self._link: Link | None = None
         self._client_id = 0
@@ -55,7 +56,7 @@ class Reader:
         Redis: XREADGROUP.
         """
         try:
-            link = await self._open()
+            link = self._link if self._link is not None and self._link.is_open else await self._open()
             if self._interrupted:
                 return []
             entries = await self._entries(link, count, block_ms)
@@ -93,31 +94,37 @@ class Reader:
             await self._channel.release(link)
 
     async def _open(self) -> Link:
-        if self._link is None or not self._link.is_open:
-            await self.close()
-            link = await self._channel.link(self._streams[0])
-            try:
-                await link.open(timeout=self._channel.timeout)
-                (reply,) = await link.exchange([["CLIENT", "ID"]], timeout=self._channel.timeout)
-            except BaseException:  # cancelled by a stop, say: nobody else knows of this connection
-                await self._channel.release(link)
-                raise
-            # A user without the right to CLIENT is stopped by closing the connection instead.
-            self._client_id = reply if isinstance(reply, int) else 0
-            self._link = link
-        return self._link
-
-    def _command(self, count: int, block_ms: int) -> Command:
-        block: list[str | int] = ["BLOCK", block_ms] if block_ms > 0 else []
-        news = [">"] * len(self._streams)
-        return ["XREADGROUP", "GROUP", *self._who, "COUNT", count, *block, "STREAMS", *self._streams, *news]
+        await self.close()
+        link = await self._channel.link(self._streams[0])
+        try:
+            await link.open(timeout=self._channel.timeout)
+            (reply,) = await link.exchange([["CLIENT", "ID"]], timeout=self._channel.timeout)
+        except BaseException:  # cancelled by a stop, say: nobody else knows of this connection
+            await self._channel.release(link)
+            raise
+        # A user without the right to CLIENT is stopped by closing the connection instead.
+        self._client_id = reply if isinstance(reply, int) else 0
+        self._link = link
+        return link
 
     async def _entries(self, link: Link, count: int, block_ms: int) -> list[RawEntry]:
+        block: list[str | int] = ["BLOCK", block_ms] if block_ms > 0 else []
+        command = [
+            "XREADGROUP",
+            "GROUP",
+            *self._who,
+            "COUNT",
+            count,
+            *block,
+            "STREAMS",
+            *self._streams,
+            *self._news,
+        ]
         # Before the command is sent: an interruption must find a read that is about to block.
         self._blocked = block_ms > 0
         self.may_have_lost_a_reply = True
         try:
-            await link.send([self._command(count, block_ms)], timeout=self._channel.timeout)
+            await link.send([command], timeout=self._channel.timeout)
             reply = await link.receive(timeout=self._channel.timeout + block_ms / 1000)
         finally:
             self._blocked = False

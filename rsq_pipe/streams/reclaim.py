@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
@@ -121,12 +121,13 @@ class Reclaim:
         self._read_size.learn(again.entries)
         return again
 
-    def let_go(self, entries: Iterable[Entry]) -> None:
+    def let_go(self, entries: Sequence[Entry]) -> None:
         """State that entries are no longer in flight."""
         self._in_flight.let_go(entries)
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
         # Its own long-running entries look idle too, if the heartbeat came late: they are in flight already.
-        fresh = [entry for entry_id in ids if (entry := Entry(key, entry_id)) not in self._in_flight]
+        held = self._in_flight.ids()
+        fresh = [Entry(key, entry_id) for entry_id in ids if (key, entry_id) not in held]
         self._in_flight.take(fresh)
         return fresh

@@ -29,14 +29,14 @@ ROOM = 50
 def script(settlement: Settlement) -> Script:
     """Choose the script: what only adds entries may not write to a full server, all else may."""
     parts = settlement.parts
-    adds = any(part.outputs or part.dead or part.retries for part in parts)
-    drains = settlement.state is not None or any(part.entries for part in parts)
-    return INGEST if adds and not drains else SETTLE
+    if settlement.state is not None or any(part.entries for part in parts):
+        return SETTLE
+    return INGEST if any(part.outputs or part.dead or part.retries for part in parts) else SETTLE
 
 
-def pack(settlement: Settlement, group: str, consumer: str) -> Command:
+def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, Command]:
     """
-    Spell the EVALSHA command for a settlement.
+    Spell the EVALSHA command for a settlement, and name the script that it calls.
 
     Raises:
         ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
@@ -47,7 +47,8 @@ def pack(settlement: Settlement, group: str, consumer: str) -> Command:
         sheet.add(part)
     sheet.check()
     head = _head(settlement, group, consumer, sheet)
-    return script(settlement).command(list(sheet.keys), head + sheet.body)
+    used = script(settlement)
+    return used, used.command(list(sheet.keys), head + sheet.body)
 
 
 class _Sheet:

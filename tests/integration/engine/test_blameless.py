@@ -16,7 +16,7 @@ OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
 async def test_a_target_that_cannot_be_written_for_long_condemns_no_record(
     lab: PackedLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: FileTarget, data: bytes) -> None:
+    def full(_: FileTarget, data: bytes, *_counts: int) -> None:
         raise SinkError(f"no space left for {len(data)} bytes")
 
     lab.records(range(10))

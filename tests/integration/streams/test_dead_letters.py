@@ -101,7 +101,7 @@ async def test_a_dlq_handler_that_raises_keeps_the_entry_pending(
     )
     async with running(consumer):
         await wait_until(lambda: len(calls) == 2)
-        await wait_until(lambda: not consumer._handling.locked())
+        await wait_until(lambda: not consumer._in_flight.ids())
         assert (await pending(client, stream), await client.stream_len(dlq)) == (1, 0)
         await wait_until(lambda: consumer.metrics().total_dlq == 1)
 

@@ -58,7 +58,7 @@ async def test_nothing_is_read_ahead_unasked(
 
     async with aclosing(consumer.batches()) as batches:
         await second(consumer, batches)
-        assert consumer._batches._ahead is None
+        assert consumer._batches._reading is None
         assert await pending(client, stream) == 2
 
 
@@ -95,7 +95,7 @@ async def test_who_takes_long_over_a_batch_reads_nothing_ahead(
         await asyncio.sleep(0.11)  # what it takes is what is tested
         await done(consumer, batch)
         await anext(batches)
-        assert consumer._batches._ahead is None
+        assert consumer._batches._reading is None
         assert await pending(client, stream) == 2
 
 
@@ -107,7 +107,7 @@ async def test_beside_a_large_batch_no_other_is_held(
 
     async with aclosing(consumer.batches(ahead=True)) as batches:
         await second(consumer, batches)
-        assert consumer._batches._ahead is None
+        assert consumer._batches._reading is None
         assert await pending(client, stream) == 2
 
 
@@ -119,7 +119,7 @@ async def test_while_a_batch_is_not_full_nothing_waits_to_be_read_in_small_ones(
 
     async with aclosing(consumer.batches(ahead=True)) as batches:
         assert len(await second(consumer, batches)) == 2
-        assert consumer._batches._ahead is None
+        assert consumer._batches._reading is None
 
 
 async def test_a_paused_consumer_hands_out_nothing_that_it_read_ahead(

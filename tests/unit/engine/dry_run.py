@@ -116,7 +116,7 @@ class DryRun:
 
     async def _batch(self, stage: Stage, its: Chain, entries: Sequence[RawEntry], *, dies: bool) -> None:
         unread = Unread(self._graph, stage, StageObserver())
-        unpacked = unread.unpack(entries)
+        unpacked = unread.unpacker.unpack(entries)
         steps = await its.process(unpacked.batch) if unpacked.batch.records else []
         work = Work(unpacked, steps, *unread.ends(unpacked, entries))
         planner = Planner(self._graph, stage, random.Random(1))

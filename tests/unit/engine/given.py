@@ -95,7 +95,7 @@ async def handled(
     """One batch of one stage, with an outcome for each record."""
     pipeline = within or graph(source(), of)
     unread = Unread(pipeline, of, StageObserver())
-    unpacked = unread.unpack(entries)
+    unpacked = unread.unpacker.unpack(entries)
     ports = {port: Port(ref.key("orders"), JSON, PACKS) for port, ref in of.outputs.items()}
     alone = Chain(Link(of, Returns(of, outcomes), StageObserver(), ports), JSON)
     steps = await alone.process(unpacked.batch) if unpacked.batch.records else []

@@ -93,7 +93,7 @@ class Bench:
 
     async def work(self, entries: Sequence[RawEntry]) -> Work:
         unread = Unread(PIPELINE, AT, StageObserver())
-        unpacked = unread.unpack(entries)
+        unpacked = unread.unpacker.unpack(entries)
         return Work(unpacked, await self.guarded.process(unpacked.batch))
 
     async def plan(self, entries: Sequence[RawEntry]) -> Plan:

@@ -347,7 +347,7 @@ async def test_what_a_source_brings_moves_its_position(tmp_path: Path) -> None:
         "turn:dead": 1,
         "appended:{orders}:turn": 2,
     }
-    assert part.entries == []
+    assert not part.entries
     assert [(stream, given["rsq-rid"]) for stream, _, given in records(part.outputs)] == [
         ("{orders}:turn", "read:in:1"),
         ("{orders}:turn", "read:in:2"),

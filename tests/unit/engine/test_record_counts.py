@@ -121,7 +121,7 @@ def test_the_fullest_stream_below_leaves_the_least_room() -> None:
 def test_what_readers_have_settled_since_the_look_is_room_again() -> None:
     pipeline = graph(source(), stage(), sink("out", StreamRef("price")), sink("copy", StreamRef("price")))
     stream = "{orders}:price"
-    state = PipelineState({}, {stream: 10_000}, settled={stream: 500}, readers={stream: ["out", "copy"]})
+    state = PipelineState({}, {stream: 10_000}, settled={stream: 500})
 
     assert state.room(pipeline, "price", {f"settled:out:{stream}": 900}) == 0
     totals = {f"settled:out:{stream}": 900, f"settled:copy:{stream}": 700}

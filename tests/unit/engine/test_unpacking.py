@@ -61,6 +61,28 @@ def test_packs_and_single_entries_are_one_batch_in_order() -> None:
     assert (found.sizes, found.unread, found.returned) == ([2, 1, 1, 3], {}, [])
 
 
+def test_entries_of_one_record_each_are_one_batch_whatever_the_last_of_them_is() -> None:
+    """They are decoded at once, or one by one where one is another: what comes of them is the same."""
+    entries = [entry(n, {"n": n}) for n in range(1, 4)]
+
+    at_once, one_by_one = unpacked(*entries), unpacked(*entries, failed_before(9, 2))
+
+    assert at_once.batch.records == one_by_one.batch.records[:3] == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert at_once.batch.rids == one_by_one.batch.rids[:3] == ["read:1", "read:2", "read:3"]
+    assert list(at_once.batch.origins) == list(one_by_one.batch.origins)[:3] == [0, 1, 2]
+    assert at_once.batch.deliveries == one_by_one.batch.deliveries[:3]
+    assert at_once.sizes == one_by_one.sizes[:3] == [1, 1, 1]
+    assert [at_once.batch.original(n) for n in range(3)] == [one.data for one in entries]
+
+
+def test_of_entries_of_one_record_each_the_one_that_cannot_be_read_ends_alone() -> None:
+    found = unpacked(entry(1), entry(2, b'{"n":1}\n{"n":2}'), entry(3, b""), entry(4))
+
+    assert found.batch.rids == ["read:1", "read:4"]
+    assert sorted(found.unread) == [1, 2]
+    assert found.sizes == [1, 1, 1, 1]
+
+
 def test_a_record_knows_the_entry_it_came_in() -> None:
     batch = unpacked(pack(1, [1, 2]), entry(3, deliveries=2)).batch
 

@@ -26,7 +26,7 @@ def ends(
 ) -> tuple[dict[int, Output], dict[int, list[Output]]]:
     at = of or stage()
     unread = Unread(within or graph(source(), at), at, StageObserver())
-    return unread.ends(unread.unpack(entries), entries)
+    return unread.ends(unread.unpacker.unpack(entries), entries)
 
 
 def test_where_all_can_be_processed_nothing_is_left() -> None:
@@ -113,7 +113,7 @@ def test_what_a_pack_is_taken_apart_into_has_the_ids_of_its_branch_and_keeps_the
         RawEntry(out.stream, f"{n}-0", [one.encode() if isinstance(one, str) else one for one in out.fields])
         for n, out in enumerate(singles[0])
     ]
-    assert Unread(JOINING, JOIN, StageObserver()).unpack(back).batch.rids == ["read:1@a", "read:2@a"]
+    assert Unread(JOINING, JOIN, StageObserver()).unpacker.unpack(back).batch.rids == ["read:1@a", "read:2@a"]
 
 
 def test_many_such_entries_are_told_of_in_few_lines_and_none_is_left_out() -> None:
@@ -122,7 +122,7 @@ def test_many_such_entries_are_told_of_in_few_lines_and_none_is_left_out() -> No
     with capture_logs() as lines:
         for number in range(1, 100):
             bad = [entry(number, b"{")]
-            unread.ends(unread.unpack(bad), bad)
+            unread.ends(unread.unpacker.unpack(bad), bad)
         unread.tell()
         unread.tell()
 
@@ -135,7 +135,7 @@ def test_many_such_entries_are_told_of_in_few_lines_and_none_is_left_out() -> No
 def test_a_secret_in_an_error_is_not_in_the_dead_letter() -> None:
     came, at = entry(7), stage()
     unread = Unread(graph(source(), at), at, StageObserver())
-    unpacked = unread.unpack([came])
+    unpacked = unread.unpacker.unpack([came])
     unpacked.unread[0] = ValueError(
         "no service at redis://user:hush-hush@host"
     )  # a serializer may raise anything

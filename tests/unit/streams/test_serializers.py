@@ -212,3 +212,48 @@ def test_what_cannot_be_read_is_told_in_our_own_words(serializer: Serializer, ra
         serializer.decode(raw)
 
     assert str(caught.value).endswith(f": {why}")
+
+
+# Many at once
+
+
+def test_many_are_decoded_at_once_as_each_would_be_alone() -> None:
+    serializer = JsonSerializer()
+    raws = [serializer.encode({**RECORD, "id": n}) for n in range(3)]
+
+    found = serializer.decode_all(raws)
+
+    assert found == [serializer.decode(raw) for raw in raws]
+
+
+@pytest.mark.parametrize(
+    "raws",
+    [
+        [b'{"n":1}', b"{"],
+        [b'{"n":1}', b"[1]"],
+        [b'{"n":1}', b""],
+        [b'{"n":1}\n{"n":2}', b""],
+        [b'{"n":1},{"n":2', b'"x":3}'],
+        [b'{"n":1}{"n":2}', b""],
+        [b'{"n":1,"n":2}', b'{"n":3}'],
+        [b'{"n":1}', b'{"n":"\xff"}'],
+    ],
+    ids=[
+        "cut off",
+        "no object",
+        "empty",
+        "two and none",
+        "two halves",
+        "two in one",
+        "twice",
+        "utf-8",
+    ],
+)
+def test_where_one_of_many_is_not_one_object_each_is_to_be_decoded_alone(
+    raws: list[bytes],
+) -> None:
+    assert JsonSerializer().decode_all(raws) is None
+
+
+def test_what_this_pipeline_wrote_itself_is_not_searched_for_keys_that_stand_twice() -> None:
+    assert JsonSerializer(strict=False).decode_all([b'{"n":1,"n":2}', b'{"n":3}']) == [{"n": 2}, {"n": 3}]

@@ -23,8 +23,9 @@ def part(number: int, *, stream: str = "in") -> Part:
 
 
 def test_keys_are_declared_once_and_named_by_place() -> None:
-    command = wire.pack(Settlement([part(1), part(2)], counters=Counters("meta", "s.")), "g", "c")
+    script, command = wire.pack(Settlement([part(1), part(2)], counters=Counters("meta", "s.")), "g", "c")
 
+    assert script is SETTLE
     assert command[:6] == ["EVALSHA", SETTLE.sha, 3, "in", "out", "meta"]
     assert command[6:12] == ["g", "c", 0, 0, 3, "s."]
 

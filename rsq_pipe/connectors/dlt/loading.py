@@ -18,6 +18,8 @@ from rsq_pipe.streams.worker import is_gone, worker_name
 
 _ONE = threading.Lock()
 """dlt has one active pipeline in a process."""
+_STAGINGS = 4
+"""Datasets through which merges go, one opening after the other: those of paused processes are left alone."""
 
 
 class DltSink:
@@ -43,7 +45,7 @@ class DltSink:
         # dlt loads what it finds pending in place of what it is given: what another process left, or is at.
         self._folder = self._home / worker_name(self._name)
         self._pipeline: Any = None
-        self._number = 0
+        self._number = self._opening = 0
         self.target = f"dlt {options.destination} {options.dataset}.{options.table}"
 
     def open(
@@ -56,7 +58,9 @@ class DltSink:
         """Begin, without what an earlier process had not loaded yet: it comes again."""
         if fresh:
             self.check_anew()
-        self._number = int(position or 0)
+        number, _, opening = (position or "").partition("/")
+        self._number = int(number or 0)
+        self._opening = int(opening or 0) + 1
         destination = self.destination()
         self._clear()
         try:
@@ -68,7 +72,7 @@ class DltSink:
             )
         except Exception as exc:
             raise self._sorted(exc) from exc
-        return str(self._number)
+        return self._position
 
     def check_anew(self) -> None:
         """Refuse `--fresh` where each record would be appended once more."""
@@ -88,7 +92,7 @@ class DltSink:
             except Exception as exc:
                 raise self._sorted(exc) from exc
         self._number += 1
-        return Written(str(self._number), failures)
+        return Written(self._position, failures)
 
     def close(self) -> None:
         """Delete dlt's files: each load has ended."""
@@ -113,13 +117,23 @@ class DltSink:
         dlt()
         from dlt.common.destination import Destination  # noqa: PLC0415  an extra
 
-        given = dict(self._options.with_)
+        # dlt empties the staging tables and fills them, and only then merges what they hold: of two processes
+        # that used the same ones, one could merge what the other is about to.
+        given = {
+            "staging_dataset_name_layout": f"%s_staging_{self._opening % _STAGINGS}",
+            **self._options.with_,
+        }
         if self._options.credentials is not None:
             given["credentials"] = self._options.credentials
         try:
             return Destination.from_reference(self._options.destination, **given)
         except Exception as exc:
             raise self._error(said(exc)) from exc
+
+    @property
+    def _position(self) -> str:
+        """Say how many batches were loaded, and how often the sink was opened."""
+        return f"{self._number}/{self._opening}"
 
     @property
     def _disposition(self) -> dict[str, Any]:

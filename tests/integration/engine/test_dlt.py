@@ -156,10 +156,10 @@ def test_a_batch_that_was_loaded_and_comes_again_stands_there_once(tmp_path: Pat
     made.close()
 
     again = sink(tmp_path)
-    assert again.open("0") == "0"
+    assert again.open("0/1") == "0/2"
     second = again.write(Batch([{"n": n} for n in (3, 4, 5)], ["r:3", "r:4", "r:5"]))
 
-    assert (first.position, second.position) == ("1", "1")
+    assert (first.position, second.position) == ("1/1", "1/2")
     assert rows(tmp_path / "x.duckdb") == [0, 1, 2, 3, 4, 5]
 
 
@@ -179,6 +179,18 @@ def test_what_a_paused_process_was_loading_is_not_loaded_in_place_of_its_success
     successor.write(Batch([{"n": 3}], ["r:3"]))
 
     assert rows(tmp_path / "x.duckdb") == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_successor_merges_by_other_staging_tables_than_a_paused_process(tmp_path: Path) -> None:
+    for position in (None, "1/1"):
+        one = sink(tmp_path)
+        one.open(position)
+        one.write(Batch([{"n": 1}], ["r:1"]))
+
+    found = rows(tmp_path / "x.duckdb", "select distinct schema_name from information_schema.schemata")
+    assert {"shop", "shop_staging_1", "shop_staging_2"} <= set(found)
+    assert "shop_staging" not in found
 
 
 def test_dlts_files_are_deleted_at_the_end_and_those_of_a_killed_process_by_the_next(tmp_path: Path) -> None:

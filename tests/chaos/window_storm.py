@@ -58,16 +58,18 @@ class Difference:
         doubled: Those with several.
         wrong: Those whose result says something else.
         late: Records that came too late.
+        miscounted: How many records more, or fewer, were counted as gone into the state than there are.
     """
 
     lost: frozenset[Any] = frozenset()
     doubled: frozenset[Any] = frozenset()
     wrong: Mapping[Any, tuple[Any, Any]] = field(default_factory=dict)
     late: int = 0
+    miscounted: int = 0
 
     @property
     def is_none(self) -> bool:
-        return not (self.lost or self.doubled or self.wrong or self.late)
+        return not (self.lost or self.doubled or self.wrong or self.late or self.miscounted)
 
     @property
     def is_harm(self) -> bool:
@@ -75,7 +77,8 @@ class Difference:
 
     def __str__(self) -> str:
         told = (
-            f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.wrong)} wrong, {self.late} late"
+            f"{len(self.lost)} lost, {len(self.doubled)} doubled, {len(self.wrong)} wrong, {self.late} late, "
+            f"{self.miscounted} miscounted"
         )
         return ": ".join([told, *map(str, list(self.wrong.items())[:1])])
 
@@ -104,9 +107,12 @@ class WindowStorm(StateStorm):
         times = Counter(key for key, _ in found)
         wrong = {key: (wanted.get(key), one) for key, one in found if not _alike(wanted.get(key), one)}
         with self.redis() as client:
-            late = int(client.hget(f"{{{self.project.pipeline}}}:meta", "windows:dropped") or 0)
+            counted = client.hmget(f"{{{self.project.pipeline}}}:meta", "windows:dropped", "windows:stored")
+        late, stored = (int(count or 0) for count in counted)
         doubled = frozenset(key for key, many in times.items() if many > 1)
-        return Difference(frozenset(wanted.keys() - times.keys()), doubled, wrong, late)
+        return Difference(
+            frozenset(wanted.keys() - times.keys()), doubled, wrong, late, stored + late - self._count
+        )
 
     def _plain(self) -> dict[Any, dict[str, Any]]:
         return plain(self._count, lambda some: some[0]["at"] // LENGTH * LENGTH)

@@ -15,10 +15,12 @@ class Expected:
     Args:
         places: Record id -> the file or dead-letter stream it ends in.
         dropped: Stage -> how many records end there.
+        stored: Stage -> how many records go into its state, and leave it as others or never.
     """
 
     places: Mapping[str, str]
     dropped: Mapping[str, int] = field(default_factory=dict)
+    stored: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Account:
         duplicated: Records found more than once.
         condemned: Records that are dead letters, and should not be.
         misplaced: Records found in another place, or that nobody expected at all.
-        miscounted: Stages that counted other numbers of drops: stage -> (expected, counted).
+        miscounted: Stages that counted other numbers of drops, or with `:stored` behind the name of records
+            stored: stage -> (expected, counted).
     """
 
     lost: frozenset[str]
@@ -54,7 +57,10 @@ class Account:
 
 
 def check(
-    expected: Expected, found: Iterable[tuple[str, str]], dropped: Mapping[str, int] | None = None
+    expected: Expected,
+    found: Iterable[tuple[str, str]],
+    dropped: Mapping[str, int] | None = None,
+    stored: Mapping[str, int] | None = None,
 ) -> Account:
     """
     Compare.
@@ -63,20 +69,31 @@ def check(
         expected: What should have become of every record.
         found: Record id and place of all that is found, in files and dead-letter streams.
         dropped: The counters of drops, by stage.
+        stored: Those of records that went into a stage's state.
     """
     seen = list(found)
     sightings = Counter(rid for rid, _ in seen)
     strays = {rid: place for rid, place in seen if expected.places.get(rid) != place}
     condemned = {rid for rid, place in strays.items() if rid in expected.places and place.endswith(":dlq")}
-    counted = dropped or {}
     return Account(
         lost=frozenset(expected.places.keys() - sightings.keys()),
         duplicated=frozenset(rid for rid, times in sightings.items() if times > 1),
         condemned=frozenset(condemned),
         misplaced=frozenset(strays.keys() - condemned),
         miscounted={
-            stage: (expected.dropped.get(stage, 0), counted.get(stage, 0))
-            for stage in expected.dropped.keys() | counted.keys()
-            if expected.dropped.get(stage, 0) != counted.get(stage, 0)
+            **_miscounted(expected.dropped, dropped or {}),
+            **_miscounted(_named(expected.stored), _named(stored or {})),
         },
     )
+
+
+def _named(stored: Mapping[str, int]) -> dict[str, int]:
+    return {f"{stage}:stored": count for stage, count in stored.items()}
+
+
+def _miscounted(expected: Mapping[str, int], counted: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    return {
+        stage: (expected.get(stage, 0), counted.get(stage, 0))
+        for stage in expected.keys() | counted.keys()
+        if expected.get(stage, 0) != counted.get(stage, 0)
+    }

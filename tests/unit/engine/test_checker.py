@@ -42,3 +42,11 @@ def test_it_compares_the_counters_of_drops(counted: int) -> None:
 
 def test_drops_that_nobody_expects_are_miscounted() -> None:
     assert check(Expected({}), [], {"filter": 1}).miscounted == {"filter": (0, 1)}
+
+
+def test_records_that_went_into_a_state_are_compared_too() -> None:
+    expected = Expected({}, stored={"windows": 3})
+
+    assert check(expected, [], stored={"windows": 3}).is_clean
+    assert check(expected, [], stored={"windows": 2}).miscounted == {"windows:stored": (3, 2)}
+    assert check(Expected({}), [], stored={"windows": 1}).miscounted == {"windows:stored": (0, 1)}

@@ -24,7 +24,10 @@ PAUSE = 1.0
 """Seconds until spans that do not fill a batch are sent; `OTEL_BSP_SCHEDULE_DELAY` (milliseconds) wins."""
 
 FAREWELL = 2.0
-"""Seconds the end of a process may wait for spans that are still here."""
+"""Seconds the end of a process may wait for spans that are still here, and for a collector that is silent."""
+
+LONGEST = 10.0
+"""Seconds it may wait at most, for a collector that goes on taking them."""
 
 
 class SpanQueue(SpanProcessor):
@@ -51,6 +54,7 @@ class SpanQueue(SpanProcessor):
         self._failing = False
         self._in_hand = 0
         self.exported = 0
+        self._taken = 0.0  # when the last batch was
         # Each written by one thread only, so that no count is lost between them.
         self._refused = self._undelivered = self._left_behind = 0
         # A daemon: the process's end waits `FAREWELL` for it, and not for as long as a request hangs.
@@ -75,16 +79,25 @@ class SpanQueue(SpanProcessor):
             self._wake.set()
 
     def shutdown(self) -> None:
-        """Export what waits, for `FAREWELL` seconds at most; idempotent."""
+        """Export what waits; waits for a silent exporter for `FAREWELL` seconds at most. Idempotent."""
         self.close(FAREWELL)
 
-    def close(self, seconds: float) -> None:
-        """Export what waits, for so many seconds at most; idempotent."""
+    def close(self, seconds: float, longest: float = LONGEST) -> None:
+        """
+        Export what waits; idempotent.
+
+        Args:
+            seconds: How long the exporter may be silent.
+            longest: How long all of it may take, where it goes on taking spans.
+        """
         if self._closing:
             return
         self._closing = True
         self._wake.set()
-        self._thread.join(seconds)
+        began = now = time.monotonic()
+        while self._thread.is_alive() and now < min(max(began, self._taken) + seconds, began + longest):
+            self._thread.join(min(max(began, self._taken) + seconds, began + longest) - now)
+            now = time.monotonic()
         if self._thread.is_alive():
             self._left_behind = len(self._spans) + self._in_hand
         if self.dropped:
@@ -118,6 +131,7 @@ class SpanQueue(SpanProcessor):
             self._in_hand = 0
             if delivered:
                 self.exported += len(batch)
+                self._taken = time.monotonic()
                 self._failing = False
                 continue
             self._undelivered += len(batch)

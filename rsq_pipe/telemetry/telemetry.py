@@ -30,7 +30,7 @@ from rsq_pipe.telemetry.observer import BatchTrace, Observer, SourceObserver, St
 from rsq_pipe.telemetry.record_span import MAX_ERROR
 from rsq_pipe.telemetry.sampler import sampler
 from rsq_pipe.telemetry.source_spans import SourceSpans
-from rsq_pipe.telemetry.span_queue import BATCH, FAREWELL, MAX_QUEUE, PAUSE, SpanQueue
+from rsq_pipe.telemetry.span_queue import BATCH, FAREWELL, LONGEST, MAX_QUEUE, PAUSE, SpanQueue
 from rsq_pipe.telemetry.stage_spans import StageSpans
 from rsq_pipe.telemetry.tally import Tally
 from rsq_pipe.telemetry.trace_file import TraceFile
@@ -124,7 +124,11 @@ class Telemetry(Observer):
             self._metrics.look(stages)
 
     def close(self) -> None:
-        """Export what waits; two seconds at most for all destinations together. Idempotent."""
+        """
+        Export what waits, to all destinations at once; idempotent.
+
+        One that is silent is left behind after two seconds, one that goes on taking spans after ten.
+        """
         if self._closed:
             return
         self._closed = True
@@ -132,13 +136,15 @@ class Telemetry(Observer):
         ends: list[Callable[[], object]] = [partial(queue.close, FAREWELL * 0.9) for queue in self._queues]
         if self._meters is not None:
             ends.append(self._meters.shutdown)
-        deadline = time.monotonic() + FAREWELL
+        began = time.monotonic()
         # Daemons: an exporter that hangs is left behind.
         threads = [threading.Thread(target=end, daemon=True) for end in ends]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for place, thread in enumerate(threads):
+            # A queue gives up by itself.
+            most = LONGEST + FAREWELL if place < len(self._queues) else FAREWELL
+            thread.join(max(0.0, began + most - time.monotonic()))
 
 
 class MeasuredStage(StageObserver):

@@ -91,6 +91,43 @@ def test_exporter_that_hangs_is_left_behind_in_time() -> None:
     shelf.open.set()
 
 
+class Steady(Shelf):
+    """Takes what it is given, one batch after another, each in its time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(is_open=False)
+        self._seconds = seconds
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.open.wait(self._seconds)
+        self.spans += spans
+        return SpanExportResult.SUCCESS
+
+
+def test_an_exporter_that_goes_on_taking_spans_is_given_the_time_for_all_of_them() -> None:
+    shelf = Steady(0.1)
+    queue = SpanQueue(shelf, batch=10)
+    spans(queue, 100)
+
+    queue.close(0.4)
+
+    assert (queue.exported, queue.dropped) == (100, 0)
+
+
+def test_an_exporter_that_takes_too_long_for_all_is_left_behind_however_steady_it_is() -> None:
+    shelf = Steady(0.1)
+    queue = SpanQueue(shelf, batch=1)
+    spans(queue, 1_000)
+    began = time.monotonic()
+
+    queue.close(0.3, longest=0.8)
+
+    assert time.monotonic() - began < 2
+    assert 0 < queue.exported < 1_000
+    assert queue.dropped >= 980
+    shelf.open.set()
+
+
 def test_spans_an_exporter_refuses_are_counted() -> None:
     queue = SpanQueue(Shelf(result=SpanExportResult.FAILURE), batch=10)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.streams.client import StreamClient
-from tests.support.command_line import start
+from tests.support.command_line import rsq_pipe, start
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
 from tests.support.project import Project
 from tests.support.server import StreamServer
@@ -125,3 +125,20 @@ async def test_processes_that_are_killed_and_paused_lose_and_double_nothing(
         f"select count(*) from rsq_pipe_ledger where pipeline = '{project.pipeline}' and seq > 0"
     )
     assert wrote[0][0] > 1
+
+
+def test_each_start_from_nothing_and_each_number_of_writers_leaves_each_record_once(
+    server: StreamServer, postgres: PostgresServer, project: Project, table: str
+) -> None:
+    project.records(range(500))
+    postgres.execute(f"create table {table} (n int)")
+    counts = []
+    for writers, fresh in [(3, False), (3, True), (1, True), (2, False), (3, True)]:
+        spec(project, table, ", fresh: empty", writers=writers)
+        project.records(range(500, 700))
+        run = ("run", project.path, "--redis", server.url, "--processes", "3")
+        done = rsq_pipe(*run, *["--fresh"] * fresh, cwd=project.root, PG=postgres.dsn)
+        assert done.returncode == 0, done.stderr
+        counts.append(postgres.execute(f"select count(*) from {table}")[0][0])
+
+    assert counts == [700, 900, 1100, 1300, 1500]

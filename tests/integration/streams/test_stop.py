@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 
 import pytest
 
@@ -129,6 +130,27 @@ async def test_what_is_handed_back_is_due_at_once(
         await wait_until(lambda: len(handler.messages) == 5)
 
     assert {message.delivery_count for message in handler.messages} == {2}
+
+
+@pytest.mark.parametrize(("has_begun", "counted"), [(False, 1), (True, 2)])
+async def test_what_a_pulled_consumer_hands_back_counts_as_new_unless_it_had_begun_and_as_tried_once_then(
+    client: StreamClient,
+    producer: StreamProducer,
+    stream: str,
+    consume: Consume,
+    has_begun: bool,
+    counted: int,
+) -> None:
+    await producer.push_many([{"n": n} for n in range(5)])
+    deliveries = []
+    for _ in range(3):
+        consumer = consume(None, min_idle_claim_ms=60_000)
+        async with aclosing(consumer.batches()) as batches:
+            entries = await anext(batches)
+            consumer.has_begun = has_begun
+        deliveries.append({entry.deliveries for entry in entries})
+
+    assert deliveries == [{1}, {counted}, {counted}]
 
 
 async def test_a_cancelled_run_hands_back_what_its_handler_had(

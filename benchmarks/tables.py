@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.measure import Figures, Job
+from benchmarks.measure import Figures, Job, rates
 from benchmarks.single import ROWS, Stopwatch, batches, made, read, timed
 from rsq_pipe.model.batch import Batch
 from tests.support.postgres import PostgresServer, binaries
@@ -20,6 +22,7 @@ SIZE = (200, 5)
 BESIDE = {
     "sink postgres": "bare COPY and ledger",
     "sink postgres, upsert": "bare COPY and ledger",
+    "sink postgres, 2 writers": "sink postgres",
     "executemany": "bare COPY and ledger",
     "source postgres": "bare select",
 }
@@ -95,6 +98,49 @@ def source(dsn: str) -> Figures:
     return read(made("source", "postgres", dsn=dsn, table="standing", key=["id"]))
 
 
+def several(dsn: str, count: int, writers: int) -> Figures:
+    """Write by so many processes at a time, each its part, all from one moment on."""
+    table = f"several_{writers}"
+    execute(dsn, f"drop table if exists {table}, {table}_ledger; create table {table} ({COLUMNS})")
+    options = {"dsn": dsn, "table": table, "ledger": f"{table}_ledger", "writers": writers}
+    opened(options, 0).close()  # makes the ledger
+    context = multiprocessing.get_context("spawn")
+    ready, used = context.Barrier(writers + 1), context.Queue()
+    processes = [
+        context.Process(target=one_of, args=(options, shard, count // writers, (ready, used)))
+        for shard in range(writers)
+    ]
+    for process in processes:
+        process.start()
+    ready.wait(60)
+    began = time.perf_counter()
+    spent = sum(used.get(timeout=600) for _ in processes)
+    seconds = time.perf_counter() - began
+    for process in processes:
+        process.join()
+    return rates(ROWS * (count // writers) * writers, seconds, spent)
+
+
+def one_of(options: dict[str, Any], shard: int, count: int, shared: tuple[Any, Any]) -> None:
+    """Write as one of several; tell the CPU time that took."""
+    writing, given = opened(options, shard), list(batches(count))
+    ready, used = shared
+    ready.wait(60)
+    began = time.process_time()
+    for batch in given:
+        writing.write(batch)
+    used.put(time.process_time() - began)
+    writing.close()
+
+
+def opened(options: dict[str, Any], shard: int) -> Any:
+    """Open the sink as one of several."""
+    writing = made("sink", "postgres", **options)
+    writing.take(shard, {0: "0"})
+    writing.open("0" if shard == 0 else None)
+    return writing
+
+
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
     """Start a server; without PostgreSQL there is nothing to measure."""
@@ -109,6 +155,7 @@ def contenders(count: int) -> Iterator[dict[str, Job]]:
             "bare COPY and ledger": partial(bare, server.dsn, count),
             "executemany": partial(executemany, server.dsn, count),
             "sink postgres": partial(sink, server.dsn, count),
+            "sink postgres, 2 writers": partial(several, server.dsn, count, 2),
             "sink postgres, upsert": partial(sink, server.dsn, count, **upsert),
             "bare select": partial(bare_source, server.dsn),
             "source postgres": partial(source, server.dsn),

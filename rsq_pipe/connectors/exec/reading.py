@@ -74,14 +74,22 @@ class ExecSource:
         Raises:
             SourceError: It cannot be run, or has failed and is not to be run again.
         """
+        self._stopped = threading.Event()  # an earlier reading may have been closed
+        self._child = None
+        return self._read(position, size, self._stopped)
+
+    def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         run, stored = (int(part) for part in position.split(":")) if position else (0, 0)
         pause = GrowingPause(FIRST, LONGEST)
-        while not self._stopped.is_set():
+        while not stopped.is_set():
             run, stored = (run, stored) if self._skips else (run + 1, 0)
             lines = _Lines(self._form, run, stored, self._skips)
-            child = self._started()
-            yield from self._chunks(child, lines, size)
-            if self._stopped.is_set():
+            child = self._child = self._started()
+            if stopped.is_set():  # in between, when there was no command to end
+                child.stop()
+                return
+            yield from self._chunks(child, lines, size, stopped)
+            if stopped.is_set():
                 return
             code = child.wait()
             stored, new = lines.stored, lines.stored > stored
@@ -93,7 +101,7 @@ class ExecSource:
             if new:
                 pause.works()
             self._log.warning("a command is run again", why=why, after=pause.fails())
-            self._stopped.wait(pause.seconds)
+            stopped.wait(pause.seconds)
 
     def close(self) -> None:
         """End the command."""
@@ -103,12 +111,11 @@ class ExecSource:
 
     def _started(self) -> Child:
         try:
-            self._child = Child(self._command, self._root, self._stage, self._max_line)
+            return Child(self._command, self._root, self._stage, self._max_line)
         except (OSError, ValueError) as exc:
             raise self._error(why_not_run(self._command, self._root, exc)) from exc
-        return self._child
 
-    def _chunks(self, child: Child, lines: _Lines, size: int) -> Iterator[Chunk]:
+    def _chunks(self, child: Child, lines: _Lines, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         producer = Producer(child.lines)
         try:
             end = False
@@ -130,7 +137,7 @@ class ExecSource:
                     yield Chunk.of(arrivals, lines.position)
         finally:
             producer.close()
-            if self._stopped.is_set() or not end:
+            if stopped.is_set() or not end:
                 child.stop()
 
     def _error(self, what: str) -> SourceError:

@@ -91,6 +91,10 @@ class GenerateSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """Yield the records from the number `position` on, no faster than the rate says."""
+        self._stopped = threading.Event()  # an earlier reading may have been closed
+        return self._read(position, size, self._stopped)
+
+    def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         number, first, began = int(position or 0), int(position or 0), time.monotonic()
         while self._count is None or number < self._count:
             until = number + size
@@ -98,7 +102,7 @@ class GenerateSource:
                 due = first + 1 + int((time.monotonic() - began) * self._pace)
                 if due <= number:
                     wait = (number - first) / self._pace - (time.monotonic() - began)
-                    if self._stopped.wait(max(wait, TICK)):
+                    if stopped.wait(max(wait, TICK)):
                         return
                     continue
                 until = min(until, due)

@@ -82,6 +82,7 @@ class ObjectReader:
         if self._options.ordered:
             self._looked = time.monotonic()
             return [ORDERED]
+        self._seen = {}  # what was named, and not read to its end when reading was cut off, is named again
         names = self._new()
         if not names and not self.endless:
             raise self._error(f"{self._options.url} names no object; mend it, or set `every` to wait for one")

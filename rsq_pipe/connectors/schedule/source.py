@@ -133,6 +133,10 @@ class ScheduleSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """Yield the times behind `position`; where nothing was ever stored, those from now on."""
+        self._stopped = threading.Event()  # an earlier reading may have been closed
+        return self._read(position, size, self._stopped)
+
+    def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         last = datetime.fromisoformat(position) if position else self._now()
         if not position:
             yield Chunk([], [], _stamp(last))  # what is missed from now on is known to be
@@ -141,7 +145,7 @@ class ScheduleSource:
             if not self._waits:
                 now = coming
             elif coming > now:
-                if self._stopped.wait(min((coming - now).total_seconds(), _LOOK)):
+                if stopped.wait(min((coming - now).total_seconds(), _LOOK)):
                     return
                 continue
             fired, last = self._due(last, coming, now, size)

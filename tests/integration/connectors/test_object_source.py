@@ -279,3 +279,14 @@ def test_settings_that_cannot_be_meant_are_refused(given: dict[str, Any], told: 
     with pytest.raises(ValidationError) as caught:
         connector("source", "objects").options(**given)
     assert told in str(caught.value)
+
+
+def test_objects_that_were_named_and_not_read_are_named_again_where_reading_begins_anew(
+    bucket: Bucket, source: Make
+) -> None:
+    bucket.put("a.jsonl", lines(1))
+    bucket.put("b.jsonl", lines(2))
+    reader = source(every="1s")
+    named = reader.shards()
+
+    assert reader.shards() == named == ["a.jsonl", "b.jsonl"]

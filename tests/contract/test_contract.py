@@ -6,18 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.connectors.table import LISTED, SINKS
+from rsq_pipe.connectors.table import LISTED
 from tests.contract.place import CASES
-from tests.contract.sinks.rig import guarantee
-from tests.contract.sinks.rig import rigs as sinks
+from tests.contract.sinks import rig as sinks
+from tests.contract.sources import rig as sources
 
 PAGE = Path(__file__).parents[2] / "docs/reference/connectors.md"
-RIGS = {("sink", name): rig for name, rig in sinks().items()}
+RIGS: dict[tuple[str, str], type[sinks.Rig | sources.Rig]] = {
+    **{("sink", name): rig for name, rig in sinks.rigs().items()},
+    **{("source", name): rig for name, rig in sources.rigs().items()},
+}
+GUARANTEE = {"sink": sinks.guarantee, "source": sources.guarantee}
 SAYS = {"bad": "bad_said", "login": "login_said", "missing": "missing_said"}
 
 
 def test_every_connector_has_a_rig() -> None:
-    assert sorted(name for kind, name in RIGS if kind == "sink") == sorted(SINKS)
+    assert sorted(RIGS) == sorted((kind, name) for kind, listed in LISTED.items() for name in listed)
 
 
 @pytest.mark.parametrize(("kind", "name"), sorted(RIGS))
@@ -30,10 +34,10 @@ def test_a_rig_says_what_it_expects_or_why_there_is_nothing_to_try(kind: str, na
     assert [case for case, said in SAYS.items() if case in rig.nothing and getattr(rig, said)] == []
 
 
-@pytest.mark.parametrize("name", sorted(SINKS))
-def test_every_sink_promises_something_that_is_checked_and_is_killed_and_paused(name: str) -> None:
-    assert guarantee(name)
-    assert not {"kill", "woken"} & set(RIGS["sink", name].nothing)
+@pytest.mark.parametrize(("kind", "name"), sorted(RIGS))
+def test_every_one_promises_something_that_is_checked_and_is_killed_and_paused(kind: str, name: str) -> None:
+    assert GUARANTEE[kind](name)
+    assert not {"kill", "woken"} & set(RIGS[kind, name].nothing)
 
 
 @pytest.mark.parametrize(("kind", "name"), sorted(RIGS))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import random
-from functools import partial
 from pathlib import Path
-from subprocess import CompletedProcess, Popen
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -102,38 +100,6 @@ def test_all_pages_are_read_once_and_a_second_run_finds_nothing_new(
     assert 15 <= asked <= 21
     assert len(store.requests) == asked
     assert project.lines()[0]["rid"] == "read:1.0:0"
-
-
-@pytest.mark.timeout(120)
-def test_kills_and_an_outage_lose_and_double_nothing(server: StreamServer, project: Project) -> None:
-    draw = random.Random(3)
-    store = Store()
-    gone = 0
-    with WebService(store) as service:
-        spec(project, service.url, "paginate: cursor, key: n")
-        for kill in range(6):
-            process = start("run", project.path, "--redis", server.url, cwd=project.root)
-            goal = len(store.requests) + draw.randint(1, 4)
-            eventually(partial(came_to, store, goal, process), timeout=30)
-            gone += process.poll() is None
-            process.kill()
-            process.communicate()
-            if kill == 3:
-                service.stop()
-                process = start("run", project.path, "--redis", server.url, cwd=project.root)
-                service.start()
-                process.kill()
-                process.communicate()
-        done = run(project, server)
-
-    assert done.returncode == 0, done.stderr
-    assert gone >= 3
-    assert project.numbers() == list(range(COUNT))
-    assert {line["rid"] for line in project.lines()} == {f"read:{n}" for n in range(COUNT)}
-
-
-def came_to(store: Store, goal: int, process: Popen[str]) -> bool:
-    return len(store.requests) >= goal or process.poll() is not None
 
 
 def test_only_what_is_new_is_read_again_and_what_has_the_highest_value_comes_once(

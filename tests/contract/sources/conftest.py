@@ -1,4 +1,4 @@
-"""A server that keeps what it has accepted: of those pipelines whose own server is what is away."""
+"""Servers that keep what they have accepted: of pipelines whose own server is what is away."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from tests.support.guarded_server import GuardedServer
 
 
 @pytest.fixture(scope="session")
-def kept_redis() -> Iterator[GuardedServer]:
+def stream_redis() -> Iterator[GuardedServer]:
+    yield from _kept()
+
+
+@pytest.fixture(scope="session")
+def webhook_redis() -> Iterator[GuardedServer]:
+    yield from _kept()
+
+
+def _kept() -> Iterator[GuardedServer]:
     with GuardedServer(SERVERS["valkey"], tcp=True, appendonly=True) as running:
         yield running

@@ -14,7 +14,7 @@ from tests.contract.sources.rig import Rig, Why
 
 class Origin(Rig):
     server = "Redis, Valkey"
-    pipeline_server = "target_redis"  # which keeps what it has while it is away
+    pipeline_server = "stream_redis"  # which keeps what it has while it is away
     nothing: ClassVar[Why] = {
         "login": "it is the pipeline's own server",
         "missing": "a stream that is not there yet is empty",

@@ -1,7 +1,7 @@
 """
 Struck run: `rsq-pipe run` that kills or pauses itself at moments of its source that a seed has chosen.
 
-    STRIKES='[["SIGSTOP", "before", 3, 0.0]]' python -m tests.contract.sources.struck_run none run ...
+    STRIKES='[["SIGSTOP", "before", 3, 0.0]]' python -m tests.contract.sources.struck_run SABOTAGE run ...
 
 A strike is a signal; whether it comes before or after the source stores records; at which time since the
 strike before; and seconds from then on, for a moment in between. All else is of tests/contract/struck_run.py.
@@ -9,17 +9,24 @@ strike before; and seconds from then on, for a moment in between. All else is of
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import runpy
 import signal
+import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
+from rsq_pipe.engine.source_worker import SourceWorker
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.settlement import Settled, Settlement
+from rsq_pipe.streams.script import INGEST, SETTLE
+from rsq_pipe.streams.settlement import Part, Position, Settled, Settlement
+from tests.support import shaken_run
 
 STAGE = "read"
+AT_ONCE = StreamClient.settle
 
 
 class Strikes:
@@ -65,6 +72,49 @@ def watch(strikes: Strikes) -> None:
     StreamClient.settle = struck  # type: ignore[method-assign]
 
 
+def store_the_position_first() -> None:
+    """Store how far it has read, and then the records."""
+    struck = StreamClient.settle
+
+    async def settle(self: StreamClient, settlement: Settlement, *, group: str, **who: Any) -> Settled:
+        if group or settlement.position is None:
+            return await struck(self, settlement, group=group, **who)
+        await AT_ONCE(self, Settlement([Part()], settlement.position), group="", **who)
+        return await struck(self, replace(settlement, position=None), group="", **who)
+
+    StreamClient.settle = settle  # type: ignore[method-assign]
+
+
+def acknowledge_before_storing() -> None:
+    """Tell whoever sent records that they are stored, and then store them."""
+    settle = SourceWorker._settle
+
+    async def settle_late(
+        self: SourceWorker, entering: Any, work: Any, position: Position, told: Any = None
+    ) -> bool | None:
+        if told is not None:
+            told(True)  # noqa: FBT003  as it is called
+            await asyncio.sleep(0.2)  # until whoever sent them has heard of it
+        return await settle(self, entering, work, position)
+
+    SourceWorker._settle = settle_late  # type: ignore[method-assign]
+
+
+def store_whatever_was_stored() -> None:
+    """Believe that nobody else has read on."""
+    for script in (SETTLE, INGEST):
+        look = "stored ~= expected"
+        shaken_run._edit(script, f"{look} then", f"{look} and not field:find('position:{STAGE}:') then")
+
+
+OWN = {
+    act.__name__: act
+    for act in (store_the_position_first, store_whatever_was_stored, acknowledge_before_storing)
+}
+
 if __name__ == "__main__":
     watch(Strikes(json.loads(os.environ["STRIKES"])))
+    if sabotage := OWN.get(sys.argv[1]):
+        sabotage()
+        sys.argv[1] = "none"
     runpy.run_module("tests.contract.struck_run", run_name="__main__")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.contract.place import OUTAGE, SEED, STRIKES, Case, Place
 from tests.contract.sources.rig import FEW, WRONG, Rig, guarantee, rigs
-from tests.contract.sources.trial import SourceTrial
+from tests.contract.sources.trial import SourceTrial, Strike
 
 RIGS = rigs()
 ROUND = 6
@@ -64,7 +64,7 @@ def test_kills_lose_nothing_and_double_no_more_than_is_promised(kind: str, begin
     while kills < STRIKES:
         with SourceTrial(begin()) as one:
             one.fill()
-            kills += one.struck(min(ROUND, STRIKES - kills), draw)
+            kills += one.killed_at(one.drawn("SIGKILL", min(ROUND, STRIKES - kills), draw))
             one.begin()
             one.settle_down()
             more = one.account()
@@ -85,13 +85,48 @@ def test_a_paused_process_that_is_woken_beside_its_successor_doubles_no_more_tha
     while pauses < PAUSES:
         with SourceTrial(begin()) as one:
             one.fill()
-            pauses += one.alternated(min(ROUND, PAUSES - pauses), draw)
+            pauses += one.paused_at(one.drawn("SIGSTOP", min(ROUND, PAUSES - pauses), draw))
             one.settle_down()
             more = one.account()
             assert not one.dead_letters("read")
             lost, doubled = lost + more.lost, doubled + more.doubled
 
     told(kind, f"{pauses} pauses", lost, doubled, pauses)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sabotage"),
+    [
+        ("jsonl", "store_the_position_first"),
+        ("mqtt", "acknowledge_before_storing"),
+        ("webhook", "acknowledge_before_storing"),
+    ],
+)
+@pytest.mark.chaos
+@PATIENT
+def test_with_a_safety_switched_off_a_kill_loses_records(kind: str, begin: Begin, sabotage: str) -> None:
+    rig = begin()
+    rig.count = 60
+    rig.is_complete = lambda found: rig.count - 1 in found  # type: ignore[method-assign]
+    with SourceTrial(rig, sabotage=sabotage) as one:
+        one.fill()
+        assert one.killed_at([Strike("SIGKILL", "before", 1, 0)]) == 1
+        one.begin()
+        one.settle_down()
+
+        assert one.account().lost
+
+
+@pytest.mark.parametrize("kind", ["http", "jsonl", "postgres"])
+@pytest.mark.chaos
+@PATIENT
+def test_without_a_look_at_the_position_a_woken_process_doubles_records(kind: str, begin: Begin) -> None:
+    with SourceTrial(begin(), sabotage="store_whatever_was_stored") as one:
+        one.fill()
+        assert one.paused_at([Strike("SIGSTOP", "before", 3, 0), Strike("SIGSTOP", "after", 12, 0)]) == 2
+        one.settle_down()
+
+        assert one.account().doubled
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ class SourceTrial(trial.Trial):
         server: The fixture of the pipeline's own server, if it is not the rig's.
         options: The source's settings, if not the rig's.
         environ: The variables of each process, if not the rig's.
-        sabotage: The safety to switch off; see tests/contract/struck_run.py.
+        sabotage: The safety to switch off; see struck_run.py.
     """
 
     def __init__(
@@ -121,29 +121,32 @@ class SourceTrial(trial.Trial):
         eventually(partial(has_changed, process), timeout=TO_END, what="a strike, or the end of the run")
         return process.returncode in {None, -signal.SIGKILL}
 
-    def struck(self, times: int, draw: random.Random) -> int:
-        """Kill one process after the other, or until all is through; say how many were killed."""
+    def drawn(self, name: str, times: int, draw: random.Random) -> list[Strike]:
+        """Draw so many strikes."""
+        return [Strike.drawn(draw, self.rig, name) for _ in range(times)]
+
+    def killed_at(self, strikes: Sequence[Strike]) -> int:
+        """Have one process after the other kill itself, or until all is through; say how many did."""
         kills = 0
-        for _ in range(times):
-            if not self.is_struck(self.begin([Strike.drawn(draw, self.rig, "SIGKILL")])):
+        for strike in strikes:
+            if not self.is_struck(self.begin([strike])):
                 break
             kills += 1
             self.fill()
         return kills
 
-    def alternated(self, times: int, draw: random.Random) -> int:
+    def paused_at(self, strikes: Sequence[Strike]) -> int:
         """
         Have two processes take turns: each pauses itself, and the other one is woken and takes over.
 
         Returns:
             How often one was paused. All that are left are awake.
         """
-        strikes = [Strike.drawn(draw, self.rig, "SIGSTOP") for _ in range(times)]
         awake = self.begin(strikes[::2])
         pauses = int(self.is_struck(awake))
         self.fill()
         asleep, awake = awake, self.begin(strikes[1::2])
-        for _ in range(times - 1):
+        for _ in strikes[1:]:
             if not self.is_struck(awake):
                 break
             pauses += 1
@@ -175,6 +178,7 @@ class SourceTrial(trial.Trial):
             eventually(lambda: self._have_ended(runs) or self._is_complete(), TO_END, "all records")
             eventually(lambda: self._have_ended(runs) or self._is_drained(), TO_END, "the settlement of all")
             for run in runs:
+                assert run.poll() is None, f"it ended by itself: {self.said()[-3000:]}"
                 run.terminate()
         for run in runs:
             ended, said = self.end(run)

@@ -21,7 +21,7 @@ class Origin(Rig):
     """Each process listens on a port of its own, as on another machine; the sender tries them all."""
 
     server = "requests on loopback"
-    pipeline_server = "kept_redis"  # what is away is where requests are stored
+    pipeline_server = "webhook_redis"  # what is away is where requests are stored
     nothing: ClassVar[Why] = {
         "bad": "a request that is no record is answered 400, and nothing of it is stored",
         "login": "it asks others for their token, and has none to show",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from rsq_pipe.errors import SourceError
 from tests.integration.engine.lab import Lab
-from tests.support.command_line import start
 from tests.support.signals import wait_until
 
 ANSWERS = """
@@ -77,22 +74,6 @@ async def test_rows_and_plain_lines_are_records(lab: Lab) -> None:
     reading(lab, "command: [echo, $HOME], format: lines")
     await lab.run()
     assert lab.lines("out/all.jsonl")[-1] == {"rid": "read:2.1", "line": "$HOME"}
-
-
-async def test_a_command_that_writes_the_same_each_time_goes_on_however_often_it_is_killed(lab: Lab) -> None:
-    shell = "for n in $(seq 200); do echo '{\"n\": '$n'}'; sleep 0.005; done"
-    reading(lab, f"shell: '{shell.replace(chr(39), chr(39) * 2)}', resume: skip")
-    for _ in range(3):
-        had = len(lab.lines_so_far())
-        process = start("run", lab.path, "--redis", lab.url, cwd=lab.root)
-        await wait_until(lambda had=had: len(lab.lines_so_far()) > had, timeout=20, what="it writes")  # type: ignore[misc]
-        process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(process.communicate)
-
-    await lab.run()
-    await lab.run()
-
-    assert lab.numbers("out/all.jsonl") == list(range(1, 201))
 
 
 async def test_one_that_fails_is_run_again_and_behind_what_is_stored(lab: Lab) -> None:

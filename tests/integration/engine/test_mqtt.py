@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rsq_pipe.errors import SinkError, SourceError
 from tests.integration.engine.lab import Lab
-from tests.support.command_line import start
 from tests.support.mosquitto import PASSWORD, MqttBroker, mqtt
 from tests.support.project import Project
-from tests.support.server import StreamServer, free_port
-from tests.support.signals import eventually, wait_until
+from tests.support.server import free_port
+from tests.support.signals import wait_until
 
 __all__ = ["mqtt"]
 
@@ -70,50 +66,6 @@ async def test_messages_are_read_those_too_that_came_between_two_runs(lab: Lab, 
     assert {line["sensor"] for line in lab.lines("out/all.jsonl")} == {"s/a", "s/b", "s/c"}
     (letter,) = await lab.dead_letters("read")
     assert (letter["data"], letter["mqtt-topic"]) == ("{broken", "s/b")
-
-
-@pytest.mark.timeout(120)
-def test_no_message_is_lost_whoever_is_killed(
-    server: StreamServer, mqtt: MqttBroker, tmp_path: Path, name: str
-) -> None:
-    project = Project(tmp_path / "project", name)
-    project.spec(source(mqtt), top="reclaim: {idle: 500ms}")
-    draw, sent = random.Random(4), 0
-    process = start("run", project.path, "--redis", server.url, cwd=project.root)
-    try:
-        eventually(partial(_reads, mqtt, project), timeout=30, what="it reads")
-        for act in ("kill", "stop", "kill", "kill"):
-            mqtt.publish("s/x", payloads(range(sent, sent + 300)))
-            sent += 300
-            eventually(lambda: len(set(numbers_so_far(project))) > sent - draw.randint(1, 299), timeout=30)  # noqa: B023
-            if act == "stop":
-                mqtt.stop()
-                mqtt.start()
-            else:
-                process.kill()
-                process.communicate()
-                process = start("run", project.path, "--redis", server.url, cwd=project.root)
-        eventually(
-            lambda: set(range(sent)) <= set(numbers_so_far(project)), timeout=40, what="all is written"
-        )
-        process.terminate()
-        _, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.communicate()
-
-    assert process.returncode == 0, err
-    assert set(numbers(project)) - {-1} == set(range(sent))
-    assert PASSWORD not in err
-
-
-def _reads(broker: MqttBroker, project: Project) -> bool:
-    broker.publish("s/x", payloads([-1]))
-    return bool(numbers_so_far(project))
-
-
-def numbers_so_far(project: Project) -> list[int]:
-    return [json.loads(line)["n"] for line in project.lines_so_far() if line.endswith("}")]
 
 
 async def test_records_become_messages_of_topics_of_their_own(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -13,7 +15,7 @@ import duckdb
 import msgspec
 
 from rsq_pipe.connectors.endpoint import UnreachableError
-from rsq_pipe.connectors.files.endpoints import make_folder
+from rsq_pipe.connectors.files.endpoints import FULL, make_folder
 from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
@@ -240,11 +242,18 @@ class DuckDatabase:
         except duckdb.IOException as exc:
             if "lock" in str(exc):
                 raise TargetBusyError("another process has the file open") from exc
+            if _is_full(exc):
+                raise RefusedError(FULL) from exc
             if "not a valid DuckDB" in str(exc):
                 raise RefusedError("it is no DuckDB database; move it away, or name another file") from exc
             raise RefusedError(_said(exc)) from exc
         except duckdb.Error as exc:
-            raise RefusedError(_said(exc)) from exc
+            raise RefusedError(FULL if _is_full(exc) else _said(exc)) from exc
+
+
+def _is_full(exc: duckdb.Error) -> bool:
+    """Tell whether there is no room; DuckDB says so in the words of the system alone."""
+    return any(os.strerror(number) in str(exc) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
 
 
 def has_table(file: Path, table: str) -> bool:

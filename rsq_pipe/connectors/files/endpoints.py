@@ -9,6 +9,9 @@ from pathlib import Path
 from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.files.files import Files
 
+FULL = "the disk is full, or the file larger than it may be; make room, and run again"
+"""Why a file of a database cannot be written any more."""
+
 
 def readable(paths: Sequence[str], *, stage: str, root: Path, watch: bool = False) -> Endpoint:
     """Name the files of a source: each can be opened, and there are some, unless they may come later."""

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from rsq_pipe.connectors.endpoint import UnreachableError
-from rsq_pipe.connectors.files.endpoints import make_folder
+from rsq_pipe.connectors.files.endpoints import FULL, make_folder
 from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.ledger.ledger import Row
@@ -34,6 +34,7 @@ _WAIT = 2.0
 """Seconds to wait for another process's transaction, at a time."""
 
 _PLAIN = frozenset((str, int, bool, type(None)))
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _json = msgspec.json.Encoder().encode
@@ -238,6 +239,8 @@ class SqliteDatabase:
         except sqlite3.Error as exc:
             if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                 raise TargetBusyError("another process is writing the file") from exc
+            if getattr(exc, "sqlite_errorcode", 0) in _FULL:
+                raise RefusedError(FULL) from exc
             if getattr(exc, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
                 raise RefusedError("it is no SQLite database; move it away, or name another file") from exc
             raise RefusedError(str(exc)) from exc

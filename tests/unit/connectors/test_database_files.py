@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
+from rsq_pipe.model.batch import Batch
 
 
 @pytest.fixture(params=["sqlite", "duckdb"])
@@ -50,3 +53,22 @@ def test_a_path_at_which_no_database_can_be_is_told_with_what_to_do(
         sink(tmp_path, kind, path).open(None)
 
     assert (tmp_path / "text.txt").read_text() == "hello world\n" * 1_000
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sink(tmp_path, kind, "x.db")
+    made.open(None)
+    records = [{"n": n, "t": f"{n * 7_919}" * 50} for n in range(20_000)]
+    # No file of this process may grow beyond so much, as on a disk that is full.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
+    try:
+        with pytest.raises(SinkError, match=r"^stage 'out': table t of x\.db: the disk is full.*; make room"):
+            made.write(Batch(records, [f"r{n}" for n in range(len(records))]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    made.close()

@@ -18,7 +18,7 @@ class Target(Rig):
     }
     batch = 80  # one takes as long as a start of the process
     alone = True
-    missing_said = "nix"
+    missing_said = "dlt nix shop.orders: UnknownDestinationModule: Destination 'nix'"
 
     @property
     def options(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Target(Rig):
     }
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
     bad_said = "it ended with exit code 1: no seven"
-    missing_said = "nix"
+    missing_said = "there is no program 'nix-da'; install it, or check its rights and PATH"
 
     @property
     def options(self) -> dict[str, Any]:

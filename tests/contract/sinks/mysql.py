@@ -13,7 +13,7 @@ class Target(Rig):
     server = "MariaDB"
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
     bad_said = "Incorrect integer value: 'seven' for column"
-    login_said = "Access denied for user 'rsq'"
+    login_said = "(using password: YES); mend `dsn`"
     missing_said = "the table does not exist; make it, or set `create: true`"
 
     @cached_property

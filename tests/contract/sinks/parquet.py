@@ -14,7 +14,7 @@ class Target(Rig):
     nothing: ClassVar[Why] = {"away": NO_SERVER, "login": NO_LOGIN}
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
     bad_said = "field 'n' is 'seven', and its column is of type int"
-    missing_said = "it cannot be written"
+    missing_said = "out/.all-000001.parquet: it cannot be written: File exists"
 
     @property
     def options(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ class Target(Rig):
     server = "PostgreSQL"
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
     bad_said = 'invalid input syntax for type integer: "seven"'
-    login_said = "password authentication failed"
+    login_said = 'password authentication failed for user "rsq"; mend `dsn`'
     missing_said = "the table does not exist; make it, or set `create: true`"
 
     @cached_property

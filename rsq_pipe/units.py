@@ -14,6 +14,15 @@ _AGES = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 RATES = {"s": 1.0, "m": 60.0, "h": 3_600.0}
 SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
+LONGEST = 36_500 * 86_400.0
+"""Seconds of the longest duration that a setting may have: what is longer no clock of a server takes."""
+
+LARGEST = 2**60
+"""Bytes of the largest size."""
+
+FASTEST = 1e12
+"""The number of the fastest rate."""
+
 COUNT_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(k|M)?$"
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)$"
 RATE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?/ ?(s|m|h)$"
@@ -90,6 +99,8 @@ def parse_rate(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?/ ?([a-z]+)", text.strip())
     if match and match[2] in RATES:
+        if float(match[1]) > FASTEST:
+            raise ValueError(f"{text[:40]!r} is more than anything does; write 1000000/s")
         return float(match[1]) / RATES[match[2]]
     raise ValueError(f"{text!r} is not a rate; write a number and /s, /m or /h, such as 500/s")
 
@@ -128,7 +139,10 @@ def parse_size(text: str) -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", text.strip())
     if match and match[2] in SIZES:
-        return int(float(match[1]) * SIZES[match[2]])
+        size = float(match[1]) * SIZES[match[2]]
+        if size > LARGEST:
+            raise ValueError(f"{text[:40]!r} is more than any machine has; write 1000000GiB")
+        return int(size)
     raise ValueError(f"{text!r} is not a size; write a number and B, KiB, MiB, GiB, kB, MB or GB: 1MiB")
 
 
@@ -161,13 +175,20 @@ def text_schema(pattern: str, description: str, *examples: str) -> WithJsonSchem
     )
 
 
+def _bounded_duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds > LONGEST:
+        raise ValueError(f"{text[:40]!r} is longer than 100 years; write {format_duration(LONGEST)} at most")
+    return seconds
+
+
 def _as_duration(seconds: float) -> str:
     return format_duration(seconds)
 
 
 Duration = Annotated[
     float,
-    text_parser(parse_duration, "30s"),
+    text_parser(_bounded_duration, "30s"),
     PlainSerializer(_as_duration),
     text_schema(DURATION_PATTERN, "A duration: ms, s, m, h or d", "200ms", "30s", "5m"),
 ]

@@ -27,6 +27,7 @@ BEYOND_SCHEMA = {
     "bad_handlers",
     "bad_host_ports",
     "timeouts_that_bound_nothing",
+    "too_large_values",
     "bad_names_of_made_records",
     "bad_lookup_files",
     "bad_ports",

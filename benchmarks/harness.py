@@ -112,7 +112,7 @@ class Harness:
         while self._rewriting() and time.monotonic() < deadline:
             time.sleep(0.01)
         self._client.config_resetstat()
-        return alone(job, patience)
+        return alone(job, patience, fresh=not self.options.quick)
 
     def _rewriting(self) -> bool:
         info = self._client.info("persistence")

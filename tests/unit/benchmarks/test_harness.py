@@ -54,19 +54,22 @@ def hanging() -> Figures:
     return {}
 
 
-def test_job_in_a_process_of_its_own_returns_figures() -> None:
-    assert alone(quick, 30) == {"records/s": 1.0}
+@pytest.mark.parametrize("fresh", [True, False])
+def test_job_in_a_process_of_its_own_returns_figures(fresh: bool) -> None:
+    assert alone(quick, 30, fresh=fresh) == {"records/s": 1.0}
 
 
-def test_job_that_fails_is_an_error_with_its_reason() -> None:
+@pytest.mark.parametrize("fresh", [True, False])
+def test_job_that_fails_is_an_error_with_its_reason(fresh: bool) -> None:
     with pytest.raises(BenchmarkError, match="no stream of that name"):
-        alone(broken, 30)
+        alone(broken, 30, fresh=fresh)
 
 
-def test_job_that_hangs_is_ended() -> None:
+@pytest.mark.parametrize("fresh", [True, False])
+def test_job_that_hangs_is_ended(fresh: bool) -> None:
     began = time.monotonic()
 
     with pytest.raises(BenchmarkError, match="did not end within"):
-        alone(hanging, 2)
+        alone(hanging, 2, fresh=fresh)
 
     assert time.monotonic() - began < 30

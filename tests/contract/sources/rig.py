@@ -37,7 +37,7 @@ class Rig:
     """The fixture that is the pipeline's own server, while nothing is away."""
     nothing: ClassVar[Why] = {}
     """Why there is nothing to try."""
-    count: int = 400
+    count: int = 320
     ends: ClassVar[bool] = True
     """Whether a run ends by itself when it has read them all."""
     stores: ClassVar[int] = 6

@@ -106,7 +106,7 @@ def test_a_paused_process_that_is_woken_beside_its_successor_doubles_no_more_tha
 @PATIENT
 def test_with_a_safety_switched_off_a_kill_loses_records(kind: str, begin: Begin, sabotage: str) -> None:
     rig = begin()
-    rig.count = 60
+    rig.count = 20
     rig.is_complete = lambda found: rig.count - 1 in found  # type: ignore[method-assign]
     with SourceTrial(rig, sabotage=sabotage) as one:
         one.fill()

@@ -27,7 +27,7 @@ class Origin(Rig):
         "login": "it asks others for their token, and has none to show",
         "missing": "it looks for nothing; a port that is taken is told",
     }
-    count = 150
+    count = 100
     ends = False
     again = 10
     """The request under way, as often as it is sent again while a paused process does not answer."""

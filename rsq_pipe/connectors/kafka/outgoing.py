@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rsq_pipe.connectors.computed import computed
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.kafka.producer import Message
 from rsq_pipe.connectors.kafka.write_options import WriteOptions
@@ -89,7 +90,7 @@ class Outgoing:
         return values, failures
 
     def _key(self, record: Any) -> bytes | None:
-        value = None if self._options.key is None else self._options.key.evaluate(record)
+        value = None if self._options.key is None else computed("key", self._options.key, record)
         if value is None:
             if self.needs_key:
                 raise EncodeError("it has no key, and the topic is compacted: it takes none without", record)
@@ -101,7 +102,7 @@ class Outgoing:
     def _partition(self, record: Any, partitions: int) -> int | None:
         if self._options.partition is None:
             return None
-        number = self._options.partition.evaluate(record)
+        number = computed("partition", self._options.partition, record)
         if type(number) is not int or not 0 <= number < partitions:
             raise EncodeError(
                 f"its partition would be {number!r}; the topic has {partitions}, numbered from 0", record

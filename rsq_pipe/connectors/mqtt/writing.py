@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from rsq_pipe.connectors.computed import computed
 from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
 from rsq_pipe.connectors.mqtt.settings import WriteSettings
 from rsq_pipe.connectors.record_id import named
@@ -104,7 +105,7 @@ class MqttSink:
         payload = self._form.encode(named(record, batch.rids[place]) if settings.rid else record)
         topic = settings.topic
         if settings.topic_by is not None:
-            topic = settings.topic_by.evaluate(record)
+            topic = computed("topic_by", settings.topic_by, record)
             wrong = not isinstance(topic, str) or not topic or {"+", "#", "\0"} & {*topic}
             if wrong or len(topic.encode()) > _TOPIC_BYTES:
                 raise EncodeError(f"its topic would be {topic!r}, which is none", record)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from rsq_pipe.connectors.computed import computed
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.connectors.redis.options import Options
@@ -52,8 +53,6 @@ class Commands:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._template = parse_template(options.key)
-        self._value: Callable[[Any], Any] | None = options.value and options.value.evaluate
-        self._score: Callable[[Any], Any] | None = options.score and options.score.evaluate
         self._expiry = [] if options.ttl is None else [("PEXPIRE", round(options.ttl * 1000))]
 
     def of(self, batch: Batch) -> tuple[dict[int, tuple[str, list[Words]]], dict[int, Exception]]:
@@ -113,11 +112,12 @@ class Commands:
         return [*gone, *([("HSET", *words)] if words else [])]
 
     def _one(self, record: Any, line: bytes) -> str | bytes:
-        return line if self._value is None else _text(self._value(record))
+        value = self._options.value
+        return line if value is None else _text(computed("value", value, record))
 
     def _number(self, record: Any) -> str:
-        assert self._score is not None
-        score = self._score(record)
+        assert self._options.score is not None
+        score = computed("score", self._options.score, record)
         if isinstance(score, bool) or not isinstance(score, int | float) or not isfinite(score):
             raise EncodeError(f"its `score` is {score!r}, and not a number", record)
         return repr(float(score))

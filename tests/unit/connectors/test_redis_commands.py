@@ -69,3 +69,18 @@ def test_what_cannot_be_written_says_why(settings: dict[str, Any], why: str) -> 
 def test_a_template_knows_its_slot() -> None:
     assert [parse_template(one).tag for one in ("all", "x:{id}", "{{shop}}:{id}")] == ["all", "", "shop"]
     assert parse_template("{{shop}}:{customer.id}").key({"customer": {"id": 3}}) == "{shop}:3"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("list", {"value": "name + id"}, "`value` cannot be computed of this record: TypeError: "),
+        ("list", {"value": "nobody"}, "`value` cannot be computed of this record: field 'nobody'"),
+        ("sorted_set", {"value": "id", "score": "1 / (id - 7)"}, "`score` .*ZeroDivisionError"),
+    ],
+)
+def test_a_record_for_which_a_setting_cannot_be_computed_fails_with_the_settings_name(
+    kind: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EncodeError, match=message):
+        commands(kind=kind, key="l", **settings)

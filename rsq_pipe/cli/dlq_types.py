@@ -12,7 +12,7 @@ from rsq_pipe.errors import ExpressionError
 from rsq_pipe.ops.selection import LetterName, parse_name
 from rsq_pipe.spec.expression import Expression, compile_expression
 from rsq_pipe.spec.field_path import parse_path
-from rsq_pipe.units import parse_duration, parse_rate
+from rsq_pipe.units import LONGEST, parse_duration, parse_rate
 
 
 class Since(NamedTuple):
@@ -46,7 +46,7 @@ class SinceType(click.ParamType[Since]):
         if isinstance(value, Since):
             return value
         try:
-            return Since(age=parse_duration(value))
+            return Since(age=min(parse_duration(value), LONGEST))
         except ValueError:
             pass
         try:

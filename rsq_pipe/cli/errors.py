@@ -24,6 +24,7 @@ NO_SERVER = 3
 DEAD_LETTERS = 4
 OUR_FAULT = 70
 
+_NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -56,6 +57,15 @@ def unwritable(error: Exception) -> str:
             f"standard output cannot take {what!a}: its encoding is {sys.stdout.encoding}; "
             "set PYTHONIOENCODING=utf-8"
         )
+    return ""
+
+
+def unusable_name(error: Exception) -> str:
+    """Say so where a file's name is one that no file can have; else nothing."""
+    if isinstance(error, OSError) and error.errno in _NO_NAME:
+        name, most = str(error.filename or ""), 100
+        shown = name if len(name) <= most else f"{name[:most]}..."
+        return f"{shown}: {error.strerror}; check the name"
     return ""
 
 

@@ -12,7 +12,7 @@ import rich_click as click
 from click.exceptions import Exit
 from rich_click.rich_context import RichContext
 
-from rsq_pipe.cli.errors import FAILED, exit_code, report, report_fault, unwritable
+from rsq_pipe.cli.errors import FAILED, WRONG_SPEC, exit_code, report, report_fault, unusable_name, unwritable
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.engine.supervised import say_ended
 from rsq_pipe.errors import RsqPipeError
@@ -146,6 +146,10 @@ def main() -> None:
             _leave_standard_output()
             sys.stderr.write(f"rsq-pipe: {printable(why)}\n")
             code = FAILED
+            say_ended(code)
+        elif why := unusable_name(exc):
+            sys.stderr.write(f"rsq-pipe: {printable(why)}\n")
+            code = WRONG_SPEC
             say_ended(code)
         else:
             code = report_fault(exc, debug=os.environ.get(DEBUG, "") not in ("", "0"))

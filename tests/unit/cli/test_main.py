@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -9,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from rsq_pipe import errors
+from rsq_pipe.cli.dlq_types import SinceType
 from rsq_pipe.cli.errors import exit_code, report, report_fault
-from rsq_pipe.cli.main import COMMANDS, cli
+from rsq_pipe.cli.main import COMMANDS, cli, main
 from rsq_pipe.spec.problem import Problem
+from rsq_pipe.units import LONGEST
 
 PROBLEM = Problem("orders.yaml", 3, 7, "stages.read", "it has no verb", "give it one")
 
@@ -66,6 +69,25 @@ def test_the_list_of_commands_says_what_each_command_says_itself(name: str) -> N
     assert find_spec(module) is not None
     help_text = import_module(module).command.help
     assert help_text.strip().splitlines()[0] == summary
+
+
+@pytest.mark.parametrize("words", [("validate",), ("test",), ("dlq", "list"), ("trace", "x")])
+def test_a_name_that_no_file_can_have_is_a_mistake_and_no_fault_of_ours(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["rsq-pipe", *words, "x" * 300 + ".yaml"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "File name too long; check" in said
+    assert "fault" not in said
+
+
+def test_an_age_beyond_all_clocks_means_all_there_is() -> None:
+    assert SinceType().convert("9" * 400 + "d", None, None).age == LONGEST
 
 
 def test_the_usage_of_a_command_below_is_how_it_is_called() -> None:

@@ -86,6 +86,11 @@ class BatchReader:
         """Whether a read has ended that was begun, or something is left of one."""
         return bool(self._rest) or (self._reading is not None and self._reading.done())
 
+    @property
+    def has_rest(self) -> bool:
+        """Whether something is left of the last read."""
+        return bool(self._rest)
+
     def take(self) -> list[RawEntry]:
         """
         Return the next batch, once it is ready; packs differ in size, so a read may have brought several.

@@ -232,10 +232,10 @@ class StreamConsumer:
         """Read, and hand out what that brings, until there is something else to do first."""
         if not await self._may_begin():
             return
-        if self.config.create_groups:
-            await self._membership.ensure()
+        await self._membership.ensure()
         self._batches.begin()
-        while not (self._batches.is_ready or self._again or self._stopping.is_set()):
+        # A stop ends a read that waits; one that has brought something, and waits for more, is handed out.
+        while not (self._batches.is_ready or self._again):
             self._wake.clear()
             await self._wake.wait()
         # Asked again: what was read while it was paused waits, and keeps nobody else from handling a batch.
@@ -253,6 +253,8 @@ class StreamConsumer:
                 return
             if self.config.create_groups:
                 self._membership.remember(entries)
+            if self._stopping.is_set() and not self._batches.has_rest:
+                return  # what was read ahead is handed back
 
     async def _due_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
         """Hand out entries again, in batches while they may be innocent, alone when they may not."""
@@ -262,7 +264,9 @@ class StreamConsumer:
             # From the first to the last: taking turns with new entries, each of these would wait for a whole
             # batch, and the oldest records of all would be the last to be done.
             alone = False
-            while self._again and not self._failed and await self._may_begin():
+            while (
+                self._again and not self._failed and await self._may_begin() and not self._stopping.is_set()
+            ):
                 async with self._isolation.alone() if alone else self._isolation.beside_others():
                     some = self._again[:1] if alone else self._again
                     again = await self._reclaim.redeliver(some, isolated=alone)
@@ -278,11 +282,11 @@ class StreamConsumer:
             self._handed_out.set()
 
     async def _may_begin(self) -> bool:
-        """Wait while paused; False where it is to stop."""
+        """Wait while paused; False where it is to stop before that ends."""
         # With no batch in flight: who waits must not keep those from their work who can end the waiting.
         if not self._open.is_set():
             await first(self._open.wait(), self._stopping.wait())
-        return not self._stopping.is_set()
+        return self._open.is_set()
 
     @contextlib.contextmanager
     def _handling(self, entries: Sequence[RawEntry]) -> Iterator[None]:
@@ -302,10 +306,8 @@ class StreamConsumer:
         """Reclaim and keep alive, while batches are handed out; hand back afterwards what is left."""
         reclaiming = asyncio.ensure_future(self._reclaim_on())
         reclaiming.add_done_callback(lambda _: self.stop())  # before `stop` only a fault ends it
-        others = [
-            asyncio.ensure_future(self._in_flight.beat(self.config.heartbeat_ms)),
-            asyncio.ensure_future(self._end_blocked_read_on_stop()),
-        ]
+        beating = self._in_flight.beat(self.config.heartbeat_ms)
+        others = [asyncio.ensure_future(one) for one in (beating, self._end_blocked_read_on_stop())]
         try:
             yield
             await reclaiming
@@ -314,7 +316,12 @@ class StreamConsumer:
             for task in (reclaiming, *others):
                 task.cancel()
             await asyncio.wait([reclaiming, *others])
-            await self._leave()
+            await self._batches.close()
+            # Where the server is away the entries come back when they have been idle long enough.
+            with contextlib.suppress(StreamError, TimeoutError):
+                async with asyncio.timeout(_LEAVE):
+                    # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
+                    await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
 
     async def _reclaim_on(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")
@@ -338,14 +345,6 @@ class StreamConsumer:
     async def _end_blocked_read_on_stop(self) -> None:
         await self._stopping.wait()
         await self._reader.interrupt()
-
-    async def _leave(self) -> None:
-        await self._batches.close()
-        # Where the server is away the entries come back by themselves, when they have been idle long enough.
-        with contextlib.suppress(StreamError, TimeoutError):
-            async with asyncio.timeout(_LEAVE):
-                # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
-                await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
 
     async def settle(self, settlement: Settlement, dead: int = 0) -> Settled:
         """

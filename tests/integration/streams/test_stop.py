@@ -99,6 +99,22 @@ async def test_a_paused_consumer_stops(consume: Consume) -> None:
     await asyncio.wait_for(run, 1.0)
 
 
+async def test_stop_has_a_batch_handled_that_waits_to_be_full(
+    client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
+) -> None:
+    await producer.push_many([{"n": n} for n in range(3)])
+    recorder = Recorder()
+    consumer = consume(recorder, batch_size=10, batch_wait_ms=60_000)
+    run = asyncio.create_task(consumer.run())
+    await wait_until(lambda: len(consumer._in_flight) == 3)
+
+    consumer.stop()
+    await asyncio.wait_for(run, 5.0)
+
+    assert [message.data["n"] for message in recorder.messages] == [0, 1, 2]
+    assert await pending(client, stream) == 0
+
+
 async def test_stop_finishes_and_settles_the_batch_in_hand(
     client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
 ) -> None:

@@ -95,10 +95,10 @@ def project(tmp_path: Path, name: str) -> Project:
 
 
 def waits(project: Project, server: StreamServer) -> bool:
-    """Whether a record waits for another attempt, or is a dead letter."""
+    """Whether a record waits for another attempt, alone or with a stage that pauses, or is a dead letter."""
     said = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
     stages = json.loads(said.stdout)["stages"] if said.returncode == 0 else []
-    return any(stage["retry"] or stage["counters"]["dead"] for stage in stages)
+    return any(stage["retry"] or stage["paused"] or stage["counters"]["dead"] for stage in stages)
 
 
 def letters(project: Project, server: StreamServer) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ class BatchReader:
         self._wanted = asyncio.Event()
         self._reading: asyncio.Future[list[RawEntry]] | None = None
         self._rest: list[RawEntry] = []
-        self._held = (0, 0)  # records and bytes of the last read
+        self._brought = (0, 0)  # records and bytes of the last read
         self.took = QUICK
         """Seconds that handling the last batch took."""
 
@@ -102,7 +102,7 @@ class BatchReader:
             reading, self._reading = self._reading, None
             self._rest = reading.result()
         whole, most = self._rest, self._read_size.records
-        if self._held[0] <= most and len(whole) <= MAX_ENTRIES:
+        if self._brought[0] <= most and len(whole) <= MAX_ENTRIES:
             self._rest = []
             return whole
         size = first_of(whole, most)
@@ -116,7 +116,7 @@ class BatchReader:
 
     def read_ahead(self) -> None:
         """Begin to read what comes after the batch that is about to be handled, if that is worth while."""
-        records, size = self._held
+        records, size = self._brought
         full = 2 * records >= self._read_size.records
         if full and self.took < QUICK and size < LARGE and not self._stopping.is_set():
             self.begin()
@@ -146,7 +146,7 @@ class BatchReader:
         self._in_flight.take(batch)
         if batch and self._wait:
             await self._fill(batch)
-        self._held = self._read_size.learn(batch)
+        self._brought = self._read_size.learn(batch)
         return batch
 
     async def _fill(self, batch: list[RawEntry]) -> None:

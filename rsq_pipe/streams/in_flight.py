@@ -43,9 +43,12 @@ class InFlight:
             if held is entries:
                 del self._held[place]
                 return
-        if gone := {(entry[0], entry[1]) for entry in entries}:
-            left = ([entry for entry in held if (entry[0], entry[1]) not in gone] for held in self._held)
-            self._held = [entries for entries in left if entries]
+        gone = {(entry[0], entry[1]) for entry in entries}
+        for place, held in reversed([*enumerate(self._held)]) if gone else ():
+            left = [entry for entry in held if (entry[0], entry[1]) not in gone]
+            # A list of which nothing goes stays itself: it may be a batch that is still being filled.
+            if len(left) < len(held):
+                self._held[place : place + 1] = [left] if left else []
 
     def ids(self) -> set[tuple[str, str]]:
         """Return stream and id of each."""

@@ -61,12 +61,7 @@ class ReadSize:
         """
         if not entries:
             return 0, 0
-        records, size = len(entries), 0
-        for entry in entries:
-            fields = entry[2]
-            if len(fields) and fields[0] == PACK:
-                records += entry.records - 1
-            size += len(fields[1]) if len(fields) == 2 else sum(map(len, fields[1::2]))
+        records, size = records_in(entries), bytes_in(entries)
         if self._learns:
             self._an_entry = max(records / len(entries), self._an_entry / 4)
             self._bytes = max(size / len(entries), self._bytes / 4)

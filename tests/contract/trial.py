@@ -86,24 +86,7 @@ class Trial:
 
     def begin(self) -> subprocess.Popen[bytes]:
         """Start a process; what it prints is in stdout.txt, and what it says in a log of its own."""
-        log = self.project.root / f"log-{len(self._logs)}.txt"
-        self._logs.append(log)
-        words, environ = least(
-            ["run", self.project.path, "--redis", self.server.url],
-            {**os.environ, "PYTHONPATH": str(REPOSITORY), **self._environ},
-        )
-        with log.open("wb") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.contract.struck_run", self._sabotage, *words],
-                cwd=self.project.root,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=said,
-                start_new_session=True,
-            )
-        self._runs.append(process)
-        return process
+        return self._begin("tests.contract.struck_run")
 
     def run(self) -> Ended:
         """Run to the end."""
@@ -206,6 +189,27 @@ class Trial:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _begin(self, module: str, **further: str) -> subprocess.Popen[bytes]:
+        """Start a process of a module, with further variables."""
+        log = self.project.root / f"log-{len(self._logs)}.txt"
+        self._logs.append(log)
+        words, environ = least(
+            ["run", self.project.path, "--redis", self.server.url],
+            {**os.environ, "PYTHONPATH": str(REPOSITORY), **self._environ, **further},
+        )
+        with log.open("wb") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, self._sabotage, *words],
+                cwd=self.project.root,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=said,
+                start_new_session=True,
+            )
+        self._runs.append(process)
+        return process
 
     def _come_on(self, draw: random.Random, goal: int, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         """Wait until so many are settled, or a process has ended, and a moment that the seed chooses."""

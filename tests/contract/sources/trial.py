@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,9 +14,8 @@ from typing import Any, NamedTuple
 
 from tests.contract import trial
 from tests.contract.sources.rig import Rig
-from tests.contract.trial import REPOSITORY, TO_END, Ended
+from tests.contract.trial import TO_END, Ended
 from tests.support.command_line import rsq_pipe
-from tests.support.guarded_server import least
 from tests.support.signals import eventually
 
 BATCH = 20
@@ -90,25 +88,8 @@ class SourceTrial(trial.Trial):
 
     def begin(self, strikes: Sequence[Strike] = ()) -> subprocess.Popen[bytes]:
         """Start a process that strikes itself so."""
-        log = self.project.root / f"log-{len(self._logs)}.txt"
-        self._logs.append(log)
         self._environ = dict(self.rig.environ() if self._given is None else self._given)
-        words, environ = least(
-            ["run", self.project.path, "--redis", self.server.url],
-            {**os.environ, "PYTHONPATH": str(REPOSITORY), **self._environ, "STRIKES": json.dumps(strikes)},
-        )
-        with log.open("wb") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.contract.sources.struck_run", self._sabotage, *words],
-                cwd=self.project.root,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=said,
-                start_new_session=True,
-            )
-        self._runs.append(process)
-        return process
+        return self._begin("tests.contract.sources.struck_run", STRIKES=json.dumps(strikes))
 
     def fill(self) -> None:
         """Have the first half of the records be there; when called again the others, and then no more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -10,9 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
+from tests.support.absent import absent
 from tests.support.signals import wait_until
 
 DESK = (1280, 800)
@@ -26,10 +25,7 @@ def binary() -> str:
     """Find it; a test that needs it is skipped where there is none, but in CI."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
-        why = "there is no chromium on PATH (on Debian and Ubuntu: apt install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+        absent("chromium on PATH", "on Debian and Ubuntu: apt install chromium")
     return found
 
 

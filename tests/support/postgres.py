@@ -16,6 +16,7 @@ from typing import Any, Self
 import psycopg
 import pytest
 
+from tests.support.absent import absent
 from tests.support.server import free_port
 from tests.support.signals import eventually
 
@@ -37,9 +38,7 @@ def postgres_binaries() -> Path:
     """The binaries; a test that needs them is skipped where there are none, but in CI."""
     found = binaries()
     if found is None:
-        why = "there is no PostgreSQL here (on Debian and Ubuntu: apt install postgresql)"
-        assert not os.environ.get("CI"), why
-        pytest.skip(why)
+        absent("PostgreSQL here", "on Debian and Ubuntu: apt install postgresql")
     return found
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from benchmarks.measure import Figures, Job, rates
-from benchmarks.single import ROWS, batches, made, timed
+from benchmarks.measure import Figures, Job
+from benchmarks.single import ROWS, Stopwatch, batches, made, timed
 from tests.support.kafka import KafkaBroker
 
 TITLE = "Into and out of Kafka by 500 messages"
@@ -53,7 +53,7 @@ async def _send(broker: KafkaBroker, count: int, more: dict[str, Any]) -> Figure
     name, given = await asyncio.to_thread(topic, broker), list(batches(count))
     producer = AIOKafkaProducer(bootstrap_servers=broker.address, **more)
     await producer.start()
-    began, used = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     for batch in given:
         if more:
             await producer.begin_transaction()
@@ -64,19 +64,18 @@ async def _send(broker: KafkaBroker, count: int, more: dict[str, Any]) -> Figure
         await asyncio.gather(*waiting)
         if more:
             await producer.commit_transaction()
-    figures = rates(ROWS * count, time.perf_counter() - began, time.process_time() - used)
+    figures = watch.figures(ROWS * count)
     await producer.stop()
     return figures
 
 
 def source(broker: KafkaBroker, total: int) -> Figures:
     reading = made("source", "kafka", brokers=broker.address, topic=FULL, until="end")
-    shards, read = reading.shards(), 0
-    began, used = time.perf_counter(), time.process_time()
+    shards, read, watch = reading.shards(), 0, Stopwatch()
     for shard in shards:
         read += sum(len(chunk) for chunk in reading.read(shard, "", ROWS))
     assert read == total, read
-    return rates(read, time.perf_counter() - began, time.process_time() - used)
+    return watch.figures(read)
 
 
 def bare_reads(broker: KafkaBroker, total: int) -> Figures:
@@ -90,11 +89,11 @@ async def _read(broker: KafkaBroker, total: int) -> Figures:
     parts = [TopicPartition(FULL, part) for part in range(PARTITIONS)]
     consumer.assign(parts)
     await consumer.seek_to_beginning(*parts)
-    began, used, read = time.perf_counter(), time.process_time(), 0
+    watch, read = Stopwatch(), 0
     while read < total:
         for messages in (await consumer.getmany(timeout_ms=500, max_records=ROWS)).values():
             read += len([json.loads(message.value) for message in messages])
-    figures = rates(read, time.perf_counter() - began, time.process_time() - used)
+    figures = watch.figures(read)
     await consumer.stop()
     return figures
 

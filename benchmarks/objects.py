@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import obstore
 from obstore.store import S3Store
 
-from benchmarks.measure import Figures, Job, rates
-from rsq_pipe.connectors.table import connector
+from benchmarks.measure import Figures, Job
+from benchmarks.single import Stopwatch, made
 from rsq_pipe.model.batch import Batch
 from tests.support.object_store import KEY, SECRET, Bucket, ObjectStore
 
@@ -40,9 +38,9 @@ def batches(number: int) -> list[Batch]:
 
 
 def timed(number: int, work: Callable[[], Any]) -> Figures:
-    began, used = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     work()
-    return rates(RECORDS * number, time.perf_counter() - began, time.process_time() - used)
+    return watch.figures(RECORDS * number)
 
 
 def client(bucket: Bucket) -> S3Store:
@@ -70,16 +68,15 @@ def bare_put(bucket: Bucket, number: int) -> Figures:
 
 def sink(bucket: Bucket, number: int, ending: str) -> Figures:
     """Put by the sink, as the runner calls it; what it stores in Redis is not part of it."""
-    found, given = connector("sink", "objects"), batches(number)
-    options = found.options(url=bucket.url(f"sink-{uuid.uuid4().hex}/{{part}}.{ending}"), **bucket.settings)
-    made = found.made(options, pipeline="bench", stage="write", root=Path())
-    made.open(None)
+    given, url = batches(number), bucket.url(f"sink-{uuid.uuid4().hex}/{{part}}.{ending}")
+    writing = made("sink", "objects", url=url, **bucket.settings)
+    writing.open(None)
 
     def work() -> None:
         for batch in given:
-            made.prepare(batch)
-            made.write(batch)
-            made.stored()
+            writing.prepare(batch)
+            writing.write(batch)
+            writing.stored()
 
     return timed(number, work)
 
@@ -98,13 +95,11 @@ def bare_get(bucket: Bucket, number: int) -> Figures:
 
 
 def source(bucket: Bucket, number: int) -> Figures:
-    found = connector("source", "objects")
-    options = found.options(url=bucket.url("in/*.jsonl"), **bucket.settings)
-    made = found.made(options, pipeline="bench", stage="read", root=Path())
+    reading = made("source", "objects", url=bucket.url("in/*.jsonl"), **bucket.settings)
 
     def work() -> None:
-        for shard in made.shards():
-            for _ in made.read(shard, "", 2_000):
+        for shard in reading.shards():
+            for _ in reading.read(shard, "", 2_000):
                 pass
 
     return timed(number, work)

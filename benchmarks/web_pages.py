@@ -7,7 +7,6 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing.connection import Connection
 
 import aiohttp
 import msgspec
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from benchmarks.measure import Figures, Job
 from benchmarks.single import ROWS, Stopwatch, batches, made, read
+from benchmarks.web_service import service, serving
 from tests.support.server import free_port
 
 TITLE = "From a web service, pages of 500 records; from ten clients at once by POST"
@@ -66,10 +66,8 @@ def bare_posts(requests: int, records: int) -> Figures:
 
         app = web.Application()
         app.router.add_post("/", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
         port = free_port()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        runner = await serving(app, port)
         with posting(port, requests, records):
             await done.wait()
         figures = watch.figures(found)
@@ -134,7 +132,7 @@ def _post(port: int, requests: int, records: int) -> None:
     asyncio.run(run())
 
 
-def _serve(told: Connection, pages: int) -> None:
+def _app(pages: int) -> web.Application:
     (batch,) = batches(1)
     items = msgspec.json.encode(batch.records)
     bodies = [
@@ -144,31 +142,19 @@ def _serve(told: Connection, pages: int) -> None:
         for number in range(pages)
     ]
 
-    async def serve() -> None:
-        async def answer(request: web.Request) -> web.Response:
-            number = int(request.query.get("after", "0"))
-            return web.Response(body=bodies[number], content_type="application/json")
+    async def answer(request: web.Request) -> web.Response:
+        number = int(request.query.get("after", "0"))
+        return web.Response(body=bodies[number], content_type="application/json")
 
-        app = web.Application()
-        app.router.add_get("/", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        told.send(runner.addresses[0][1])
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
+    app = web.Application()
+    app.router.add_get("/", answer)
+    return app
 
 
 @contextmanager
 def contenders(count: int) -> Iterator[dict[str, Job]]:
     """Start a service, in a process of its own, that gives pages."""
-    ours, theirs = multiprocessing.Pipe()
-    context = multiprocessing.get_context("spawn")
-    server = context.Process(target=_serve, args=(theirs, 4 * count), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{ours.recv()}/"
-    try:
+    with service(partial(_app, 4 * count)) as url:
         yield {
             "bare GET": partial(bare_pages, url),
             "source http": partial(pages, url),
@@ -177,6 +163,3 @@ def contenders(count: int) -> Iterator[dict[str, Job]]:
             "bare server of aiohttp, 100 a request": partial(bare_posts, 20 * count, MANY),
             "source webhook, 100 a request": partial(posts, 20 * count, MANY),
         }
-    finally:
-        server.kill()
-        server.join()

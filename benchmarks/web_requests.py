@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import Any
 
 import aiohttp
@@ -16,6 +14,7 @@ from aiohttp import web
 
 from benchmarks.measure import Figures, Job
 from benchmarks.single import Stopwatch, sender, sent
+from benchmarks.web_service import service
 from rsq_pipe.model.batch import Batch
 
 TITLE = "To a web service, 10 requests at once"
@@ -28,19 +27,12 @@ RECORD = {"id": 17, "carrier": "UA", "name": "United Air Lines Inc.", "delay": 2
 @contextmanager
 def contenders(batches: int) -> Iterator[dict[str, Job]]:
     """Start a server in a process of its own that answers each request at once, and give who sends to it."""
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{ours.recv()}/"
-    try:
+    with service(_app) as url:
         yield {
             "bare POST": partial(_bare, url, batches),
             "sink http": partial(_sink, url, batches, body="record"),
             "sink http, body: array": partial(_sink, url, batches, body="array"),
         }
-    finally:
-        server.kill()
-        server.join()
 
 
 def _bare(url: str, batches: int) -> Figures:
@@ -68,18 +60,11 @@ def _sink(url: str, batches: int, **options: Any) -> Figures:
     return sent(sender("http", url=url, concurrency=CONCURRENCY, **options), given)
 
 
-def _serve(told: Connection) -> None:
-    async def serve() -> None:
-        async def answer(request: web.Request) -> web.Response:
-            await request.read()
-            return web.Response(status=201)
+def _app() -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=201)
 
-        app = web.Application(client_max_size=2**24)
-        app.router.add_post("/", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        told.send(runner.addresses[0][1])
-        await asyncio.Event().wait()
-
-    asyncio.run(serve())
+    app = web.Application(client_max_size=2**24)
+    app.router.add_post("/", answer)
+    return app

@@ -1,0 +1,42 @@
+"""A web service for those who ask one: here, or in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+from aiohttp import web
+
+
+async def serving(app: web.Application, port: int = 0) -> web.AppRunner:
+    """Serve on loopback from now on, in this loop; at port 0 on a free one."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    return runner
+
+
+@contextmanager
+def service(make: Callable[[], web.Application]) -> Iterator[str]:
+    """Serve, in another process, what a function makes there; give the address."""
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}/"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(told: Connection, make: Callable[[], web.Application]) -> None:
+    async def serve() -> None:
+        runner = await serving(make())
+        told.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())

@@ -83,7 +83,8 @@ class Sink(Protocol):
     entry of the stream alone holds more.
 
     A sink that has a method `check_anew()` is asked before anything of the pipeline is deleted for a user who
-    starts over: it raises what `open` with `fresh` would raise, changes nothing, and is used no further.
+    starts over: it raises what `open` with `fresh` would raise, changes nothing that is there, and is used no
+    further.
 
     A sink that has an attribute `gather` is given batches of that size. Until they are written they stay
     unacknowledged, so that nothing of them is lost with the process.

@@ -44,6 +44,9 @@ class FileTarget:
     frees its turn and its lock. No clock is asked.
     """
 
+    most: ClassVar[int | None] = None
+    """Records of a batch, at most: it takes any."""
+
     def __init__(self, options: FileOptions, *, stage: str, root: Path) -> None:
         self._options = options
         self._stage = stage
@@ -71,9 +74,6 @@ class FileTarget:
                 raise TargetBusyError(f"another process is opening {self.name} at this moment") from exc
             except OSError as exc:
                 raise self._error(f"it cannot be written: {exc.strerror or exc}") from exc
-
-    most: ClassVar[int | None] = None
-    """Records of a batch, at most: it takes any."""
 
     def append(self, data: bytes, records: int) -> None:  # noqa: ARG002  as of what writes parts
         """

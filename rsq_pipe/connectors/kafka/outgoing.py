@@ -61,7 +61,7 @@ class Outgoing:
                     raise EncodeError(f"its message has {len(value):,} bytes, more than `max_message`")  # noqa: TRY301
             except RsqPipeError as exc:
                 failures[place] = without_frames(exc)
-            except Exception as exc:  # noqa: BLE001  an expression may raise anything
+            except Exception as exc:  # noqa: BLE001  not every text has bytes: half a surrogate pair
                 failures[place] = without_frames(EncodeError(told(exc)))
             else:
                 made[place] = Message(topic, value, key, partition, headers)

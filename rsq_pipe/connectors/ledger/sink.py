@@ -78,7 +78,7 @@ class LedgerSink:
         return ledger.position
 
     def check_anew(self) -> None:
-        """Find out whether `--fresh` may do as it says; nothing stays written."""
+        """Find out whether `--fresh` may do as it says; where there was no ledger, an empty one stays."""
         try:
             self._database.connect()
             with suppress(_TakenBackError), self._database.transaction():

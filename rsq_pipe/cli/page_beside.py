@@ -13,6 +13,7 @@ import rich_click as click
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.serve import HOST, LISTENER, PORT, is_loopback, listen, require_extra, spelled
 from rsq_pipe.engine.supervised import SUPERVISED
+from rsq_pipe.hosts import is_port
 
 PATIENCE = 10
 """Seconds that the page gets to end."""
@@ -34,7 +35,7 @@ class PageAddress(click.ParamType[tuple[str, int]]):
         if not colon and not text.isdigit():
             host, port = text, str(PORT)
         host = host.strip("[]") or HOST
-        if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        if port != "0" and not is_port(port):  # 0 is any that is free
             self.fail(
                 f"{on_one_line(text)!r} is no address; write --page {HOST}:{PORT}, or --page", param, ctx
             )

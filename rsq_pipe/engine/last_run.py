@@ -11,7 +11,7 @@ import msgspec
 
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.model.counters import COUNTED, OF_OPERATORS
+from rsq_pipe.model.counters import ALL_COUNTED
 from rsq_pipe.spec.aggregate import Windows
 from rsq_pipe.spec.graph import ConnectorRef, Graph, RateLimit, Stage
 
@@ -182,7 +182,7 @@ def known(fields: Collection[str]) -> list[str]:
 def is_of(stage: str, field: str) -> bool:
     """Tell whether a field is one of a stage's own: a counter, above all."""
     kind, _, rest = field.partition(":")
-    return kind == stage and (stage not in TAKEN or rest in (*COUNTED, *OF_OPERATORS))
+    return kind == stage and (stage not in TAKEN or rest in ALL_COUNTED)
 
 
 def positions(fields: Collection[str], name: str) -> list[str]:

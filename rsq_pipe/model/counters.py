@@ -7,8 +7,8 @@ from collections.abc import Callable
 COUNTED = ("in", "out", "dropped", "stored", "retried", "dead")
 """What settlements count of a stage, in fields `<stage>:in` ... of the pipeline's hash."""
 
-OF_OPERATORS = ("replayed", "purged")
-"""What is counted there of its dead letters."""
+ALL_COUNTED = (*COUNTED, "replayed", "purged")
+"""The same, and what operators have done with its dead letters."""
 
 
 def finished(counted: Callable[[str], int], *, is_source: bool) -> int:

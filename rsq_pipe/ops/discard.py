@@ -20,7 +20,7 @@ from rsq_pipe.engine.past import Holding, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
-from rsq_pipe.model.counters import COUNTED, OF_OPERATORS
+from rsq_pipe.model.counters import ALL_COUNTED
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_json import described
 from rsq_pipe.ops.payload import Payloads, as_json
@@ -92,7 +92,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
     targets = ("source", *(field.split(":", 2)[2] for field in placed))
     leases = [f"{leaving.prefix}:lease:{target}{what}" for target in targets for what in ("", ":epoch")]
     again = f"{leaving.prefix}:again"
-    counters = [f"{stage}:{what}" for what in (*COUNTED, *OF_OPERATORS)]
+    counters = [f"{stage}:{what}" for what in ALL_COUNTED]
     await moving.empty(
         *(client, Keyspace(graph.pipeline).meta, stage),
         streams=[(stream, end) for stream, end in leaving.ends.items() if stream != again],

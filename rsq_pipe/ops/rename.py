@@ -11,7 +11,7 @@ from rsq_pipe.engine.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
-from rsq_pipe.model.counters import COUNTED, OF_OPERATORS
+from rsq_pipe.model.counters import ALL_COUNTED
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
@@ -96,7 +96,7 @@ def _keys(past: Past, prefix: str, old: str, new: str) -> Iterator[tuple[str, st
 
 def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator[tuple[str, str]]:
     """Pair each field of the pipeline's hash that names the stage or its streams with the one it gets."""
-    counters = {f"{old}:{what}" for what in (*COUNTED, *OF_OPERATORS)}
+    counters = {f"{old}:{what}" for what in ALL_COUNTED}
     for field in past.fields:
         kind, _, rest = field.partition(":")
         if kind in ("group", "left", "settled") and rest.count(":"):

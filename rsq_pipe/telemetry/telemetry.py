@@ -132,18 +132,18 @@ class Telemetry(Observer):
         if self._closed:
             return
         self._closed = True
-        # A little less for each, so that there is time left to say what was lost.
-        ends: list[Callable[[], object]] = [partial(queue.close, FAREWELL * 0.9) for queue in self._queues]
+        # A queue gives up by itself, and a little sooner, so that there is time left to say what was lost.
+        ends: list[tuple[Callable[[], object], float]] = [
+            (partial(queue.close, FAREWELL * 0.9), LONGEST + FAREWELL) for queue in self._queues
+        ]
         if self._meters is not None:
-            ends.append(self._meters.shutdown)
+            ends.append((self._meters.shutdown, FAREWELL))
         began = time.monotonic()
         # Daemons: an exporter that hangs is left behind.
-        threads = [threading.Thread(target=end, daemon=True) for end in ends]
+        threads = [threading.Thread(target=end, daemon=True) for end, _ in ends]
         for thread in threads:
             thread.start()
-        for place, thread in enumerate(threads):
-            # A queue gives up by itself.
-            most = LONGEST + FAREWELL if place < len(self._queues) else FAREWELL
+        for thread, (_, most) in zip(threads, ends, strict=True):
             thread.join(max(0.0, began + most - time.monotonic()))
 
 

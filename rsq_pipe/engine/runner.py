@@ -43,7 +43,7 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.waiting import first, until
 from rsq_pipe.telemetry.observer import Observer
 
-SURVEY_PERIOD = 0.1
+LOOK_PERIOD = 0.1
 """Seconds between two looks at what the pipeline holds, for backpressure and for the end."""
 
 RESTING_PERIOD = 1.0
@@ -269,13 +269,13 @@ class Runner:
 
     async def _watch(self) -> None:
         """Look at what the pipeline holds: often while it moves, a worker waits or the end is near."""
-        period, before = SURVEY_PERIOD, self.state
+        period, before = LOOK_PERIOD, self.state
         while not self._stopping.is_set():
             self._process.full.clear()
             await self._outlasting(self._look)
             moved = self.state != before or (self._ends_by_itself and self._exhausted)
             before = self.state
-            period = SURVEY_PERIOD if moved else min(2 * period, RESTING_PERIOD)
+            period = LOOK_PERIOD if moved else min(2 * period, RESTING_PERIOD)
             has_room = all(role.has_room for _, role in self._roles)
             self._rests = has_room and period == RESTING_PERIOD and not self._presence.is_alone
             if has_room:

@@ -1,1 +1,1 @@
-"""Journeys: the way of one record through its pipeline."""
+"""Traces: the way of one record through its pipeline."""

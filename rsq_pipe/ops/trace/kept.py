@@ -1,4 +1,4 @@
-"""Journeys from Redis alone: what the server still holds of a record."""
+"""Traces from Redis alone: what the server still holds of a record."""
 
 from __future__ import annotations
 

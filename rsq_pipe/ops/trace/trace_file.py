@@ -1,4 +1,4 @@
-"""Journeys from a trace file: what `run --trace-file` wrote, or a collector's file exporter."""
+"""Traces from a trace file: what `run --trace-file` wrote, or a collector's file exporter."""
 
 from __future__ import annotations
 

@@ -105,14 +105,14 @@ async def test_the_slowest_reader_decides_what_a_stream_holds(lab: PackedLab) ->
     assert state.stages["mul"].lag == 100
 
 
-async def test_room_shrinks_by_what_all_writers_appended_since_the_survey(laid: PackedLab) -> None:
+async def test_room_shrinks_by_what_all_writers_appended_since_the_look(laid: PackedLab) -> None:
     await laid.append("read", 700)
     state = await look_at(laid.client, laid.graph)
     field = appended(laid.key("read"))
 
     assert state.room(laid.graph, "read", {}) == 10_000 - 700
     assert state.room(laid.graph, "read", {field: 1_700}) == 10_000 - 1_700
-    assert state.room(laid.graph, "read", {field: 600}) == 10_000 - 700, "a total from before the survey"
+    assert state.room(laid.graph, "read", {field: 600}) == 10_000 - 700, "a total from before the look"
     assert state.room(laid.graph, "out", {}) == 10_000
 
 

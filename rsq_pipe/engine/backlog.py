@@ -111,7 +111,7 @@ class Backlog:
         self._stopping.set()
 
     def _room(self, state: PipelineState) -> int:
-        return state.room_below(self._below, self._process.graph.max_backlog, self._process.totals)
+        return state.room(self._below, self._process.graph.max_backlog, self._process.totals)
 
 
 class Gate:

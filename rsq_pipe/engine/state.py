@@ -110,23 +110,21 @@ class PipelineState:
         alone = all(name in names and not self.stages[name].lag for name in held)
         return held if alone else ()
 
-    def room(self, graph: Graph, stage: str, totals: Mapping[str, int]) -> int:
+    def room(self, streams: Sequence[Outlet], bound: int, totals: Mapping[str, int]) -> int:
         """
-        Tell how many records a stage may still write before the fullest stream below it is full.
+        Tell how many records may still be written before the fullest of some streams is full.
+
+        It is asked after every batch: the streams are looked up before, by `outlets`.
 
         Args:
-            graph: The pipeline.
-            stage: The writer.
+            streams: Those that are written.
+            bound: Records that each may hold.
             totals: Values of fields `appended:<stream>`, `settled:<group>:<stream>` and `<stage>:retried` as
                 settlements told them since; by these what other processes have written is known, too.
 
         Returns:
             Less than nothing where a stream is past its bound.
         """
-        return self.room_below(outlets(graph, stage), graph.max_backlog, totals)
-
-    def room_below(self, streams: Sequence[Outlet], bound: int, totals: Mapping[str, int]) -> int:
-        """Do as `room`, for streams and a bound that were looked up before: it is asked after every batch."""
         fullest = 0
         for stream in streams:
             held = self.backlog.get(stream.key, 0)

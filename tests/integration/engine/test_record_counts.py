@@ -25,6 +25,7 @@ from rsq_pipe.ops.status import StageStatus, look
 from tests.integration.engine.lab import READ
 from tests.integration.engine.leftovers import name_of_the_dead
 from tests.integration.engine.packed import PackedLab
+from tests.support.room import room
 from tests.support.server import StreamServer
 
 CHAIN = f"""
@@ -110,10 +111,10 @@ async def test_room_shrinks_by_what_all_writers_appended_since_the_look(laid: Pa
     state = await look_at(laid.client, laid.graph)
     field = appended(laid.key("read"))
 
-    assert state.room(laid.graph, "read", {}) == 10_000 - 700
-    assert state.room(laid.graph, "read", {field: 1_700}) == 10_000 - 1_700
-    assert state.room(laid.graph, "read", {field: 600}) == 10_000 - 700, "a total from before the look"
-    assert state.room(laid.graph, "out", {}) == 10_000
+    assert room(state, laid.graph, "read", {}) == 10_000 - 700
+    assert room(state, laid.graph, "read", {field: 1_700}) == 10_000 - 1_700
+    assert room(state, laid.graph, "read", {field: 600}) == 10_000 - 700, "a total from before the look"
+    assert room(state, laid.graph, "out", {}) == 10_000
 
 
 async def test_retries_that_wait_take_room(laid: PackedLab) -> None:
@@ -123,7 +124,7 @@ async def test_retries_that_wait_take_room(laid: PackedLab) -> None:
     state = await look_at(laid.client, laid.graph)
 
     assert state.backlog[laid.key("read")] == 102
-    assert state.room(laid.graph, "read", {appended(laid.key("read")): 150}) == 10_000 - 152
+    assert room(state, laid.graph, "read", {appended(laid.key("read")): 150}) == 10_000 - 152
 
 
 async def test_what_an_earlier_release_left_is_counted_once(lab: PackedLab) -> None:
@@ -364,7 +365,7 @@ async def test_packs_that_came_back_from_a_worker_that_is_gone_are_counted_once(
 
     assert laid.numbers("out/all.jsonl") == list(range(30))
     assert await laid.field(settled("add", laid.key("read"))) == "30"
-    assert (await look_at(laid.client, laid.graph)).room(laid.graph, "read", {}) == 10_000
+    assert room(await look_at(laid.client, laid.graph), laid.graph, "read", {}) == 10_000
 
 
 async def test_what_a_worker_that_is_gone_had_in_hand_is_told_in_records(laid: PackedLab) -> None:

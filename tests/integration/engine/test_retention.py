@@ -12,6 +12,7 @@ from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.state import look_at
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab
+from tests.support.room import room
 from tests.support.server import StreamServer
 
 
@@ -72,7 +73,7 @@ async def test_a_published_stream_is_kept_until_somebody_reads_it(lab: PackedLab
     await publish(lab, 5)
 
     assert await Retention(lab.client, lab.graph).trim(exactly=True) == 0
-    assert (await look_at(lab.client, lab.graph)).room(lab.graph, "add", {}) == 10_000
+    assert room(await look_at(lab.client, lab.graph), lab.graph, "add", {}) == 10_000
 
 
 async def test_a_published_stream_is_trimmed_to_what_its_readers_have_acknowledged(lab: PackedLab) -> None:
@@ -97,4 +98,4 @@ async def test_the_slowest_reader_of_a_published_stream_holds_its_writer_back(la
     state = await look_at(lab.client, lab.graph)
 
     assert state.backlog[published(lab)] == 3
-    assert state.room(lab.graph, "add", {}) == 10_000 - 3
+    assert room(state, lab.graph, "add", {}) == 10_000 - 3

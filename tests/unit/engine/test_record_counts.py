@@ -10,6 +10,7 @@ from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.stats import GroupInfo
+from tests.support.room import room
 from tests.unit.engine.stages import graph, sink, source, stage
 
 READ = "{orders}:read"
@@ -113,9 +114,9 @@ def test_the_fullest_stream_below_leaves_the_least_room() -> None:
     large, small = "{orders}:route.large", "{orders}:route.small"
     state = PipelineState({}, {large: 100, small: 300}, settled={large: 900, small: 700})
 
-    assert state.room(pipeline, "route", {}) == 9_700
-    assert state.room(pipeline, "route", {f"appended:{large}": 1_500}) == 9_400
-    assert state.room(pipeline, "route", {f"appended:{large}": 11_000}) == -100
+    assert room(state, pipeline, "route", {}) == 9_700
+    assert room(state, pipeline, "route", {f"appended:{large}": 1_500}) == 9_400
+    assert room(state, pipeline, "route", {f"appended:{large}": 11_000}) == -100
 
 
 def test_what_readers_have_settled_since_the_look_is_room_again() -> None:
@@ -123,7 +124,7 @@ def test_what_readers_have_settled_since_the_look_is_room_again() -> None:
     stream = "{orders}:price"
     state = PipelineState({}, {stream: 10_000}, settled={stream: 500})
 
-    assert state.room(pipeline, "price", {f"settled:out:{stream}": 900}) == 0
+    assert room(state, pipeline, "price", {f"settled:out:{stream}": 900}) == 0
     totals = {f"settled:out:{stream}": 900, f"settled:copy:{stream}": 700}
-    assert state.room(pipeline, "price", totals) == 200
-    assert state.room(pipeline, "price", totals | {"copy:retried": 150}) == 50  # put off is not done
+    assert room(state, pipeline, "price", totals) == 200
+    assert room(state, pipeline, "price", totals | {"copy:retried": 150}) == 50  # put off is not done

@@ -1,0 +1,13 @@
+"""Room: how much a stage may still write, as its worker asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rsq_pipe.engine.state import PipelineState, outlets
+from rsq_pipe.spec.graph import Graph
+
+
+def room(state: PipelineState, graph: Graph, stage: str, totals: Mapping[str, int]) -> int:
+    """Tell how many records a stage may still write before the fullest stream below it is full."""
+    return state.room(outlets(graph, stage), graph.max_backlog, totals)

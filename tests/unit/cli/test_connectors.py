@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from rsq_pipe.cli.connectors import command
+from rsq_pipe.cli.connectors import BOUNDED, command
 from rsq_pipe.connectors.examples import EXAMPLES
 from rsq_pipe.connectors.table import LISTED, SOURCES, Kind, Listed, connector, types
 from rsq_pipe.spec.loader import check
@@ -126,3 +126,4 @@ def test_it_says_which_sinks_have_the_timeout_of_their_stage() -> None:
     assert "beside sink: timeout (30s) bounds one run of the command" in run("exec")
     assert "beside sink: timeout (30s) bounds one call" in run("python")
     assert "beside sink" not in run("kafka")
+    assert set(BOUNDED) == {name for name in types("sink") if connector("sink", name).sender is not None}

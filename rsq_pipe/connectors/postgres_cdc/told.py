@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.postgres.connection import Connection
@@ -13,7 +13,6 @@ from rsq_pipe.connectors.postgres_cdc.mark import Part
 from rsq_pipe.connectors.postgres_cdc.messages import Begin, Change
 from rsq_pipe.connectors.postgres_cdc.published import Table
 from rsq_pipe.connectors.postgres_cdc.records import Records
-from rsq_pipe.connectors.postgres_cdc.seen import Seen
 
 
 class Told:
@@ -91,3 +90,30 @@ class Told:
         with self._connection.faults():
             found = self._connection.execute(sql, list(itertools.chain(key, *upto)))[0]
         return next((at for at, is_in in enumerate(found) if is_in), len(parts) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    Tell which transactions a snapshot saw: all before `first` had ended, those from `end` on had not begun.
+
+    Args:
+        first, end: As above.
+        under_way: Those between that had not ended.
+    """
+
+    first: int
+    end: int
+    under_way: frozenset[int]
+
+    @classmethod
+    def read(cls, text: str) -> Seen:
+        """Read what `pg_current_snapshot()` writes: `10:20:10,14,15`."""
+        first, end, under_way = text.split(":")
+        return cls(int(first), int(end), frozenset(map(int, filter(None, under_way.split(",")))))
+
+    def __contains__(self, xid: int) -> bool:
+        """Tell of a transaction that was committed, by the 32 bits of its number that the log tells."""
+        near = self.first
+        whole = near + ((xid - near + 2**31) % 2**32 - 2**31)
+        return whole < self.first or (whole < self.end and whole not in self.under_way)

@@ -21,8 +21,7 @@ from rsq_pipe.connectors.postgres_cdc.messages import (
 )
 from rsq_pipe.connectors.postgres_cdc.published import Table
 from rsq_pipe.connectors.postgres_cdc.records import Records, When
-from rsq_pipe.connectors.postgres_cdc.seen import Seen
-from rsq_pipe.connectors.postgres_cdc.told import Told
+from rsq_pipe.connectors.postgres_cdc.told import Seen, Told
 from rsq_pipe.connectors.postgres_cdc.values import array_of, converter
 
 

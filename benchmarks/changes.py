@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.measure import Figures, Job, rates
+from benchmarks.measure import Figures, Job
 from benchmarks.single import Stopwatch, made
 from tests.support.postgres import PostgresServer, binaries
 from tests.support.signals import eventually
@@ -37,7 +36,7 @@ def fill(server: PostgresServer, transactions: int) -> None:
 
 def bare(dsn: str, count: int) -> Figures:
     """Count the inserts that the server sends, and look into none."""
-    began, used, found = time.perf_counter(), time.process_time(), 0
+    watch, found = Stopwatch(), 0
     with closing(psycopg.connect(dsn, autocommit=True, replication="database")) as connection:
         server: Any = connection.pgconn
         server.exec_(
@@ -50,12 +49,12 @@ def bare(dsn: str, count: int) -> Figures:
             else:
                 select.select([server.socket], [], [], 1)
                 server.consume_input()
-    return rates(count, time.perf_counter() - began, time.process_time() - used)
+    return watch.figures(count)
 
 
 def asked(dsn: str, count: int) -> Figures:
     """Ask by SQL for all there is, and count."""
-    began, used, found = time.perf_counter(), time.process_time(), 0
+    watch, found = Stopwatch(), 0
     sql = (
         "select data from pg_logical_slot_peek_binary_changes('bench', null, null,"
         " 'proto_version', '1', 'publication_names', 'bench')"
@@ -64,7 +63,7 @@ def asked(dsn: str, count: int) -> Figures:
         for (data,) in connection.cursor(binary=True).execute(sql.encode()):
             found += data[0] == INSERT
     assert found == count
-    return rates(count, time.perf_counter() - began, time.process_time() - used)
+    return watch.figures(count)
 
 
 def source(dsn: str, count: int) -> Figures:

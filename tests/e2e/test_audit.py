@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
+
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ops.audit import noted
 from rsq_pipe.streams.client import StreamClient
@@ -13,17 +15,23 @@ from tests.support.project import Project
 from tests.support.server import StreamServer
 
 
-async def test_replay_purge_pause_and_resume_are_noted_with_who_did_it(
-    server: StreamServer, tmp_path: Path, name: str
-) -> None:
-    project = Project(tmp_path / "project", name)
-    project.spec(
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    """A pipeline whose records that are no numbers, or zero, end as dead letters."""
+    made = Project(tmp_path / "project", name)
+    made.spec(
         """
         read: {source: {type: jsonl, path: in.jsonl}}
         work: {map: {half: "10 // n"}, retry: {attempts: 1}}
         out: {sink: {type: jsonl, path: out.jsonl}}
         """
     )
+    return made
+
+
+async def test_replay_purge_pause_and_resume_are_noted_with_who_did_it(
+    server: StreamServer, project: Project
+) -> None:
     project.records([0, 0, 1])
     with (project.root / "in.jsonl").open("a") as file:
         file.write('{"n": "x", "again": true}\n')
@@ -53,16 +61,8 @@ async def test_replay_purge_pause_and_resume_are_noted_with_who_did_it(
 
 
 async def test_a_replay_that_mends_notes_which_fields_were_set_and_never_their_values(
-    server: StreamServer, tmp_path: Path, name: str
+    server: StreamServer, project: Project
 ) -> None:
-    project = Project(tmp_path / "project", name)
-    project.spec(
-        """
-        read: {source: {type: jsonl, path: in.jsonl}}
-        work: {map: {half: "10 // n"}, retry: {attempts: 1}}
-        out: {sink: {type: jsonl, path: out.jsonl}}
-        """
-    )
     project.records([0, 0])
     at = (project.path, "--redis", server.url)
     assert rsq_pipe("run", *at, cwd=project.root).returncode == 4

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -47,27 +48,11 @@ async def test_a_server_that_is_killed_and_comes_back_costs_nothing_but_time(
     busy: Lab, own_server: StreamServer
 ) -> None:
     await busy.redis("CONFIG", "SET", "appendfsync", "always")
-    run = await busy.up()
-    await flowing(busy)
-
-    own_server.kill()
-    await asyncio.wait([run.task], timeout=1.0)
-    own_server.start()
-
-    assert (await run.ended()).finished
-    assert busy.numbers("out/all.jsonl") == list(range(COUNT))
+    await outlasted(busy, own_server.kill, own_server.start)
 
 
 async def test_a_server_that_freezes_costs_nothing_but_time(busy: Lab, own_server: StreamServer) -> None:
-    run = await busy.up()
-    await flowing(busy)
-
-    own_server.pause()
-    await asyncio.wait([run.task], timeout=1.0)
-    own_server.resume()
-
-    assert (await run.ended()).finished
-    assert busy.numbers("out/all.jsonl") == list(range(COUNT))
+    await outlasted(busy, own_server.pause, own_server.resume)
 
 
 async def test_a_server_that_is_away_in_the_middle_of_a_part_doubles_no_object(
@@ -193,6 +178,19 @@ async def test_a_handler_that_hangs_is_left_behind_at_the_drain_timeout_and_its_
     own_lab.module.go_on.set()
     assert (await own_lab.run()).finished
     assert own_lab.numbers("out/all.jsonl") == list(range(20))
+
+
+async def outlasted(lab: Lab, stop: Callable[[], object], start: Callable[[], object]) -> None:
+    """Run to the end, with the server away for a second in between."""
+    run = await lab.up()
+    await flowing(lab)
+
+    stop()
+    await asyncio.wait([run.task], timeout=1.0)
+    start()
+
+    assert (await run.ended()).finished
+    assert lab.numbers("out/all.jsonl") == list(range(COUNT))
 
 
 async def flowing(lab: Lab) -> None:

@@ -96,6 +96,6 @@ def switch_off(what: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), json.loads(os.environ["GIVEN"]))
+        main(Path(sys.argv[2]), json.loads(os.environ["GIVEN"]))
     except SinkError as exc:
         sys.exit(f"refused: {exc}")

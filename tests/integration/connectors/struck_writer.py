@@ -1,23 +1,22 @@
-"""Writers of a sink that are killed and paused, and the table they write."""
+"""Writers of a sink that are killed and paused, and the place they write to."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.integration.connectors.struck_process import StruckProcess
 
 TOTAL = 1_000
 """Records that are written."""
 
 
 class Place:
-    """A table of one kind of database, and what stands in it."""
+    """What one kind of sink writes to, and what stands in it."""
 
     def __init__(
         self,
@@ -26,18 +25,27 @@ class Place:
         ids: Callable[[], list[int]],
         clear: Callable[[], Any],
         *,
+        writer: str = "ledger_writer",
         calls: int = 2_500,
+        batches: int = 20,
+        waits: bool = True,
     ) -> None:
         self.kind = kind
         self.options = options
         self.ids = ids
         self.clear = clear
+        self.writer = writer
+        """The module that writes there."""
         self.calls = calls
         """How many calls a sink makes while it writes about a hundred records."""
+        self.batches = batches
+        """The last batch that is struck."""
+        self.waits = waits
+        """Whether a paused writer may keep its successor out."""
 
 
-class Writer:
-    """A process that writes through a sink: see ledger_writer.py, and shared_ledger_writer.py for a shard."""
+class Writer(StruckProcess):
+    """A process that writes through a sink: its place says which; a shard has shared_ledger_writer.py."""
 
     def __init__(
         self,
@@ -51,34 +59,9 @@ class Writer:
         shard: int | None = None,
     ) -> None:
         given = {"total": TOTAL, "signal": kind, "call": call, "seed": seed, "without": without}
-        module = "ledger_writer" if shard is None else "shared_ledger_writer"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.integration.connectors.{module}", place.kind, str(root)],
-            env={**os.environ, "GIVEN": json.dumps({**given, "shard": shard, "options": place.options})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def stopped(self) -> bool:
-        """Wait until it pauses itself (True) or ends (False)."""
-        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
-        if os.WIFSTOPPED(status):
-            return True
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        return False
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-    def end(self) -> tuple[int, str]:
-        """Wait until it ends; its exit code and what it said."""
-        try:
-            out, err = self._process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            out, err = self._process.communicate()
-        return self._process.returncode, err or out
+        module = place.writer if shard is None else "shared_ledger_writer"
+        settings = json.dumps({**given, "shard": shard, "options": place.options})
+        super().__init__(module, place.kind, str(root), GIVEN=settings)
 
 
 def struck(place: Place, root: Path, strikes: int, seed: str, shard: int | None = None) -> tuple[int, int]:
@@ -86,7 +69,7 @@ def struck(place: Place, root: Path, strikes: int, seed: str, shard: int | None 
     draw = random.Random(seed)
     kills = pauses = 0
     for number in range(strikes):
-        call = draw.choice([draw.randint(1, place.calls), -draw.randint(1, 20)])
+        call = draw.choice([draw.randint(1, place.calls), -draw.randint(1, place.batches)])
         own = f"{seed} {number}"
         if number % 3:
             kills += Writer(place, root, call=call, seed=own, shard=shard).end()[0] == -signal.SIGKILL
@@ -102,7 +85,8 @@ def struck(place: Place, root: Path, strikes: int, seed: str, shard: int | None 
             code, said = successor.end()
         finally:
             paused.resume()
-        if said.startswith("busy"):  # it waits for one that is paused in a transaction of SQLite's
+        # It waits for one that is paused in a transaction of SQLite's.
+        if place.waits and said.startswith("busy"):
             paused.end()
             continue
         assert code in (0, -signal.SIGKILL), said
@@ -110,3 +94,41 @@ def struck(place: Place, root: Path, strikes: int, seed: str, shard: int | None 
         code, said = paused.end()
         assert code == 1, "the paused writer went on as if nothing had happened"
     return kills, pauses
+
+
+def each_once(
+    place: Place,
+    root: Path,
+    strikes: int,
+    seed: str,
+    *,
+    strike: Callable[[Place, Path, str], tuple[int, int]] | None = None,
+    shard: int | None = None,
+) -> None:
+    """
+    Check that each record stands there once, in rounds, until there were so many strikes.
+
+    Args:
+        place: Where the writers write.
+        root: An empty folder.
+        strikes: How many there are to be.
+        seed: Chooses when.
+        strike: Strikes writers in a folder, by a seed, if not one after the other; gives kills and pauses.
+        shard: Of the last writer of a round, which nobody strikes.
+    """
+    kills = pauses = rounds = lost = doubled = 0
+    while kills + pauses < strikes:
+        own = root / str(rounds)
+        own.mkdir()
+        left, when = min(12, strikes - kills - pauses), f"{seed} {rounds}"
+        more = strike(place, own, when) if strike else struck(place, own, left, when)
+        kills, pauses, rounds = kills + more[0], pauses + more[1], rounds + 1
+        code, said = Writer(place, own, seed=seed, shard=shard).end()
+        assert code == 0, said
+        found = place.ids()
+        lost += len(set(range(TOTAL)) - set(found))
+        doubled += len(found) - len(set(found))
+        place.clear()
+
+    print(f"{place.kind}: seed {seed}, {kills} kills, {pauses} pauses: {lost} lost, {doubled} doubled")
+    assert (lost, doubled) == (0, 0)

@@ -19,7 +19,7 @@ import duckdb
 import pytest
 
 from rsq_pipe.streams.client import StreamClient
-from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, struck
+from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, each_once
 from tests.support.kafka import KafkaBroker, kafka
 from tests.support.mariadb import MariadbServer, mariadb, mariadb_binary
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
@@ -184,18 +184,4 @@ def test_a_paused_writer_keeps_all_others_out_of_a_file_of_one_process(place: Pl
 def test_each_record_stands_in_the_table_once_whoever_is_killed_or_paused(
     place: Place, tmp_path: Path
 ) -> None:
-    kills = pauses = rounds = lost = doubled = 0
-    while kills + pauses < STRIKES:
-        root = tmp_path / str(rounds)
-        root.mkdir()
-        more = struck(place, root, min(12, STRIKES - kills - pauses), f"{SEED} {rounds}")
-        kills, pauses, rounds = kills + more[0], pauses + more[1], rounds + 1
-        code, said = Writer(place, root, seed=SEED).end()
-        assert code == 0, said
-        found = place.ids()
-        lost += len(set(range(TOTAL)) - set(found))
-        doubled += len(found) - len(set(found))
-        place.clear()
-
-    print(f"{place.kind}: seed {SEED}, {kills} kills, {pauses} pauses: {lost} lost, {doubled} doubled")
-    assert (lost, doubled) == (0, 0)
+    each_once(place, tmp_path, STRIKES, SEED)

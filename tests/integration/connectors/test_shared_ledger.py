@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, struck
+from tests.integration.connectors.struck_writer import TOTAL, Place, Writer, each_once, struck
 from tests.support.postgres import PostgresServer, postgres, postgres_binaries
 
 __all__ = ["postgres", "postgres_binaries"]
@@ -97,19 +97,4 @@ def test_what_one_writer_had_in_hand_another_writes_once_and_without_each_safety
 def test_each_record_stands_in_the_table_once_whichever_of_several_writers_is_killed_or_paused(
     place: Place, tmp_path: Path
 ) -> None:
-    kills = pauses = rounds = lost = doubled = 0
-    while kills + pauses < STRIKES:
-        root = tmp_path / str(rounds)
-        root.mkdir()
-        more = all_struck(place, root, f"{SEED} {rounds}")
-        kills, pauses = kills + more[0], pauses + more[1]
-        code, said = Writer(place, root, seed=SEED, shard=0).end()
-        assert code == 0, said
-        rounds += 1
-        found = place.ids()
-        lost += len(set(range(TOTAL)) - set(found))
-        doubled += len(found) - len(set(found))
-        place.clear()
-
-    print(f"{place.kind}: seed {SEED}, {kills} kills, {pauses} pauses: {lost} lost, {doubled} doubled")
-    assert (lost, doubled) == (0, 0)
+    each_once(place, tmp_path, STRIKES, SEED, strike=all_struck, shard=0)

@@ -6,11 +6,8 @@ import bz2
 import csv
 import gzip
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import pytest
 from backports import zstd
 
 from rsq_pipe.connectors.table import connector, types
+from tests.integration.connectors.struck_process import StruckProcess
 from tests.integration.connectors.test_ledger_contract import KINDS as LEDGER_SINKS
 from tests.integration.connectors.writer import ROTATIONS
 
@@ -28,33 +26,16 @@ RECORDS = ["jsonl@records", "csv.gz@records", "parquet@records"]
 PACKED = ["jsonl.gz", "csv.gz", "jsonl.bz2", "csv.zst"]
 OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".zst": zstd.open}
 TOTAL = 200
-WRITER = "tests.integration.connectors.writer"
 
 
-class Writer:
+class Writer(StruckProcess):
     """A process that writes records through a sink; see writer.py."""
 
     def __init__(self, kind: str, root: Path, signal_name: str = "SIGKILL", call: int = 0) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", WRITER, kind, str(root), str(TOTAL), signal_name, str(call)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def stopped(self) -> bool:
-        """Wait until it pauses itself (True) or ends (False)."""
-        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
-        if os.WIFSTOPPED(status):
-            return True
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        return False
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        super().__init__("writer", kind, str(root), str(TOTAL), signal_name, str(call))
 
     def end(self) -> tuple[int, str]:
-        """Wait until it ends; its exit code and what it said."""
+        """Wait as the other; but one that does not end fails the test."""
         out, err = self._process.communicate(timeout=30)
         return self._process.returncode, err or out
 

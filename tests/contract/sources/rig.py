@@ -44,6 +44,8 @@ class Rig:
     """A fault comes after the source has stored records so often, at most."""
     again: ClassVar[int] = 0
     """Records at most that a fault brings a second time, where that is not `exactly once`."""
+    patience: float = 1.0
+    """Seconds that whoever sends a record waits for its answer, before sending it elsewhere."""
     bad_said: ClassVar[str] = ""
     """The reason and the place that the dead letter of the bad record names."""
     bad_id: ClassVar[str] = ""

@@ -13,9 +13,6 @@ from typing import Any, ClassVar
 from tests.contract.sources.rig import Rig, Why
 from tests.support.server import free_port
 
-WAIT = 1.0
-"""Seconds that the sender waits for an answer."""
-
 
 class Origin(Rig):
     """Each process listens on a port of its own, as on another machine; the sender tries them all."""
@@ -80,7 +77,7 @@ class Origin(Rig):
             f"http://127.0.0.1:{port}/", body, {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=WAIT) as answer:
+            with urllib.request.urlopen(request, timeout=self.patience) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

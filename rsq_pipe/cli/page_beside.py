@@ -70,7 +70,7 @@ def page_beside(server: str, address: tuple[str, int] | None) -> Iterator[None]:
         return
     require_extra()
     # Taken here, so that an address that is in use is told before anything runs.
-    with listen(*address) as listener:
+    with listen(*address, option="--page") as listener:
         said = f"the page is at {spelled(listener)}"
         watched, held = os.pipe()
         try:

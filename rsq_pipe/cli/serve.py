@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import os
@@ -145,17 +146,28 @@ def require_extra() -> None:
         raise click.UsageError("the page needs the extra `page`: pip install 'rsq-pipe[page]'")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address before anything else is done; one that is taken is the user's mistake."""
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """
+    Take the address before anything else is done; one that cannot be taken is the user's mistake.
+
+    Args:
+        host, port: The address.
+        option: The one that names another port.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=256)
     except OSError as exc:
         # Python's own words name the address once more; a name that is not found has no such number.
         why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
-        raise click.UsageError(
-            f"cannot answer on {on_one_line(host)}:{port}: {why}; take another --port, or 0"
-        ) from exc
+        fix = f"take another {option}, or 0"
+        if isinstance(exc, socket.gaierror) or exc.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}:
+            fix = (
+                "the host must be an address or a name of this machine: 127.0.0.1, or 0.0.0.0 for all it has"
+            )
+        elif exc.errno == errno.EACCES:
+            fix = f"ports below 1024 may need more rights: take another {option}, or 0"
+        raise click.UsageError(f"cannot answer on {on_one_line(host)}:{port}: {why}; {fix}") from exc
 
 
 def spelled(listener: socket.socket) -> str:

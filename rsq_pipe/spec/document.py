@@ -104,5 +104,5 @@ class Document:
 
 def spell(path: Path_) -> str:
     """Spell a path as a user reads it: `stages.route.route[0].when`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part or repr(part)}" for part in path)
     return text.removeprefix(".")

@@ -214,9 +214,12 @@ def _with_expressions(document: Document, options: Any, path: Path_) -> Any:
 def _check_names(
     document: Document, found: dict[str, Expression | None], names: Sequence[str], path: Path_
 ) -> None:
-    """Report what an expression reads that is neither one of the names nor a field above it."""
+    """Report a field without a name, and what one reads that is neither of the names nor a field above."""
     known = list(names)
     for key, expression in found.items():
+        if not key:
+            what, fix = "a field has no name", "write a name in place of ''"
+            document.report((*path, key), what, fix, key=True)
         for unknown in sorted(expression.names - set(known) if expression is not None else ()):
             what = f"there is nothing here called {unknown!r}"
             document.report((*path, key), what, suggest(unknown, known))

@@ -10,6 +10,7 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe.cli.server_address import connect
+from rsq_pipe.connectors.source import SharedSource
 from rsq_pipe.engine.source_worker import connected
 from rsq_pipe.errors import NeverRanError, SourceError, SpecError
 from rsq_pipe.ops.dead_letter_queue import find_queues
@@ -37,7 +38,7 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
                 f"stage {stage.name!r} reads standard input, which processes cannot share; leave "
                 "--processes out and give slow stages `workers`, or write the input to a file first"
             )
-        if getattr(source, "shared", False):  # on a server: a run waits for one that is away
+        if isinstance(source, SharedSource):  # on a server: a run waits for one that is away
             continue
         try:
             source.shards()

@@ -3,13 +3,16 @@ Sink: where records leave a pipeline; each sink is one file beside this one.
 
 Its module has `Options`, `connect(options, *, stage, root)` or a `sender`, and `endpoint(options, *, stage,
 root)`, by which `rsq-pipe validate --connect` tries whether it can be written: see `connectors/endpoint.py`.
+
+Every sink is a `Sink`. What else one may offer stands below it, each in a protocol of its own: a sink that
+has what a protocol names is used so, and declares nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from rsq_pipe.model.batch import Batch
 
@@ -72,27 +75,6 @@ class Sink(Protocol):
     guarantee: What a reader of the target sees of each record.
     exclusive: Whether there may be one writer at a time; the runner then holds a lease around open..close.
     target: What the sink writes to, as a user would name it; sinks with one target share one lease.
-
-    A sink that has a method `stored()` is told when the position of the last `write` is stored.
-
-    A sink that has a method `prepare(batch)` is asked before each `write` for a position that says what is
-    about to be written. It is stored before anything is written, and is what `open` is given where the writer
-    dies before the position of the `write` is stored.
-
-    A sink that has an attribute `most` that is not None is given batches of no more records, but where one
-    entry of the stream alone holds more.
-
-    A sink that has a method `check_anew()` is asked before anything of the pipeline is deleted for a user who
-    starts over: it raises what `open` with `fresh` would raise, changes nothing that is there, and is used no
-    further.
-
-    A sink that has an attribute `gather` is given batches of that size. Until they are written they stay
-    unacknowledged, so that nothing of them is lost with the process.
-
-    A sink that has an attribute `writers` lets so many processes write at a time, each with a position of its
-    own: `take(shard, positions)` tells it before `open` which one it is, and the positions of all. A batch of
-    which an entry was handed out before is written by `write_again(batch)`. What was read before an
-    error is not written after it.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]]
@@ -135,4 +117,83 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of the target."""
+        ...
+
+
+@runtime_checkable
+class PreparingSink(Protocol):
+    """
+    A sink that says before each `write` what it is about to write.
+
+    That is stored before anything is written, and is what `open` is given where the writer dies before the
+    position of the `write` is stored.
+    """
+
+    def prepare(self, batch: Batch) -> str:
+        """Give the position that says what `write` will do with this batch."""
+        ...
+
+
+@runtime_checkable
+class NotifiedSink(Protocol):
+    """A sink that is told what counts."""
+
+    def stored(self) -> None:
+        """Take note that the position of the last `write` is stored. Called from the event loop."""
+        ...
+
+
+@runtime_checkable
+class LimitedSink(Protocol):
+    """A sink whose batches are not to pass a size."""
+
+    @property
+    def most(self) -> int | None:
+        """Records of a batch, at most, but where one entry of the stream alone holds more; None for any."""
+        ...
+
+
+@runtime_checkable
+class GatheringSink(Protocol):
+    """A sink that wants much at once: until it is written it stays unacknowledged, so that none is lost."""
+
+    @property
+    def gather(self) -> Gather | None:
+        """How much it wants; None for as much as is there."""
+        ...
+
+
+@runtime_checkable
+class CheckedSink(Protocol):
+    """A sink that is asked before anything of the pipeline is deleted for a user who starts over."""
+
+    def check_anew(self) -> None:
+        """
+        Find out whether `open` with `fresh` would work, and change nothing; the sink is used no further.
+
+        Raises:
+            SinkError, TargetUnavailableError: What `open` would raise.
+        """
+        ...
+
+
+@runtime_checkable
+class SharedSink(Protocol):
+    """
+    A sink that several processes may write at a time, each with a position of its own.
+
+    What was read before an error is not written after it: another may have it by then.
+    """
+
+    @property
+    def writers(self) -> int:
+        """How many may write at a time."""
+        ...
+
+    def take(self, shard: int, positions: Mapping[int, str]) -> None:
+        """Write as this one of the writers from the next `open` on; these are the positions of all."""
+        ...
+
+    def write_again(self, batch: Batch) -> Written:
+        """Write as `write` does, but a batch of which an entry was handed out before, maybe to another."""
         ...

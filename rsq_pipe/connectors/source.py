@@ -3,13 +3,16 @@ Source: where records enter a pipeline; each source is one file beside this one.
 
 Its module has `Options`, `connect(options, *, stage, root)`, and `endpoint(options, *, stage, root)`, by
 which `rsq-pipe validate --connect` tries whether there is something to read: see `connectors/endpoint.py`.
+
+Every source is a `Source`. What else one may offer stands below it, each in a protocol of its own: a source
+that has what a protocol names is used so, and declares nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +101,7 @@ class Source(Protocol):
     """
     Yield a source's records in order, from a position. Called from one thread at a time; may block.
 
-    A source may have a `close()`; it is called when the last chunk has been stored, and may block.
-
     resumable: Whether a position means the same in another process (False for standard input).
-
-    A source that does not end with what is there has two more: `endless`, which is True, and `changed()`,
-    which names the shards that have something new since they were named; it is asked again and again.
-
-    A source whose shards may be read at once, each in a process of its own, has more: `shared`, which is
-    True; `endless`, which may be False; `ending()`, which gives a source of the same that ends with what is
-    there; and `began(shards)`, which is told the shards there were when it was read for the first time; their
-    names hold no blanks. `read` is called from one thread for each shard, `close(shard)` ends the reading of
-    one, and `shards()` is asked again and again: what it names later is read as well.
-
-    One that leaves its mark where it reads has a `preview()`, which gives a source of first records that does
-    not, and ends.
-
-    One that knows how much there is has a `share()`: how much of it has been read, 0 to 1, or None where that
-    cannot be told. It is called from the event loop while another thread reads, and must not block.
     """
 
     resumable: bool
@@ -135,5 +121,77 @@ class Source(Protocol):
 
         Raises:
             SourceError: The shard is not what it was when `position` was stored.
+        """
+        ...
+
+
+@runtime_checkable
+class ClosableSource(Protocol):
+    """A source that holds something open, or waits for something."""
+
+    def close(self) -> None:
+        """Let go; called when the last chunk has been stored. May block."""
+        ...
+
+
+@runtime_checkable
+class EndlessSource(Protocol):
+    """A source that may go on when it has read what is there."""
+
+    @property
+    def endless(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def changed(self) -> Sequence[str]:
+        """Name the shards that have something new since they were named; asked again and again."""
+        ...
+
+
+@runtime_checkable
+class SharedSource(Source, Protocol):
+    """
+    A source whose shards may be read at once, each in a process of its own.
+
+    `read` is called from one thread for each shard, and `shards` again and again: what it names later is read
+    as well. The names of shards hold no blanks.
+    """
+
+    @property
+    def endless(self) -> bool:
+        """Whether it goes on when it has read what is there."""
+        ...
+
+    def ending(self) -> Source:
+        """Give a source of the same that ends with what is there."""
+        ...
+
+    def began(self, shards: Sequence[str]) -> None:
+        """Take note of the shards there were when it was read for the first time, in whatever process."""
+        ...
+
+    def close(self, shard: str) -> None:
+        """End the reading of one shard."""
+        ...
+
+
+@runtime_checkable
+class PreviewedSource(Protocol):
+    """A source that leaves its mark where it reads, or waits for long."""
+
+    def preview(self) -> Source:
+        """Give a source of its first records that does neither, and ends."""
+        ...
+
+
+@runtime_checkable
+class MeasuredSource(Protocol):
+    """A source that knows how much there is."""
+
+    def share(self) -> float | None:
+        """
+        Tell how much of it has been read, 0 to 1; None where that cannot be told.
+
+        Called from the event loop while another thread reads: must not block.
         """
         ...

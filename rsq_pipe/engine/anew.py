@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rsq_pipe.connectors.endpoint import UnreachableError
-from rsq_pipe.connectors.sink import TargetUnavailableError
+from rsq_pipe.connectors.sink import CheckedSink, Sink, TargetUnavailableError
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.spec.fusing import sends
@@ -44,12 +44,13 @@ def _check(client: StreamClient, graph: Graph, stage: Stage) -> None:
     check_target(graph, stage)
     ref: ConnectorRef = stage.options
     found = connector("sink", ref.type)
-    sink = found.made(ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root, client=client)
+    sink: Sink = found.made(
+        ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root, client=client
+    )
     if not sink.exclusive:
         return
-    ask = getattr(sink, "check_anew", None)
-    if ask is not None:
-        ask()
+    if isinstance(sink, CheckedSink):
+        sink.check_anew()
     elif found.endpoint is not None:
         found.endpoint(ref.options, stage=stage.name, root=graph.root).reach(SECONDS)
 

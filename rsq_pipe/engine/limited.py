@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rsq_pipe.connectors.source import Chunk, Source
+from rsq_pipe.connectors.source import Chunk, ClosableSource, Source
 
 
 class Limited:
@@ -52,5 +52,5 @@ class Limited:
 
     def close(self) -> None:
         """Close the source, where it can be closed."""
-        if (close := getattr(self._source, "close", None)) is not None:
-            close()
+        if isinstance(self._source, ClosableSource):
+            self._source.close()

@@ -28,7 +28,7 @@ from rsq_pipe.engine.promoter import Promoter
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.role import Role
-from rsq_pipe.engine.shared_source import SharedSource, source_role
+from rsq_pipe.engine.shared_source_worker import SharedSourceWorker, source_role
 from rsq_pipe.engine.sink_worker import SinkWorker, flush
 from rsq_pipe.engine.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
@@ -346,8 +346,8 @@ class Runner:
         return not outside and sources <= set(self._names)
 
     @property
-    def _sources(self) -> list[SourceWorker | SharedSource]:
-        return [role for _, role in self._roles if isinstance(role, SourceWorker | SharedSource)]
+    def _sources(self) -> list[SourceWorker | SharedSourceWorker]:
+        return [role for _, role in self._roles if isinstance(role, SourceWorker | SharedSourceWorker)]
 
     @property
     def shares(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from rsq_pipe.connectors.source import Chunk, Source
+from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.backlog import Backlog
@@ -72,7 +72,8 @@ class SourceWorker:
         self._limit: Limited | None = None
         if process.limit is not None:
             self._source = self._limit = Limited(self._source, process.limit)
-        self._is_endless: bool = getattr(self._source, "endless", False)
+        endless = self._source if isinstance(self._source, EndlessSource) else None
+        self._endless = endless if endless is not None and endless.endless else None
         self._process = process
         self._client = process.client
         self._stage = stage
@@ -141,8 +142,9 @@ class SourceWorker:
     @property
     def share(self) -> float | None:
         """How much of the source has been read, 0 to 1, by this process; None where that cannot be told."""
-        told: Callable[[], float | None] | None = getattr(self._source, "share", None)
-        return told() if told is not None and self._chunks is not None else None
+        if self._chunks is None or not isinstance(self._source, MeasuredSource):
+            return None
+        return self._source.share()
 
     @property
     def has_room(self) -> bool:
@@ -159,11 +161,11 @@ class SourceWorker:
         await self._chain.open()
         try:
             shards = await asyncio.to_thread(self._source.shards)
-            while shards or self._is_endless:
+            while shards or self._endless is not None:
                 await self._read_shards(shards)
-                if self._stopping.is_set() or not self._is_endless:
+                if self._stopping.is_set() or self._endless is None:
                     break
-                shards = await self._changed()
+                shards = await self._changed(self._endless)
             self.exhausted = not self._stopping.is_set()
         finally:
             self._failed.close()
@@ -178,14 +180,14 @@ class SourceWorker:
             except SourceError as exc:
                 # The run is not ended by it: that would keep what the other files hold from the sinks.
                 self._faults[shard] = exc
-                if len(shards) > 1 or self._is_endless:
+                if len(shards) > 1 or self._endless is not None:
                     self._log.error("cannot go on with a file; the others are read", error=str(exc))
 
-    async def _changed(self) -> Sequence[str]:
+    async def _changed(self, source: EndlessSource) -> Sequence[str]:
         """Wait until shards have something new; none where it is to stop."""
         while not self._stopping.is_set():
             began = time.monotonic()
-            shards: Sequence[str] = await asyncio.to_thread(self._source.changed)  # type: ignore[attr-defined]
+            shards = await asyncio.to_thread(source.changed)
             if shards:
                 return shards
             # Where there is much to look at, looking is a small part of the time.
@@ -218,8 +220,8 @@ class SourceWorker:
         finally:
             chunks.close()
             await settling.cancel()
-            if (close := getattr(self._source, "close", None)) is not None:
-                await asyncio.to_thread(close)
+            if isinstance(self._source, ClosableSource):
+                await asyncio.to_thread(self._source.close)
             if not self._source.resumable:
                 with contextlib.suppress(StreamError):  # a field too many in the hash; nobody reads it again
                     await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)

@@ -6,7 +6,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rsq_pipe.connectors.sink import FencedError, Gather, Sink, TargetUnavailableError, Written
+from rsq_pipe.connectors.sink import (
+    FencedError,
+    Gather,
+    GatheringSink,
+    LimitedSink,
+    NotifiedSink,
+    PreparingSink,
+    SharedSink,
+    Sink,
+    TargetUnavailableError,
+    Written,
+)
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import Superseded
@@ -52,13 +63,12 @@ class Target:
         self._sink: Sink = connector("sink", ref.type).made(
             ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root, client=client
         )
-        self._tells: Callable[[], None] | None = getattr(self._sink, "stored", None)
-        self._prepares: Callable[[Batch], str] | None = getattr(self._sink, "prepare", None)
+        self._shared = self._sink if isinstance(self._sink, SharedSink) else None
         self._client = client
         self._graph = graph
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
-        self.writers: int = getattr(self._sink, "writers", 0)
+        self.writers = self._shared.writers if self._shared is not None else 0
         """How many may write it at a time, each with a position of its own; 0 where it does not say."""
         self._field = position_field(stage, self.shard(0))
         self._trouble = Backoff(f"sink {stage.name}")
@@ -80,12 +90,12 @@ class Target:
     @property
     def most(self) -> int | None:
         """Records of one batch, at most, where it says so."""
-        return getattr(self._sink, "most", None)
+        return self._sink.most if isinstance(self._sink, LimitedSink) else None
 
     @property
     def gather(self) -> Gather | None:
         """How much it wants to have in one batch, where it says so."""
-        return getattr(self._sink, "gather", None)
+        return self._sink.gather if isinstance(self._sink, GatheringSink) else None
 
     def shard(self, number: int) -> str:
         """Name what one of several writers owns; the first one's is that of a writer that is alone."""
@@ -142,7 +152,7 @@ class Target:
             Superseded: Another process has become its writer.
             BegunAnewError: It is not alone, and what it has read may be another's by now.
         """
-        if self.writers:
+        if self._shared is not None:
             return await self._write_shared(batch, stopping, again=again)
         backoff = Backoff(f"sink {self._stage.name}")
         while True:
@@ -161,7 +171,8 @@ class Target:
     async def _write_shared(
         self, batch: Batch, stopping: asyncio.Event, *, again: bool
     ) -> tuple[Written, Position | None]:
-        write = self._sink.write_again if again else self._sink.write  # type: ignore[attr-defined]
+        assert self._shared is not None
+        write = self._shared.write_again if again else self._sink.write
         try:
             return await self._write_once(batch, write)
         except FencedError as exc:
@@ -176,8 +187,8 @@ class Target:
         # Until the settlement is known to be committed these lines count for nothing: what is written next
         # must not stand behind them.
         self._must_open = self._sink.exclusive
-        if self._prepares is not None:
-            prepared = await self._on_sink(self._prepares, batch)
+        if isinstance(self._sink, PreparingSink):
+            prepared = await self._on_sink(self._sink.prepare, batch)
             if not await self._store(f"{self._epoch}|{prepared}"):
                 raise TargetUnavailableError("another process has moved its stored position")
         written: Written = await self._on_sink(write, batch)
@@ -191,8 +202,8 @@ class Target:
         self._stored = position.new
         self._must_open = False
         self._trouble.reset()
-        if self._tells is not None:
-            self._tells()
+        if isinstance(self._sink, NotifiedSink):
+            self._sink.stored()
 
     async def close(self) -> None:
         """Let go of it."""
@@ -209,8 +220,8 @@ class Target:
         """Fence off every earlier writer, undo what one left uncommitted, and store where writing goes on."""
         await self._on_sink(check_target, self._graph, self._stage)
         place, fresh = await self._fence()
-        if self.writers:
-            self._sink.take(self._shard, await self._positions())  # type: ignore[attr-defined]
+        if self._shared is not None:
+            self._shared.take(self._shard, await self._positions())
         try:
             still = self._still_fresh if fresh and self.writers else self._still
             opened = await self._on_sink(self._sink.open, place, fresh=fresh, still=still)

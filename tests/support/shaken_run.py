@@ -25,7 +25,7 @@ from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.owned_file import OwnedFile
 from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
 from rsq_pipe.connectors.sink import Written
-from rsq_pipe.engine import closer, shared_source, sink_worker, source_worker
+from rsq_pipe.engine import closer, shared_source_worker, sink_worker, source_worker
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.engine.passage import Passage
 from rsq_pipe.engine.result_sender import ResultSender
@@ -229,10 +229,10 @@ def shorten_leases() -> None:
     """Have leases last for `LEASE`, and, as in the product, give up about a command when one lapses."""
     for module, name in (
         *((sink_worker, "SECONDS"), (source_worker, "SECONDS")),
-        *((shared_source, "SECONDS"), (closer, "LEASE")),
+        *((shared_source_worker, "SECONDS"), (closer, "LEASE")),
     ):
         vars(module)[name] = LEASE
-    vars(shared_source)["TURN"] = LEASE / 4
+    vars(shared_source_worker)["TURN"] = LEASE / 4
     vars(client)["COMMAND_TIMEOUT"] = LEASE
 
 

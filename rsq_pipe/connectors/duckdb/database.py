@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import duckdb
 import msgspec
@@ -52,8 +52,7 @@ class DuckDatabase:
         owner: Pipeline, stage and table: whose row of the ledger it is.
     """
 
-    has_savepoints = False
-    """Whether a part of a transaction can be taken back: it cannot."""
+    has_savepoints: ClassVar[bool] = False
 
     def __init__(self, path: Path, options: Options, *, owner: tuple[str, str, str]) -> None:
         self._path = path

@@ -37,7 +37,6 @@ class KafkaSource:
     """
 
     resumable = True
-    shared = True
 
     def __init__(self, options: ReadOptions, *, stage: str, root: Path) -> None:
         self._options = options

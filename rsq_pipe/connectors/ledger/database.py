@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from rsq_pipe.connectors.ledger.ledger import Row
 
@@ -25,8 +25,10 @@ class Database(Protocol):
         RefusedError: In every method.
         TargetUnavailableError: Likewise, where it is away or too busy; the connection is given up.
 
-    One without savepoints has `has_savepoints`, which is False, and no use for `savepoint`.
+    has_savepoints: Whether `savepoint` can be used.
     """
+
+    has_savepoints: ClassVar[bool]
 
     def connect(self) -> None:
         """Open the connection, where there is none, and make the ledger where it is not there."""

@@ -99,7 +99,7 @@ class LedgerSink:
             try:
                 row = self._write(batch, rows, failures)
             except RowsError:
-                if getattr(self._database, "has_savepoints", True):
+                if self._database.has_savepoints:
                     row = self._write(batch, rows, failures, find_bad=True)
                 else:
                     good, bad = self._tried(rows)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rsq_pipe.connectors.ledger.columns import Column, Columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
@@ -49,6 +49,8 @@ class MysqlDatabase:
         pipeline, stage: Whose row of the ledger it is.
         root: The project's folder.
     """
+
+    has_savepoints: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, pipeline: str, stage: str, root: Path) -> None:
         self._options = options

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from rsq_pipe.connectors.ledger.columns import Column, Columns
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
@@ -54,6 +54,8 @@ class PostgresDatabase:
         options: The sink's.
         pipeline, stage: Whose row of the ledger it is.
     """
+
+    has_savepoints: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
         self._options = options

@@ -9,7 +9,7 @@ from itertools import groupby
 from math import isfinite
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import msgspec
 
@@ -53,6 +53,8 @@ class SqliteDatabase:
         create: Whether to make the table.
         owner: Pipeline, stage and table: whose row of the ledger it is.
     """
+
+    has_savepoints: ClassVar[bool] = True
 
     def __init__(
         self, path: Path, table: str, options: TableOptions, *, create: bool, owner: tuple[str, str, str]

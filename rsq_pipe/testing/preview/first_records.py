@@ -9,7 +9,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.connectors.source import Arrival, Source
+from rsq_pipe.connectors.source import Arrival, PreviewedSource, SharedSource, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
@@ -67,10 +67,9 @@ def _of_file(stage: Stage, file: Path) -> ConnectorRef:
 
 
 def _connected(graph: Graph, name: str, ref: ConnectorRef) -> Source:
-    source: Any = connector("source", ref.type).made(
+    source: Source = connector("source", ref.type).made(
         ref.options, pipeline=graph.pipeline, stage=name, root=ref.home or graph.root
     )
-    if hasattr(source, "preview"):
+    if isinstance(source, PreviewedSource):
         source = source.preview()
-    made: Source = source.ending() if getattr(source, "shared", False) else source
-    return made
+    return source.ending() if isinstance(source, SharedSource) else source

@@ -1,14 +1,13 @@
-"""SharedSource: a source whose shards several processes read, each shard in one of them at a time."""
+"""SharedSourceWorker: reads a source that others read as well, each shard in one process at a time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import structlog
 
-from rsq_pipe.connectors.source import Chunk
+from rsq_pipe.connectors.source import Chunk, SharedSource
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
@@ -32,18 +31,18 @@ READERS = "readers"
 """What the key of the set of processes that read a source ends with, among its leases."""
 
 
-def source_role(process: Process, stage: Stage) -> SourceWorker | SharedSource:
+def source_role(process: Process, stage: Stage) -> SourceWorker | SharedSourceWorker:
     """Make what reads a source in this process."""
-    source: Any = connected(process.graph, stage)
-    if not getattr(source, "shared", False):
+    source = connected(process.graph, stage)
+    if not isinstance(source, SharedSource):
         return SourceWorker(process, stage, source)
     if process.limit is not None:
         # To count records of all shards together, one process reads them one after another.
         return SourceWorker(process, stage, source.ending())
-    return SharedSource(process, stage, source)
+    return SharedSourceWorker(process, stage, source)
 
 
-class SharedSource:
+class SharedSourceWorker:
     """
     Read this process's share of a source's shards; all of them where no other process reads the source.
 
@@ -57,7 +56,7 @@ class SharedSource:
         source: The source.
     """
 
-    def __init__(self, process: Process, stage: Stage, source: Any) -> None:
+    def __init__(self, process: Process, stage: Stage, source: SharedSource) -> None:
         self._process = process
         self._stage = stage
         self._source = source
@@ -198,7 +197,7 @@ class _OneShard:
 
     resumable = True
 
-    def __init__(self, source: Any, shard: str) -> None:
+    def __init__(self, source: SharedSource, shard: str) -> None:
         self._source = source
         self._shard = shard
 
@@ -206,8 +205,7 @@ class _OneShard:
         return [self._shard]
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
-        chunks: Iterator[Chunk] = self._source.read(shard, position, size)
-        return chunks
+        return self._source.read(shard, position, size)
 
     def close(self) -> None:
         self._source.close(self._shard)

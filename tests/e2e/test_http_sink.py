@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from aiohttp import web
@@ -196,6 +197,63 @@ def test_a_request_under_way_when_its_service_dies_costs_its_record_no_attempt(
             process.kill()
             process.communicate()
     assert sorted(shop.taken) == list(range(count))
+
+
+class Closing:
+    """
+    Closes each connection that it has answered on as the next request comes on it.
+
+    Args:
+        shop: Takes the orders.
+        broken: Orders whose connection is closed whenever they come.
+    """
+
+    def __init__(self, shop: Shop, broken: frozenset[int] = frozenset()) -> None:
+        self._shop = shop
+        self._broken = broken
+        self._used = WeakSet[asyncio.BaseTransport]()
+        self.came: Counter[int] = Counter()
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        number = json.loads(await request.text())["n"]
+        self.came[number] += 1
+        assert isinstance(request.transport, asyncio.Transport)
+        if request.transport in self._used or number in self._broken:
+            request.transport.abort()
+            return web.Response()  # which nobody gets
+        self._used.add(request.transport)
+        return await self._shop(request)
+
+
+def test_a_request_whose_kept_connection_the_service_closes_is_sent_once_more_on_a_new_one(
+    server: StreamServer, project: Project
+) -> None:
+    shop = Shop()
+    (project.root / "in.jsonl").unlink()
+    project.records(range(40))
+    with WebService(Closing(shop)) as service:
+        spec(project, service.url, more=", concurrency: 4")
+        done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert done.returncode == 0, letters(project, server)
+    assert sorted(shop.taken) == list(range(40))
+
+
+def test_a_record_that_closes_every_connection_is_sent_twice_an_attempt_at_most(
+    server: StreamServer, project: Project
+) -> None:
+    shop = Shop()
+    closing = Closing(shop, frozenset((0, 20)))
+    (project.root / "in.jsonl").unlink()
+    project.records(range(40))
+    with WebService(closing) as service:
+        spec(project, service.url)
+        done = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+
+    assert done.returncode == 4, done.stderr
+    assert sorted(one["rid"] for one in letters(project, server)) == ["read:in.jsonl:1", "read:in.jsonl:21"]
+    assert max(closing.came[0], closing.came[20]) <= 2
+    assert sorted(shop.taken) == [n for n in range(40) if n not in (0, 20)]
 
 
 def test_retry_after_is_waited_for_and_burns_no_attempt(server: StreamServer, project: Project) -> None:

@@ -12,7 +12,14 @@ from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.send_settings import SendSettings
 from rsq_pipe.connectors.http.settings import shown
-from rsq_pipe.connectors.http.web_client import as_is, check_host, is_away, refusal, session
+from rsq_pipe.connectors.http.web_client import (
+    Connection,
+    as_is,
+    check_host,
+    is_away,
+    refusal,
+    session,
+)
 from rsq_pipe.error_text import said
 from rsq_pipe.errors import EndpointError, EndpointRefusedError, EndpointUnavailableError
 from rsq_pipe.model.batch import Batch
@@ -23,6 +30,7 @@ MAX_KEY = 255
 """Characters of a key, at most; of a longer one its digest is sent."""
 
 _DISCARDED = 64 * 1024  # bytes of a good answer that are read so that its connection can be used again
+_Answer = tuple[int, bytes, float]  # status, the beginning of the body, seconds of Retry-After
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
 
 
@@ -100,21 +108,51 @@ class Post:
             raise self._refused(f"{what}; check the credentials")
         return EndpointError(self._told(what), stage=self.stage, status=status)
 
-    async def _asked(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes, float]:
+    async def _asked(self, headers: dict[str, str], body: bytes) -> _Answer:
         opened = self._opened()
         login = await self._login.headers(opened)
-        found = await self._once(opened, headers | login, body)
+        found = await self._sent(opened, headers | login, body)
         if found[0] == 401 and self._login.renews(login):
-            found = await self._once(opened, headers | await self._login.headers(opened), body)
+            found = await self._sent(opened, headers | await self._login.headers(opened), body)
         return found
 
-    async def _once(
-        self, opened: aiohttp.ClientSession, headers: dict[str, str], body: bytes
-    ) -> tuple[int, bytes, float]:
+    async def _sent(self, opened: aiohttp.ClientSession, headers: dict[str, str], body: bytes) -> _Answer:
+        """Send a request, and once more by a new connection where a kept one is closed without an answer."""
+        used = Connection()
+        try:
+            response = await self._begun(opened, headers, body, used)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+            # RFC 9110, 9.2.2: only where it can be told apart from a second one, which its key does.
+            if not used.kept or not isinstance(getattr(exc, "message", ""), str):  # else a part of an answer
+                raise
+            async with session(1, self._options.allow, self._timeout) as new:
+                try:
+                    response = await self._begun(new, headers, body)
+                except aiohttp.ClientConnectorError:
+                    # Nobody listens any more: it may have been this request that broke the service.
+                    raise exc from None
+                return await self._read(response)
+        return await self._read(response)
+
+    async def _begun(
+        self,
+        opened: aiohttp.ClientSession,
+        headers: dict[str, str],
+        body: bytes,
+        used: Connection | None = None,
+    ) -> aiohttp.ClientResponse:
         # A redirect would lead past the check of addresses.
-        async with opened.request(
-            self._options.method, as_is(self._options.url), data=body, headers=headers, allow_redirects=False
-        ) as response:
+        return await opened.request(
+            *(self._options.method, as_is(self._options.url)),
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=used,
+        )
+
+    @staticmethod
+    async def _read(response: aiohttp.ClientResponse) -> _Answer:
+        async with response:
             limit = _DISCARDED if response.status < 300 else 4 * MAX_SHOWN
             answer = b""
             while len(answer) < limit and (more := await response.content.read(limit - len(answer))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,13 @@ class RefusedAddressError(OSError):
     """An address that is asked only where it is allowed."""
 
 
+@dataclass
+class Connection:
+    """Says of a request which is given it as `trace_request_ctx` whether its connection was a used one."""
+
+    kept: bool = False
+
+
 def session(concurrency: int, allow: Collection[str], timeout: float | None = None) -> aiohttp.ClientSession:
     """
     Open a session.
@@ -31,11 +39,19 @@ def session(concurrency: int, allow: Collection[str], timeout: float | None = No
         timeout: Seconds one request may take; None for any number.
     """
     connector = aiohttp.TCPConnector(limit=concurrency, resolver=_Resolver(frozenset(allow)))
+    traces = aiohttp.TraceConfig()
+    traces.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[traces],
     )
+
+
+async def _note_reuse(_session: object, context: Any, _params: object) -> None:
+    if isinstance(context.trace_request_ctx, Connection):
+        context.trace_request_ctx.kept = True
 
 
 def check_host(url: str, allow: Collection[str]) -> None:

@@ -35,10 +35,11 @@ def _stages(stages: Sequence[StageStatus]) -> Fitting:
 
 
 def remarks(status: PipelineStatus) -> list[Text]:
-    """Say what the table has no column for: drops, what lookups miss, state, windows, pauses, changes."""
+    """Say what the table has no column for: drops, misses, state, windows, pauses, what is left, changes."""
     drops = drop_lines({stage.name: stage.drops for stage in status.stages})
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
-    return [*drops, *unknown, *_memories(status), *_windows(status), *_pauses(status), *_changes(status)]
+    rest = (*_memories(status), *_windows(status), *_pauses(status), *_left(status), *_changes(status))
+    return [*drops, *unknown, *rest]
 
 
 def headline(status: PipelineStatus) -> str:
@@ -94,6 +95,16 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
             )
 
 
+def _left(status: PipelineStatus) -> Iterator[Text]:
+    """Tell what becomes of records whose consumers are gone."""
+    for stage in status.stages:
+        if stage.gone:
+            who = "1 consumer is" if stage.gone == 1 else f"{stage.gone:,} consumers are"
+            fate = "others take them over after `reclaim: idle`, the next run on that machine at once"
+            what = f"{stage.name}: {who} gone and left records in flight; {fate}"
+            yield Text(on_one_line(what), style="yellow")
+
+
 def _changes(status: PipelineStatus) -> Iterator[Text]:
     """Tell what a run of a changed file would do, and what stages hold that it has no more."""
     if status.plan:
@@ -122,7 +133,7 @@ def cells(stage: StageStatus) -> list[Text]:
 def _consumers(stage: StageStatus) -> Text:
     text = Text(str(stage.alive))
     if stage.gone:
-        text.append(f" +{stage.gone} gone", style="yellow")
+        text.append(f", {stage.gone} gone", style="yellow")
     return text
 
 

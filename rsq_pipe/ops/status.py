@@ -88,7 +88,8 @@ class StageStatus:
         retry: Records waiting for their next attempt.
         dead: Dead letters in its queue.
         alive: Consumers that work.
-        gone: Consumers whose process is gone, or silent for longer than `reclaim: idle`.
+        gone: Consumers that have records in flight, and whose process is gone, or silent for longer than
+            `reclaim: idle`.
         counters: Records `in`, `out`, `dropped`, `stored`, `retried`, `dead`, since the pipeline's first run.
         drops: Reason -> how many of the dropped were dropped for it, the most frequent first.
         unknown: Key for which its lookup found nothing -> how many records had it, likewise.
@@ -321,9 +322,13 @@ def _stage(
     found = [_to_do(shot, key, stage.name) for key in keys.inputs(stage)]
     lags = [lag for lag, _, _ in found]
     # One worker reads several inputs under one name, and is alive if it is on any of them.
-    alive: dict[str, bool] = {}
+    alive: set[str] = set()
+    holders: set[str] = set()
     for consumer in (consumer for state in inputs for consumer in state.consumers):
-        alive[consumer.name] = alive.get(consumer.name, False) or is_alive(consumer, runs, graph.reclaim_idle)
+        if is_alive(consumer, runs, graph.reclaim_idle):
+            alive.add(consumer.name)
+        if consumer.pending:
+            holders.add(consumer.name)
     pending_since = [state.oldest_pending for state in inputs]
     return StageStatus(
         name=stage.name,
@@ -336,8 +341,8 @@ def _stage(
         oldest_pending_seconds=_age(pending_since, now),
         retry=shot.sets[keys.retry(stage)],
         dead=shot.lengths[keys.dlq(stage)],
-        alive=sum(alive.values()),
-        gone=len(alive) - sum(alive.values()),
+        alive=len(alive),
+        gone=len(holders - alive),
         counters={name: int(shot.table.get(f"{stage.name}:{name}", 0)) for name in COUNTED},
         drops=_frequent(shot, keys.drops(stage)),
         unknown=_frequent(shot, keys.unknown(stage)),

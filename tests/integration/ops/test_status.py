@@ -124,6 +124,17 @@ async def test_what_a_dead_worker_had_in_hand_is_pending_and_the_worker_gone(wai
     assert seen.oldest_pending_seconds == seen.oldest_seconds
 
 
+async def test_a_dead_worker_whose_records_others_have_done_is_nobodys_concern(waiting: Lab) -> None:
+    dead = name_of_the_dead("add")
+    await waiting.redis("XREADGROUP", "GROUP", "add", dead, "COUNT", 3, "STREAMS", waiting.key("read"), ">")
+    waiting.records(range(5, 8))
+    await waiting.run()
+
+    seen = await stage(waiting, "add")
+
+    assert (seen.lag, seen.pending, seen.alive, seen.gone) == (0, 0, 0, 0)
+
+
 async def test_a_running_pipeline_shows_its_process_its_consumers_and_its_rate(lab: Lab) -> None:
     lab.records(range(30))
     lab.spec(OUTSIDE.replace("NAME", f"{lab.pipeline}-in"))

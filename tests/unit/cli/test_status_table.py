@@ -29,7 +29,7 @@ STATUS = PipelineStatus(
     runs=("a",),
     stages=(READ, VALIDATE),
 )
-FACTS = ["lag 12,345", "pending 200", "oldest 2h 5m", "retry 1", "dead 1,234", "consumers 4 +1 gone"]
+FACTS = ["lag 12,345", "pending 200", "oldest 2h 5m", "retry 1", "dead 1,234", "consumers 4, 1 gone"]
 FACTS += ["records/s 1,090", "records 987,655"]
 
 
@@ -43,9 +43,21 @@ def shown(width: int, status: PipelineStatus = STATUS) -> list[str]:
 def test_where_there_is_room_a_stage_is_a_line() -> None:
     lines = shown(160)
 
-    assert [line.split()[0] for line in lines] == ["orders", "stage", "read", "validate_addresses", "!"]
+    first = [line.split()[0] for line in lines]
+    assert first == ["orders", "stage", "read", "validate_addresses", "validate_addresses:", "!"]
     row = " ".join(lines[3].split())
-    assert row == "validate_addresses 12,345 200 2h 5m 1 1,234 4 +1 gone 1,090 987,655"
+    assert row == "validate_addresses 12,345 200 2h 5m 1 1,234 4, 1 gone 1,090 987,655"
+
+
+@pytest.mark.parametrize(
+    ("gone", "who"),
+    [(1, "1 consumer is gone and left records"), (2, "2 consumers are gone and left records")],
+)
+def test_what_becomes_of_the_records_of_consumers_that_are_gone_is_told(gone: int, who: str) -> None:
+    stages = (READ, replace(VALIDATE, gone=gone))
+
+    fate = "others take them over after `reclaim: idle`, the next run on that machine at once"
+    assert f"validate_addresses: {who} in flight; {fate}" in shown(160, replace(STATUS, stages=stages))
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 80])

@@ -80,8 +80,9 @@ class Backlog:
     def wrote(self, settlement: Settlement, settled: Settled) -> None:
         """State what was written; what was read with it makes room above."""
         if self._outside and settled.committed:
-            parts = settlement.parts
-            self._gate.spend(sum(out.stream in self._outside for part in parts for out in part.outputs))
+            for part in settlement.parts:
+                self._gate.spend(sum(out.stream in self._outside for out in part.outputs))
+                self._gate.spend(sum(rows.size for rows in part.rows if rows.stream in self._outside))
         self._process.tell(settled)
         self._told()
 

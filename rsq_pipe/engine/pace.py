@@ -12,7 +12,6 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.errors import StreamError
-from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.spec.graph import RateLimit, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.entry import RawEntry
@@ -143,13 +142,12 @@ class Pace:
         """Wait with a batch in hand, and keep nobody else from handling one meanwhile."""
         await asyncio.wait([paying], timeout=_SHORT)
         if not paying.done():
-            deliveries = [Delivery(entry.stream, entry.id, entry.deliveries) for entry in entries]
             if self._kept is not None:
-                await self._kept.put(deliveries)
+                await self._kept.put(entries)
             async with self._isolation.aside():
                 await asyncio.wait([paying])
             if self._kept is not None:
-                await self._kept.take(deliveries, self._stopping)
+                await self._kept.take(entries, self._stopping)
         return paying.result()
 
     async def _paid(self, spare: int, records: int = 0) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.outcome import Emitted
@@ -12,7 +12,7 @@ from rsq_pipe.model.plain import singles
 from rsq_pipe.streams.entry import PACK, fields_of
 from rsq_pipe.streams.headers import RID
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
-from rsq_pipe.streams.settlement import Output
+from rsq_pipe.streams.settlement import Output, Rows
 
 PACK_RECORDS = 500
 """Records in one entry, at most; docs/adr/0015-packs.md says why."""
@@ -38,14 +38,16 @@ class Written:
     Hold what records of one port are written as.
 
     Args:
-        outputs: The entries.
+        outputs: The entries, but those of `rows`.
         size: Their bytes, about.
         bad: Place among the records -> why it cannot be written; the entries are of no use then.
+        rows: The entries of single records.
     """
 
     outputs: list[Output]
     size: int
     bad: dict[int, EncodeError]
+    rows: list[Rows] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -92,10 +94,9 @@ class Port:
         raws = singles(emitted.records) if isinstance(self.serializer, JsonSerializer) else None
         if raws is None or max(map(len, raws), default=0) > self.max_record:
             return False
-        key = self.key
-        written.outputs = [
-            Output(key, ["data", raw, RID, rid]) for raw, rid in zip(raws, emitted.rids, strict=True)
-        ]
+        values: list[str | bytes] = [b""] * (2 * len(raws))
+        values[::2], values[1::2] = raws, emitted.rids
+        written.rows.append(Rows(self.key, ("data", RID), values))
         written.size = sum(map(len, raws))
         return True
 

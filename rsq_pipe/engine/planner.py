@@ -13,13 +13,13 @@ from rsq_pipe.engine.failing import Fault, Means, fault, reason_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written, chosen
 from rsq_pipe.engine.plan import Plan, Work
-from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.delivery import Delivered
 from rsq_pipe.model.outcome import Emitted, Reject
 from rsq_pipe.model.state import StateChange
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.headers import RID
-from rsq_pipe.streams.settlement import MAX_REASON, Output, Part, Position, RetryAt, Settlement, StateOf
+from rsq_pipe.streams.settlement import MAX_REASON, Output, Part, Position, RetryAt, Rows, Settlement, StateOf
 
 MAX_RECORDS = 10_000
 """Records that one settlement of several entries writes: the server serves nobody else meanwhile."""
@@ -208,8 +208,9 @@ class Draft:
     plan: Plan
     packed: Mapping[str, str]
     means: Means
-    entries: Sequence[Delivery] = ()
+    entries: Sequence[Delivered] = ()
     outputs: list[Output] = field(default_factory=list)
+    rows: list[Rows] = field(default_factory=list)
     retries: list[RetryAt] = field(default_factory=list)
     dead: list[Output] = field(default_factory=list)
     notes: list[Output] = field(default_factory=list)
@@ -221,7 +222,7 @@ class Draft:
 
     def part(self) -> Part:
         """Return what is to be written."""
-        return Part(self.entries, self.outputs, self.retries, self.dead, notes=self.notes)
+        return Part(self.entries, self.outputs, self.retries, self.dead, notes=self.notes, rows=self.rows)
 
     def begin(self, means: Means, step: Step | None = None) -> None:
         """Go on with a stage: with what it made of its batch, or with what is to be said of entries."""
@@ -240,6 +241,7 @@ class Draft:
         self.count("out", len(emitted))
         if written is not None:
             self.outputs += written.outputs
+            self.rows += written.rows
             name = self.packed.get(stream)
             if name is not None:
                 self.counts[name] = self.counts.get(name, 0) + len(emitted)

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 
 from rsq_pipe.errors import StreamError
-from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.delivery import Delivered, Delivery
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import SET_DELIVERIES
@@ -37,23 +37,23 @@ class SetAside:
         self._consumer = consumer
         self._aside: set[Delivery] = set()
 
-    async def put(self, deliveries: Iterable[Delivery]) -> None:
+    async def put(self, deliveries: Iterable[Delivered]) -> None:
         """Let entries count as handed out once less; where the server is away they count as they did."""
-        fresh = [one for one in deliveries if one.deliveries > 0 and one not in self._aside]
+        fresh = [one for one in _plain(deliveries) if one.deliveries > 0 and one not in self._aside]
         # Before the call: whether it was applied may never be known.
         self._aside.update(fresh)
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_BRIEFLY):
                 await self._count(fresh, less=1)
 
-    async def take(self, deliveries: Iterable[Delivery], stopping: asyncio.Event) -> None:
+    async def take(self, deliveries: Iterable[Delivered], stopping: asyncio.Event) -> None:
         """
         Count the delivery again of those that were put aside: they are handled now.
 
         Waits for a server that is away, or until the worker is to stop: counted wrongly they would not be
         settled, but handed out once more.
         """
-        back = [one for one in deliveries if one in self._aside]
+        back = [one for one in _plain(deliveries) if one in self._aside] if self._aside else []
         if back:
             await Backoff(self._group).until_works(lambda: self._count(back, less=0), stopping)
             self._aside.difference_update(back)
@@ -75,3 +75,7 @@ class SetAside:
                 flat = [word for pair in words for word in pair]
                 arguments = [self._group, self._consumer(), *flat]
                 await self._client.channel.run(SET_DELIVERIES, [stream], arguments)
+
+
+def _plain(deliveries: Iterable[Delivered]) -> list[Delivery]:
+    return [Delivery(one.stream, one.id, one.deliveries) for one in deliveries]

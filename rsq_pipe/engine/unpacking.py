@@ -11,7 +11,6 @@ from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import branch, record_id
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.pack import Packs
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
@@ -80,15 +79,14 @@ class Unpacker:
         Returns:
             Records in the order of the entries; an entry that cannot be decoded, or came too often, has none.
         """
-        deliveries = [Delivery(entry.stream, entry.id, entry.deliveries) for entry in entries]
         alone = self._alone(entries)
         if alone is not None:
             count = len(entries)
-            batch = Batch(*alone, range(count), deliveries, original=lambda place: entries[place].fields[1])
+            batch = Batch(*alone, range(count), entries, original=lambda place: entries[place].fields[1])
             return Unpacked(batch, [1] * count)
         headers: dict[int, Mapping[str, str]] = {}
         attempts: dict[int, int] = {}
-        batch = Batch([], [], [], deliveries, headers, attempts)
+        batch = Batch([], [], [], entries, headers, attempts)
         origins: list[int] = []
         found = Unpacked(batch)
         starts: list[int] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.delivery import Delivered
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -39,7 +39,7 @@ class Batch:
     records: list[Any]
     rids: list[str]
     origins: Sequence[int] = ()
-    deliveries: Sequence[Delivery] = ()
+    deliveries: Sequence[Delivered] = ()
     headers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     attempts: Mapping[int, int] = field(default_factory=dict)
     original: Callable[[int], bytes] = _unknown
@@ -64,7 +64,7 @@ class Batch:
         """Tell how many handler calls have failed for a record so far."""
         return self.attempts.get(place, 0)
 
-    def delivery_at(self, place: int) -> Delivery | None:
+    def delivery_at(self, place: int) -> Delivered | None:
         """Return the entry a record came in; None for one that a source has just brought."""
         return self.deliveries[self.origins[place]] if self.deliveries else None
 

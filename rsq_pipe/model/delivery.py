@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+
+class Delivered(Protocol):
+    """State what every account of a delivery tells; see Delivery."""
+
+    @property
+    def stream(self) -> str:
+        """The stream's key."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """The entry id."""
+        ...
+
+    @property
+    def deliveries(self) -> int:
+        """How often it has been handed out."""
+        ...
 
 
 class Delivery(NamedTuple):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import msgpack
 
-from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.delivery import Delivered, Delivery
 from rsq_pipe.model.state import StateChange
 
 MAX_ENTRIES = 1_000
@@ -39,6 +40,37 @@ class Output(NamedTuple):
 
     stream: str
     fields: Sequence[str | bytes]
+
+
+class Rows(NamedTuple):
+    """
+    Hold entries to write that are alike but for their values, in columns: most of what stages write.
+
+    Args:
+        stream: The key of the stream to append to.
+        names: The names of each entry's fields.
+        values: The values of one entry after the other, in the order of the names.
+    """
+
+    stream: str
+    names: Sequence[str]
+    values: Sequence[str | bytes]
+
+    @property
+    def size(self) -> int:
+        """How many entries they are."""
+        return len(self.values) // len(self.names)
+
+
+def spelled_out(outputs: Iterable[Output], rows: Iterable[Rows]) -> list[Output]:
+    """Give all entries one by one."""
+    found = list(outputs)
+    for stream, names, values in rows:
+        width = len(names)
+        for at in range(0, len(values), width):
+            row = values[at : at + width]
+            found.append(Output(stream, [*chain.from_iterable(zip(names, row, strict=True))]))
+    return found
 
 
 class RetryAt(NamedTuple):
@@ -77,15 +109,17 @@ class Part:
         dropped: Records that end here, counted.
         notes: Entries for journals, which keep as many of the last as the settlement says.
         delivered: Records that left the pipeline through a sink, counted as output.
+        rows: Further records for streams below.
     """
 
-    entries: Sequence[Entry] = ()
+    entries: Sequence[Delivered] = ()
     outputs: Sequence[Output] = ()
     retries: Sequence[RetryAt] = ()
     dead: Sequence[Output] = ()
     dropped: int = 0
     delivered: int = 0
     notes: Sequence[Output] = ()
+    rows: Sequence[Rows] = ()
 
 
 @dataclass(frozen=True, slots=True)

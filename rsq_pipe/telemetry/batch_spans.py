@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 
 from rsq_pipe.model.batch import NO_HEADERS, Batch
-from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.delivery import Delivered
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.streams.headers import PARENT, REPLAY_LINK, STATE
 from rsq_pipe.telemetry.observer import BatchTrace
@@ -51,7 +51,7 @@ class StageTracing:
     tally: Tally
     under_way: set[BatchSpans] = field(default_factory=set)
 
-    def about(self, delivery: Delivery | None, rid: str) -> dict[str, Value]:
+    def about(self, delivery: Delivered | None, rid: str) -> dict[str, Value]:
         """Say which record a span is of, and in which entry it came, if it came in any."""
         attributes = {**self.facts, "rsq.rid": rid[:MAX_TEXT]}
         if delivery is not None:
@@ -221,7 +221,7 @@ class BatchSpans(BatchTrace):
 
     # Times
 
-    def _waited(self, delivery: Delivery) -> int:
+    def _waited(self, delivery: Delivered) -> int:
         """Milliseconds since the entry was written, by two machines' clocks, so never less than none."""
         written = _written_at(delivery)
         return max(0, self._began // 1_000_000 - written) if written else 0
@@ -231,7 +231,7 @@ class BatchSpans(BatchTrace):
             self._stage.tally.latency(max(0.0, now / 1e9 - entered / 1e3), self._stage.facts["rsq.stage"])
 
 
-def _written_at(delivery: Delivery | None) -> int:
+def _written_at(delivery: Delivered | None) -> int:
     """Milliseconds since 1970 at which an entry was written; 0 if its id does not say, or there is none."""
     ms = delivery.id.partition("-")[0] if delivery is not None else ""
     return int(ms) if ms.isdigit() else 0

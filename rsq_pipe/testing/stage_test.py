@@ -18,7 +18,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.streams.settlement import Part
+from rsq_pipe.streams.settlement import Part, spelled_out
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver, headers_of
 from rsq_pipe.testing.at_end import leaving
 from rsq_pipe.testing.failed import Dead, Retried
@@ -102,7 +102,7 @@ class StageTest(StageObserver):
         return plan.halt
 
     def _note(self, step: Step, part: Part, halted: Container[int]) -> None:
-        for output in part.outputs:
+        for output in spelled_out(part.outputs, part.rows):
             port = self._port_of[output.stream]
             self._run.ports[port].append(self._decoded(output.fields[1]))
             self._run.headers[port].append(headers_of(output.fields))

@@ -11,7 +11,7 @@
 --       targets:  how many, then (place, type) each
 --       inputs:   how many streams, then (place, how many ids) each
 --       state:    of a stage, checked and written with the rest; see state.lua
---       parts:    until the end: how many entries, (place, id, delivery count) each,
+--       parts:    until the end: how many runs of entries, then each: place, delivery count, how many ids, ids,
 --                 dropped records, records that left through a sink, how many writes, then each write:
 --                   o place n field...   an output        d place n field...   a dead letter
 --                   r place delay member a retry, due in `delay` milliseconds
@@ -135,7 +135,11 @@ if state_at > 0 then  -- few settlements have a state: the others do not make it
 end
 
 local gone = {}
+local sure = false  -- whether it is known that all entries are the consumer's
 local function holds(place, id, deliveries)
+  if sure then
+    return true
+  end
   local found = owned[place][id]
   if not found and full[place] then
     local pending = redis.call('XPENDING', KEYS[place + 0], group, id, id, 1, consumer)
@@ -157,7 +161,7 @@ local function due(delay)
   return string.format('%.0f', now + delay)
 end
 
-local acks, dropped, delivered = {}, 0, 0
+local acks, ranges, dropped, delivered = {}, {}, 0, 0
 local written = {o = 0, r = 0, d = 0, j = 0}
 local settled, first, last = 0, at, #ARGV
 
@@ -219,21 +223,27 @@ local function walk_rows(at, key, count, writing)
 end
 
 local function walk_part(at, part, fenced, write)
-  local n = tonumber(ARGV[at + 1])
-  local entries, ours = at + 2, true
-  at = at + 1 + 3 * n
-  for i = entries, at, 3 do
-    ours = holds(ARGV[i], ARGV[i + 1], ARGV[i + 2]) and ours
+  local runs, from, ours = tonumber(ARGV[at + 1]), at + 2, true
+  at = at + 1
+  for _ = 1, runs do
+    local place, deliveries, n = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+    at = at + 3
+    for i = 1, sure and 0 or n do
+      ours = holds(place, ARGV[at + i], deliveries) and ours
+    end
+    at = at + n
   end
   if not ours then
     fenced[#fenced + 1] = part
   end
   local writing = ours and write
   if writing then
-    settled = settled + n
     dropped, delivered = dropped + ARGV[at + 1], delivered + ARGV[at + 2]
-    for i = entries, at, 3 do
-      note(ARGV[i], ARGV[i + 1])
+    for _ = 1, runs do
+      local n = tonumber(ARGV[from + 2])
+      settled = settled + n
+      ranges[#ranges + 1] = {ARGV[from], from + 3, from + 2 + n}
+      from = from + 3 + n
     end
   end
   local writes = tonumber(ARGV[at + 3])
@@ -275,6 +285,7 @@ if whole then
   if #fenced > 0 then
     return {1, fenced, gone, {}}
   end
+  sure = true
 end
 if check_state then
   local why = check_state()
@@ -312,5 +323,8 @@ end
 -- Last: an entry leaves its stream's pending list only when all that it became is written.
 for place, ids in pairs(acks) do
   redis.call('XACK', KEYS[place + 0], group, unpack(ids))
+end
+for _, range in ipairs(ranges) do
+  redis.call('XACK', KEYS[range[1] + 0], group, unpack(ARGV, range[2], range[3]))
 end
 return {1, fenced, gone, totals}

@@ -20,7 +20,7 @@ from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.entry import RawEntry
-from rsq_pipe.streams.settlement import Output
+from rsq_pipe.streams.settlement import Output, spelled_out
 from rsq_pipe.telemetry.observer import Observer, StageObserver
 from tests.unit.engine.given import fields
 
@@ -127,7 +127,7 @@ class DryRun:
 
     def _settle(self, plan: Plan) -> None:
         for part in plan.settlement.parts:
-            self._append(part.outputs)
+            self._append(spelled_out(part.outputs, part.rows))
             self._append(
                 [Output(one.key.removesuffix("retry") + "again", one.fields) for one in part.retries]
             )

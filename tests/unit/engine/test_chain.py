@@ -16,6 +16,7 @@ from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emit, Failure, Outcome, Outcomes
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.settlement import spelled_out
 from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
 from tests.unit.engine.given import JSON, PACKS, Returns, handled, linked, pack, pipeline, records, run
 from tests.unit.engine.stages import stage
@@ -134,9 +135,9 @@ async def test_branches_that_meet_outside_are_named_in_the_chain_as_behind_a_str
     """
     steps = await run(linked(pipeline(tmp_path, text), "b"), batch({"n": 1}))
 
-    assert [(stream, given) for stream, _, given in records(step_of(steps, "c").written[""].outputs)] == [
-        ("all-orders", {"rsq-rid": "read:0@b@c"})
-    ]
+    written = step_of(steps, "c").written[""]
+    found = records(spelled_out(written.outputs, written.rows))
+    assert [(stream, given) for stream, _, given in found] == [("all-orders", {"rsq-rid": "read:0@b@c"})]
 
 
 # Handlers

@@ -41,7 +41,8 @@ async def ended(outcome: Outcome, of: Stage | None = None, on: RawEntry | None =
     """The one part of a plan for one record."""
     came = on or entry(deliveries=2)
     only = part_of(await planned(of or stage(), [came], [outcome]))
-    assert list(only.entries) == [(came.stream, came.id, came.deliveries)]
+    (entry_of,) = only.entries
+    assert (entry_of.stream, entry_of.id, entry_of.deliveries) == (came.stream, came.id, came.deliveries)
     assert len(only.retries) + len(only.dead) <= 1
     return only
 

@@ -52,7 +52,7 @@ def test_packs_and_single_entries_are_one_batch_in_order() -> None:
     assert list(batch.origins) == [0, 0, 1, 2, 3, 3, 3]
     assert batch.headers == {1: {"a": "2"}, 3: {"rsq-replay-link": "00-x"}, 4: {"a": "5"}, 6: {"a": "7"}}
     assert batch.attempts == {3: 2}
-    assert batch.deliveries == [
+    assert [(one.stream, one.id, one.deliveries) for one in batch.deliveries] == [
         Delivery(READ, "1-0", 1),
         Delivery(READ, "3-0", 1),
         Delivery(AGAIN, "4-0", 1),
@@ -86,11 +86,8 @@ def test_of_entries_of_one_record_each_the_one_that_cannot_be_read_ends_alone() 
 def test_a_record_knows_the_entry_it_came_in() -> None:
     batch = unpacked(pack(1, [1, 2]), entry(3, deliveries=2)).batch
 
-    assert [batch.delivery_at(place) for place in range(3)] == [
-        Delivery(READ, "1-0", 1),
-        Delivery(READ, "1-0", 1),
-        Delivery(READ, "3-0", 2),
-    ]
+    found = [batch.delivery_at(place) for place in range(3)]
+    assert [(one.id, one.deliveries) for one in found if one] == [("1-0", 1), ("1-0", 1), ("3-0", 2)]
 
 
 def test_original_bytes_are_those_that_came_whatever_a_handler_did_to_the_record() -> None:

@@ -138,7 +138,7 @@ class Metrics:
             "rsq.records",
             [records],
             "{record}",
-            "Records in, out, dropped, stored, retried, dead; since the first run.",
+            "Records in, out or written, dropped, stored in a state, retried, dead; since the first run.",
         )
 
         def drops(_: CallbackOptions) -> Iterable[Observation]:

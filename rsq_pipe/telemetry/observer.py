@@ -22,7 +22,7 @@ class StageGauges:
         pending: Entries delivered and not settled.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
-        counters: `in`, `out`, `dropped`, `retried`, `dead`, and `dropped:REASON` for each reason:
+        counters: `in`, `out`, `dropped`, `stored`, `retried`, `dead`, and `dropped:REASON` for each reason:
             records since the pipeline's first run.
         oldest_pending: Seconds the oldest entry that is not settled has stood in its stream.
         fused_with: The stage above, in whose worker it runs; empty if it has one of its own.

@@ -69,7 +69,7 @@ class RecordSpan:
         End the span.
 
         Args:
-            outcome: `emitted`, `dropped`, `retried`, `dead-lettered`, or `unsettled`.
+            outcome: `emitted`, `dropped`, `stored`, `retried`, `dead-lettered`, or `unsettled`.
             settled: Whether the outcome counts; False where another worker's counts instead.
             at: Nanoseconds since 1970.
             why: Further attributes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,3 +163,54 @@ def test_collector_receives_the_metrics_with_the_last_counts(
     assert metrics["messaging.process.duration"]
     arrived = metrics["rsq.end_to_end.latency"]
     assert [(point["rsq.stage"], point["value"]) for point in arrived] == [("write", 18)]
+
+
+def test_counts_and_spans_say_the_same_of_what_became_of_records(
+    project: Project, server: StreamServer, tmp_path: Path
+) -> None:
+    project.spec("""
+        read: {source: {type: generate, count: 60, fields: {n: n}}}
+        some: {filter: n % 3 != 0}
+        twice: {explode: {field: both, as: one}, from: both}
+        both: {from: some, map: {both: "[n, n]"}}
+        sums: {from: twice, aggregate: {by: {even: n % 2 == 0}, compute: {sum: sum(one)}}}
+        write: {from: sums, sink: {type: jsonl, path: out.jsonl}}
+    """)
+    with OtlpReceiver(tmp_path) as collector:
+        done = run(
+            project.root, "run", str(project.path), "--redis", server.url, environ=to(collector.endpoint)
+        )
+        counts = {
+            (point["rsq.stage"], point["rsq.outcome"]): point["value"]
+            for point in collector.metrics["rsq.records"]
+            if point["value"]
+        }
+        spans = Counter(
+            (span.stage, span.attributes["rsq.outcome"]) for span in collector.spans if not span.is_batch
+        )
+
+    assert done.returncode == 0, done.stderr
+    # What leaves a state is of many records, and in the trace of none.
+    assert spans == {
+        ("read", "emitted"): 60,
+        ("some", "dropped"): 20,
+        ("some", "emitted"): 40,
+        ("both", "emitted"): 40,
+        ("twice", "emitted"): 40,
+        ("sums", "stored"): 80,
+    }
+    assert counts == {
+        ("read", "out"): 60,
+        ("some", "in"): 60,
+        ("some", "dropped"): 20,
+        ("some", "out"): 40,
+        ("both", "in"): 40,
+        ("both", "out"): 40,
+        ("twice", "in"): 40,
+        ("twice", "out"): 80,
+        ("sums", "in"): 80,
+        ("sums", "stored"): 80,
+        ("sums", "out"): 2,
+        ("write", "in"): 2,
+        ("write", "out"): 2,
+    }

@@ -17,8 +17,8 @@ class Step:
     Args:
         stage: Where.
         rid: The record's id, or that of a child.
-        outcome: `emitted`, `dropped`, `retried`, `dead-lettered`, `unsettled`; or, of what has not ended yet,
-            `waiting`, `in flight`, `to be retried`.
+        outcome: `emitted`, `dropped`, `stored`, `retried`, `dead-lettered`, `unsettled`; or, of what has not
+            ended yet, `waiting`, `in flight`, `to be retried`.
         began: When the handler was called; None where only the end is known.
         ended: When it was settled; None where it was not.
         waited: Seconds the record had waited for it; None if unknown.

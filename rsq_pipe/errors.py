@@ -109,6 +109,10 @@ class HandlerNotFoundError(SpecError):
         self.what = what
         self.fix = fix
 
+    def in_stage(self, stage: str, cannot: str) -> HandlerNotFoundError:
+        """Say which stage it is of, and what that cannot do: `call its handler`."""
+        return HandlerNotFoundError(f"stage {stage!r} cannot {cannot}: {self.what}", self.fix)
+
 
 class PipelineChangedError(SpecError):
     """

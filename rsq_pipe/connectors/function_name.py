@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from pydantic import AfterValidator, WithJsonSchema
+
+from rsq_pipe.errors import HandlerNotFoundError, SourceError
+from rsq_pipe.handlers.named import named
 
 PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -21,3 +25,17 @@ def function_name(example: str) -> tuple[Any, ...]:
     return AfterValidator(check), WithJsonSchema(
         {"type": "string", "pattern": PATTERN, "examples": [example]}
     )
+
+
+def function_at(text: str, root: Path, stage: str) -> Any:
+    """
+    Import the function that a source names.
+
+    Raises:
+        SourceError: It is not there, or its module cannot be imported.
+    """
+    module, _, name = text.partition(":")
+    try:
+        return named(module, name, root)
+    except HandlerNotFoundError as exc:
+        raise SourceError(str(exc.in_stage(stage, "call its function")), stage=stage) from exc

@@ -8,14 +8,13 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from rsq_pipe.errors import HandlerContractError
 from rsq_pipe.handlers.annotation import one_record, records_of
 from rsq_pipe.handlers.batch_handler import is_batch_handler
-from rsq_pipe.handlers.project import import_from
-from rsq_pipe.suggestion import suggest
+from rsq_pipe.handlers.named import named
 
 CONTEXT_NAMES = ("ctx", "context")
 
@@ -52,16 +51,10 @@ def resolve(module: str, function: str, root: Path) -> Handler:
         root: The project root, put first on the import path.
 
     Raises:
-        ImportError: The module is not there, or raised while it was imported.
-        HandlerContractError: The module has no such function, or the function cannot be a handler.
+        HandlerNotFoundError: It is not there, or its module fails when it is imported.
+        HandlerContractError: It cannot be a handler.
     """
-    found = import_from(root, module)
-    if not hasattr(found, function):
-        raise HandlerContractError(
-            f"'{module}:{function}': {function!r} is not in module {module!r}; "
-            f"{suggest(function, _functions(found), otherwise='define it there')}"
-        )
-    return describe(getattr(found, function), name=f"{module}:{function}")
+    return describe(named(module, function, root), name=f"{module}:{function}")
 
 
 def describe(function: Any, name: str = "") -> Handler:
@@ -136,7 +129,3 @@ def _annotation(called: Any, parameter: inspect.Parameter) -> Any:
             f"its annotation {parameter.annotation!r} means nothing at run time ({exc}); "
             "import it at the top of the module, not under TYPE_CHECKING"
         ) from exc
-
-
-def _functions(module: ModuleType) -> list[str]:
-    return [name for name, _ in inspect.getmembers(module, inspect.isfunction) if not name.startswith("_")]

@@ -30,21 +30,11 @@ def import_from(root: Path, module: str) -> ModuleType:
         before = set(sys.modules)
         try:
             return importlib.import_module(module)
-        except ModuleNotFoundError as exc:
-            if exc.name and (module == exc.name or module.startswith(f"{exc.name}.")):
-                raise ModuleNotFoundError(
-                    f"there is no module {module!r} in {root} or among the installed packages", name=exc.name
-                ) from exc
-            raise ImportError(f"module {module!r} cannot be imported: {exc}", name=module) from exc
-        except SyntaxError as exc:
-            place = f"{exc.filename}:{exc.lineno}"
-            raise ImportError(f"module {module!r} is not Python: {place}: {exc.msg}", name=module) from exc
+        except KeyboardInterrupt:
+            raise
         # A module may raise anything, SystemExit included, and none of it may end `validate`.
         except BaseException as exc:
-            if isinstance(exc, KeyboardInterrupt):
-                raise
-            what = f"module {module!r} raised while it was imported: {told(exc)}"
-            raise ImportError(what, name=module) from exc
+            raise ImportError(f"module {module!r} cannot be imported: {told(exc)}", name=module) from exc
         finally:
             _origins.update({name: root for name in set(sys.modules) - before if _stands_in(name, root)})
 

@@ -158,8 +158,9 @@ def _check_handler(document: Document, stage: Draft, root: Path) -> None:
         else:
             return
     except HandlerNotFoundError as exc:
-        what = "its handler" if isinstance(options, HandlerRef) else "its function"
-        document.report(path, f"stage {stage.name!r} cannot call {what}: {exc.what}", exc.fix)
+        what = "handler" if isinstance(options, HandlerRef) else "function"
+        told = exc.in_stage(stage.name, f"call its {what}")
+        document.report(path, told.what, told.fix)
         return
     if printed:
         what = f"module {handler.module!r} prints when it is imported: {printed.strip()[:40]!r}"

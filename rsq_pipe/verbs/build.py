@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.handlers.handler import resolve
 from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.fusing import sends
@@ -75,8 +75,8 @@ def build(  # noqa: PLR0911  one for each kind
         client: The pipeline's server, for lookups in it; None where there is none.
 
     Raises:
-        ImportError: The handler's module cannot be imported.
-        HandlerContractError: The function named cannot be a handler.
+        HandlerNotFoundError: The function named is not there, or its module cannot be imported.
+        HandlerContractError: It cannot be a handler.
     """
     match stage.verb:
         case "call":
@@ -122,7 +122,7 @@ def _call(stage: Stage, root: Path, pipeline: str, form: Serializer | None) -> V
         handler = resolve(stage.options.module, stage.options.function, home)
     except HandlerContractError as exc:
         raise HandlerContractError(f"stage {stage.name!r} calls {exc}", stage=stage.name) from exc
-    except ImportError as exc:
-        raise ImportError(f"stage {stage.name!r}: {exc}", name=exc.name) from exc
+    except HandlerNotFoundError as exc:
+        raise exc.in_stage(stage.name, "call its handler") from exc
     at = StageHandler(stage, handler, root=root, pipeline=pipeline)
     return BatchCall(at, form.decode if form else None) if handler.batch else Call(at)

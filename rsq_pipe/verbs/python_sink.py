@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.errors import HandlerContractError
+from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError
 from rsq_pipe.handlers.handler import Handler
-from rsq_pipe.handlers.project import import_from
+from rsq_pipe.handlers.named import named
 from rsq_pipe.spec.graph import ConnectorRef, Stage
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.batch_call import BatchCall
@@ -26,16 +26,14 @@ def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | N
     If the function raises, it is called again with each half of the records, until only bad ones are left.
 
     Raises:
-        ImportError: Its module cannot be imported.
-        HandlerContractError: The module has no such function.
+        HandlerNotFoundError: It is not there, or its module cannot be imported.
     """
     ref: ConnectorRef = stage.options
     module, _, name = ref.options.call.partition(":")
-    function = getattr(import_from(ref.home or root, module), name, None)
-    if function is None:
-        raise HandlerContractError(
-            f"stage {stage.name!r} calls {ref.options.call}: there is no {name!r} in it"
-        )
+    try:
+        function = named(module, name, ref.home or root)
+    except HandlerNotFoundError as exc:
+        raise exc.in_stage(stage.name, "call its function") from exc
     is_async = inspect.iscoroutinefunction(function)
     returned = _Returned(stage.name, ref.options.call)
     make = _awaited if is_async else _called

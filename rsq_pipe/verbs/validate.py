@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import isclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-from rsq_pipe.errors import HandlerContractError, RecordInvalidError
+from rsq_pipe.errors import HandlerContractError, HandlerNotFoundError, RecordInvalidError
 from rsq_pipe.handlers.mistakes import got, invalid, place
 from rsq_pipe.handlers.model import InvalidError, maker
-from rsq_pipe.handlers.project import import_from
+from rsq_pipe.handlers.named import named
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.graph import Stage
@@ -34,7 +35,7 @@ def checking(stage: Stage, root: Path) -> Verb:
     Build the verb of a `validate` stage.
 
     Raises:
-        ImportError, HandlerContractError: Its model cannot be used.
+        HandlerNotFoundError, HandlerContractError: Its model cannot be used.
     """
     check = stage.options
     if isinstance(check, FieldsCheck):
@@ -195,10 +196,11 @@ class ByModel:
     changed: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, stage: Stage, check: ModelCheck, root: Path) -> None:
-        module = import_from(check.model.root or root, check.model.module)
-        model = getattr(module, check.model.function, None)
         try:
+            model = named(check.model.module, check.model.function, check.model.root or root, isclass)
             self._maker = maker(model, check.model.text)
+        except HandlerNotFoundError as exc:
+            raise exc.in_stage(stage.name, "use its model") from exc
         except HandlerContractError as exc:
             raise HandlerContractError(f"stage {stage.name!r}: {exc}", stage=stage.name) from exc
         self._stage = stage.name

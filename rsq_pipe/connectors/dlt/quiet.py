@@ -7,10 +7,12 @@ from types import ModuleType
 
 from rsq_pipe.error_text import told
 
+# Unless the user has switched it on. Here, since a module of the user's may import dlt first.
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+
 
 def dlt() -> ModuleType:
-    """Import dlt, with its telemetry off unless the user has switched that on."""
-    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    """Import dlt."""
     import dlt as library  # noqa: PLC0415  an extra, and a second to load
 
     return library

@@ -16,8 +16,8 @@ class ReadOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     call: Annotated[str, *function_name("feeds:github")] = Field(
-        description="What makes the source: `module:function`, found from the project root; a function "
-        "with `@dlt.source` or `@dlt.resource`, or one that returns such a thing."
+        description="What makes the source: `module:function`, found from the project root, else beside "
+        "this file; a function with `@dlt.source` or `@dlt.resource`, or one that returns such a thing."
     )
     with_: dict[str, Any] = Field(
         default={},

@@ -13,11 +13,11 @@ import structlog
 
 from rsq_pipe.connectors.dlt.quiet import dlt, said
 from rsq_pipe.connectors.dlt.read_options import ReadOptions
+from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
-from rsq_pipe.handlers.project import import_from
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,7 +75,7 @@ class DltSource:
         """
         library = dlt()
         try:
-            found = _function_at(self._options.call, self._root)
+            found = function_at(self._options.call, self._root, self._stage)
             is_made = isinstance(found, library.sources.DltResource | library.sources.DltSource)
             if callable(found) and (not is_made or self._options.with_):
                 found = found(**self._options.with_)
@@ -217,19 +217,3 @@ def _arrival(offset: str, raw: bytes) -> Arrival:
         return Arrival(offset, parse(raw), raw)
     except UNREADABLE as exc:
         return Arrival(offset, None, raw, wording(exc))
-
-
-def _function_at(text: str, root: Path) -> Any:
-    """
-    Find what a module of the user's has under a name.
-
-    Raises:
-        ValueError: It is not there; the message says why.
-    """
-    module, _, name = text.partition(":")
-    try:
-        return getattr(import_from(root, module), name)
-    except ImportError as exc:
-        raise ValueError(str(exc)) from exc
-    except AttributeError:
-        raise ValueError(f"module {module!r} has no {name!r}; mend `call`") from None

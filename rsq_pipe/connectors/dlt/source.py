@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rsq_pipe.connectors.dlt.read_options import ReadOptions as Options
 from rsq_pipe.connectors.dlt.reading import DltSource
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.errors import HandlerContractError
 
 
 def connect(options: Options, *, stage: str, root: Path) -> DltSource:
     """Make the source of a stage; nothing is called yet."""
     return DltSource(options, stage=stage, root=root)
+
+
+def check_function(function: Any, name: str, values: Mapping[str, Any]) -> None:
+    """
+    Refuse what cannot be called; HandlerContractError.
+
+    What it takes and makes is seen when it is called: dlt gives it values of its own configuration.
+    """
+    del values
+    if not callable(function) and not isinstance(function, Iterable):
+        raise HandlerContractError(f"{name!r} is no source of dlt; name a function with `@dlt.source`")
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
@@ -25,4 +39,4 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
     return Endpoint(f"dlt source {options.call}", reach)
 
 
-__all__ = ["Options", "connect", "endpoint"]
+__all__ = ["Options", "check_function", "connect", "endpoint"]

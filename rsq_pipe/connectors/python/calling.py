@@ -1,33 +1,16 @@
-"""Calling: a function of the user's own, found by its name and given what it asks for."""
+"""Calling: a function of the user's own, given what it asks for."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from rsq_pipe.connectors.function_name import function_name
 from rsq_pipe.errors import HandlerContractError, SourceError
-from rsq_pipe.handlers.project import import_from
 from rsq_pipe.suggestion import suggest
 
 Function = Annotated[str, *function_name("feeds:orders")]
-
-
-def function_at(text: str, root: Path, stage: str) -> Any:
-    """
-    Import a function.
-
-    Raises:
-        SourceError: It is not there, or its module cannot be imported.
-    """
-    module, _, name = text.partition(":")
-    try:
-        found = import_from(root, module)
-        return getattr(found, name)
-    except (ImportError, AttributeError) as exc:
-        raise SourceError(f"stage {stage!r} calls {text}: {exc}", stage=stage) from exc
 
 
 def check_arguments(

@@ -10,7 +10,8 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.python.calling import Function, check_values, function_at, reach_function
+from rsq_pipe.connectors.function_name import function_at
+from rsq_pipe.connectors.python.calling import Function, check_values, reach_function
 from rsq_pipe.errors import HandlerContractError
 
 GIVEN = ("records", "rids")
@@ -56,13 +57,8 @@ def sender(options: Options, *, stage: str, timeout: float) -> NoReturn:  # noqa
     raise LookupError("the sink `python` is made by rsq_pipe.verbs.python_sink")
 
 
-def function_of(options: Options, root: Path, stage: str) -> Any:
-    """Import the function; SourceError where it cannot be called so."""
-    return function_at(options.call, root, stage)
-
-
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
     """Name the function; it is imported, and not called."""
     return Endpoint(
-        f"function {options.call}", lambda _: reach_function(lambda: function_of(options, root, stage))
+        f"function {options.call}", lambda _: reach_function(lambda: function_at(options.call, root, stage))
     )

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.python.calling import (
     Function,
     check_arguments,
     check_values,
-    function_at,
     reach_function,
 )
 from rsq_pipe.connectors.python.reading import PythonSource

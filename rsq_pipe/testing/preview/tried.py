@@ -10,7 +10,7 @@ from rsq_pipe.engine.chain import Chain, Link
 from rsq_pipe.engine.failing import Fault, fault, reason_of, too_many_keys
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.error_text import told
-from rsq_pipe.errors import HandlerError, TableError
+from rsq_pipe.errors import HandlerError, HandlerNotFoundError, TableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.model.state import Page, Timers
@@ -57,7 +57,7 @@ async def tried(
     }
     try:
         verb = verb or build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state)
-    except (HandlerError, ImportError) as exc:
+    except (HandlerError, HandlerNotFoundError, ImportError) as exc:
         found.stopped = str(exc)
         found.note = f"it cannot go on: {exc}"
         return found

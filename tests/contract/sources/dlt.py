@@ -28,7 +28,8 @@ class Origin(Rig):
     }
     bad_said = "not a JSON object but a string"
     bad_id = "read:1.8"
-    missing_said = "module 'feeds' has no 'nothing'; mend `call`"
+    missing_said = "'nothing' is not in module 'feeds'; define it in feeds.py"
+    missing_code = 2
     mixed = False
 
     @property

@@ -122,7 +122,6 @@ async def test_what_is_no_record_is_a_dead_letter(lab: Lab) -> None:
     ("more", "said"),
     [
         ('call: "feeds:two"', "it has the resources numbers, everything; name one by `resource`"),
-        ('call: "feeds:nothing"', "module 'feeds' has no 'nothing'; mend `call`"),
         ('call: "feeds:now"', "it made list, and no source or resource of dlt"),
         ('call: "feeds:broken"', "ValueError: the service is gone"),
         ('call: "feeds:two", with: {nix: 1}', "nix"),

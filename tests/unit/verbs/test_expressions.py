@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.errors import EvaluationError, HandlerError, MissingFieldError
+from rsq_pipe.errors import EvaluationError, HandlerNotFoundError, MissingFieldError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import Drop, Emit, Failure
@@ -126,21 +126,24 @@ async def test_call_is_built_from_the_handlers_name(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "function", "error", "said"),
+    ("module", "function", "said"),
     [
         (
             "built_handlers_gone",
             "one",
-            ImportError,
-            "stage 'price': there is no module 'built_handlers_gone'",
+            "stage 'price' cannot call its handler: there is no module 'built_handlers_gone' in ",
         ),
-        ("os.path", "jion", HandlerError, "stage 'price' calls 'os.path:jion': .*did you mean 'join'"),
+        (
+            "os.path",
+            "jion",
+            "stage 'price' cannot call its handler: 'jion' is not in module 'os.path'; did you mean 'join'",
+        ),
     ],
 )
 def test_a_handler_that_is_not_there_is_an_error_that_names_the_stage(
-    tmp_path: Any, module: str, function: str, error: type[Exception], said: str
+    tmp_path: Any, module: str, function: str, said: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(HandlerNotFoundError, match=said):
         build(
             stage(options=HandlerRef(module, function, f"{module}:{function}")),
             root=tmp_path,

@@ -31,12 +31,16 @@ class Ownership:
         lease: What is held, or one of which; renewed four times as often as it must be.
         what: What it is for, for the log.
         stopping: Ends the standing by, and is the work's to watch.
+        late: Seconds to wait before the first attempt, so that another process may be the first.
     """
 
-    def __init__(self, lease: Lease | FreeLease, what: str, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, lease: Lease | FreeLease, what: str, stopping: asyncio.Event, *, late: float = 0.0
+    ) -> None:
         self._lease = lease
         self._what = what
         self._stopping = stopping
+        self._late = late
         self._log = structlog.get_logger("rsq_pipe")
 
     async def hold(self, work: Callable[[int], Awaitable[None]]) -> None:
@@ -47,6 +51,8 @@ class Ownership:
         Superseded), and the standing by begins again. Returns when the work has returned, or when `stopping`
         is set before it began.
         """
+        if self._late:
+            await until(self._stopping, self._late)
         while await self._taken():
             epoch = self._lease.epoch
             task = asyncio.ensure_future(work(epoch))

@@ -21,6 +21,7 @@ from rsq_pipe.engine.housekeeping import PERIOD as HOUSEKEEPING_PERIOD
 from rsq_pipe.engine.housekeeping import Housekeeping
 from rsq_pipe.engine.lost_place import lost_place
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
+from rsq_pipe.engine.placement import place
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
@@ -34,6 +35,7 @@ from rsq_pipe.engine.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
 from rsq_pipe.engine.state import PipelineState, look_at, lost
 from rsq_pipe.engine.summary import Summary, summary_of
+from rsq_pipe.engine.supervised import place_among
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.spec.fusing import closes, sends
@@ -156,6 +158,7 @@ class Runner:
         self.before = dict(self.state.counters)
         self._others.update(await self._presence.others())
         self._roles = list(self._cast())
+        place([role for _, role in self._roles], *place_among())
         self._process.pauses.looked(self.state.paused, asked)  # a stage that is paused elsewhere, or was
         self._process.holds.looked(self.state.held, self.state.counters)
         self._grant(self.state)

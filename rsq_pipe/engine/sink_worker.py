@@ -70,6 +70,8 @@ class SinkWorker:
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(self._log)
+        self.late = 0.0
+        """Seconds for which another process is to be let write first."""
 
     async def run(self) -> None:
         """
@@ -88,8 +90,8 @@ class SinkWorker:
         names = [target.shard(number) for number in range(target.writers or 1)]
         leases = [Lease(self._process.client, keys.lease(self._stage, name), SECONDS) for name in names]
         lease = FreeLease(leases)
-        what = f"sink {self._stage.name}"
-        await Ownership(lease, what, self._stopping).hold(lambda epoch: self._write_on(epoch, lease.place))
+        owning = Ownership(lease, f"sink {self._stage.name}", self._stopping, late=self.late)
+        await owning.hold(lambda epoch: self._write_on(epoch, lease.place))
 
     def stop(self) -> None:
         """Finish the batch in flight, settle it, and return from `run`."""
@@ -102,6 +104,11 @@ class SinkWorker:
     def name(self) -> str:
         """The stage's."""
         return self._stage.name
+
+    @property
+    def is_one_of_all(self) -> bool:
+        """Whether one process writes, of all that run the stage."""
+        return self._target.exclusive and self._target.writers <= 1
 
     @property
     def gathers(self) -> bool:

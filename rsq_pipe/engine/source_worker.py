@@ -96,6 +96,8 @@ class SourceWorker:
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False
         """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
+        self.late = 0.0
+        """Seconds for which another process is to be let read first."""
         self._faults: dict[str, SourceError] = {}
 
     async def run(self) -> None:
@@ -115,7 +117,7 @@ class SourceWorker:
             return
         lease = Lease(self._client, self._keys.lease(self._stage, self._part or "source"), SECONDS)
         what = f"source {self._stage.name} {self._part}".rstrip()
-        await Ownership(lease, what, self._stopping).hold(self._read)
+        await Ownership(lease, what, self._stopping, late=self.late).hold(self._read)
 
     @property
     def fault(self) -> SourceError | None:

@@ -14,6 +14,14 @@ ENDED = "RSQ_PIPE_ENDED"
 NUMBER = "RSQ_PIPE_NUMBER"
 """Which of the processes it is, from 0."""
 
+COUNT = "RSQ_PIPE_PROCESSES"
+"""How many there are."""
+
+
+def place_among() -> tuple[int, int]:
+    """Tell which of a supervisor's processes this is, and how many there are."""
+    return int(os.environ.get(NUMBER, "0")), int(os.environ.get(COUNT, "1"))
+
 
 def say_ended(code: int) -> None:
     """Tell the supervisor, where there is one, that this process ends of its own accord."""

@@ -16,7 +16,7 @@ from rsq_pipe.engine.beginning import begin
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state import look_at
 from rsq_pipe.engine.summary import Summary, summary_of
-from rsq_pipe.engine.supervised import ENDED, NUMBER, SUPERVISED
+from rsq_pipe.engine.supervised import COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.backoff import Backoff
@@ -158,6 +158,7 @@ class Supervisor:
                 SUPERVISED: str(watched),
                 ENDED: str(says),
                 NUMBER: str(number),
+                COUNT: str(self._processes),
                 "RSQ_PIPE_REDIS": self._address,
             },
             # Several readers of one standard input would tear its lines apart.

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.support.command_line import rsq_pipe, start
 from tests.support.guarded_server import GuardedServer
@@ -88,6 +89,26 @@ def test_a_process_that_is_killed_is_started_anew_and_nothing_is_lost_by_it(
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
     assert stderr.count("a process died and is started again") == 2
     assert "done in" in stderr
+
+
+@pytest.mark.usefixtures("supervised")
+def test_of_several_processes_one_reads_and_another_writes(
+    project: Project, valkey: StreamServer, name: str
+) -> None:
+    def holder(lease: str) -> str:
+        with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+            return str(client.get(f"{{{name}}}:{lease}") or "")
+
+    eventually(
+        lambda: holder("read:lease:source") and holder("out:lease:out/all.jsonl"),
+        timeout=20,
+        what="the source and the sink have their owners",
+    )
+    reader, writer = (
+        holder(lease).rpartition("-")[0] for lease in ("read:lease:source", "out:lease:out/all.jsonl")
+    )
+
+    assert reader != writer
 
 
 @pytest.mark.parametrize("code", [0, 1, 4])

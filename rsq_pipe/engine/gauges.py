@@ -23,11 +23,13 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: XPENDING, its summary, for each group; all keys in one slot.
+    Redis: XPENDING, its summary, for each group of a stage that has something to do; all keys in one slot.
     """
     keys = Keyspace(graph.pipeline)
-    inputs = [(stage.name, key) for stage in graph.stages for key in keys.inputs(stage)]
-    replies = await client.channel.exchange([["XPENDING", key, name] for name, key in inputs], key=keys.meta)
+    busy = [stage for stage in graph.stages if not state.stages[stage.name].idle]
+    inputs = [(stage.name, key) for stage in busy for key in keys.inputs(stage)]
+    commands = [["XPENDING", key, name] for name, key in inputs]
+    replies = await client.channel.exchange(commands, key=keys.meta) if commands else []
     above = fused(graph)
     oldest: dict[str, float] = {}
     now = time.time()

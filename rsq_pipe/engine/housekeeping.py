@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 
@@ -16,12 +17,17 @@ from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.worker import is_gone, worker_name
 
 PERIOD = 1.0
 """Seconds between two turns."""
 
 SECONDS = 2.0
 """How long the lease outlives the last turn of its holder."""
+
+
+_HEARD = 0.75
+"""Part of the lease for which one that was heard of is taken to keep house: more than a turn."""
 
 
 class Housekeeping:
@@ -51,6 +57,10 @@ class Housekeeping:
         self._channel = client.channel
         self._lease = Lease(client, keys.housekeeping, seconds)
         self._rest = keys.rest
+        self.seconds = seconds
+        """How old what another says may be."""
+        self._name = worker_name("house")
+        self._heard = -math.inf  # when the one that keeps house was last known to be there
         self._stages = [stage.name for stage in graph.stages if stage.verb != "source"]
         self._retried = retried
         self._history = history
@@ -71,7 +81,7 @@ class Housekeeping:
 
         Cancellation: between two steps; nothing is half done.
         """
-        if not await self._lease.take():
+        if time.monotonic() < self._heard + _HEARD * self.seconds or not await self._lease.take():
             return
         self._wake(state)
         await self._trim(state)
@@ -79,6 +89,8 @@ class Housekeeping:
 
     async def end(self) -> None:
         """Let the next process have it at once."""
+        if self.leads:
+            await self._channel.execute("DEL", self._rest, key=self._rest)
         await self._lease.drop()
 
     def _wake(self, state: PipelineState) -> None:
@@ -103,22 +115,33 @@ class Housekeeping:
         Redis: SET with an expiry: of one that has died, or pauses, nobody believes it for long.
         """
         if self.leads:
-            ttl = round(self._lease.seconds * 1000)
-            await self._channel.execute("SET", self._rest, _digest(state), "PX", ttl, key=self._rest)
+            ttl, told = round(self._lease.seconds * 1000), f"{_digest(state)} {self._name}"
+            await self._channel.execute("SET", self._rest, told, "PX", ttl, key=self._rest)
 
     async def is_as(self, state: PipelineState) -> bool:
         """
         Tell whether another process has just seen what this one saw; False where that is not known.
 
-        Redis: GET.
+        As long as that process is heard of, this one need not ask for its lease; when it falls silent, this
+        one keeps house at once if it can.
+
+        Redis: GET; then as of `turn`.
         """
         if self.leads:
             return False
+        asked = time.monotonic()
         found: bytes | None = await self._channel.execute("GET", self._rest, key=self._rest)
-        return found == _digest(state)
+        seen, _, name = (found or b"").decode().partition(" ")
+        if name and not is_gone(name):
+            self._heard = asked
+            return seen == _digest(state)
+        if self._heard > -math.inf:
+            self._heard = -math.inf
+            await self.turn(state)
+        return False
 
 
-def _digest(state: PipelineState) -> bytes:
+def _digest(state: PipelineState) -> str:
     """Name a state: counters only grow, so that two that have one name are the same."""
     written = msgspec.msgpack.encode(state, order="deterministic")
-    return hashlib.blake2b(written, digest_size=16).hexdigest().encode()
+    return hashlib.blake2b(written, digest_size=16).hexdigest()

@@ -13,8 +13,8 @@ from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.read_size import ReadSize
 
-BLOCK_MS = 2_000
-"""Milliseconds one read waits; a stop does not wait for it."""
+BLOCK_MS = 5_000
+"""Milliseconds one read waits; a stop does not wait for it, nor does what is to be handled again."""
 
 MANY = 2_000
 """Records that are read at once by a stage that only computes, where so many wait."""
@@ -91,4 +91,5 @@ def consumer(
         ),
         isolation=process.isolation,
         read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size),
+        pending_seen=process.pending[stage.name],
     )

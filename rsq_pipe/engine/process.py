@@ -12,9 +12,11 @@ from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
 from rsq_pipe.engine.stale import Tables
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.isolation import Isolation
+from rsq_pipe.streams.pending_seen import PendingSeen
 from rsq_pipe.streams.settlement import Settled
 from rsq_pipe.telemetry.observer import Observer
 
@@ -34,6 +36,7 @@ class Process:
         blocked: Called when a settlement has told of new totals, by those who wait for room.
         retried: Stage -> set when records of it were put off.
         full: Set when a worker has to wait for room below.
+        pending: Stage -> what is known of its groups' pending entries.
         isolation: Lets an entry in its last delivery be all that the process has in flight.
         by: The process's name, as others read it.
         limit: Records of each source that enter, at most; None for all.
@@ -54,6 +57,7 @@ class Process:
     blocked: set[Callable[[], None]] = field(default_factory=set)
     retried: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     full: asyncio.Event = field(default_factory=asyncio.Event)
+    pending: Mapping[str, PendingSeen] = field(default_factory=lambda: defaultdict(PendingSeen))
     isolation: Isolation = field(default_factory=Isolation)
     by: str = ""
     limit: int | None = None
@@ -80,6 +84,17 @@ class Process:
         """
         await self.holds.publish()
         await self.pauses.publish()
+
+    def looked(self, state: PipelineState, asked: float) -> None:
+        """Take note of what the pipeline holds, and of when that was asked, by `time.monotonic`."""
+        self.pauses.looked(state.paused, asked)
+        self.holds.looked(state.held, state.counters)
+        self.still(state, asked)
+
+    def still(self, state: PipelineState, asked: float) -> None:
+        """Take note that the pipeline holds what it held before."""
+        for name, pending in self.pending.items():
+            pending.looked(asked, is_none=state.stages[name].idle)
 
     def tell(self, settled: Settled) -> None:
         """Take note of what a settlement has told, and tell those who wait for room."""

@@ -103,7 +103,7 @@ class Runner:
         self.cut = self._process.cut
         self._history = History(client, graph, self._process.times)
         self._housekeeping = Housekeeping(client, graph, self._process.retried, self._history)
-        self._rests = False  # nothing moves and nobody waits, nor is this the only process
+        self._rests = False  # nothing moves and nobody waits
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
@@ -159,8 +159,7 @@ class Runner:
         self._others.update(await self._presence.others())
         self._roles = list(self._cast())
         place([role for _, role in self._roles], *place_among())
-        self._process.pauses.looked(self.state.paused, asked)  # a stage that is paused elsewhere, or was
-        self._process.holds.looked(self.state.held, self.state.counters)
+        self._process.looked(self.state, asked)  # a stage that is paused elsewhere, or was, say
         self._grant(self.state)
 
     async def _leave(self) -> bool:
@@ -280,7 +279,7 @@ class Runner:
             before = self.state
             period = LOOK_PERIOD if moved else min(2 * period, RESTING_PERIOD)
             has_room = all(role.has_room for _, role in self._roles)
-            self._rests = has_room and period == RESTING_PERIOD and not self._presence.is_alone
+            self._rests = has_room and period == RESTING_PERIOD
             if has_room:
                 await first(self._stopping.wait(), self._process.full.wait(), asyncio.sleep(period))
             else:
@@ -291,16 +290,18 @@ class Runner:
         exhausted = self._ends_by_itself and self._exhausted
         self._observer.turned()
         known = self.state if self._rests and not exhausted else None
-        if known is not None and await self._housekeeping.is_as(known):
+        shares = not self._presence.is_alone
+        asked = time.monotonic()
+        if known is not None and shares and await self._housekeeping.is_as(known):
+            self._process.still(known, asked - self._housekeeping.seconds)
             self._observer.reached()
             return
         asked = time.monotonic()
-        state = self.state = await look_at(self._client, self.graph)
-        self._process.pauses.looked(state.paused, asked)
-        self._process.holds.looked(state.held, state.counters)
+        state = self.state = await look_at(self._client, self.graph, known)
+        self._process.looked(state, asked)
         self._observer.reached()
         self._grant(state)
-        if self._rests:
+        if self._rests and shares:
             await self._housekeeping.rests(state)
         if exhausted and state.drained:
             self._end_or_close(state)

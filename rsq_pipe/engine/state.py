@@ -156,9 +156,14 @@ def outlets(graph: Graph, stage: str) -> list[Outlet]:
     ]
 
 
-async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
+async def look_at(client: StreamClient, graph: Graph, known: PipelineState | None = None) -> PipelineState:
     """
     Ask the server what a pipeline holds.
+
+    Args:
+        client, graph: The pipeline.
+        known: What it held before, where it is thought to be at rest: a settlement that counts reasons of
+            drops counts records too, so the reasons are asked for only where records were counted since.
 
     Raises:
         GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
@@ -177,22 +182,32 @@ async def look_at(client: StreamClient, graph: Graph) -> PipelineState:
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
         fields=[*counter_fields(graph), *count_fields(graph), *pause_fields(graph), *hold_fields(graph)],
-        hashes=[*(keys.drops(stage) for stage in graph.stages), *map(keys.unknown, lookups(graph))],
+        hashes=_reasons(graph) if known is None else (),
     )
     for stream, names in readers.items():
         for name in names:
             if name not in shot.groups[stream]:
                 raise lost(stream, name)
+    counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
+    if known is not None:
+        if not counters.items() <= known.counters.items():
+            return await look_at(client, graph)
+        counters = {**known.counters, **counters}
     stages = {stage.name: _state(graph, stage.name, shot) for stage in graph.stages}
     backlog = _backlog(graph, stages, shot, readers)
     settled = {stream: int(shot.table.get(appended(stream), 0)) - backlog[stream] for stream in packed(graph)}
-    counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
     for stage in graph.stages:
-        counters |= drop_counters(stage, shot.hashes[keys.drops(stage)])
+        counters |= drop_counters(stage, shot.hashes.get(keys.drops(stage), {}))
     for stage in lookups(graph):
-        counters |= unknown_counters(stage, shot.hashes[keys.unknown(stage)])
+        counters |= unknown_counters(stage, shot.hashes.get(keys.unknown(stage), {}))
     pauses, held = paused_stages(graph, shot.table), held_stages(graph, shot.table)
     return PipelineState(stages, backlog, counters, settled, pauses, held)
+
+
+def _reasons(graph: Graph) -> list[str]:
+    """List the hashes that count why records were dropped, and what lookups did not find."""
+    keys = Keyspace(graph.pipeline)
+    return [*map(keys.drops, graph.stages), *map(keys.unknown, lookups(graph))]
 
 
 def lost(stream: str, group: str) -> GroupLostError:

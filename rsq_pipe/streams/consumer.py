@@ -20,6 +20,7 @@ from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.isolation import Isolation
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
+from rsq_pipe.streams.pending_seen import PendingSeen
 from rsq_pipe.streams.push import ErrorHook, Handler, Push, nobody
 from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.reader import Reader
@@ -33,7 +34,7 @@ _LEAVE = 2.0
 """Seconds that handing back may take when a consumer ends; what it could not hand back is reclaimed later."""
 
 _UNBLOCKED_PAUSE = 0.05
-"""Seconds between two reads of an empty stream where `block_ms` is 0; and two reclaims, at least."""
+"""Seconds between two reads of an empty stream where `block_ms` is 0."""
 
 SettledHook: TypeAlias = Callable[[Settlement, Settled], None]
 
@@ -61,6 +62,7 @@ class StreamConsumer:
         on_settled: Called with every settlement and what became of it.
         isolation: Shared with the process's other consumers, so that an entry in its last delivery is all
             the process has in flight; one of its own if left out.
+        pending_seen: Told of looks at the groups by who takes them anyway; without it each reclaim looks.
     """
 
     _live: ClassVar[WeakSet[StreamConsumer]] = WeakSet()
@@ -79,6 +81,7 @@ class StreamConsumer:
         on_settled: SettledHook | None = None,
         isolation: Isolation | None = None,
         read_size: ReadSize | None = None,
+        pending_seen: PendingSeen | None = None,
     ) -> None:
         self.client = client
         self.streams = (stream,) if isinstance(stream, str) else tuple(stream)
@@ -91,24 +94,22 @@ class StreamConsumer:
         self._membership = Membership(client, self.streams, config)
         self._stopping = asyncio.Event()
         self._due = asyncio.Event()  # there may be something to reclaim before the next turn
-        self._in_flight = InFlight(client.channel, group, name)
-        self._read_size = read_size or ReadSize(config.batch_size)
-        self._reclaim = Reclaim(client, self.streams, config, self._in_flight, self._read_size)
+        held = self._in_flight = InFlight(client.channel, group, name)
+        size = self._read_size = read_size or ReadSize(config.batch_size)
+        self._reclaim = Reclaim(client, self.streams, config, held, size, pending_seen)
         self._again: list[Entry] = []  # what was reclaimed, and waits to be handed out
         self._handed_out = asyncio.Event()
         self._wake = asyncio.Event()  # there may be something to hand out
         self._reader = Reader(client.channel, keys, group, name)
         self._batches = BatchReader(
-            *(self._reader, config, self._read_size, self._in_flight, self._reclaim, self._stopping),
+            *(self._reader, config, size, held, self._reclaim, self._stopping),
             found=self._due.set,
             ready=self._wake.set,
         )
-        self._tally = ConsumerTally()
+        tally = self._tally = ConsumerTally()
         form: Serializer = JsonSerializer() if serializer is None else serializer
         dead_lettering = DeadLettering(client, config, form, dlq_handler)
-        self._push = Push(
-            config, handler or nobody, form, dead_lettering, self.settle, self._tally, error_hook
-        )
+        self._push = Push(config, handler or nobody, form, dead_lettering, self.settle, tally, error_hook)
         self._ahead = False
         self.blameless = False  # whether what it leaves pending is handed back as if never handed out
         self.has_begun = False  # or so that it still shows that somebody had it: it may have had effects
@@ -325,7 +326,6 @@ class StreamConsumer:
 
     async def _reclaim_on(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")
-        pause = max(self.config.min_idle_claim_ms / 2000, _UNBLOCKED_PAUSE)
         while not self._stopping.is_set():
             try:
                 await self._membership.ensure()
@@ -339,8 +339,8 @@ class StreamConsumer:
                 backoff.reset()
             except Exception as exc:  # noqa: BLE001  as above
                 await self._survive(exc, backoff)
-            if not self._stopping.is_set() and not self._reclaim.has_more:
-                await until(self._due, pause)
+            if not self._stopping.is_set():
+                await self._reclaim.until_next(self._due)
 
     async def _end_blocked_read_on_stop(self) -> None:
         await self._stopping.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +10,14 @@ from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.in_flight import InFlight
+from rsq_pipe.streams.pending_seen import PendingSeen
 from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.redelivery import Redelivery, rules
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
+from rsq_pipe.streams.waiting import first
+
+_AT_LEAST = 0.05
+"""Seconds between two turns, at least."""
 
 PASS = 100
 """Entries one XAUTOCLAIM call may take over."""
@@ -31,6 +37,7 @@ class Reclaim:
         config: The consumer's settings.
         in_flight: Where what waits for the handler is kept alive.
         read_size: How many entries are handed out together, at most.
+        seen: What is known of the pending entries; one that nobody tells anything knows nothing.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class Reclaim:
         config: ConsumerConfig,
         in_flight: InFlight,
         read_size: ReadSize,
+        seen: PendingSeen | None = None,
     ) -> None:
         self._client = client
         self._names = {client.key(name): name for name in streams}
@@ -48,15 +56,22 @@ class Reclaim:
         self._in_flight = in_flight
         self._read_size = read_size
         self._due: list[Entry] = []
+        self._seen = PendingSeen() if seen is None else seen
+        self._idle = config.min_idle_claim_ms / 1000
 
     async def tick(self) -> list[Entry]:
         """
         Take over what is due, in a bounded number of calls; the next tick goes on where this one ended.
 
+        Asks no server where it is known that nothing can be due.
+
         Returns:
             Entries now this consumer's and held, to be handed out by `redeliver`.
         """
         config = self._config
+        if not self._due and self._seen.rules_out(self._idle):
+            self._cursors = dict.fromkeys(self._names, START)
+            return []
         for key, name in self._names.items():
             for _ in range(config.max_claim_passes or 1):
                 claim = await self._client.claim(
@@ -70,10 +85,13 @@ class Reclaim:
         due, self._due = self._due, []
         return due
 
-    @property
-    def has_more(self) -> bool:
-        """Whether the last tick ended before the end of a pending list."""
-        return any(cursor != START for cursor in self._cursors.values())
+    async def until_next(self, called: asyncio.Event) -> None:
+        """Wait until it is time for the next tick, or it is called for; not where the last one left some."""
+        if any(cursor != START for cursor in self._cursors.values()):
+            return
+        # What is handed back after a tick that knew of nothing pending is seen before the next one's time.
+        news = [] if self._seen.some.is_set() else [self._seen.some.wait()]
+        await first(called.wait(), asyncio.sleep(max(self._idle / 2, _AT_LEAST)), *news)
 
     async def find_lost(self, received: Mapping[str, str]) -> int:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ from tests.support.signals import wait_until
 
 QUICK = 0.3
 """Seconds a lease lasts here."""
+
+NOBODY = 2**22 + 1
+"""A number that no process has: Linux gives none above 2**22."""
 
 FAILS_ONCE = """
     seen = set()
@@ -171,8 +175,50 @@ async def test_nobody_believes_for_long_what_one_said_that_is_silent_since(both:
     await wait_until(is_doubted, timeout=QUICK + 2)
 
 
+async def test_as_long_as_one_is_heard_of_nobody_asks_for_its_lease(both: tuple[One, One]) -> None:
+    a, b = both
+    await a.turn()
+    state = await a.lab.state()
+    await a.house.rests(state)
+    assert await b.house.is_as(state)
+    await a.lab.redis("DEL", a.lab.key("meta:housekeeping"))  # where it asked, it would have it
+
+    assert not await b.turn()
+
+
+async def test_one_that_is_heard_of_no_more_is_followed_at_once(both: tuple[One, One]) -> None:
+    a, b = both
+    await a.turn()
+    state = await a.lab.state()
+    await a.house.rests(state)
+    assert await b.house.is_as(state)
+    await put_off(a.lab, 1)
+
+    await a.house.end()
+    assert not await b.house.is_as(await a.lab.state())
+
+    assert (b.house.leads, b.retried["work"].is_set()) == (True, True)
+
+
+async def test_one_of_this_machine_that_was_killed_is_followed_before_its_word_runs_out(
+    lab: PackedLab, both: tuple[One, One]
+) -> None:
+    a, b = One(lab, seconds=60), both[1]
+    await a.turn()
+    state = await lab.state()
+    await a.house.rests(state)
+    assert await b.house.is_as(state)
+    for key in ("meta:housekeeping", "meta:rest"):  # as a process that does not exist any more left them
+        said = (await lab.redis("GET", lab.key(key))).decode()
+        await lab.redis("SET", lab.key(key), said.replace(f"_{os.getpid()}-", f"_{NOBODY}-"), "KEEPTTL")
+
+    assert not await b.house.is_as(state)
+
+    assert b.house.leads
+
+
 class Looks:
-    """Count the whole looks of one run, and how often it asked for what another saw."""
+    """Count the whole looks of one run, and how often it asked for what another saw since the last."""
 
     def __init__(self, run: Running) -> None:
         self.whole = self.asked = 0
@@ -217,3 +263,33 @@ async def test_of_two_runs_at_rest_one_looks_and_the_other_sees_what_moves_then(
     await wait_until(lambda: second.runner._housekeeping.leads)
     await second.stop()
     await lab.redis("DEL", f"{lab.pipeline}-in")
+
+
+@pytest.mark.timeout(60)
+async def test_three_runs_at_rest_send_ten_commands_a_second_and_stage_at_most(lab: PackedLab) -> None:
+    lab.handlers("def work(record):\n    return record")
+    lab.spec(f"""
+        first: {{from: {{stream: "{lab.pipeline}-in"}}, call: "handlers:work"}}
+        second: {{call: "handlers:work"}}
+        third: {{call: "handlers:work"}}
+    """)
+    runs = [await lab.up() for _ in range(3)]
+    looks = [Looks(run) for run in runs]
+    followers = [one for one, run in zip(looks, runs, strict=True) if not run.runner._housekeeping.leads]
+    (leader,) = (one for one in looks if one not in followers)
+    await wait_until(lambda: all(one.asked >= 3 for one in followers), timeout=30)
+
+    before, seen = await commands(lab), leader.whole
+    await wait_until(lambda: leader.whole >= seen + 5, timeout=10)  # one a second
+    sent = await commands(lab) - before
+
+    assert sent <= 5 * 10 * 3
+    for run in runs:
+        await run.stop()
+    await lab.redis("DEL", f"{lab.pipeline}-in")
+
+
+async def commands(lab: Lab) -> int:
+    """Count what the server has done so far, by scripts as well."""
+    told = (await lab.redis("INFO", "stats")).decode()
+    return int(told.partition("total_commands_processed:")[2].split()[0])

@@ -49,7 +49,7 @@ def consume(client: StreamClient, stream: str) -> Consume:
     def make(handler: Any, *, through: StreamClient | None = None, **changes: Any) -> StreamConsumer:
         others = {
             key: changes.pop(key)
-            for key in ("dlq_handler", "serializer", "error_hook", "counters", "on_settled")
+            for key in ("dlq_handler", "serializer", "error_hook", "counters", "on_settled", "pending_seen")
             if key in changes
         }
         return StreamConsumer(through or client, stream, settings(**changes), handler, **others)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.in_flight import InFlight
+from rsq_pipe.streams.pending_seen import PendingSeen
 from rsq_pipe.streams.producer import StreamProducer
 from rsq_pipe.streams.redelivery import Rules
 from rsq_pipe.streams.settlement import Entry
@@ -232,3 +235,53 @@ async def test_a_stream_beyond_its_size_loses_only_what_was_acknowledged(
     await consumer.run_once()
 
     assert await client.stream_len(stream) == 70
+
+
+async def test_where_nothing_was_pending_a_moment_ago_nothing_is_looked_for(
+    client: StreamClient, abandoned: list[str], stream: str, consume: Consume
+) -> None:
+    seen = PendingSeen()
+    consumer = consume(Recorder(), min_idle_claim_ms=1_000, pending_seen=seen)
+    await wait_until(lambda: client.pending_range(stream, GROUP, min_idle_ms=1_000))
+
+    seen.looked(time.monotonic(), is_none=True)
+    assert await consumer._reclaim.tick() == []
+
+    seen.looked(
+        time.monotonic() - 1, is_none=True
+    )  # it knows better than that: a look says no more than it saw
+    assert await consumer._reclaim.tick() == []
+    seen.looked(time.monotonic(), is_none=False)
+    assert len(await consumer._reclaim.tick()) == 100
+
+
+async def test_a_look_that_is_as_old_as_entries_may_be_rules_nothing_out(
+    client: StreamClient, abandoned: list[str], stream: str, consume: Consume
+) -> None:
+    seen = PendingSeen()
+    consumer = consume(Recorder(), min_idle_claim_ms=50, pending_seen=seen)
+    await wait_until(lambda: client.pending_range(stream, GROUP, min_idle_ms=50))
+
+    seen.looked(time.monotonic() - 0.05, is_none=True)
+
+    assert len(await consumer._reclaim.tick()) == 100
+
+
+async def test_what_is_handed_back_while_nothing_is_looked_for_is_taken_over_once_it_is_seen(
+    client: StreamClient, producer: StreamProducer, stream: str, consume: Consume
+) -> None:
+    seen, handler = PendingSeen(), Recorder()
+    seen.looked(time.monotonic() + 60, is_none=True)
+    # The next scheduled turn is half a minute away.
+    consumer = consume(handler, min_idle_claim_ms=60_000, pending_seen=seen)
+
+    async with running(consumer):
+        await wait_until(lambda: consumer._membership._turns)
+        (entry,) = await producer.push_many([{"n": -1}])
+        await wait_until(lambda: handler.messages)
+        again = ("IDLE", 60_000, "FORCE", "JUSTID")
+        await client.channel.execute("XCLAIM", stream, GROUP, "other", 0, entry, *again, key=stream)
+        seen.looked(time.monotonic(), is_none=False)
+        await wait_until(lambda: len(handler.messages) == 2)
+
+    assert await pending(client, stream) == 0

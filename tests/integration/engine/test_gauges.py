@@ -1,0 +1,95 @@
+"""Gauges: what is measured beside the look, and what the look at a pipeline at rest leaves out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rsq_pipe.engine.gauges import measure
+from rsq_pipe.engine.state import look_at
+from tests.integration.engine.lab import READ
+from tests.integration.engine.packed import PackedLab
+
+DROPS = """
+    from rsq_pipe import Drop
+
+    def work(record):
+        return Drop("even") if record["n"] % 2 == 0 else record
+"""
+
+
+@pytest.fixture
+async def rested(lab: PackedLab) -> PackedLab:
+    """A pipeline that has dropped five of ten records, and is at rest."""
+    lab.handlers(DROPS)
+    lab.spec(f'{READ}\nwork: {{call: "handlers:work"}}\nout: {{sink: {{type: jsonl, path: out/all.jsonl}}}}')
+    lab.records(range(10))
+    await lab.run()
+    return lab
+
+
+@pytest.fixture
+def sent(rested: PackedLab, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that are sent from now on."""
+    names: list[str] = []
+    channel = rested.client.channel
+    exchange, transaction = channel.exchange, channel.transaction
+
+    async def noted_exchange(commands: Any, **named: Any) -> Any:
+        names.extend(str(command[0]) for command in commands)
+        return await exchange(commands, **named)
+
+    async def noted_transaction(commands: Any, **named: Any) -> Any:
+        names.extend(str(command[0]) for command in commands)
+        return await transaction(commands, **named)
+
+    monkeypatch.setattr(channel, "exchange", noted_exchange)
+    monkeypatch.setattr(channel, "transaction", noted_transaction)
+    return names
+
+
+async def test_of_stages_at_rest_the_age_of_what_is_pending_is_not_asked_for(
+    rested: PackedLab, sent: list[str]
+) -> None:
+    state = await rested.state()
+    sent.clear()
+
+    gauges = await measure(rested.client, rested.graph, state)
+
+    assert (sent, gauges["work"].oldest_pending, gauges["work"].counters["in"]) == ([], 0.0, 10)
+
+
+async def test_of_a_stage_with_pending_entries_it_is(rested: PackedLab, sent: list[str]) -> None:
+    await rested.append("read", 1)
+    await rested.read("work", "read", 1)
+    state = await rested.state()
+    sent.clear()
+
+    gauges = await measure(rested.client, rested.graph, state)
+
+    assert sent == ["XPENDING"] * 2  # its own stream, and the one above
+    assert gauges["work"].oldest_pending > 0
+
+
+async def test_the_reasons_of_drops_are_known_from_before_while_no_record_was_counted(
+    rested: PackedLab, sent: list[str]
+) -> None:
+    known = await rested.state()
+    sent.clear()
+
+    assert await look_at(rested.client, rested.graph, known) == known
+
+    assert "HGETALL" not in sent
+    assert known.counters["work:dropped:even"] == 5
+
+
+async def test_they_are_asked_for_once_a_record_was_counted(rested: PackedLab) -> None:
+    known = await rested.state()
+    rested.records(range(20))
+    await rested.run()
+
+    state = await look_at(rested.client, rested.graph, known)
+
+    assert state == await rested.state()
+    assert state.counters["work:dropped:even"] > known.counters["work:dropped:even"]

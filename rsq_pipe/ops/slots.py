@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-from yamlcore import CCoreLoader
-
 from rsq_pipe.engine.last_run import LastRun
+from rsq_pipe.spec.reading import stored_values
 
 
 def slots_left(last: LastRun) -> list[tuple[str, str]]:
@@ -17,11 +15,7 @@ def slots_left(last: LastRun) -> list[tuple[str, str]]:
 
     A slot keeps its server's log until somebody reads it: one that nobody reads any more fills the disk.
     """
-    try:
-        file = yaml.load(last.text, CCoreLoader)  # noqa: S506  it makes plain values alone
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return []
-    return sorted(_slots(file))
+    return sorted(_slots(stored_values(last.text)))
 
 
 def drop_statement(slot: str) -> str:

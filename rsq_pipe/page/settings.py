@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
 
-import yaml
-from yamlcore import CCoreLoader
-
 from rsq_pipe.redaction import MASK, redact
+from rsq_pipe.spec.reading import stored_values
 
 MAX_DEPTH = 20
 _SECRET = re.compile(r"passw|secret|token|credential|api_?key|private_?key|authorization", re.IGNORECASE)
@@ -24,20 +21,10 @@ def settings_of(text: str, stage: str) -> dict[str, Any]:
     Returns:
         Setting -> value; empty where the file is not kept, or is none.
     """
-    try:
-        _refuse_references(text)
-        found = yaml.load(text, CCoreLoader)  # noqa: S506  it makes plain values alone
-        settings = found["stages"][stage]
-        json.dumps(settings)
-    except (yaml.YAMLError, TypeError, KeyError, ValueError, RecursionError):
-        return {}
+    file = stored_values(text)
+    stages = file.get("stages") if isinstance(file, dict) else None
+    settings = stages.get(stage) if isinstance(stages, dict) else None
     return _masked(settings, "", 0) if isinstance(settings, dict) else {}
-
-
-def _refuse_references(text: str) -> None:
-    """Refuse what a few lines can make huge; such a file shows no settings."""
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=CCoreLoader)):
-        raise yaml.YAMLError("it has aliases")
 
 
 def _masked(value: Any, name: str, depth: int) -> Any:

@@ -42,8 +42,25 @@ def read_document(path: Path, environ: Mapping[str, str] | None) -> Document:
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
     """
-    file = str(path)
-    text = _read_text(path)
+    variables = None if environ is None else Variables(environ)
+    return _document(str(path), _read_text(path), variables)
+
+
+def stored_values(text: str) -> Any:
+    """
+    Read the text of a pipeline file that is kept on a server, with its variables as they are written.
+
+    Returns:
+        Its values; None where it is not kept, is no YAML, or is more than a file may be: somebody else may
+        have put it there.
+    """
+    try:
+        return _document("", text, None).value if len(text) <= MAX_BYTES else None
+    except SpecSyntaxError:
+        return None
+
+
+def _document(file: str, text: str, variables: Variables | None) -> Document:
     loader = CCoreLoader(text)
     try:
         _check_depth(file, text)
@@ -52,7 +69,6 @@ def read_document(path: Path, environ: Mapping[str, str] | None) -> Document:
         raise _syntax_error(file, text, exc) from exc
     finally:
         loader.dispose()
-    variables = None if environ is None else Variables(environ)
     return _Builder(Document(file, text), loader, variables).build(node)
 
 

@@ -125,6 +125,10 @@ class Source(Protocol):
         ...
 
 
+PREVIEW = 5.0
+"""Seconds that a preview waits for a server that is away, at most."""
+
+
 @runtime_checkable
 class ClosableSource(Protocol):
     """A source that holds something open, or waits for something."""

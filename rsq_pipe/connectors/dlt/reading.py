@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.dlt.quiet import dlt, said
 from rsq_pipe.connectors.dlt.read_options import ReadOptions
 from rsq_pipe.connectors.function_name import function_at
@@ -60,7 +61,7 @@ class DltSource:
         self._options = options
         self._stage = stage
         self._root = root
-        self._closing = threading.Event()
+        self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
         """Name the resource; another one begins anew."""
@@ -100,15 +101,17 @@ class DltSource:
         Raises:
             SourceError: The function or the resource raised.
         """
-        self._closing.clear()
+        return self._read(position, size, self._closing.begin())
+
+    def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         place = msgspec.json.decode(position, type=Place) if position else Place()
         if place.done and place.state == "{}" and self._options.every is None:
             return  # it remembers nothing: it would bring the same again
-        while not self._closing.is_set():
+        while not closing.is_set():
             if place.done:
                 place = Place(place.state, place.round + 1)
             place = yield from self._round(place, size)
-            if self._options.every is None or self._closing.wait(self._options.every):
+            if self._options.every is None or closing.wait(self._options.every):
                 return
 
     def close(self) -> None:

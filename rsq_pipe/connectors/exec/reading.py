@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.exec.child import Child
 from rsq_pipe.connectors.exec.command import CommandOptions, ended, why_not_run
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
@@ -59,7 +60,7 @@ class ExecSource:
         self._skips = skips
         self._restart = restart
         self._max_line = max_line
-        self._stopped = threading.Event()
+        self._closing = Closing()
         self._child: Child | None = None
         self._log = structlog.get_logger("rsq_pipe").bind(stage=stage, command=command.shown)
 
@@ -74,9 +75,8 @@ class ExecSource:
         Raises:
             SourceError: It cannot be run, or has failed and is not to be run again.
         """
-        self._stopped = threading.Event()  # an earlier reading may have been closed
         self._child = None
-        return self._read(position, size, self._stopped)
+        return self._read(position, size, self._closing.begin())
 
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         run, stored = (int(part) for part in position.split(":")) if position else (0, 0)
@@ -105,7 +105,7 @@ class ExecSource:
 
     def close(self) -> None:
         """End the command."""
-        self._stopped.set()
+        self._closing.set()
         if self._child is not None:
             self._child.stop()
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.error_text import told
@@ -84,7 +85,7 @@ class GenerateSource:
         self._pace = parse_rate(options.rate) if options.rate else 0.0
         self._draws = Draws(options.seed, len(fields))
         self._fields = [(name, one.evaluate) for name, one in fields.items()]
-        self._stopped = threading.Event()
+        self._closing = Closing()
         self._made_so_far = 0
 
     def shards(self) -> Sequence[str]:
@@ -93,12 +94,11 @@ class GenerateSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """Yield the records from the number `position` on, no faster than the rate says."""
-        self._stopped = threading.Event()  # an earlier reading may have been closed
-        return self._read(position, size, self._stopped)
+        return self._read(position, size, self._closing.begin())
 
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         number, first, began = int(position or 0), int(position or 0), time.monotonic()
-        while self._count is None or number < self._count:
+        while not stopped.is_set() and (self._count is None or number < self._count):
             until = number + size
             if self._pace:
                 due = first + 1 + int((time.monotonic() - began) * self._pace)
@@ -119,7 +119,7 @@ class GenerateSource:
 
     def close(self) -> None:
         """Wait no more."""
-        self._stopped.set()
+        self._closing.set()
 
     def _made(self, number: int) -> Arrival:
         known: dict[str, Any] = {"n": number}

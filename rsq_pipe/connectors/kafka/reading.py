@@ -16,11 +16,8 @@ from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, connectio
 from rsq_pipe.connectors.kafka.feed import Feed
 from rsq_pipe.connectors.kafka.messages import Messages
 from rsq_pipe.connectors.kafka.read_options import ReadOptions
-from rsq_pipe.connectors.source import Chunk
+from rsq_pipe.connectors.source import PREVIEW, Chunk
 from rsq_pipe.errors import SourceError
-
-PREVIEW = 5.0
-"""Seconds that a preview waits for a cluster that is away, at most."""
 
 _PAUSE = 1.0
 """Seconds between two attempts while the cluster is away."""
@@ -111,9 +108,13 @@ class KafkaSource:
         Raises:
             SourceError: The messages behind the position are lost, or the cluster refuses.
         """
+        # Now, and not when the first chunk is asked for: a `close` that comes in between ends this reading.
+        closing = self._closing[shard] = threading.Event()
+        return self._read(shard, position, size, closing)
+
+    def _read(self, shard: str, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         topic, _, number = shard.rpartition("/")
         partition = TopicPartition(topic, int(number))
-        closing = self._closing[shard] = threading.Event()
         self._feed.enter()
         try:
             yield from self._patiently(shard, partition, position, size, closing)

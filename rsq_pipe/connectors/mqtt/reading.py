@@ -12,10 +12,11 @@ from typing import Any
 
 import structlog
 
+from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
 from rsq_pipe.connectors.mqtt.settings import ReadSettings
-from rsq_pipe.connectors.source import Arrival, Chunk
+from rsq_pipe.connectors.source import PREVIEW, Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
@@ -23,10 +24,6 @@ _WAIT = 0.2  # seconds between two looks whether it is to end
 
 _AHEAD = 10_000
 """Messages that may wait here; more of QoS 0 are dropped, and of QoS 1 not taken from the broker."""
-
-
-PREVIEW = 5.0
-"""Seconds that a preview waits for a broker that is away, at most."""
 
 
 class MqttSource:
@@ -50,7 +47,7 @@ class MqttSource:
         self._stage = stage
         self._root = root
         self._name = settings.client_id or f"rsq-pipe.{pipeline}.{stage}"
-        self._closing = threading.Event()
+        self._closing = Closing()
         self._messages: queue.Queue[tuple[int, Any]] = queue.Queue(_AHEAD)
         self._connection = 0
         self._dropped = 0
@@ -74,14 +71,17 @@ class MqttSource:
         Raises:
             SourceError: The broker does not answer when this begins, or refuses.
         """
-        number = int(position or 0)
-        self._closing.clear()
+        return self._read(int(position or 0), size, self._closing.begin())
+
+    def _read(self, number: int, size: int, closing: threading.Event) -> Iterator[Chunk]:
+        if closing.is_set():
+            return
         client = self._client = Client(self._settings, self._root, self._name, self._begin, manual_ack=True)
         client.paho.on_message = self._arrived
         client.paho.on_subscribe = self._subscribed
         try:
             client.start()
-            while not self._closing.is_set():
+            while not closing.is_set():
                 taken = self._take(size)
                 self._check_refused()
                 if not taken:

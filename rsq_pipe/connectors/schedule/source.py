@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.schedule.times import Cron, Every, Times
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -119,7 +120,7 @@ class ScheduleSource:
         self._catch_up = options.catch_up
         self._zone = ZoneInfo(options.zone)
         self._now = now
-        self._stopped = threading.Event()
+        self._closing = Closing()
         self._waits = True
 
     def shards(self) -> Sequence[str]:
@@ -133,8 +134,7 @@ class ScheduleSource:
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:  # noqa: ARG002  there is one
         """Yield the times behind `position`; where nothing was ever stored, those from now on."""
-        self._stopped = threading.Event()  # an earlier reading may have been closed
-        return self._read(position, size, self._stopped)
+        return self._read(position, size, self._closing.begin())
 
     def _read(self, position: str, size: int, stopped: threading.Event) -> Iterator[Chunk]:
         last = datetime.fromisoformat(position) if position else self._now()
@@ -154,7 +154,7 @@ class ScheduleSource:
 
     def close(self) -> None:
         """Wait no more."""
-        self._stopped.set()
+        self._closing.set()
 
     def _due(
         self, last: datetime, coming: datetime, now: datetime, size: int

@@ -136,9 +136,9 @@ class Connector:
         kind: What it is.
         type: Its name in a pipeline file.
         options: The model of its settings.
-        connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given `pipeline=...`
-            or `client=...` where it asks for that; None where the runner does the work itself (`stream`), or
-            a verb does.
+        connect: `connect(options, stage=..., root=...)` makes the Source or Sink, and is given
+            `pipeline=...`, `client=...` or `ledger=...` where it asks for that; None where the runner does
+            the work itself (`stream`), or a verb does.
         sender: `sender(options, stage=..., timeout=...)` makes the verb of a sink that sends records to where
             several may write at once: it says of each record what became of it, as a handler does.
         endpoint: `endpoint(options, stage=..., root=...)` names what it talks to, and how to try that; None
@@ -156,7 +156,16 @@ class Connector:
     endpoint: Callable[..., Endpoint] | None = None
     check: Callable[[Any, str, Mapping[str, Any]], object] | None = None
 
-    def made(self, options: object, *, pipeline: str, stage: str, root: Path, client: object = None) -> Any:
+    def made(
+        self,
+        options: object,
+        *,
+        pipeline: str,
+        stage: str,
+        root: Path,
+        client: object = None,
+        ledger: str = "",
+    ) -> Any:
         """
         Make the source or sink of a stage; nothing is opened yet.
 
@@ -165,6 +174,7 @@ class Connector:
             pipeline, stage: What it is of.
             root: The folder that its paths begin at.
             client: The pipeline's own server, where there is one.
+            ledger: By which name a sink finds what it keeps beside its target; empty for its stage's.
 
         Raises:
             LookupError: The runner does the work itself.
@@ -172,7 +182,7 @@ class Connector:
         if self.connect is None:
             raise LookupError(f"{self.kind} {self.type!r} cannot be connected to")
         asked = signature(self.connect).parameters
-        offered = {"pipeline": pipeline, "client": client}
+        offered = {"pipeline": pipeline, "client": client, "ledger": ledger or stage}
         more = {name: value for name, value in offered.items() if name in asked}
         return self.connect(options, stage=stage, root=root, **more)
 

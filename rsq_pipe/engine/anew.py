@@ -7,6 +7,7 @@ import asyncio
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.sink import CheckedSink, Sink, TargetUnavailableError
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.engine.ledger_names import ledger_names
 from rsq_pipe.errors import SinkError
 from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
@@ -26,11 +27,12 @@ async def check_anew(client: StreamClient, graph: Graph) -> None:
 
     Cancellation: at any point; targets are only looked at.
     """
+    ledgers = await ledger_names(client, graph.pipeline)
     for stage in graph.stages:
         if stage.verb != "sink" or sends(stage) or connector("sink", stage.options.type).connect is None:
             continue
         try:
-            await asyncio.to_thread(_check, client, graph, stage)
+            await asyncio.to_thread(_check, client, graph, stage, ledgers.get(stage.name, ""))
         except (SinkError, TargetUnavailableError, UnreachableError) as exc:
             where = f"stage {stage.name!r}: "
             said = str(exc).removeprefix(where)
@@ -40,12 +42,17 @@ async def check_anew(client: StreamClient, graph: Graph) -> None:
             raise SinkError(message, stage=stage.name) from exc
 
 
-def _check(client: StreamClient, graph: Graph, stage: Stage) -> None:
+def _check(client: StreamClient, graph: Graph, stage: Stage, ledger: str) -> None:
     check_target(graph, stage)
     ref: ConnectorRef = stage.options
     found = connector("sink", ref.type)
     sink: Sink = found.made(
-        ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root, client=client
+        ref.options,
+        pipeline=graph.pipeline,
+        stage=stage.name,
+        root=graph.root,
+        client=client,
+        ledger=ledger,
     )
     if not sink.exclusive:
         return

@@ -46,6 +46,7 @@ class Process:
         tables: The files that lookups hold.
         holds: The stages that are paused until they are resumed.
         times: How long the calls of the stages take.
+        ledgers: Sink -> what its ledger is called, where that is not the sink's name.
     """
 
     client: StreamClient
@@ -62,6 +63,7 @@ class Process:
     by: str = ""
     limit: int | None = None
     cut: set[str] = field(default_factory=set)
+    ledgers: dict[str, str] = field(default_factory=dict)
     pauses: Pauses = field(init=False)
     rates: Rates = field(init=False)
     tables: Tables = field(init=False)

@@ -11,6 +11,7 @@ import structlog
 from rsq_pipe.engine.keyspace import Keyspace, group_mark, groups
 from rsq_pipe.engine.last_run import GRAPH, describe
 from rsq_pipe.engine.last_run import marks as made
+from rsq_pipe.engine.ledger_names import ledger_field, ledger_names
 from rsq_pipe.engine.presence import SECONDS, Presence
 from rsq_pipe.engine.record_counts import begin, records_pending
 from rsq_pipe.engine.state import lost
@@ -117,8 +118,8 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     Delete everything of the pipeline: streams, dead letters, positions, counters.
 
     Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them again. So
-    are the epochs of its leases: a writer that was paused in an earlier run stays fenced off; and the list of
-    what operators did.
+    are the epochs of its leases, and what ledgers of sinks are called: a writer that was paused in an earlier
+    run stays fenced off; and the list of what operators did.
 
     Returns:
         How many keys were deleted.
@@ -141,10 +142,12 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     kept = {keys.meta, keys.runs, keys.audit}
     doomed = {key for key in doomed if key not in kept and not key.endswith(EPOCH)}
     gone = await presence.gone()
-    replaced = [replacing(stage) for stage in graph.stages if stage.verb == "sink"]
+    fields = {replacing(stage): "1" for stage in graph.stages if stage.verb == "sink"}
+    names = await ledger_names(client, graph.pipeline)
+    fields |= {ledger_field(stage): name for stage, name in names.items()}
     deleted, *others = await client.channel.run(
         *(CLEAR, [keys.meta, keys.runs, *sorted(doomed)]),
-        [presence.name, SECONDS, len(gone), *gone, *replaced],
+        [presence.name, SECONDS, len(gone), *gone, *(word for pair in fields.items() for word in pair)],
     )
     if others:
         raise presence.busy([name.decode() for name in others])

@@ -19,6 +19,7 @@ from rsq_pipe.engine.history import PERIOD as TIMES_PERIOD
 from rsq_pipe.engine.history import History
 from rsq_pipe.engine.housekeeping import PERIOD as HOUSEKEEPING_PERIOD
 from rsq_pipe.engine.housekeeping import Housekeeping
+from rsq_pipe.engine.ledger_names import ledger_names
 from rsq_pipe.engine.lost_place import lost_place
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.placement import place
@@ -157,6 +158,7 @@ class Runner:
         self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)
         self._others.update(await self._presence.others())
+        self._process.ledgers.update(await ledger_names(self._client, self.graph.pipeline))
         self._roles = list(self._cast())
         place([role for _, role in self._roles], *place_among())
         self._process.looked(self.state, asked)  # a stage that is paused elsewhere, or was, say

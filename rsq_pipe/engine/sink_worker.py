@@ -53,7 +53,7 @@ class SinkWorker:
         graph = process.graph
         self._process = process
         self._stage = stage
-        self._target = Target(process.client, graph, stage)
+        self._target = Target(process.client, graph, stage, ledger=process.ledgers.get(stage.name, ""))
         observer = process.observer.stage(stage)
         self._link = Link(stage, Pass(), observer, {})
         self._planner = Planner(graph, stage)

@@ -56,12 +56,18 @@ class Target:
         client: The server.
         graph: The pipeline.
         stage: The sink stage.
+        ledger: What its ledger is called; empty for the stage's name.
     """
 
-    def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
+    def __init__(self, client: StreamClient, graph: Graph, stage: Stage, *, ledger: str = "") -> None:
         ref: ConnectorRef = stage.options
         self._sink: Sink = connector("sink", ref.type).made(
-            ref.options, pipeline=graph.pipeline, stage=stage.name, root=graph.root, client=client
+            ref.options,
+            pipeline=graph.pipeline,
+            stage=stage.name,
+            root=graph.root,
+            client=client,
+            ledger=ledger,
         )
         self._shared = self._sink if isinstance(self._sink, SharedSink) else None
         self._client = client

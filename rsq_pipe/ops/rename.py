@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
+from rsq_pipe.engine.ledger_names import after_rename, ledger_field, ledger_names
 from rsq_pipe.engine.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
@@ -56,12 +57,15 @@ async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool
     for key in await state_keys(client, graph.pipeline, old):
         keys[key] = f"{prefix}{new}{key.removeprefix(prefix + old)}"
     streams = [keys.get(stream, stream) for name, stream in marks(past.fields) if name == old]
+    values: dict[str, str | bytes] = {}
+    if past.kept:
+        values[GRAPH] = _renamed(past.last, keys, old, new).dump()
     await moving.rename(
         *(client, Keyspace(graph.pipeline).meta, old, new),
         keys=list(keys.items()),
         streams=streams,
         fields=list(_fields(past, keys, old, new)),
-        graph=(GRAPH, _renamed(past.last, keys, old, new).dump() if past.kept else b""),
+        values=values | await _ledgers(client, graph.pipeline, past, old, new),
     )
     return True
 
@@ -112,6 +116,16 @@ def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator
             yield field, f"replace:{new}"
         elif field in counters or (kind == old and old not in TAKEN):
             yield field, f"{new}:{rest}"
+
+
+async def _ledgers(
+    client: StreamClient, pipeline: str, past: Past, old: str, new: str
+) -> dict[str, str | bytes]:
+    """Tell what ledgers of sinks are called then, by the fields that say so."""
+    if old in past.last.names and past.last.stage(old).verb not in ("sink", ""):
+        return {}
+    names = after_rename(await ledger_names(client, pipeline), old, new)
+    return {ledger_field(stage): name for stage, name in names.items()}
 
 
 def _renamed(last: LastRun, keys: Mapping[str, str], old: str, new: str) -> LastRun:

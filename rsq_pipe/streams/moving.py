@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from rsq_pipe.errors import GroupLostError
@@ -115,7 +115,7 @@ async def rename(
     keys: Sequence[tuple[str, str]],
     streams: Sequence[str],
     fields: Sequence[tuple[str, str]],
-    graph: tuple[str, bytes],
+    values: Mapping[str, str | bytes],
 ) -> None:
     """
     Give a stage another name.
@@ -126,7 +126,7 @@ async def rename(
         keys: Old key and new key of what is renamed.
         streams: The streams it reads, as they are called afterwards.
         fields: Old and new name of the hash's fields.
-        graph: The field that holds the graph and its new value; empty leaves it.
+        values: Fields of the hash that are set, and their values.
 
     Raises:
         SettleError: A new key or field is there already; nothing was done.
@@ -134,7 +134,9 @@ async def rename(
     Cancellation: done or not; calling again is safe.
     Redis: rename.lua, all in one step.
     """
-    args: list[str | bytes | int] = [old, new, len(keys), *graph, *(name for pair in fields for name in pair)]
+    args: list[str | bytes | int] = [old, new, len(keys), len(values)]
+    args += [word for pair in values.items() for word in pair]
+    args += [name for pair in fields for name in pair]
     await client.channel.run(_RENAME, [table, *(key for pair in keys for key in pair), *streams], args)
 
 

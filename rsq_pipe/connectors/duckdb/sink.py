@@ -37,11 +37,11 @@ class Options(TableOptions):
     )
 
 
-def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:
+def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: str) -> LedgerSink:
     """Make the sink of a stage; nothing is opened yet."""
     from rsq_pipe.connectors.duckdb.database import DuckDatabase  # noqa: PLC0415  an extra
 
-    database = DuckDatabase(root / options.path, options, owner=(pipeline, stage, options.table))
+    database = DuckDatabase(root / options.path, options, owner=(pipeline, ledger, options.table))
     target = f"table {options.table} of {options.path}"
     return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)
 

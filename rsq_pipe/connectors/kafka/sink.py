@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from rsq_pipe.connectors.kafka.writing import KafkaSink
 
 
-def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> KafkaSink:
+def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: str) -> KafkaSink:
     """Make the sink of a stage; nothing is opened yet."""
     from rsq_pipe.connectors.kafka.writing import KafkaSink  # noqa: PLC0415  an extra
 
-    return KafkaSink(options, stage=stage, root=root, pipeline=pipeline)
+    return KafkaSink(options, stage=stage, root=root, pipeline=pipeline, ledger=ledger)
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature

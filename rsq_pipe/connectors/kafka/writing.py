@@ -41,20 +41,21 @@ class KafkaSink:
 
     Args:
         options: Where to, and how.
-        stage: The stage, for messages and names.
+        stage: The stage, for messages.
         root: Where the files of certificates are.
         pipeline: The pipeline, for names.
+        ledger: What the ledger is called, and transactions are.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
     exclusive: ClassVar[bool] = True
 
-    def __init__(self, options: WriteOptions, *, stage: str, root: Path, pipeline: str) -> None:
+    def __init__(self, options: WriteOptions, *, stage: str, root: Path, pipeline: str, ledger: str) -> None:
         self._options = options
         self._stage = stage
         self._root = root
-        self._ledger_topic = options.ledger or f"rsq-pipe.{pipeline}.{stage}"
-        self._id = f"rsq-pipe.{pipeline}.{stage}.{options.topic}"
+        self._ledger_topic = options.ledger or f"rsq-pipe.{pipeline}.{ledger}"
+        self._id = f"rsq-pipe.{pipeline}.{ledger}.{options.topic}"
         self._outgoing = Outgoing(options)
         self._background: Background | None = None
         self._producer: Producer | None = None

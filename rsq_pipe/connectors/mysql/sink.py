@@ -11,11 +11,11 @@ from rsq_pipe.connectors.mysql.options import Options
 __all__ = ["Options", "connect", "endpoint"]
 
 
-def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:
+def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: str) -> LedgerSink:
     """Make the sink of a stage; nothing is opened yet."""
     from rsq_pipe.connectors.mysql.database import MysqlDatabase  # noqa: PLC0415  an extra
 
-    database = MysqlDatabase(options, pipeline=pipeline, stage=stage, root=root)
+    database = MysqlDatabase(options, pipeline=pipeline, stage=ledger, root=root)
     return LedgerSink(database, stage=stage, target=f"mysql table {options.table}", fresh=options.fresh)
 
 

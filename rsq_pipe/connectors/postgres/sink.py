@@ -12,11 +12,18 @@ from rsq_pipe.connectors.postgres.options import Options
 __all__ = ["Options", "connect", "endpoint"]
 
 
-def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:  # noqa: ARG001  no files
+def connect(
+    options: Options,
+    *,
+    stage: str,
+    root: Path,  # noqa: ARG001  no files
+    pipeline: str,
+    ledger: str,
+) -> LedgerSink:
     """Make the sink of a stage; nothing is opened yet."""
     from rsq_pipe.connectors.postgres.database import PostgresDatabase  # noqa: PLC0415  an extra
 
-    database = PostgresDatabase(options, pipeline=pipeline, stage=stage)
+    database = PostgresDatabase(options, pipeline=pipeline, stage=ledger)
     target = f"postgres table {options.table}"
     return SharedLedgerSink(
         database, writers=options.writers, stage=stage, target=target, fresh=options.fresh

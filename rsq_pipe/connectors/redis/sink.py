@@ -22,12 +22,13 @@ def connect(
     stage: str,
     root: Path,  # noqa: ARG001  every connector's signature
     pipeline: str,
+    ledger: str,
     client: StreamClient | None = None,
 ) -> RedisSink:
     """Make the sink of a stage; nothing is opened yet."""
     from rsq_pipe.connectors.redis.writing import RedisSink  # noqa: PLC0415  the client library
 
-    return RedisSink(options, stage=stage, pipeline=pipeline, client=client)
+    return RedisSink(options, stage=stage, pipeline=pipeline, ledger=ledger, client=client)
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature

@@ -41,14 +41,16 @@ class RedisSink:
     Args:
         options: Which keys, and how.
         stage: The stage, for messages.
-        pipeline: Whose ledger it is.
+        pipeline, ledger: Whose ledger it is, and what it is called.
         client: The pipeline's own server.
     """
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
     exclusive: ClassVar[bool] = True
 
-    def __init__(self, options: Options, *, stage: str, pipeline: str, client: StreamClient | None) -> None:
+    def __init__(
+        self, options: Options, *, stage: str, pipeline: str, ledger: str, client: StreamClient | None
+    ) -> None:
         self._options = options
         self._stage = stage
         # One of its own also for the pipeline's server: it is used in a loop of its own.
@@ -57,7 +59,7 @@ class RedisSink:
         template = parse_template(options.key)
         self._fixed = template.key({}) if template.is_fixed else ""
         tag = f"{{{template.tag}}}:" if template.tag else ""
-        self._key = f"rsq-ledger:{tag}{pipeline}:{stage}"
+        self._key = f"rsq-ledger:{tag}{pipeline}:{ledger}"
         self._ledger: Ledger | None = None
         self._loop: _Loop | None = None
         self.target = f"redis {options.kind} {options.key}"

@@ -35,14 +35,14 @@ class Options(TableOptions):
     )
 
 
-def connect(options: Options, *, stage: str, root: Path, pipeline: str) -> LedgerSink:
+def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: str) -> LedgerSink:
     """Make the sink of a stage; nothing is opened yet."""
     database = SqliteDatabase(
         root / options.path,
         options.table,
         options,
         create=options.create,
-        owner=(pipeline, stage, options.table),
+        owner=(pipeline, ledger, options.table),
     )
     target = f"table {options.table} of {options.path}"
     return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)

@@ -4,7 +4,8 @@
 --
 -- KEYS  hash of the pipeline, set of its runs, then every other key
 -- ARGV  name of the run that asks, seconds after which one counts as ended, how many names of processes that are
---       known not to exist, these, then fields that are set in the hash again
+--       known not to exist, these, then fields that are set in the hash again, each with its
+--       value
 --
 -- Returns {how many keys were deleted, name...} with the names of those that run it, and keep them all.
 
@@ -30,7 +31,7 @@ for i = 1, #KEYS do
     reply[1] = reply[1] + redis.call('UNLINK', KEYS[i])
   end
 end
-for i = last + 1, #ARGV do
-  redis.call('HSET', KEYS[1], ARGV[i], '1')
+for i = last + 1, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 end
 return reply

@@ -33,7 +33,7 @@ def make(mariadb: MariadbServer, table: str) -> Iterator[Make]:
 
     def sink(**settings: Any) -> Sink:
         options = Options(**{"dsn": mariadb.dsn, "table": table, "ledger": f"{table}_ledger", **settings})
-        one = connect(options, stage="out", root=Path(), pipeline="p")
+        one = connect(options, stage="out", root=Path(), pipeline="p", ledger="out")
         made.append(one)
         return one
 
@@ -183,7 +183,9 @@ def test_what_time_does_not_mend_is_an_error_that_says_what_to_do(
 def test_a_record_larger_than_a_statement_may_be_fails_alone(own_mariadb: MariadbServer, table: str) -> None:
     own_mariadb.execute("set global max_allowed_packet = 1048576")
     own_mariadb.execute(f"create table {table} (id int, s longtext)")
-    sink = connect(Options(dsn=own_mariadb.dsn, table=table), stage="out", root=Path(), pipeline="p")
+    sink = connect(
+        Options(dsn=own_mariadb.dsn, table=table), stage="out", root=Path(), pipeline="p", ledger="out"
+    )
     sink.open(None)
 
     failures = sink.write(batch({"id": 1, "s": "x" * 1_100_000}, {"id": 2, "s": "y"})).failures

@@ -16,8 +16,8 @@ import pytest
 from backports import zstd
 
 from rsq_pipe.connectors.table import connector, types
+from tests.integration.connectors.ledger_places import KINDS as LEDGER_SINKS
 from tests.integration.connectors.struck_process import StruckProcess
-from tests.integration.connectors.test_ledger_contract import KINDS as LEDGER_SINKS
 from tests.integration.connectors.writer import ROTATIONS
 
 FILE_SINKS = ["csv", "jsonl", "parquet"]

@@ -29,6 +29,7 @@ from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
+from rsq_pipe.engine.forked import Forked, Told, fork
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.engine.supervised import NUMBER, SUPERVISED, say_ended
@@ -154,13 +155,12 @@ def command(  # noqa: PLR0917  one parameter an option
     Where the file lacks stages that still hold something, it is refused with exit code 2 and the choices:
     see `rsq-pipe plan`.
     """
-    if fresh and stages:
-        raise click.UsageError("--fresh starts the whole pipeline over; leave --stage out, or --fresh")
-    if fresh and (renames or discards):
-        raise click.UsageError("--fresh forgets what all stages hold; leave --rename and --discard out")
-    if limit is not None and processes > 1:
-        raise click.UsageError("--limit tries a pipeline out, in one process; leave --processes out")
+    _refuse_what_excludes(processes, stages, limit, fresh=fresh, moves=bool(renames or discards))
     set_up(log_format, level=logging.WARNING if quiet else logging.INFO)
+    forked = fork(processes) if processes > 1 else []  # before a handler is imported, or a connection made
+    if isinstance(forked, Told):  # in one of them, from here on
+        processes, url, fresh, renames, discards, page = 1, forked.address, False, (), (), None
+        forked = []
     graph = load(spec, look=True)
     names = known(graph, stages)
     check_trace_file(graph, trace_file)
@@ -177,7 +177,7 @@ def command(  # noqa: PLR0917  one parameter an option
         if processes > 1:
             options = [*_options(stages, drain_timeout, log_format), *(["--quiet"] if quiet else [])]
             options += _watching(trace_file, metrics_port, metrics_host)
-            work = _supervise(graph, address, processes, options, fresh=fresh, tell=tell)
+            work = _supervise(graph, address, processes, options, forked, fresh=fresh, tell=tell)
         else:
             port = None if metrics_port is None else _own_port(metrics_port)
             observer = stack.enter_context(
@@ -210,6 +210,17 @@ def command(  # noqa: PLR0917  one parameter an option
     if SUPERVISED in os.environ and summary.finished:  # and was not told to stop, by whomever
         say_ended(code)
     ctx.exit(code)
+
+
+def _refuse_what_excludes(
+    processes: int, stages: Sequence[str], limit: int | None, *, fresh: bool, moves: bool
+) -> None:
+    if fresh and stages:
+        raise click.UsageError("--fresh starts the whole pipeline over; leave --stage out, or --fresh")
+    if fresh and moves:
+        raise click.UsageError("--fresh forgets what all stages hold; leave --rename and --discard out")
+    if limit is not None and processes > 1:
+        raise click.UsageError("--limit tries a pipeline out, in one process; leave --processes out")
 
 
 def _tell(
@@ -266,10 +277,23 @@ async def _run(
 
 
 async def _supervise(
-    graph: Graph, address: str, processes: int, options: Sequence[str], *, fresh: bool, tell: Tell
+    graph: Graph,
+    address: str,
+    processes: int,
+    options: Sequence[str],
+    forked: Sequence[Forked],
+    *,
+    fresh: bool,
+    tell: Tell,
 ) -> Summary:
     async with connect(address) as client:
-        supervisor = Supervisor(graph, client, address, processes=processes, options=options, fresh=fresh)
+        supervisor = Supervisor(
+            *(graph, client, address),
+            processes=processes,
+            options=options,
+            fresh=fresh,
+            forked=forked,
+        )
         return await _until_told(supervisor.stop, lambda: _told_of(supervisor.run, supervisor, tell))
 
 

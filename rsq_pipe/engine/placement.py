@@ -11,7 +11,7 @@ from rsq_pipe.engine.source_worker import SourceWorker
 
 T = TypeVar("T")
 
-HEAD_START = 2.0
+HEAD_START = 1.0
 """Seconds for which a process leaves to another what that one is to do: it is to have started by then."""
 
 

@@ -17,6 +17,9 @@ NUMBER = "RSQ_PIPE_NUMBER"
 COUNT = "RSQ_PIPE_PROCESSES"
 """How many there are."""
 
+ADDRESS = "RSQ_PIPE_REDIS"
+"""The server's URL, which `ps` does not show here; a user may state it so, too."""
+
 
 def place_among() -> tuple[int, int]:
     """Tell which of a supervisor's processes this is, and how many there are."""

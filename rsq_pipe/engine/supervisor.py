@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import structlog
 
 from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.forked import Forked
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state import look_at
 from rsq_pipe.engine.summary import Summary, summary_of
-from rsq_pipe.engine.supervised import COUNT, ENDED, NUMBER, SUPERVISED
+from rsq_pipe.engine.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.backoff import Backoff
@@ -42,6 +43,7 @@ class Supervisor:
         processes: How many.
         options: Further words for their command line.
         fresh: Start over first.
+        forked: The processes that are there already, and wait.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Supervisor:
         processes: int,
         options: Sequence[str],
         fresh: bool,
+        forked: Sequence[Forked] = (),
     ) -> None:
         self._graph = graph
         self.summary: Summary | None = None
@@ -63,8 +66,11 @@ class Supervisor:
         self._command = [sys.executable, "-P", "-m", "rsq_pipe", "run", str(graph.path), *options]
         self._address = address
         self._fresh = fresh
+        self._forked = dict(enumerate(forked))
         self._stopping = asyncio.Event()
-        self._running: set[asyncio.subprocess.Process] = set()
+        self._told = False  # the processes, that they are to end
+        self._finished = False  # one process has seen that nothing is left to be done, for any of them
+        self._running: set[asyncio.subprocess.Process | Forked] = set()
         self._codes: list[int] = []
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
@@ -111,8 +117,13 @@ class Supervisor:
         if self._stopping.is_set():
             return  # a second signal would force them
         self._stopping.set()
-        for process in self._running:
-            _tell(process)
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        if not self._told:
+            self._told = True
+            for process in self._running:
+                _tell(process)
 
     async def _keep(self, number: int, watched: int) -> None:
         backoff = Backoff(f"process {number}")
@@ -121,34 +132,47 @@ class Supervisor:
             code, said = await self._life(number, watched)
             if said and code != _ANEW:
                 self._codes.append(code)
-                if code not in _DONE:
+                if code in _DONE:
+                    self._finish()
+                else:
                     self.stop()
                 return
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._finished:
                 return
             if time.monotonic() - began > 60:  # it ran well for a while: not the same trouble again
                 backoff.reset()
             self._log.warning("a process died and is started again", number=number, code=code)
             await backoff.wait(RuntimeError(f"exit code {code}"), self._stopping)
 
+    def _finish(self) -> None:
+        """Tell the others, which would find out by and by, that all sources have ended and all is drained."""
+        self._finished = True
+        self._tell_all()
+
     async def _life(self, number: int, watched: int) -> tuple[int, bool]:
         """Run a process to its end; return its exit code, and whether it ended of its own accord."""
+        if (forked := self._forked.pop(number, None)) is not None:
+            with contextlib.closing(forked):
+                forked.begin(self._address)
+                return await self._lived(forked, forked.heard)
         heard, says = os.pipe()
         try:
-            process = await self._start(number, watched, says)
-            self._running.add(process)
-            if self._stopping.is_set():  # while it was being started, when nobody could tell it
-                _tell(process)
-            code = await self._ended(process)
-            self._running.discard(process)
-            # Not until the other end is closed: a process that a handler made may still hold it.
-            os.set_blocking(heard, False)
-            with contextlib.suppress(BlockingIOError):
-                return code, os.read(heard, 16) == str(code).encode()
-            return code, False
+            return await self._lived(await self._start(number, watched, says), heard)
         finally:
             os.close(heard)
             os.close(says)
+
+    async def _lived(self, process: asyncio.subprocess.Process | Forked, heard: int) -> tuple[int, bool]:
+        self._running.add(process)
+        if self._told:  # while it was being started, when nobody could tell it
+            _tell(process)
+        code = await self._ended(process)
+        self._running.discard(process)
+        # Not until the other end is closed: a process that a handler made may still hold it.
+        os.set_blocking(heard, False)
+        with contextlib.suppress(BlockingIOError):
+            return code, os.read(heard, 16) == str(code).encode()
+        return code, False
 
     async def _start(self, number: int, watched: int, says: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -159,7 +183,7 @@ class Supervisor:
                 ENDED: str(says),
                 NUMBER: str(number),
                 COUNT: str(self._processes),
-                "RSQ_PIPE_REDIS": self._address,
+                ADDRESS: self._address,
             },
             # Several readers of one standard input would tear its lines apart.
             stdin=asyncio.subprocess.DEVNULL,
@@ -168,7 +192,7 @@ class Supervisor:
             start_new_session=True,
         )
 
-    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+    async def _ended(self, process: asyncio.subprocess.Process | Forked) -> int:
         try:
             return await process.wait()
         except asyncio.CancelledError:
@@ -177,6 +201,6 @@ class Supervisor:
             raise
 
 
-def _tell(process: asyncio.subprocess.Process) -> None:
+def _tell(process: asyncio.subprocess.Process | Forked) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -131,6 +132,52 @@ def test_a_process_that_a_handler_ends_is_started_anew_whatever_its_exit_code(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("a process died and is started again") == 1
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
+
+
+def test_each_process_imports_handlers_for_itself(project: Project, valkey: StreamServer) -> None:
+    project.handlers("""
+        import os
+        from pathlib import Path
+
+        IMPORTED_BY = os.getpid()
+
+        def slow(record):
+            assert os.getpid() == IMPORTED_BY
+            Path(f"pids/{os.getpid()}").touch()
+            return record
+    """)
+
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, "--processes", "2", cwd=project.root)
+
+    assert done.returncode == 0, done.stderr
+    assert project.numbers("out/all.jsonl") == list(range(COUNT))
+    assert workers(project)
+
+
+def test_a_wrong_file_is_told_of_once_by_all_processes(project: Project, valkey: StreamServer) -> None:
+    project.spec(STAGES.replace("handlers:slow", "handlers:fast"))
+
+    done = rsq_pipe("run", project.path, "--redis", valkey.url, "--processes", "3", cwd=project.root)
+
+    assert done.returncode == 2
+    assert done.stderr.count("nothing was run") == 1, done.stderr
+
+
+def test_where_one_process_has_seen_that_all_is_done_the_others_end_too(
+    project: Project, valkey: StreamServer
+) -> None:
+    project.handlers("""
+        def slow(record):
+            return record
+    """)
+
+    done = rsq_pipe(
+        *("run", project.path, "--redis", valkey.url, "--processes", "2", "--json"), cwd=project.root
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["finished"] is True
+    assert "stopped in" not in done.stderr
 
 
 def test_processes_import_what_one_process_imports(project: Project, valkey: StreamServer) -> None:

@@ -1,0 +1,146 @@
+"""Forked: the first processes of a supervisor, made of itself while it has nothing yet but its modules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+
+from rsq_pipe.engine.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Told:
+    """
+    Say to a forked process that it is one, and may begin.
+
+    Args:
+        address: The server's URL.
+    """
+
+    address: str
+
+
+class Forked:
+    """
+    Hold a process that waits until it may begin, and ends if this one does before.
+
+    Args:
+        pid: Its id.
+        go: The pipe by which it is told, and which it watches from then on.
+        heard: The pipe into which it writes its exit code when it ends of its own accord.
+    """
+
+    def __init__(self, pid: int, go: int, heard: int) -> None:
+        self.pid = pid
+        self.heard = heard
+        self._go = go
+        self._code: asyncio.Future[int] | None = None
+
+    def begin(self, address: str) -> None:
+        """Have it begin."""
+        with contextlib.suppress(BrokenPipeError):  # it has died; its exit code says so
+            os.write(self._go, f"{address}\n".encode())
+        loop = asyncio.get_running_loop()
+        self._code = loop.create_future()
+        # A thread, as asyncio has one where the system has nothing better; it ends with the process.
+        threading.Thread(target=self._await_end, args=(loop, self._code), daemon=True).start()
+
+    async def wait(self) -> int:
+        """Wait until it has ended; return its exit code, less than nothing where a signal ended it."""
+        assert self._code is not None
+        return await asyncio.shield(self._code)
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; ProcessLookupError where it has ended."""
+        if self._code is not None and self._code.done():  # another process may have its id by now
+            raise ProcessLookupError
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close its pipes."""
+        os.close(self._go)
+        os.close(self.heard)
+
+    def _await_end(self, loop: asyncio.AbstractEventLoop, code: asyncio.Future[int]) -> None:
+        _, status = os.waitpid(self.pid, 0)
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(code.set_result, os.waitstatus_to_exitcode(status))
+
+
+def fork(count: int) -> list[Forked] | Told:
+    """
+    Make processes of this one, which have imported by then what it has: half a second each would take.
+
+    To be called before anything of a user is imported, a connection is made, or a thread is started: of those
+    each process is to have its own.
+
+    Args:
+        count: How many.
+
+    Returns:
+        To this process: the others; none where the system's own libraries may not be forked. To each of
+        them, once `Forked.begin` was called: that it is to begin.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return []
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    forked: list[Forked] = []
+    try:
+        for number in range(count):
+            (hears, go), (heard, says) = os.pipe(), os.pipe()
+            pid = os.fork()
+            if not pid:
+                for other in forked:
+                    other.close()
+                os.close(go)
+                os.close(heard)
+                return _begin(number, count, hears, says)
+            os.close(hears)
+            os.close(says)
+            forked.append(Forked(pid, go, heard))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+    return forked
+
+
+def _begin(number: int, count: int, hears: int, says: int) -> Told:
+    """Become one of the processes; wait until it may begin, and end where the supervisor ends before."""
+    # A session of its own: a Ctrl-C in the terminal reaches the supervisor, which tells them once.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came before that
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+    # Several readers of one standard input would tear its lines apart.
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (read := os.read(hears, 4096)):
+            os._exit(0)
+        line += read
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    address = line.decode().removesuffix("\n")
+    os.environ.update(
+        {
+            SUPERVISED: str(hears),
+            ENDED: str(says),
+            NUMBER: str(number),
+            COUNT: str(count),
+            ADDRESS: address,
+        }
+    )
+    return Told(address)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.producer import Ended, Producer
 from rsq_pipe.connectors.python.calling import arguments
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -34,6 +36,7 @@ class PythonSource:
         self._stage = stage
         self._values = values
         self._producer: Producer | None = None
+        self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
         """Name the function: another one begins anew."""
@@ -48,6 +51,9 @@ class PythonSource:
         Raises:
             SourceError: The function cannot be called, or raised, or yielded a position twice.
         """
+        return self._read(position, size, self._closing.begin())
+
+    def _read(self, position: str, size: int, closing: threading.Event) -> Iterator[Chunk]:
         function, place = self._find(), _Place(position)
         asks = "position" in inspect.signature(function).parameters
         given = {**arguments(function, {"position": place.given}), **self._values}
@@ -55,7 +61,7 @@ class PythonSource:
         producer = self._producer = Producer(lambda: function(**given))
         try:
             end: Ended | None = None
-            while end is None:
+            while end is None and not closing.is_set():
                 found = producer.take(size)
                 end = found.pop() if isinstance(found[-1], Ended) else None
                 items = [item for item in found if item is not None]
@@ -66,7 +72,7 @@ class PythonSource:
                     yield Chunk.of(arrivals, place.dump())
                 if wrong:
                     raise SourceError(f"stage {self._stage!r}: {self._name} {wrong}", stage=self._stage)
-            if (cause := end.__cause__) is not None:
+            if end is not None and (cause := end.__cause__) is not None:
                 what = f"{self._name} raised {told(cause)}"
                 raise SourceError(f"stage {self._stage!r}: {what}", stage=self._stage) from cause
         finally:
@@ -74,6 +80,7 @@ class PythonSource:
 
     def close(self) -> None:
         """Have the function end."""
+        self._closing.set()
         if self._producer is not None:
             self._producer.close()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from urllib.parse import quote
 
+from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.webhook.listener import Listener, Request
 from rsq_pipe.connectors.webhook.settings import WebhookSettings
@@ -26,6 +28,7 @@ class WebhookSource:
         self._settings = settings
         self._stage = stage
         self._listener: Listener | None = None
+        self._closing = Closing()
 
     def shards(self) -> Sequence[str]:
         """Name the one there is; its position counts what was stored together."""
@@ -38,11 +41,16 @@ class WebhookSource:
         Raises:
             SourceError: The address cannot be listened at.
         """
-        number = int(position or 0)
-        listener = self._listener = Listener(self._settings, self._stage)
+        return self._read(int(position or 0), size, self._closing.begin())
+
+    def _read(self, number: int, size: int, closing: threading.Event) -> Iterator[Chunk]:
+        if closing.is_set():
+            return
+        listener = Listener(self._settings, self._stage)
         listener.start()
+        self._listener = listener
         try:
-            while requests := listener.take(size):
+            while not closing.is_set() and (requests := listener.take(size)):
                 number += 1
                 arrivals = [
                     Arrival(f"{_name(one, number, at)}:{place}", record)
@@ -57,6 +65,7 @@ class WebhookSource:
 
     def close(self) -> None:
         """Listen no more."""
+        self._closing.set()
         if self._listener is not None:
             self._listener.close()
 

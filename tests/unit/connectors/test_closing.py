@@ -16,11 +16,22 @@ WAITING: dict[str, dict[str, Any]] = {
     "generate": {"fields": {"id": compile_expression("n")}, "rate": "1/m"},
     "kafka": {"brokers": ["127.0.0.1:1"], "topic": "orders"},
     "mqtt": {"broker": "127.0.0.1:1", "topic": "orders", "timeout": "1s"},
+    "python": {"call": "waiting_feeds:feed"},
     "schedule": {"every": "1h"},
+    "webhook": {"listen": "127.0.0.1:0"},
 }
+
+FEED = """
+import threading
+
+def feed():
+    threading.Event().wait()
+    yield {"n": 1}
+"""
 
 
 def made(kind: str, root: Path) -> Any:
+    (root / "waiting_feeds.py").write_text(FEED)
     found = connector("source", kind)
     options = found.options.model_validate(WAITING[kind])
     return found.made(options, pipeline="shop", stage="read", root=root)

@@ -119,12 +119,15 @@ class Channel:
         self, commands: Sequence[Command], key: str, timeout: float, place: str = ""
     ) -> tuple[str, list[Any]]:
         """Send commands in one write to the server that holds a key, or to another; return its name, too."""
-        async with self._pool().link(key, place=place) as link:
-            try:
-                replies = await link.exchange(commands, timeout=timeout)
-            except StreamError:
-                self.moved()
-                raise
+        pool = self._pool()
+        link = await pool.take(key, place=place)
+        try:
+            replies = await link.exchange(commands, timeout=timeout)
+        except StreamError:
+            self.moved()
+            raise
+        finally:
+            await pool.give_back(link)
         if any(isinstance(reply, ResponseError) and cannot_serve(reply) for reply in replies):
             self.moved()
         return link.address, replies

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import hiredis
@@ -45,26 +44,24 @@ class Link:
 
         Cancellation: closes the connection, since its replies no longer match its commands.
         """
-        packed = _packed(commands)
-        async with self._whole(timeout):
-            await self._connection.send_packed_command(packed)
-            return [await self._reply() for _ in commands]
-
-    async def send(self, commands: Sequence[Command], *, timeout: float | None) -> None:
-        """Send commands in one write; as many `receive` calls must follow. Errors as of `exchange`."""
-        packed = _packed(commands)
-        async with self._whole(timeout):
-            await self._connection.send_packed_command(packed)
-
-    async def receive(self, *, timeout: float | None) -> Any:
-        """Read the reply to the earliest command that has none yet. Errors as of `exchange`."""
-        async with self._whole(timeout):
-            return await self._reply()
+        # hiredis declares a tuple of one item and takes any number.
+        packed = [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connection.send_packed_command(packed)
+                return [await self._reply() for _ in commands]
+        except BaseException as exc:
+            await self._fail(exc)
+            raise
 
     async def open(self, *, timeout: float | None = None) -> None:
         """Connect and log in now, rather than with the first command."""
-        async with self._whole(timeout):
-            await self._connection.connect()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException as exc:
+            await self._fail(exc)
+            raise
 
     @property
     def is_open(self) -> bool:
@@ -88,28 +85,17 @@ class Link:
         except Exception:  # noqa: BLE001  redis-py raises when closing takes too long; nothing is left to save
             return
 
-    @asynccontextmanager
-    async def _whole(self, timeout: float | None) -> AsyncIterator[None]:
-        """Close the connection where what stands inside does not end well: its replies would be misread."""
-        try:
-            async with asyncio.timeout(timeout):
-                yield
-        except BaseException as exc:
-            await self.close()
-            if isinstance(exc, RedisError | OSError | EOFError):  # TimeoutError is an OSError
-                raise translate(exc, self.address) from exc
-            raise
+    async def _fail(self, exc: BaseException) -> None:
+        """Close the connection, whose replies would be misread, and raise what tells of it."""
+        await self.close()
+        if isinstance(exc, RedisError | OSError | EOFError):  # TimeoutError is an OSError
+            raise translate(exc, self.address) from exc
 
     async def _reply(self) -> Any:
         try:
             return await self._connection.read_response(disable_decoding=True)
         except ResponseError as exc:
             return without_frames(exc)
-
-
-def _packed(commands: Sequence[Command]) -> list[bytes]:
-    # hiredis declares a tuple of one item and takes any number.
-    return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
 
 def checked(reply: Any, address: str) -> Any:

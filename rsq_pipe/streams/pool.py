@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -80,10 +78,9 @@ class LinkPool:
             await link.close()
         self.topology.forget()
 
-    @asynccontextmanager
-    async def link(self, key: str, *, place: str = "") -> AsyncIterator[Link]:
+    async def take(self, key: str, *, place: str = "") -> Link:
         """
-        Lend a link to the server that holds a key, or to another place.
+        Lend a link to the server that holds a key, or to another place, until `give_back`.
 
         Raises:
             ServerUnavailableError: None came free within the pool's patience.
@@ -103,22 +100,23 @@ class LinkPool:
             ) from exc
         try:
             place = place or await self.topology.place(key)
-            link = await self._take(place)
-            try:
-                yield link
-            finally:
-                if link.is_open and not self.is_closed:
-                    self._idle[place].append(link)
-                else:
-                    await link.close()
+            idle = self._idle[place]
+            while idle:
+                link = idle.pop()
+                if await link.is_quiet():
+                    return link
+                await link.close()
+            return self.topology.link(place)
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def give_back(self, link: Link) -> None:
+        """Take a link back, for whoever asks next."""
+        try:
+            if link.is_open and not self.is_closed:
+                self._idle[link.address].append(link)
+            else:
+                await link.close()
         finally:
             self._free.release()
-
-    async def _take(self, place: str) -> Link:
-        idle = self._idle[place]
-        while idle:
-            link = idle.pop()
-            if await link.is_quiet():
-                return link
-            await link.close()
-        return self.topology.link(place)

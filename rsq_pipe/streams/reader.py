@@ -124,8 +124,7 @@ class Reader:
         self._blocked = block_ms > 0
         self.may_have_lost_a_reply = True
         try:
-            await link.send([command], timeout=self._channel.timeout)
-            reply = await link.receive(timeout=self._channel.timeout + block_ms / 1000)
+            (reply,) = await link.exchange([command], timeout=self._channel.timeout + block_ms / 1000)
         finally:
             self._blocked = False
         self.may_have_lost_a_reply = False

@@ -27,6 +27,7 @@ class Topology:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._address = endpoint.address
 
     @staticmethod
     def of(endpoint: Endpoint) -> Topology:
@@ -42,7 +43,7 @@ class Topology:
         Raises:
             ServerUnavailableError: Nobody who knows could be asked.
         """
-        return self._endpoint.address
+        return self._address
 
     async def places(self) -> set[str]:
         """

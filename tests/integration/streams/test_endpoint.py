@@ -120,7 +120,7 @@ async def test_an_unread_connection_is_not_lent_again(server: StreamServer, name
         await client.stream_len(name)
         (place,) = client.channel._pool()._idle
         link = client.channel._pool()._idle[place][0]
-        await link.send([["PING"]], timeout=1.0)
+        await link._connection.send_packed_command([b"PING\r\n"])
         await wait_until(lambda: _unquiet(link))
 
         assert await client.stream_len(name) == 0

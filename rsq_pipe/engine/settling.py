@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-_TURNS = 4
-"""Turns of the event loop until a command is on its way: two tasks, and a look at its connection."""
+_TURNS = 2
+"""Turns of the event loop until a command is on its way: one for each of its two tasks."""
 
 
 class Settling(Generic[T]):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import rich_click as click
 
 from rsq_pipe.cli.dlq_console import console, letters
 from rsq_pipe.cli.errors import FAILED
 from rsq_pipe.cli.local_server import redis_option, server_here
-from rsq_pipe.cli.printable import printable, remark
+from rsq_pipe.cli.printable import on_one_line, printable, remark
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.engine.past import look_back
 from rsq_pipe.engine.presence import Presence
+from rsq_pipe.errors import SourceError
 from rsq_pipe.ops.delete import delete, keys_of
 from rsq_pipe.ops.pipelines import described, pipelines
-from rsq_pipe.ops.slots import drop_statement, slots_left
+from rsq_pipe.ops.slots import drop_slots, drop_statement, slots_left, slots_of
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.suggestion import suggest
 
@@ -24,25 +28,50 @@ from rsq_pipe.suggestion import suggest
 @click.command("delete")
 @click.argument("pipeline", metavar="PIPELINE")
 @redis_option
+@click.option(
+    "--drop-slots",
+    "spec",
+    type=click.Path(path_type=Path),
+    metavar="SPEC",
+    help="Drop the replication slots, too, that the `postgres_cdc` sources of this file read.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def command(ctx: click.Context, pipeline: str, url: str | None, yes: bool) -> None:
+def command(ctx: click.Context, pipeline: str, url: str | None, spec: Path | None, yes: bool) -> None:
     """
     Delete everything a pipeline has on a server.
 
     PIPELINE is its name, as `rsq-pipe pipelines` shows it. Records that wait, dead letters, what stages
     remember, positions and counters go for good; files that sinks wrote, and streams from outside, stay. So
-    does the replication slot of a `postgres_cdc` source: the statement that drops it is printed. It asks
-    first, and says what would go. Refused while somebody runs the pipeline.
+    does the replication slot of a `postgres_cdc` source, unless --drop-slots names the pipeline's file: the
+    statement that drops it is printed. It asks first, and says what would go. Refused while somebody runs
+    the pipeline; and where a slot cannot be dropped, nothing else is deleted.
     """
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("`delete` asks before it deletes, and here is nobody to ask; add --yes")
+    graph = None if spec is None else _with_slots(spec, pipeline)
     with server_here(url) as address:
-        if not asyncio.run(_delete(address, pipeline, yes=yes)):
+        if not asyncio.run(_delete(address, pipeline, graph, yes=yes)):
             ctx.exit(FAILED)
 
 
-async def _delete(address: str, pipeline: str, *, yes: bool) -> bool:
+def _with_slots(spec: Path, pipeline: str) -> Graph:
+    """Read the file that names slots: what is kept of it on the server may be anybody's."""
+    graph = load(spec)
+    if graph.pipeline != pipeline:
+        raise click.UsageError(
+            f"--drop-slots {on_one_line(str(spec))} is of pipeline {graph.pipeline!r}, and not of "
+            f"{on_one_line(pipeline)!r}; name the file of that"
+        )
+    if not slots_of(graph):
+        raise click.UsageError(
+            f"--drop-slots {on_one_line(str(spec))} names no replication slot: it has no source "
+            "`postgres_cdc`; leave --drop-slots out"
+        )
+    return graph
+
+
+async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool) -> bool:
     async with connect(address) as client:
         keys = await keys_of(client, pipeline)
         if not keys:
@@ -53,12 +82,17 @@ async def _delete(address: str, pipeline: str, *, yes: bool) -> bool:
         held = described(pipeline, past, [])
         waiting = "records that wait" if held.backlog is None else f"{held.backlog:,} waiting"
         what = f"{len(keys):,} keys, records: {waiting}, {letters(held.dead)}"
-        slots = slots_left(past.last)
+        dropped = slots_of(graph) if graph else {}
+        slots = [(stage, slot) for stage, slot in slots_left(past.last) if stage not in dropped]
         if not yes:
+            for slot in dropped.values():
+                remark(f"the replication slot {slot!r} on its PostgreSQL server is dropped, too")
             for _, slot in slots:
                 remark(f"the replication slot {slot!r} on its PostgreSQL server stays; drop it there")
             question = f"Delete all of {pipeline} on {client.channel.address} for good ({what})?"
             click.confirm(printable(question), abort=True, err=True)
+        if graph is not None:
+            await _drop(graph)
         count = await delete(client, pipeline)
     console().print(printable(f"{pipeline}: {count:,} keys deleted; {waiting}, {letters(held.dead)}"))
     for stage, slot in slots:
@@ -67,6 +101,17 @@ async def _delete(address: str, pipeline: str, *, yes: bool) -> bool:
             f"for it until its disk is full; drop it there: {drop_statement(slot)}"
         )
     return True
+
+
+async def _drop(graph: Graph) -> None:
+    """Drop slots before anything else goes: where that fails, the command can be given again."""
+    try:
+        found = await drop_slots(graph)
+    except SourceError as exc:
+        raise SourceError(f"{exc}; nothing was deleted", stage=exc.stage) from exc
+    for stage, slot, was in found:
+        name = f"replication slot {slot!r}"
+        remark(f"stage {stage!r}: {f'the {name} was dropped' if was else f'there was no {name} any more'}")
 
 
 async def _tell_none(client: StreamClient, pipeline: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 from rsq_pipe.engine.last_run import LastRun
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.spec.reading import stored_values
 
 
@@ -16,6 +18,40 @@ def slots_left(last: LastRun) -> list[tuple[str, str]]:
     A slot keeps its server's log until somebody reads it: one that nobody reads any more fills the disk.
     """
     return sorted(_slots(stored_values(last.text)))
+
+
+def slots_of(graph: Graph) -> dict[str, str]:
+    """Tell which slots the sources of a pipeline's file read, by stage."""
+    return {stage.name: stage.options.options.slot for stage in _readers(graph)}
+
+
+async def drop_slots(graph: Graph) -> list[tuple[str, str, bool]]:
+    """
+    Drop the slots that the sources of a pipeline's file read, while nobody runs it.
+
+    Returns:
+        Stage and slot, and whether there was one.
+
+    Raises:
+        SourceError: One cannot be dropped; those before it are.
+
+    Cancellation: between two slots; calling again goes on.
+    """
+    from rsq_pipe.connectors.postgres_cdc.dropping import drop_slot  # noqa: PLC0415  an extra
+
+    found = []
+    for stage in _readers(graph):
+        options = stage.options.options
+        was = await asyncio.to_thread(drop_slot, options, pipeline=graph.pipeline, stage=stage.name)
+        found.append((stage.name, options.slot, was))
+    return found
+
+
+def _readers(graph: Graph) -> Iterator[Stage]:
+    for stage in graph.stages:
+        ref = stage.options
+        if stage.verb == "source" and isinstance(ref, ConnectorRef) and ref.type == "postgres_cdc":
+            yield stage
 
 
 def drop_statement(slot: str) -> str:

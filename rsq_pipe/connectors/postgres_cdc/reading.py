@@ -39,6 +39,11 @@ def connection_of(options: Options) -> Connection:
     return Connection(options.dsn, options.timeout, f"{SETTINGS} -c client_encoding=utf8")
 
 
+def reader_name(pipeline: str, stage: str) -> str:
+    """Name the connection of a source's reader."""
+    return f"rsq-pipe {pipeline} {stage}".encode()[:_NAME].decode(errors="ignore")
+
+
 class Reading:
     """
     Read a source from a stored position.
@@ -54,7 +59,7 @@ class Reading:
     def __init__(self, options: Options, *, pipeline: str, stage: str) -> None:
         self._options = options
         self._stage = stage
-        self._name = f"rsq-pipe {pipeline} {stage}".encode()[:_NAME].decode(errors="ignore")
+        self._name = reader_name(pipeline, stage)
         self._connection = connection_of(options)
         self._stream: Replication | None = None
         self._stored = 0

@@ -89,6 +89,27 @@ class Slot:
             self._check(state, None)
         return ""
 
+    def drop(self) -> bool:
+        """
+        Drop the slot, and end a former reader first.
+
+        Returns:
+            False where there is none.
+
+        Raises:
+            RefusedError: It is of another kind or database, or another's.
+            TargetUnavailableError: It can be dropped in a moment.
+        """
+        with self._connection.faults():
+            state = self._look()
+            if state is None:
+                return False
+            self._check_kind(state)
+            if state.pid is not None:
+                self._end_reader(state.pid)
+            self._connection.execute("select pg_drop_replication_slot(%s)", [self._name])
+        return True
+
     def _look(self) -> _State | None:
         found = self._connection.execute(_LOOK, [self._name])
         return _State(*found[0]) if found else None
@@ -118,7 +139,7 @@ class Slot:
                 ) from exc
             raise
 
-    def _check(self, state: _State, position: int | None) -> None:
+    def _check_kind(self, state: _State) -> None:
         name = self._name
         if state.type != "logical" or state.plugin != "pgoutput":
             kind = f"plugin {state.plugin!r}" if state.plugin else "physical replication"
@@ -128,6 +149,10 @@ class Slot:
                 f"slot {name!r} is of database {state.database!r}, and `dsn` names {state.here!r}; name "
                 "another"
             )
+
+    def _check(self, state: _State, position: int | None) -> None:
+        self._check_kind(state)
+        name = self._name
         if state.kept == "lost" or state.invalid:
             why = state.invalid or "its log grew beyond max_slot_wal_keep_size"
             raise RefusedError(

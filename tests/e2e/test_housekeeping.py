@@ -122,7 +122,7 @@ def test_while_the_housekeeper_is_paused_another_follows_and_when_it_wakes_nothi
         shop.put(10)
         holder.send_signal(signal.SIGCONT)
         eventually(lambda: shop.retries() == 0, timeout=30)
-        eventually(lambda: shop.holder() is not None, timeout=5)
+        eventually(lambda: shop.holder() is not None)
 
     eventually(lambda: len(shop.written()) >= shop.put_so_far, timeout=40)
     assert shop.written() == list(range(shop.put_so_far))

@@ -19,7 +19,7 @@ from tests.e2e.traced_project import lasting, run, to, traces, ways
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.support.project import Project
 from tests.support.server import StreamServer
-from tests.support.signals import wait_until
+from tests.support.signals import eventually, wait_until
 
 PRODUCER, CONSUMER, ERROR = 4, 5, 2
 
@@ -124,17 +124,19 @@ def test_no_payload_is_in_any_span(project: Project, server: StreamServer, colle
     assert "the-payload-of-a-record" not in str(collector.spans)
 
 
+@pytest.mark.timeout(150)
 def test_nothing_is_dropped_at_a_thousand_records_a_batch(
     project: Project, server: StreamServer, collector: OtlpReceiver
 ) -> None:
-    project.spec(STRAIGHT, defaults="defaults: {batch: {size: 1000, wait: 20ms}}")
+    # It goes on until the collector has them all: how long a busy one is waited for at the end is not this.
+    followed = STRAIGHT.replace("path: in.jsonl}", "path: in.jsonl, follow: true}")
+    project.spec(followed, defaults="defaults: {batch: {size: 1000, wait: 20ms}}")
     project.handlers("def work(record):\n    return record")
     project.records(range(5_000))
 
-    done = finish(project, server, collector)
+    with lasting(project.root, str(project.path), "--redis", server.url, environ=to(collector.endpoint)):
+        eventually(lambda: collector.span_count > 15_000, timeout=100, what="all spans have come")
 
-    assert done.returncode == 0, done.stderr
-    assert "lost" not in done.stderr
     found = traces(collector.spans)
     assert len(found) == 5_000
     assert all(

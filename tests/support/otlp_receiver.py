@@ -91,6 +91,11 @@ class OtlpReceiver:
         return [ReceivedSpan(**line["span"]) for line in self._lines() if "span" in line]
 
     @property
+    def span_count(self) -> int:
+        """How many there are, at less cost than all that they say."""
+        return self._file.read_text().count('{"span": ')
+
+    @property
     def metrics(self) -> dict[str, list[dict[str, Any]]]:
         """The points of each metric, as last received."""
         return {line["metric"]: line["points"] for line in self._lines() if "metric" in line}

@@ -12,13 +12,18 @@ T = TypeVar("T")
 
 INTERVAL = 0.01
 
+PATIENCE = 20.0
+"""Seconds until what a test waits for counts as not happening: also on a machine that does much besides."""
+
 
 @overload
 async def wait_until(predicate: Callable[[], Awaitable[T]], timeout: float = ..., what: str = ...) -> T: ...
 @overload
 async def wait_until(predicate: Callable[[], T], timeout: float = ..., what: str = ...) -> T: ...
 async def wait_until(
-    predicate: Callable[[], Awaitable[T] | T], timeout: float = 5.0, what: str = "what the test waits for"
+    predicate: Callable[[], Awaitable[T] | T],
+    timeout: float = PATIENCE,
+    what: str = "what the test waits for",
 ) -> T:
     """Call `predicate` until it is true and return its value; AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
@@ -32,7 +37,9 @@ async def wait_until(
         await asyncio.sleep(INTERVAL)
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 5.0, what: str = "what the test waits for") -> T:
+def eventually(
+    predicate: Callable[[], T], timeout: float = PATIENCE, what: str = "what the test waits for"
+) -> T:
     """Do as `wait_until` does, for tests without an event loop."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):

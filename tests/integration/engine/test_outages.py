@@ -55,6 +55,7 @@ async def test_a_server_that_freezes_costs_nothing_but_time(busy: Lab, own_serve
     await outlasted(busy, own_server.pause, own_server.resume)
 
 
+@pytest.mark.timeout(200)
 async def test_a_server_that_is_away_in_the_middle_of_a_part_doubles_no_object(
     own_lab: Lab, own_server: StreamServer, bucket: Bucket
 ) -> None:
@@ -79,7 +80,7 @@ async def test_a_server_that_is_away_in_the_middle_of_a_part_doubles_no_object(
         await asyncio.wait([run.task], timeout=0.3)
         own_server.start()
 
-    assert (await run.ended(timeout=40)).finished
+    assert (await run.ended(timeout=100)).finished
     found = [json.loads(line)["n"] for data in bucket.objects().values() for line in data.splitlines()]
     assert sorted(found) == list(range(COUNT))
 

@@ -48,7 +48,7 @@ def test_many_slow_clients_do_not_keep_a_probe_waiting(answering: Endpoint) -> N
             assert answer.status == 200
 
         assert time.monotonic() - began < 2
-        eventually(lambda: threads() <= endpoint.MOST, timeout=5, what="only so many are served at a time")
+        eventually(lambda: threads() <= endpoint.MOST, what="only so many are served at a time")
 
 
 def test_a_client_that_goes_on_steadily_and_slowly_is_left_at_the_deadline(
@@ -63,7 +63,7 @@ def test_a_client_that_goes_on_steadily_and_slowly_is_left_at_the_deadline(
             return False
 
         with pytest.raises(OSError):  # a reset or a broken pipe, as the system likes
-            eventually(is_left, timeout=5)
+            eventually(is_left)
 
 
 def test_a_client_that_is_gone_leaves_no_traceback(
@@ -71,10 +71,10 @@ def test_a_client_that_is_gone_leaves_no_traceback(
 ) -> None:
     for said in (b"GET /metrics HTTP/1.1\r\n\r\n", b"GET /metr"):
         gone = client(answering, said)
-        eventually(lambda: threads() == 1, timeout=5, what="its request is being answered")
+        eventually(lambda: threads() == 1, what="its request is being answered")
         gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         gone.close()
-        eventually(lambda: threads() == 0, timeout=10, what="the client is forgotten")
+        eventually(lambda: threads() == 0, what="the client is forgotten")
 
     assert capsys.readouterr() == ("", "")
     assert caplog.text == ""

@@ -34,8 +34,11 @@ def test_a_dead_process_that_nobody_waited_for_is_gone() -> None:
 
 def test_a_process_whose_other_threads_outlive_its_first_one_is_not_gone() -> None:
     code = (
-        "import ctypes, sys, threading, time\n"
-        "def stay():\n    time.sleep(0.2); print('x', flush=True); sys.stdin.read()\n"
+        "import ctypes, os, sys, threading\n"
+        "def first():\n    return open(f'/proc/self/task/{os.getpid()}/stat').read().rpartition(') ')[2][0]\n"
+        "def stay():\n"
+        "    while sys.platform == 'linux' and first() != 'Z': pass\n"
+        "    print('x', flush=True); sys.stdin.read()\n"
         "threading.Thread(target=stay).start()\n"
         "ctypes.CDLL(None).pthread_exit(None)"
     )

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import random
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -385,15 +386,15 @@ async def test_jsonl_parquet_and_packed_files_are_tables(tmp_path: Path, work: W
 async def test_what_runs_too_long_is_cut_off_while_others_go_on(opened: Callable[..., Sql]) -> None:
     query = """select n, (select count(*) from range(n) a, range(n) b
     where a.range * b.range % 7 = 3) as c from batch"""
-    verb = opened(query, timeout=0.5)
+    verb = opened(query, timeout=2)
     given = batch(*({"n": 300_000 if n == 11 else n % 5} for n in range(40)))
-    ticks = 0
+    waits: list[float] = []
 
     async def tick() -> None:
-        nonlocal ticks
         while True:
+            began = time.monotonic()
             await asyncio.sleep(0.01)
-            ticks += 1
+            waits.append(time.monotonic() - began)
 
     ticking = asyncio.create_task(tick())
     found = each(given, await verb.process(given))
@@ -402,7 +403,7 @@ async def test_what_runs_too_long_is_cut_off_while_others_go_on(opened: Callable
     assert [at for at, end in enumerate(found) if isinstance(end, Failure)] == [11]
     assert isinstance(found[11].error, HandlerTimeoutError)
     assert found[10] == {"n": 0, "c": 0}
-    assert ticks > 20
+    assert max(waits) < sum(waits) / 2  # the loop is not held up for what one record takes
     assert each(given.only([0]), await verb.process(given.only([0]))) == [{"n": 0, "c": 0}]
 
 

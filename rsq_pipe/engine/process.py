@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.call_times import CallTimes
+from rsq_pipe.engine.gathering import Gathering
 from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
@@ -46,6 +47,7 @@ class Process:
         tables: The files that lookups hold.
         holds: The stages that are paused until they are resumed.
         times: How long the calls of the stages take.
+        gathering: How fast the sinks write.
         ledgers: Sink -> what its ledger is called, where that is not the sink's name.
     """
 
@@ -69,6 +71,7 @@ class Process:
     tables: Tables = field(init=False)
     holds: Holds = field(init=False)
     times: CallTimes = field(init=False)
+    gathering: Gathering = field(default_factory=Gathering)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))

@@ -33,7 +33,9 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.lease import Lease
+from rsq_pipe.streams.read_size import records_in
 from rsq_pipe.streams.settlement import Position
+from rsq_pipe.streams.waiting import until
 from rsq_pipe.verbs.passing import Pass
 
 RECORDS = 5_000
@@ -64,6 +66,7 @@ class SinkWorker:
         self._anew = False
         self._brake = Brake()
         self._gather = _gather(self._target, graph, stage)
+        self._large = min(self._gather.records // 2, graph.max_backlog // 4)
         self._pace = Pace(process, stage, self._brake, self._gather.records)
         process.holds.watch([stage.name], self._brake)
         self._consumer: StreamConsumer | None = None
@@ -162,10 +165,18 @@ class SinkWorker:
                 async for entries in batches:
                     # After an error nothing more is written.
                     if not self._over and await self._pace.begin(entries):
-                        await self._write(entries)
+                        await self._write_and_gather(entries)
         finally:
             self._consumer = None
             await self._pace.end()
+
+    async def _write_and_gather(self, entries: Sequence[RawEntry]) -> None:
+        began = monotonic()
+        await self._write(entries)
+        gathering = self._process.gathering
+        seconds = gathering.pause(records_in(entries), self._large, began=began, now=monotonic())
+        if seconds and not self._stopping.is_set():
+            await until(self._stopping, seconds)
 
     async def _write(self, entries: Sequence[RawEntry]) -> None:
         unpacked = self._unread.unpacker.unpack(entries)

@@ -1,7 +1,7 @@
 """(b) A file of orders through three `call` stages into another file, each process's start and end included.
 
 The peer is the same program written for redis-stream-queue: one process pushes the lines to a stream, another
-has three consumers and one that writes the file. So it has two processes where rsq-pipe has one.
+has three consumers and one that writes the file. So it has two processes; rsq-pipe is run with one and two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PEER = "redis-stream-queue"
 ROOT = Path(__file__).parents[1]
 
 
-def pipeline(url: str, folder: Path, total: int, *, fuse: bool) -> Figures:
+def pipeline(url: str, folder: Path, total: int, *, fuse: bool, processes: int = 1) -> Figures:
     stages = {
         "read": {"source": {"type": "jsonl", "path": str(folder / "orders.jsonl")}},
         **ours.CALLS,
@@ -29,7 +29,7 @@ def pipeline(url: str, folder: Path, total: int, *, fuse: bool) -> Figures:
     }
     spec = ours.project(folder / "ours", "files", stages, defaults={"fuse": fuse})
     before = server_cpu(url)
-    ended = ours.run_to_end(spec, url)
+    ended = ours.run_to_end(spec, url, "--processes", str(processes))
     check(folder / "ours/out.jsonl", total)
     return rates(total, ended.seconds, ended.cpu, server_cpu(url) - before)
 
@@ -75,6 +75,8 @@ def main(harness: Harness) -> None:
             PEER: partial(queue, harness.url, folder, total),
             "rsq-pipe, streams": partial(pipeline, harness.url, folder, total, fuse=False),
             "rsq-pipe, fused": partial(pipeline, harness.url, folder, total, fuse=True),
+            "streams, 2 processes": partial(pipeline, harness.url, folder, total, fuse=False, processes=2),
+            "fused, 2 processes": partial(pipeline, harness.url, folder, total, fuse=True, processes=2),
         },
         base=PEER,
     )

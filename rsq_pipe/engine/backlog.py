@@ -90,11 +90,11 @@ class Backlog:
         """Take note of what a settlement has told."""
         if self._state is None:
             return
+        room: float = self._room(self._state)
         if self._outside:
-            self._gate.grant(min(self._gate.room, self._room(self._state)))
-        else:
-            self._gate.grant(self._room(self._state))
-        if self._gate.is_open:
+            room = min(self._gate.room, room)
+        self._gate.grant(room)
+        if room > 0:
             self._process.blocked.discard(self._told)
         else:
             self._process.blocked.add(self._told)
@@ -144,12 +144,13 @@ class Gate:
     def grant(self, room: float) -> None:
         """State how many records may be written until the next look; opens or closes."""
         self.room = room
-        self._turn(is_open=room > 0)
+        if (room > 0) != self._open.is_set():
+            self._turn(is_open=room > 0)
 
     def spend(self, entries: int) -> None:
         """State that entries were written; closes where that was all the room there was."""
         self.room -= entries
-        if self.room <= 0:
+        if self.room <= 0 and self._open.is_set():
             self._turn(is_open=False)
 
     async def passed(self) -> None:
@@ -157,8 +158,6 @@ class Gate:
         await self._open.wait()
 
     def _turn(self, *, is_open: bool) -> None:
-        if is_open == self.is_open:
-            return
         if is_open:
             self._open.set()
         else:

@@ -125,6 +125,11 @@ class Breaker:
         """Whether the stage pauses, or tries one record."""
         return self.state is not State.CLOSED
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing failed lately: a batch of which nothing failed tells it nothing."""
+        return not (self._row or self._excused or self.state is not State.CLOSED)
+
     def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
         Take note of what became of a batch, and open where its last records failed one after another.

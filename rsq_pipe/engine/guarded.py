@@ -154,7 +154,7 @@ class GuardedChain:
         for step in steps:
             name = step.link.stage.name
             breaker = self._breakers.get(name)
-            if breaker is None or step.excused:
+            if breaker is None or step.excused or (not step.outcomes.failed and breaker.is_calm):
                 continue
             was_open = breaker.is_open
             failures = [place for place in step.outcomes.failed if _is_failure(step, place)]

@@ -107,7 +107,9 @@ class Planner:
             for key, places in step.outcomes.unknown.items():
                 draft.miss([place for place in places if step.batch.origins[place] in portion], key)
         self._add_deliveries(draft, work, portion)
-        plan.settlement.parts = [draft.part()]
+        plan.settlement.parts = [
+            Part(draft.entries, draft.outputs, draft.retries, draft.dead, notes=draft.notes, rows=draft.rows)
+        ]
         plan.settlement.counts = {self._meta: draft.counts} if draft.counts else {}
         plan.settlement.drops = draft.drops
         plan.settlement.state = draft.state
@@ -219,10 +221,6 @@ class Draft:
     state: StateOf | None = None
     _step: Step | None = None
     _journals: bool = False
-
-    def part(self) -> Part:
-        """Return what is to be written."""
-        return Part(self.entries, self.outputs, self.retries, self.dead, notes=self.notes, rows=self.rows)
 
     def begin(self, means: Means, step: Step | None = None) -> None:
         """Go on with a stage: with what it made of its batch, or with what is to be said of entries."""

@@ -44,12 +44,13 @@ class ReadSize:
 
     def more(self, batch: Sequence[RawEntry]) -> int:
         """Tell how many entries to ask for beside those of a batch; none where it is full."""
-        records = self.records - records_in(batch)
-        if records <= 0 or len(batch) >= MAX_ENTRIES or (self._size and bytes_in(batch) >= self._size):
+        held, size = sizes_of(batch)
+        records = self.records - held
+        if records <= 0 or len(batch) >= MAX_ENTRIES or (self._size and size >= self._size):
             return 0
         if not self._learns:
             return records
-        most = max(1, int(records / max(1.0, records_in(batch) / len(batch))))
+        most = max(1, int(records / max(1.0, held / len(batch))))
         return min(most, self.entries(), MAX_ENTRIES - len(batch))
 
     def learn(self, entries: Sequence[RawEntry]) -> tuple[int, int]:
@@ -61,7 +62,7 @@ class ReadSize:
         """
         if not entries:
             return 0, 0
-        records, size = records_in(entries), bytes_in(entries)
+        records, size = sizes_of(entries)
         if self._learns:
             self._an_entry = max(records / len(entries), self._an_entry / 4)
             self._bytes = max(size / len(entries), self._bytes / 4)
@@ -81,13 +82,17 @@ def records_in(entries: Sequence[RawEntry]) -> int:
     return count
 
 
-def bytes_in(entries: Sequence[RawEntry]) -> int:
-    """Count the bytes of some entries' values."""
-    total = 0
+def sizes_of(entries: Sequence[RawEntry]) -> tuple[int, int]:
+    """Count the records of some entries, and the bytes of their values."""
+    records = total = 0
     for entry in entries:
         fields = entry[2]
-        total += len(fields[1]) if len(fields) == 2 else sum(map(len, fields[1::2]))
-    return total
+        if len(fields) == 2:
+            records, total = records + 1, total + len(fields[1])
+        else:
+            records += entry.records if len(fields) and fields[0] == PACK else 1
+            total += sum(map(len, fields[1::2]))
+    return records, total
 
 
 def first_of(entries: Sequence[RawEntry], records: int) -> int:

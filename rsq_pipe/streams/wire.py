@@ -109,7 +109,8 @@ class _Sheet:
         writes = sum(map(len, (part.rows, part.outputs, part.retries, part.dead, part.notes)))
         body += (part.dropped, part.delivered, writes)
         for rows in part.rows:
-            body += ("s", self.target(rows.stream, "stream"), rows.size, _whole(rows), *rows.names)
+            width = _whole(rows)
+            body += ("s", self.target(rows.stream, "stream"), rows.size, width, *rows.names)
             body += rows.values
         for stream, fields in part.outputs:
             body += ("o", self.target(stream, "stream"), _paired(fields))

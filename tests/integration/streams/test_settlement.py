@@ -18,6 +18,7 @@ from rsq_pipe.streams.settlement import (
     Part,
     Position,
     RetryAt,
+    Rows,
     Settlement,
 )
 from tests.support.consumers import GROUP, copied, fields_in, numbers_in, pending
@@ -237,6 +238,35 @@ async def test_a_many_to_one_output_with_one_lost_input_is_not_written(
 
     assert list(settled.fenced) == [together]
     assert (await client.stream_len(output), await pending(client, stream)) == (0, 10)
+
+
+@pytest.mark.parametrize("lost", [None, 0, 4, 9])
+async def test_entries_that_came_differently_become_rows_together_or_not_at_all(
+    client: StreamClient, batch: list[StreamMessage], stream: str, output: str, name: str, lost: int | None
+) -> None:
+    other = f"{{{name}}}:again"
+    await client.create_group(other, GROUP)
+    await client.push(other, '{"n":10}')
+    (more,) = await client.read(other, GROUP, "a")
+    # The fifth is handed out once more: the runs are 0 to 3, 4, 5 to 9, and the other stream's.
+    await client.channel.execute("XCLAIM", batch[4].stream, GROUP, "a", 0, batch[4].id, key=batch[4].stream)
+    entries = [Entry(m.stream, m.id, 1 + (n == 4)) for n, m in enumerate((*batch, more))]
+    if lost is not None:
+        await client.ack(stream, GROUP, [batch[lost].id])
+    values = [word for n in range(11) for word in (b'{"n":%d}' % n, f"r{n}")]
+    together = Part(entries, rows=[Rows(output, ("data", "rid"), values)])
+    counters = Counters(f"{{{name}}}:meta", "s.")
+
+    settled = await client.settle(Settlement([together], counters=counters), group=GROUP, consumer="a")
+
+    assert list(settled.committed) == ([together] if lost is None else [])
+    assert await numbers_in(client, output) == (list(range(11)) if lost is None else [])
+    found = [entry["rid"] for entry in await fields_in(client, output)]
+    assert found == ([f"r{n}" for n in range(11)] if lost is None else [])
+    left = await pending(client, stream) + await pending(client, other)
+    assert left == (0 if lost is None else 10)
+    written = await client.channel.execute("HGET", counters.key, "s.out", key=counters.key)
+    assert written == (b"11" if lost is None else None)
 
 
 async def test_inputs_of_two_streams_are_settled_in_one_step(

@@ -14,6 +14,7 @@ from rsq_pipe.streams.settlement import (
     Part,
     Position,
     RetryAt,
+    Rows,
     Settlement,
 )
 
@@ -34,6 +35,20 @@ def test_keys_are_declared_once_and_named_by_place() -> None:
 def test_an_output_that_is_not_names_and_values_is_refused(fields: list[str | bytes]) -> None:
     with pytest.raises(ValueError, match="pairs"):
         wire.pack(Settlement([Part(outputs=[Output("out", fields)])]), "g", "c")
+
+
+@pytest.mark.parametrize(("names", "values"), [((), ()), (("data", "rid"), (b"{}",)), (("n",) * 2_000, ())])
+def test_rows_that_lack_a_value_or_name_too_many_are_refused(
+    names: tuple[str, ...], values: tuple[str | bytes, ...]
+) -> None:
+    with pytest.raises(ValueError, match="names have"):
+        wire.pack(Settlement([Part(rows=[Rows("out", names, values)])]), "g", "c")
+
+
+def test_rows_alone_may_not_write_to_a_full_server() -> None:
+    added = Settlement([Part(rows=[Rows("out", ("data",), (b"{}",))])], Position("meta", "f", "", "1"))
+
+    assert wire.script(added) is INGEST
 
 
 def test_what_only_adds_may_not_write_to_a_full_server() -> None:

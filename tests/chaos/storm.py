@@ -147,17 +147,17 @@ class Storm:
     def flow(self) -> None:
         """Wait until every run is up and the sinks have written on for a while, or have ended."""
         end, enough = time.monotonic() + 20 * PATIENCE, self._size() + self.draw.randint(5_000, 30_000)
-        while self._awake() and time.monotonic() < end and not self._flows(enough):
+        while self.awake() and time.monotonic() < end and not self._flows(enough):
             self._pass(0.05)
 
     def kill(self) -> None:
         """End one run by SIGKILL."""
-        if alive := self._awake():
+        if alive := self.awake():
             self.draw.choice(alive).kill()
 
     def pause(self) -> None:
         """Stop one run for longer than its entries, and often its leases, are left to it."""
-        if alive := self._awake():
+        if alive := self.awake():
             run = self.draw.choice(alive)
             run.send_signal(signal.SIGSTOP)
             self._asleep.append((time.monotonic() + self.draw.uniform(0.4, 1.6), run))
@@ -219,7 +219,12 @@ class Storm:
         return subprocess.Popen(
             [*SHAKEN_RUN, self._sabotage, "run", str(self.project.path), "--redis", self.server.url],
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "SHAKEN_LEASE": str(self._lease)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(REPOSITORY),
+                "SHAKEN_LEASE": str(self._lease),
+                "SHAKEN_ROOT": str(self.project.root),
+            },
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -229,7 +234,8 @@ class Storm:
     def _flows(self, enough: int) -> bool:
         return self._size() >= enough and "standing by" in self.log()
 
-    def _awake(self) -> list[subprocess.Popen[bytes]]:
+    def awake(self) -> list[subprocess.Popen[bytes]]:
+        """The runs that go on, and are not paused."""
         asleep = [run for _, run in self._asleep]
         return [run for run in self._runs if run.poll() is None and run not in asleep]
 

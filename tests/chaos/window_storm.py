@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.chaos.state_storm import StateStorm
 from tests.chaos.storm import Storm
+from tests.support.signals import eventually
 
 WINDOW = 700
 """Records of one window."""
@@ -20,6 +24,9 @@ LENGTH = 1_500
 """Seconds of one window; of a session no more than its records."""
 
 GROUPS = "abcdefg"
+
+SENDS = 10.0
+"""Seconds within which a run sends results, while there are any."""
 
 STAGES = """
     read: {source: {type: jsonl, path: in.jsonl}}
@@ -83,6 +90,25 @@ class Difference:
         return ": ".join([told, *map(str, list(self.wrong.items())[:1])])
 
 
+def pause_a_sender(storm: Storm) -> None:
+    """Stop a run that is about to send results, until another has sent some; see send_results_unchecked."""
+    marks = storm.project.root
+    awake = {run.pid: run for run in storm.awake()}
+    with suppress(AssertionError):  # none sends any more, or no other takes over
+        pid = eventually(lambda: next((pid for pid in senders(marks) if pid in awake), 0), timeout=SENDS)
+        awake[pid].send_signal(signal.SIGSTOP)
+        try:
+            other = eventually(lambda: next((one for one in senders(marks) if one != pid), 0), timeout=SENDS)
+            eventually(lambda: other not in senders(marks), timeout=SENDS)
+        finally:
+            awake[pid].send_signal(signal.SIGCONT)
+
+
+def senders(folder: Path) -> set[int]:
+    """The processes that are about to send."""
+    return {int(mark.name.partition("-")[2]) for mark in folder.glob("sending-*")}
+
+
 class WindowStorm(StateStorm):
     """Count records in windows, by several processes that are killed and paused."""
 
@@ -93,7 +119,7 @@ class WindowStorm(StateStorm):
     sabotages: ClassVar = {
         "change_state_in_a_step_of_its_own": Storm.kill,
         "close_windows_at_once": Storm.kill,
-        "send_results_unchecked": Storm.pause,
+        "send_results_unchecked": pause_a_sender,
     }
 
     def _write_project(self, count: int, *, fuse: bool) -> None:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from rsq_pipe.cli.main import main
@@ -195,13 +196,18 @@ def close_windows_at_once() -> None:
 
 
 def send_results_unchecked() -> None:
-    """Believe that what was read of a window is still there, and be slow, so that it often is not."""
+    """Believe that what was read of a window is still there; be slow, and say when, so that it is not."""
     _edit(SETTLE, "if not check[op.kind](op) then", "if group ~= '' and not check[op.kind](op) then")
     send = ResultSender.send
 
+    sending = Path(os.environ.get("SHAKEN_ROOT", ".")) / f"sending-{os.getpid()}"
+
     async def late_send(self: ResultSender, batch: Batch, change: StateChange) -> bool:
+        sending.touch()
         await asyncio.sleep(0.3)
-        return await send(self, batch, change)
+        sent = await send(self, batch, change)
+        sending.unlink()
+        return sent
 
     ResultSender.send = late_send  # type: ignore[method-assign]
 

@@ -77,6 +77,8 @@ class Producer:
     async def _all_async(self, items: Any) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         try:
+            if self._stopping.is_set():  # by a `close` that found no task to cancel
+                return
             async for item in items:
                 while not self._stopping.is_set():
                     try:

@@ -22,10 +22,10 @@ WAITING: dict[str, dict[str, Any]] = {
 }
 
 FEED = """
-import threading
+import asyncio
 
-def feed():
-    threading.Event().wait()
+async def feed():
+    await asyncio.Event().wait()
     yield {"n": 1}
 """
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rsq_pipe.connectors.endpoint import UNCHECKED, Endpoint
+from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.error_text import said
-from rsq_pipe.ops.table_endpoint import server_endpoint, table_endpoint
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
-from rsq_pipe.spec.lookup import Lookup
+from rsq_pipe.spec.lookup import FileRef, HttpRef, Lookup, PostgresRef, RedisRef, TableRef
 from rsq_pipe.streams.client import StreamClient
 
 SECONDS = 10.0
@@ -59,7 +61,7 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
     tried = [
         (
             "redis",
-            server_endpoint(client)
+            _server_endpoint(client)
             if client
             else Endpoint("the embedded server", lambda _: "`run` starts it"),
         )
@@ -86,7 +88,7 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
 def _endpoint(graph: Graph, stage: Stage) -> Endpoint | None:
     """Name what a stage talks to; None of one that talks to nothing."""
     if isinstance(stage.options, Lookup):
-        return table_endpoint(stage.options.table, stage=stage.name, root=graph.root)
+        return _table_endpoint(stage.options.table, stage=stage.name, root=graph.root)
     if not isinstance(stage.options, ConnectorRef):
         return None
     ref: ConnectorRef = stage.options
@@ -95,6 +97,38 @@ def _endpoint(graph: Graph, stage: Stage) -> Endpoint | None:
         return Endpoint(f"{ref.kind} {ref.type}", lambda _: UNCHECKED)
     found: Endpoint = named(ref.options, stage=stage.name, root=graph.root)
     return found
+
+
+def _table_endpoint(table: TableRef, *, stage: str, root: Path) -> Endpoint | None:
+    """Name where the rows of a lookup are found; None of the pipeline's own server, which is asked anyway."""
+    match table:
+        case FileRef():
+            return readable([table.path], stage=stage, root=root)
+        case RedisRef():
+            return _server_endpoint(StreamClient.from_url(table.url)) if table.url else None
+        case PostgresRef():
+            from rsq_pipe.connectors.postgres.reach import reach_query  # noqa: PLC0415  an extra
+
+            return Endpoint(table.text, lambda seconds: reach_query(table.dsn, table.query, seconds))
+        case HttpRef():
+            from rsq_pipe.connectors.http.reach import reach_address  # noqa: PLC0415  an extra
+
+            beginning = str(table.url.parts[0])  # the key stands behind it
+            return Endpoint(
+                table.text, lambda seconds: reach_address(beginning, table.allow, table.headers, seconds)
+            )
+
+
+def _server_endpoint(client: StreamClient) -> Endpoint:
+    """Name a Redis server; the client is closed once it was tried."""
+
+    async def ping(seconds: float) -> None:
+        try:
+            await client.channel.execute("PING", key="", timeout=seconds)
+        finally:
+            await client.close()
+
+    return Endpoint(client.channel.address, lambda seconds: asyncio.run(ping(seconds)))
 
 
 def _begun(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 from rsq_pipe.errors import EvaluationError, TableError, TableUnavailableError, without_frames
@@ -11,8 +12,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.lookup import Lookup
-from rsq_pipe.verbs.answers import Answers
+from rsq_pipe.spec.lookup import CachePolicy, Lookup
 from rsq_pipe.verbs.keys import Key
 from rsq_pipe.verbs.lookup import RowJoin
 from rsq_pipe.verbs.remote_table import Answer, RefusedError, RemoteTable, UnavailableError
@@ -95,3 +95,35 @@ class ServerLookup:
 
     def _told(self, what: str, exc: Exception) -> str:
         return redact(f"stage {self._stage!r}: {what}: {self._of.table.text}: {exc}")
+
+
+class Answers:
+    """
+    Remember rows, and keys that have none, for a while.
+
+    Args:
+        policy: How many, and for how long.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, policy: CachePolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._kept: dict[Key, tuple[float, Row | None]] = {}
+
+    def known(self, keys: Iterable[Key]) -> dict[Key, Row | None]:
+        """Say what is known of some keys."""
+        now, kept = self._clock(), self._kept
+        found = {key: kept[key] for key in keys if key in kept}
+        return {key: row for key, (until, row) in found.items() if until > now}
+
+    def keep(self, answers: Mapping[Key, Row | None]) -> None:
+        """Remember answers; the oldest are forgotten where there are too many."""
+        if not self._policy.size or not self._policy.ttl:
+            return
+        until, kept = self._clock() + self._policy.ttl, self._kept
+        for key, row in answers.items():
+            kept.pop(key, None)  # so that it becomes the latest
+            kept[key] = (until, row)
+        while len(kept) > self._policy.size:
+            del kept[next(iter(kept))]

@@ -10,14 +10,13 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, Footer, Static
 
 from rsq_pipe.cli.dlq_confirm import noted
 from rsq_pipe.cli.dlq_console import letters, moment
 from rsq_pipe.cli.letter_text import letter_text
 from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.screen.confirm import Confirm
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import PAGE, DeadLetters, Page, find
@@ -185,3 +184,25 @@ class LetterScreen(Screen[bool]):
         with VerticalScroll():
             yield Static(self._text)
         yield Footer()
+
+
+class Confirm(ModalScreen[bool]):
+    """
+    Ask until it is answered: `y` yes, `n` or Esc no.
+
+    Args:
+        question: What is asked.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "dismiss(True)", "yes"),
+        Binding("n,escape", "dismiss(False)", "no"),
+    ]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        """Show the question."""
+        yield Static(Text.assemble(self._question, ("\n\ny yes   n no", "dim")), id="question")

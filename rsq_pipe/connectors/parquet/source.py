@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from rsq_pipe.connectors.files.endpoints import readable
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
-from rsq_pipe.connectors.parquet.library import check_file, library
 from rsq_pipe.connectors.parquet.values import records
 from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
 
+_MAGIC = b"PAR1"
+_SMALLEST = 12
 _TAIL_BYTES = 4096  # with the footer's end: where its parts are, how many rows there are
 
 
@@ -106,7 +108,7 @@ class ParquetSource:
     def _begin(self, path: Path, name: str, position: str) -> _Place | None:
         """Look at a file, and where to begin in it; None of one that holds nothing."""
         try:
-            check_file(path)
+            _check_file(path)
             with path.open("rb") as file:
                 size = file.seek(0, 2)
                 file.seek(max(0, size - _TAIL_BYTES))
@@ -136,7 +138,7 @@ class ParquetSource:
         wanted = self._options.columns
         try:
             with path.open("rb") as file, self._files.amount.reading(shard, file.fileno()):
-                batches = library().read_parquet(file, batch_size=size)
+                batches = _library().read_parquet(file, batch_size=size)
                 self._check_columns(name, batches.schema.names)
                 for batch in batches:
                     yield batch.select(list(wanted)) if wanted else batch
@@ -156,3 +158,34 @@ class ParquetSource:
     def _unreadable(self, name: str, exc: BaseException) -> SourceError:
         why = wording(exc) if isinstance(exc, Exception) else "it is damaged"
         return SourceError(f"file {name} cannot be read: {why}", stage=self._stage)
+
+
+def _library() -> Any:
+    """Load the library; that it is installed was looked at when the file was checked."""
+    from arro3 import io  # noqa: PLC0415  loaded where it is needed
+
+    return io
+
+
+def _check_file(path: Path) -> None:
+    """
+    Make sure that a file that is not empty is one of Parquet; the library panics otherwise.
+
+    Raises:
+        ValueError: It is none, or not whole.
+        OSError: It cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a regular file")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            return
+        begins = file.read(4)
+        file.seek(max(0, size - 8))
+        footer = file.read(8)
+    if begins != _MAGIC:
+        raise ValueError("it is no Parquet file")
+    length = int.from_bytes(footer[:4], "little")
+    if size < _SMALLEST or footer[4:] != _MAGIC or length > size - _SMALLEST:
+        raise ValueError("it is no whole Parquet file: it may still be written, or is damaged")

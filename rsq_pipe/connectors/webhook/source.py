@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.webhook.address import check_address
+from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.webhook.settings import WebhookSettings as Options
 
 if TYPE_CHECKING:
@@ -22,7 +23,29 @@ def connect(options: Options, *, stage: str, root: Path) -> WebhookSource:  # no
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
     """Name the address; it is listened at for a moment."""
-    return Endpoint(f"listen at {options.listen}", lambda _: check_address(options.listen))
+    return Endpoint(f"listen at {options.listen}", lambda _: _check_address(options.listen))
+
+
+def _check_address(listen: str) -> None:
+    """
+    Listen for a moment.
+
+    Raises:
+        UnreachableError: It cannot be listened at.
+    """
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    try:
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(found[0], socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(found[4])
+            tried.listen(1)
+    except OSError as exc:
+        fix = "check `listen`"
+        if exc.errno == errno.EADDRINUSE:
+            fix = "stop whoever does, unless it is this pipeline"
+        raise UnreachableError(f"it cannot be listened at: {exc.strerror or exc}; {fix}") from exc
 
 
 __all__ = ["Options", "connect", "endpoint"]

@@ -16,8 +16,7 @@ from textual.widgets import DataTable, Static
 
 from rsq_pipe import StreamClient
 from rsq_pipe.cli.screen.app import Top
-from rsq_pipe.cli.screen.confirm import Confirm
-from rsq_pipe.cli.screen.letters import LetterScreen, LettersScreen
+from rsq_pipe.cli.screen.letters import Confirm, LetterScreen, LettersScreen
 from rsq_pipe.cli.screen.stages import StagesScreen
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

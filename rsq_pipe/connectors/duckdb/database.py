@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import duckdb
 import msgspec
 
-from rsq_pipe.connectors.endpoint import UnreachableError
-from rsq_pipe.connectors.files.endpoints import FULL, make_folder
-from rsq_pipe.connectors.ledger.columns import Column, Columns, made_columns
+from rsq_pipe.connectors.files.endpoints import FULL
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
+from rsq_pipe.connectors.ledger.file_database import FileDatabase, Line, quoted
 from rsq_pipe.connectors.ledger.ledger import Row
+from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.ledger.options import LEDGER
-from rsq_pipe.connectors.record_id import FIELD, named
 from rsq_pipe.connectors.sink import TargetBusyError
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.streams.wording import unwritable
-
-if TYPE_CHECKING:
-    from rsq_pipe.connectors.duckdb.sink import Options
 
 _LEDGER = (
     f"create table if not exists {LEDGER} (pipeline varchar, stage varchar, target varchar,"
@@ -39,36 +36,21 @@ _INTEGERS = frozenset(
 )
 _json = msgspec.json.Encoder().encode
 
-_Line = tuple[tuple[Column, ...], list[Any]]
 
-
-class DuckDatabase:
-    """
-    Write rows by INSERT from JSON, in one transaction with the ledger's row; one process has the file.
-
-    Args:
-        path: The file.
-        options: The sink's.
-        owner: Pipeline, stage and table: whose row of the ledger it is.
-    """
+class DuckDatabase(FileDatabase):
+    """Write rows by INSERT from JSON, in one transaction with the ledger's row; one process has the file."""
 
     has_savepoints: ClassVar[bool] = False
 
-    def __init__(self, path: Path, options: Options, *, owner: tuple[str, str, str]) -> None:
-        self._path = path
-        self._options = options
-        self._table = _quoted([options.table])
-        self._owner = owner
-        self._open: duckdb.DuckDBPyConnection | None = None
-        self._columns: Columns | None = None
+    types: ClassVar[MadeTypes] = MadeTypes(
+        *("boolean", "bigint", "hugeint", "double", "json", "varchar"), mixed=("double", "hugeint")
+    )
+    _open: duckdb.DuckDBPyConnection | None = None
 
     def connect(self) -> None:
         """Open the file, and make the ledger where it is not there."""
         self.close()
-        try:
-            make_folder(self._path)
-        except UnreachableError as exc:
-            raise RefusedError(str(exc)) from exc
+        self._make_folder()
         with self._faults():
             self._open = duckdb.connect(str(self._path), config={"autoinstall_known_extensions": False})
             self._run(_LEDGER)
@@ -90,22 +72,6 @@ class DuckDatabase:
         """Nothing: see `has_savepoints`."""
         raise RefusedError("DuckDB has no savepoints")
 
-    def row(self) -> Row | None:
-        """Read the sink's row; no other process has the file."""
-        found = self._run(
-            f"select epoch, seq, settled, carried, rids from {LEDGER}"  # noqa: S608
-            " where (pipeline, stage, target) = (?, ?, ?)",
-            self._owner,
-        ).fetchone()
-        return Row(*found) if found else None
-
-    def replace(self, row: Row) -> None:
-        """Store the sink's row."""
-        self._run(
-            f"insert or replace into {LEDGER} values (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            (*self._owner, row.epoch, row.seq, row.settled, row.carried, row.rids),
-        )
-
     def advance(self, row: Row) -> bool:
         """Store the sink's row, if its epoch is still the row's."""
         changed = self._run(
@@ -115,53 +81,7 @@ class DuckDatabase:
         )
         return len(changed.fetchall()) == 1
 
-    def look(self) -> None:
-        """Learn the columns of the table."""
-        self._columns = None
-        found: list[Any] = []
-        if self._is_there():
-            sql = "select name, type, dflt_value from pragma_table_info(?)"
-            found = self._run(sql, [self._table]).fetchall()
-        if not found and not self._options.create:
-            raise RefusedError("the table does not exist; make it, or set `create: true`")
-        if not found:
-            return
-        table = [Column(name, kind, fills_itself=default is not None) for name, kind, default in found]
-        self._columns = self._options.columns_of(table)
-
-    def is_empty(self) -> bool:
-        """Tell whether the table holds nothing, or is not there."""
-        return self._columns is None or not self._run(f"select 1 from {self._table} limit 1").fetchall()  # noqa: S608
-
-    def empty(self) -> None:
-        """Delete all that the table holds."""
-        if self._columns is not None:
-            self._run(f"delete from {self._table}")  # noqa: S608
-
-    def ready(self, records: Sequence[Any]) -> None:
-        """Make the table for records like these, if it is not there."""
-        if self._columns is None and (sql := self._made_for(records)):
-            with self.transaction():
-                self._run(sql)
-                self.look()
-
-    def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
-        """Take the values of records, each with the columns that it fills."""
-        rows: list[_Line | None] = []
-        failures: dict[int, Exception] = {}
-        columns_of = self._columns.of if self._columns is not None else _no_fields
-        for place, record in enumerate(records):
-            try:
-                shown = named(record, rids[place]) if self._options.rid else record
-                columns, values = columns_of(shown)
-                pairs = zip(columns, values, strict=True)
-                rows.append((columns, [_value(value, column, record) for column, value in pairs]))
-            except EncodeError as exc:
-                failures[place] = exc
-                rows.append(None)
-        return rows, failures
-
-    def put(self, rows: Sequence[_Line]) -> None:
+    def put(self, rows: Sequence[Line]) -> None:
         """Insert rows, or replace those of their keys."""
         for columns, group in groupby(rows, key=itemgetter(0)):
             values = [own for _, own in group]
@@ -177,27 +97,22 @@ class DuckDatabase:
             with suppress(duckdb.Error):
                 connection.close()
 
-    def _is_there(self) -> bool:
-        found = self._run("select 1 from duckdb_tables() where table_name = ?", [self._options.table])
-        return bool(found.fetchall())
+    def _table_columns(self) -> Sequence[Column]:
+        named = [self._options.table]
+        if not self._run("select 1 from duckdb_tables() where table_name = ?", named).fetchall():
+            return ()
+        sql = "select name, type, dflt_value from pragma_table_info(?)"
+        found = self._run(sql, [self._table]).fetchall()
+        return [Column(name, kind, fills_itself=default is not None) for name, kind, default in found]
 
     def _insert(self, columns: Sequence[Column]) -> str:
-        options = self._options
         names = [one.name for one in columns]
         # By their places: a JSON key would have to be spelt as the column is.
         picked = ", ".join(_cast(place, one.type) for place, one in enumerate(columns))
-        sql = (
-            f"insert into {self._table} ({_quoted(names)}) select {picked}"  # noqa: S608
-            " from (select unnest(from_json(?, '[[\"varchar\"]]')) as r)"
+        return (
+            f"insert into {self._table} ({quoted(names)}) select {picked}"  # noqa: S608
+            f" from (select unnest(from_json(?, '[[\"varchar\"]]')) as r){self._on_conflict(names)}"
         )
-        if options.mode == "append":
-            return sql
-        others = [_quoted([name]) for name in names if name not in options.key]
-        action = f"update set {', '.join(f'{name} = excluded.{name}' for name in others)}"
-        if options.version:
-            own = _quoted([options.version])
-            action += f" where {self._table}.{own} is null or excluded.{own} >= {self._table}.{own}"
-        return f"{sql} on conflict ({_quoted(options.key)}) do {action if others else 'nothing'}"
 
     def _newest(self, columns: Sequence[Column], rows: Sequence[list[Any]]) -> list[list[Any]]:
         """Keep one row of each key, the newest: one statement cannot change a row twice."""
@@ -212,19 +127,9 @@ class DuckDatabase:
                 found[key] = row
         return list(found.values())
 
-    def _made_for(self, records: Sequence[Any]) -> str:
-        fields = made_columns(records, self._options.columns)
-        if not fields:
-            return ""
-        parts = [
-            f"{_quoted([name])} {_type([_kind(one.get(field)) for one in records if isinstance(one, dict)])}"
-            for name, field in fields.items()
-        ]
-        if self._options.rid and FIELD not in fields:
-            parts.insert(0, f"{_quoted([FIELD])} varchar")
-        if self._options.key:
-            parts.append(f"primary key ({_quoted(self._options.key)})")
-        return f"create table {self._table} ({', '.join(parts)})"
+    def _values(self, values: Sequence[Any], columns: Sequence[Column], record: Any) -> list[Any]:
+        pairs = zip(columns, values, strict=True)
+        return [_value(value, column, record) for column, value in pairs]
 
     def _run(self, sql: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         with self._faults():
@@ -297,35 +202,5 @@ def _is_newer(one: Any, other: Any) -> bool:
         return other is None or (one is not None and str(one) >= str(other))
 
 
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
-
-
-def _no_fields(record: Any) -> NoReturn:
-    raise EncodeError("a row needs a record with fields", record)
-
-
 def _said(exc: Exception) -> str:
     return " ".join(str(exc).split())
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "boolean"
-        case int():
-            return "bigint" if -(2**63) <= value < 2**63 else "hugeint"
-        case float():
-            return "double"
-        case dict() | list() | tuple():
-            return "json"
-    return "varchar"
-
-
-def _type(kinds: Iterable[str]) -> str:
-    own = {kind for kind in kinds if kind}
-    if len(own) == 1:
-        return own.pop()
-    return "double" if own and own <= {"bigint", "hugeint", "double"} else "varchar"

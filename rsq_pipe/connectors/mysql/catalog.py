@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rsq_pipe.connectors.ledger.columns import Column, made_columns
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.mysql.connection import Connection
 from rsq_pipe.connectors.mysql.options import LONGEST, Options
-from rsq_pipe.connectors.record_id import FIELD
 
 _WHERE = "where table_schema = coalesce(%s, database()) and table_name = %s"
 _JSON = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)", re.IGNORECASE)
-_BIGGEST = 2**63
+TYPES = MadeTypes(
+    *("boolean", "bigint", "decimal(65, 0)", "double", "json", "longtext"), mixed=("double", "decimal(65, 0)")
+)
 
 
 def exists(connection: Connection, table: str) -> bool:
@@ -97,15 +99,9 @@ def created(connection: Connection, options: Options, records: Sequence[Any]) ->
     Raises:
         RefusedError: A column cannot be named.
     """
-    fields = made_columns(records, options.columns)
-    if not fields:
+    types = TYPES.of(records, options.columns, rid=options.rid)
+    if not types:
         return
-    types = {
-        name: _type([_kind(record.get(field)) for record in records if isinstance(record, dict)])
-        for name, field in fields.items()
-    }
-    if options.rid:
-        types = {FIELD: "longtext", **types}
     types |= {name: "varchar(255)" for name in options.key if types.get(name) == "longtext"}
     types |= options.types
     for name in types:
@@ -123,31 +119,6 @@ def created(connection: Connection, options: Options, records: Sequence[Any]) ->
 def _parts(table: str) -> list[str | None]:
     schema, _, name = table.rpartition(".")
     return [schema or None, name]
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "boolean"
-        case int():
-            return "bigint" if -_BIGGEST <= value < _BIGGEST else "decimal(65, 0)"
-        case float():
-            return "double"
-        case dict() | list() | tuple():
-            return "json"
-    return "longtext"
-
-
-def _type(kinds: Iterable[str]) -> str:
-    """Choose a type that all values of a column have."""
-    own = {kind for kind in kinds if kind}
-    if len(own) == 1:
-        return own.pop()
-    if own and own <= {"bigint", "decimal(65, 0)", "double"}:
-        return "double" if "double" in own else "decimal(65, 0)"
-    return "longtext"
 
 
 def quoted(name: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from rsq_pipe.connectors.ledger.columns import Column, made_columns
+from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.ledger.made_types import MadeTypes
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres.names import LONGEST, listed, quoted
 from rsq_pipe.connectors.postgres.options import Options
-from rsq_pipe.connectors.record_id import FIELD
 
 _COLUMNS = """
 select a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory = 'A',
@@ -20,7 +20,10 @@ from pg_attribute a join pg_type t on t.oid = a.atttypid
 where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped order by a.attnum
 """
 
-_BIGGEST = 2**63
+TYPES = MadeTypes(
+    *("boolean", "bigint", "numeric", "double precision", "jsonb", "text"),
+    mixed=("numeric", "double precision"),
+)
 
 
 def exists(connection: Connection, table: str) -> bool:
@@ -54,15 +57,9 @@ def created(connection: Connection, options: Options, records: Sequence[Any]) ->
     Raises:
         RefusedError: A column cannot be named.
     """
-    fields = made_columns(records, options.columns)
-    if not fields:
+    types = TYPES.of(records, options.columns, rid=options.rid)
+    if not types:
         return
-    types = {
-        name: _type([_kind(record.get(field)) for record in records if isinstance(record, dict)])
-        for name, field in fields.items()
-    }
-    if options.rid:
-        types = {FIELD: "text", **types}
     types |= options.types
     for name in types:
         if not name or "\0" in name or len(name.encode()) > LONGEST:
@@ -71,28 +68,3 @@ def created(connection: Connection, options: Options, records: Sequence[Any]) ->
     if options.key:
         parts.append(f"primary key ({listed(options.key)})")
     connection.execute(f"create table if not exists {quoted(options.table)} ({', '.join(parts)})")
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "boolean"
-        case int():
-            return "bigint" if -_BIGGEST <= value < _BIGGEST else "numeric"
-        case float():
-            return "double precision"
-        case dict() | list() | tuple():
-            return "jsonb"
-    return "text"
-
-
-def _type(kinds: Iterable[str]) -> str:
-    """Choose a type that all values of a column have."""
-    own = {kind for kind in kinds if kind}
-    if len(own) == 1:
-        return own.pop()
-    if own and own <= {"bigint", "numeric", "double precision"}:
-        return "numeric" if "numeric" in own else "double precision"
-    return "text"

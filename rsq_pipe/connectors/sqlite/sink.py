@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.files.endpoints import check_writable
-from rsq_pipe.connectors.ledger.options import TableOptions
+from rsq_pipe.connectors.ledger.file_options import FileOptions
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.sqlite.database import SqliteDatabase, has_table
 
 
-def _check(name: str) -> str:
-    if "\0" in name:
-        raise ValueError("a name cannot hold a NUL character")
-    return name
-
-
-class Options(TableOptions):
+class Options(FileOptions):
     """Settings of the `sqlite` sink: rows of a table in one file."""
 
-    path: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(
-        description="The file of the database, relative to the project root; made, with its folders, if it "
-        "is not there."
-    )
-    table: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(description="The table.")
     create: bool = Field(
         default=False,
         description="Make the table for the fields of the first record, if it is not there: whole numbers, "
@@ -37,15 +25,8 @@ class Options(TableOptions):
 
 def connect(options: Options, *, stage: str, root: Path, pipeline: str, ledger: str) -> LedgerSink:
     """Make the sink of a stage; nothing is opened yet."""
-    database = SqliteDatabase(
-        root / options.path,
-        options.table,
-        options,
-        create=options.create,
-        owner=(pipeline, ledger, options.table),
-    )
-    target = f"table {options.table} of {options.path}"
-    return LedgerSink(database, stage=stage, target=target, fresh=options.fresh)
+    database = SqliteDatabase(root / options.path, options, owner=(pipeline, ledger, options.table))
+    return LedgerSink(database, stage=stage, target=options.shown, fresh=options.fresh)
 
 
 def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: ARG001  every connector's signature
@@ -60,4 +41,4 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
             raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
         return "the table is to be made"
 
-    return Endpoint(f"table {options.table} of {options.path}", reach)
+    return Endpoint(options.shown, reach)

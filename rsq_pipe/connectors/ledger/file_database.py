@@ -1,0 +1,164 @@
+"""FileDatabase: what sinks do alike with databases that are files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Protocol
+
+from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.files.endpoints import make_folder
+from rsq_pipe.connectors.ledger.columns import Column, Columns
+from rsq_pipe.connectors.ledger.database import RefusedError
+from rsq_pipe.connectors.ledger.file_options import FileOptions
+from rsq_pipe.connectors.ledger.ledger import Row
+from rsq_pipe.connectors.ledger.made_types import MadeTypes
+from rsq_pipe.connectors.ledger.options import LEDGER
+from rsq_pipe.connectors.record_id import named
+from rsq_pipe.errors import EncodeError
+
+Line = tuple[tuple[Column, ...], list[Any]]
+"""The columns that a record fills, and their values."""
+
+
+class Found(Protocol):
+    """What a statement has found."""
+
+    def fetchone(self) -> Any:
+        """Give one row, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Give all rows."""
+        ...
+
+
+class FileDatabase(ABC):
+    """
+    Hold a table of a file, and the sink's row of the ledger beside it.
+
+    Args:
+        path: The file.
+        options: The sink's.
+        owner: Pipeline, stage and table: whose row of the ledger it is.
+    """
+
+    types: ClassVar[MadeTypes]
+
+    def __init__(self, path: Path, options: FileOptions, *, owner: tuple[str, str, str]) -> None:
+        self._path = path
+        self._options = options
+        self._table = quoted([options.table])
+        self._owner = owner
+        self._columns: Columns | None = None
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """Do something as a whole."""
+
+    @abstractmethod
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> Found:
+        """Run a statement; RefusedError, RowsError or TargetBusyError for what fails."""
+
+    @abstractmethod
+    def _table_columns(self) -> Sequence[Column]:
+        """List the columns of the table; none where it is not there."""
+
+    @abstractmethod
+    def _values(self, values: Sequence[Any], columns: Sequence[Column], record: Any) -> list[Any]:
+        """Write the values of a record as the database takes them; EncodeError where it does not."""
+
+    def row(self) -> Row | None:
+        """Read the sink's row; nobody else writes the file meanwhile."""
+        found = self._run(
+            f"select epoch, seq, settled, carried, rids from {LEDGER}"  # noqa: S608
+            " where (pipeline, stage, target) = (?, ?, ?)",
+            self._owner,
+        ).fetchone()
+        return Row(*found) if found else None
+
+    def replace(self, row: Row) -> None:
+        """Store the sink's row."""
+        self._run(
+            f"insert or replace into {LEDGER} values (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (*self._owner, row.epoch, row.seq, row.settled, row.carried, row.rids),
+        )
+
+    def look(self) -> None:
+        """Learn the columns of the table."""
+        self._columns = None
+        table = self._table_columns()
+        if not table and not self._options.create:
+            raise RefusedError("the table does not exist; make it, or set `create: true`")
+        if table:
+            self._columns = self._options.columns_of(table)
+
+    def is_empty(self) -> bool:
+        """Tell whether the table holds nothing, or is not there."""
+        return self._columns is None or not self._run(f"select 1 from {self._table} limit 1").fetchall()  # noqa: S608
+
+    def empty(self) -> None:
+        """Delete all that the table holds."""
+        if self._columns is not None:
+            self._run(f"delete from {self._table}")  # noqa: S608
+
+    def ready(self, records: Sequence[Any]) -> None:
+        """Make the table for records like these, if it is not there."""
+        if self._columns is None and (sql := self._made_for(records)):
+            with self.transaction():
+                self._run(sql)
+                self.look()
+
+    def rows(self, records: Sequence[Any], rids: Sequence[str]) -> tuple[Sequence[Any], dict[int, Exception]]:
+        """Take the values of records, each with the columns that it fills."""
+        rows: list[Line | None] = []
+        failures: dict[int, Exception] = {}
+        # Without columns no record had a field that the table could have been made for.
+        columns_of = self._columns.of if self._columns is not None else _no_fields
+        for place, record in enumerate(records):
+            try:
+                shown = named(record, rids[place]) if self._options.rid else record
+                columns, values = columns_of(shown)
+                rows.append((columns, self._values(values, columns, record)))
+            except EncodeError as exc:
+                failures[place] = exc
+                rows.append(None)
+        return rows, failures
+
+    def _make_folder(self) -> None:
+        try:
+            make_folder(self._path)
+        except UnreachableError as exc:
+            raise RefusedError(str(exc)) from exc
+
+    def _on_conflict(self, names: Sequence[str]) -> str:
+        """End a statement that inserts these columns: with what becomes of a row that has the key already."""
+        options = self._options
+        if options.mode == "append":
+            return ""
+        others = [quoted([name]) for name in names if name not in options.key]
+        action = f"update set {', '.join(f'{name} = excluded.{name}' for name in others)}"
+        if options.version:
+            own = quoted([options.version])
+            action += f" where {self._table}.{own} is null or excluded.{own} >= {self._table}.{own}"
+        return f" on conflict ({quoted(options.key)}) do {action if others else 'nothing'}"
+
+    def _made_for(self, records: Sequence[Any]) -> str:
+        types = self.types.of(records, self._options.columns, rid=self._options.rid)
+        if not types:
+            return ""
+        parts = [f"{quoted([name])} {kind}" for name, kind in types.items()]
+        if self._options.key:
+            parts.append(f"primary key ({quoted(self._options.key)})")
+        return f"create table {self._table} ({', '.join(parts)})"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Spell the names of columns or of a table, with commas between them."""
+    return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def _no_fields(record: Any) -> NoReturn:
+    raise EncodeError("a row needs a record with fields", record)

@@ -1,0 +1,76 @@
+"""MadeTypes: which types the columns of a table get that is made for records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rsq_pipe.connectors.ledger.columns import made_columns
+from rsq_pipe.connectors.record_id import FIELD
+
+_BIGGEST = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTypes:
+    """
+    Name the types of a database that values get.
+
+    Args:
+        boolean: True and false.
+        whole: Whole numbers of 64 bits.
+        large: Larger ones.
+        real: All other numbers.
+        nested: Lists and objects.
+        text: All else, and what is of several kinds.
+        mixed: For numbers of several of these types: that of them which comes first here.
+    """
+
+    boolean: str
+    whole: str
+    large: str
+    real: str
+    nested: str
+    text: str
+    mixed: tuple[str, ...]
+
+    def of(self, records: Sequence[Any], fields: Mapping[str, str] | None, *, rid: bool) -> dict[str, str]:
+        """
+        Say which columns a table for these records has, each with its type; none where no record has a field.
+
+        Args:
+            records: Those of the first batch.
+            fields: Column -> field, as the user wrote it; None for all fields of the first record.
+            rid: Whether a column gets the record's id.
+        """
+        made = made_columns(records, fields)
+        mappings = [record for record in records if isinstance(record, dict)]
+        types = {
+            name: self._common(self._kind(record.get(field)) for record in mappings)
+            for name, field in made.items()
+        }
+        return {FIELD: self.text, **types} if rid and types else types
+
+    def _kind(self, value: Any) -> str:
+        match value:
+            case None:
+                return ""
+            case bool():
+                return self.boolean
+            case int():
+                return self.whole if -_BIGGEST <= value < _BIGGEST else self.large
+            case float():
+                return self.real
+            case dict() | list() | tuple():
+                return self.nested
+        return self.text
+
+    def _common(self, kinds: Iterable[str]) -> str:
+        """Choose a type that all values of a column have."""
+        own = {kind for kind in kinds if kind}
+        if len(own) == 1:
+            return own.pop()
+        if own and own <= {self.whole, self.large, self.real}:
+            return next(kind for kind in self.mixed if kind in own)
+        return self.text

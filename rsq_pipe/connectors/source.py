@@ -46,7 +46,7 @@ class Chunk:
     Hold what was read together, in columns, and the position after it.
 
     Args:
-        records: The records, in the order of the source.
+        records: The records, in the order of the source; as `RowRecords` where they come so.
         offsets: Where each of them stands, as in Arrival.
         position: Where to go on; stored in the same step that stores the records.
         broken: What is no record, each with the number of records that stand before it.
@@ -56,7 +56,7 @@ class Chunk:
             the end of the run left unstored. Called from the event loop; must not block.
     """
 
-    records: list[dict[str, Any]]
+    records: Sequence[dict[str, Any]]
     offsets: Sequence[str]
     position: str
     broken: Sequence[tuple[int, Arrival]] = ()
@@ -67,7 +67,7 @@ class Chunk:
     @classmethod
     def of(cls, arrivals: Iterable[Arrival], position: str) -> Chunk:
         """Make a chunk of arrivals that came one by one."""
-        chunk = cls([], offsets := [], position, broken := [])
+        chunk = cls(records := [], offsets := [], position, broken := [])
         raws: list[bytes] = []
         headers: dict[int, tuple[tuple[str, str], ...]] = {}
         for arrival in arrivals:
@@ -76,7 +76,7 @@ class Chunk:
                 continue
             if arrival.headers:
                 headers[len(raws)] = arrival.headers
-            chunk.records.append(arrival.data)
+            records.append(arrival.data)
             offsets.append(arrival.offset)
             raws.append(arrival.raw)
         chunk.raw, chunk.headers = raws.__getitem__, headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.engine.codecs import serializer
@@ -50,11 +50,13 @@ class Arrivals:
         stage: The source stage.
         name: What record ids begin with.
         log: Where dead letters are told of.
+        as_rows: Whether records may stay rows: nothing but a pack is made of them.
     """
 
-    def __init__(self, graph: Graph, stage: Stage, name: str, log: Any) -> None:
+    def __init__(self, graph: Graph, stage: Stage, name: str, log: Any, *, as_rows: bool = False) -> None:
         self._stage = stage
         self._name = name
+        self._as_rows = as_rows
         self._dlq = Keyspace(graph.pipeline).dlq(stage)
         self._form = serializer(graph)
         self._told = DeadLetterLog(log)
@@ -62,7 +64,9 @@ class Arrivals:
     def batch(self, chunk: Chunk) -> Arrived:
         """Make a batch of what was read, and the dead letters of what is no record."""
         dead = [self._dead(arrival, arrival.error) for _, arrival in chunk.broken]
-        records, offsets, raw = chunk.records, chunk.offsets, chunk.raw
+        offsets, raw = chunk.offsets, chunk.raw
+        # Where rows may stay, nobody does with them what takes a list.
+        records = cast("list[dict[str, Any]]", chunk.records) if self._as_rows else [*chunk.records]
         headers: dict[int, Mapping[str, str]] = {}
         if chunk.headers:
             kept: list[int] = []
@@ -74,7 +78,7 @@ class Arrivals:
             raw = lambda place: chunk.raw(kept[place])  # noqa: E731
         self._told.flush()
         prefix = record_id(self._name, "")
-        came_in = records.copy()
+        came_in = records[:]
         return Arrived(
             Batch(
                 records,

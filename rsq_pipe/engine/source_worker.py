@@ -91,7 +91,8 @@ class SourceWorker:
         # What standard input holds is new with every process, so its record ids must be, too.
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
-        self._arrivals = Arrivals(graph, stage, self._name, self._log)
+        as_rows = not self._chain.first.below
+        self._arrivals = Arrivals(graph, stage, self._name, self._log, as_rows=as_rows)
         self._size = max(1, _chunk_size(graph, stage) // beside)
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False

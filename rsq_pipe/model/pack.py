@@ -13,6 +13,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.row_records import RowRecords
 from rsq_pipe.model.rows import made
 
 
@@ -158,23 +159,30 @@ def _whole(raw: bytes) -> bytes:
 def _parts(
     records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
 ) -> list[Any]:
-    if {*map(type, records)} != _DICTS:
-        wrong = next(record for record in records if type(record) is not dict)
-        raise EncodeError(f"a record is a dict, not {type(wrong).__name__}", wrong)
-    names: list[Any] | None = None
-    rows: Sequence[Any] = records
-    first = records[0]
-    # Any other name than a text is text only when it has been written, as a key and not as a value.
-    if all(type(name) is str for name in first):
-        names = list(first)
-        if all(list(record) == names for record in records if record is not first):
-            rows = [list(record.values()) for record in records]
-        else:
-            names = None
+    names, rows = _rows(records)
     prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
     rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
     beside = {str(place): dict(some) for place, some in headers.items()}
     return [names, rows, prefix, rests, beside]
+
+
+def _rows(records: Sequence[Any]) -> tuple[Sequence[Any] | None, Sequence[Any]]:
+    """Return the fields' names and the values of each record; no names and the records where these differ."""
+    if isinstance(records, RowRecords):
+        if (rows := records.rows) is not None:
+            return records.names, rows
+        records = [*records]
+    if {*map(type, records)} != _DICTS:
+        wrong = next(record for record in records if type(record) is not dict)
+        raise EncodeError(f"a record is a dict, not {type(wrong).__name__}", wrong)
+    first = records[0]
+    # Any other name than a text is text only when it has been written, as a key and not as a value.
+    if not all(type(name) is str for name in first):
+        return None, records
+    names = list(first)
+    if not all(list(record) == names for record in records if record is not first):
+        return None, records
+    return names, [list(record.values()) for record in records]
 
 
 def _nulls(parts: Sequence[Any]) -> int:

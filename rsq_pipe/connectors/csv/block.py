@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.csv.dialect import Dialect
@@ -40,7 +41,7 @@ class RowsAtOnce:
             fields, lines, count = split, range(len(split[0])), len(split[0])
         else:
             fields, lines, count = self._parsed(text)
-        records = self._columns.records(fields) if lines else []
+        records: Sequence[dict[str, Any]] = self._columns.records(fields) if lines else []
         if len(records) < len(lines):
             count, lines = lines[len(records)], lines[: len(records)]
         size = len(data) if count == data.count(b"\n") else length(data, count)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rsq_pipe.connectors.csv.column import Column
 from rsq_pipe.connectors.csv.field_types import FieldType, parser
-from rsq_pipe.model.rows import maker
+from rsq_pipe.model.row_records import RowRecords
 from rsq_pipe.streams.unique_keys import repeated, shown
 from rsq_pipe.suggestion import suggest
 
@@ -63,7 +63,7 @@ class Columns:
             parse = parser(types.get(name, "str"), decimal=decimal, form=formats.get(name, ""))
             self._columns.append((name, parse, null if keep_empty and parse is None else null_or_empty))
         self._readers = [Column(parse, empty) for _, parse, empty in self._columns]
-        self._dicts = maker(tuple(header))
+        self._names = tuple(header)
 
     def record(self, row: Sequence[str]) -> dict[str, Any]:
         """
@@ -92,7 +92,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self._columns)
 
-    def records(self, columns: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    def records(self, columns: Sequence[Sequence[str]]) -> RowRecords:
         """
         Make records of the rows of a table, up to the first row with a field that is not of its type.
 
@@ -107,7 +107,7 @@ class Columns:
         except ValueError:
             good = min(reader.good(fields) for reader, fields in zip(readers, columns, strict=True))
             values = [reader.values(fields[:good]) for reader, fields in zip(readers, columns, strict=True)]
-        return self._dicts(zip(*values, strict=True))
+        return RowRecords(self._names, [*zip(*values, strict=True)])
 
     def _form(self, name: str) -> str:
         """Say what a field of a column should be."""

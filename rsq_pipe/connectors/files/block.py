@@ -20,7 +20,7 @@ class Block:
         raws: The bytes of each record, where they are kept.
     """
 
-    records: list[dict[str, Any]]
+    records: Sequence[dict[str, Any]]
     lines: Sequence[int]
     size: int
     count: int

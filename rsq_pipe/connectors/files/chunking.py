@@ -10,6 +10,7 @@ from rsq_pipe.connectors.files.block import Block, ReadBlock
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError
+from rsq_pipe.model.row_records import joined
 
 _MOST, _FEW = 4096, 16  # lines tried at once
 _LONGEST_PAUSE = 512  # records read one by one before many lines are tried again
@@ -102,7 +103,7 @@ class _Pending:
 
     def __init__(self, shard: str) -> None:
         self._shard = shard
-        self._records: list[dict[str, Any]] = []
+        self._records: Sequence[dict[str, Any]] = []
         self._offsets: list[str] = []
         self._broken: list[tuple[int, Arrival]] = []
         self._raws = _Raws()
@@ -117,14 +118,14 @@ class _Pending:
             return
         if arrival.raw:
             self._raws.add(len(self._records), [arrival.raw])
-        self._records.append(arrival.data)
+        self._records = joined(self._records, (arrival.data,))
         self._offsets.append(arrival.offset)
 
     def add_block(self, block: Block, line: int) -> None:
         """Add what was read at once, from `line` on."""
         if block.raws:
             self._raws.add(len(self._records), block.raws)
-        self._records += block.records
+        self._records = joined(self._records, block.records)
         shard, lines = self._shard, block.lines
         numbers = range(line, line + len(lines)) if isinstance(lines, range) else [line + n for n in lines]
         self._offsets += [f"{shard}:{number}" for number in numbers]

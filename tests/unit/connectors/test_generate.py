@@ -49,7 +49,7 @@ def test_a_run_goes_on_at_the_number_it_had_come_to() -> None:
     chunk = next(iter(source(count=20).read("numbers", "", 7)))
 
     assert chunk.position == "7"
-    assert chunk.records + records("7", count=20) == records(count=20)
+    assert [*chunk.records, *records("7", count=20)] == records(count=20)
     assert chunk.offsets[0] == "0"
     assert records("20", count=20) == []
 

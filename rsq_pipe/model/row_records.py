@@ -1,0 +1,88 @@
+"""RowRecords: records of the same fields, as rows of values until somebody asks for one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias, overload
+
+from rsq_pipe.model.rows import maker
+
+Record: TypeAlias = dict[str, Any]
+
+
+class RowRecords(Sequence[Record]):
+    """
+    Hold records without a dict of each.
+
+    A pack holds rows as well: to make dicts, take them apart again and free them was a third of what a source
+    of csv cost, where its records go into packs as they are.
+
+    Dicts are made, of all rows at once, when the first is asked for, and are what counts from then on: they
+    may be changed.
+
+    Args:
+        names: The fields, all of them texts.
+        rows: For each record the values of all fields; becomes this object's own.
+    """
+
+    __slots__ = ("_dicts", "_rows", "names")
+
+    def __init__(self, names: tuple[str, ...], rows: list[Sequence[Any]]) -> None:
+        self.names = names
+        self._rows = rows
+        self._dicts: list[Record] | None = None
+
+    @property
+    def rows(self) -> list[Sequence[Any]] | None:
+        """The rows, as long as nobody has asked for a record."""
+        return self._rows if self._dicts is None else None
+
+    def __len__(self) -> int:
+        return len(self._rows) if self._dicts is None else len(self._dicts)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Record]: ...
+    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
+        if isinstance(place, slice) and self._dicts is None:
+            return RowRecords(self.names, self._rows[place])
+        return self._made()[place]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._made())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._made() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __repr__(self) -> str:
+        return repr(self._made())
+
+    def _made(self) -> list[Record]:
+        if self._dicts is None:
+            self._dicts, self._rows = maker(self.names)(self._rows), []
+        return self._dicts
+
+
+def joined(records: Sequence[Record], more: Iterable[Record]) -> Sequence[Record]:
+    """Put records behind others, which may change these; as rows where all have the same fields."""
+    if not records:
+        return more if isinstance(more, RowRecords) else [*more]
+    if isinstance(records, RowRecords) and (rows := records.rows) is not None:
+        found = _rows(records.names, more)
+        if found is not None:
+            rows += found
+            return records
+    whole: list[Record] = records if isinstance(records, list) else [*records]
+    whole.extend(more)
+    return whole
+
+
+def _rows(names: tuple[str, ...], records: Iterable[Record]) -> list[Sequence[Any]] | None:
+    """Give records as rows of these fields; None where they have others, or in another order."""
+    if isinstance(records, RowRecords):
+        return records.rows if records.names == names else None
+    whole = [*records]
+    return [(*record.values(),) for record in whole] if all((*one,) == names for one in whole) else None

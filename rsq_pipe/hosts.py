@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
 from urllib.parse import urlsplit
 
 _NETLOC = re.compile(r"([^:/?#]*://)([^/?#]*)")
@@ -16,6 +18,11 @@ def is_port(text: str) -> bool:
     return (
         text.isascii() and text.isdigit() and len(text) <= len(str(LAST_PORT)) and 0 < int(text) <= LAST_PORT
     )
+
+
+def is_of_host(error: OSError) -> bool:
+    """Tell whether an address cannot be taken for its host, so that no other port will help."""
+    return isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}
 
 
 def split_hosts(url: str) -> tuple[str, list[tuple[str, int]]]:

@@ -54,6 +54,8 @@ def command(  # noqa: PLR0917  one parameter an option
     --prune. Exit code 0 if `run` would go on, 1 if it would refuse because something would be lost or
     doubled, 3 if the server is not reachable.
     """
+    if show_last and pruning:
+        raise click.UsageError("--show-last prints the file, and removes nothing; leave it or --prune out")
     graph = load(spec)
     if show_last:
         last = _last(graph, url)

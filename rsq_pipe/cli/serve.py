@@ -18,6 +18,7 @@ from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.engine.supervised import SUPERVISED
+from rsq_pipe.hosts import is_of_host
 
 HOST, PORT = "127.0.0.1", 8710
 LISTENER = "RSQ_PIPE_LISTENER"
@@ -161,7 +162,7 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
         # Python's own words name the address once more; a name that is not found has no such number.
         why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
         fix = f"take another {option}, or 0"
-        if isinstance(exc, socket.gaierror) or exc.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}:
+        if is_of_host(exc):
             fix = (
                 "the host must be an address or a name of this machine: 127.0.0.1, or 0.0.0.0 for all it has"
             )

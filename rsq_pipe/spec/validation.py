@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args
@@ -10,9 +11,11 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from rsq_pipe.connectors.setting_error import SettingError
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.reading import retype
 from rsq_pipe.suggestion import meant, one_of, suggest
+from rsq_pipe.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -149,7 +152,10 @@ class _Explainer:
         elif kind == "string_pattern_mismatch":
             self._report_form(path, error)
         elif kind in ("value_error", "assertion_error"):
-            what, _, fix = str(context["error"]).partition("; ")
+            found = context["error"]
+            if isinstance(found, SettingError):
+                path = self._document_path((*error["loc"], *found.place))
+            what, _, fix = str(found).partition("; ")
             self._document.report(path, what, fix)
         else:
             what, fix = _words(kind, context, error["input"])
@@ -262,12 +268,21 @@ def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]
     if kind.removeprefix("string_") in _BOUNDS:
         bound, words = _BOUNDS[kind.removeprefix("string_")]
         if "length" not in bound:
-            return f"must be {words} {context[bound]:,}, not {describe(value)}", ""
+            return f"must be {words} {_in_units(context[bound], value)}, not {describe(value)}", ""
         return f"must have {words} {context[bound]:,} {_units(value, context[bound])}", ""
     wanted = _WANTED.get(kind.partition("_")[0])
     if wanted:
         return f"must be {wanted}, not {describe(value)}", _unquote(value, wanted)
     return f"{describe(value)} is not allowed here", "see the reference page of the spec"
+
+
+def _in_units(bound: float, value: object) -> str:
+    """Spell a bound as what was given is spelt: `1s` where that is `500ms`."""
+    if bound and isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
+        return format_duration(bound)
+    if bound and isinstance(value, str) and re.fullmatch(SIZE_PATTERN, value):
+        return format_size(int(bound))
+    return f"{bound:,}"
 
 
 def _units(value: object, count: int) -> str:

@@ -48,6 +48,11 @@ class Variables:
                 f"{reference!r} is not a variable; write ${{NAME}}, ${{NAME:-default}} or ${{secret:NAME}}, "
                 "and $${ for a plain ${"
             )
+        if variable and "${" in (variable[2] or ""):
+            raise LookupError(
+                f"the default of variable {variable[1]} holds another one; write plain text there, or none, "
+                f"and set {variable[1]}"
+            )
         if secret:
             value = self._secret(secret[1])
             self.secrets.append(value)

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.hosts import is_of_host
 from rsq_pipe.telemetry.health import Health
 
 log = logging.getLogger("rsq_pipe.telemetry")
@@ -47,9 +48,9 @@ class Endpoint:
         try:
             self._server = _Server((host, port), Answer)
         except OSError as exc:
+            option = "--metrics-host" if is_of_host(exc) else "--metrics-port"
             raise RsqPipeError(
-                f"metrics cannot be served on {host}:{port}: {exc.strerror or exc}; "
-                "choose another --metrics-port"
+                f"metrics cannot be served on {host}:{port}: {exc.strerror or exc}; choose another {option}"
             ) from exc
         self.port = self._server.server_port
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"

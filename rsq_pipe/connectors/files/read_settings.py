@@ -14,6 +14,8 @@ from rsq_pipe.units import Size
 
 
 def _as_list(value: object) -> object:
+    if value is None:
+        raise ValueError("it names no file; write one path, or a list of them")
     return [value] if isinstance(value, str) else value
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rsq_pipe.connectors.http.addresses import wrong_address
+from rsq_pipe.connectors.setting_error import SettingError
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SPLIT = re.compile(r"[\r\n\0]")
@@ -83,10 +84,12 @@ class Service(Group):
 
     @model_validator(mode="after")
     def _usable(self) -> Service:
-        urls = [self.url, *([self.auth.oauth.token_url] if self.auth and self.auth.oauth else [])]
-        for url in urls:
+        urls: dict[tuple[str, ...], str] = {("url",): self.url}
+        if self.auth and self.auth.oauth:
+            urls["auth", "oauth", "token_url"] = self.auth.oauth.token_url
+        for place, url in urls.items():
             if wrong := wrong_address(url, self.allow):
-                raise ValueError(wrong)
+                raise SettingError(wrong, *place)
         if self.auth and "authorization" in map(str.lower, self.headers):
             raise ValueError("`auth` and a header `Authorization` contradict each other; remove one")
         return self

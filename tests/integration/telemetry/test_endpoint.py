@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.telemetry import endpoint
 from rsq_pipe.telemetry.endpoint import Endpoint
 from rsq_pipe.telemetry.health import Health
@@ -36,6 +37,11 @@ def client(of: Endpoint, said: bytes = b"GET /livez HT") -> socket.socket:
 
 def threads() -> int:
     return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def test_a_host_that_is_none_of_this_machine_is_told_and_no_other_port_advised() -> None:
+    with pytest.raises(RsqPipeError, match="choose another --metrics-host"):
+        Endpoint("192.0.2.1", 0, Health(), lambda _: ("text/plain", b""))
 
 
 def test_many_slow_clients_do_not_keep_a_probe_waiting(answering: Endpoint) -> None:

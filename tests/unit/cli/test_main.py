@@ -102,3 +102,10 @@ def test_a_problem_is_one_line() -> None:
     problem = Problem("a.yaml", 1, 2, "", "two\nlines", "", "warning")
 
     assert str(problem) == "a.yaml:1:2: warning: two lines"
+
+
+def test_two_options_of_which_one_would_be_passed_over_are_a_mistake() -> None:
+    done = CliRunner().invoke(cli, ["plan", "none.yaml", "--show-last", "--prune"])
+
+    assert done.exit_code == 2
+    assert "leave it or --prune out" in done.output

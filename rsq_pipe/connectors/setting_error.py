@@ -1,0 +1,17 @@
+"""SettingError: what is wrong with one of several settings, found by a check of all of them."""
+
+from __future__ import annotations
+
+
+class SettingError(ValueError):
+    """
+    Refuse a setting from a check of the mapping that holds it.
+
+    Args:
+        why: What is wrong; behind a semicolon, what to do.
+        place: Where the setting stands in that mapping, to be pointed at in the file.
+    """
+
+    def __init__(self, why: str, *place: str) -> None:
+        super().__init__(why)
+        self.place = place

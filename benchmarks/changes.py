@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.measure import Figures, Job
-from benchmarks.single import Stopwatch, made
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import made
 from tests.support.postgres import PostgresServer, binaries
 from tests.support.signals import eventually
 

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import orders
-from benchmarks.measure import Figures, Job
-from benchmarks.single import Stopwatch, batches, made, read, sender, sent, timed, written
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import batches, made, read, sender, sent, timed, written
 from rsq_pipe.model.batch import Batch
 
 TITLE = "Commands by 500 records: `cat`, and `sed` that answers each line; CPU is that of our process alone"

@@ -8,7 +8,6 @@ map        the same pipeline with a `map` in a worker of its own in its place: w
 from __future__ import annotations
 
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import redis
 
 from benchmarks import ours
 from benchmarks.harness import Harness, command
-from benchmarks.measure import BenchmarkError, Figures, rates, server_cpu
+from benchmarks.measure import BenchmarkError, Figures, Stopwatch, rates, server_cpu
 
 PIPELINE = "dedupe"
 
@@ -37,7 +36,7 @@ def write(path: Path, total: int) -> int:
 
 def loop(folder: Path, total: int) -> Figures:
     """Do by hand what the pipeline does, but for surviving anything."""
-    started, used = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     seen: set[str] = set()
     with (folder / "in.jsonl").open() as source, (folder / "loop.jsonl").open("w") as target:
         for line in source:
@@ -45,7 +44,7 @@ def loop(folder: Path, total: int) -> Figures:
             if record["id"] not in seen:
                 seen.add(record["id"])
                 target.write(json.dumps(record, separators=(",", ":")) + "\n")
-    return rates(total, time.perf_counter() - started, time.process_time() - used)
+    return watch.figures(total)
 
 
 def pipeline(url: str, folder: Path, total: int, name: str, stage: dict[str, Any]) -> Figures:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from benchmarks.harness import Harness, command
-from benchmarks.measure import BenchmarkError, Figures, Job, rates
+from benchmarks.measure import BenchmarkError, Figures, Job, Stopwatch
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.verbs.map import Map
@@ -104,9 +103,9 @@ def looped(name: str, batches: int) -> Figures:
 
 def _timed(work: Callable[[], Any], name: str, batches: int) -> Figures:
     expected = {**RECORD, **{field: function(RECORD) for field, function in CASES[name][1].items()}}
-    began, used = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     made = work()
-    figures = rates(500 * batches, time.perf_counter() - began, time.process_time() - used)
+    figures = watch.figures(500 * batches)
     if made != expected:
         raise BenchmarkError(f"it made {made}, not {expected}")
     return figures

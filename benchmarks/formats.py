@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks import orders
 from benchmarks.harness import MONTH
-from benchmarks.measure import Figures, Job
-from benchmarks.single import Stopwatch, batches, made, read, timed, written
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import batches, made, read, timed, written
 from rsq_pipe.model.batch import Batch
 
 TITLE = "Files: sources by 500 records, sinks by 200"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
-from benchmarks.measure import Figures, Job
-from benchmarks.single import ROWS, Stopwatch, batches, made, read, sent, timed
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import ROWS, batches, made, read, sent, timed
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.spec.expression import compile_expression
 from rsq_pipe.spec.loader import load

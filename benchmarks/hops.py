@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import bare, orders, ours, peers
 from benchmarks.harness import Harness, command
-from benchmarks.measure import Figures, Meter
+from benchmarks.measure import Figures, Stopwatch
 from benchmarks.runner_here import run_here
 
 PEER = "redis-stream-queue"
@@ -43,9 +43,9 @@ def queue(url: str, total: int) -> Figures:
 def limit(url: str, total: int) -> Figures:
     streams = [f"bare-{number}" for number in range(4)]
     orders.push(url, streams[0], total)
-    meter = Meter(url)
+    watch = Stopwatch(url)
     bare.hand_on(url, streams, total)
-    return meter.figures(total)
+    return watch.figures(total)
 
 
 def main(harness: Harness) -> None:

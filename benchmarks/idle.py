@@ -13,7 +13,7 @@ import redis
 
 from benchmarks import ours
 from benchmarks.harness import ROOT, Harness, command
-from benchmarks.measure import Figures, Job
+from benchmarks.measure import Figures, Job, Stopwatch
 from benchmarks.program import Program
 
 PEER = "redis-stream-queue, 3 stages"
@@ -39,12 +39,13 @@ def queue(url: str, settled: float, seconds: float) -> Figures:
 def _counted(processes: Sequence[Program], url: str, stages: int, settled: float, seconds: float) -> Figures:
     try:
         with redis.Redis.from_url(url) as client:
-            _until_groups(client, stages, processes[0])
+            said = f"{stages} stages have made their groups"
+            processes[0].until(lambda: _groups(client) >= stages, said, patience=60, pause=0.05)
             time.sleep(settled)  # what a process does once at its start is over
-            before, began = _commands(client), time.perf_counter()
+            before, watch = _commands(client), Stopwatch()
             time.sleep(seconds)
             # Of the commands between two looks one is the first look itself.
-            rate = (_commands(client) - before - 1) / (time.perf_counter() - began)
+            rate = (_commands(client) - before - 1) / watch.seconds
     finally:
         for process in processes:
             process.stop()
@@ -56,13 +57,8 @@ def _commands(client: redis.Redis) -> int:
     return int(client.info("stats")["total_commands_processed"])
 
 
-def _until_groups(client: redis.Redis, stages: int, process: Program) -> None:
-    """Wait until every stage has made its group."""
-    deadline = time.monotonic() + 60
-    while sum(len(client.xinfo_groups(key)) for key in client.scan_iter(_type="stream")) < stages:
-        if process.has_ended() or time.monotonic() > deadline:
-            raise process.error("it did not make its groups")
-        time.sleep(0.05)
+def _groups(client: redis.Redis) -> int:
+    return sum(len(client.xinfo_groups(key)) for key in client.scan_iter(_type="stream"))
 
 
 def main(harness: Harness) -> None:

@@ -8,14 +8,13 @@ map        the same records through a `map` in a worker of its own: what a stage
 from __future__ import annotations
 
 import json
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
 from benchmarks.harness import Harness, command
-from benchmarks.measure import BenchmarkError, Figures, rates, server_cpu
+from benchmarks.measure import BenchmarkError, Figures, Stopwatch, rates, server_cpu
 
 PIPELINE = "joins"
 
@@ -33,7 +32,7 @@ def write(folder: Path, total: int) -> int:
 
 def loop(folder: Path, total: int) -> Figures:
     """Do by hand what the pipeline does, but for surviving anything."""
-    started, used = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     paid: dict[int, list[dict[str, Any]]] = {}
     with (folder / "payments.jsonl").open() as source:
         for line in source:
@@ -44,7 +43,7 @@ def loop(folder: Path, total: int) -> Figures:
             record = json.loads(line)
             for payment in paid.get(record["id"], ()):
                 target.write(json.dumps({**record, "payment": payment}, separators=(",", ":")) + "\n")
-    return rates(total, time.perf_counter() - started, time.process_time() - used)
+    return watch.figures(total)
 
 
 def pipeline(url: str, folder: Path, total: int, *, name: str, stage: dict[str, Any], pairs: int) -> Figures:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Figures, Job
-from benchmarks.single import Stopwatch, batches, made, read, timed, written
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import batches, made, read, timed, written
 from rsq_pipe.connectors.dlt.quiet import dlt
 from rsq_pipe.model.batch import Batch
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,7 +22,7 @@ import redis
 
 from benchmarks import orders, ours
 from benchmarks.harness import Harness, command
-from benchmarks.measure import Figures, Job, rates
+from benchmarks.measure import Figures, Job, Stopwatch, rates
 from tests.support.postgres import PostgresServer, binaries
 
 CUSTOMERS = 9973
@@ -40,7 +39,7 @@ def customers() -> Iterator[dict[str, str]]:
 
 def loop(folder: Path, total: int) -> Figures:
     """Do by hand what the pipeline does."""
-    started, used = time.perf_counter(), time.process_time()
+    watch = Stopwatch()
     with (folder / "customers.csv").open(newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     with (folder / "orders.jsonl").open() as source, (folder / "loop.jsonl").open("w") as target:
@@ -50,7 +49,7 @@ def loop(folder: Path, total: int) -> Figures:
             record["city"] = row["city"] if row else None
             record["level"] = row["level"] if row else None
             target.write(json.dumps(record, separators=(",", ":")) + "\n")
-    return rates(total, time.perf_counter() - started, time.process_time() - used)
+    return watch.figures(total)
 
 
 def pipeline(url: str, folder: Path, total: int, name: str, table: Any, **more: Any) -> Figures:

@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 
@@ -75,25 +74,25 @@ def _send(job: Job, sender: Connection) -> None:
         sender.send(traceback.format_exc())
 
 
-@dataclass
-class Meter:
-    """Clock, CPU time of this process, and of the server, from when it is made."""
+class Stopwatch:
+    """Clock and CPU time of this process, from when it is made; and of a server, where one is named."""
 
-    url: str
-    began: float = field(init=False)
-    used: float = field(init=False)
-    server: float = field(init=False)
+    def __init__(self, server: str = "") -> None:
+        self._server = server
+        self._spent = server_cpu(server) if server else 0.0
+        self._used = time.process_time()
+        self._began = time.perf_counter()
 
-    def __post_init__(self) -> None:
-        self.server = server_cpu(self.url)
-        self.used = time.process_time()
-        self.began = time.perf_counter()
+    @property
+    def seconds(self) -> float:
+        """Seconds by the clock."""
+        return time.perf_counter() - self._began
 
     def figures(self, records: int) -> Figures:
         """Return the rate, and what a record cost."""
-        seconds = time.perf_counter() - self.began
-        used = time.process_time() - self.used
-        return rates(records, seconds, used, server_cpu(self.url) - self.server)
+        seconds, used = self.seconds, time.process_time() - self._used
+        spent = server_cpu(self._server) - self._spent if self._server else None
+        return rates(records, seconds, used, spent)
 
 
 def rates(records: int, seconds: float, used: float, server: float | None = None) -> Figures:

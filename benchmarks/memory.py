@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +14,10 @@ import redis
 
 from benchmarks import orders, ours
 from benchmarks.harness import Harness, command
-from benchmarks.measure import Figures
+from benchmarks.measure import PATIENCE, Figures
 from benchmarks.program import Program
 
 MEBI = 1 << 20
-PATIENCE = 600.0
 
 
 def waiting(url: str, folder: Path, total: int, fields: int) -> Figures:
@@ -34,7 +32,8 @@ def waiting(url: str, folder: Path, total: int, fields: int) -> Figures:
         before = used(client)
         filling = Program(ours.run_command(spec, url, "--stage", "read"), spec.parent)
         try:
-            until_waiting(spec, url, total, filling)
+            said = f"{total} records wait"
+            filling.until(lambda: lag(spec, url) >= total, said, patience=PATIENCE, pause=0.2)
             held = used(client) - before
             filled = filling.peak()
         finally:
@@ -52,15 +51,6 @@ def used(client: redis.Redis) -> int:
     """Bytes of the server's data, without the copies of its file's last writes."""
     memory = client.info("memory")
     return int(memory["used_memory"]) - int(memory["mem_aof_buffer"]) - int(memory["mem_clients_normal"])
-
-
-def until_waiting(spec: Path, url: str, total: int, filling: Program) -> None:
-    """Wait until all records stand before the stage that does not run."""
-    deadline = time.monotonic() + PATIENCE
-    while (found := lag(spec, url)) < total:
-        if filling.has_ended() or time.monotonic() > deadline:
-            raise filling.error(f"{found} of {total} records wait, and the source has ended or hangs")
-        time.sleep(0.2)
 
 
 def lag(spec: Path, url: str) -> int:

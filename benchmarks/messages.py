@@ -13,8 +13,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from benchmarks.measure import Figures, Job
-from benchmarks.single import ROWS, Stopwatch, batches, made, timed
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import ROWS, batches, made, timed
 from tests.support.kafka import KafkaBroker
 
 TITLE = "Into and out of Kafka by 500 messages"

@@ -13,8 +13,8 @@ from typing import Any
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks.measure import BenchmarkError, Figures, Job
-from benchmarks.single import ROWS, Stopwatch, batches, made, read, timed, written
+from benchmarks.measure import BenchmarkError, Figures, Job, Stopwatch
+from benchmarks.single import ROWS, batches, made, read, timed, written
 from rsq_pipe.model.batch import Batch
 from tests.support.mosquitto import PASSWORD, MqttBroker, binary
 

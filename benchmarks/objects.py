@@ -13,8 +13,8 @@ import msgspec
 import obstore
 from obstore.store import S3Store
 
-from benchmarks.measure import Figures, Job
-from benchmarks.single import Stopwatch, made
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import made
 from rsq_pipe.model.batch import Batch
 from tests.support.object_store import KEY, SECRET, Bucket, ObjectStore
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import orders
-from benchmarks.measure import Figures, Meter, holds
+from benchmarks.measure import Figures, Stopwatch, holds
 
 BATCH = 1000
 # The peer trims streams to 100,000 entries by default, read or not; no benchmark has so many.
@@ -53,10 +53,10 @@ def queue(url: str, total: int) -> Figures:
 
 async def _queue(url: str, streams: Sequence[str], total: int) -> Figures:
     consumers, client = await queue_chain(url, streams, fast())
-    meter = Meter(url)
+    watch = Stopwatch(url)
     running = asyncio.gather(*(consumer.run() for consumer in consumers))
     await holds(client.stream_len, streams[-1], total, running.done)
-    figures = meter.figures(total)
+    figures = watch.figures(total)
     for consumer in consumers:
         consumer.stop()
     await asyncio.wait([running], timeout=5)
@@ -97,10 +97,10 @@ async def _faststream(url: str, streams: Sequence[str], total: int) -> Figures:
             for number in range(first, min(first + BATCH, total)):
                 await broker.publish(orders.order(number), stream=streams[0], pipeline=pipeline)
             await pipeline.execute()
-    meter = Meter(url)
+    watch = Stopwatch(url)
     await broker.start()
     await holds(client.xlen, streams[-1], total, lambda: False)
-    figures = meter.figures(total)
+    figures = watch.figures(total)
     await broker.stop()
     await client.aclose()
     return figures

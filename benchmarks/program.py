@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,14 @@ class Program:
         """Make an error of what it should have done, and what it said."""
         said = self.log.read_text(errors="replace")[-2000:]
         return BenchmarkError(f"{what}: {self._process.args!r}\n{said}")
+
+    def until(self, done: Callable[[], bool], what: str, *, patience: float, pause: float) -> None:
+        """Wait until it has done something; an error where it ends before, or takes too long."""
+        deadline = time.monotonic() + patience
+        while not done():
+            if self.has_ended() or time.monotonic() > deadline:
+                raise self.error(f"not done, and it has ended or hangs: {what}")
+            time.sleep(pause)
 
     def wait(self) -> Ended:
         """Wait for its end; its CPU time includes that of its children. An error where it fails."""

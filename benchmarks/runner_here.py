@@ -12,7 +12,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 import rsq_pipe
-from benchmarks.measure import Figures, Meter, holds
+from benchmarks.measure import Figures, Stopwatch, holds
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
@@ -57,13 +57,13 @@ async def _run_here(  # noqa: PLR0917  as run_here
     async with rsq_pipe.StreamClient.from_url(url) as client, Redis.from_url(url) as other:
         counted = partial(count, other)
         runner = Runner(graph, client, observer=observer)
-        meter = Meter(url)
+        watch = Stopwatch(url)
         running = asyncio.ensure_future(runner.run())
         if first:
             first = await holds(counted, target, first, running.done)
-            meter = Meter(url)
+            watch = Stopwatch(url)
         await holds(counted, target, total, running.done)
-        figures = meter.figures(total - first)
+        figures = watch.figures(total - first)
         runner.stop()
         await running
     return figures

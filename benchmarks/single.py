@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Figures, rates
+from benchmarks.measure import Figures, Stopwatch
 from rsq_pipe.connectors.table import Kind, connector
 from rsq_pipe.model.batch import Batch
 
@@ -39,18 +38,6 @@ def made(kind: Kind, name: str, /, root: Path = _HERE, **options: Any) -> Any:
     settings = found.options.model_validate(options)
     stage = "read" if kind == "source" else "write"
     return found.made(settings, pipeline="bench", stage=stage, root=root)
-
-
-class Stopwatch:
-    """Clock and CPU time of this process, from when it is made."""
-
-    def __init__(self) -> None:
-        self._began, self._used = time.perf_counter(), time.process_time()
-
-    def figures(self, records: int) -> Figures:
-        """Return the rate, and what a record cost."""
-        seconds, used = time.perf_counter() - self._began, time.process_time() - self._used
-        return rates(records, seconds, used)
 
 
 def timed(given: list[Batch], write: Callable[[Batch], Any]) -> Figures:

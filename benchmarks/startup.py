@@ -10,23 +10,23 @@ from pathlib import Path
 
 from benchmarks import orders, ours
 from benchmarks.harness import ROOT, Harness, command
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, Stopwatch
 from rsq_pipe.server.embedded import acquire
 
 
 def called(*arguments: str) -> Figures:
     """Run one command line to its end."""
-    began = time.perf_counter()
+    watch = Stopwatch()
     subprocess.run([ours.RSQ_PIPE, *arguments], cwd=ROOT, check=True, capture_output=True)
-    return {"ms": 1000 * (time.perf_counter() - began)}
+    return {"ms": 1000 * watch.seconds}
 
 
 def server() -> Figures:
     """Start an embedded server in an empty directory, and use it until it answers."""
     with tempfile.TemporaryDirectory(prefix="rsq-", ignore_cleanup_errors=True) as folder:
-        began = time.perf_counter()
+        watch = Stopwatch()
         with acquire(Path(folder)):
-            return {"ms": 1000 * (time.perf_counter() - began)}
+            return {"ms": 1000 * watch.seconds}
 
 
 def first_record() -> Figures:
@@ -41,12 +41,12 @@ def first_record() -> Figures:
         spec = ours.project(folder, "startup", stages)
         orders.write(folder / "orders.jsonl", 1)
         target = folder / "out.jsonl"
-        began = time.perf_counter()
+        watch = Stopwatch()
         with subprocess.Popen([ours.RSQ_PIPE, "run", spec], cwd=folder, stderr=subprocess.DEVNULL) as process:
             while not (target.exists() and target.stat().st_size):
                 assert process.poll() is None or target.stat().st_size, "the run ended without a record"
                 time.sleep(0.002)
-            return {"ms": 1000 * (time.perf_counter() - began)}
+            return {"ms": 1000 * watch.seconds}
 
 
 def main(harness: Harness) -> None:

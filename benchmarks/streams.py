@@ -17,7 +17,7 @@ import redis
 from redis.asyncio import Redis
 
 from benchmarks import orders, ours
-from benchmarks.measure import Figures, Job, Meter
+from benchmarks.measure import Figures, Job, Stopwatch
 from benchmarks.runner_here import run_here
 from tests.support.server import StreamServer, binaries
 
@@ -37,14 +37,14 @@ def bare_source(url: str, total: int) -> Figures:
     orders.push(url, "in", total)
     with redis.Redis.from_url(url) as client:
         client.xgroup_create("in", "bare", id="0")
-        meter, found = Meter(url), 0
+        watch, found = Stopwatch(url), 0
         while found < total:
             ((_, entries),) = client.xreadgroup("bare", "c", {"in": ">"}, count=BATCH)
             for _, fields in entries:
                 json.loads(fields[b"data"])
             client.xack("in", "bare", *(entry for entry, _ in entries))
             found += len(entries)
-        return meter.figures(total)
+        return watch.figures(total)
 
 
 def source(url: str, total: int) -> Figures:
@@ -67,13 +67,13 @@ def source(url: str, total: int) -> Figures:
 
 def bare_sink(url: str, path: Path, total: int) -> Figures:
     with redis.Redis.from_url(url) as client, path.open("rb") as file:
-        meter, found = Meter(url), 0
+        watch, found = Stopwatch(url), 0
         while found < total:
             with client.pipeline(transaction=False) as commands:
                 for _, line in zip(range(BATCH), file, strict=False):
                     commands.xadd("out", {"data": json.dumps(json.loads(line))})
                 found += len(commands.execute())
-        return meter.figures(total)
+        return watch.figures(total)
 
 
 def sink(url: str, path: Path, total: int) -> Figures:

@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.measure import Figures, Job, rates
-from benchmarks.single import ROWS, Stopwatch, batches, made, read, timed
+from benchmarks.measure import Figures, Job, Stopwatch, rates
+from benchmarks.single import ROWS, batches, made, read, timed
 from rsq_pipe.model.batch import Batch
 from tests.support.postgres import PostgresServer, binaries
 
@@ -113,9 +113,9 @@ def several(dsn: str, count: int, writers: int) -> Figures:
     for process in processes:
         process.start()
     ready.wait(60)
-    began = time.perf_counter()
+    watch = Stopwatch()
     spent = sum(used.get(timeout=600) for _ in processes)
-    seconds = time.perf_counter() - began
+    seconds = watch.seconds
     for process in processes:
         process.join()
     return rates(ROWS * (count // writers) * writers, seconds, spent)

@@ -12,8 +12,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from benchmarks.measure import Figures, Job
-from benchmarks.single import ROWS, Stopwatch, batches, made, read
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import ROWS, batches, made, read
 from benchmarks.web_service import service, serving
 from tests.support.server import free_port
 

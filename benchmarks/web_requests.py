@@ -12,8 +12,8 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from benchmarks.measure import Figures, Job
-from benchmarks.single import Stopwatch, sender, sent
+from benchmarks.measure import Figures, Job, Stopwatch
+from benchmarks.single import sender, sent
 from benchmarks.web_service import service
 from rsq_pipe.model.batch import Batch
 

@@ -144,6 +144,16 @@ class NotifiedSink(Protocol):
 
 
 @runtime_checkable
+class RowSink(Protocol):
+    """A sink that takes batches whose records may be `RowRecords`, and no list."""
+
+    @property
+    def as_rows(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+@runtime_checkable
 class LimitedSink(Protocol):
     """A sink whose batches are not to pass a size."""
 

@@ -59,7 +59,7 @@ class SinkWorker:
         observer = process.observer.stage(stage)
         self._link = Link(stage, Pass(), observer, {})
         self._planner = Planner(graph, stage)
-        self._unread = Unread(graph, stage, observer)
+        self._unread = Unread(graph, stage, observer, as_rows=self._target.as_rows)
         self._again = Keyspace(graph.pipeline).again(stage)
         self._over = False
         self._superseded = False

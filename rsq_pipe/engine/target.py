@@ -13,6 +13,7 @@ from rsq_pipe.connectors.sink import (
     LimitedSink,
     NotifiedSink,
     PreparingSink,
+    RowSink,
     SharedSink,
     Sink,
     TargetUnavailableError,
@@ -92,6 +93,11 @@ class Target:
     def exclusive(self) -> bool:
         """Whether there may be one writer at a time."""
         return self._sink.exclusive
+
+    @property
+    def as_rows(self) -> bool:
+        """Whether it takes records that are rows of values."""
+        return isinstance(self._sink, RowSink) and self._sink.as_rows
 
     @property
     def most(self) -> int | None:

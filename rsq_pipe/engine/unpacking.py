@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.foreign import Foreign
@@ -12,6 +12,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import branch, record_id
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.pack import Packs
+from rsq_pipe.model.row_records import RowRecords, joined
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.join import sides_of
@@ -56,15 +57,17 @@ class Unpacker:
         graph: The pipeline.
         stage: The stage.
         deliveries: How often an entry may be handed out; one that comes more often is not processed.
+        as_rows: Whether records may stay rows, for who does nothing with them that takes a list.
     """
 
-    def __init__(self, graph: Graph, stage: Stage, deliveries: int) -> None:
+    def __init__(self, graph: Graph, stage: Stage, deliveries: int, *, as_rows: bool = False) -> None:
         keys = Keyspace(graph.pipeline)
         self._own = keys.pattern.removesuffix("*")
         self._again = keys.again(stage)
         self._branches = {keys.stream(ref): name for ref, name in branches(graph, stage).items()}
         self._sides = sides_of(stage, graph.pipeline)
         self._packs: Packs = packs(graph)
+        self._as_rows = as_rows
         self._foreign = Foreign(graph, stage)
         # What this pipeline wrote itself has no key twice; what comes from outside may.
         strict = any(ref.external for ref in stage.inputs)
@@ -139,13 +142,16 @@ class Unpacker:
     def _add_pack(
         self, entry: RawEntry, place: int, found: Unpacked, headers: dict[int, Mapping[str, str]]
     ) -> None:
-        batch, packed = found.batch, self._packs.decode(entry.data)
+        batch, packed = found.batch, self._packs.decode(entry.data, as_rows=self._as_rows)
         if entry.deliveries > 1:
             found.returned.append(place)
             return
         for at, beside in packed.headers.items():
             headers[len(batch.records) + at] = _believable(beside)
-        batch.records += packed.records
+        if self._as_rows:
+            batch.records = cast("list[Any]", joined(batch.records, packed.records))
+        else:
+            batch.records += packed.records
         name = self._branches.get(entry.stream)
         batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
 
@@ -157,6 +163,8 @@ class Unpacker:
         attempts: dict[int, int],
     ) -> None:
         fields = entry.fields
+        if isinstance(batch.records, RowRecords):
+            batch.records = [*batch.records]
         # Nearly every record comes with its id alone, or with nothing.
         if len(fields) <= 4 and fields[0] == DATA and entry.stream not in self._branches:
             if len(fields) == 2:
@@ -230,7 +238,7 @@ class Originals:
         self._origins = origins
         self._packs = packs
         self._serializer = serializer
-        self._known: dict[int, list[dict[str, object]]] = {}
+        self._known: dict[int, Sequence[dict[str, object]]] = {}
 
     def __call__(self, place: int) -> bytes:
         origin = self._origins[place]

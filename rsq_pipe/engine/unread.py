@@ -33,16 +33,23 @@ class Unread:
         stage: The stage.
         observer: Told of such entries; gives each a trace.
         fused: The stages that run in its worker.
+        as_rows: As of `Unpacker`.
     """
 
     def __init__(
-        self, graph: Graph, stage: Stage, observer: StageObserver, fused: Iterable[Stage] = ()
+        self,
+        graph: Graph,
+        stage: Stage,
+        observer: StageObserver,
+        fused: Iterable[Stage] = (),
+        *,
+        as_rows: bool = False,
     ) -> None:
         keys = Keyspace(graph.pipeline)
         self._stage = stage
         self._dlq, self._again = keys.dlq(stage), keys.again(stage)
         self._most = deliveries(stage, fused)
-        self.unpacker = Unpacker(graph, stage, self._most)
+        self.unpacker = Unpacker(graph, stage, self._most, as_rows=as_rows)
         """Unpacks what the stage reads."""
         self._observer = observer
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)

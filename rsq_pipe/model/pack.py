@@ -13,7 +13,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
-from rsq_pipe.model.row_records import RowRecords
+from rsq_pipe.model.row_records import RowRecords, row_records
 from rsq_pipe.model.rows import made
 
 
@@ -27,7 +27,7 @@ class Packed(NamedTuple):
         headers: Place -> headers beside the id, of the few records that have any.
     """
 
-    records: list[dict[str, Any]]
+    records: Sequence[dict[str, Any]]
     rids: list[str]
     headers: dict[int, dict[str, str]]
 
@@ -52,8 +52,8 @@ class Packs(Protocol):
         """
         ...
 
-    def decode(self, raw: bytes) -> Packed:
-        """Decode a pack; DecodeError where the bytes are none."""
+    def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
+        """Decode a pack, to `RowRecords` where wished and possible; DecodeError where the bytes are none."""
         ...
 
 
@@ -93,10 +93,10 @@ class JsonPacks:
             raise EncodeError(f"a record cannot be written as JSON: {exc}") from exc
         return raw
 
-    def decode(self, raw: bytes) -> Packed:
+    def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """Decode a pack."""
         try:
-            return _read(self._decoder.decode(_whole(raw)))
+            return _read(self._decoder.decode(_whole(raw)), as_rows=as_rows)
         except (msgspec.DecodeError, RecursionError, ValueError, TypeError, AttributeError) as exc:
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
@@ -119,10 +119,10 @@ class MsgpackPacks:
             raise EncodeError(f"a record cannot be written as msgpack: {exc}") from exc
         return raw
 
-    def decode(self, raw: bytes) -> Packed:
+    def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """Decode a pack."""
         try:
-            return _read(msgpack.unpackb(_whole(raw), raw=False, strict_map_key=False))
+            return _read(msgpack.unpackb(_whole(raw), raw=False, strict_map_key=False), as_rows=as_rows)
         except Exception as exc:  # the unpacker raises ValueError, its own types and UnicodeDecodeError
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
@@ -193,10 +193,14 @@ def _nulls(parts: Sequence[Any]) -> int:
     return sum(map(_count_none, rows))
 
 
-def _read(parts: Any) -> Packed:
+def _read(parts: Any, *, as_rows: bool) -> Packed:
     names, rows, prefix, rests, headers = parts
-    records = rows if names is None else made(names, rows)
-    if names is None and not all(type(record) is dict for record in records):
+    records: Sequence[dict[str, Any]]
+    if names is not None:
+        records = row_records(names, rows) if as_rows else made(names, rows)
+    elif all(type(record) is dict for record in rows):
+        records = rows
+    else:
         raise ValueError("one of them is no record")
     rids = [prefix + rest for rest in rests] if prefix else rests
     "".join(rids)  # raises where one is no text

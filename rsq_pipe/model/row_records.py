@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, overload
 from rsq_pipe.model.rows import maker
 
 Record: TypeAlias = dict[str, Any]
+_LISTS = frozenset((list, tuple))
 
 
 class RowRecords(Sequence[Record]):
@@ -64,6 +65,20 @@ class RowRecords(Sequence[Record]):
         if self._dicts is None:
             self._dicts, self._rows = maker(self.names)(self._rows), []
         return self._dicts
+
+
+def row_records(names: Sequence[str], rows: list[Sequence[Any]]) -> RowRecords:
+    """
+    Hold what came from outside as records.
+
+    Raises:
+        ValueError: A row has more or fewer values than there are names, or a name is no text.
+    """
+    fields = tuple(names)
+    maker(fields)
+    if type(rows) is not list or not {*map(type, rows)} <= _LISTS or not {*map(len, rows)} <= {len(fields)}:
+        raise ValueError("a row has not as many values as there are names")
+    return RowRecords(fields, rows)
 
 
 def joined(records: Sequence[Record], more: Iterable[Record]) -> Sequence[Record]:

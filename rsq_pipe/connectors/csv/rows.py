@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import msgspec
 
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.row_records import RowRecords
 from rsq_pipe.streams.wording import unwritable
 
 _AS_THEY_ARE = frozenset((str, int, float, type(None)))
@@ -98,16 +100,31 @@ class Rows:
         return True
 
     def _plain_rows(self, records: Sequence[Any]) -> list[tuple[Any, ...]] | None:
-        if len(self._fields) < 2 or not {*map(type, records)} <= _DICTS:
+        if len(self._fields) < 2:
+            return None
+        if isinstance(records, RowRecords) and (whole := records.rows) is not None:
+            rows = self._picked(records.names, whole)
+        else:
+            rows = self._taken(records)
+        if rows is None or not {*map(type, chain.from_iterable(rows))} <= _AS_THEY_ARE:
+            return None
+        return rows
+
+    def _picked(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]] | None:
+        """Take the columns' values out of rows of these fields."""
+        if not self._names <= {*names} or (self._extra == "error" and len(names) > len(self._names)):
+            return None
+        return [*map(itemgetter(*map(names.index, self._fields)), rows)]
+
+    def _taken(self, records: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+        if not {*map(type, records)} <= _DICTS:
             return None
         if self._extra == "error" and not all(record.keys() == self._names for record in records):
             return None
         try:
-            rows = list(map(itemgetter(*self._fields), records))
+            return [*map(itemgetter(*self._fields), records)]
         except KeyError:
             return None
-        kinds = {kind for row in rows for kind in map(type, row)}
-        return rows if kinds <= _AS_THEY_ARE else None
 
     def data(self) -> bytes:
         """Join all rows added."""

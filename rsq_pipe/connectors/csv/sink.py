@@ -68,6 +68,7 @@ class CsvSink:
 
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
     exclusive: ClassVar[bool] = True
+    as_rows: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options

@@ -9,6 +9,7 @@ import pytest
 from rsq_pipe.engine.unpacking import Unpacked, Unpacker
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.model.delivery import Delivery
+from rsq_pipe.model.row_records import RowRecords
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.streams.entry import RawEntry
 from tests.unit.engine.given import READ, entry, failed_before, pack
@@ -38,14 +39,33 @@ def read(
 # Packs and single entries
 
 
-def test_packs_and_single_entries_are_one_batch_in_order() -> None:
-    found = unpacked(
-        pack(1, [1, 2], {1: {"a": "2"}}),
-        entry(3),
-        failed_before(4, 2, rsq_replay_link="00-x"),
-        pack(5, [5, 6, 7], {0: {"a": "5"}, 2: {"a": "7"}}),
-    )
+PACKS_AND_SINGLES = [
+    pack(1, [1, 2], {1: {"a": "2"}}),
+    entry(3),
+    failed_before(4, 2, rsq_replay_link="00-x"),
+    pack(5, [5, 6, 7], {0: {"a": "5"}, 2: {"a": "7"}}),
+]
 
+
+def test_packs_and_single_entries_are_one_batch_in_order() -> None:
+    found = unpacked(*PACKS_AND_SINGLES)
+
+    check_packs_and_singles(found)
+
+
+def test_packs_and_single_entries_that_may_stay_rows_are_the_same_batch() -> None:
+    at = stage()
+    unpacker = Unpacker(graph(source(), at), at, 5, as_rows=True)
+
+    check_packs_and_singles(unpacker.unpack(PACKS_AND_SINGLES))
+    rows = unpacker.unpack([pack(1, [1, 2]), pack(5, [5, 6, 7])]).batch
+
+    assert isinstance(rows.records, RowRecords)
+    assert rows.records.rows is not None
+    assert [record["n"] for record in rows.records] == [1, 2, 5, 6, 7]
+
+
+def check_packs_and_singles(found: Unpacked) -> None:
     batch = found.batch
     assert [record["n"] for record in batch.records] == [1, 2, 1, 1, 5, 6, 7]
     assert batch.rids == [f"read:{n}" for n in range(1, 8)]

@@ -211,15 +211,21 @@ def test_records_of_different_shapes_are_written_as_they_are() -> None:
     "raw",
     [b"", b"{", b"[]", b"1", b'"text"', b"\xff", b'[null,[{}],"",["a"]]', b'[["n"],[[1,2]],"",["a"],{}]'],
 )
-def test_bytes_that_are_no_pack_are_an_error_that_holds_them(packs: Packs, raw: bytes) -> None:
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_bytes_that_are_no_pack_are_an_error_that_holds_them(
+    packs: Packs, raw: bytes, *, as_rows: bool
+) -> None:
     with pytest.raises(DecodeError, match="the entry is not a pack of records") as caught:
-        packs.decode(raw)
+        packs.decode(raw, as_rows=as_rows)
 
     assert raw in caught.value.args or getattr(caught.value, "raw", raw) == raw
 
 
+@pytest.mark.parametrize("as_rows", [False, True])
 @pytest.mark.parametrize("seed", range(100))
-def test_a_pack_that_was_damaged_is_read_or_refused_and_raises_nothing_else(packs: Packs, seed: int) -> None:
+def test_a_pack_that_was_damaged_is_read_or_refused_and_raises_nothing_else(
+    packs: Packs, seed: int, *, as_rows: bool
+) -> None:
     draw = random.Random(seed)
     records = some_records(draw)
     raw = bytearray(packs.encode(records, some_rids(draw, len(records)), {0: {"h": "x"}}))
@@ -227,7 +233,7 @@ def test_a_pack_that_was_damaged_is_read_or_refused_and_raises_nothing_else(pack
         raw[draw.randrange(len(raw))] = draw.randrange(256)
 
     try:
-        packed = packs.decode(bytes(raw))
+        packed = packs.decode(bytes(raw), as_rows=as_rows)
     except DecodeError:
         return
     assert all(type(record) is dict for record in packed.records)

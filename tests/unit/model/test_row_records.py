@@ -50,6 +50,19 @@ def test_a_pack_of_rows_is_that_of_the_same_dicts(packs: JsonPacks | MsgpackPack
     assert packs.encode(changed, rids, {}) == packs.encode([*changed], rids, {})
 
 
+@pytest.mark.parametrize("packs", [JsonPacks(), MsgpackPacks()])
+def test_a_pack_is_read_as_rows_where_that_is_wished_and_its_records_have_the_same_fields(
+    packs: JsonPacks | MsgpackPacks,
+) -> None:
+    rids = ["a", "b", "c"]
+    read = packs.decode(packs.encode(DICTS, rids, {}), as_rows=True)
+    others = packs.decode(packs.encode([{"n": 1}, *DICTS[1:]], rids, {}), as_rows=True)
+
+    assert isinstance(read.records, RowRecords)
+    assert read.records == DICTS
+    assert others.records == [{"n": 1}, *DICTS[1:]]
+
+
 def test_rows_and_records_of_the_same_fields_together_are_rows() -> None:
     whole = joined(joined(joined([], rows()), ({"n": 4, "name": "eve"},)), rows())
 

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from rsq_pipe.model.batch import Batch
+
+if TYPE_CHECKING:
+    from rsq_pipe.connectors.files.held_file import HeldFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,17 @@ class CheckedSink(Protocol):
         Raises:
             SinkError, TargetUnavailableError: What `open` would raise.
         """
+        ...
+
+
+@runtime_checkable
+class RepairableSink(Protocol):
+    """A sink of a file that may have become another than the stored position tells of."""
+
+    target: str
+
+    def held(self, position: str) -> HeldFile:
+        """Compare the file with a stored position; changes nothing."""
         ...
 
 

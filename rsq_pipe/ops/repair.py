@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.sink import RepairableSink
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import SECONDS
@@ -17,17 +17,6 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position
-
-
-@runtime_checkable
-class Held(Protocol):
-    """A sink that can tell what stands in its target."""
-
-    target: str
-
-    def held(self, position: str) -> HeldFile:
-        """Compare the target with a stored position; changes nothing."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +90,11 @@ async def repair(client: StreamClient, graph: Graph, stage: Stage, found: Findin
         await lease.drop()
 
 
-def _sink(graph: Graph, stage: Stage) -> Held:
+def _sink(graph: Graph, stage: Stage) -> RepairableSink:
     ref: ConnectorRef | None = stage.options if stage.verb == "sink" else None
     connect = connector("sink", ref.type).connect if ref else None
     sink = connect(ref.options, stage=stage.name, root=graph.root) if ref and connect else None
-    if not isinstance(sink, Held):
+    if not isinstance(sink, RepairableSink):
         what = f"a {ref.type!r} sink, which" if ref else "no sink, and"
         raise SinkError(f"stage {stage.name!r} is {what} keeps no position in a file", stage=stage.name)
     return sink

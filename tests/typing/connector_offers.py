@@ -30,6 +30,7 @@ from rsq_pipe.connectors.sink import (
     LimitedSink,
     NotifiedSink,
     PreparingSink,
+    RepairableSink,
     SharedSink,
 )
 from rsq_pipe.connectors.source import (
@@ -46,6 +47,7 @@ GATHERING: list[type[GatheringSink]] = [ObjectParts]
 LIMITED: list[type[LimitedSink]] = [JsonlSink, CsvSink, ParquetSink]
 NOTIFIED: list[type[NotifiedSink]] = [JsonlSink, CsvSink, ParquetSink, ObjectParts]
 PREPARING: list[type[PreparingSink]] = [ObjectParts]
+REPAIRABLE: list[type[RepairableSink]] = [JsonlSink, CsvSink, ParquetSink]
 SHARED_SINKS: list[type[SharedSink]] = [SharedLedgerSink]
 
 CLOSABLE: list[type[ClosableSource]] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,8 +13,7 @@ from rsq_pipe.connectors.csv.encoding import Encoding
 from rsq_pipe.connectors.csv.rows import Extra, Formulas, Missing, named_in
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import writable
-from rsq_pipe.connectors.files.held_file import HeldFile
-from rsq_pipe.connectors.files.targets import target
+from rsq_pipe.connectors.files.file_sink import FileSink, target
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.record_id import FIELD
 from rsq_pipe.connectors.sink import Written
@@ -63,29 +62,25 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     return writable(options.path, root=root)
 
 
-class CsvSink:
+class CsvSink(FileSink):
     """Append records to a csv file, each once."""
 
-    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
-    exclusive: ClassVar[bool] = True
     as_rows: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        super().__init__(target(options, stage=stage, root=root))
         self._options = options
         self._stage = stage
-        self._file = target(options, stage=stage, root=root)
         self._encoding = Encoding(options, rid=options.rid)
         self._fields = self._encoding.given
-        self.target = self._file.name
-        self.most = self._file.most
 
     def open(
         self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
     ) -> str:
         """Lock the file, cut off what stands behind `position`, and read its header."""
-        self._file.open(position, fresh=fresh, still=still)
+        found = super().open(position, fresh=fresh, still=still)
         self._fields = self._header() if self._file.length else self._encoding.given
-        return self._file.position()
+        return found
 
     def write(self, batch: Batch) -> Written:
         """Append one row per record, under a header if they are the first."""
@@ -95,18 +90,6 @@ class CsvSink:
             self._file.append(rows, len(batch) - len(failures))
             self._fields = fields
         return Written(self._file.position(), failures)
-
-    def stored(self) -> None:
-        """Take note that all that was written is acknowledged."""
-        self._file.stored()
-
-    def held(self, position: str) -> HeldFile:
-        """Compare the file with a stored position."""
-        return self._file.held(position)
-
-    def close(self) -> None:
-        """Unlock the file."""
-        self._file.close()
 
     def _header(self) -> tuple[str, ...]:
         """Read the columns of a file that is written already; they stay."""

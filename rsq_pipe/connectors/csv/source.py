@@ -18,6 +18,7 @@ from rsq_pipe.connectors.files.block import ReadBlock, nothing
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
 from rsq_pipe.connectors.files.chunking import chunked
 from rsq_pipe.connectors.files.endpoints import readable
+from rsq_pipe.connectors.files.file_source import FileSource
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
@@ -38,40 +39,28 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
     return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
-class CsvSource:
+class CsvSource(FileSource):
     """Yield the rows of csv files; a row that does not fit the header becomes a broken arrival."""
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
         self._dialect = options.dialect
         self._stage = stage
-        self._files = Files(
-            options.path,
-            root=root,
-            stage=stage,
-            max_line=options.max_line,
-            final=options.final,
-            encoding=options.encoding if is_wide(options.encoding) else "",
-            follow=options.follow,
-            watch=options.watch,
+        super().__init__(
+            Files(
+                options.path,
+                root=root,
+                stage=stage,
+                max_line=options.max_line,
+                final=options.final,
+                encoding=options.encoding if is_wide(options.encoding) else "",
+                follow=options.follow,
+                watch=options.watch,
+            )
         )
-        self.endless = self._files.endless
         self._columns_of_stdin: Columns | None = None
-        self.resumable = not self._files.from_stdin
         # The parser's own bound is one for the whole process, and lower than max_line.
         csv.field_size_limit(max(csv.field_size_limit(), options.max_line))
-
-    def shards(self) -> Sequence[str]:
-        """Name the files, sorted."""
-        return self._files.shards()
-
-    def changed(self) -> Sequence[str]:
-        """Name the files that have something new."""
-        return self._files.changed()
-
-    def share(self) -> float | None:
-        """Tell how much of the files has been read."""
-        return self._files.amount.share()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind `position`."""

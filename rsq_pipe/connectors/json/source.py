@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
+from rsq_pipe.connectors.files.file_source import FileSource
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.read_settings import ChunkBytes, FilePaths, Watch
@@ -59,30 +60,22 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:
     return readable(options.path, stage=stage, root=root, watch=options.watch)
 
 
-class JsonSource:
+class JsonSource(FileSource):
     """Yield the objects of a list; one that is none becomes a broken arrival."""
-
-    resumable = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
         self._stage = stage
-        self._files = Files(
-            options.path, root=root, stage=stage, max_line=options.max_record, final=True, watch=options.watch
+        super().__init__(
+            Files(
+                options.path,
+                root=root,
+                stage=stage,
+                max_line=options.max_record,
+                final=True,
+                watch=options.watch,
+            )
         )
-        self.endless = self._files.endless
-
-    def shards(self) -> Sequence[str]:
-        """Name the files, sorted."""
-        return self._files.shards()
-
-    def changed(self) -> Sequence[str]:
-        """Name the files that have something new."""
-        return self._files.changed()
-
-    def share(self) -> float | None:
-        """Tell how much of the files has been read."""
-        return self._files.amount.share()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the records behind `position`."""

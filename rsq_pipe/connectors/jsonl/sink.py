@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Literal
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import writable
-from rsq_pipe.connectors.files.held_file import HeldFile
-from rsq_pipe.connectors.files.targets import target
+from rsq_pipe.connectors.files.file_sink import FileSink, target
 from rsq_pipe.connectors.files.write_settings import FileOptions
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.sink import Written
@@ -30,24 +27,12 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     return writable(options.path, root=root)
 
 
-class JsonlSink:
+class JsonlSink(FileSink):
     """Append records to a JSON Lines file, each once."""
 
-    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
-    exclusive: ClassVar[bool] = True
-
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        super().__init__(target(options, stage=stage, root=root))
         self._rid = options.rid
-        self._file = target(options, stage=stage, root=root)
-        self.target = self._file.name
-        self.most = self._file.most
-
-    def open(
-        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
-    ) -> str:
-        """Lock the file, and cut off what stands behind `position`."""
-        self._file.open(position, fresh=fresh, still=still)
-        return self._file.position()
 
     def write(self, batch: Batch) -> Written:
         """Append one line per record."""
@@ -56,15 +41,3 @@ class JsonlSink:
         if lines:
             self._file.append(lines, len(batch) - len(failures))
         return Written(self._file.position(), failures)
-
-    def stored(self) -> None:
-        """Take note that all that was written is acknowledged."""
-        self._file.stored()
-
-    def held(self, position: str) -> HeldFile:
-        """Compare the file with a stored position."""
-        return self._file.held(position)
-
-    def close(self) -> None:
-        """Unlock the file."""
-        self._file.close()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import writable
-from rsq_pipe.connectors.files.held_file import HeldFile
+from rsq_pipe.connectors.files.file_sink import FileSink
 from rsq_pipe.connectors.files.parts_target import PartsTarget
 from rsq_pipe.connectors.files.write_settings import FileOptions, Rotate, checked_path
 from rsq_pipe.connectors.parquet.rows import ColumnTypes, ExtraFields, Packed, RowLines
@@ -54,25 +53,13 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     return writable(options.path, root=root)
 
 
-class ParquetSink:
+class ParquetSink(FileSink):
     """Append records to a hidden file of JSON lines, each once, and make Parquet files of it."""
 
-    guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
-    exclusive: ClassVar[bool] = True
-
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
+        super().__init__(PartsTarget(options, options.rotate, stage=stage, root=root, make=self._made))
         self._rows = RowLines(options.columns, options.extra, rid=options.rid)
         self._compression = options.compression
-        self._file = PartsTarget(options, options.rotate, stage=stage, root=root, make=self._made)
-        self.target = self._file.name
-        self.most = self._file.most
-
-    def open(
-        self, position: str | None, *, fresh: bool = False, still: Callable[[], bool] = lambda: True
-    ) -> str:
-        """Become the writer, and cut off what stands behind `position`."""
-        self._file.open(position, fresh=fresh, still=still)
-        return self._file.position()
 
     def write(self, batch: Batch) -> Written:
         """Append one line per record; before it, make a file of a part that is full."""
@@ -81,18 +68,6 @@ class ParquetSink:
         if lines:
             self._file.append(lines, len(batch) - len(failures))
         return Written(self._file.position(), failures)
-
-    def stored(self) -> None:
-        """Take note that all that was written is acknowledged."""
-        self._file.stored()
-
-    def held(self, position: str) -> HeldFile:
-        """Compare the part being written with a stored position."""
-        return self._file.held(position)
-
-    def close(self) -> None:
-        """Finish the last part, and let go of it."""
-        self._file.close()
 
     def _made(self, lines: Path, to: Path) -> None:
         write_parquet(lines, to, self._rows.types, self._compression)

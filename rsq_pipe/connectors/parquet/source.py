@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
+from rsq_pipe.connectors.files.file_source import FileSource
 from rsq_pipe.connectors.files.files import Files
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
@@ -65,28 +66,15 @@ class _Place:
         return f"{self.row}:{self.size}:{self.crc:08x}"
 
 
-class ParquetSource:
+class ParquetSource(FileSource):
     """Yield the rows of Parquet files; one that no record can hold becomes a broken arrival."""
-
-    resumable = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         self._options = options
         self._stage = stage
-        self._files = Files(options.path, root=root, stage=stage, max_line=1, final=True, watch=options.watch)
-        self.endless = self._files.endless
-
-    def shards(self) -> Sequence[str]:
-        """Name the files, sorted."""
-        return self._files.shards()
-
-    def changed(self) -> Sequence[str]:
-        """Name the files that have something new."""
-        return self._files.changed()
-
-    def share(self) -> float | None:
-        """Tell how much of the files has been read."""
-        return self._files.amount.share()
+        super().__init__(
+            Files(options.path, root=root, stage=stage, max_line=1, final=True, watch=options.watch)
+        )
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
         """Yield the rows behind `position`."""

@@ -31,6 +31,7 @@ from rsq_pipe.connectors.sink import (
     NotifiedSink,
     PreparingSink,
     RepairableSink,
+    RowSink,
     SharedSink,
 )
 from rsq_pipe.connectors.source import (
@@ -48,6 +49,7 @@ LIMITED: list[type[LimitedSink]] = [JsonlSink, CsvSink, ParquetSink]
 NOTIFIED: list[type[NotifiedSink]] = [JsonlSink, CsvSink, ParquetSink, ObjectParts]
 PREPARING: list[type[PreparingSink]] = [ObjectParts]
 REPAIRABLE: list[type[RepairableSink]] = [JsonlSink, CsvSink, ParquetSink]
+ROWS: list[type[RowSink]] = [CsvSink]
 SHARED_SINKS: list[type[SharedSink]] = [SharedLedgerSink]
 
 CLOSABLE: list[type[ClosableSource]] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from pathlib import Path
 
 from rsq_pipe.cli.printable import printable
 from rsq_pipe.error_text import told
@@ -61,12 +62,22 @@ def unwritable(error: Exception) -> str:
 
 
 def unusable_name(error: Exception) -> str:
-    """Say so where a file's name is one that no file can have; else nothing."""
+    """Say so where a file's name is one that no file can have, or is told from a folder that is gone."""
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _has_folder():
+        return "the current folder was removed; change to another one"
     if isinstance(error, OSError) and error.errno in _NO_NAME:
         name, most = str(error.filename or ""), 100
         shown = name if len(name) <= most else f"{name[:most]}..."
         return f"{shown}: {error.strerror}; check the name"
     return ""
+
+
+def _has_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def report_fault(error: Exception, *, debug: bool) -> int:

@@ -31,19 +31,23 @@ _FIXES = {
 }
 
 
-def read_document(path: Path, environ: Mapping[str, str] | None) -> Document:
+def read_document(path: Path, environ: Mapping[str, str] | None, begins: str = "version: 1") -> Document:
     """
     Read a pipeline file, by the rules of YAML 1.2.
 
     Args:
         path: The file.
         environ: Where `${VAR}` is looked up; None to leave it as it stands.
+        begins: How a file of its kind begins, for one that is empty.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
     """
     variables = None if environ is None else Variables(environ)
-    return _document(str(path), _read_text(path), variables)
+    document = _document(str(path), _read_text(path), variables)
+    if document.value is None and not document.values:
+        document.report((), "the file is empty", f"start with `{begins}`")
+    return document
 
 
 def stored_values(text: str) -> Any:
@@ -165,7 +169,6 @@ class _Builder:
     def build(self, node: yaml.Node | None) -> Document:
         document = self.document
         if node is None:
-            document.report((), "the file is empty", "start with `version: 1`")
             return document
         document.value = self._value(node, ())
         if self._variables is not None:

@@ -13,7 +13,7 @@ from rsq_pipe.streams import wire
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.claim import START, Claim, claim_reply
 from rsq_pipe.streams.decoding import undecoded
-from rsq_pipe.streams.endpoint import Endpoint
+from rsq_pipe.streams.endpoint import CLIENTS, Endpoint
 from rsq_pipe.streams.entry import fields_of, range_reply, read_reply
 from rsq_pipe.streams.headers import check_data
 from rsq_pipe.streams.link import Command, checked
@@ -89,12 +89,12 @@ class StreamClient:
         Raises:
             ValueError: The URL is malformed, or a setting is not known.
         """
-        own = {name: settings.pop(name) for name in _OWN if name in settings}
+        own = {name: settings.pop(name) for name in CLIENTS if name in settings}
         settings.setdefault("socket_connect_timeout", 5)
         endpoint = Endpoint.from_url(url, **settings)
         # What the URL's query says of the client, not of a connection.
         settings = dict(endpoint.settings)
-        own |= {name: settings.pop(name) for name in _OWN if name in settings}
+        own |= {name: settings.pop(name) for name in CLIENTS if name in settings}
         return cls._of(replace(endpoint, settings=settings), **own)
 
     @classmethod
@@ -108,7 +108,7 @@ class StreamClient:
         **settings: Any,
     ) -> Self:
         """Make a client for a cluster from some of its nodes: `(host, port)` pairs or mappings."""
-        own = {name: settings.pop(name) for name in _OWN if name in settings}
+        own = {name: settings.pop(name) for name in CLIENTS if name in settings}
         settings |= {"password": password, "username": username}
         settings.setdefault("socket_connect_timeout", 5)
         return cls._of(Endpoint.from_nodes(startup_nodes, ssl=ssl, **settings), prefix=prefix, **own)
@@ -128,10 +128,7 @@ class StreamClient:
         pool_timeout: float = 5,
         socket_timeout: float | None = None,
     ) -> None:
-        try:
-            endpoint.connection(**endpoint.settings)
-        except TypeError as exc:
-            raise ValueError(f"not a setting of a connection: {exc}") from exc
+        endpoint.check()
         self.prefix = prefix
         self.channel = Channel(
             endpoint,
@@ -393,6 +390,3 @@ class StreamClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-_OWN = ("prefix", "max_connections", "pool_timeout", "socket_timeout")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.exceptions import RedisError
 
 from rsq_pipe.hosts import split_hosts
 
@@ -15,6 +17,12 @@ SCHEMES = (
     *("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://"),
     *("redis+sentinel://", "rediss+sentinel://"),
 )
+
+_SETTING = re.compile(r"Invalid value for '(\w+)' in connection URL")
+"""What redis-py says of a setting that it knows."""
+
+CLIENTS = ("prefix", "max_connections", "pool_timeout", "socket_timeout")
+"""Settings of the client, and of no connection."""
 
 PORT, SENTINEL_PORT = 6379, 26379
 
@@ -58,7 +66,9 @@ class Endpoint:
             return cls._parsed(f"{protocol}://{rest}", kind, settings)
         except _MalformedError:
             raise
-        except ValueError:
+        except ValueError as exc:
+            if named := _SETTING.match(str(exc)):
+                raise _MalformedError(f"its setting `{named[1]}` has a value that cannot be read") from None
             raise ValueError(
                 "the server URL is malformed; it is redis://USER:PASSWORD@HOST:PORT/DB, where / in a "
                 "password is written %2F, @ %40, : %3A and # %23"
@@ -81,8 +91,15 @@ class Endpoint:
             raise _MalformedError(
                 "several hosts stand only in a URL of redis+cluster:// or redis+sentinel://"
             )
+        if url.startswith("unix:"):
+            if hosts[0][0] or not path:
+                raise _MalformedError("it names no socket; write its whole path: unix:///run/redis.sock")
+        elif (database := path.replace("/", "")) and not database.isdecimal():
+            # redis-py would take database 0 for it.
+            raise _MalformedError("the database in it is not a number; it is redis://HOST:PORT/DB")
         parsed: dict[str, Any] = dict(parse_url(parts._replace(path=path).geturl() if kind else url))
         connection = parsed.pop("connection_class", Connection)
+        _refuse_unknown(connection, parsed)
         merged = {**settings, **parsed}
         if not kind:
             return cls(merged, connection)
@@ -102,6 +119,20 @@ class Endpoint:
             nodes: `(host, port)` pairs, `{"host":, "port":}` mappings, or objects with those attributes.
         """
         return cls(settings, SSLConnection if ssl else Connection, tuple(_node(node) for node in nodes))
+
+    def check(self) -> None:
+        """
+        Make a connection, unconnected.
+
+        Raises:
+            ValueError: One of the settings is none, or has a value that it cannot have.
+        """
+        try:
+            self.connection(**self.settings)
+        except TypeError as exc:
+            raise ValueError(f"not a setting of a connection: {exc}") from exc
+        except RedisError as exc:
+            raise ValueError(f"a setting in it is wrong: {exc}") from exc
 
     @property
     def is_cluster(self) -> bool:
@@ -134,6 +165,20 @@ class Endpoint:
 
 class _MalformedError(ValueError):
     """A mistake that is said in words of its own."""
+
+
+def _refuse_unknown(connection: type[Any], settings: Mapping[str, Any]) -> None:
+    others = {*CLIENTS, "sentinel_username", "sentinel_password"}
+    try:
+        connection(**{name: value for name, value in settings.items() if name not in others})
+    except TypeError:
+        # What it is called is not told: behind a ? in a password it is a part of that.
+        raise _MalformedError(
+            "a setting behind its ? is none of a connection, such as socket_timeout=5; in a password ? is "
+            "written %3F"
+        ) from None
+    except RedisError as exc:
+        raise _MalformedError(f"a setting in it is wrong: {exc}") from None
 
 
 def _node(node: Any) -> Node:

@@ -53,7 +53,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
         An error of our hierarchy, to be raised `from exc`.
     """
     text = said(exc)
-    why = _unconnected(exc) or text.rstrip(".")  # more of a sentence follows
+    why = _unconnected(exc, address) or text.rstrip(".")  # more of a sentence follows
     match exc:
         case (
             vendor.AuthenticationError()
@@ -81,7 +81,7 @@ def translate(exc: BaseException, address: str) -> StreamError:
             return SettleError(f"server {address}: {text}", reply=text)
 
 
-def _unconnected(exc: BaseException) -> str:
+def _unconnected(exc: BaseException, address: str) -> str:
     """Say why no connection was made, where the socket said so; redis-py tells numbers of errors."""
     match exc if isinstance(exc, OSError) else exc.__context__:
         case ConnectionRefusedError():
@@ -89,7 +89,8 @@ def _unconnected(exc: BaseException) -> str:
         case socket.gaierror():
             return "no address is known for this name"
         case FileNotFoundError():
-            return "there is no such socket"
+            is_socket = address.startswith("unix:")
+            return "there is no such socket" if is_socket else "a file that its URL names is not there"
         case PermissionError():
             return "this user may not open it"
         case ssl.SSLError():

@@ -59,7 +59,7 @@ def read_cases(path: Path) -> CaseFile:
         SpecSyntaxError: One of both cannot be read, or is not YAML.
         SpecValidationError: All other mistakes of one of both.
     """
-    document = read_document(path, None)
+    document = read_document(path, None, "tests:")
     if not isinstance(document.value, dict):
         document.report(
             (), f"a test file holds a mapping, not {describe(document.value)}", "start with `tests:`"

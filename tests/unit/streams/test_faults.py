@@ -146,7 +146,7 @@ def test_a_vendors_full_stop_does_not_end_up_in_the_middle_of_a_sentence() -> No
     [
         (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "nothing listens there"),
         (socket.gaierror(-2, "Name or service not known"), "no address is known for this name"),
-        (FileNotFoundError(2, "No such file or directory"), "there is no such socket"),
+        (FileNotFoundError(2, "No such file or directory"), "a file that its URL names is not there"),
         (OSError(113, "Connect call failed ('10.0.0.1', 1)"), "no route to host"),
     ],
 )

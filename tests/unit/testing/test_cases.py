@@ -85,6 +85,16 @@ def found(result: CaseResult) -> list[tuple[str, str]]:
     return [(mismatch.what, mismatch.kind) for mismatch in result.mismatches]
 
 
+def test_an_empty_file_is_told_how_a_file_of_tests_begins(project: Project) -> None:
+    file = written(project, "")
+    file.write_text("# nothing yet\n")
+
+    with pytest.raises(SpecValidationError) as caught:
+        read_cases(file)
+
+    assert str(caught.value) == f"{file}:1:1: the file is empty; start with `tests:`"
+
+
 def test_one_stage_is_tested_by_its_ports(project: Project) -> None:
     result = one(
         project,

@@ -16,7 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from benchmarks.measure import BenchmarkError, Figures, Job, Stopwatch
 from benchmarks.single import ROWS, batches, made, read, timed, written
 from rsq_pipe.model.batch import Batch
-from tests.support.mosquitto import PASSWORD, MqttBroker, binary
+from tests.support.mosquitto import MqttBroker, binary
+from tests.support.private_server import PASSWORD
 
 TITLE = "Into and out of Mosquitto, QoS 1, by 500 messages"
 SIZE = (40, 2)

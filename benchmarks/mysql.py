@@ -13,7 +13,8 @@ import pymysql
 from benchmarks.measure import Figures, Job
 from benchmarks.single import batches, made, timed
 from rsq_pipe.model.batch import Batch
-from tests.support.mariadb import PASSWORD, MariadbServer, binary
+from tests.support.mariadb import MariadbServer, binary
+from tests.support.private_server import PASSWORD
 
 TITLE = "Into MariaDB by 500 records"
 SIZE = (200, 5)

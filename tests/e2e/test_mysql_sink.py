@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import rsq_pipe
-from tests.support.mariadb import PASSWORD, MariadbServer, mariadb, mariadb_binary, own_mariadb
+from tests.support.mariadb import MariadbServer, mariadb, mariadb_binary, own_mariadb
+from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
 

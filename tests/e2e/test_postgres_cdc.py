@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.command_line import rsq_pipe, start
 from tests.support.history import History, Writers
-from tests.support.postgres import PASSWORD, PostgresServer, own_postgres, postgres, postgres_binaries
+from tests.support.postgres import PostgresServer, own_postgres, postgres, postgres_binaries
+from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually

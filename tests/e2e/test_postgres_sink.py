@@ -12,7 +12,8 @@ import pytest
 
 from rsq_pipe.streams.client import StreamClient
 from tests.support.command_line import rsq_pipe, start
-from tests.support.postgres import PASSWORD, PostgresServer, own_postgres, postgres, postgres_binaries
+from tests.support.postgres import PostgresServer, own_postgres, postgres, postgres_binaries
+from tests.support.private_server import PASSWORD
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually

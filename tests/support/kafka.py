@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
+from tests.support.private_server import PrivateServer
 from tests.support.server import free_port
 from tests.support.signals import eventually
 
@@ -39,13 +36,14 @@ def own_kafka() -> Iterator[KafkaBroker]:
         yield running
 
 
-class KafkaBroker:
+class KafkaBroker(PrivateServer):
     """Run one broker on a port of 127.0.0.1; it keeps its data over stops."""
 
+    what = "Kafka"
+
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="rsq-kafka-", dir="/tmp"))
+        super().__init__(Path(tempfile.mkdtemp(prefix="rsq-kafka-", dir="/tmp")))
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Tell another process where it is; the child process stays ours."""
@@ -60,18 +58,12 @@ class KafkaBroker:
         binary = Path(str(files("noida_db"))) / "noida-db"
         if not os.access(binary, os.X_OK):  # as its own command does
             binary.chmod(0o755)
-        with (self.folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(binary, "start", "--only", "kafka", "--kafka-port", str(self.port)),
-                    *("--data-dir", self.folder / "data"),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=self.folder,
-            )
+        self._begin(
+            [
+                *(binary, "start", "--only", "kafka", "--kafka-port", str(self.port)),
+                *("--data-dir", self.folder / "data"),
+            ]
+        )
         eventually(self._answers, timeout=_START, what=f"Kafka answers on port {self.port}")
         return self
 
@@ -146,41 +138,8 @@ class KafkaBroker:
         """The same, decoded."""
         return [json.loads(one.value) for one in self.messages(topic)]
 
-    def stop(self) -> None:
-        """End it in an orderly way: its data are kept."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it without a word to anybody."""
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Stop answering, with every connection left open."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Go on after pause()."""
-        self._signal(signal.SIGCONT)
-
-    def remove(self) -> None:
-        """Stop it and delete its folder."""
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
-
     def _answers(self) -> bool:
-        assert self._process is not None
-        if (code := self._process.poll()) is not None:
-            raise AssertionError(
-                f"Kafka ended with exit code {code}: {(self.folder / 'broker.log').read_text()}"
-            )
+        self._check()
         import socket
 
         with socket.socket() as probe:
@@ -222,14 +181,3 @@ class KafkaBroker:
         finally:
             await consumer.stop()
         return found
-
-    def _end(self, number: int) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.send_signal(number)
-            self._process.wait()
-            self._process = None
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pymysql
 import pytest
 
 from tests.support.absent import absent
+from tests.support.private_server import PASSWORD, PrivateServer, other_user
 from tests.support.server import free_port
 from tests.support.signals import eventually
 
-PASSWORD = "of-the-tests"
 _START = 60.0
 
 
@@ -54,7 +51,7 @@ def own_mariadb(mariadb_binary: Path) -> Iterator[MariadbServer]:
         yield running
 
 
-class MariadbServer:
+class MariadbServer(PrivateServer):
     """
     Run one server on a port of 127.0.0.1, with a password; it keeps its data over restarts.
 
@@ -62,22 +59,18 @@ class MariadbServer:
         binary: mariadbd.
     """
 
+    what = "MariaDB"
+
     def __init__(self, binary: Path) -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="rsq-my-", dir="/tmp")))
         self._binary = binary
-        self._user = _user()
-        self.folder = Path(tempfile.mkdtemp(prefix="rsq-my-", dir="/tmp"))
+        self._user = other_user("mysql", "nobody", "root")
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def dsn(self) -> str:
         """Where it is, with the password."""
         return f"mysql://rsq:{PASSWORD}@127.0.0.1:{self.port}/shop"
-
-    @property
-    def log(self) -> str:
-        path = self.folder / "server.log"
-        return path.read_text(errors="replace") if path.exists() else ""
 
     def start(self) -> Self:
         """Make the database where there is none, start the server, and wait until it answers."""
@@ -85,19 +78,13 @@ class MariadbServer:
         is_new = not data.exists()
         if is_new:
             self._make(data)
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(self._binary, "--no-defaults", f"--datadir={data}", f"--port={self.port}"),
-                    *("--bind-address=127.0.0.1", f"--socket={self._socket}", "--skip-log-bin"),
-                    *("--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", *self._as()),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=self.folder,
-            )
+        self._begin(
+            [
+                *(self._binary, "--no-defaults", f"--datadir={data}", f"--port={self.port}"),
+                *("--bind-address=127.0.0.1", f"--socket={self._socket}", "--skip-log-bin"),
+                *("--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", *self._as()),
+            ]
+        )
         if is_new:
             eventually(self._has_user, timeout=_START, what="MariaDB has the user of the tests")
         eventually(self._answers, timeout=_START, what=f"MariaDB answers on port {self.port}")
@@ -110,34 +97,6 @@ class MariadbServer:
             for one in sql.split(";\n"):
                 cursor.execute(one, values or None)
             return list(cursor.fetchall())
-
-    def kill(self) -> None:
-        """End the server, its connections too, without a word to anybody."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """Stop answering, with every connection left open."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Go on after pause()."""
-        self._signal(signal.SIGCONT)
-
-    def remove(self) -> None:
-        """Stop the server and delete its folder."""
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
 
     @property
     def _socket(self) -> Path:
@@ -165,9 +124,7 @@ class MariadbServer:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _has_user(self) -> bool:
-        assert self._process is not None
-        if (code := self._process.poll()) is not None:
-            raise AssertionError(f"MariaDB ended with exit code {code}:\n{self.log[-2000:]}")
+        self._check()
         try:
             with closing(pymysql.connect(unix_socket=str(self._socket), user="root")) as connection:
                 cursor = connection.cursor()
@@ -179,27 +136,8 @@ class MariadbServer:
         return True
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        if (code := self._process.poll()) is not None:
-            raise AssertionError(f"MariaDB ended with exit code {code}:\n{self.log[-2000:]}")
+        self._check()
         try:
             return self.execute("select 1") == [(1,)]
         except pymysql.OperationalError:
             return False
-
-    def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.kill(self._process.pid, number)
-
-
-def _user() -> str | None:
-    """Name the user that root runs it as; None for the one at hand."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("mysql", "nobody"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    return "root"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
@@ -18,10 +16,9 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.absent import absent
+from tests.support.private_server import PASSWORD, PrivateServer
 from tests.support.server import free_port
 from tests.support.signals import eventually
-
-PASSWORD = "of-the-tests"
 
 
 def binary() -> str:
@@ -40,14 +37,15 @@ def mqtt() -> Iterator[MqttBroker]:
         yield running
 
 
-class MqttBroker:
+class MqttBroker(PrivateServer):
     """Run one broker on a port of 127.0.0.1, with a password; it keeps sessions over restarts."""
+
+    what = "Mosquitto"
 
     def __init__(self) -> None:
         self._binary = binary()
-        self.folder = Path(tempfile.mkdtemp(prefix="rsq-mqtt-", dir="/tmp"))
+        super().__init__(Path(tempfile.mkdtemp(prefix="rsq-mqtt-", dir="/tmp")))
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
         passwords = self.folder / "passwords"
         tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
         subprocess.run([tool, "-b", "-c", passwords, "rsq", PASSWORD], check=True, capture_output=True)
@@ -63,14 +61,7 @@ class MqttBroker:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        with (self.folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binary, "-c", self.folder / "broker.conf"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._begin([self._binary, "-c", self.folder / "broker.conf"])
         eventually(self._answers, timeout=10, what="Mosquitto answers")
         return self
 
@@ -99,22 +90,6 @@ class MqttBroker:
 
         return found, stop
 
-    def stop(self) -> None:
-        """End it in an orderly way: it keeps sessions and messages."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait()
-            self._process = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _client(self, name: str) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name)
         client.username_pw_set("rsq", PASSWORD)
@@ -126,9 +101,7 @@ class MqttBroker:
         return client
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        if (code := self._process.poll()) is not None:
-            raise AssertionError(f"Mosquitto ended with {code}: {(self.folder / 'broker.log').read_text()}")
+        self._check()
         try:
             client = self._client("")
         except OSError:

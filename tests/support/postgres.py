@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psycopg
 import pytest
 
 from tests.support.absent import absent
+from tests.support.private_server import PASSWORD, PrivateServer, other_user
 from tests.support.server import free_port
 from tests.support.signals import eventually
 
-PASSWORD = "of-the-tests"
 _START = 30.0
 
 
@@ -56,7 +54,7 @@ def own_postgres(postgres_binaries: Path) -> Iterator[PostgresServer]:
         yield running
 
 
-class PostgresServer:
+class PostgresServer(PrivateServer):
     """
     Run one server on a port of 127.0.0.1, with a password; it keeps its data over restarts.
 
@@ -67,43 +65,33 @@ class PostgresServer:
         settings: Settings of the server, `name=value`.
     """
 
+    what = "PostgreSQL"
+
     def __init__(self, binaries: Path, *settings: str) -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="rsq-pg-", dir="/tmp")))
         self._binaries = binaries
         self._settings = ("listen_addresses=127.0.0.1", "fsync=off", *(settings or ("wal_level=logical",)))
-        self._user = _user()
-        self.folder = Path(tempfile.mkdtemp(prefix="rsq-pg-", dir="/tmp"))
+        self._user = other_user("postgres", "nobody")
         self.folder.chmod(0o755)
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def dsn(self) -> str:
         """Where it is, with the password."""
         return f"postgresql://rsq:{PASSWORD}@127.0.0.1:{self.port}/postgres"
 
-    @property
-    def log(self) -> str:
-        path = self.folder / "server.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
     def start(self) -> Self:
         """Make the database where there is none, start the server, and wait until it answers."""
         data = self.folder / "data"
         if not data.exists():
             self._make(data)
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(self._binaries / "postgres", "-D", data, "-p", str(self.port), "-k", self.folder),
-                    *(word for setting in self._settings for word in ("-c", setting)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                user=self._user,
-                cwd=self.folder,
-            )
+        self._begin(
+            [
+                *(self._binaries / "postgres", "-D", data, "-p", str(self.port), "-k", self.folder),
+                *(word for setting in self._settings for word in ("-c", setting)),
+            ],
+            self._user,
+        )
         eventually(self._answers, timeout=_START, what=f"PostgreSQL answers on port {self.port}")
         return self
 
@@ -115,32 +103,8 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End the server, its connections too, without a word to anybody."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
+        super().kill()
         (self.folder / "data/postmaster.pid").unlink(missing_ok=True)
-
-    def pause(self) -> None:
-        """Stop answering, with every connection left open."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Go on after pause()."""
-        self._signal(signal.SIGCONT)
-
-    def remove(self) -> None:
-        """Stop the server and delete its folder."""
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def _make(self, data: Path) -> None:
         secret = self.folder / "password"
@@ -162,15 +126,13 @@ class PostgresServer:
         assert done.returncode == 0, done.stderr
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        if (code := self._process.poll()) is not None:
-            raise AssertionError(f"PostgreSQL ended with exit code {code}:\n{self.log[-2000:]}")
+        self._check()
         try:
             return self.execute("select 1") == [(1,)]
         except psycopg.OperationalError:
             return False
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         """Send a signal to the server and to its workers, each of which has a process group of its own."""
         if self._process is None:
             return
@@ -181,16 +143,3 @@ class PostgresServer:
                 os.kill(pid, number)
             except ProcessLookupError:
                 continue
-
-
-def _user() -> str | None:
-    """Name the user that runs it; None for the one at hand."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return name
-    raise AssertionError("PostgreSQL does not run as root, and there is no other user")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from rsq_pipe.server.binary import bundled_binary, on_path
 from rsq_pipe.server.ping import ping
+from tests.support.private_server import PrivateServer
 from tests.support.signals import eventually
 
 # A unix socket's path holds 104 bytes on macOS, 108 on Linux.
@@ -30,7 +28,7 @@ def binaries() -> dict[str, Path]:
     return {"valkey": bundled} | ({"redis": redis} if redis else {})
 
 
-class StreamServer:
+class StreamServer(PrivateServer):
     """
     Run one server process, on a unix socket and, where asked, on a TCP port of 127.0.0.1.
 
@@ -49,13 +47,13 @@ class StreamServer:
         appendonly: bool = False,
         config: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(_short_folder())
         self.binary = binary
-        self.folder = _short_folder()
+        self.what = str(binary)
         self.socket = self.folder / "s.sock"
         self.port = free_port() if tcp else 0
         self.appendonly = appendonly
         self.config = dict(config or {})
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
@@ -76,11 +74,6 @@ class StreamServer:
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
-    @property
-    def log(self) -> str:
-        path = self.folder / "server.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
     def start(self) -> Self:
         """Start the server and wait until it has read its data and answers."""
         assert self._process is None, "the server is running already"
@@ -94,39 +87,15 @@ class StreamServer:
         eventually(self._answers, timeout=15.0, what=f"{self.binary} answers on {self.socket}")
         return self
 
-    def stop(self) -> None:
-        """End the server in good order; doing it twice is harmless."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the server as a power cut would: what is not in its append-only file is gone."""
-        self._end(signal.SIGKILL)
-
     def restart(self) -> None:
         """Start the server again on the same socket, port and data."""
         self.stop()
         self.start()
 
-    def pause(self) -> None:
-        """Stop answering, with every connection left open."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Go on after pause()."""
-        os.kill(self.pid, signal.SIGCONT)
-
     def remove(self) -> None:
         """Stop the server and delete its folder."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
+        super().remove()
 
     def _arguments(self) -> list[str]:
         settings = {
@@ -143,24 +112,11 @@ class StreamServer:
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        if (code := self._process.poll()) is not None:
-            raise AssertionError(f"{self.binary} ended with exit code {code}:\n{self.log[-2000:]}")
+        self._check()
         return ping(self.socket).startswith((b"+PONG", b"-NOAUTH"))
 
     def _end(self, number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        # A paused server would act on a SIGTERM only once it goes on.
-        process.send_signal(number)
-        process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(timeout=10.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        super()._end(number)
         # A killed server leaves its socket behind, and a client must not find a file that answers nobody.
         self.socket.unlink(missing_ok=True)
 

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tests.contract.sinks.rig import WRONG, Record, Rig, Why
-from tests.support.mosquitto import PASSWORD, MqttBroker
+from tests.support.mosquitto import MqttBroker
+from tests.support.private_server import PASSWORD
 from tests.support.signals import eventually
 
 

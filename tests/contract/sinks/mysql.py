@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.sinks.table import ServerTable
-from tests.support.mariadb import PASSWORD
+from tests.support.private_server import PASSWORD
 
 
 class Target(ServerTable):

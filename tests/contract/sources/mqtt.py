@@ -13,7 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.contract.sources.files import as_json, few
 from tests.contract.sources.rig import WRONG, Rig, Why
 from tests.contract.sources.trial import BATCH
-from tests.support.mosquitto import PASSWORD, MqttBroker
+from tests.support.mosquitto import MqttBroker
+from tests.support.private_server import PASSWORD
 from tests.support.signals import eventually
 
 

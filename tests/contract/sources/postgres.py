@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from tests.contract.sources.rig import ROWS, WRONG, Rig, Why
-from tests.support.postgres import PASSWORD, PostgresServer
+from tests.support.postgres import PostgresServer
+from tests.support.private_server import PASSWORD
 
 
 class Origin(Rig):

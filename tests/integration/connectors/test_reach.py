@@ -14,7 +14,8 @@ from aiohttp import web
 from rsq_pipe.ops.reach import Reached, reach
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
-from tests.support.postgres import PASSWORD, PostgresServer
+from tests.support.postgres import PostgresServer
+from tests.support.private_server import PASSWORD
 from tests.support.server import StreamServer
 from tests.support.web_service import WebService
 

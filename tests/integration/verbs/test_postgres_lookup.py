@@ -12,7 +12,8 @@ from rsq_pipe.errors import TableError
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.verbs.verb import Verb
 from tests.integration.verbs.given import looked, sent, unavailable, verb_of
-from tests.support.postgres import PASSWORD, PostgresServer
+from tests.support.postgres import PostgresServer
+from tests.support.private_server import PASSWORD
 
 
 @pytest.fixture

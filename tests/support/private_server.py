@@ -1,0 +1,121 @@
+"""PrivateServer: a server process for tests, with a folder of its own, that may be killed and paused."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+PASSWORD = "of-the-tests"
+
+
+class PrivateServer:
+    """
+    Run one process, and end it with all that it has written.
+
+    Args:
+        folder: Its own, which is there; it keeps its data over restarts.
+    """
+
+    what: str
+    """What it is called in messages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """What it has said."""
+        path = self.folder / "server.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End it in good order: its data are kept. Doing it twice is harmless."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it, its connections too, without a word to anybody."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop answering, with every connection left open."""
+        assert self._process is not None, f"{self.what} is not running"
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after pause()."""
+        self._signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """End it and delete its folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def _begin(self, command: Sequence[str | Path], user: str | None = None) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            # Its own session: Ctrl-C on the test run must not take the server from under tests that tidy up.
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                user=user,
+                cwd=self.folder,
+            )
+
+    def _check(self) -> None:
+        """Fail where it has ended; called while its answer is waited for."""
+        assert self._process is not None, f"{self.what} is not running"
+        if (code := self._process.poll()) is not None:
+            raise AssertionError(f"{self.what} ended with exit code {code}:\n{self.log[-2000:]}")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        # One that is paused would act on a SIGTERM only once it goes on.
+        self._signal(number)
+        self._signal(signal.SIGCONT)
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.wait(timeout=30.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def other_user(*names: str) -> str | None:
+    """Name the first of these users that there is, for root to run a server as; None for who is not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in names:
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    raise AssertionError(f"a server that root starts runs as another user, and there is none of {names}")

@@ -41,4 +41,4 @@ class Gathering:
             self._records, self._since = 0, now
         if self._rate < FAST or records >= most:
             return 0.0
-        return max(0.0, began + TURN - now)
+        return max(0.0, min(began + TURN - now, most / self._rate))

@@ -26,6 +26,11 @@ class FreeLease:
         return self._leases.index(self._last)
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys in which their holders stand."""
+        return tuple(key for lease in self._leases for key in lease.keys)
+
+    @property
     def epoch(self) -> int:
         """Of the one that is held."""
         return self._last.epoch

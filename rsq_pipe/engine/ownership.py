@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from rsq_pipe.engine.free_lease import FreeLease
+from rsq_pipe.engine.stand_by import StandBy
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
@@ -15,8 +16,6 @@ from rsq_pipe.streams.waiting import until
 
 SECONDS = 10.0
 """How long a lease outlives the last sign of life of its holder."""
-
-_STAND_BY = 0.5  # seconds between attempts to take a lease another process holds
 
 
 class Superseded(Exception):  # noqa: N818  not an error: the work goes on, elsewhere
@@ -29,15 +28,23 @@ class Ownership:
 
     Args:
         lease: What is held, or one of which; renewed four times as often as it must be.
+        stand_by: Waits while another process holds it.
         what: What it is for, for the log.
         stopping: Ends the standing by, and is the work's to watch.
         late: Seconds to wait before the first attempt, so that another process may be the first.
     """
 
     def __init__(
-        self, lease: Lease | FreeLease, what: str, stopping: asyncio.Event, *, late: float = 0.0
+        self,
+        lease: Lease | FreeLease,
+        stand_by: StandBy,
+        what: str,
+        stopping: asyncio.Event,
+        *,
+        late: float = 0.0,
     ) -> None:
         self._lease = lease
+        self._stand_by = stand_by
         self._what = what
         self._stopping = stopping
         self._late = late
@@ -96,7 +103,7 @@ class Ownership:
             if not told:
                 told = True
                 self._log.info(f"{self._what}: another process does this; standing by")
-            await until(self._stopping, _STAND_BY)
+            await self._stand_by.until_free(self._lease.keys, self._stopping)
         return False
 
     async def _renew_beside(self, task: asyncio.Future[None], epoch: int) -> bool:

@@ -13,6 +13,7 @@ from rsq_pipe.engine.holds import Holds
 from rsq_pipe.engine.pauses import Pauses
 from rsq_pipe.engine.rates import Rates
 from rsq_pipe.engine.stale import Tables
+from rsq_pipe.engine.stand_by import StandBy
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
@@ -47,6 +48,7 @@ class Process:
         tables: The files that lookups hold.
         holds: The stages that are paused until they are resumed.
         times: How long the calls of the stages take.
+        stand_by: Waits for what other processes own.
         gathering: How fast the sinks write.
         ledgers: Sink -> what its ledger is called, where that is not the sink's name.
     """
@@ -71,12 +73,14 @@ class Process:
     tables: Tables = field(init=False)
     holds: Holds = field(init=False)
     times: CallTimes = field(init=False)
+    stand_by: StandBy = field(init=False)
     gathering: Gathering = field(default_factory=Gathering)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pauses", Pauses(self.client, self.graph, self.by))
         object.__setattr__(self, "holds", Holds(self.client, self.graph, self.halt, self.by))
         object.__setattr__(self, "times", CallTimes())
+        object.__setattr__(self, "stand_by", StandBy(self.client))
         object.__setattr__(self, "rates", Rates(self.graph))
         object.__setattr__(self, "tables", Tables(self.client, self.graph, self.by))
 

@@ -93,7 +93,8 @@ class SinkWorker:
         names = [target.shard(number) for number in range(target.writers or 1)]
         leases = [Lease(self._process.client, keys.lease(self._stage, name), SECONDS) for name in names]
         lease = FreeLease(leases)
-        owning = Ownership(lease, f"sink {self._stage.name}", self._stopping, late=self.late)
+        what, stand_by = f"sink {self._stage.name}", self._process.stand_by
+        owning = Ownership(lease, stand_by, what, self._stopping, late=self.late)
         await owning.hold(lambda epoch: self._write_on(epoch, lease.place))
 
     def stop(self) -> None:

@@ -118,7 +118,8 @@ class SourceWorker:
             return
         lease = Lease(self._client, self._keys.lease(self._stage, self._part or "source"), SECONDS)
         what = f"source {self._stage.name} {self._part}".rstrip()
-        await Ownership(lease, what, self._stopping, late=self.late).hold(self._read)
+        stand_by = self._process.stand_by
+        await Ownership(lease, stand_by, what, self._stopping, late=self.late).hold(self._read)
 
     @property
     def fault(self) -> SourceError | None:

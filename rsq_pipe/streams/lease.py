@@ -36,6 +36,11 @@ class Lease:
         self._until = 0.0
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """The key in which its holder stands."""
+        return (self._keys[0],)
+
+    @property
     def is_held(self) -> bool:
         """Whether nobody else can have the lease by now, as this process's clock tells; asks no server."""
         return bool(self.epoch) and time.monotonic() < self._until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from rsq_pipe.engine.codecs import serializer
@@ -35,6 +36,9 @@ PERIOD = 0.25
 LEASE = 10.0
 """Seconds for which the others leave it to the process that closes windows; renewed with each portion."""
 
+AT_REST = 30.0
+"""The same in seconds at most, where the last look found nothing to do and no record has come since."""
+
 PORTION = 500
 """Results that are settled at once, about."""
 
@@ -62,6 +66,8 @@ class Closer:
             self._sessions = SessionClosing.of(stage.options, *beside)
             self._emission = Emission.of(stage.options, *beside)
         self._looked: PipelineState | None = None
+        self._settled = process.settled[stage.name]
+        self._rests_until = 0.0
         self._input_ended, self._is_new = False, True
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
 
@@ -75,7 +81,7 @@ class Closer:
         await self._sender.open()
         try:
             while not self._stopping.is_set():
-                if self._input_ended or (self._is_open and self._has_reason):
+                if self._input_ended or (self._is_open and self._has_reason and self._has_news):
                     await self._turn()
                 await first(self._wake.wait(), self._stopping.wait(), asyncio.sleep(PERIOD))
                 self._wake.clear()
@@ -100,6 +106,8 @@ class Closer:
 
     def looked(self, state: PipelineState) -> None:
         """Take note of what the pipeline holds."""
+        if state != self._looked:  # also what other processes settle
+            self._rests_until = 0.0
         self._looked = state
         self._sender.looked(state)
         if self._time is not None:
@@ -115,8 +123,16 @@ class Closer:
         emits = self._emission is not None and self._emission.emits
         return self._is_new or emits or self._time is not None
 
+    @property
+    def _has_news(self) -> bool:
+        """Whether there may be something to do, as far as is known without asking the server."""
+        return self._settled.is_set() or time.monotonic() >= self._rests_until
+
     async def _turn(self) -> None:
         """Close what can be closed by now, unless another process is at it."""
+        self._settled.clear()
+        self._rests_until = 0.0
+        looked, tried = self._looked, self._sender.tried
         if not await self._lease.take():
             return
         try:
@@ -130,8 +146,19 @@ class Closer:
                 await self._close_all(closed)
             elif self._time is not None and (until := await self._time.reached()) is not None:
                 await self._send(await self._close(closed, until))
+            if self._sender.tried == tried and self._looked is looked and self._lease.is_held:
+                self._rest()
         finally:
             await self._dropped()
+
+    def _rest(self) -> None:
+        """Ask again when the clock may have brought something: there was nothing to do."""
+        waits = [AT_REST]
+        if self._time is not None:
+            waits.append(self._time.wait)
+        if self._emission is not None:
+            waits.append(self._emission.wait)
+        self._rests_until = time.monotonic() + min(waits)
 
     async def _dropped(self) -> None:
         try:

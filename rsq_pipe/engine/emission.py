@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
@@ -48,6 +49,8 @@ class Emission:
         self._windows = windows
         self._period = round(period * 1000)
         self._may_go_on = may_go_on
+        self.wait = 0.0 if period else math.inf
+        """Seconds from the last turn until there may be another round without a further record."""
 
     @classmethod
     def of(
@@ -72,6 +75,7 @@ class Emission:
         stored, now = await self._state.ask(Fields([ROUND, EMITTED, FINISHED]), Now())
         turn, emitted, finished = (int(value or 0) for value in stored)
         ((_, noted),) = await self._state.ask(Page(changed(turn), 0, 1))
+        self.wait = max(0, emitted + self._period - now) / 1000 if noted and self.emits else math.inf
         if noted and (ends or (self.emits and now - emitted >= self._period)):
             change = StateChange()
             change.equals(SCALARS, {ROUND: stored[0]})

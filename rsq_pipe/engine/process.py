@@ -38,6 +38,7 @@ class Process:
         blocked: Called when a settlement has told of new totals, by those who wait for room.
         retried: Stage -> set when records of it were put off.
         full: Set when a worker has to wait for room below.
+        settled: Stage -> set when a worker has settled something that changes what the stage remembers.
         pending: Stage -> what is known of its groups' pending entries.
         isolation: Lets an entry in its last delivery be all that the process has in flight.
         by: The process's name, as others read it.
@@ -62,6 +63,7 @@ class Process:
     blocked: set[Callable[[], None]] = field(default_factory=set)
     retried: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     full: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: Mapping[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     pending: Mapping[str, PendingSeen] = field(default_factory=lambda: defaultdict(PendingSeen))
     isolation: Isolation = field(default_factory=Isolation)
     by: str = ""

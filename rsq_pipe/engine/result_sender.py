@@ -45,6 +45,8 @@ class ResultSender:
         log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(log)
         self._stopping = asyncio.Event()
+        self.tried = 0
+        """How often the state was to be changed."""
 
     async def open(self) -> None:
         """Open the verbs."""
@@ -102,6 +104,7 @@ class ResultSender:
         return settled is not None and not settled.stale
 
     async def _settled(self, settlement: Settlement) -> Settled | None:
+        self.tried += 1
         client = self._process.client
         settled = await Backoff(self._what).unless_stopped(
             lambda: client.settle(settlement, group="", consumer=""), self._stopping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from rsq_pipe.verbs.window_state import came, seen
 
 class StageTime(Protocol):
     """What tells how far the time of a stage has come."""
+
+    wait: float
+    """Seconds from the last answer until another is possible without a record; it is inf where none is."""
 
     def looked(self, state: PipelineState) -> None:
         """Take note of what the pipeline holds."""
@@ -49,6 +53,7 @@ class EventTime:
         self._looked: PipelineState | None = None
         self._under_way: tuple[int, Passage] | None = None
         """A watermark, and what was before the stage when it was read."""
+        self.wait = 0.0
 
     def looked(self, state: PipelineState) -> None:
         """Take note of what the pipeline holds."""
@@ -62,6 +67,7 @@ class EventTime:
             if not past:
                 return None
             self._under_way = (max(past), Passage(self._client, self._graph, self._stage))
+            self.wait = 0.0
         until, passage = self._under_way
         if not await passage.has_ended():
             return None
@@ -80,6 +86,9 @@ class EventTime:
             Input(latest, now - (at or 0), is_empty(self._graph, self._stage, ref, state))
             for ref, latest, at in zip(self._stage.inputs, numbers[::2], numbers[1::2], strict=True)
         ]
+        # An input that is quiet for long enough holds no window open any more.
+        left = [self._windows.idle - one.quiet for one in inputs if one.quiet < self._windows.idle]
+        self.wait = min(left, default=math.inf) / 1000
         return watermark(inputs, self._windows), due
 
 
@@ -93,6 +102,7 @@ class ArrivalTime:
 
     def __init__(self, state: StateReader) -> None:
         self._state = state
+        self.wait = 0.0
 
     def looked(self, state: PipelineState) -> None:
         """Nothing."""
@@ -100,6 +110,7 @@ class ArrivalTime:
     async def reached(self) -> int | None:
         """Tell when the last of what is due by now was."""
         now, due = await self._state.ask(Now(), Timers())
+        self.wait = min((at - now for at in due.values() if at > now), default=math.inf) / 1000
         return max((int(at) for at in due.values() if at <= now), default=None)
 
 

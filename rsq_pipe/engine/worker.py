@@ -218,6 +218,8 @@ class StageWorker:
         assert self._consumer is not None
         settled = await self._consumer.settle(plan.settlement)
         self._backlog.wrote(plan.settlement, settled)
+        if self._remembers:
+            self._process.settled[self._stage.name].set()
         if settled.full and plan.settlement.state is not None:
             raise too_many_keys(self._stage, plan.settlement.state.change.most)
         return settled

@@ -111,6 +111,11 @@ class Lab(Project):
     async def dead_letters(self, stage: str) -> list[Mapping[str, str]]:
         return [fields for _, fields in await self.entries(self.key(f"{stage}:dlq"))]
 
+    async def commands(self) -> int:
+        """Count what the server has done so far, for others too, and each command of a script."""
+        told = (await self.redis("INFO", "stats")).decode()
+        return int(told.partition("total_commands_processed:")[2].split()[0])
+
     async def state(self) -> PipelineState:
         return await look_at(self.client, self.graph)
 

@@ -15,6 +15,7 @@ from rsq_pipe.engine.housekeeping import Housekeeping
 from rsq_pipe.engine.promoter import Promoter
 from rsq_pipe.streams.client import StreamClient
 from tests.integration.engine.lab import READ, Lab, Running
+from tests.integration.engine.looks import Looks
 from tests.integration.engine.packed import PackedLab
 from tests.support.signals import wait_until
 
@@ -217,27 +218,6 @@ async def test_one_of_this_machine_that_was_killed_is_followed_before_its_word_r
     assert b.house.leads
 
 
-class Looks:
-    """Count the whole looks of one run, and how often it asked for what another saw since the last."""
-
-    def __init__(self, run: Running) -> None:
-        self.whole = self.asked = 0
-        channel = run.client.channel
-        transaction, execute = channel.transaction, channel.execute
-
-        async def counted_transaction(*args: object, **named: object) -> object:
-            self.whole += 1
-            self.asked = 0
-            return await transaction(*args, **named)  # type: ignore[arg-type]
-
-        async def counted_execute(*args: object, **named: object) -> object:
-            self.asked += args[0] == "GET"
-            return await execute(*args, **named)  # type: ignore[arg-type]
-
-        channel.transaction = counted_transaction  # type: ignore[method-assign, assignment]
-        channel.execute = counted_execute  # type: ignore[method-assign]
-
-
 @pytest.mark.timeout(60)
 async def test_of_two_runs_at_rest_one_looks_and_the_other_sees_what_moves_then(lab: PackedLab) -> None:
     lab.handlers("def work(record):\n    return record")
@@ -279,17 +259,11 @@ async def test_three_runs_at_rest_send_ten_commands_a_second_and_stage_at_most(l
     (leader,) = (one for one in looks if one not in followers)
     await wait_until(lambda: all(one.asked >= 3 for one in followers), timeout=30)
 
-    before, seen = await commands(lab), leader.whole
+    before, seen = await lab.commands(), leader.whole
     await wait_until(lambda: leader.whole >= seen + 5, timeout=10)  # one a second
-    sent = await commands(lab) - before
+    sent = await lab.commands() - before
 
     assert sent <= 5 * 10 * 3
     for run in runs:
         await run.stop()
     await lab.redis("DEL", f"{lab.pipeline}-in")
-
-
-async def commands(lab: Lab) -> int:
-    """Count what the server has done so far, by scripts as well."""
-    told = (await lab.redis("INFO", "stats")).decode()
-    return int(told.partition("total_commands_processed:")[2].split()[0])

@@ -58,6 +58,9 @@ EAGER_PERIOD = 0.05
 _FORCED = 1.0
 """Seconds that work which was cut off gets to hand back what it holds."""
 
+_ENDING = 10.0
+"""Seconds that workers get to end where all is done."""
+
 
 class Runner:
     """
@@ -227,13 +230,15 @@ class Runner:
         self._stopping.set()
 
     async def _drain(self, roles: Sequence[asyncio.Task[None]]) -> None:
-        _, late = await asyncio.wait(roles, timeout=self._drain_timeout)
+        # At its own end nothing is in flight, and nobody waits for it to stop.
+        seconds = max(self._drain_timeout, _ENDING) if self._finished else self._drain_timeout
+        _, late = await asyncio.wait(roles, timeout=seconds)
         if late:
             busy = [stage.name for (stage, _), task in zip(self._roles, roles, strict=True) if task in late]
             stages = ", ".join(map(repr, dict.fromkeys(busy)))
             self._halt(
                 DrainTimeoutError(
-                    f"a worker of {stages} was still busy {self._drain_timeout:g}s after the stop; "
+                    f"a worker of {stages} was still busy {seconds:g}s after the stop; "
                     "what it had in flight goes to another worker, or to the next run",
                     in_flight=len(late),
                 )

@@ -176,7 +176,7 @@ class Tuning(Settings):
     batch: Batch = Field(
         default=Batch(), description="What one handler call gets, and how long to wait for it to fill."
     )
-    timeout: Duration = Field(
+    timeout: Annotated[Duration, Field(gt=0)] = Field(
         default=30.0,
         description="How long one call may take: of a handler, a query of `sql`, a request of `lookup`; one "
         "request of the sink `http`, one run or answer of `exec`, one call of `python`. Other sinks and "

@@ -154,7 +154,10 @@ class _Watch:
         left = since + self._timeout - monotonic()
         if self.future.done():
             return
-        if left > 0:
+        if count == len(self._run.items):
+            # Nothing overruns any more: the thread is about to say so, or its word is on its way.
+            self._timer = self._loop.call_later(self._timeout, self._look)
+        elif left > 0:
             self._timer = self._loop.call_later(min(left, self._timeout), self._look)
         else:
             self._run.count = count

@@ -96,3 +96,12 @@ async def test_an_outcome_that_cannot_be_told_is_one_dead_letter(lab: PackedLab,
 
     assert len(await lab.dead_letters("work")) == 1
     assert lab.numbers("out/all.jsonl") == [n for n in range(10) if n != 4]
+
+
+async def test_a_run_that_comes_to_its_end_waits_for_its_workers_whatever_a_stop_may_take(
+    lab: PackedLab,
+) -> None:
+    lab.records(range(100))
+    lab.spec(f"{READ}\nadd: {{map: {{m: n + 1}}, fuse: false}}\n{OUT}", top="drain_timeout: 0s")
+
+    assert (await lab.run()).finished

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 
 from rsq_pipe.streams.client import StreamClient
+from tests.e2e.killed_in_turn import killed_in_turn
 from tests.support.command_line import rsq_pipe, start
 from tests.support.postgres import PostgresServer, own_postgres, postgres_binaries
 from tests.support.private_server import PASSWORD
@@ -94,40 +93,20 @@ async def test_kills_of_workers_and_of_postgres_lose_double_and_miscount_nothing
     )
     own_postgres.execute("create table t (id int primary key, half int)")
     own_postgres.execute(f"insert into t select n, n / 2 from generate_series(0, {count - 1}, 2) n")
-    client = StreamClient.from_url(f"unix://{server.socket}")
-    meta = f"{{{name}}}:meta"
 
-    async def settled() -> int:
-        return int(await client.channel.execute("HGET", meta, "enrich:in", key=meta) or 0)
+    async def outage() -> None:
+        own_postgres.kill()
+        own_postgres.start()
 
-    def begin() -> Popen[str]:
-        return start("run", project.path, "--redis", server.url, cwd=project.root, DSN=own_postgres.dsn)
-
-    processes = [begin() for _ in range(2)]
-    in_the_middle = 0
-    try:
-        for kill in range(5):
-            before = now = await settled()
-            async with asyncio.timeout(30):
-                while now == before < count:
-                    now = await settled()
-            in_the_middle += now < count
-            if kill == 2:
-                own_postgres.kill()
-                own_postgres.start()
-            victim = draw.randrange(2)
-            processes[victim].kill()
-            processes[victim].communicate()
-            processes[victim] = begin()
-        for process in processes:
-            _, err = process.communicate(timeout=60)
-            assert process.returncode == 4, err
-            assert PASSWORD not in err
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-        await client.close()
+    in_the_middle, _ = await killed_in_turn(
+        *(project, server, lambda: [draw.randrange(2)], outage),
+        stage="enrich",
+        hidden=PASSWORD,
+        count=count,
+        kills=5,
+        code=4,
+        DSN=own_postgres.dsn,
+    )
 
     assert in_the_middle >= 3
     assert project.numbers("out/all.jsonl") == list(range(0, count, 2))

@@ -10,13 +10,12 @@ import random
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from subprocess import Popen
 
 import arro3.io
 import pytest
 
-from rsq_pipe.streams.client import StreamClient
-from tests.support.command_line import rsq_pipe, start
+from tests.e2e.killed_in_turn import killed_in_turn
+from tests.support.command_line import rsq_pipe
 from tests.support.object_store import (
     KEY,
     SECRET,
@@ -129,44 +128,24 @@ async def test_kills_of_workers_and_a_store_that_stands_still_lose_and_double_no
         """,
         top="reclaim: {idle: 500ms}\nmax_backlog: 1000",
     )
-    client = StreamClient.from_url(f"unix://{server.socket}")
-    meta = f"{{{project.pipeline}}}:meta"
 
-    async def settled() -> int:
-        return int(await client.channel.execute("HGET", meta, "out:in", key=meta) or 0)
+    async def outage() -> None:
+        own_object_store.pause()
+        try:
+            await asyncio.sleep(10)  # what is measured: it is away for so long
+        finally:
+            own_object_store.resume()
 
-    def begin() -> Popen[str]:
-        return start("run", project.path, "--redis", server.url, cwd=project.root, S3=SECRET)
-
-    processes = [begin() for _ in range(2)]
-    in_the_middle = 0
-    try:
-        for kill in range(6):
-            before = now = await settled()
-            async with asyncio.timeout(60):
-                while now == before < count:
-                    now = await settled()
-            in_the_middle += now < count
-            if kill == 2:
-                own_object_store.pause()
-                await asyncio.sleep(10)  # what is measured: it is away for so long
-                own_object_store.resume()
-            for victim in {draw.randrange(2), 0}:
-                processes[victim].kill()
-                processes[victim].communicate()
-                processes[victim] = begin()
-        for process in processes:
-            _, err = process.communicate(timeout=90)
-            assert process.returncode == 0, err
-            assert SECRET not in err
-    finally:
-        own_object_store.resume()
-        for process in processes:
-            process.kill()
-            process.communicate()
-        await client.close()
+    in_the_middle, settled = await killed_in_turn(
+        *(project, server, lambda: {draw.randrange(2), 0}, outage),
+        stage="out",
+        hidden=SECRET,
+        count=count,
+        kills=6,
+        S3=SECRET,
+    )
 
     assert in_the_middle >= 3
     found = written(bucket)
     assert (len(found), len(set(found))) == (count, count)
-    assert await settled() == count
+    assert settled == count

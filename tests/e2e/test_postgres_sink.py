@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
-from rsq_pipe.streams.client import StreamClient
+from tests.e2e.killed_in_turn import killed_in_turn
 from tests.support.command_line import rsq_pipe, start
 from tests.support.postgres import PostgresServer, own_postgres, postgres, postgres_binaries
 from tests.support.private_server import PASSWORD
@@ -180,40 +178,19 @@ async def test_kills_of_workers_and_of_postgres_lose_and_double_nothing(
         top="reclaim: {idle: 500ms}",
     )
     own_postgres.execute(f"create table {table} (n int primary key)")
-    client = StreamClient.from_url(f"unix://{server.socket}")
-    meta = f"{{{project.pipeline}}}:meta"
 
-    async def settled() -> int:
-        return int(await client.channel.execute("HGET", meta, "out:in", key=meta) or 0)
+    async def outage() -> None:
+        own_postgres.kill()
+        own_postgres.start()
 
-    def begin() -> Popen[str]:
-        return start("run", project.path, "--redis", server.url, cwd=project.root, PG=own_postgres.dsn)
-
-    processes = [begin() for _ in range(2)]
-    in_the_middle = 0
-    try:
-        for kill in range(6):
-            before = now = await settled()
-            async with asyncio.timeout(30):
-                while now == before < count:
-                    now = await settled()
-            in_the_middle += now < count
-            if kill == 2:
-                own_postgres.kill()
-                own_postgres.start()
-            for victim in {draw.randrange(2), 0}:
-                processes[victim].kill()
-                processes[victim].communicate()
-                processes[victim] = begin()
-        for process in processes:
-            _, err = process.communicate(timeout=60)
-            assert process.returncode == 0, err
-            assert PASSWORD not in err
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-        await client.close()
+    in_the_middle, _ = await killed_in_turn(
+        *(project, server, lambda: {draw.randrange(2), 0}, outage),
+        stage="out",
+        hidden=PASSWORD,
+        count=count,
+        kills=6,
+        PG=own_postgres.dsn,
+    )
 
     assert in_the_middle >= 3
     assert own_postgres.execute(f"select count(*), count(distinct n) from {table}") == [(count, count)]

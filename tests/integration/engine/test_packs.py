@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections import Counter
 from typing import Any
 
@@ -11,17 +10,13 @@ import pytest
 
 from rsq_pipe.engine import provision
 from rsq_pipe.streams.settlement import Settled, Settlement
+from tests.integration.engine.killed import idle, killed
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import name_of_the_dead
 from tests.integration.engine.packed import PackedLab
-from tests.support.command_line import start
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
-
-
-async def idle(lab: Lab, stage: str) -> bool:
-    return (await lab.state()).stages[stage].idle
 
 
 async def only_read(lab: Lab, records: int) -> None:
@@ -58,7 +53,7 @@ async def test_of_a_pack_whose_worker_died_only_the_record_that_kills_is_condemn
 
     deaths = 0
     while not await idle(lab, "work"):
-        deaths += await _killed(lab)
+        deaths += await killed(lab)
         assert deaths < 8, "the record that kills is never condemned"
     await lab.run()
 
@@ -70,23 +65,6 @@ async def test_of_a_pack_whose_worker_died_only_the_record_that_kills_is_condemn
     again = [fields for _, fields in await lab.entries(lab.key("work:again"))]
     assert [fields["rsq-rid"] for fields in again] == [f"read:in.jsonl:{n + 1}" for n in range(20)]
     assert not any("rsq-pack" in fields for fields in again)
-
-
-async def _killed(lab: Lab) -> bool:
-    """Run the stage `work` in a process until that is killed, or has nothing left to do."""
-    process = start("run", lab.path, "--redis", lab.url, "--stage", "work", cwd=lab.root)
-
-    async def ended() -> bool:
-        return process.poll() is not None or await idle(lab, "work")
-
-    try:
-        await wait_until(ended, timeout=20, what="the worker died or is done")
-        if process.poll() is None:
-            process.terminate()
-        await asyncio.to_thread(process.communicate)
-    finally:
-        process.kill()
-    return process.returncode == -signal.SIGKILL
 
 
 async def test_a_record_that_fails_in_the_middle_of_a_pack_is_retried_alone(lab: PackedLab) -> None:

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-
 import pytest
 
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.settlement import Settled, Settlement
+from tests.integration.engine.killed import idle, killed
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.packed import PackedLab
-from tests.support.command_line import start
 from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl}}"
-
-
-async def idle(lab: Lab, stage: str) -> bool:
-    return (await lab.state()).stages[stage].idle
-
-
-async def killed(lab: Lab) -> bool:
-    """Run the stage `work` in a process until that is killed, or has nothing left to do."""
-    process = start("run", lab.path, "--redis", lab.url, "--stage", "work", cwd=lab.root)
-
-    async def ended() -> bool:
-        return process.poll() is not None or await idle(lab, "work")
-
-    try:
-        await wait_until(ended, timeout=20, what="the worker died or is done")
-        if process.poll() is None:
-            process.terminate()
-        await asyncio.to_thread(process.communicate)
-    finally:
-        process.kill()
-    return process.returncode == -signal.SIGKILL
 
 
 async def test_of_two_batches_that_a_killed_worker_had_only_the_record_that_kills_is_condemned(

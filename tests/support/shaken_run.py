@@ -37,7 +37,7 @@ from rsq_pipe.model.state import Question, StateChange
 from rsq_pipe.streams import client
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
-from rsq_pipe.streams.settlement import Position, Settled, Settlement
+from rsq_pipe.streams.settlement import Position, Settled, Settlement, spelled_out
 
 LEASE = float(os.environ.get("SHAKEN_LEASE", "1"))
 """Seconds: pauses must outlast a lease, and a test must not take minutes."""
@@ -65,7 +65,7 @@ def settle_in_two_steps() -> None:
         if not group or settlement.position is not None:
             return await atomic(self, settlement, group=group, consumer=consumer)
         for part in settlement.parts:
-            for stream, fields in (*part.outputs, *part.dead):
+            for stream, fields in (*spelled_out(part.outputs, part.rows), *part.dead):
                 await self.channel.execute("XADD", stream, "*", *fields, key=stream)
             for retry in part.retries:
                 await self.channel.execute("ZADD", retry.key, 0, retry.member, key=retry.key)

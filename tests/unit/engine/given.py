@@ -22,7 +22,7 @@ from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, RID
 from rsq_pipe.streams.serializers import JsonSerializer
-from rsq_pipe.streams.settlement import Output, Part
+from rsq_pipe.streams.settlement import Output, Part, spelled_out
 from rsq_pipe.telemetry.observer import Observer, StageObserver
 from rsq_pipe.verbs.normalise import Normaliser
 from tests.support.project import Project
@@ -185,7 +185,7 @@ def settled(plans: Sequence[Plan]) -> list[Any]:
     parts = [part_of(plan) for plan in plans]
     return [
         counted,
-        sorted(str(one) for part in parts for one in records(part.outputs)),
+        sorted(str(one) for part in parts for one in records(spelled_out(part.outputs, part.rows))),
         sorted(str(one) for part in parts for one in part.entries),
         sorted(fields(one.fields)["rsq-rid"] for part in parts for one in part.retries),
         sorted(fields(one.fields)["rsq-rid"] for part in parts for one in part.dead),

@@ -148,8 +148,17 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
         if verb and key not in known:
             document.report((*path, key), f"unknown key {key!r}", f"did you mean {verb!r}?", key=True)
             return None
+    for key in value:
+        if key in _OF_SELECT:
+            fix = f"write `select: {{{key}: ...}}`"
+            document.report((*path, key), f"unknown key {key!r}", fix, key=True)
+            return None
     document.report(path, f"stage {path[-1]!r} has no verb", f"give it {one_of(STAGES)}", key=True)
     return None
+
+
+_OF_SELECT = ("rename", "drop")
+"""Verbs of other tools that are settings of one here."""
 
 
 def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Options | None:

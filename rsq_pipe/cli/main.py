@@ -159,7 +159,9 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Write nowhere where `>&-` closed a stream: Python has none then, and a file might take its number."""
+    """Read and write nothing where `>&-` closed a stream: Python has none; a file might take its number."""
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -239,3 +239,27 @@ def test_130_a_second_signal_while_a_run_drains(project: Project, server: Stream
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_closed_standard_input_is_an_empty_one(project: Project, server: StreamServer) -> None:
+    project.spec(f"read: {{source: {{type: jsonl, path: '-'}}}}\n{OUT}")
+    words = [COMMAND, "run", project.path, "--redis", server.url]
+
+    read = closed(project, *words)
+    asked = closed(project, COMMAND, "delete", project.pipeline, "--redis", server.url)
+
+    assert (read.returncode, asked.returncode) == (0, 2), read.stderr + asked.stderr
+    assert "its sources hold no records" in read.stdout + read.stderr
+    assert "here is nobody to ask; add --yes" in " ".join(asked.stderr.split())
+
+
+def closed(project: Project, *words: object) -> subprocess.CompletedProcess[str]:
+    """Call with a standard input that is closed."""
+    return subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *map(str, words)],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )

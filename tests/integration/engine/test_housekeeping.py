@@ -267,3 +267,30 @@ async def test_three_runs_at_rest_send_ten_commands_a_second_and_stage_at_most(l
     for run in runs:
         await run.stop()
     await lab.redis("DEL", f"{lab.pipeline}-in")
+
+
+@pytest.mark.timeout(60)
+async def test_what_a_dead_worker_had_is_taken_over_in_time_by_runs_that_were_at_rest(lab: PackedLab) -> None:
+    idle, stream = 2.0, f"{lab.pipeline}-in"
+    lab.handlers("def work(record):\n    return record")
+    top = f"reclaim: {{idle: {idle:g}s}}"
+    lab.spec(f'work: {{from: {{stream: "{stream}"}}, call: "handlers:work"}}', top=top)
+    runs = [await lab.up() for _ in range(2)]
+    looks = [Looks(run) for run in runs]
+    await wait_until(lambda: any(one.asked >= 3 for one in looks), timeout=30)
+
+    before = await lab.redis("XADD", stream, "*", "data", '{"n": 1}')
+    await wait_until(lambda: has_handled(runs, 1), timeout=10)
+    words = ("FORCE", "JUSTID")
+    await lab.redis("XCLAIM", stream, "work", "dead", 0, before, *words)
+
+    await wait_until(lambda: has_handled(runs, 2), timeout=idle + idle / 2 + 2)
+    for run in runs:
+        await run.stop()
+    await lab.redis("DEL", stream)
+
+
+def has_handled(runs: list[Running], count: int) -> bool:
+    return any(
+        run.runner.state is not None and run.runner.state.counters.get("work:in") == count for run in runs
+    )

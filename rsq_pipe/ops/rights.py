@@ -83,7 +83,7 @@ NEEDS = (
     Need("acknowledged entries are never trimmed, and streams grow", ("XTRIM KEY MINID 0",)),
     Need(
         "processes cannot share sources, sinks and the `rate` of a stage",
-        ("SET KEY probe EX none", "GET KEY", "INCR KEY", "DEL KEY"),
+        ("SET KEY probe EX none", "GET KEY", "MGET KEY", "INCR KEY", "DEL KEY"),
     ),
     Need(
         "`run --fresh` and `dlq` cannot remove anything, and `trace` does not find what waits for a retry",

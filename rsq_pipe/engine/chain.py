@@ -315,7 +315,7 @@ def chain(
         times: Told how long each call of a verb takes.
 
     Raises:
-        ImportError, HandlerContractError: A handler cannot be used.
+        HandlerNotFoundError, HandlerContractError: A handler cannot be used.
     """
     return Chain(
         _link(

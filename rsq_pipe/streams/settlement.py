@@ -44,7 +44,7 @@ class Output(NamedTuple):
 
 class Rows(NamedTuple):
     """
-    Hold entries to write that are alike but for their values, in columns: most of what stages write.
+    Hold entries to write that are alike but for their values, in columns: single records of a batch.
 
     Args:
         stream: The key of the stream to append to.

@@ -78,7 +78,7 @@ class _Sheet:
 
     def _add_to_run(self, entry: Delivered, output: Output) -> None:
         """
-        Add what nearly every part of nearly every stage is: one entry that became one output.
+        Add what a handler of the library's consumer makes of nearly every entry: one output.
 
         Next to each other such parts are alike but for id, count and values, and only these are sent again:
         4 arguments a record rather than 15, which is a fifth of what a settlement costs the server.

@@ -145,6 +145,16 @@ def until(what: Callable[[], bool], said: Callable[[], object]) -> None:
     raise AssertionError(said())
 
 
+def written(project: Project, what: Callable[[Any], int], value: int) -> Callable[[], bool]:
+    """Say whether the last record that was written has this value: `dev` says "reloaded" before one has."""
+
+    def says() -> bool:
+        lines = project.lines_so_far("out.jsonl")
+        return bool(lines) and what(json.loads(lines[-1])) == value
+
+    return says
+
+
 @pytest.mark.timeout(240)
 def test_no_record_is_lost_or_doubled_while_stages_are_started_anew(
     project: Project, server: StreamServer
@@ -157,9 +167,11 @@ def test_no_record_is_lost_or_doubled_while_stages_are_started_anew(
                 module(project, "shared", f"VERSION = {version}\n")
                 dev.until("changed", "shared.py")
                 assert "other" not in dev.until("reloaded", " one:")
+                until(written(project, lambda record: record["one"][1], version), lambda: dev.said)
             project.path.write_text(project.path.read_text().replace("n * 2", "n * 3"))
             dev.until("changed", "pipeline.yaml")
             dev.until("reloaded", "read, double, write, one, other")
+            until(written(project, lambda record: record["m"] - record["n"] * 3, 0), lambda: dev.said)
         until(lambda: len(project.lines_so_far("out.jsonl")) >= writer.count, lambda: dev.said)
         assert dev.stop() == 0
 

@@ -62,7 +62,8 @@ class Project:
     def lines_so_far(self, path: str = "out/all.jsonl") -> list[str]:
         """Read the whole lines of a file that is being written."""
         file = self.root / path
-        return file.read_text().splitlines() if file.exists() else []
+        text = file.read_text() if file.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
 
     def numbers(self, path: str = "out.jsonl") -> list[int]:
         """Read the field `n` of a sink's file, sorted: a duplicate shows."""

@@ -20,6 +20,7 @@ from benchmarks import (
     sql,
     startup,
     tracing,
+    way,
 )
 from benchmarks.harness import Harness, command
 
@@ -41,6 +42,7 @@ BENCHMARKS = (
     joins,
     shapes,
     sql,
+    way,
 )
 
 

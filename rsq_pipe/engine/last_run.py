@@ -18,7 +18,7 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, RateLimit, Stage
 GRAPH = "graph"
 """The field of the pipeline's hash that holds the graph."""
 
-TAKEN = ("group", "position", "left", "replace", "settled", "appended", "ledger")
+TAKEN = ("group", "position", "left", "replace", "settled", "appended", "ledger", "discarded")
 """The fields of that hash that begin so are of no stage of that name, but for its counters."""
 
 _COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")

@@ -15,8 +15,8 @@ import msgpack
 from rsq_pipe.engine.changeover import plan
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import positions
-from rsq_pipe.engine.past import Holding, look_back
+from rsq_pipe.engine.last_run import known, positions
+from rsq_pipe.engine.past import Holding, Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
@@ -28,6 +28,7 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry, range_reply
+from rsq_pipe.suggestion import suggest
 
 PAGE = 100
 """Entries read at once."""
@@ -64,7 +65,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
         file: A new file of JSON lines; it has that name once it is whole.
 
     Raises:
-        UnknownStageError: The file still has the stage.
+        UnknownStageError: The file still has the stage, or no run had one of that name.
         PipelineBusyError: Somebody runs the pipeline.
         OSError: The file cannot be written; nothing was taken away.
 
@@ -77,6 +78,7 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
         raise UnknownStageError(what, stage=stage)
     await Presence(client, graph.pipeline).refuse_others()
     past = await look_back(client, graph.pipeline)
+    _check_name(graph, past, stage)
     leaving = _Leaving(client, graph, stage)
     state = await state_keys(client, graph.pipeline, stage)
     if is_here:
@@ -104,12 +106,33 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
         ],
         fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", *counters],
     )
+    # Afterwards: one that was killed here is repeated, as the kept graph knows the stage until the next run.
+    meta = Keyspace(graph.pipeline).meta
+    await client.channel.execute("HSET", meta, discarded_field(stage), 1, key=meta)
     return Discarded(stage, past.holdings.get(stage, Holding()), exported, file)
+
+
+def discarded_field(stage: str) -> str:
+    """Name what tells that a stage was given up: a service that is started again repeats its command."""
+    return f"discarded:{stage}"
 
 
 async def _is_another(client: StreamClient, graph: Graph, stage: str) -> bool:
     """Tell whether a stage of the file does not know again what it remembers."""
     return stage in [change.stage for change in (await plan(client, graph)).stranded]
+
+
+def _check_name(graph: Graph, past: Past, stage: str) -> None:
+    """Refuse a name that no run had a stage of: what it is misspelt for would be left as it is."""
+    here = [own.name for own in graph.stages]
+    names = sorted({*past.last.names, *known(past.fields)})
+    if stage in (*here, *names) or discarded_field(stage) in past.fields:
+        return
+    gone = [name for name in names if name not in here]
+    fix = suggest(stage, gone) or "its stages are all in the file; leave --discard out"
+    raise UnknownStageError(
+        f"pipeline {graph.pipeline!r} never ran with a stage {stage!r}; {fix}", stage=stage
+    )
 
 
 async def chained(*parts: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:

@@ -161,6 +161,16 @@ def test_what_is_discarded_is_exported_first(project: Project, valkey: StreamSer
     assert "discarded of stage 'slow'" in discarded.stderr
 
 
+def test_a_discard_of_a_name_that_no_run_had_is_a_mistake(project: Project, valkey: StreamServer) -> None:
+    project.spec(STAGES.replace('slow: {call: "handlers:slow"}', ""))
+    rsq_pipe("run", project.path, cwd=project.root, RSQ_PIPE_REDIS=valkey.url)
+
+    refused = rsq_pipe("run", project.path, "--discard", "slwo", cwd=project.root, RSQ_PIPE_REDIS=valkey.url)
+
+    assert refused.returncode == 2
+    assert "never ran with a stage 'slwo'; its stages are all in the file" in refused.stderr
+
+
 @on_one_server
 def test_a_rename_that_was_killed_is_completed_by_the_same_command(
     project: Project, server: StreamServer

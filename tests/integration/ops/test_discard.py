@@ -70,6 +70,33 @@ async def test_the_same_discard_again_has_nothing_to_do(lab: Lab, tmp_path: Path
     assert not again.file.exists()
 
 
+async def test_a_stage_that_no_run_had_is_not_discarded(lab: Lab, tmp_path: Path) -> None:
+    await leave(lab)
+    lab.spec(WITHOUT, defaults=PATIENT)
+
+    with pytest.raises(UnknownStageError, match=r"never ran with a stage 'slwo'; did you mean 'slow'\?"):
+        await discard(lab.client, lab.graph, "slwo", tmp_path / "slwo.jsonl")
+    with pytest.raises(UnknownStageError, match=r"never ran with a stage 'elsewhere'; use slow"):
+        await discard(lab.client, lab.graph, "elsewhere", tmp_path / "elsewhere.jsonl")
+
+
+@pytest.mark.parametrize("gone", ["read", "slow", "add"])
+async def test_a_stage_that_was_discarded_before_the_last_run_may_be_named_again(
+    lab: Lab, tmp_path: Path, gone: str
+) -> None:
+    lab.handlers("def slow(record): return record")
+    lab.records(range(5))
+    lab.spec(CHAIN)
+    await lab.run()
+    lab.spec(CHAIN.replace(f"{gone}:", "other:", 1))
+    await discard(lab.client, lab.graph, gone, tmp_path / "first.jsonl")
+    await lab.run()
+
+    again = await discard(lab.client, lab.graph, gone, tmp_path / "again.jsonl")
+
+    assert again.exported == 0
+
+
 async def test_where_the_export_cannot_be_written_nothing_is_taken_away(lab: Lab, tmp_path: Path) -> None:
     await leave(lab)
     lab.spec(WITHOUT, defaults=PATIENT)

@@ -110,10 +110,12 @@ class Aggregate(Settings):
         default=MAX_KEYS, gt=0, description="How many groups are open at once, at most; more stop the stage."
     )
     start: str | None = Field(
-        default=None, description="The field with a window's start; `window_start` if left out."
+        default=None,
+        min_length=1,
+        description="The field with a window's start; `window_start` if left out.",
     )
     end: str | None = Field(
-        default=None, description="The field with a window's end; `window_end` if left out."
+        default=None, min_length=1, description="The field with a window's end; `window_end` if left out."
     )
 
     @model_validator(mode="after")
@@ -281,6 +283,7 @@ def _by(document: Document, value: Any, path: Path_) -> Mapping[str, Expression]
     if value is None and path not in document.values:
         return {}
     if isinstance(value, dict) and value:
+        document.report_unnamed(value, path)
         found = {name: _expression(document, text, (*path, name)) for name, text in value.items()}
         return {name: expression for name, expression in found.items() if expression is not None}
     names = [value] if isinstance(value, str) else value
@@ -306,6 +309,7 @@ def _compute(document: Document, value: Any, path: Path_) -> Mapping[str, Comput
         return {}
     if not value:
         document.report(path, "it computes nothing", "write `compute: {count: count()}`")
+    document.report_unnamed(value, path)
     found: dict[str, Computation] = {}
     for name, text in value.items():
         where = (*path, name)

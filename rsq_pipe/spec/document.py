@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -69,6 +70,11 @@ class Document:
             self._warnings.append(problem)
         else:
             self._problems.setdefault((*path, part) if part else path, problem)
+
+    def report_unnamed(self, fields: Iterable[str], path: Path_) -> None:
+        """Report a field that a mapping at a path makes, and that has no name."""
+        if "" in fields:
+            self.report((*path, ""), "a field has no name", "write a name in place of ''", key=True)
 
     def failed(self, path: Path_) -> bool:
         """Tell whether an error was reported at or below a path."""

@@ -20,10 +20,13 @@ class Explode(Settings):
     field: str = Field(description="The field that holds the list; null is a list without items.")
     as_: str = Field(
         default="",
+        min_length=1,
         alias="as",
         description="The name of the item in its record; left out: that of the list, in whose place it is.",
     )
-    index: str = Field(default="", description="The name of the item's number, from 0; left out: none.")
+    index: str = Field(
+        default="", min_length=1, description="The name of the item's number, from 0; left out: none."
+    )
     keep: list[str] | None = Field(
         default=None,
         description="The fields of the whole record that go with each item; left out: all others.",

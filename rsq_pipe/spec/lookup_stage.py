@@ -183,7 +183,10 @@ class Lookup(Settings):
         "fields.",
     )
     as_: str = Field(
-        default="", alias="as", description="The name under which a record gets the whole row, as a mapping."
+        default="",
+        min_length=1,
+        alias="as",
+        description="The name under which a record gets the whole row, as a mapping.",
     )
     fields: Annotated[
         Any,

@@ -225,10 +225,8 @@ def _check_names(
 ) -> None:
     """Report a field without a name, and what one reads that is neither of the names nor a field above."""
     known = list(names)
+    document.report_unnamed(found, path)
     for key, expression in found.items():
-        if not key:
-            what, fix = "a field has no name", "write a name in place of ''"
-            document.report((*path, key), what, fix, key=True)
         for unknown in sorted(expression.names - set(known) if expression is not None else ()):
             what = f"there is nothing here called {unknown!r}"
             document.report((*path, key), what, suggest(unknown, known))
@@ -258,6 +256,7 @@ def _expressions(document: Document, value: Any, path: Path_) -> dict[str, Expre
         return None
     if not value:
         document.report(path, "the map has no fields", "write `field: expression`")
+    document.report_unnamed(value, path)
     compiled: dict[str, Expression | None] = {}
     for name, text in value.items():
         inside = (*path, name)

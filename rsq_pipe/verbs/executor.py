@@ -64,10 +64,18 @@ class ThreadExecutor:
         """Do as `Executor.each` says."""
         results: list[Any] = []
         while len(results) < len(items):
-            run = _Run(call, items[len(results) :] if results else items)
-            finished = await self._finished(run)
-            results += run.take()
-            if not finished:
+            worker = self._worker = self._worker or self._hire()
+            run = _Run(call, items[len(results) :] if results else items, self._timeout)
+            worker.inbox.put(run)
+            try:
+                await run.ended.wait()
+            finally:
+                run.timer.cancel()  # one that is cancelled lets go of the run
+                if run.has_overrun or not run.ended.is_set():
+                    self._abandon(worker, run)
+            results += run.results[: run.count]
+            run.results.clear()  # a failure's traceback leads to the frame that refers to this run
+            if run.has_overrun:
                 results.append(Failure(overrun(self._stage, self._timeout)))
         return results
 
@@ -76,20 +84,6 @@ class ThreadExecutor:
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
-
-    async def _finished(self, run: _Run) -> bool:
-        """Hand the run to the thread and watch it; False: a call overran, and the thread was abandoned."""
-        worker = self._worker = self._worker or self._hire()
-        watch = _Watch(run, self._timeout)
-        worker.start(run, watch.finished)
-        kept_worker = False
-        try:
-            kept_worker = await watch.future
-        finally:
-            watch.end()
-            if not kept_worker:
-                self._abandon(worker, run)
-        return kept_worker
 
     def _hire(self) -> _Worker:
         self._abandoned = [worker for worker in self._abandoned if worker.is_alive()]
@@ -123,51 +117,6 @@ def too_many(stage: str, count: int, timeout: float) -> HandlerError:
     )
 
 
-class _Watch:
-    """
-    Look at a run from the event loop until it is finished, or one of its calls overran.
-
-    An object that ends with its timer, and no closure: one that names itself is a cycle, and would keep each
-    batch in memory until Python looks for garbage. See docs/adr/0011-look-for-garbage-less-often.md.
-    """
-
-    def __init__(self, run: _Run, timeout: float) -> None:
-        self._run = run
-        self._timeout = timeout
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(timeout, self._look)
-        self.future: asyncio.Future[bool] = self._loop.create_future()
-        """True: the run is finished; False: a call overran."""
-
-    def finished(self) -> None:
-        """Tell the event loop, from the thread."""
-        self._loop.call_soon_threadsafe(self._resolve)
-
-    def end(self) -> None:
-        """Look no more; a cancelled timer lets go of this object."""
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        # The order matters: the thread sets `since` before it appends, so a count read before an
-        # old `since` is that of the call which overran, and never of one that has just begun.
-        count, since = len(self._run.results), self._run.since
-        left = since + self._timeout - monotonic()
-        if self.future.done():
-            return
-        if count == len(self._run.items):
-            # Nothing overruns any more: the thread is about to say so, or its word is on its way.
-            self._timer = self._loop.call_later(self._timeout, self._look)
-        elif left > 0:
-            self._timer = self._loop.call_later(min(left, self._timeout), self._look)
-        else:
-            self._run.count = count
-            self.future.set_result(False)
-
-    def _resolve(self) -> None:
-        if not self.future.done():
-            self.future.set_result(True)
-
-
 class _Abandoned(SystemExit):
     """
     Ends the call of an abandoned thread.
@@ -177,17 +126,31 @@ class _Abandoned(SystemExit):
 
 
 class _Run:
-    """The calls of one batch, as far as one thread has come."""
+    """
+    The calls of one batch, as far as one thread has come; watched from the event loop.
 
-    __slots__ = ("abandoned", "call", "count", "items", "results", "since")
+    An object that ends with its timer, and no closure: one that names itself is a cycle, and would keep each
+    batch in memory until Python looks for garbage. See docs/adr/0011-look-for-garbage-less-often.md.
+    """
 
-    def __init__(self, call: Callable[[Any], Any], items: Sequence[Any]) -> None:
+    __slots__ = (
+        *("abandoned", "call", "context", "count", "ended", "has_overrun", "items", "results", "since"),
+        *("timer", "_loop", "_timeout"),
+    )
+
+    def __init__(self, call: Callable[[Any], Any], items: Sequence[Any], timeout: float) -> None:
         self.call = call
         self.items = items
         self.results: list[Any] = []
         self.count = len(items)  # how many of the results count
         self.since = float("inf")  # a thread that a busy machine has not started yet is not late
         self.abandoned = False
+        self.has_overrun = False
+        self.ended = asyncio.Event()  # the run is finished, or one of its calls has overrun
+        self.context = contextvars.copy_context()
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self.timer = self._loop.call_later(timeout, self.look)
 
     def work(self) -> None:
         """Make the calls; the hot loop: one attribute store and one append per item beside the call."""
@@ -210,34 +173,37 @@ class _Run:
         finally:
             # A failure's traceback leads to this frame; were there a way back, it would be a cycle.
             result = None
+        if not self.abandoned:
+            self._loop.call_soon_threadsafe(self.ended.set)
 
-    def take(self) -> list[Any]:
-        """Hand over the results that count, and keep none: the frame above refers to this run."""
-        taken = self.results[: self.count]
-        self.results.clear()
-        return taken
+    def look(self) -> None:
+        """Look from the event loop whether a call has overrun, and when to look again."""
+        # The order matters: the thread sets `since` before it appends, so a count read before an
+        # old `since` is that of the call which overran, and never of one that has just begun.
+        count, since = len(self.results), self.since
+        left = since + self._timeout - monotonic()
+        if self.ended.is_set():
+            return
+        if count == len(self.items):
+            # Nothing overruns any more: the thread is about to say so, or its word is on its way.
+            self.timer = self._loop.call_later(self._timeout, self.look)
+        elif left > 0:
+            self.timer = self._loop.call_later(min(left, self._timeout), self.look)
+        else:
+            self.count, self.has_overrun = count, True
+            self.ended.set()
 
 
 class _Worker:
-    """A daemon thread that works runs, one at a time."""
+    """A daemon thread that works the runs put into its inbox, one at a time; None sends it home."""
 
     def __init__(self, name: str) -> None:
-        self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.inbox: SimpleQueue[_Run | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
         self._thread.start()
 
-    def start(self, run: _Run, finished: Callable[[], object]) -> None:
-        context = contextvars.copy_context()
-
-        def work() -> None:
-            context.run(run.work)
-            if not run.abandoned:
-                finished()
-
-        self._inbox.put(work)
-
     def stop(self) -> None:
-        self._inbox.put(None)
+        self.inbox.put(None)
         self._thread.join(1.0)  # it is idle: this takes as long as waking it up
 
     def interrupt(self) -> None:
@@ -246,15 +212,15 @@ class _Worker:
         ident = ctypes.c_ulong(self._thread.ident)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Abandoned))
         # Afterwards: until it takes this the thread cannot end, and its ident cannot be another thread's.
-        self._inbox.put(None)
+        self.inbox.put(None)
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
     def _live(self) -> None:
         try:
-            while (work := self._inbox.get()) is not None:
-                work()
-                del work  # or the last batch stays in memory while the thread waits
+            while (run := self.inbox.get()) is not None:
+                run.context.run(run.work)
+                del run  # or the last batch stays in memory while the thread waits
         except (_Abandoned, RuntimeError):  # RuntimeError: the loop is closed, nobody waits for the run
             return

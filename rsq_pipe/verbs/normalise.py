@@ -24,7 +24,6 @@ from rsq_pipe.model.outcome import (
 )
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.record_headers import added, onward
 
 _ONLY_RECORDS = {dict}
@@ -55,7 +54,8 @@ class Normaliser:
         """
         # Nearly every batch of nearly every stage takes this branch.
         if self._has_output and results and set(map(type, results)) == _ONLY_RECORDS:
-            return Outcomes({"": made(batch, results)})
+            headers = onward(batch.headers) if batch.headers else {}
+            return Outcomes({"": Emitted(results, batch.rids, range(len(batch)), headers)})
         sorting = _Sorting(self, batch)
         has_output, take, rids = self._has_output, sorting.output.take, batch.rids
         for place, result in enumerate(results):

@@ -14,7 +14,7 @@ import pytest
 
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
 from rsq_pipe.model.outcome import Failure
-from rsq_pipe.verbs.executor import ABANDONED_LIMIT, _Run, _Watch
+from rsq_pipe.verbs.executor import ABANDONED_LIMIT, _Run
 from tests.support.signals import wait_until
 from tests.unit.verbs.given import batch, calling, numbered, outcomes, stage
 
@@ -53,18 +53,17 @@ async def test_a_call_that_sleeps_fails_its_record_alone(let_go: threading.Event
 
 async def test_a_batch_whose_calls_are_all_done_has_none_that_overran_however_late_that_is_heard() -> None:
     # As where the process is paused between the thread's last call and its word that it is done.
-    run = _Run(lambda item: item, [1, 2])
+    run = _Run(lambda item: item, [1, 2], 0.01)
     run.work()
     run.since -= 60
-    watch = _Watch(run, 0.01)
 
-    watch._look()
-    assert not watch.future.done()
+    run.look()
+    assert not run.ended.is_set()
 
-    watch.finished()
-    assert await watch.future
-    assert run.take() == [1, 2]
-    watch.end()
+    await run.ended.wait()
+    run.timer.cancel()
+    assert not run.has_overrun
+    assert run.results[: run.count] == [1, 2]
 
 
 async def test_a_call_that_spins_is_ended_although_it_catches_exception() -> None:

@@ -227,7 +227,9 @@ def _check_files(document: Document, stage: Draft, root: Path) -> None:
     if stage.verb != "source" or not isinstance(options, ConnectorRef):
         return
     paths = getattr(options.options, "path", ())
-    for pattern in (paths,) if isinstance(paths, str) else paths:
+    if isinstance(paths, str):  # patterns of files are a list; this is something else, as the path of a webhook
+        return
+    for pattern in paths:
         if pattern == "-":
             continue
         where = (*stage.path, "source", "path")

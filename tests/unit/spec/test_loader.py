@@ -322,3 +322,19 @@ def test_files_that_are_not_there_are_a_warning(project: Path) -> None:
 
     assert checked.graph is not None
     assert [problem.what for problem in checked.problems] == ["no file matches 'data/*.jsonl'"]
+
+
+def test_the_path_that_a_webhook_listens_on_is_no_file(project: Path) -> None:
+    spec = """
+        version: 1
+        pipeline: hook
+        stages:
+          receive:
+            source: {type: webhook, listen: "127.0.0.1:0", path: /orders}
+          print:
+            sink: {type: stdout}
+        """
+
+    checked = check(write(project, spec), environ={})
+
+    assert checked.problems == ()

@@ -227,7 +227,7 @@ def _check_files(document: Document, stage: Draft, root: Path) -> None:
     if stage.verb != "source" or not isinstance(options, ConnectorRef):
         return
     paths = getattr(options.options, "path", ())
-    if isinstance(paths, str):  # patterns of files are a list; this is something else, as the path of a webhook
+    if isinstance(paths, str):  # no pattern of files, which are lists, but as a webhook has it
         return
     for pattern in paths:
         if pattern == "-":

@@ -37,6 +37,8 @@ class Backoff:
         self._pause = GrowingPause(FIRST, LONGEST)
         self._since = 0.0
         self._outage: Outage | None = None
+        self.is_failing = False
+        """Whether it failed last."""
 
     async def until_works(
         self, act: Callable[[], Awaitable[T]], stopping: asyncio.Event, *, full: bool = False
@@ -76,6 +78,7 @@ class Backoff:
 
     async def wait(self, exc: BaseException, stopping: asyncio.Event) -> None:
         """Wait, twice as long as before, or until `stopping` is set; the first failure of many is logged."""
+        self.is_failing = True
         if isinstance(exc, ServerUnavailableError) and exc.address:
             # Everything that talks to the server meets this; it is one thing, and said as one.
             self._outage = Outage.of(exc.address)
@@ -89,6 +92,7 @@ class Backoff:
 
     def reset(self) -> None:
         """State that it worked; a recovery is logged."""
+        self.is_failing = False
         if not self._pause.works():
             return
         if self._outage is not None:

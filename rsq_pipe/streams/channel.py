@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import AskError, NoScriptError, ResponseError
+from redis.exceptions import AskError, NoScriptError
 
-from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.endpoint import Endpoint
-from rsq_pipe.streams.faults import cannot_serve
 from rsq_pipe.streams.link import Command, Link, checked
 from rsq_pipe.streams.pool import LinkPool
 from rsq_pipe.streams.script import Script
@@ -58,7 +56,7 @@ class Channel:
     ) -> list[Any]:
         """Send commands in one write to the server that holds `key`; error replies are items, not raised."""
         timeout = timeout or self.timeout
-        place, replies = await self._sent(commands, key, timeout)
+        place, replies = await self._pool().exchange(commands, key, timeout=timeout)
         if not any(isinstance(reply, AskError) for reply in replies):
             return replies
         units, answers = [[command] for command in commands], [[reply] for reply in replies]
@@ -111,26 +109,9 @@ class Channel:
         In a cluster all of it is run by one node, or none: it is followed to another node as a whole.
         """
         unit: list[Command] = [["MULTI"], *commands, ["EXEC"]]
-        place, replies = await self._sent(unit, key, self.timeout)
+        place, replies = await self._pool().exchange(unit, key, timeout=self.timeout)
         (replies,) = await self._followed([unit], [replies], place, key, self.timeout)
         return replies
-
-    async def _sent(
-        self, commands: Sequence[Command], key: str, timeout: float, place: str = ""
-    ) -> tuple[str, list[Any]]:
-        """Send commands in one write to the server that holds a key, or to another; return its name, too."""
-        pool = self._pool()
-        link = await pool.take(key, place=place)
-        try:
-            replies = await link.exchange(commands, timeout=timeout)
-        except StreamError:
-            self.moved()
-            raise
-        finally:
-            await pool.give_back(link)
-        if any(isinstance(reply, ResponseError) and cannot_serve(reply) for reply in replies):
-            self.moved()
-        return link.address, replies
 
     async def _followed(
         self,
@@ -146,25 +127,25 @@ class Channel:
             away = {index: sent for index, unit in enumerate(replies) if (sent := _sent_away(unit))}
             if not away:
                 break
-            ask = self._pool().topology.follow([*away.values()][-1], place)
+            pool = self._pool()
+            ask = pool.topology.follow([*away.values()][-1], place)
             # ASKING holds for the next command, and for a transaction that begins with it.
             asking: list[Command] = [["ASKING"]] if ask else []
             commands = [command for index in away for command in (*asking, *units[index])]
-            place, answers = await self._sent(commands, key, timeout, ask)
+            place, answers = await pool.exchange(commands, key, timeout=timeout, place=ask)
             rest = iter(answers)
             for index in away:
                 replies[index] = [next(rest) for _ in (*asking, *units[index])][len(asking) :]
         return replies
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
-        """Run a script on the server that holds `keys[0]`."""
-        return await self.evaluate(script.command(keys, args), script, key=keys[0])
-
-    async def evaluate(self, command: Command, script: Script, *, key: str) -> Any:
-        """Send a script's packed call, and its source where the server does not know it."""
-        (reply,) = await self.exchange([command], key=key)
+        """Run a script on the server that holds `keys[0]`: by its hash, and whole where that lacks it."""
+        call = (len(keys), *keys, *args)
+        (reply,) = await self.exchange([("EVALSHA", script.sha, *call)], key=keys[0])
         if isinstance(reply, NoScriptError):
-            (reply,) = await self.exchange([script.whole(command)], key=key)
+            # Not SCRIPT LOAD and the call again: a server whose scripts are flushed between the two, or that
+            # is another by then, would have to be taught for ever.
+            (reply,) = await self.exchange([("EVAL", script.source, *call)], key=keys[0])
         return checked(reply, self.address)
 
     async def link(self, key: str) -> Link:

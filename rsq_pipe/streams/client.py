@@ -349,8 +349,8 @@ class StreamClient:
         """
         if not settlement.parts and settlement.position is None and settlement.state is None:
             return Settled(())
-        script, command = wire.pack(settlement, group, consumer)
-        reply = await uninterrupted(self.channel.evaluate(command, script, key=str(command[3])))
+        script, keys, args = wire.pack(settlement, group, consumer)
+        reply = await uninterrupted(self.channel.run(script, keys, args))
         return wire.unpack(reply, settlement)
 
     async def ingest(

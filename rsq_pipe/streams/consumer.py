@@ -224,7 +224,8 @@ class StreamConsumer:
                 if self._failed:
                     self._failed = False
                     continue
-                self._backoff.reset()
+                if self._backoff.is_failing:
+                    self._backoff.reset()
                 if read == self._tally.read and not self.config.block_ms:
                     self._wake.clear()
                     await until(self._wake, _UNBLOCKED_PAUSE)
@@ -359,10 +360,22 @@ class StreamConsumer:
 
         Delivery: as of `StreamClient.settle`. Cancellation: runs to the end.
         """
-        if settlement.counters is None:
-            settlement.counters = self._counters
-        settled = await self._settled(settlement)
-        if self.config.create_groups:
+        config = self.config
+        settlement.counters = settlement.counters or self._counters
+        settled: Settled | None = None
+        while settled is None:
+            try:
+                settled = await self.client.settle(
+                    settlement, group=config.group, consumer=config.worker_name
+                )
+            except StreamError as exc:
+                # Settling again adds nothing, so it is tried until the server is back, or the consumer stops.
+                if not exc.retryable or self._stopping.is_set():
+                    raise
+                await self._survive(exc, self._settling)
+        if self._settling.is_failing:
+            self._settling.reset()
+        if config.create_groups:
             self._membership.settled(settled)
         acked = buried = 0
         for part in settled.committed:
@@ -374,20 +387,6 @@ class StreamConsumer:
         if self._on_settled is not None:
             self._on_settled(settlement, settled)
         return settled
-
-    async def _settled(self, settlement: Settlement) -> Settled:
-        who = {"group": self.config.group, "consumer": self.config.worker_name}
-        while True:
-            try:
-                settled = await self.client.settle(settlement, **who)
-            except StreamError as exc:
-                # Settling again adds nothing, so it is tried until the server is back, or the consumer stops.
-                if not exc.retryable or self._stopping.is_set():
-                    raise
-                await self._survive(exc, self._settling)
-            else:
-                self._settling.reset()
-                return settled
 
     async def _survive(self, exc: Exception, backoff: Backoff) -> None:
         self._tally.errors += 1

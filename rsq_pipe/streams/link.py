@@ -27,6 +27,8 @@ class Link:
     def __init__(self, connection: Connection | UnixDomainSocketConnection, address: str) -> None:
         self._connection = connection
         self.address = address
+        self.is_open = False
+        """Whether the connection is up, as far as this side knows."""
 
     async def exchange(self, commands: Sequence[Command], *, timeout: float | None) -> list[Any]:
         """
@@ -46,31 +48,34 @@ class Link:
         """
         # hiredis declares a tuple of one item and takes any number.
         packed = [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
+        replies: list[Any] = []
         try:
             async with asyncio.timeout(timeout):
-                await self._connection.send_packed_command(packed)
-                return [await self._reply() for _ in commands]
+                await self._connection.send_packed_command(packed)  # connects where it is not yet
+                self.is_open = True
+                while len(replies) < len(commands):
+                    try:
+                        replies.append(await self._connection.read_response(disable_decoding=True))
+                    except ResponseError as exc:
+                        replies.append(without_frames(exc))
         except BaseException as exc:
             await self._fail(exc)
             raise
+        return replies
 
     async def open(self, *, timeout: float | None = None) -> None:
         """Connect and log in now, rather than with the first command."""
         try:
             async with asyncio.timeout(timeout):
                 await self._connection.connect()  # type: ignore[no-untyped-call]
+                self.is_open = True
         except BaseException as exc:
             await self._fail(exc)
             raise
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the connection is up, as far as this side knows."""
-        return bool(self._connection.is_connected)
-
     async def is_quiet(self) -> bool:
         """Tell whether the connection is up and has nothing to read: fit to be used again."""
-        if not self._connection.is_connected:
+        if not self.is_open:
             return False
         try:
             return not await self._connection.can_read()
@@ -80,6 +85,7 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection at once; idempotent."""
+        self.is_open = False
         try:
             await self._connection.disconnect(nowait=True)
         except Exception:  # noqa: BLE001  redis-py raises when closing takes too long; nothing is left to save
@@ -90,12 +96,6 @@ class Link:
         await self.close()
         if isinstance(exc, RedisError | OSError | EOFError):  # TimeoutError is an OSError
             raise translate(exc, self.address) from exc
-
-    async def _reply(self) -> Any:
-        try:
-            return await self._connection.read_response(disable_decoding=True)
-        except ResponseError as exc:
-            return without_frames(exc)
 
 
 def checked(reply: Any, address: str) -> Any:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
-from rsq_pipe.errors import ServerUnavailableError
+from redis.exceptions import ResponseError
+
+from rsq_pipe.errors import ServerUnavailableError, StreamError
 from rsq_pipe.streams.endpoint import Endpoint
-from rsq_pipe.streams.link import Link
+from rsq_pipe.streams.faults import cannot_serve
+from rsq_pipe.streams.link import Command, Link
 from rsq_pipe.streams.topology import Topology
 
 _Identity = tuple[Any, ...]
@@ -17,7 +21,7 @@ _Identity = tuple[Any, ...]
 
 class LinkPool:
     """
-    Lend links; at most `bound` at once.
+    Send commands over links that are kept; at most `bound` at once.
 
     Pools are found by everything that distinguishes two connections (address, user, credential, TLS,
     database, timeouts) and by event loop: a socket belongs to the loop that opened it.
@@ -34,6 +38,8 @@ class LinkPool:
         self._free = asyncio.Semaphore(bound)
         self._patience = patience
         self._users = 0
+        self.is_closed = False
+        """Whether it keeps no links any more: its last user left, or `close_all` was called."""
 
     @classmethod
     def join(cls, endpoint: Endpoint, *, bound: int, patience: float) -> LinkPool:
@@ -47,17 +53,12 @@ class LinkPool:
         pool._users += 1
         return pool
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether it keeps no links any more: its last user left, or `close_all` was called."""
-        return self._users <= 0
-
     async def leave(self) -> None:
         """Count one user less; the last one closes the links."""
         if self.is_closed:
             return
         self._users -= 1
-        if self._users > 0:
+        if self._users:
             return
         pools = self._pools.get(asyncio.get_running_loop(), {})
         for identity in [identity for identity, pool in pools.items() if pool is self]:
@@ -71,52 +72,65 @@ class LinkPool:
             await pool.close()
 
     async def close(self) -> None:
-        """Close idle links; lent ones close when they come back."""
-        self._users = 0
+        """Close idle links; those in use close when they have been used."""
+        self.is_closed = True
         idle, self._idle = self._idle, defaultdict(list)
         for link in (link for links in idle.values() for link in links):
             await link.close()
         self.topology.forget()
 
-    async def take(self, key: str, *, place: str = "") -> Link:
+    async def exchange(
+        self, commands: Sequence[Command], key: str, *, timeout: float, place: str = ""
+    ) -> tuple[str, list[Any]]:
         """
-        Lend a link to the server that holds a key, or to another place, until `give_back`.
+        Send commands in one write to the server that holds a key, or to another place, over a free link.
+
+        Returns:
+            The server's name, and a reply a command; error replies are items, not raised.
 
         Raises:
-            ServerUnavailableError: None came free within the pool's patience.
+            ServerUnavailableError: None came free within the pool's patience; or as of a link.
         """
+        if self._free.locked():
+            await self._wait_for_one()
+        else:
+            await self._free.acquire()
         try:
-            if not self._free.locked():
+            link = await self._link(place or self.topology.single or await self.topology.place(key))
+            try:
+                replies = await link.exchange(commands, timeout=timeout)
+            except StreamError:
+                self.topology.forget()
+                raise
+            finally:
+                if link.is_open and not self.is_closed:
+                    self._idle[link.address].append(link)
+                else:
+                    await link.close()
+        finally:
+            self._free.release()
+        if any(isinstance(reply, ResponseError) and cannot_serve(reply) for reply in replies):
+            self.topology.forget()
+        return link.address, replies
+
+    async def _link(self, place: str) -> Link:
+        """Find an idle link to a place that is fit to be used, or make one."""
+        idle = self._idle[place]
+        while idle:
+            link = idle.pop()
+            if await link.is_quiet():
+                return link
+            await link.close()
+        return self.topology.link(place)
+
+    async def _wait_for_one(self) -> None:
+        try:
+            # Not wait_for: in Python 3.11 it may swallow a cancellation, or lose what it acquired.
+            async with asyncio.timeout(self._patience):
                 await self._free.acquire()
-            else:
-                # Not wait_for: in Python 3.11 it may swallow a cancellation, or lose what it acquired.
-                async with asyncio.timeout(self._patience):
-                    await self._free.acquire()
         except TimeoutError as exc:
             raise ServerUnavailableError(
                 f"server {self._address}: no connection came free within {self._patience:g}s; "
                 "raise max_connections",
                 address=self._address,
             ) from exc
-        try:
-            place = place or await self.topology.place(key)
-            idle = self._idle[place]
-            while idle:
-                link = idle.pop()
-                if await link.is_quiet():
-                    return link
-                await link.close()
-            return self.topology.link(place)
-        except BaseException:
-            self._free.release()
-            raise
-
-    async def give_back(self, link: Link) -> None:
-        """Take a link back, for whoever asks next."""
-        try:
-            if link.is_open and not self.is_closed:
-                self._idle[link.address].append(link)
-            else:
-                await link.close()
-        finally:
-            self._free.release()

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-
-from rsq_pipe.streams.link import Command
 
 _INCLUDE = re.compile(r"^--#include (\S+)$", re.MULTILINE)
 
@@ -28,19 +25,6 @@ class Script:
         if not allow_oom:
             self.source = self.source.replace(" flags=allow-oom", "", 1)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-    def command(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Command:
-        """Spell the call by hash; the server answers NOSCRIPT where it has never seen the source."""
-        return ["EVALSHA", self.sha, len(keys), *keys, *args]
-
-    def whole(self, call: Command) -> Command:
-        """
-        Spell a call by hash with the source instead: the server runs it, and knows it from then on.
-
-        Not SCRIPT LOAD and the call again: a server whose scripts are flushed between the two, or that is
-        another by then, would have to be taught for ever.
-        """
-        return ["EVAL", self.source, *call[2:]]
 
 
 @cache

@@ -121,6 +121,17 @@ class Part:
     notes: Sequence[Output] = ()
     rows: Sequence[Rows] = ()
 
+    @property
+    def adds(self) -> bool:
+        """Whether entries are written that somebody is to read."""
+        return bool(self.outputs or self.rows or self.dead or self.retries)
+
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether it is one entry that became one output."""
+        beside = self.rows or self.notes or self.dead or self.retries or self.dropped or self.delivered
+        return len(self.entries) == 1 and len(self.outputs) == 1 and not beside
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

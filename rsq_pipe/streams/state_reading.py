@@ -31,7 +31,7 @@ async def ask(client: StreamClient, at: StateOf, questions: Sequence[Question]) 
     commands = [_command(at, question) for question in asked]
     replies = await _transaction(client, at, commands) if commands else []
     if any(isinstance(reply, NoScriptError) for reply in replies):
-        whole = [KNOWN.whole(one) if one[0] == "EVALSHA" else one for one in commands]
+        whole = [["EVAL", KNOWN.source, *one[2:]] if one[0] == "EVALSHA" else one for one in commands]
         replies = await _transaction(client, at, whole)
     answers = iter(
         [
@@ -57,7 +57,7 @@ def _command(at: StateOf, question: Question) -> Command:
         case Members(bucket, members):
             return ["SMISMEMBER", at.bucket(bucket), *members]
         case Known(buckets, members):
-            return KNOWN.command([at.bucket(name) for name in buckets], members)
+            return ["EVALSHA", KNOWN.sha, len(buckets), *map(at.bucket, buckets), *members]
         case Page(bucket, cursor, size):
             return ["HSCAN", at.bucket(bucket), cursor, "COUNT", size]
         case Timers(until, most):

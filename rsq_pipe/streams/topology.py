@@ -27,7 +27,8 @@ class Topology:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._address = endpoint.address
+        self.single = "" if endpoint.service or endpoint.is_cluster else endpoint.address
+        """The place that holds every key; empty where that has to be asked."""
 
     @staticmethod
     def of(endpoint: Endpoint) -> Topology:
@@ -43,7 +44,7 @@ class Topology:
         Raises:
             ServerUnavailableError: Nobody who knows could be asked.
         """
-        return self._address
+        return self.single
 
     async def places(self) -> set[str]:
         """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from rsq_pipe.model.delivery import Delivered
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.entry import MAX_FIELDS
-from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.script import INGEST, SETTLE, Script
 from rsq_pipe.streams.settlement import (
     MAX_ENTRIES,
@@ -28,33 +28,35 @@ from rsq_pipe.streams.settlement import (
 ROOM = 50
 """Fields beyond the bound that a dead letter, or a record of our own, may add."""
 
+_ID, _RUN = attrgetter("id"), attrgetter("stream", "deliveries")
 
-_STREAM, _ID, _COUNT = attrgetter("stream"), attrgetter("id"), attrgetter("deliveries")
-
-
-def script(settlement: Settlement) -> Script:
-    """Choose the script: what only adds entries may not write to a full server, all else may."""
-    parts = settlement.parts
-    if settlement.state is not None or any(part.entries for part in parts):
-        return SETTLE
-    return INGEST if any(part.outputs or part.rows or part.dead or part.retries for part in parts) else SETTLE
+_Word: TypeAlias = str | bytes | int
 
 
-def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, Command]:
+def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, list[str], list[_Word]]:
     """
-    Spell the EVALSHA command for a settlement, and name the script that it calls.
+    Choose the script that settles, and spell its keys and arguments.
 
     Raises:
         ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
             kinds of value, or sending the settlement again would write it again.
     """
-    sheet = _Sheet()
-    for part in settlement.parts:
-        sheet.add(part)
-    sheet.check()
+    sheet, parts = _Sheet(), settlement.parts
+    for part in parts:
+        if len(parts) > 1 and part.is_one_to_one:
+            sheet.add_to_run(part.entries[0], part.outputs[0])
+        else:
+            sheet.add(part)
+    for stream, ids in sheet.ids.items():
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"an entry of {stream!r} stands twice in a settlement; give it one part")
+    if (total := sum(map(len, sheet.ids.values()))) > MAX_ENTRIES:
+        # The script would take too long over them.
+        raise ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
     head = _head(settlement, group, consumer, sheet)
-    used = script(settlement)
-    return used, used.command(list(sheet.keys), head + sheet.body)
+    # What only adds entries may not write to a full server, all else may.
+    drains = sheet.ids or settlement.state is not None or not any(part.adds for part in parts)
+    return SETTLE if drains else INGEST, [*sheet.keys], head + sheet.body
 
 
 class _Sheet:
@@ -63,22 +65,36 @@ class _Sheet:
     def __init__(self) -> None:
         self.keys: dict[str, int] = {}
         self.kinds: dict[str, str] = {}
-        self.ids: dict[str, list[str]] = {}
-        self.body: list[str | bytes | int] = []
+        self.ids: defaultdict[str, list[str]] = defaultdict(list)
+        self.body: list[_Word] = []
         self._alike: tuple[str, str, int, Sequence[str | bytes]] | None = None
         self._size_at = 0
 
     def add(self, part: Part) -> None:
-        one_to_one = len(part.entries) == 1 and len(part.outputs) == 1
-        beside = part.rows or part.notes or part.dead or part.retries or part.dropped or part.delivered
-        if one_to_one and not beside:
-            self._add_to_run(part.entries[0], part.outputs[0])
-        else:
-            self._add_alone(part)
+        """Add a part: the neighbours among its entries that came as often, nearly always all, and writes."""
+        self._alike = None
+        body = self.body
+        runs = [(*run, [*map(_ID, entries)]) for run, entries in groupby(part.entries, _RUN)]
+        body.append(len(runs))
+        for stream, deliveries, ids in runs:
+            self.ids[stream] += ids
+            body += (self.number(stream), deliveries, len(ids), *ids)
+        writes = sum(map(len, (part.rows, part.outputs, part.retries, part.dead, part.notes)))
+        body += (part.dropped, part.delivered, writes)
+        for rows in part.rows:
+            width = _whole(rows)
+            body += ("s", self.number(rows.stream, "stream"), len(rows.values) // width, width, *rows.names)
+            body += rows.values
+        for retry in part.retries:
+            body += ("r", self.number(retry.key, "zset"), retry.delay, retry.member)
+        for kind, outputs in (("o", part.outputs), ("d", part.dead), ("j", part.notes)):
+            for stream, fields in outputs:
+                body += (kind, self.number(stream, "stream"), _paired(fields))
+                body += fields
 
-    def _add_to_run(self, entry: Delivered, output: Output) -> None:
+    def add_to_run(self, entry: Delivered, output: Output) -> None:
         """
-        Add what a handler of the library's consumer makes of nearly every entry: one output.
+        Add one of several parts of which nearly each is what a handler of the library makes: one output.
 
         Next to each other such parts are alike but for id, count and values, and only these are sent again:
         4 arguments a record rather than 15, which is a fifth of what a settlement costs the server.
@@ -89,72 +105,18 @@ class _Sheet:
         alike = (stream, target, len(fields), names)
         if alike != self._alike:
             _paired(fields)
-            self.body += ("*", self.place(stream), self.target(target, "stream"), len(names), *names, 0)
+            self.body += ("*", self.number(stream), self.number(target, "stream"), len(names), *names, 0)
             self._alike, self._size_at = alike, len(self.body) - 1
-            self.ids.setdefault(stream, [])
         self.ids[stream].append(entry.id)
         self.body[self._size_at] += 1  # type: ignore[operator]  # the size of the run, put there above
         self.body += (entry.id, entry.deliveries)
         self.body += fields[1::2]
 
-    def _add_alone(self, part: Part) -> None:
-        self._alike = None
-        body = self.body
-        runs = _runs(part.entries)
-        body.append(len(runs))
-        for stream, deliveries, entry_ids in runs:
-            self.ids.setdefault(stream, []).extend(entry_ids)
-            body += (self.place(stream), deliveries, len(entry_ids))
-            body += entry_ids
-        writes = sum(map(len, (part.rows, part.outputs, part.retries, part.dead, part.notes)))
-        body += (part.dropped, part.delivered, writes)
-        for rows in part.rows:
-            width = _whole(rows)
-            body += ("s", self.target(rows.stream, "stream"), rows.size, width, *rows.names)
-            body += rows.values
-        for stream, fields in part.outputs:
-            body += ("o", self.target(stream, "stream"), _paired(fields))
-            body += fields
-        for retry in part.retries:
-            body += ("r", self.target(retry.key, "zset"), retry.delay, retry.member)
-        for stream, fields in part.dead:
-            body += ("d", self.target(stream, "stream"), _paired(fields))
-            body += fields
-        for stream, fields in part.notes:
-            body += ("j", self.target(stream, "stream"), _paired(fields))
-            body += fields
-
-    def place(self, key: str) -> int:
-        """Number a key."""
-        found = self.keys.get(key)
-        if found is None:
-            found = self.keys[key] = len(self.keys) + 1
-        return found
-
-    def target(self, key: str, kind: str) -> int:
-        """Number a key that is written to; the server checks its type before it writes anything."""
-        if self.kinds.get(key) != kind:
-            if key in self.kinds:
-                raise ValueError(f"a settlement writes a {self.kinds[key]} and a {kind} to the key {key!r}")
-            self.kinds[key] = kind
-        return self.place(key)
-
-    def check(self) -> None:
-        """Refuse what the script cannot tell apart or would take too long over."""
-        total = sum(len(ids) for ids in self.ids.values())
-        if total > MAX_ENTRIES:
-            raise ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
-        for stream, ids in self.ids.items():
-            if len(set(ids)) != len(ids):
-                raise ValueError(f"an entry of {stream!r} stands twice in a settlement; give it one part")
-
-
-def _runs(entries: Sequence[Delivered]) -> list[tuple[str, int, list[str]]]:
-    """Divide entries into neighbours of one stream that came as often: nearly always all of them are."""
-    if len({*map(_STREAM, entries)}) == 1 and len({*map(_COUNT, entries)}) == 1:
-        return [(entries[0].stream, entries[0].deliveries, [*map(_ID, entries)])]
-    runs = groupby(entries, attrgetter("stream", "deliveries"))
-    return [(stream, deliveries, [*map(_ID, run)]) for (stream, deliveries), run in runs]
+    def number(self, key: str, kind: str = "") -> int:
+        """Number a key; of one that is written to the server checks the kind before it writes anything."""
+        if kind and self.kinds.setdefault(key, kind) != kind:
+            raise ValueError(f"a settlement writes a {self.kinds[key]} and a {kind} to the key {key!r}")
+        return self.keys.setdefault(key, len(self.keys) + 1)
 
 
 def _whole(rows: Rows) -> int:
@@ -175,18 +137,18 @@ def _paired(fields: Sequence[str | bytes]) -> int:
     return size
 
 
-def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> list[str | bytes | int]:
+def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> list[_Word]:
     counters, position = settlement.counters, settlement.position
-    head: list[str | bytes | int] = [group, consumer, settlement.kept, int(settlement.is_whole)]
-    head += [sheet.target(counters.key, "hash"), counters.prefix] if counters else [0, ""]
+    head: list[_Word] = [group, consumer, settlement.kept, int(settlement.is_whole)]
+    head += [sheet.number(counters.key, "hash"), counters.prefix] if counters else [0, ""]
     head += _amounts(settlement.counts, sheet)
-    head += [MAX_REASONS, OTHER_REASONS]
+    head += (MAX_REASONS, OTHER_REASONS)
     head += _amounts({key: _named(reasons) for key, reasons in settlement.drops.items()}, sheet)
     if position:
         if position.new == position.expected and sheet.kinds and not sheet.ids:
             # Nothing would tell the script that it has been here before.
             raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
-        head += [sheet.target(position.key, "hash"), position.field, position.expected, position.new]
+        head += [sheet.number(position.key, "hash"), position.field, position.expected, position.new]
     else:
         head += [0, "", "", ""]
     state = _state(settlement.state, sheet) if settlement.state else [0]
@@ -203,30 +165,30 @@ _KINDS = {"lacks": "set", "add": "set", "timer": "zset", "forget": "zset"}
 """Checks and writes of a state by the type of their key; those of a hash are left out."""
 
 
-def _state(state: StateOf, sheet: _Sheet) -> list[str | bytes | int]:
+def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
     change = state.change
     if not sheet.ids and not change.checks:
         # Nothing would tell the script that it has been here before.
         raise ValueError(f"a change of {state.key!r} checks nothing, so a repetition would write again")
-    words: list[str | bytes | int] = [
-        *(sheet.target(state.key, "hash"), sheet.target(state.timers, "zset"), change.most),
+    words: list[_Word] = [
+        *(sheet.number(state.key, "hash"), sheet.number(state.timers, "zset"), change.most),
         *(len(change.checks), len(change.writes)),
     ]
     for op in (*change.checks, *change.writes):
         if op.kind in {"unlink", "evict"}:
-            words += (op.kind, sheet.place(state.bucket(op.bucket)), op.bucket, 0)
+            words += (op.kind, sheet.number(state.bucket(op.bucket)), op.bucket, 0)
             continue
         kind = _KINDS.get(op.kind, "hash")
         key = state.timers if kind == "zset" else state.bucket(op.bucket)
-        words += (op.kind, sheet.target(key, kind), op.extra, len(op.words))
+        words += (op.kind, sheet.number(key, kind), op.extra, len(op.words))
         words += op.words
     return words
 
 
-def _amounts(counted: Mapping[str, Mapping[str, int]], sheet: _Sheet) -> list[str | bytes | int]:
-    words: list[str | bytes | int] = [len(counted)]
+def _amounts(counted: Mapping[str, Mapping[str, int]], sheet: _Sheet) -> list[_Word]:
+    words: list[_Word] = [len(counted)]
     for key, amounts in counted.items():
-        words += (sheet.target(key, "hash"), len(amounts))
+        words += (sheet.number(key, "hash"), len(amounts))
         for pair in amounts.items():
             words += pair
     return words
@@ -254,7 +216,8 @@ def unpack(reply: Any, settlement: Settlement) -> Settled:
         return Settled((), stale=True, full=reply[1] == b"full")
     _, lost, gone, totals = reply
     if not lost:
-        return Settled(settlement.parts, totals=_totals(settlement, totals))
+        fields = [field for amounts in settlement.counts.values() for field in amounts]
+        return Settled(settlement.parts, totals=dict(zip(fields, totals, strict=True)))
     entries = frozenset((gone[i].decode(), gone[i + 1].decode()) for i in range(0, len(gone), 2))
     if settlement.is_whole:
         return Settled((), settlement.parts, gone=entries)
@@ -264,8 +227,3 @@ def unpack(reply: Any, settlement: Settlement) -> Settled:
     for index, part in enumerate(settlement.parts):
         (fenced if index in numbers else committed).append(part)
     return Settled(committed, fenced, gone=entries)
-
-
-def _totals(settlement: Settlement, totals: Sequence[int]) -> dict[str, int]:
-    fields = [field for amounts in settlement.counts.values() for field in amounts]
-    return dict(zip(fields, totals, strict=True))

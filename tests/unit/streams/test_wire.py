@@ -24,11 +24,11 @@ def part(number: int, *, stream: str = "in") -> Part:
 
 
 def test_keys_are_declared_once_and_named_by_place() -> None:
-    script, command = wire.pack(Settlement([part(1), part(2)], counters=Counters("meta", "s.")), "g", "c")
+    script, keys, args = wire.pack(Settlement([part(1), part(2)], counters=Counters("meta", "s.")), "g", "c")
 
     assert script is SETTLE
-    assert command[:6] == ["EVALSHA", SETTLE.sha, 3, "in", "out", "meta"]
-    assert command[6:12] == ["g", "c", 0, 0, 3, "s."]
+    assert keys == ["in", "out", "meta"]
+    assert args[:6] == ["g", "c", 0, 0, 3, "s."]
 
 
 @pytest.mark.parametrize("fields", [[], ["data"], ["data", b"{}", "rid"]])
@@ -48,14 +48,14 @@ def test_rows_that_lack_a_value_or_name_too_many_are_refused(
 def test_rows_alone_may_not_write_to_a_full_server() -> None:
     added = Settlement([Part(rows=[Rows("out", ("data",), (b"{}",))])], Position("meta", "f", "", "1"))
 
-    assert wire.script(added) is INGEST
+    assert wire.pack(added, "", "")[0] is INGEST
 
 
 def test_what_only_adds_may_not_write_to_a_full_server() -> None:
     added = Settlement([Part(outputs=[Output("out", ["data", b"{}"])])], Position("meta", "f", "", "1"))
 
-    assert wire.script(added) is INGEST
-    assert wire.script(Settlement([part(1)])) is SETTLE
+    assert wire.pack(added, "", "")[0] is INGEST
+    assert wire.pack(Settlement([part(1)]), "g", "c")[0] is SETTLE
     assert "allow-oom" in SETTLE.source.splitlines()[0]
     assert INGEST.source.splitlines()[0] == "#!lua"
 
@@ -132,4 +132,3 @@ def test_scripts_include_what_they_share_and_have_the_hash_of_all_of_it() -> Non
     assert "local function floor" in PUSH.source
     assert "--#include" not in PUSH.source
     assert Script("push").sha == PUSH.sha != PROMOTE.sha
-    assert PUSH.command(["a"], [1, b"x"]) == ["EVALSHA", PUSH.sha, 1, "a", 1, b"x"]

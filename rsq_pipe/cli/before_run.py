@@ -11,7 +11,7 @@ import rich_click as click
 
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
-from rsq_pipe.engine.source_worker import connected
+from rsq_pipe.engine.sources.source_worker import connected
 from rsq_pipe.errors import NeverRanError, SourceError, SpecError
 from rsq_pipe.ops.dead_letter_queue import find_queues
 from rsq_pipe.spec.graph import Graph, Stage

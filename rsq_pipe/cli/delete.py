@@ -13,7 +13,7 @@ from rsq_pipe.cli.errors import FAILED
 from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import on_one_line, printable, remark
 from rsq_pipe.cli.server_address import connect
-from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import SourceError
 from rsq_pipe.ops.delete import delete, keys_of

@@ -14,7 +14,7 @@ from rich_click.rich_context import RichContext
 
 from rsq_pipe.cli.errors import FAILED, WRONG_SPEC, exit_code, report, report_fault, unusable_name, unwritable
 from rsq_pipe.cli.printable import printable
-from rsq_pipe.engine.supervised import say_ended
+from rsq_pipe.engine.processes.supervised import say_ended
 from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.version import __version__

@@ -12,7 +12,7 @@ import rich_click as click
 
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.serve import HOST, LISTENER, PORT, is_loopback, listen, require_extra, spelled
-from rsq_pipe.engine.supervised import SUPERVISED
+from rsq_pipe.engine.processes.supervised import SUPERVISED
 from rsq_pipe.hosts import is_port
 
 PATIENCE = 10

@@ -17,7 +17,7 @@ from rsq_pipe.cli.dlq_types import WhereType
 from rsq_pipe.cli.printable import escaped, json_line, printable, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.engine.past import Holding, look_back
+from rsq_pipe.engine.changes.past import Holding, look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked, peek

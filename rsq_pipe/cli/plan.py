@@ -17,11 +17,11 @@ from rich.text import Text
 from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import escaped, on_one_line, printable
 from rsq_pipe.cli.server_address import as_given, connect, is_unborn, redis_option, server_address
-from rsq_pipe.engine.change import Plan, StageChange
-from rsq_pipe.engine.changeover import plan
-from rsq_pipe.engine.choices import refusal
-from rsq_pipe.engine.moves import Requeue
-from rsq_pipe.engine.past import Holding, look_back
+from rsq_pipe.engine.changes.change import Plan, StageChange
+from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.changes.choices import refusal
+from rsq_pipe.engine.changes.moves import Requeue
+from rsq_pipe.engine.changes.past import Holding, look_back
 from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
 from rsq_pipe.spec.graph import Graph

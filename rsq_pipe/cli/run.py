@@ -29,11 +29,11 @@ from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
-from rsq_pipe.engine.forked import Forked, Told, fork
+from rsq_pipe.engine.processes.forked import Forked, Told, fork
+from rsq_pipe.engine.processes.supervised import NUMBER, SUPERVISED, say_ended
+from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary
-from rsq_pipe.engine.supervised import NUMBER, SUPERVISED, say_ended
-from rsq_pipe.engine.supervisor import Supervisor
 from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError, RsqPipeError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

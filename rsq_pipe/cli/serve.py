@@ -17,7 +17,7 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.server_address import connect
-from rsq_pipe.engine.supervised import SUPERVISED
+from rsq_pipe.engine.processes.supervised import SUPERVISED
 from rsq_pipe.hosts import is_of_host
 
 HOST, PORT = "127.0.0.1", 8710

@@ -19,7 +19,7 @@ from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.printable import json_line, on_one_line, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.remembered import Found, Remembered, look
 from rsq_pipe.spec.fusing import has_state

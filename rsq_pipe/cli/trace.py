@@ -12,7 +12,7 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import json_line, on_one_line, printable
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.waterfall import waterfall
-from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.trace.kept import Kept
 from rsq_pipe.ops.trace.step import RecordTrace

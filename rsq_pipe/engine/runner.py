@@ -9,34 +9,34 @@ from typing import Any
 
 import structlog
 
-from rsq_pipe.engine import provision
-from rsq_pipe.engine.beginning import begin
-from rsq_pipe.engine.briefly import briefly
-from rsq_pipe.engine.closer import Closer
-from rsq_pipe.engine.gauges import PERIOD as GAUGES_PERIOD
-from rsq_pipe.engine.gauges import measure
-from rsq_pipe.engine.history import PERIOD as TIMES_PERIOD
-from rsq_pipe.engine.history import History
-from rsq_pipe.engine.housekeeping import PERIOD as HOUSEKEEPING_PERIOD
-from rsq_pipe.engine.housekeeping import Housekeeping
-from rsq_pipe.engine.ledger_names import ledger_names
-from rsq_pipe.engine.lost_place import lost_place
+from rsq_pipe.engine.changes import provision
+from rsq_pipe.engine.changes.beginning import begin
+from rsq_pipe.engine.changes.ledger_names import ledger_names
+from rsq_pipe.engine.changes.lost_place import lost_place
+from rsq_pipe.engine.housekeeping.briefly import briefly
+from rsq_pipe.engine.housekeeping.gauges import PERIOD as GAUGES_PERIOD
+from rsq_pipe.engine.housekeeping.gauges import measure
+from rsq_pipe.engine.housekeeping.history import PERIOD as TIMES_PERIOD
+from rsq_pipe.engine.housekeeping.history import History
+from rsq_pipe.engine.housekeeping.housekeeping import PERIOD as HOUSEKEEPING_PERIOD
+from rsq_pipe.engine.housekeeping.housekeeping import Housekeeping
+from rsq_pipe.engine.housekeeping.promoter import Promoter
+from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
-from rsq_pipe.engine.placement import place
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.promoter import Promoter
+from rsq_pipe.engine.processes.placement import place
+from rsq_pipe.engine.processes.role import Role
+from rsq_pipe.engine.processes.supervised import place_among
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
-from rsq_pipe.engine.retention import Retention
-from rsq_pipe.engine.role import Role
-from rsq_pipe.engine.shared_source_worker import SharedSourceWorker, source_role
-from rsq_pipe.engine.sink_worker import SinkWorker, flush
-from rsq_pipe.engine.source_worker import SourceWorker
+from rsq_pipe.engine.sinks.sink_worker import SinkWorker, flush
+from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker, source_role
+from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
 from rsq_pipe.engine.state import PipelineState, look_at, lost
 from rsq_pipe.engine.summary import Summary, summary_of
-from rsq_pipe.engine.supervised import place_among
+from rsq_pipe.engine.windows.closer import Closer
 from rsq_pipe.engine.worker import StageWorker
 from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
 from rsq_pipe.spec.fusing import closes, sends

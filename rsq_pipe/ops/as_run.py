@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from rsq_pipe.connectors.table import SINKS, SOURCES
+from rsq_pipe.engine.changes.last_run import GRAPH, LastRun, LastStage, parse, recall
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import GRAPH, LastRun, LastStage, parse, recall
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.spec.graph import ConnectorRef, Graph, RetryPolicy, Stage, StreamRef, Telemetry, VerbName

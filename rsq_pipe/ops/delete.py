@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
+from rsq_pipe.engine.changes.last_run import marks
+from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import marks
-from rsq_pipe.engine.past import look_back
 from rsq_pipe.engine.presence import SECONDS, Presence
 from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.pipelines import SCAN

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgpack
 
-from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.changes.last_run import known, positions
+from rsq_pipe.engine.changes.past import Holding, Past, look_back
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import known, positions
-from rsq_pipe.engine.past import Holding, Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError

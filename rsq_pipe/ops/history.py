@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from rsq_pipe.engine.history import STEP
+from rsq_pipe.engine.housekeeping.history import STEP
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time

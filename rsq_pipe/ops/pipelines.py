@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rsq_pipe.engine.past import Past, look_back
+from rsq_pipe.engine.changes.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import StreamError
 from rsq_pipe.ops.legible import legible

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rsq_pipe.engine.change import Plan
-from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.changes.change import Plan
+from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.changes.last_run import is_of, known, positions
+from rsq_pipe.engine.changes.past import Past, look_back
 from rsq_pipe.engine.count_fields import count_fields_of
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import is_of, known, positions
-from rsq_pipe.engine.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.spec.graph import Graph

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from rsq_pipe.engine.changes.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
+from rsq_pipe.engine.changes.ledger_names import after_rename, ledger_field, ledger_names
+from rsq_pipe.engine.changes.past import Past, look_back
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import GRAPH, TAKEN, LastRun, known, marks, positions
-from rsq_pipe.engine.ledger_names import after_rename, ledger_field, ledger_names
-from rsq_pipe.engine.past import Past, look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from rsq_pipe.engine.last_run import LastRun
+from rsq_pipe.engine.changes.last_run import LastRun
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 from rsq_pipe.spec.reading import stored_values
 

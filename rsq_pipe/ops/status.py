@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from rsq_pipe.engine.change import StageChange
-from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.changes.change import StageChange
+from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.hold import held_stages, hold_fields

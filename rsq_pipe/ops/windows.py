@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.watermark import waits_for_end
+from rsq_pipe.engine.windows.watermark import waits_for_end
 from rsq_pipe.model.state import KEYS
 from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.spec.fusing import closes

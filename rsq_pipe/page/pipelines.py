@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rsq_pipe.engine.history import STEP
+from rsq_pipe.engine.housekeeping.history import STEP
 from rsq_pipe.errors import NeverRanError, StreamError
 from rsq_pipe.ops.history import history, last_seen
 from rsq_pipe.ops.pipelines import Listed

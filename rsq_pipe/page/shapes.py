@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rsq_pipe.engine.last_run import LastRun, LastStage
+from rsq_pipe.engine.changes.last_run import LastRun, LastStage
 from rsq_pipe.ops.status import PipelineStatus, StagePause, StageStatus
 from rsq_pipe.page.answers import moment
 from rsq_pipe.page.looks import Look

@@ -26,12 +26,14 @@ from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.connectors.files.owned_file import OwnedFile
 from rsq_pipe.connectors.ledger.shared_sink import SharedLedgerSink
 from rsq_pipe.connectors.sink import Written
-from rsq_pipe.engine import closer, shared_source_worker, sink_worker, source_worker
 from rsq_pipe.engine.ownership import Superseded
-from rsq_pipe.engine.passage import Passage
-from rsq_pipe.engine.result_sender import ResultSender
+from rsq_pipe.engine.sinks import sink_worker
+from rsq_pipe.engine.sinks.target import BegunAnewError, Target
+from rsq_pipe.engine.sources import shared_source_worker, source_worker
 from rsq_pipe.engine.stored_state import StoredState
-from rsq_pipe.engine.target import BegunAnewError, Target
+from rsq_pipe.engine.windows import closer
+from rsq_pipe.engine.windows.passage import Passage
+from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.state import Question, StateChange
 from rsq_pipe.streams import client

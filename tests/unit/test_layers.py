@@ -158,6 +158,20 @@ def test_there_are_no_cycles_of_packages() -> None:
     assert not cyclic(graph), "these import one another, or hang on ones that do"
 
 
+def room_of(name: str) -> str:
+    """Name the package inside a part that a file stands in; the file itself where it stands in none."""
+    return ".".join(name.split(".")[:3])
+
+
+def test_there_are_no_cycles_of_packages_inside_a_part() -> None:
+    graph: dict[str, set[str]] = {room_of(name): set() for name in modules()}
+    for module, target in edges():
+        if room_of(module.name) != room_of(target.name):
+            graph[room_of(module.name)].add(room_of(target.name))
+
+    assert not cyclic(graph), "these import one another, or hang on ones that do"
+
+
 def test_no_file_is_longer_than_400_lines() -> None:
     lengths = {str(m.path): len(m.path.read_text().splitlines()) for m in modules().values()}
 

@@ -17,8 +17,8 @@ from rsq_pipe.cli.before_run import check_sources
 from rsq_pipe.cli.errors import FAILED, exit_code, report
 from rsq_pipe.cli.reloading.parts import described
 from rsq_pipe.cli.server_address import connect
-from rsq_pipe.engine.changeover import plan
-from rsq_pipe.engine.choices import refusal
+from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.errors import DrainTimeoutError, RsqPipeError, SpecError
 from rsq_pipe.spec.graph import Graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rsq_pipe.engine.change import Plan
+from rsq_pipe.engine.changes.change import Plan
 from rsq_pipe.ops.doctor.finding import Finding
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.acl import outside, pattern
 from rsq_pipe.ops.doctor.change import judge_change

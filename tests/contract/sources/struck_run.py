@@ -19,7 +19,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from rsq_pipe.engine.source_worker import SourceWorker
+from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import INGEST, SETTLE
 from rsq_pipe.streams.settlement import Part, Position, Settled, Settlement

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.engine.target import position_field
+from rsq_pipe.engine.sinks.target import position_field
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.ops.rename import rename
 from tests.integration.connectors.ledger_places import place

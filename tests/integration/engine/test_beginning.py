@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine import provision
-from rsq_pipe.engine.beginning import begin
+from rsq_pipe.engine.changes import provision
+from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.presence import SECONDS, Presence
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.ops.rename import rename

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.change import Plan, StageChange
-from rsq_pipe.engine.changeover import plan
-from rsq_pipe.engine.last_run import GRAPH
+from rsq_pipe.engine.changes.change import Plan, StageChange
+from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.changes.last_run import GRAPH
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import CHAIN, DEAD, PATIENT, RETRIED, leave

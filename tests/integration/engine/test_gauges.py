@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine.gauges import measure
+from rsq_pipe.engine.housekeeping.gauges import measure
 from rsq_pipe.engine.state import look_at
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from rsq_pipe.engine.call_times import CallTimes
-from rsq_pipe.engine.history import History
-from rsq_pipe.engine.housekeeping import Housekeeping
-from rsq_pipe.engine.promoter import Promoter
+from rsq_pipe.engine.housekeeping.history import History
+from rsq_pipe.engine.housekeeping.housekeeping import Housekeeping
+from rsq_pipe.engine.housekeeping.promoter import Promoter
 from rsq_pipe.streams.client import StreamClient
 from tests.integration.engine.lab import READ, Lab, Running
 from tests.integration.engine.looks import Looks

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rsq_pipe.engine.closer import Closer
+from rsq_pipe.engine.windows.closer import Closer
 from tests.integration.engine.lab import Running
 from tests.integration.engine.looks import Looks
 from tests.integration.engine.packed import PackedLab

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine import provision
+from rsq_pipe.engine.changes import provision
 from rsq_pipe.streams.settlement import Settled, Settlement
 from tests.integration.engine.killed import idle, killed
 from tests.integration.engine.lab import READ, Lab

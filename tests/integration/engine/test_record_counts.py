@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine import provision
-from rsq_pipe.engine.changeover import change_over
+from rsq_pipe.engine.changes import provision
+from rsq_pipe.engine.changes.changeover import change_over
+from rsq_pipe.engine.changes.lost_place import lost_place
+from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.engine.count_fields import appended, settled
-from rsq_pipe.engine.lost_place import lost_place
-from rsq_pipe.engine.past import look_back
+from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import begin
-from rsq_pipe.engine.retention import Retention
 from rsq_pipe.engine.state import look_at
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.ops.discard import discard

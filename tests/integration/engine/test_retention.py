@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine import provision
-from rsq_pipe.engine.retention import Retention
+from rsq_pipe.engine.changes import provision
+from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.state import look_at
 from tests.integration.engine.lab import READ
 from tests.integration.engine.packed import PackedLab

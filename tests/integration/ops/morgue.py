@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rsq_pipe.engine.provision import lay
+from rsq_pipe.engine.changes.provision import lay
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters import DeadLetters, find
 from rsq_pipe.ops.edits import Edits

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.discard import discard
 from tests.integration.engine.lab import READ, Lab

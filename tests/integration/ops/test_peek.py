@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from rsq_pipe.cli.peek import command
-from rsq_pipe.engine import provision
+from rsq_pipe.engine.changes import provision
 from rsq_pipe.ops.peek import Peeked, peek
 from rsq_pipe.ops.trace.kept import Kept
 from tests.integration.engine.lab import READ

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rsq_pipe.engine.changeover import plan
-from rsq_pipe.engine.last_run import known
+from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.changes.last_run import known
 from rsq_pipe.ops import prune as module
 from rsq_pipe.ops.prune import prune
 from tests.integration.engine.lab import READ, Lab

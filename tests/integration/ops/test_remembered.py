@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine.changeover import plan
-from rsq_pipe.engine.choices import refusal
+from rsq_pipe.engine.changes.changeover import plan
+from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.discard import discard

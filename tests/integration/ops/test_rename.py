@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine.changeover import plan
+from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.errors import PipelineBusyError, SettleError, UnknownStageError
 from rsq_pipe.ops.dead_letters import find
 from rsq_pipe.ops.doctor.checkup import examine

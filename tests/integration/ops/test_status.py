@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine import provision
+from rsq_pipe.engine.changes import provision
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, StageStatus, look
 from rsq_pipe.streams.worker import worker_name

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from rsq_pipe.engine.history import KEPT, STEP, History
+from rsq_pipe.engine.changes.provision import lay
+from rsq_pipe.engine.housekeeping.history import KEPT, STEP, History
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.provision import lay
 from tests.integration.ops.morgue import Morgue
 from tests.support.served_page import ServedPage
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from rsq_pipe.cli.plan import drawn_stages
-from rsq_pipe.engine.change import Plan, StageChange
-from rsq_pipe.engine.past import Holding
+from rsq_pipe.engine.changes.change import Plan, StageChange
+from rsq_pipe.engine.changes.past import Holding
 
 
 def drawn(*changes: StageChange) -> list[str]:

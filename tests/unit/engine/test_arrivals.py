@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from rsq_pipe.connectors.source import Arrival, Chunk
-from rsq_pipe.engine.arrivals import Arrivals, Arrived
+from rsq_pipe.engine.sources.arrivals import Arrivals, Arrived
 from rsq_pipe.telemetry.observer import headers_of
 from tests.unit.engine.given import fields
 from tests.unit.engine.stages import graph, source

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from rsq_pipe.engine.change import Plan, compare
-from rsq_pipe.engine.last_run import LastRun, LastStage, parse, recall
-from rsq_pipe.engine.moves import HandOver, Requeue
-from rsq_pipe.engine.past import Holding, Past, Reading
+from rsq_pipe.engine.changes.change import Plan, compare
+from rsq_pipe.engine.changes.last_run import LastRun, LastStage, parse, recall
+from rsq_pipe.engine.changes.moves import HandOver, Requeue
+from rsq_pipe.engine.changes.past import Holding, Past, Reading
 
 P = "{p}:"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine.change import Plan, StageChange
-from rsq_pipe.engine.choices import refusal
-from rsq_pipe.engine.past import Holding
+from rsq_pipe.engine.changes.change import Plan, StageChange
+from rsq_pipe.engine.changes.choices import refusal
+from rsq_pipe.engine.changes.past import Holding
 from rsq_pipe.spec.loader import load
 
 SPEC = """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine.emptying import Emptying
+from rsq_pipe.engine.windows.emptying import Emptying
 from rsq_pipe.model.state import Page, Question
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.engine.ledger_names import after_rename, ledger_field, ledger_stage
+from rsq_pipe.engine.changes.ledger_names import after_rename, ledger_field, ledger_stage
 
 
 def test_a_ledger_keeps_its_first_name_and_the_old_name_of_its_sink_gets_another() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.connectors.jsonl.source import Options, connect
-from rsq_pipe.engine.limited import Limited
+from rsq_pipe.engine.sources.limited import Limited
 
 
 def numbers(path: Path, count: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.placement import left_to_others
+from rsq_pipe.engine.processes.placement import left_to_others
 
 
 def owners(sources: int, sinks: int, processes: int) -> list[set[str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rsq_pipe.engine.prefetch import DEPTH, Prefetch
+from rsq_pipe.engine.sources.prefetch import DEPTH, Prefetch
 
 
 async def test_items_come_in_order() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rsq_pipe.engine.changes.last_run import is_of
 from rsq_pipe.engine.count_fields import count_fields, count_fields_of, held, packed
-from rsq_pipe.engine.last_run import is_of
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef

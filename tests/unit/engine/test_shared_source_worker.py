@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.shared_source_worker import share
+from rsq_pipe.engine.sources.shared_source_worker import share
 
 
 @pytest.mark.parametrize(("shards", "readers"), [(0, 1), (1, 3), (4, 2), (7, 3), (12, 12)])

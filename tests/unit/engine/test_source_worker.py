@@ -10,7 +10,7 @@ import pytest
 
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.source_worker import RECORDS, SourceWorker, connected
+from rsq_pipe.engine.sources.source_worker import RECORDS, SourceWorker, connected
 from rsq_pipe.errors import SourceError
 from rsq_pipe.spec.graph import ConnectorRef
 from rsq_pipe.streams.client import StreamClient

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine.watermark import ALL, Input, above, waits_for_end, watermark
+from rsq_pipe.engine.windows.watermark import ALL, Input, above, waits_for_end, watermark
 from rsq_pipe.spec.aggregate import Windows
 from rsq_pipe.spec.loader import load
 from tests.support.project import Project

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from rsq_pipe.engine.changes.last_run import LastRun, describe, parse
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import counter_fields, groups
-from rsq_pipe.engine.last_run import LastRun, describe, parse
 from rsq_pipe.ops.as_run import graph_of
 from rsq_pipe.ops.memories import state_hashes
 from rsq_pipe.ops.windows import window_timers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsq_pipe.engine.last_run import LastRun
+from rsq_pipe.engine.changes.last_run import LastRun
 from rsq_pipe.ops.slots import slots_left
 
 SOURCE = "stages: {read: {source: {type: postgres_cdc, slot: %s}}}\n"

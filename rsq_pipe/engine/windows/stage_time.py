@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from rsq_pipe.engine.passage import Passage
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.watermark import Input, is_empty, waits_for_end, watermark
+from rsq_pipe.engine.windows.passage import Passage
+from rsq_pipe.engine.windows.watermark import Input, is_empty, waits_for_end, watermark
 from rsq_pipe.model.state import Fields, Now, StateReader, Timers
 from rsq_pipe.spec.aggregate import Aggregation, Windows
 from rsq_pipe.spec.graph import Graph, Stage

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rsq_pipe.engine.last_run import LastRun
-from rsq_pipe.engine.past import Past
+from rsq_pipe.engine.changes.last_run import LastRun
+from rsq_pipe.engine.changes.past import Past
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from rsq_pipe.engine.change import Plan, StageChange
+from rsq_pipe.engine.changes.change import Plan, StageChange
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 

@@ -7,7 +7,7 @@ import asyncio
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.sink import CheckedSink, Sink, TargetUnavailableError
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.engine.ledger_names import ledger_names
+from rsq_pipe.engine.changes.ledger_names import ledger_names
 from rsq_pipe.errors import SinkError
 from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage

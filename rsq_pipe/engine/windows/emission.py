@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
-from rsq_pipe.engine.emptying import Emptying
-from rsq_pipe.engine.result_sender import ResultSender
 from rsq_pipe.engine.stored_state import StoredState
+from rsq_pipe.engine.windows.emptying import Emptying
+from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.partials import unpacked
 from rsq_pipe.model.state import SCALARS, Fields, Now, Page, StateChange
 from rsq_pipe.spec.aggregate import Aggregation, Windows

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from rsq_pipe.engine.role import Role
-from rsq_pipe.engine.sink_worker import SinkWorker
-from rsq_pipe.engine.source_worker import SourceWorker
+from rsq_pipe.engine.processes.role import Role
+from rsq_pipe.engine.sinks.sink_worker import SinkWorker
+from rsq_pipe.engine.sources.source_worker import SourceWorker
 
 T = TypeVar("T")
 

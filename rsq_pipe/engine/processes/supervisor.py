@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from rsq_pipe.engine.beginning import begin
-from rsq_pipe.engine.forked import Forked
+from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.processes.forked import Forked
+from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.engine.state import look_at
 from rsq_pipe.engine.summary import Summary, summary_of
-from rsq_pipe.engine.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.errors import RsqPipeError, StreamError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.backoff import Backoff

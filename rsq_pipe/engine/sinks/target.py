@@ -20,9 +20,9 @@ from rsq_pipe.connectors.sink import (
     Written,
 )
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.engine.changes.provision import replacing
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import Superseded
-from rsq_pipe.engine.provision import replacing
 from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage

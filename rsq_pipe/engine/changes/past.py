@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.changes.last_run import GRAPH, LastRun, known, marks, parse, positions, recall
 from rsq_pipe.engine.count_fields import appended, settled
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import GRAPH, LastRun, known, marks, parse, positions, recall
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.model.state import KEYS
 from rsq_pipe.streams.client import StreamClient

@@ -10,7 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from rsq_pipe.engine.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
+from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -11,7 +11,7 @@ from rsq_pipe.connectors.source import Chunk, SharedSource
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.source_worker import SourceWorker, connected
+from rsq_pipe.engine.sources.source_worker import SourceWorker, connected
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import Graph, Stage

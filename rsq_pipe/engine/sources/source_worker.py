@@ -12,21 +12,21 @@ import structlog
 
 from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.engine.arrivals import Arrivals
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.limited import Limited
 from rsq_pipe.engine.ownership import SECONDS, Ownership
 from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
-from rsq_pipe.engine.prefetch import Prefetch
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.settling import Settling
+from rsq_pipe.engine.sources.arrivals import Arrivals
+from rsq_pipe.engine.sources.limited import Limited
+from rsq_pipe.engine.sources.prefetch import Prefetch
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unpacking import Unpacked

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from rsq_pipe.engine.anew import check_anew
-from rsq_pipe.engine.changeover import change_over
+from rsq_pipe.engine.changes.anew import check_anew
+from rsq_pipe.engine.changes.changeover import change_over
+from rsq_pipe.engine.changes.provision import clear, last_graph, lay
 from rsq_pipe.engine.presence import Presence
-from rsq_pipe.engine.provision import clear, last_graph, lay
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 

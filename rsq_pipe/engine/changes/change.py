@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rsq_pipe.engine.last_run import LastRun, LastStage
-from rsq_pipe.engine.likeness import likely_renames
-from rsq_pipe.engine.moves import Move, moves
-from rsq_pipe.engine.past import Holding, Past
+from rsq_pipe.engine.changes.last_run import LastRun, LastStage
+from rsq_pipe.engine.changes.likeness import likely_renames
+from rsq_pipe.engine.changes.moves import Move, moves
+from rsq_pipe.engine.changes.past import Holding, Past
 from rsq_pipe.spec.remembering import REMEMBERS
 
 Kind = Literal["added", "removed", "renamed", "moved", "changed", "same"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import get_args
 
-from rsq_pipe.engine.last_run import LastRun, LastStage
+from rsq_pipe.engine.changes.last_run import LastRun, LastStage
 from rsq_pipe.spec.graph import VerbName
 
 _VERBS = get_args(VerbName)

@@ -7,17 +7,17 @@ import time
 from collections.abc import Mapping
 
 from rsq_pipe.engine.codecs import serializer
-from rsq_pipe.engine.emission import Emission
-from rsq_pipe.engine.emptying import Emptying
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.planner import MAX_BYTES
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.result_sender import ResultSender
-from rsq_pipe.engine.session_closing import SessionClosing
-from rsq_pipe.engine.stage_time import stage_time
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
-from rsq_pipe.engine.watermark import ALL
+from rsq_pipe.engine.windows.emission import Emission
+from rsq_pipe.engine.windows.emptying import Emptying
+from rsq_pipe.engine.windows.result_sender import ResultSender
+from rsq_pipe.engine.windows.session_closing import SessionClosing
+from rsq_pipe.engine.windows.stage_time import stage_time
+from rsq_pipe.engine.windows.watermark import ALL
 from rsq_pipe.errors import StreamError
 from rsq_pipe.model.state import SCALARS, Fields, StateChange, Timers
 from rsq_pipe.spec.graph import Stage

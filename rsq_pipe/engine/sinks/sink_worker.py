@@ -22,8 +22,8 @@ from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.sinks.target import BegunAnewError, Target
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.engine.target import BegunAnewError, Target
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unread import Unread
 from rsq_pipe.errors import SinkError

@@ -6,14 +6,14 @@ from functools import partial
 
 import structlog
 
-from rsq_pipe.engine.change import Plan, compare
-from rsq_pipe.engine.choices import refusal
+from rsq_pipe.engine.changes.change import Plan, compare
+from rsq_pipe.engine.changes.choices import refusal
+from rsq_pipe.engine.changes.last_run import describe
+from rsq_pipe.engine.changes.moves import Requeue
+from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.count_fields import settled
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.last_run import describe
-from rsq_pipe.engine.moves import Requeue
-from rsq_pipe.engine.past import look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import PipelineBusyError, PipelineChangedError
 from rsq_pipe.spec.graph import Graph

@@ -1,0 +1,1 @@
+"""What is done for the whole pipeline beside its batches."""

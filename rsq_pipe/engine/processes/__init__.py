@@ -1,0 +1,1 @@
+"""Several processes of one pipeline: started, watched, and given their parts."""

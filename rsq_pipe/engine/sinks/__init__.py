@@ -1,0 +1,1 @@
+"""Sinks: what they are written, acknowledged with the position of that."""

@@ -1,0 +1,1 @@
+"""Sources: what they bring, moved into the pipeline with their position."""

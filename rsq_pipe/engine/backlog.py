@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from rsq_pipe.engine.count_fields import appended, packed, settled
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state import PipelineState, outlets
+from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.settlement import Settled, Settlement
 from rsq_pipe.streams.waiting import first
 
@@ -31,7 +34,8 @@ class Backlog:
 
     What the streams hold is looked at now and then; what has been written since, by this process and others,
     each settlement tells. So together they pass the bound by one settlement each, at most. Of streams that
-    others read too only this worker's own writes are known in between.
+    others read too only this worker's own writes are known in between: a fast one could overfill its stream
+    between two looks, so what it writes is taken off at once.
 
     Args:
         process: What the stages of this process share.
@@ -42,59 +46,57 @@ class Backlog:
         graph = process.graph
         keys = Keyspace(graph.pipeline)
         self._process = process
+        self._bound = graph.max_backlog
         self._below = [stream for name in stages for stream in outlets(graph, name)]
         self._outside = {
             keys.stream(ref) for name in stages for ref in graph.stage(name).outputs.values() if ref.external
         }
+        self.is_open = True
+        """Whether there was room at the last look, less what was written since."""
+        self._left: float = float("inf")  # records that may be written until the next look
+        self._opened = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._gate = Gate(self._pause, self._resume)
         self._state: PipelineState | None = None
         self._consumer: Paused | None = None
 
     def holds(self, consumer: Paused) -> None:
         """Pause this consumer, from now on, while there is no room."""
         self._consumer = consumer
-        if not self._gate.is_open:
+        if not self.is_open:
             consumer.pause()
-
-    def _pause(self) -> None:
-        if self._consumer is not None:
-            self._consumer.pause()
-
-    def _resume(self) -> None:
-        if self._consumer is not None:
-            self._consumer.resume()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there was room at the last look, less what was written since."""
-        return self._gate.is_open
 
     def looked(self, state: PipelineState) -> None:
         """State what the streams hold."""
         self._state = state
-        self._gate.grant(self._room(state))
-        if self._gate.is_open:
+        self._left = room(state, self._below, self._bound, self._process.totals)
+        self._turn()
+        if self.is_open:
             self._process.blocked.discard(self._told)
 
     def wrote(self, settlement: Settlement, settled: Settled) -> None:
         """State what was written; what was read with it makes room above."""
         if self._outside and settled.committed:
-            for part in settlement.parts:
-                self._gate.spend(sum(out.stream in self._outside for out in part.outputs))
-                self._gate.spend(sum(rows.size for rows in part.rows if rows.stream in self._outside))
-        self._process.tell(settled)
+            self._spend(settlement)
+        tell(self._process, settled)
         self._told()
+
+    def _spend(self, settlement: Settlement) -> None:
+        for part in settlement.parts:
+            self._left -= sum(out.stream in self._outside for out in part.outputs)
+            self._left -= sum(rows.size for rows in part.rows if rows.stream in self._outside)
+        self._turn()
 
     def _told(self) -> None:
         """Take note of what a settlement has told."""
         if self._state is None:
             return
-        room: float = self._room(self._state)
+        left: float = room(self._state, self._below, self._bound, self._process.totals)
         if self._outside:
-            room = min(self._gate.room, room)
-        self._gate.grant(room)
-        if room > 0:
+            left = min(self._left, left)
+        self._left = left
+        if (left > 0) is not self.is_open:
+            self._turn()
+        if self.is_open:
             self._process.blocked.discard(self._told)
         else:
             self._process.blocked.add(self._told)
@@ -102,66 +104,94 @@ class Backlog:
 
     async def has_room(self) -> bool:
         """Wait until there is room; False where the worker is to stop meanwhile."""
-        if not self._gate.is_open and not self._stopping.is_set():
+        if not self.is_open and not self._stopping.is_set():
             self._process.full.set()
-            await first(self._gate.passed(), self._stopping.wait())
-        return self._gate.is_open or not self._stopping.is_set()
+            await first(self._opened.wait(), self._stopping.wait())
+        return self.is_open or not self._stopping.is_set()
 
     def stop(self) -> None:
         """Wait no longer."""
         self._stopping.set()
 
-    def _room(self, state: PipelineState) -> int:
-        return state.room(self._below, self._process.graph.max_backlog, self._process.totals)
+    def _turn(self) -> None:
+        """Open or close, where it is not as what is left says."""
+        if (self._left > 0) is self.is_open:
+            return
+        self.is_open = self._left > 0
+        if self.is_open:
+            self._opened.set()
+        else:
+            self._opened.clear()
+        if self._consumer is not None:
+            (self._consumer.resume if self.is_open else self._consumer.pause)()
 
 
-class Gate:
+def tell(process: Process, settled: Settled) -> None:
+    """Take note of what a settlement has told, and tell those of a process who wait for room."""
+    if settled.totals:
+        process.totals.update(settled.totals)
+        if process.holds.limits:
+            process.holds.told(settled.totals)
+        for told in tuple(process.blocked):
+            told()
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
     """
-    Be open while there is room below.
-
-    How much room there is, is looked at now and then. A fast writer could overfill its stream between two
-    looks, so what it writes is taken off at once.
+    Name a stream that a stage writes to, and what counts its records.
 
     Args:
-        on_close, on_open: Called at each change, for a consumer that is paused and resumed.
+        key: The stream's key.
+        appended: The field that counts the records ever written to it.
+        settled: Stage -> the field that counts those of them that it has settled.
     """
 
-    def __init__(
-        self, on_close: Callable[[], None] | None = None, on_open: Callable[[], None] | None = None
-    ) -> None:
-        self.room: float = float("inf")
-        """How many records may be written until the next look."""
-        self._open = asyncio.Event()
-        self._open.set()
-        self._on_close = on_close
-        self._on_open = on_open
+    key: str
+    appended: str
+    settled: Mapping[str, str]
 
-    @property
-    def is_open(self) -> bool:
-        """Whether new work may be taken."""
-        return self._open.is_set()
 
-    def grant(self, room: float) -> None:
-        """State how many records may be written until the next look; opens or closes."""
-        self.room = room
-        if (room > 0) != self._open.is_set():
-            self._turn(is_open=room > 0)
+def outlets(graph: Graph, stage: str) -> list[Outlet]:
+    """List the streams that a stage writes to."""
+    keys, readers = Keyspace(graph.pipeline), packed(graph)
+    streams = [keys.stream(ref) for ref in graph.stage(stage).outputs.values()]
+    return [
+        Outlet(key, appended(key), {name: settled(name, key) for name in readers.get(key, ())})
+        for key in streams
+    ]
 
-    def spend(self, entries: int) -> None:
-        """State that entries were written; closes where that was all the room there was."""
-        self.room -= entries
-        if self.room <= 0 and self._open.is_set():
-            self._turn(is_open=False)
 
-    async def passed(self) -> None:
-        """Wait until it is open."""
-        await self._open.wait()
+def room(state: PipelineState, streams: Sequence[Outlet], bound: int, totals: Mapping[str, int]) -> int:
+    """
+    Tell how many records may still be written before the fullest of some streams is full.
 
-    def _turn(self, *, is_open: bool) -> None:
-        if is_open:
-            self._open.set()
-        else:
-            self._open.clear()
-        tell = self._on_open if is_open else self._on_close
-        if tell:
-            tell()
+    It is asked after every batch: the streams are looked up before, by `outlets`.
+
+    Args:
+        state: What the pipeline held at the last look.
+        streams: Those that are written.
+        bound: Records that each may hold.
+        totals: Values of fields `appended:<stream>`, `settled:<group>:<stream>` and `<stage>:retried` as
+            settlements told them since; by these what other processes have written is known, too.
+
+    Returns:
+        Less than nothing where a stream is past its bound.
+    """
+    fullest = 0
+    for stream in streams:
+        held = state.backlog.get(stream.key, 0)
+        done = state.settled.get(stream.key)
+        if done is not None:
+            written = max(done + held, totals.get(stream.appended, 0))
+            behind: int | None = None  # what the slowest reader has settled since
+            for name, field in stream.settled.items():
+                # What waits for its next attempt is held as well; what was put off since the look, too.
+                waits = state.stages[name].retry if name in state.stages else 0
+                counter = f"{name}:retried"
+                waits += max(0, totals.get(counter, 0) - state.counters.get(counter, 0))
+                since = totals.get(field, 0) - waits
+                behind = since if behind is None else min(behind, since)
+            held = written - max(done, behind or 0)
+        fullest = max(fullest, held)
+    return bound - fullest

@@ -101,6 +101,8 @@ class Breaker:
 
     Attributes:
         state: Closed: the stage works; open: it pauses; probing: one record is being tried.
+        is_open: Whether the stage pauses, or tries one record.
+        is_calm: Whether nothing failed lately: a batch of which nothing failed tells it nothing.
         since: When it opened, by the clock.
         why: What it opened for, or what was raised by the last record that was tried.
         pause: Seconds of the present pause; 0 for none.
@@ -115,20 +117,12 @@ class Breaker:
         self._excused: dict[str, None] = {}
         self._due = 0.0
         self.state = State.CLOSED
+        self.is_open = False
+        self.is_calm = True
         self.since = 0.0
         self.why = ""
         self.pause = 0.0
         self.excuse = max(policy.first, UNTIL_KNOWN)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the stage pauses, or tries one record."""
-        return self.state is not State.CLOSED
-
-    @property
-    def is_calm(self) -> bool:
-        """Whether nothing failed lately: a batch of which nothing failed tells it nothing."""
-        return not (self._row or self._excused or self.state is not State.CLOSED)
 
     def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
@@ -145,6 +139,7 @@ class Breaker:
             self._end_row()
             if self._excused:
                 self._forget(rids)
+            self._turn()
             return frozenset()
         excused: list[int] = []
         row: list[int] = []  # the places in this batch, of those in a row that are not excused yet
@@ -170,6 +165,7 @@ class Breaker:
             else:
                 row.append(place)
         self._remember(rids[place] for place in excused)
+        self._turn()
         if self._cause is not None and self._is_long and not self.is_open:
             self._open(self._cause.text, max(self._policy.first, self._cause.pause))
         return frozenset(excused)
@@ -197,6 +193,7 @@ class Breaker:
         """State that the record which was tried has been handled: the stage goes on."""
         self.state, self.pause = State.CLOSED, 0.0
         self._end_row()
+        self._turn()
 
     def failed(self, why: str, pause: float = 0.0) -> None:
         """State that it failed, too: the pause is twice as long as before, or as long as asked for."""
@@ -226,6 +223,11 @@ class Breaker:
     def _pause(self, seconds: float) -> None:
         self.state, self.pause = State.OPEN, seconds
         self._due = self._clock() + seconds
+        self._turn()
+
+    def _turn(self) -> None:
+        self.is_open = self.state is not State.CLOSED
+        self.is_calm = not (self._row or self._excused or self.is_open)
 
     @property
     def _is_long(self) -> bool:

@@ -58,8 +58,13 @@ class GuardedChain:
 
         Cancellation: as of the chain.
         """
-        if not any(breaker.is_open for breaker in self._breakers.values()):
-            return self._judged(await self._chain.process(batch))
+        breakers = self._breakers.values()
+        if not any(breaker.is_open for breaker in breakers):
+            made = await self._chain.process(batch)
+            if any(step.outcomes.failed for step in made) or not all(one.is_calm for one in breakers):
+                for step in made:
+                    self._judge(step)
+            return made
         steps: list[Step] = []
         try:
             todo = await self._probed(batch, steps)
@@ -147,24 +152,23 @@ class GuardedChain:
         part = 1 + max((step.part for step in steps), default=0)
         for step in made:
             step.part = part
-        steps += self._judged(made)
+            self._judge(step)
+        steps += made
 
-    def _judged(self, steps: Sequence[Step]) -> list[Step]:
-        """Let breakers take note of what became of their stages' records."""
-        for step in steps:
-            name = step.link.stage.name
-            breaker = self._breakers.get(name)
-            if breaker is None or step.excused or (not step.outcomes.failed and breaker.is_calm):
-                continue
-            was_open = breaker.is_open
-            failures = [place for place in step.outcomes.failed if _is_failure(step, place)]
-            causes = {place: cause_of(step.outcomes.failed[place]) for place in failures}
-            excused = breaker.note(step.batch.rids, causes)
-            if excused:
-                step.excused = dict.fromkeys(excused, round(breaker.excuse * 1000))
-            if breaker.is_open and not was_open:
-                self._pauses.tell(name)
-        return list(steps)
+    def _judge(self, step: Step) -> None:
+        """Let a stage's breaker take note of what became of its records."""
+        name = step.link.stage.name
+        breaker = self._breakers.get(name)
+        if breaker is None or step.excused or (not step.outcomes.failed and breaker.is_calm):
+            return
+        was_open = breaker.is_open
+        failures = [place for place in step.outcomes.failed if _is_failure(step, place)]
+        causes = {place: cause_of(step.outcomes.failed[place]) for place in failures}
+        excused = breaker.note(step.batch.rids, causes)
+        if excused:
+            step.excused = dict.fromkeys(excused, round(breaker.excuse * 1000))
+        if breaker.is_open and not was_open:
+            self._pauses.tell(name)
 
 
 def _is_failure(step: Step, place: int) -> bool:

@@ -40,11 +40,12 @@ class Holds:
         self._unwritten: dict[str, Hold] = {}
         self._counters: dict[str, int] = {}
         self._brakes: list[tuple[Collection[str], Brake]] = []
-        self._limited = [
+        self.limits = [
             (stage, stage.dead_letters, DeadLetterShare(stage.dead_letters))
             for stage in graph.stages
             if stage.dead_letters is not None
         ]
+        """The stages of which only so many records may become dead letters: `told` is of use to these."""
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     def watch(self, stages: Collection[str], brake: Brake) -> None:
@@ -60,7 +61,7 @@ class Holds:
         for name in resumed:
             self._log.warning("goes on: it was resumed", stage=name)
         self._held = {**held, **self._unwritten}
-        for stage, _, share in self._limited:
+        for stage, _, share in self.limits:
             if stage.name in resumed:  # what was handled before does not count any more
                 share.begin(*_handled(stage, self._known(counters)))
         self._turn()
@@ -68,10 +69,8 @@ class Holds:
 
     def told(self, counters: Mapping[str, int]) -> None:
         """Take note of counters, as a look or a settlement has told them: those that it knows only grow."""
-        if not self._limited:
-            return
         known = self._known(counters)
-        for stage, limit, share in self._limited:
+        for stage, limit, share in self.limits:
             if stage.name in self._held:
                 continue
             why = share.too_many(*_handled(stage, known))

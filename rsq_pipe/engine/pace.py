@@ -91,7 +91,7 @@ class Pace:
         Returns:
             False where the worker was told to stop while the batch had to wait, and it is not to be handled.
         """
-        limit = self._rates.of(self._stage)
+        limit = self._rates.limits[self._stage]
         if limit is None:
             return True
         if self._brake is not None:
@@ -118,7 +118,7 @@ class Pace:
 
     @property
     def _limit(self) -> RateLimit | None:
-        return self._rates.of(self._stage)
+        return self._rates.limits[self._stage]
 
     def _pay_ahead(self, spare: int) -> None:
         assert self._brake is not None

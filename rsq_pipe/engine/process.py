@@ -19,7 +19,6 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.isolation import Isolation
 from rsq_pipe.streams.pending_seen import PendingSeen
-from rsq_pipe.streams.settlement import Settled
 from rsq_pipe.telemetry.observer import Observer
 
 
@@ -106,11 +105,3 @@ class Process:
         """Take note that the pipeline holds what it held before."""
         for name, pending in self.pending.items():
             pending.looked(asked, is_none=state.stages[name].idle)
-
-    def tell(self, settled: Settled) -> None:
-        """Take note of what a settlement has told, and tell those who wait for room."""
-        if settled.totals:
-            self.totals.update(settled.totals)
-            self.holds.told(settled.totals)
-            for told in tuple(self.blocked):
-                told()

@@ -26,15 +26,12 @@ class Rates:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._limits = {stage.name: stage.rate for stage in graph.stages}
+        self.limits = {stage.name: stage.rate for stage in graph.stages}
+        """Stage -> its limit, as it is by now; None where it may go as fast as it can."""
         self._seen: tuple[int, ...] = ()
         self.changed = asyncio.Event()
         """Set when a limit changes; another one stands here then."""
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
-
-    def of(self, stage: str) -> RateLimit | None:
-        """Return a stage's limit; None where it may go as fast as it can."""
-        return self._limits.get(stage)
 
     async def refresh(self) -> None:
         """Read the limits again where the file has changed; while it is wrong those that were known hold."""
@@ -47,20 +44,20 @@ class Rates:
         except (SpecSyntaxError, SpecValidationError) as exc:
             self._log.warning("the pipeline's file has changed and its rates are wrong", error=str(exc))
             return
-        self.set({name: limits[name] for name in self._limits if name in limits})
+        self.set({name: limits[name] for name in self.limits if name in limits})
 
     def set(self, limits: Mapping[str, RateLimit | None]) -> None:
         """State limits, and wake those who wait by the ones before."""
         above = fused(self._graph)
-        changed = {name: limit for name, limit in limits.items() if limit != self._limits[name]}
+        changed = {name: limit for name, limit in limits.items() if limit != self.limits[name]}
         for name, limit in changed.items():
             if name in above and self._graph.stage(name).rate is None:
                 what = "a rate given to a fused stage takes effect when the pipeline is started again"
                 self._log.warning(what, stage=name, fused_with=above[name])
                 continue
-            before = self._limits[name]
+            before = self.limits[name]
             self._log.info("rate changed", stage=name, rate=_text(limit), before=_text(before))
-            self._limits[name] = limit
+            self.limits[name] = limit
         if changed:
             self.changed.set()
             self.changed = asyncio.Event()

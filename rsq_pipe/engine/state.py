@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rsq_pipe.engine.count_fields import appended, count_fields, packed, settled
+from rsq_pipe.engine.count_fields import appended, count_fields, packed
 from rsq_pipe.engine.hold import Hold, held_stages, hold_fields
 from rsq_pipe.engine.keyspace import (
     Keyspace,
@@ -53,22 +53,6 @@ class StageState:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlet:
-    """
-    Name a stream that a stage writes to, and what counts its records.
-
-    Args:
-        key: The stream's key.
-        appended: The field that counts the records ever written to it.
-        settled: Stage -> the field that counts those of them that it has settled.
-    """
-
-    key: str
-    appended: str
-    settled: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class PipelineState:
     """
     Describe a pipeline at one moment.
@@ -109,51 +93,6 @@ class PipelineState:
         held = [name for name, stage in self.stages.items() if not stage.idle]
         alone = all(name in names and not self.stages[name].lag for name in held)
         return held if alone else ()
-
-    def room(self, streams: Sequence[Outlet], bound: int, totals: Mapping[str, int]) -> int:
-        """
-        Tell how many records may still be written before the fullest of some streams is full.
-
-        It is asked after every batch: the streams are looked up before, by `outlets`.
-
-        Args:
-            streams: Those that are written.
-            bound: Records that each may hold.
-            totals: Values of fields `appended:<stream>`, `settled:<group>:<stream>` and `<stage>:retried` as
-                settlements told them since; by these what other processes have written is known, too.
-
-        Returns:
-            Less than nothing where a stream is past its bound.
-        """
-        fullest = 0
-        for stream in streams:
-            held = self.backlog.get(stream.key, 0)
-            done = self.settled.get(stream.key)
-            if done is not None:
-                written = max(done + held, totals.get(stream.appended, 0))
-                since = [
-                    totals.get(field, 0) - self._put_off(name, totals)
-                    for name, field in stream.settled.items()
-                ]
-                held = written - max(done, min(since, default=0))
-            fullest = max(fullest, held)
-        return bound - fullest
-
-    def _put_off(self, stage: str, totals: Mapping[str, int]) -> int:
-        """Tell how many records of a stage wait for their next attempt; those put off since the look, too."""
-        held = self.stages[stage].retry if stage in self.stages else 0
-        counter = f"{stage}:retried"
-        return held + max(0, totals.get(counter, 0) - self.counters.get(counter, 0))
-
-
-def outlets(graph: Graph, stage: str) -> list[Outlet]:
-    """List the streams that a stage writes to."""
-    keys, readers = Keyspace(graph.pipeline), packed(graph)
-    streams = [keys.stream(ref) for ref in graph.stage(stage).outputs.values()]
-    return [
-        Outlet(key, appended(key), {name: settled(name, key) for name in readers.get(key, ())})
-        for key in streams
-    ]
 
 
 async def look_at(client: StreamClient, graph: Graph, known: PipelineState | None = None) -> PipelineState:

@@ -76,7 +76,7 @@ class StageWorker:
         self._ahead = (
             1 < deliveries(stage, stages) < FOR_EVER
             and all(one.dead_letters is None for one in stages)
-            and process.rates.of(stage.name) is None
+            and process.rates.limits[stage.name] is None
         )
 
     async def run(self) -> None:
@@ -97,11 +97,12 @@ class StageWorker:
             self._consumer.stop()
         await self._chain.open()
         settling = Settling[None](self._consumer.stop)
+        limits = self._process.rates.limits
         try:
             async with aclosing(self._consumer.batches(ahead=self._ahead)) as batches:
                 try:
                     async for entries in batches:  # paused while a stream below is full, or by `rate`
-                        if await self._pace.begin(entries):
+                        if limits[self._stage.name] is None or await self._pace.begin(entries):
                             await self._handle(entries, settling)
                 finally:
                     self._consumer.stop()
@@ -138,9 +139,25 @@ class StageWorker:
         self._chain.looked(state.backlog)
 
     async def _handle(self, entries: Sequence[RawEntry], settling: Settling[None]) -> None:
-        """Process a batch, and settle it beside the next; where the stage cannot go on it stays pending."""
+        """
+        Process a batch beside the settlement of the one before, and settle it beside the next.
+
+        Where the stage cannot go on the batch stays pending.
+        """
         try:
-            work = await self._processed(entries, settling)
+            if self._remembers and not (settling.is_under_way and self._chain.looks_ahead):
+                await settling.end()
+                self._chain.assume()
+            refused = self._state.refused
+            unpacked = self._unread.unpacker.unpack(entries)
+            async with self._processing:
+                steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
+            work = Work(unpacked, steps, *(() if unpacked.is_whole else self._unread.ends(unpacked, entries)))
+            await settling.end()  # of the batch before
+            if self._state.refused != refused:
+                work = await self._again(work, work.portion)
+            if self._remembers:
+                self._chain.assume(work.steps)
             if not self._backlog.is_open:
                 await self._until_room()
             await settling.begin(self._settle(work))
@@ -148,23 +165,6 @@ class StageWorker:
                 await settling.end()
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
-
-    async def _processed(self, entries: Sequence[RawEntry], settling: Settling[None]) -> Work:
-        """Process a batch beside the settlement of the one before, and again where that ended otherwise."""
-        if self._remembers and not (settling.is_under_way and self._chain.looks_ahead):
-            await settling.end()
-            self._chain.assume()
-        refused = self._state.refused
-        unpacked = self._unread.unpacker.unpack(entries)
-        async with self._processing:
-            steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
-        work = Work(unpacked, steps, *(() if unpacked.is_whole else self._unread.ends(unpacked, entries)))
-        await settling.end()  # of the batch before
-        if self._state.refused != refused:
-            work = await self._again(work, work.portion)
-        if self._remembers:
-            self._chain.assume(work.steps)
-        return work
 
     async def _until_room(self) -> None:
         """Wait where a stream below has been filled meanwhile, until there is room or a stop."""
@@ -185,7 +185,8 @@ class StageWorker:
                 lost |= self._ended(plan) if plan.is_void else work.places(settled.gone)
                 work = await self._again(work, portion - lost)
                 plan = self._planner.plan(work, portion - lost)
-            lost |= self._ended(plan)
+            if plan.failures or plan.halt is not None:
+                lost |= self._ended(plan)
         for step in work.steps:
             step.end(lost)
             if "retried" in step.fates.values():

@@ -12,6 +12,7 @@ from time import monotonic
 import structlog
 
 from rsq_pipe.connectors.sink import Gather, Written
+from rsq_pipe.engine.backlog import tell
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.free_lease import FreeLease
@@ -226,12 +227,12 @@ class SinkWorker:
             self._process.halt(plan.halt)
             return
         settled = await self._consumer.settle(plan.settlement)
-        self._process.tell(settled)
+        tell(self._process, settled)
         while settled.gone and position is None:
             portion -= work.places(settled.gone)
             plan = self._planner.plan(work, portion)
             settled = await self._consumer.settle(plan.settlement)
-            self._process.tell(settled)
+            tell(self._process, settled)
         if not settled.committed:
             # Not all of the batch is this worker's any more: what was written is cut off, and the rest of the
             # batch comes again.

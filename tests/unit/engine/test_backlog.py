@@ -37,6 +37,19 @@ def wrote(backlog: Backlog, totals: Mapping[str, int], *outputs: Output) -> None
     backlog.wrote(settlement, Settled(settlement.parts, totals=totals))
 
 
+class Consumer:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.turns: list[str] = []
+
+    def pause(self) -> None:
+        self.turns.append("closed")
+
+    def resume(self) -> None:
+        self.turns.append("open")
+
+
 async def test_there_is_room_until_a_look_says_otherwise() -> None:
     backlog = Backlog(process(), ["price"])
     assert await backlog.has_room()
@@ -107,3 +120,24 @@ async def test_on_a_stream_that_others_read_its_own_writes_count_until_the_next_
 
     assert was_open == [True, True, True, False]
     assert backlog.is_open
+
+
+def test_a_consumer_is_told_once_when_it_is_full_and_once_when_there_is_room() -> None:
+    backlog = Backlog(process(), ["price"])
+    consumer = Consumer()
+    backlog.holds(consumer)
+
+    for records in (9_995, 10_000, 10_003, 9_999, 9_998):
+        backlog.looked(holding(records))
+
+    assert consumer.turns == ["closed", "open"]
+
+
+def test_a_consumer_that_begins_while_it_is_full_is_paused() -> None:
+    backlog = Backlog(process(), ["price"])
+    backlog.looked(holding(10_000))
+
+    consumer = Consumer()
+    backlog.holds(consumer)
+
+    assert consumer.turns == ["closed"]

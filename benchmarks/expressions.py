@@ -15,7 +15,7 @@ from uuid import NAMESPACE_OID, uuid5
 from benchmarks.harness import Harness, command
 from benchmarks.measure import BenchmarkError, Figures, Job, Stopwatch
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.verbs.map import Map
 
 RECORD = {

@@ -13,7 +13,7 @@ from benchmarks import ours
 from benchmarks.measure import Figures, Job, Stopwatch
 from benchmarks.single import ROWS, batches, made, read, sent, timed
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.verbs.build import build

@@ -23,7 +23,7 @@ from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.payload import Payloads, as_json
 from rsq_pipe.ops.selection import Selection, parse_name
 from rsq_pipe.redaction import redact
-from rsq_pipe.spec.field_path import parse_path
+from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.headers import INPUT, PREFIX

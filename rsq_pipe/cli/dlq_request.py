@@ -19,7 +19,7 @@ from rsq_pipe.cli.stage_name import STAGE
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.ops.dead_letters import DeadLetters, find
 from rsq_pipe.ops.selection import LetterName, Selection
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

@@ -22,7 +22,7 @@ from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked, peek
 from rsq_pipe.ops.peek_json import document
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 

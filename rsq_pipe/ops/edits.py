@@ -12,8 +12,8 @@ from rsq_pipe.ops.dead_letter_json import Edit
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import LetterName
 from rsq_pipe.ops.set_fields import set_fields
-from rsq_pipe.spec.explanation import explained
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.expression import Expression
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import DecodeError, MissingFieldError
 from rsq_pipe.ids import record_id
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.spec.explanation import explained
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time

@@ -10,8 +10,8 @@ from typing import Any
 from rsq_pipe.errors import MissingFieldError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.spec.explanation import explained
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.expression import Expression
 
 _ENTRY = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?(\d{1,20}-\d{1,20})")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rsq_pipe.spec.field_path import FieldPath, parse_path, spell_path
+from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path, spell_path
 from rsq_pipe.suggestion import near
 
 

@@ -10,8 +10,8 @@ from rsq_pipe.ops.dead_letter_json import Edit
 from rsq_pipe.ops.edits import Edits
 from rsq_pipe.ops.selection import parse_name
 from rsq_pipe.page.answers import bad
-from rsq_pipe.spec.expression import Expression, compile_expression
-from rsq_pipe.spec.field_path import parse_path
+from rsq_pipe.spec.expressions.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.field_path import parse_path
 
 
 def edits_of(said: dict[str, Any], letter: str = "") -> Edits:

@@ -21,7 +21,7 @@ from rsq_pipe.page.answers import Refusal, answer, bad, body, moment, number
 from rsq_pipe.page.edits import edits_of
 from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.site import site_of
-from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 
 MOST = 1_000
 SHOWN = 500

@@ -21,7 +21,7 @@ from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment, number
 from rsq_pipe.page.places import Place, place_of
 from rsq_pipe.page.settings import settings_of
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.fusing import has_state
 
 ERRORS = 10

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, mo
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.computation import Computation, parse_computation
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
 from rsq_pipe.spec.validation import describe
 from rsq_pipe.suggestion import suggest

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.model.aggregates import AGGREGATES
-from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.suggestion import suggest
 
 # What others call these.

@@ -9,9 +9,9 @@ from rsq_pipe.connectors.csv.dialect import spelled
 from rsq_pipe.connectors.csv.inference import EVERY
 from rsq_pipe.spec.csv_header import columns
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expression import Expression
-from rsq_pipe.spec.field_path import parse_path
-from rsq_pipe.spec.field_reads import FieldRead, field_reads
+from rsq_pipe.spec.expressions.expression import Expression
+from rsq_pipe.spec.expressions.field_path import parse_path
+from rsq_pipe.spec.expressions.field_reads import FieldRead, field_reads
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.known_fields import Known, sent_on, together
 from rsq_pipe.spec.record_check import FieldsCheck

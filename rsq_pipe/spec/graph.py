@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rsq_pipe.connectors.stream.form import StreamForm
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.sampling import Sampling
 
 VerbName = Literal[

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.field_path import parse_path
+from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.models import OneInput, Output, Settings, StageSettings
 from rsq_pipe.spec.record_key import KEY_SCHEMA, RecordKey, check_key, read_key

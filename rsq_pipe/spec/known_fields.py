@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rsq_pipe.spec.expression import Expression
-from rsq_pipe.spec.field_path import FieldPath
+from rsq_pipe.spec.expressions.expression import Expression
+from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
 

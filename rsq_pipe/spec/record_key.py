@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expression import Expression, compile_expression
-from rsq_pipe.spec.field_path import FieldPath, parse_path
+from rsq_pipe.spec.expressions.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path
 from rsq_pipe.spec.validation import describe
 
 _FIELD = re.compile(r"[^\W\d]\w*(\.\w+)*")

@@ -9,10 +9,10 @@ from typing import Any
 
 from rsq_pipe.connectors.table import LISTED, Kind, types
 from rsq_pipe.model.aggregates import AGGREGATES
-from rsq_pipe.spec.arguments import spelled
-from rsq_pipe.spec.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
+from rsq_pipe.spec.expressions.arguments import spelled
+from rsq_pipe.spec.expressions.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
 from rsq_pipe.spec.field_kinds import KINDS
-from rsq_pipe.spec.functions import FUNCTIONS
 from rsq_pipe.spec.models import OTHERS, StageSettings, Throttle
 from rsq_pipe.spec.schema import pipeline_schema
 from rsq_pipe.spec.stages import STAGES

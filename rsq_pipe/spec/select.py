@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.field_path import FieldPath, clash, parse_path, spell_path, told_clash
+from rsq_pipe.spec.expressions.field_path import FieldPath, clash, parse_path, spell_path, told_clash
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
 from rsq_pipe.spec.short_form import ShortForm
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 from rsq_pipe.connectors.table import LISTED, Kind, connector, types
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.aggregate import LATE, Aggregation, read_aggregate
-from rsq_pipe.spec.condition import suspicion
 from rsq_pipe.spec.dedupe import Deduplication, read_dedupe
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.explode import Explosion, read_explode
-from rsq_pipe.spec.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.condition import suspicion
+from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler

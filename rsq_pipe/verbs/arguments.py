@@ -14,7 +14,7 @@ from rsq_pipe.model.aggregates import NUMBERS, ORDERED
 from rsq_pipe.model.exact_sum import LARGEST
 from rsq_pipe.model.extreme import plain
 from rsq_pipe.model.outcome import Failure, Reject, Retry
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.failed import expression_failure
 
 Failed: TypeAlias = dict[int, Failure | Retry | Reject]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.spec.clock import MOMENT
+from rsq_pipe.spec.expressions.clock import MOMENT
 
 _FIRST = 1_000_000_000
 """Seconds since 1970 (2001) below which an entry id is no time: whoever adds entries may number them."""

@@ -12,7 +12,7 @@ from rsq_pipe.errors import (
     without_frames,
 )
 from rsq_pipe.model.outcome import Failure
-from rsq_pipe.spec.explanation import explained
+from rsq_pipe.spec.expressions.explanation import explained
 
 _OURS = f"{Path(__file__).parents[1]}/"
 """Where all frames of ours are."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.arrival_time import timed
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import passed

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from rsq_pipe.model.folds import canonical
-from rsq_pipe.spec.expression import Expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.arguments import Argument, Failed
 
 MAX_BYTES = 1_024

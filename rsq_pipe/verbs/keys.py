@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from rsq_pipe.spec.field_path import FieldPath
+from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.verbs.picking import Record, missing
 

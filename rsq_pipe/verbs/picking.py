@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from rsq_pipe.errors import MissingFieldError
-from rsq_pipe.spec.field_path import FieldPath, spell_path
+from rsq_pipe.spec.expressions.field_path import FieldPath, spell_path
 
 Record: TypeAlias = dict[str, Any]
 Pairs: TypeAlias = Sequence[tuple[FieldPath, FieldPath]]

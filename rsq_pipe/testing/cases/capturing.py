@@ -11,7 +11,7 @@ import yaml
 from yamlcore import CCoreLoader
 
 from rsq_pipe.redaction import MASK, redact
-from rsq_pipe.spec.field_path import FieldPath, spell_path
+from rsq_pipe.spec.expressions.field_path import FieldPath, spell_path
 from rsq_pipe.testing.cases.yaml_text import block
 
 HEAD = """\

@@ -9,7 +9,7 @@ from typing import Any
 
 from rsq_pipe.errors import ExpressionError, HandlerNotFoundError
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.handlers import check_handler, parse_handler
 from rsq_pipe.spec.root import handler_root

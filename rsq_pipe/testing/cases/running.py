@@ -11,7 +11,7 @@ from rsq_pipe.ids import branch, record_id
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.spec.branches import branches
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.graph import Stage, StreamRef
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.testing.cases.case import Case, Dead, Happened

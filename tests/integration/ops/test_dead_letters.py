@@ -8,7 +8,7 @@ import pytest
 
 from rsq_pipe.errors import NeverRanError, ReplayError
 from rsq_pipe.ops.selection import LetterName
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from tests.integration.ops.morgue import Morgue
 
 

@@ -14,7 +14,7 @@ from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked
 from rsq_pipe.ops.peek_json import document
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 WAITING = Peeked("waiting", "{orders}:read", "17-0", "read:4", {"tenant": "a"}, b'{"n":4,"text":"\xc3\xa4"}')
 PENDING = replace(WAITING, state="pending", consumer="price_host_1-f00d", deliveries=2, idle_ms=1_200)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 WAITING: dict[str, dict[str, Any]] = {
     "dlt": {"call": "feeds:nowhere", "every": "1h"},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.connectors.generate.source import GenerateSource, Options
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 FIELDS = {"id": "n", "total": "round(random * 100, 2)", "again": "random", "double": "total * 2"}
 

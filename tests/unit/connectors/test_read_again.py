@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.connectors.table import connector
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 SOURCES: dict[str, dict[str, Any]] = {
     "exec": {"command": ["seq", "3"], "format": "lines"},

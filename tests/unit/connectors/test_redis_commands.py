@@ -11,7 +11,7 @@ from rsq_pipe.connectors.redis.options import Options
 from rsq_pipe.connectors.redis.template import parse_template
 from rsq_pipe.errors import EncodeError
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 RECORD = {"id": 7, "name": "ada", "total": 1.5, "paid": True, "tags": ["a"], "gone": None}
 

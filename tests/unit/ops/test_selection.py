@@ -6,7 +6,7 @@ import pytest
 
 from rsq_pipe.ops.payload import Payloads
 from rsq_pipe.ops.selection import LetterName, Selection, Sieve, parse_name
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from tests.unit.ops.letters import letter
 
 DEAD = letter(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.errors import MissingFieldError, SpecValidationError
-from rsq_pipe.spec.expression import compile_expression
-from rsq_pipe.spec.field_reads import field_reads
+from rsq_pipe.spec.expressions.expression import compile_expression
+from rsq_pipe.spec.expressions.field_reads import field_reads
 from rsq_pipe.spec.loader import check, load
 
 HEAD = "version: 1\npipeline: p\nstages:\n"

@@ -9,7 +9,7 @@ import pytest
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.field_rule import parse_rule
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
 from rsq_pipe.spec.record_check import FieldsCheck

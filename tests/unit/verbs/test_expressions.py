@@ -12,7 +12,7 @@ from rsq_pipe.errors import EvaluationError, HandlerNotFoundError, MissingFieldE
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import Drop, Emit, Failure
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.build import build

@@ -9,7 +9,7 @@ from typing import Any
 from rsq_pipe.handlers.batch_handler import batch_handler
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.explode import Explosion
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.field_rule import parse_rule
 from rsq_pipe.spec.graph import RouteCase
 from rsq_pipe.spec.lookup import FileRef, Lookup

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from rsq_pipe.spec import patterns
-from rsq_pipe.spec.bounds import (
+from rsq_pipe.spec.expressions import patterns
+from rsq_pipe.spec.expressions.bounds import (
     MAX_ITEMS,
     TooLargeError,
     bounded_dict,
@@ -20,8 +20,8 @@ from rsq_pipe.spec.bounds import (
     bounded_text,
     listed,
 )
-from rsq_pipe.spec.clock import now
-from rsq_pipe.spec.dates import (
+from rsq_pipe.spec.expressions.clock import now
+from rsq_pipe.spec.expressions.dates import (
     add,
     date,
     datetime,
@@ -38,10 +38,10 @@ from rsq_pipe.spec.dates import (
     weekday,
     year,
 )
-from rsq_pipe.spec.digests import digest, uuid
-from rsq_pipe.spec.field_path import FieldPath, parse_path
-from rsq_pipe.spec.json_text import json, to_json
-from rsq_pipe.spec.patterns import Pattern
+from rsq_pipe.spec.expressions.digests import digest, uuid
+from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path
+from rsq_pipe.spec.expressions.json_text import json, to_json
+from rsq_pipe.spec.expressions.patterns import Pattern
 
 MAX_DIGITS = 30
 MAX_NUMERAL = 1_000

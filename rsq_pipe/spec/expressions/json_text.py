@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from rsq_pipe.model.finite import not_finite
-from rsq_pipe.spec.bounds import MAX_SIZE, TooLargeError, deep, weighed
+from rsq_pipe.spec.expressions.bounds import MAX_SIZE, TooLargeError, deep, weighed
 from rsq_pipe.streams.wording import unreadable
 
 

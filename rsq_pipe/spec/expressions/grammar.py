@@ -9,9 +9,9 @@ from typing import NoReturn
 from evalidate import EvalModel, SafeAST, ValidationException
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec import slips
-from rsq_pipe.spec.arguments import wrong_arguments
-from rsq_pipe.spec.functions import FUNCTIONS
+from rsq_pipe.spec.expressions import slips
+from rsq_pipe.spec.expressions.arguments import wrong_arguments
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
 from rsq_pipe.suggestion import suggest
 
 MAX_FORMAT_WIDTH = 99

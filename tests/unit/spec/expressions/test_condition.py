@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.spec.condition import suspicion
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.condition import suspicion
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.loader import check
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec import bounds
-from rsq_pipe.spec.bounds import TooLargeError
-from rsq_pipe.spec.dates import undated
-from rsq_pipe.spec.functions import FUNCTIONS
-from rsq_pipe.spec.grammar import WHOLE_RECORD
-from rsq_pipe.spec.growth import (
+from rsq_pipe.spec.expressions import bounds
+from rsq_pipe.spec.expressions.bounds import TooLargeError
+from rsq_pipe.spec.expressions.dates import undated
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
+from rsq_pipe.spec.expressions.grammar import WHOLE_RECORD
+from rsq_pipe.spec.expressions.growth import (
     COMPARING,
     DATING,
     QUICK,
@@ -27,7 +27,7 @@ from rsq_pipe.spec.growth import (
     sums_numbers,
     targets,
 )
-from rsq_pipe.spec.patterns import RUNNERS, Pattern
+from rsq_pipe.spec.expressions.patterns import RUNNERS, Pattern
 
 _SPENT = "__spent"
 _GUARDS: dict[type[ast.operator], tuple[str, Callable[..., Any]]] = {

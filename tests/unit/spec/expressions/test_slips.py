@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.field_rule import RuleError, parse_rule
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
 from typing import Any
 
-from rsq_pipe.spec.dates import check_duration, check_format, check_parse_format
-from rsq_pipe.spec.digests import check_algorithm
-from rsq_pipe.spec.functions import FUNCTIONS
-from rsq_pipe.spec.patterns import RUNNERS, check_pattern
+from rsq_pipe.spec.expressions.dates import check_duration, check_format, check_parse_format
+from rsq_pipe.spec.expressions.digests import check_algorithm
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
+from rsq_pipe.spec.expressions.patterns import RUNNERS, check_pattern
 
 _CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     "parse_date": {"format": check_parse_format},

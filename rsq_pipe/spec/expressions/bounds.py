@@ -8,7 +8,7 @@ from itertools import islice
 from math import isqrt
 from typing import Any, TypeVar
 
-from rsq_pipe.spec.dates import iso
+from rsq_pipe.spec.expressions.dates import iso
 
 MAX_SIZE = 16_000_000
 """Size of one value: a character or byte counts 1, an item of a list or mapping 16 and what it holds."""

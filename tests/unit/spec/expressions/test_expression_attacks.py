@@ -10,9 +10,9 @@ import pytest
 from evalidate import security
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.bounds import MAX_ITEMS, TooLargeError
-from rsq_pipe.spec.expression import compile_expression
-from rsq_pipe.spec.functions import FUNCTIONS
+from rsq_pipe.spec.expressions.bounds import MAX_ITEMS, TooLargeError
+from rsq_pipe.spec.expressions.expression import compile_expression
+from rsq_pipe.spec.expressions.functions import FUNCTIONS
 
 ESCAPES = [
     "().__class__.__bases__[0].__subclasses__()",

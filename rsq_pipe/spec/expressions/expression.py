@@ -11,12 +11,12 @@ from types import CodeType
 from typing import Any
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
-from rsq_pipe.spec.compiler import GLOBALS, Compiler
-from rsq_pipe.spec.explanation import of_syntax
-from rsq_pipe.spec.field_reads import field_reads
-from rsq_pipe.spec.grammar import MODEL, Grammar
-from rsq_pipe.spec.slips import word
-from rsq_pipe.spec.syntax import parse
+from rsq_pipe.spec.expressions.compiler import GLOBALS, Compiler
+from rsq_pipe.spec.expressions.explanation import of_syntax
+from rsq_pipe.spec.expressions.field_reads import field_reads
+from rsq_pipe.spec.expressions.grammar import MODEL, Grammar
+from rsq_pipe.spec.expressions.slips import word
+from rsq_pipe.spec.expressions.syntax import parse
 from rsq_pipe.suggestion import near
 
 MAX_LENGTH = 4_000

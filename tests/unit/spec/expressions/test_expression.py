@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
-from rsq_pipe.spec.clock import MOMENT
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.clock import MOMENT
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 ORDER: dict[str, Any] = {
     "id": 7,

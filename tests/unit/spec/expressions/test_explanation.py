@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.explanation import explained
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 RECORD: dict[str, Any] = {
     "n": 7,

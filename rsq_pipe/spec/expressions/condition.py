@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from rsq_pipe.spec.expression import Expression
-from rsq_pipe.spec.syntax import parse
+from rsq_pipe.spec.expressions.expression import Expression
+from rsq_pipe.spec.expressions.syntax import parse
 
 _VARYING = frozenset(["now"])
 """Functions whose value is not that of their arguments alone."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from rsq_pipe.spec.field_path import parse_path
-from rsq_pipe.spec.grammar import WHOLE_RECORD
-from rsq_pipe.spec.syntax import parse
+from rsq_pipe.spec.expressions.field_path import parse_path
+from rsq_pipe.spec.expressions.grammar import WHOLE_RECORD
+from rsq_pipe.spec.expressions.syntax import parse
 
 
 @dataclass(frozen=True, slots=True)

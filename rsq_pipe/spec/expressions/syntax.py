@@ -6,8 +6,8 @@ import ast
 import re
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.explanation import of_syntax
-from rsq_pipe.spec.slips import slip
+from rsq_pipe.spec.expressions.explanation import of_syntax
+from rsq_pipe.spec.expressions.slips import slip
 
 _ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quotes
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.explanation import explained
-from rsq_pipe.spec.expression import compile_expression
+from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.expression import compile_expression
 
 RECORD: dict[str, Any] = {
     "t": "order 12-ab, 7-cd",
@@ -91,7 +91,9 @@ def test_an_expression_with_a_pattern_survives_pickling() -> None:
 
 
 def test_the_library_is_loaded_only_where_a_pattern_is_compiled() -> None:
-    program = "import sys; from rsq_pipe.spec.expression import compile_expression as c; c('len(t)'); "
+    program = (
+        "import sys; from rsq_pipe.spec.expressions.expression import compile_expression as c; c('len(t)'); "
+    )
     program += "assert 're2' not in sys.modules; c(\"matches(t, 'a')\"); assert 're2' in sys.modules"
 
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from time import thread_time
 from typing import Any
 
-from rsq_pipe.spec.bounds import MAX_SIZE, TooLargeError, spend
+from rsq_pipe.spec.expressions.bounds import MAX_SIZE, TooLargeError, spend
 
 MAX_PATTERN = 1_000
 """Characters of a pattern."""

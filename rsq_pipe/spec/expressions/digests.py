@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from rsq_pipe.spec.bounds import deep, weighed
-from rsq_pipe.spec.json_text import written
+from rsq_pipe.spec.expressions.bounds import deep, weighed
+from rsq_pipe.spec.expressions.json_text import written
 from rsq_pipe.suggestion import suggest
 
 ALGORITHMS = ("md5", "sha1", "sha256", "sha512", "blake2b")

@@ -1,0 +1,1 @@
+"""Expressions: a checked subset of Python over a record's fields, from its grammar to what it runs as."""

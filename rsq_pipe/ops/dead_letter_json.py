@@ -76,7 +76,7 @@ def read_edit(line: str, place: str) -> Edit:
     try:
         value = _object(line)
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        why = unreadable(exc)
+        why = unreadable(exc, line)
         raise ValueError(f"{place}: not a JSON object, as `dlq export` writes them: {why}") from exc
     stage, entry_id = value.get("stage", ""), value.get("id")
     name = parse_name(f"{stage}/{entry_id}" if stage else str(entry_id))

@@ -86,7 +86,7 @@ async def body(request: Request) -> dict[str, Any]:
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        raise bad(f"the body is no JSON object: {unreadable(exc)}", "send one such as {}") from exc
+        raise bad(f"the body is no JSON object: {unreadable(exc, raw)}", "send one such as {}") from exc
 
 
 def moment(seconds: float | None) -> str | None:

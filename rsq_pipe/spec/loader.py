@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from glob import has_magic
@@ -179,6 +180,10 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
     for stage in stages:
         for path in _paths(stage) if stage.verb == "sink" else ():
             where = (*stage.path, "sink", "path")
+            if what := _is_folder(stage, path, root):
+                fix = f"name a file in it: {os.path.normpath(path)}/{stage.name}.{_ending(stage)}"
+                document.report(where, what, fix)
+                continue
             file, spelt = Path(os.path.realpath(root / path)), Path(os.path.normpath(root / path))
             first = writers.setdefault(str(file), stage.name)
             if first != stage.name:
@@ -197,6 +202,21 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
             for source in readers:
                 what = f"stage {stage.name!r} writes a file that stage {source!r} reads: {path}"
                 document.report(where, what, "write it somewhere else")
+
+
+def _is_folder(stage: Draft, path: str, root: Path) -> str:
+    """Say why a sink's path names no file; empty where it does. Parts stand beside a folder of that name."""
+    if path.rpartition("/")[2] in {"", ".", ".."}:
+        return f"{path!r} names a folder, and stage {stage.name!r} writes a file"
+    in_parts = getattr(getattr(stage.options, "options", None), "rotate", None) is not None
+    with suppress(PermissionError):  # `validate --connect` and the run say so
+        if not in_parts and (root / path).is_dir():
+            return f"{path!r} is a folder, and stage {stage.name!r} writes a file"
+    return ""
+
+
+def _ending(stage: Draft) -> str:
+    return stage.options.type if isinstance(stage.options, ConnectorRef) else "jsonl"
 
 
 def _matches(file: Path, pattern: Path) -> bool:

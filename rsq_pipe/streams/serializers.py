@@ -70,7 +70,7 @@ class JsonSerializer:
         try:
             record: dict[str, Any] = self._decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise DecodeError(f"the data is not a JSON object: {unreadable(exc)}", raw) from exc
+            raise DecodeError(f"the data is not a JSON object: {unreadable(exc, raw)}", raw) from exc
         if self.strict and _may_repeat_a_key(raw, record):
             _refuse_duplicates(raw)
         return record

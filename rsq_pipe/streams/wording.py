@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,11 +13,18 @@ import msgspec
 from rsq_pipe.streams.unique_keys import RepeatedKeyError, shown
 
 _DEEP = 1_000  # levels that are looked into
+_HALF_PAIR = "holds half a surrogate pair, which is no text"
 TOO_DEEP = "it is nested too deeply, or holds itself"
 
 
-def unreadable(error: Exception) -> str:
-    """Say why bytes are not a record."""
+def unreadable(error: Exception, raw: bytes | str = b"") -> str:
+    """
+    Say why bytes are not a record.
+
+    Args:
+        error: What was raised.
+        raw: The JSON, where it is any: half a surrogate pair near its end is too early an end to msgspec.
+    """
     match error:
         case RepeatedKeyError():
             return str(error)
@@ -25,7 +33,7 @@ def unreadable(error: Exception) -> str:
         case RecursionError() | msgpack.StackError():
             return "it is nested too deeply"
         case msgspec.DecodeError():
-            return _json(str(error))
+            return _json(str(error), raw)
         case msgpack.ExtraData():
             return "more bytes follow behind its end"
         case TypeError():
@@ -46,7 +54,7 @@ def unwritable(record: Any, encode: Callable[[Any], object], form: str) -> str:
         try:
             encode({value: None} if is_key else value)
         except UnicodeEncodeError:
-            return f"{place} holds half a surrogate pair, which is no text"
+            return f"{place} {_HALF_PAIR}"
         except OverflowError:
             return f"{place} is a number that is out of range for {form}"
         except Exception:  # noqa: BLE001  that it is this value is what was looked for
@@ -79,9 +87,20 @@ def _step(key: Any) -> str:
     return f".{key}" if isinstance(key, str) and len(key) < 80 and key.isidentifier() else f"[{shown(key)}]"
 
 
-def _json(text: str) -> str:
+def _json(text: str, raw: bytes | str) -> str:
+    if "surrogate" in text or ("truncated" in text and _is_whole(raw)):
+        return f"it {_HALF_PAIR}"
     if "truncated" in text:
         return "it ends too early"
     if "out of range" in text:
         return "a number is out of range"
     return text.removeprefix("JSON is malformed: ")
+
+
+def _is_whole(raw: bytes | str) -> bool:
+    """Tell whether it is JSON for Python's parser, which takes half a surrogate pair for text."""
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True

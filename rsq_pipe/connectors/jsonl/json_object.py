@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from rsq_pipe.streams.unique_keys import unique_keys
+from rsq_pipe.streams.wording import unreadable
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -21,10 +22,13 @@ def parse(raw: bytes) -> dict[str, Any]:
     Read one JSON object.
 
     Raises:
-        msgspec.DecodeError, ValueError, RecursionError: The bytes are not one JSON object, or not a
+        ValueError, RecursionError: The bytes are not one JSON object, or not a
             clear one: a key stands in it twice, or a number is out of range.
     """
-    record = _decode(raw)
+    try:
+        record = _decode(raw)
+    except msgspec.DecodeError as exc:
+        raise ValueError(f"it is not JSON: {unreadable(exc, raw)}") from exc
     if type(record) is not dict:
         raise ValueError(f"not a JSON object but {_kind(record)}")
     # As many colons as keys: none was lost, as each has one, and none stands in a text.

@@ -20,7 +20,7 @@ def json(text: str) -> Any:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as exc:
-        raise ValueError(f"{text[:80]!r} is no JSON: {unreadable(exc)}") from exc
+        raise ValueError(f"{text[:80]!r} is no JSON: {unreadable(exc, text)}") from exc
     # An item takes two characters at least, `0,`, and counts 16: nothing short can be too large.
     return value if len(text) < MAX_SIZE // 16 else weighed(value)
 

@@ -93,15 +93,17 @@ def test_broken_record_leaves_its_neighbours_alone_and_keeps_its_bytes(write: Wr
         b"nul",
         b'{"id": "\xff"}',
         b'{"a" "b"}',
+        b'{"half": "\\ud800"}',
     ]
     write("x.json", b'[{"ok": 1},' + b',{"ok": 1},'.join(broken) + b',{"ok": 1}]')
 
     arrivals = [arrival for arrival, _ in read()]
 
     assert [arrival.raw for arrival in arrivals if arrival.data is None] == broken
-    assert [arrival.offset for arrival in arrivals] == [f"x.json:{n}" for n in range(1, 16)]
-    assert data(read())[::2] == [{"ok": 1}] * 8
+    assert [arrival.offset for arrival in arrivals] == [f"x.json:{n}" for n in range(1, 18)]
+    assert data(read())[::2] == [{"ok": 1}] * 9
     assert arrivals[1].error.startswith("x.json: record 2: it is not JSON")
+    assert arrivals[15].error.endswith("it is not JSON: it holds half a surrogate pair, which is no text")
 
 
 @pytest.mark.parametrize("size", [250, 300_000])

@@ -71,6 +71,10 @@ _ADD = "write add(date, '1h'), or days_between(a, b)"
         ("sqrt(0 - n)", "sqrt() takes no negative number, such as -7"),
         ("floor(t)", "text is no number"),
         ("json(t)", "'ten' is no JSON: it ends too early"),
+        (
+            "json('\"\\\\ud800\"')",
+            "'\"\\\\ud800\"' is no JSON: it holds half a surrogate pair, which is no text",
+        ),
         ("json(none)", "json() takes text, not null"),
         ("parse_date(n, '%Y')", "parse_date() takes text, not a whole number"),
         ("parse_date(t, '%Y')", "'ten' is no date of the format '%Y'"),

@@ -180,10 +180,6 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
     for stage in stages:
         for path in _paths(stage) if stage.verb == "sink" else ():
             where = (*stage.path, "sink", "path")
-            if what := _is_folder(stage, path, root):
-                fix = f"name a file in it: {os.path.normpath(path)}/{stage.name}.{_ending(stage)}"
-                document.report(where, what, fix)
-                continue
             file, spelt = Path(os.path.realpath(root / path)), Path(os.path.normpath(root / path))
             first = writers.setdefault(str(file), stage.name)
             if first != stage.name:
@@ -193,6 +189,9 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
             if why := why_protected(root / path, spec=spec, root=root):
                 what = f"stage {stage.name!r} would overwrite {path}: {why}"
                 document.report(where, what, "write it somewhere else")
+            elif what := _is_folder(stage, path, root):
+                fix = f"name a file in it: {os.path.normpath(path)}/{stage.name}.{_ending(stage)}"
+                document.report(where, what, fix)
             readers = [
                 source
                 for source, pattern, followed in patterns

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from rsq_pipe.connectors.dlt.destinations import check_destination
 
 
 class WriteOptions(BaseModel):
@@ -12,7 +14,7 @@ class WriteOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    destination: str = Field(
+    destination: Annotated[str, AfterValidator(check_destination)] = Field(
         min_length=1, description="What dlt calls it: `duckdb`, `snowflake`, `bigquery`, `filesystem`."
     )
     credentials: Any = Field(

@@ -222,7 +222,10 @@ def test_by_a_key_of_its_own_the_later_record_replaces_the_earlier_one(tmp_path:
     assert rows(tmp_path / "x.duckdb", "select v from shop.orders order by n") == ["b", "a"]
 
 
-def test_a_destination_that_dlt_does_not_know_ends_the_run(tmp_path: Path) -> None:
+def test_a_destination_that_dlt_does_not_know_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTINATION__NIX__DESTINATION_TYPE", "nothing")
     chosen = connector("sink", "dlt")
     options = chosen.options(destination="nix", dataset="d", table="t")
     with pytest.raises(SinkError, match=r"dlt nix d\.t: .*nix"):

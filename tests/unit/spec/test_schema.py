@@ -26,6 +26,7 @@ BEYOND_SCHEMA = {
     "bad_expressions",
     "bad_handlers",
     "bad_host_ports",
+    "sinks_in_folders",
     "timeouts_that_bound_nothing",
     "too_large_values",
     "bad_names_of_made_records",

@@ -14,8 +14,7 @@ from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.errors import StreamError
 from rsq_pipe.spec.graph import RateLimit, Stage
 from rsq_pipe.streams.backoff import Backoff
-from rsq_pipe.streams.entry import RawEntry
-from rsq_pipe.streams.read_size import records_in
+from rsq_pipe.streams.entry import RawEntry, records_in
 from rsq_pipe.streams.script import RATE
 from rsq_pipe.streams.waiting import first
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from rsq_pipe.errors import StreamError
+from rsq_pipe.errors import ServerUnavailableError, StreamError
+from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.config import ConsumerConfig
-from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.entry import RawEntry, first_of, read_reply, sizes_of
 from rsq_pipe.streams.in_flight import InFlight
-from rsq_pipe.streams.read_size import ReadSize, first_of
-from rsq_pipe.streams.reader import Reader
-from rsq_pipe.streams.reclaim import Reclaim
+from rsq_pipe.streams.link import Link, checked
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 QUICK = 0.1
 """Seconds: a batch that takes longer to handle hides no wait for the server, and others may be idle."""
+
+LARGE = 4 * 1024 * 1024
+"""Bytes of a batch beside which no other is held."""
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes that one read is to bring, about, judged by the reads before."""
+
+_CAUTION = 4
+"""Entries of the first read where nothing is known of their size."""
 
 _END = 0.5
 """Seconds that a read which was interrupted gets to end."""
@@ -23,8 +31,11 @@ _END = 0.5
 _LOOK = 0.2
 """Seconds between two looks whether a batch that is being filled is wanted now."""
 
-LARGE = 4 * 1024 * 1024
-"""Bytes of a batch beside which no other is held."""
+_PATIENCE = 0.06
+"""Seconds a blocked read is asked to end before its connection is closed instead."""
+
+_NUDGE = 0.01
+"""Seconds between two such attempts, and that one may take."""
 
 
 class BatchReader:
@@ -41,8 +52,9 @@ class BatchReader:
         config: The consumer's settings.
         read_size: How many entries to ask for.
         in_flight: Told of what was read.
-        reclaim: Asked for what was delivered in a reply that never arrived.
         stopping: Ends the wait for a batch to be full.
+        find_lost: Asked for what was delivered in a reply that never arrived, given what arrived last; says
+            how much there is to reclaim.
         found: Called when there is something to reclaim.
         ready: Called when a read has ended.
     """
@@ -53,9 +65,9 @@ class BatchReader:
         config: ConsumerConfig,
         read_size: ReadSize,
         in_flight: InFlight,
-        reclaim: Reclaim,
         stopping: asyncio.Event,
         *,
+        find_lost: Callable[[Mapping[str, str]], Awaitable[int]],
         found: Callable[[], object],
         ready: Callable[[], object],
     ) -> None:
@@ -64,62 +76,58 @@ class BatchReader:
         self._block_ms = config.block_ms
         self._read_size = read_size
         self._in_flight = in_flight
-        self._reclaim = reclaim
         self._stopping = stopping
+        self._find_lost = find_lost
         self._found = found
         self._ready = ready
         self._wanted = asyncio.Event()
         self._reading: asyncio.Future[list[RawEntry]] | None = None
-        self._rest: list[RawEntry] = []
+        self._rest: list[RawEntry] = []  # of the last read; no other begins before it is taken
         self._brought = (0, 0)  # records and bytes of the last read
         self.took = QUICK
         """Seconds that handling the last batch took."""
+        self.is_ready = False
+        """Whether a read has ended that was begun, or something is left of one."""
 
     def begin(self) -> None:
         """Begin to read, where nothing is left of the last read."""
         if self._reading is None and not self._rest:
             self._reading = asyncio.ensure_future(self._read())
-            self._reading.add_done_callback(lambda _: self._ready())
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a read has ended that was begun, or something is left of one."""
-        return bool(self._rest) or (self._reading is not None and self._reading.done())
 
     @property
     def has_rest(self) -> bool:
         """Whether something is left of the last read."""
         return bool(self._rest)
 
-    def take(self) -> list[RawEntry]:
+    def take(self, *, ahead: bool = False) -> list[RawEntry]:
         """
         Return the next batch, once it is ready; packs differ in size, so a read may have brought several.
+
+        Args:
+            ahead: Whether to begin to read what comes after it, if that is worth while.
 
         Raises:
             StreamError: As of the reader; the next read finds what may have been delivered.
         """
-        if self._reading is not None and not self._rest:
+        batch, self._rest, self.is_ready = self._rest, [], False
+        if self._reading is not None:
             reading, self._reading = self._reading, None
-            self._rest = reading.result()
-        whole, most = self._rest, self._read_size.records
-        if self._brought[0] <= most and len(whole) <= MAX_ENTRIES:
-            self._rest = []
-            return whole
-        size = first_of(whole, most)
-        self._rest = whole[size:]
-        return whole[:size]
+            batch = reading.result()
+        (records, size), most = self._brought, self._read_size.records
+        if records > most or len(batch) > MAX_ENTRIES:
+            number = first_of(batch, most)
+            batch, self._rest = batch[:number], batch[number:]
+            self.is_ready = bool(self._rest)
+        full = 2 * records >= most
+        if ahead and full and self.took < QUICK and size < LARGE and not self._stopping.is_set():
+            self.begin()
+        return batch
 
     def let_go(self) -> None:
         """Leave what is left of the last read pending."""
-        self._in_flight.let_go(self._rest)
-        self._rest = []
-
-    def read_ahead(self) -> None:
-        """Begin to read what comes after the batch that is about to be handled, if that is worth while."""
-        records, size = self._brought
-        full = 2 * records >= self._read_size.records
-        if full and self.took < QUICK and size < LARGE and not self._stopping.is_set():
-            self.begin()
+        if self._rest:
+            self._in_flight.let_go(self._rest)
+            self._rest, self.is_ready = [], False
 
     def flush(self) -> None:
         """Have the batch that is being filled handled as it is: nothing more will come."""
@@ -138,16 +146,20 @@ class BatchReader:
         await self._reader.close()
 
     async def _read(self) -> list[RawEntry]:
-        if self._reader.may_have_lost_a_reply:
-            if await self._reclaim.find_lost(self._reader.received):
-                self._found()
-            self._reader.may_have_lost_a_reply = False
-        batch = await self._reader.read(self._read_size.entries(), self._block_ms)
-        self._in_flight.take(batch)
-        if batch and self._wait:
-            await self._fill(batch)
-        self._brought = self._read_size.learn(batch)
-        return batch
+        try:
+            if self._reader.may_have_lost_a_reply:
+                if await self._find_lost(self._reader.received):
+                    self._found()
+                self._reader.may_have_lost_a_reply = False
+            batch = await self._reader.read(self._read_size.entries(), self._block_ms)
+            self._in_flight.take(batch)
+            if batch and self._wait:
+                await self._fill(batch)
+            self._brought = self._read_size.learn(batch)
+            return batch
+        finally:  # whoever this wakes runs when it has returned
+            self.is_ready = True
+            self._ready()
 
     async def _fill(self, batch: list[RawEntry]) -> None:
         """Add what arrives until the batch is full, or has waited long enough."""
@@ -162,3 +174,162 @@ class BatchReader:
                 batch += await self._reader.read(more, int(min(left, _LOOK) * 1000))
             except StreamError:  # the next read meets it too, with nothing in flight
                 return
+
+
+class Reader:
+    """
+    Read new entries of some streams for one consumer.
+
+    Args:
+        channel: The server.
+        streams: Keys, those to be read first in front; in a cluster all in one slot.
+        group, consumer: Who reads.
+    """
+
+    def __init__(self, channel: Channel, streams: Sequence[str], group: str, consumer: str) -> None:
+        self._channel = channel
+        self._streams = tuple(streams)
+        self._of_all = ("STREAMS", *streams, *[">"] * len(streams))
+        self._who = (group, consumer)
+        self._link: Link | None = None
+        self._client_id = 0
+        self._blocked = False
+        self._interrupted = False
+        self.received: dict[str, str] = {}
+        """The id of the last entry that arrived, by stream."""
+        self.may_have_lost_a_reply = False
+        """Whether entries may have been delivered that never arrived: they are pending for this consumer."""
+
+    async def read(self, count: int, block_ms: int) -> list[RawEntry]:
+        """
+        Read up to `count` new entries a stream.
+
+        Args:
+            block_ms: Milliseconds to wait for the first one; 0 returns at once.
+
+        Returns:
+            The entries; none once `interrupt` was called.
+
+        Raises:
+            GroupLostError: A stream's group is gone.
+            ServerUnavailableError: See `may_have_lost_a_reply`.
+
+        Cancellation: closes the connection and may lose the reply; use `interrupt`.
+        Redis: XREADGROUP.
+        """
+        block: list[str | int] = ["BLOCK", block_ms] if block_ms > 0 else []
+        command = ["XREADGROUP", "GROUP", *self._who, "COUNT", count, *block, *self._of_all]
+        try:
+            link = self._link if self._link is not None and self._link.is_open else await self._open()
+            if self._interrupted:
+                return []
+            # Before the command is sent: an interruption must find a read that is about to block.
+            self._blocked = block_ms > 0
+            self.may_have_lost_a_reply = True
+            try:
+                (reply,) = await link.exchange([command], timeout=self._channel.timeout + block_ms / 1000)
+            finally:
+                self._blocked = False
+            self.may_have_lost_a_reply = False
+            entries = read_reply(checked(reply, link.address))
+        except ServerUnavailableError:
+            if self._interrupted:  # by closing the connection; what it carried is handed back
+                return []
+            await self.close()  # its server may be a replica by now, or without the slot
+            self._channel.moved()
+            raise
+        for entry in entries:
+            self.received[entry.stream] = entry.id
+        return entries
+
+    async def interrupt(self) -> None:
+        """End a blocked read within a tenth of a second and let no other begin."""
+        self._interrupted = True
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _PATIENCE
+        while self._blocked and clock() < deadline:
+            try:
+                # Unlike a closed connection it cannot lose a reply that is on its way.
+                await self._channel.execute(
+                    "CLIENT", "UNBLOCK", self._client_id, key=self._streams[0], timeout=_NUDGE
+                )
+            except StreamError:
+                break
+            await asyncio.sleep(_NUDGE)
+        if self._blocked and self._link is not None:
+            await self._link.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        link, self._link = self._link, None
+        if link is not None:
+            await self._channel.release(link)
+
+    async def _open(self) -> Link:
+        await self.close()
+        link = await self._channel.link(self._streams[0])
+        try:
+            await link.open(timeout=self._channel.timeout)
+            (reply,) = await link.exchange([["CLIENT", "ID"]], timeout=self._channel.timeout)
+        except BaseException:  # cancelled by a stop, say: nobody else knows of this connection
+            await self._channel.release(link)
+            raise
+        # A user without the right to CLIENT is stopped by closing the connection instead.
+        self._client_id = reply if isinstance(reply, int) else 0
+        self._link = link
+        return link
+
+
+class ReadSize:
+    """
+    Learn from each read how much an entry holds.
+
+    Args:
+        records: Records that a batch may hold.
+        an_entry: Records that an entry holds, at most, as far as is known before the first read; 0 where each
+            holds one and every read is to ask for a whole batch.
+        size: Bytes from which on a batch is full, too; 0 for any.
+    """
+
+    def __init__(self, records: int, an_entry: int = 0, size: int = 0) -> None:
+        self.records = records
+        self._size = size
+        self._learns = an_entry > 0
+        self._an_entry = float(max(an_entry, 1))
+        # A pack is bounded in bytes; a single record, of whoever wrote it, is not.
+        self._bytes = MAX_BYTES / _CAUTION if an_entry == 1 else 0.0
+
+    def entries(self) -> int:
+        """Tell how many entries to ask for."""
+        if not self._learns:
+            return self.records
+        most = self.records / self._an_entry
+        if self._bytes:
+            most = min(most, MAX_BYTES / self._bytes)
+        return max(1, min(self.records, MAX_ENTRIES, int(most)))
+
+    def more(self, batch: Sequence[RawEntry]) -> int:
+        """Tell how many entries to ask for beside those of a batch; none where it is full."""
+        held, size = sizes_of(batch)
+        records = self.records - held
+        if records <= 0 or len(batch) >= MAX_ENTRIES or (self._size and size >= self._size):
+            return 0
+        if not self._learns:
+            return records
+        most = max(1, int(records / max(1.0, held / len(batch))))
+        return min(most, self.entries(), MAX_ENTRIES - len(batch))
+
+    def learn(self, entries: Sequence[RawEntry]) -> tuple[int, int]:
+        """
+        Take note of what a read has brought: much is believed at once, little only little by little.
+
+        Returns:
+            How many records it brought, and how many bytes.
+        """
+        if not entries:
+            return 0, 0
+        records, size = sizes_of(entries)
+        if self._learns:
+            self._an_entry = max(records / len(entries), self._an_entry / 4)
+            self._bytes = max(size / len(entries), self._bytes / 4)
+        return records, size

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from rsq_pipe.errors import GroupLostError, StreamError
 from rsq_pipe.streams.backoff import Backoff
-from rsq_pipe.streams.batch_reader import BatchReader
+from rsq_pipe.streams.batch_reader import BatchReader, Reader, ReadSize
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.dead_lettering import DeadLettering
@@ -22,8 +22,6 @@ from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
 from rsq_pipe.streams.pending_seen import PendingSeen
 from rsq_pipe.streams.push import ErrorHook, Handler, Push, nobody
-from rsq_pipe.streams.read_size import ReadSize
-from rsq_pipe.streams.reader import Reader
 from rsq_pipe.streams.reclaim import Reclaim
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
@@ -102,7 +100,8 @@ class StreamConsumer:
         self._wake = asyncio.Event()  # there may be something to hand out
         self._reader = Reader(client.channel, keys, group, name)
         self._batches = BatchReader(
-            *(self._reader, config, size, held, self._reclaim, self._stopping),
+            *(self._reader, config, size, held, self._stopping),
+            find_lost=self._reclaim.find_lost,
             found=self._due.set,
             ready=self._wake.set,
         )
@@ -232,7 +231,7 @@ class StreamConsumer:
 
     async def _new_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
         """Read, and hand out what that brings, until there is something else to do first."""
-        if not await self._may_begin():
+        if not (self._open.is_set() or await self._may_begin()):
             return
         await self._membership.ensure()
         self._batches.begin()
@@ -241,13 +240,11 @@ class StreamConsumer:
             self._wake.clear()
             await self._wake.wait()
         # Asked again: what was read while it was paused waits, and keeps nobody else from handling a batch.
-        while self._batches.is_ready and not self._again and await self._may_begin():
+        while self._batches.is_ready and not self._again and (self._open.is_set() or await self._may_begin()):
             async with self._isolation.beside_others():
-                entries = self._batches.take()
+                entries = self._batches.take(ahead=self._ahead)
                 if not entries:
                     return
-                if self._ahead:
-                    self._batches.read_ahead()
                 with self._handling(entries):
                     yield entries
             if self._failed:
@@ -267,7 +264,10 @@ class StreamConsumer:
             # batch, and the oldest records of all would be the last to be done.
             alone = False
             while (
-                self._again and not self._failed and await self._may_begin() and not self._stopping.is_set()
+                self._again
+                and not self._failed
+                and (self._open.is_set() or await self._may_begin())
+                and not self._stopping.is_set()
             ):
                 async with self._isolation.alone() if alone else self._isolation.beside_others():
                     some = self._again[:1] if alone else self._again
@@ -286,8 +286,7 @@ class StreamConsumer:
     async def _may_begin(self) -> bool:
         """Wait while paused; False where it is to stop before that ends."""
         # With no batch in flight: who waits must not keep those from their work who can end the waiting.
-        if not self._open.is_set():
-            await first(self._open.wait(), self._stopping.wait())
+        await first(self._open.wait(), self._stopping.wait())
         return self._open.is_set()
 
     @contextlib.contextmanager

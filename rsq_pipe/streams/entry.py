@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rsq_pipe.streams.headers import SYSTEM
 from rsq_pipe.streams.message import NO_HEADERS
+from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 DATA = b"data"
 """The field that holds the record; every other field is a header."""
@@ -102,6 +103,43 @@ def read_reply(reply: Any) -> list[RawEntry]:
         # As RawEntry(...) each, in a third of the time.
         found += map(_made, zip(repeat(stream), ids, [fields for _, fields in there], repeat(1)))
     return found
+
+
+# These go over every entry that is read; most hold one record in one or two fields.
+
+
+def records_in(entries: Sequence[RawEntry]) -> int:
+    """Count the records of some entries."""
+    count = len(entries)
+    for entry in entries:
+        fields = entry[2]
+        if len(fields) and fields[0] == PACK:
+            count += entry.records - 1
+    return count
+
+
+def sizes_of(entries: Sequence[RawEntry]) -> tuple[int, int]:
+    """Count the records of some entries, and the bytes of their values."""
+    records = total = 0
+    for entry in entries:
+        fields = entry[2]
+        if len(fields) == 2:
+            records, total = records + 1, total + len(fields[1])
+        else:
+            records += entry.records if len(fields) and fields[0] == PACK else 1
+            total += sum(map(len, fields[1::2]))
+    return records, total
+
+
+def first_of(entries: Sequence[RawEntry], records: int) -> int:
+    """Tell how many of the first entries hold no more than so many records; one at least."""
+    total = 0
+    for count, entry in enumerate(entries):
+        fields = entry[2]
+        total += entry.records if len(fields) and fields[0] == PACK else 1
+        if total > records:
+            return min(max(count, 1), MAX_ENTRIES)
+    return min(len(entries), MAX_ENTRIES)
 
 
 def range_reply(stream: str, reply: Any) -> Iterator[RawEntry]:

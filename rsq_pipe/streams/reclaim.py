@@ -6,12 +6,12 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 
+from rsq_pipe.streams.batch_reader import ReadSize
 from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.pending_seen import PendingSeen
-from rsq_pipe.streams.read_size import ReadSize
 from rsq_pipe.streams.redelivery import Redelivery, rules
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
 from rsq_pipe.streams.waiting import first

@@ -32,9 +32,8 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.consumer import StreamConsumer
-from rsq_pipe.streams.entry import RawEntry
+from rsq_pipe.streams.entry import RawEntry, records_in
 from rsq_pipe.streams.lease import Lease
-from rsq_pipe.streams.read_size import records_in
 from rsq_pipe.streams.settlement import Position
 from rsq_pipe.streams.waiting import until
 from rsq_pipe.verbs.passing import Pass

@@ -23,7 +23,7 @@ from rsq_pipe.ids import shown
 from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph, RetryPolicy, Stage
-from rsq_pipe.spec.join import sides_of
+from rsq_pipe.spec.stages.join import sides_of
 from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.entry import fields_of
 from rsq_pipe.streams.headers import ATTEMPTS, INPUT, RID

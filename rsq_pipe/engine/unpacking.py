@@ -15,7 +15,7 @@ from rsq_pipe.model.pack import Packs
 from rsq_pipe.model.row_records import RowRecords, joined
 from rsq_pipe.spec.branches import branches
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.spec.join import sides_of
+from rsq_pipe.spec.stages.join import sides_of
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import DATA, PACK, RawEntry
 from rsq_pipe.streams.headers import ATTEMPTS, INPUT, ORIGIN, REPLAY, REPLAY_LINK, RID, current

@@ -10,7 +10,7 @@ from rsq_pipe.connectors.redis.template import parse_template
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ops.rights import CLUSTERED, WATCHED, Role, commands
 from rsq_pipe.spec.graph import ConnectorRef, Graph
-from rsq_pipe.spec.lookup import Lookup, RedisRef
+from rsq_pipe.spec.stages.lookup import Lookup, RedisRef
 
 PASSWORD = "PASSWORD"  # noqa: S105  stands where the operator writes one
 

@@ -11,8 +11,8 @@ from rsq_pipe.connectors.table import SINKS, SOURCES
 from rsq_pipe.engine.changes.last_run import GRAPH, LastRun, LastStage, parse, recall
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import NeverRanError
-from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.spec.graph import ConnectorRef, Graph, RetryPolicy, Stage, StreamRef, Telemetry, VerbName
+from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.streams.client import StreamClient
 
 _RETRY = RetryPolicy(attempts=3, first=0.2, max=30.0, jitter=0.2, deliveries=3)

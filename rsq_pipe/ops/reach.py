@@ -16,7 +16,7 @@ from rsq_pipe.connectors.table import connector
 from rsq_pipe.error_text import said
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
-from rsq_pipe.spec.lookup import FileRef, HttpRef, Lookup, PostgresRef, RedisRef, TableRef
+from rsq_pipe.spec.stages.lookup import FileRef, HttpRef, Lookup, PostgresRef, RedisRef, TableRef
 from rsq_pipe.streams.client import StreamClient
 
 SECONDS = 10.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.windows.watermark import waits_for_end
 from rsq_pipe.model.state import KEYS
-from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.streams.snapshot import Snapshot
 from rsq_pipe.verbs.moments import spelled
 from rsq_pipe.verbs.window_state import CLOSED, seen

@@ -14,7 +14,7 @@ from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.expressions.field_reads import FieldRead, field_reads
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
 from rsq_pipe.spec.known_fields import Known, sent_on, together
-from rsq_pipe.spec.record_check import FieldsCheck
+from rsq_pipe.spec.stages.record_check import FieldsCheck
 from rsq_pipe.streams.unique_keys import shown
 from rsq_pipe.suggestion import near, suggest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
-from rsq_pipe.spec.lookup import Lookup
-from rsq_pipe.spec.record_check import ModelCheck
+from rsq_pipe.spec.stages.lookup import Lookup
+from rsq_pipe.spec.stages.record_check import ModelCheck
 
 PURE = frozenset(
     ("map", "filter", "route", "select", "explode", "sample", "validate", "lookup", "sql", "pass")

@@ -9,7 +9,7 @@ from typing import Any
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
+from rsq_pipe.spec.stages.record_check import FieldsCheck, SchemaCheck
 
 
 @dataclass(frozen=True, slots=True)

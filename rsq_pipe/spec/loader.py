@@ -18,17 +18,17 @@ from rsq_pipe.spec.field_check import report_unknown_fields
 from rsq_pipe.spec.fusing import report_apart
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef
 from rsq_pipe.spec.handlers import check_function, check_handler, function_of
-from rsq_pipe.spec.lookup import Lookup
 from rsq_pipe.spec.models import Pipeline
 from rsq_pipe.spec.object_check import report_objects
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.protected import reads_beside, resolved, why_protected
 from rsq_pipe.spec.reading import read_document
-from rsq_pipe.spec.record_check import RecordCheck, completed
 from rsq_pipe.spec.resolution import resolve
 from rsq_pipe.spec.root import handler_root, project_root
-from rsq_pipe.spec.sql import SqlQuery, check_query
-from rsq_pipe.spec.table_file import check_table
+from rsq_pipe.spec.stages.lookup import Lookup
+from rsq_pipe.spec.stages.record_check import RecordCheck, completed
+from rsq_pipe.spec.stages.sql import SqlQuery, check_query
+from rsq_pipe.spec.stages.table_file import check_table
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import Draft, draft
 from rsq_pipe.spec.wiring import report_unread, wire

@@ -13,8 +13,8 @@ from rsq_pipe.connectors.files.matching import TooManyError, matching
 from rsq_pipe.errors import SinkError
 from rsq_pipe.handlers.project import imported_files
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.spec.lookup import FileRef, Lookup
-from rsq_pipe.spec.record_check import SchemaCheck
+from rsq_pipe.spec.stages.lookup import FileRef, Lookup
+from rsq_pipe.spec.stages.record_check import SchemaCheck
 
 
 def why_protected(file: Path, *, spec: Path, root: Path) -> str:

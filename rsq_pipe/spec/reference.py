@@ -12,10 +12,10 @@ from rsq_pipe.model.aggregates import AGGREGATES
 from rsq_pipe.spec.expressions.arguments import spelled
 from rsq_pipe.spec.expressions.bounds import MAX_BITS, MAX_SIZE, MAX_WORK
 from rsq_pipe.spec.expressions.functions import FUNCTIONS
-from rsq_pipe.spec.field_kinds import KINDS
 from rsq_pipe.spec.models import OTHERS, StageSettings, Throttle
 from rsq_pipe.spec.schema import pipeline_schema
-from rsq_pipe.spec.stages import STAGES
+from rsq_pipe.spec.stages.field_kinds import KINDS
+from rsq_pipe.spec.stages.table import STAGES
 
 _HEAD = """\
 # The pipeline file

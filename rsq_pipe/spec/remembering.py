@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rsq_pipe.spec.aggregate import Aggregation
-from rsq_pipe.spec.dedupe import Deduplication
-from rsq_pipe.spec.join import Joining
+from rsq_pipe.spec.stages.aggregate import Aggregation
+from rsq_pipe.spec.stages.dedupe import Deduplication
+from rsq_pipe.spec.stages.join import Joining
 
 REMEMBERS = "remembers"
 """The digest of that, among those of a stage's settings; what else is changed leaves the state as it is."""

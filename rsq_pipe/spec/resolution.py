@@ -24,8 +24,8 @@ from rsq_pipe.spec.graph import (
 from rsq_pipe.spec.models import Pipeline, StageSettings, Tuning
 from rsq_pipe.spec.on_error import OnError
 from rsq_pipe.spec.rate_limit import rate_limit
-from rsq_pipe.spec.record_check import SchemaCheck
 from rsq_pipe.spec.remembering import REMEMBERS, remembers
+from rsq_pipe.spec.stages.record_check import SchemaCheck
 from rsq_pipe.spec.validation import validate
 from rsq_pipe.spec.verbs import Draft
 from rsq_pipe.spec.wiring import Wiring

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from rsq_pipe.connectors.table import Kind, connector, types
 from rsq_pipe.spec.fields import MAX_NAME, NAME_PATTERN
 from rsq_pipe.spec.models import OTHERS, Pipeline
-from rsq_pipe.spec.stages import STAGES
+from rsq_pipe.spec.stages.table import STAGES
 from rsq_pipe.spec.verbs import RESERVED
 from rsq_pipe.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 

@@ -8,25 +8,25 @@ from typing import Any, cast
 
 from rsq_pipe.connectors.table import LISTED, Kind, connector, types
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.aggregate import LATE, Aggregation, read_aggregate
-from rsq_pipe.spec.dedupe import Deduplication, read_dedupe
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.explode import Explosion, read_explode
 from rsq_pipe.spec.expressions.condition import suspicion
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
-from rsq_pipe.spec.join import SIDES, Joining, read_join
-from rsq_pipe.spec.lookup import Lookup, read_lookup
 from rsq_pipe.spec.models import NO_OUTPUT, StageSettings
 from rsq_pipe.spec.rate_limit import check_burst
-from rsq_pipe.spec.record_check import RecordCheck, draft_check
-from rsq_pipe.spec.sample import read_sample
-from rsq_pipe.spec.select import Selection, read_select
 from rsq_pipe.spec.share import Share
-from rsq_pipe.spec.sql import SqlQuery, read_sql
-from rsq_pipe.spec.stages import STAGES
+from rsq_pipe.spec.stages.aggregate import LATE, Aggregation, read_aggregate
+from rsq_pipe.spec.stages.dedupe import Deduplication, read_dedupe
+from rsq_pipe.spec.stages.explode import Explosion, read_explode
+from rsq_pipe.spec.stages.join import SIDES, Joining, read_join
+from rsq_pipe.spec.stages.lookup import Lookup, read_lookup
+from rsq_pipe.spec.stages.record_check import RecordCheck, draft_check
+from rsq_pipe.spec.stages.sample import read_sample
+from rsq_pipe.spec.stages.select import Selection, read_select
+from rsq_pipe.spec.stages.sql import SqlQuery, read_sql
+from rsq_pipe.spec.stages.table import STAGES
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.suggestion import near, one_of, suggest
 

@@ -10,7 +10,7 @@ from rsq_pipe.connectors.stream.source import Options as StreamOptions
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.fields import name_like
 from rsq_pipe.spec.graph import ConnectorRef, StreamRef
-from rsq_pipe.spec.join import SIDES
+from rsq_pipe.spec.stages.join import SIDES
 from rsq_pipe.spec.validation import describe, validate
 from rsq_pipe.spec.verbs import ERRORS, OPTIONAL, Draft
 from rsq_pipe.suggestion import one_of, suggest

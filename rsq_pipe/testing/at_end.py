@@ -5,8 +5,8 @@ from __future__ import annotations
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.model.partials import unpacked
-from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.results import Group, Results
 from rsq_pipe.verbs.window_state import SESSIONS, window_end

@@ -12,8 +12,8 @@ from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.model.partials import packed
 from rsq_pipe.model.sessions import apart
 from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
-from rsq_pipe.spec.aggregate import LATE, Aggregation
 from rsq_pipe.spec.graph import Stage
+from rsq_pipe.spec.stages.aggregate import LATE, Aggregation
 from rsq_pipe.verbs.arguments import Failed
 from rsq_pipe.verbs.event_times import EventTimes
 from rsq_pipe.verbs.folding import Folding, Places

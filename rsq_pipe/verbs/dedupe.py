@@ -20,7 +20,7 @@ from rsq_pipe.model.state import (
     Timers,
     decoded,
 )
-from rsq_pipe.spec.dedupe import Deduplication
+from rsq_pipe.spec.stages.dedupe import Deduplication
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.members import member_maker
 from rsq_pipe.verbs.passing import passed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsq_pipe.errors import EvaluationError
-from rsq_pipe.spec.aggregate import Aggregation
+from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.verbs.arguments import Argument, Failed
 from rsq_pipe.verbs.moments import Moments, moment
 from rsq_pipe.verbs.window_state import SESSIONS

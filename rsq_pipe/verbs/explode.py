@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from rsq_pipe.ids import children
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import MAX_CHILDREN, Emitted, Failure, Outcomes, Reject, Retry
-from rsq_pipe.spec.explode import Explosion
 from rsq_pipe.spec.expressions.field_path import FieldPath, spell_path
+from rsq_pipe.spec.stages.explode import Explosion
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.picking import Record, found, pick, picker, taken, there_already
 from rsq_pipe.verbs.record_headers import onward

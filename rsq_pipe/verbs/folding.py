@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from rsq_pipe.model import folds
 from rsq_pipe.model.aggregates import AGGREGATES, FOLDS
 from rsq_pipe.model.partials import letters
-from rsq_pipe.spec.computation import Computation
+from rsq_pipe.spec.stages.computation import Computation
 from rsq_pipe.verbs.arguments import Argument, Failed, argument
 
 Places: TypeAlias = Sequence[int]

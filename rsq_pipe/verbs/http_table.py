@@ -13,7 +13,7 @@ from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, sess
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.error_text import said
-from rsq_pipe.spec.lookup import HttpRef
+from rsq_pipe.spec.stages.lookup import HttpRef
 from rsq_pipe.verbs.keys import Key
 from rsq_pipe.verbs.remote_table import Answer, RefusedError, UnavailableError
 

@@ -10,7 +10,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.model.state import SCALARS, VERSION, Fields, Now, StateChange, StateReader
 from rsq_pipe.model.waiting import MET, Waiting, read, written
-from rsq_pipe.spec.join import SIDES, Joining
+from rsq_pipe.spec.stages.join import SIDES, Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.buckets import Buckets, listed, spelled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.join import Joining
+from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.pairing import Shape
 from rsq_pipe.verbs.results import Results

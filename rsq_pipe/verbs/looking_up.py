@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.lookup import HttpRef, Lookup, PostgresRef, RedisRef
+from rsq_pipe.spec.stages.lookup import HttpRef, Lookup, PostgresRef, RedisRef
 from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.server_lookup import ServerLookup
 from rsq_pipe.verbs.verb import Verb

@@ -11,7 +11,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import TableError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
-from rsq_pipe.spec.lookup import FileRef, Lookup
+from rsq_pipe.spec.stages.lookup import FileRef, Lookup
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.held_table import HeldTable
 from rsq_pipe.verbs.keys import key_maker

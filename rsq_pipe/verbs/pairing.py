@@ -11,7 +11,7 @@ from rsq_pipe.ids import pair
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import MAX_CHILDREN, Emitted, Failure, Outcomes
 from rsq_pipe.model.waiting import Waiting
-from rsq_pipe.spec.join import SIDES, Joining
+from rsq_pipe.spec.stages.join import SIDES, Joining
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.record_headers import onward
 

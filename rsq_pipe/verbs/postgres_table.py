@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from rsq_pipe.spec.lookup import PostgresRef
+from rsq_pipe.spec.stages.lookup import PostgresRef
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.verbs.keys import Key, key_text
 from rsq_pipe.verbs.remote_table import Answer, RefusedError, UnavailableError

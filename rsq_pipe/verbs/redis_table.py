@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import StreamError
-from rsq_pipe.spec.lookup import RedisRef
+from rsq_pipe.spec.stages.lookup import RedisRef
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.values import Value, Values
 from rsq_pipe.verbs.keys import Key

@@ -11,7 +11,7 @@ from rsq_pipe.ids import result_id
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
 from rsq_pipe.model.partials import unpacked
-from rsq_pipe.spec.aggregate import FINAL, Aggregation
+from rsq_pipe.spec.stages.aggregate import FINAL, Aggregation
 from rsq_pipe.verbs.folding import Folding
 from rsq_pipe.verbs.moments import spelled
 from rsq_pipe.verbs.passing import passed

@@ -11,7 +11,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.model.rows import made as made_of_rows
 from rsq_pipe.spec.expressions.field_path import FieldPath
-from rsq_pipe.spec.select import Selection
+from rsq_pipe.spec.stages.select import Selection
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.picking import (

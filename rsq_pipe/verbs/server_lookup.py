@@ -12,7 +12,7 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.lookup import CachePolicy, Lookup
+from rsq_pipe.spec.stages.lookup import CachePolicy, Lookup
 from rsq_pipe.verbs.keys import Key
 from rsq_pipe.verbs.lookup import RowJoin
 from rsq_pipe.verbs.remote_table import Answer, RefusedError, RemoteTable, UnavailableError

@@ -14,7 +14,7 @@ from rsq_pipe.ids import children
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.sql import SqlQuery
+from rsq_pipe.spec.stages.sql import SqlQuery
 from rsq_pipe.sql.database import open_database
 from rsq_pipe.sql.layout import AllFields, Column
 from rsq_pipe.sql.references import ReferenceError_, References

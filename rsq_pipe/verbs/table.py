@@ -12,8 +12,8 @@ from typing import Any
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.model.plain import is_plain
-from rsq_pipe.spec.lookup import FileRef
-from rsq_pipe.spec.table_file import LONGEST_LINE, columns_of, format_of
+from rsq_pipe.spec.stages.lookup import FileRef
+from rsq_pipe.spec.stages.table_file import LONGEST_LINE, columns_of, format_of
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.verbs.keys import Key, key_text, listed
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.model.waiting import all_met, read
-from rsq_pipe.spec.join import SIDES
+from rsq_pipe.spec.stages.join import SIDES
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.pairing import LETTERS, UNMATCHED, Shape

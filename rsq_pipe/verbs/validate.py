@@ -14,8 +14,8 @@ from rsq_pipe.handlers.named import named
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.record_check import Extra, FieldsCheck, ModelCheck, SchemaCheck
-from rsq_pipe.spec.record_schema import THE_VALUE, compiled
+from rsq_pipe.spec.stages.record_check import Extra, FieldsCheck, ModelCheck, SchemaCheck
+from rsq_pipe.spec.stages.record_schema import THE_VALUE, compiled
 from rsq_pipe.verbs.executor import ThreadExecutor
 from rsq_pipe.verbs.normalise import Normaliser
 from rsq_pipe.verbs.passing import made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.spec.aggregate import Windows
+from rsq_pipe.spec.stages.aggregate import Windows
 from rsq_pipe.verbs.arguments import Failed
 
 # A bucket holds the groups of one window and is named after its start. Where there are no windows it is named

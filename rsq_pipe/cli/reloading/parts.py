@@ -11,9 +11,9 @@ from typing import Any
 
 from rsq_pipe.handlers.project import imported_files
 from rsq_pipe.spec.graph import Graph, HandlerRef, Stage
-from rsq_pipe.spec.lookup import FileRef, Lookup
 from rsq_pipe.spec.reading import read_document
-from rsq_pipe.spec.record_check import ModelCheck
+from rsq_pipe.spec.stages.lookup import FileRef, Lookup
+from rsq_pipe.spec.stages.record_check import ModelCheck
 
 OTHERS = ""
 """The part of all stages that call no handler."""

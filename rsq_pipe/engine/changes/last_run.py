@@ -12,8 +12,8 @@ import msgspec
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.model.counters import ALL_COUNTED
-from rsq_pipe.spec.aggregate import Windows
 from rsq_pipe.spec.graph import ConnectorRef, Graph, RateLimit, Stage
+from rsq_pipe.spec.stages.aggregate import Windows
 
 GRAPH = "graph"
 """The field of the pipeline's hash that holds the graph."""

@@ -21,7 +21,7 @@ from rsq_pipe.engine.windows.watermark import ALL
 from rsq_pipe.errors import StreamError
 from rsq_pipe.model.state import SCALARS, Fields, StateChange, Timers
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.spec.join import Joining
+from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.waiting import first

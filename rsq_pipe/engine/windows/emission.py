@@ -12,7 +12,7 @@ from rsq_pipe.engine.windows.emptying import Emptying
 from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.partials import unpacked
 from rsq_pipe.model.state import SCALARS, Fields, Now, Page, StateChange
-from rsq_pipe.spec.aggregate import Aggregation, Windows
+from rsq_pipe.spec.stages.aggregate import Aggregation, Windows
 from rsq_pipe.verbs.results import Group, Results
 from rsq_pipe.verbs.window_state import EMITTED, FINISHED, ROUND, SESSIONS, changed, window_end
 

@@ -10,9 +10,9 @@ from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.windows.passage import Passage
 from rsq_pipe.engine.windows.watermark import Input, is_empty, waits_for_end, watermark
 from rsq_pipe.model.state import Fields, Now, StateReader, Timers
-from rsq_pipe.spec.aggregate import Aggregation, Windows
 from rsq_pipe.spec.graph import Graph, Stage
-from rsq_pipe.spec.join import Joining
+from rsq_pipe.spec.stages.aggregate import Aggregation, Windows
+from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.verbs.window_state import came, seen
 

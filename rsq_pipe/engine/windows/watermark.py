@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.state import PipelineState
-from rsq_pipe.spec.aggregate import Windows
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+from rsq_pipe.spec.stages.aggregate import Windows
 
 ALL = 1 << 60
 """A watermark after all windows: no input holds one open."""

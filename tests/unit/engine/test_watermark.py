@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.engine.windows.watermark import ALL, Input, above, waits_for_end, watermark
-from rsq_pipe.spec.aggregate import Windows
 from rsq_pipe.spec.loader import load
+from rsq_pipe.spec.stages.aggregate import Windows
 from tests.support.project import Project
 
 HOURLY = Windows(3_600_000, 3_600_000, late=60_000, idle=5_000)

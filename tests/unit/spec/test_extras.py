@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.spec import lookup
 from rsq_pipe.spec.loader import check
+from rsq_pipe.spec.stages import lookup
 
 
 @pytest.mark.parametrize(

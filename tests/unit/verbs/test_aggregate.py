@@ -19,9 +19,9 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import Drop, Failure
 from rsq_pipe.model.state import StateChange
-from rsq_pipe.spec.aggregate import Aggregation
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.loader import load
+from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.aggregate import Aggregate
 from rsq_pipe.verbs.results import Results

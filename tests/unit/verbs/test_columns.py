@@ -10,11 +10,11 @@ import pytest
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
 from rsq_pipe.spec.expressions.expression import compile_expression
-from rsq_pipe.spec.field_rule import parse_rule
 from rsq_pipe.spec.graph import HandlerRef, RouteCase
-from rsq_pipe.spec.record_check import FieldsCheck
-from rsq_pipe.spec.select import Selection
 from rsq_pipe.spec.share import Share
+from rsq_pipe.spec.stages.field_rule import parse_rule
+from rsq_pipe.spec.stages.record_check import FieldsCheck
+from rsq_pipe.spec.stages.select import Selection
 from rsq_pipe.verbs.batch_call import BatchCall
 from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.verb import Verb

@@ -9,9 +9,9 @@ import pytest
 
 from rsq_pipe.model.outcome import Drop, Failure, Outcomes
 from rsq_pipe.model.state import Question
-from rsq_pipe.spec.dedupe import Deduplication
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.record_key import RecordKey, read_key
+from rsq_pipe.spec.stages.dedupe import Deduplication
 from rsq_pipe.testing import run_stage
 from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.dedupe import Dedupe

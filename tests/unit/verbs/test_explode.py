@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rsq_pipe.model.outcome import MAX_CHILDREN, Drop, Emitted, Failure
-from rsq_pipe.spec.explode import Explosion
 from rsq_pipe.spec.loader import load
+from rsq_pipe.spec.stages.explode import Explosion
 from rsq_pipe.testing import run_stage
 from rsq_pipe.verbs.explode import Explode
 from tests.support.project import Project

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.spec.lookup import FileRef
+from rsq_pipe.spec.stages.lookup import FileRef
 from rsq_pipe.verbs import held_table
 from rsq_pipe.verbs.held_table import HeldTable
 from rsq_pipe.verbs.table import Wanted

@@ -13,8 +13,8 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.delivery import Delivery
 from rsq_pipe.model.outcome import MAX_CHILDREN, Failure, Outcomes
 from rsq_pipe.model.waiting import MET, Waiting, read, written
-from rsq_pipe.spec.join import Joining
 from rsq_pipe.spec.record_key import RecordKey
+from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.testing.state_in_memory import StateInMemory

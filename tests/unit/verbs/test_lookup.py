@@ -11,8 +11,8 @@ from rsq_pipe.errors import EvaluationError, MissingFieldError, TableError
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject
 from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.expressions.field_path import parse_path
-from rsq_pipe.spec.lookup import FileRef, Lookup
 from rsq_pipe.spec.record_key import RecordKey
+from rsq_pipe.spec.stages.lookup import FileRef, Lookup
 from rsq_pipe.verbs.lookup import UNKNOWN, FileLookup
 from tests.unit.verbs.given import batch
 

@@ -13,7 +13,7 @@ from rsq_pipe.errors import MissingFieldError
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.expressions.field_path import clash, parse_path
 from rsq_pipe.spec.loader import load
-from rsq_pipe.spec.select import Selection
+from rsq_pipe.spec.stages.select import Selection
 from rsq_pipe.testing import run_stage
 from rsq_pipe.verbs.select import Select
 from tests.support.project import Project

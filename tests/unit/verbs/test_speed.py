@@ -8,16 +8,16 @@ from typing import Any
 
 from rsq_pipe.handlers.batch_handler import batch_handler
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.spec.explode import Explosion
 from rsq_pipe.spec.expressions.expression import compile_expression
-from rsq_pipe.spec.field_rule import parse_rule
 from rsq_pipe.spec.graph import RouteCase
-from rsq_pipe.spec.lookup import FileRef, Lookup
-from rsq_pipe.spec.record_check import FieldsCheck, SchemaCheck
 from rsq_pipe.spec.record_key import RecordKey
-from rsq_pipe.spec.select import Selection
 from rsq_pipe.spec.share import Share
-from rsq_pipe.spec.sql import SqlQuery
+from rsq_pipe.spec.stages.explode import Explosion
+from rsq_pipe.spec.stages.field_rule import parse_rule
+from rsq_pipe.spec.stages.lookup import FileRef, Lookup
+from rsq_pipe.spec.stages.record_check import FieldsCheck, SchemaCheck
+from rsq_pipe.spec.stages.select import Selection
+from rsq_pipe.spec.stages.sql import SqlQuery
 from rsq_pipe.verbs.context import Context
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter

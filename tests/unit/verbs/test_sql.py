@@ -18,7 +18,7 @@ import pytest_asyncio
 from rsq_pipe.errors import EvaluationError, HandlerError, HandlerTimeoutError
 from rsq_pipe.model.outcome import MAX_CHILDREN, Drop, Failure
 from rsq_pipe.spec.loader import check
-from rsq_pipe.spec.sql import SqlQuery
+from rsq_pipe.spec.stages.sql import SqlQuery
 from rsq_pipe.sql.database import MEMORY
 from rsq_pipe.verbs.sql import Sql
 from tests.support.project import Project

@@ -18,9 +18,9 @@ from rsq_pipe.engine.fusion import fused
 from rsq_pipe.errors import RecordInvalidError, SpecValidationError
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.document import Document
-from rsq_pipe.spec.field_rule import FieldRule
 from rsq_pipe.spec.loader import check, load
-from rsq_pipe.spec.record_check import SchemaCheck, draft_check
+from rsq_pipe.spec.stages.field_rule import FieldRule
+from rsq_pipe.spec.stages.record_check import SchemaCheck, draft_check
 from rsq_pipe.testing import StageRun, run_stage
 from rsq_pipe.verbs.build import build
 from rsq_pipe.verbs.verb import Verb

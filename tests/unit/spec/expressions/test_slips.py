@@ -6,7 +6,7 @@ import pytest
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.expressions.expression import compile_expression
-from rsq_pipe.spec.field_rule import RuleError, parse_rule
+from rsq_pipe.spec.stages.field_rule import RuleError, parse_rule
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,7 @@
-"""Stages: the model of each verb's stage; a verb of some size has a file of its own beside this one."""
+"""Table: the model of each verb's stage; a verb of some size has a file of its own beside this one."""
 
 from __future__ import annotations
 
-from rsq_pipe.spec.aggregate import AggregateStage
-from rsq_pipe.spec.dedupe import DedupeStage
-from rsq_pipe.spec.explode import ExplodeStage
-from rsq_pipe.spec.join import JoinStage
-from rsq_pipe.spec.lookup_stage import LookupStage
 from rsq_pipe.spec.models import (
     CallStage,
     FilterStage,
@@ -16,10 +11,15 @@ from rsq_pipe.spec.models import (
     SourceStage,
     StageSettings,
 )
-from rsq_pipe.spec.sample import SampleStage
-from rsq_pipe.spec.select import SelectStage
-from rsq_pipe.spec.sql import SqlStage
-from rsq_pipe.spec.validate_stage import ValidateStage
+from rsq_pipe.spec.stages.aggregate import AggregateStage
+from rsq_pipe.spec.stages.dedupe import DedupeStage
+from rsq_pipe.spec.stages.explode import ExplodeStage
+from rsq_pipe.spec.stages.join import JoinStage
+from rsq_pipe.spec.stages.lookup_stage import LookupStage
+from rsq_pipe.spec.stages.sample import SampleStage
+from rsq_pipe.spec.stages.select import SelectStage
+from rsq_pipe.spec.stages.sql import SqlStage
+from rsq_pipe.spec.stages.validate_stage import ValidateStage
 
 STAGES: dict[str, type[StageSettings]] = {
     "source": SourceStage,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.spec.field_rule import FieldRule, RuleError, parse_rule
+from rsq_pipe.spec.stages.field_rule import FieldRule, RuleError, parse_rule
 
 WRONG = object()
 

@@ -15,9 +15,9 @@ from rsq_pipe.connectors.postgres.dsn import installed, wrong_dsn
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.key_template import KeyTemplate, parse_template
-from rsq_pipe.spec.lookup_stage import TABLE, FileTable, HttpTable, PostgresTable, RedisTable, Table
-from rsq_pipe.spec.lookup_stage import Lookup as LookupSettings
 from rsq_pipe.spec.record_key import RecordKey, read_key
+from rsq_pipe.spec.stages.lookup_stage import TABLE, FileTable, HttpTable, PostgresTable, RedisTable, Table
+from rsq_pipe.spec.stages.lookup_stage import Lookup as LookupSettings
 from rsq_pipe.spec.validation import describe
 from rsq_pipe.suggestion import one_of
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rsq_pipe.spec.field_kinds import KINDS, Kind
+from rsq_pipe.spec.stages.field_kinds import KINDS, Kind
 from rsq_pipe.suggestion import one_of, suggest
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

@@ -9,11 +9,11 @@ from typing import Any, Literal, TypeAlias
 
 from rsq_pipe.errors import HandlerNotFoundError
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.field_rule import FieldRule, RuleError, parse_rule
 from rsq_pipe.spec.graph import HandlerRef
 from rsq_pipe.spec.handlers import check_model, parse_handler
-from rsq_pipe.spec.record_schema import SchemaError, read_schema
 from rsq_pipe.spec.root import handler_root
+from rsq_pipe.spec.stages.field_rule import FieldRule, RuleError, parse_rule
+from rsq_pipe.spec.stages.record_schema import SchemaError, read_schema
 from rsq_pipe.spec.validation import describe
 
 Extra = Literal["keep", "drop", "reject"]

@@ -10,7 +10,7 @@ from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.lookup import FORMATS, FileRef, Lookup
+from rsq_pipe.spec.stages.lookup import FORMATS, FileRef, Lookup
 from rsq_pipe.suggestion import near, suggest
 
 LONGEST_LINE = 1024 * 1024

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.spec.computation import Computation, parse_computation
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
+from rsq_pipe.spec.stages.computation import Computation, parse_computation
 from rsq_pipe.spec.validation import describe
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import DURATION_PATTERN, Duration, Many, format_duration, parse_duration

@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path, spell_path
 from rsq_pipe.spec.models import Output, ReadingStage, Settings
-from rsq_pipe.spec.select import Places, check_apart, paths_at
 from rsq_pipe.spec.short_form import ShortForm
+from rsq_pipe.spec.stages.select import Places, check_apart, paths_at
 
 
 class Explode(Settings):

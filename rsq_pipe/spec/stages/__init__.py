@@ -1,0 +1,1 @@
+"""Stages: what a file may say of each verb."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import Graph
 
 LASTS = 30.0
@@ -22,7 +21,8 @@ class Paused(msgspec.Struct, frozen=True):
     Say that a stage is paused; or, in a field of its own, that it works with an old table.
 
     Args:
-        why: The error of the last record that was tried; or what is wrong with the new table.
+        why: The error of the last record that was tried, or of what a source reads from or a sink writes to;
+            or what is wrong with the new table.
         since: Since when, in seconds since 1970.
         at: When this was written.
         by: The process that wrote it.
@@ -59,12 +59,8 @@ def pause_field(stage: str) -> str:
 
 
 def pause_fields(graph: Graph) -> list[str]:
-    """Name those of all stages that may be paused."""
-    return [
-        pause_field(stage.name)
-        for stage in graph.stages
-        if stage.verb not in {"source", "sink"} or sends(stage)
-    ]
+    """Name those of all stages."""
+    return [pause_field(stage.name) for stage in graph.stages]
 
 
 def paused_stages(graph: Graph, table: Mapping[str, str], now: float | None = None) -> dict[str, Paused]:

@@ -1,4 +1,4 @@
-"""Pauses: the breakers of a process's stages, and what others are told of them."""
+"""Pauses: the breakers of a process's stages, and what its sources and sinks wait for, for all to read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_WHY = 300
 
 class Pauses:
     """
-    Hold the breakers that the workers of one process share, one a stage.
+    Hold the breakers that the workers of one process share, one a stage, and what sources and sinks wait for.
 
     Args:
         client, graph: The pipeline.
@@ -38,6 +38,8 @@ class Pauses:
         self._by = by
         self._breakers: dict[str, Breaker] = {}
         self._moved = asyncio.Event()
+        # Stage and part of it -> what does not answer, and since when, by the breakers' clock.
+        self._waits: dict[tuple[str, str], tuple[str, float]] = {}
         # Stage -> when its field was written last, by the breakers' clock, or found and taken over.
         self._written: dict[str, float] = {}
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
@@ -60,6 +62,15 @@ class Pauses:
         else:
             log.warning("goes on: calls work again", paused=round(time.monotonic() - breaker.since, 1))
         self._wake()
+
+    def waits(self, stage: str, why: str, part: str = "") -> None:
+        """State that what a source reads from, or a sink writes to, does not answer, and is tried again."""
+        _, since = self._waits.get((stage, part), (why, time.monotonic()))
+        self._waits[stage, part] = (why, since)
+
+    def works(self, stage: str, part: str = "") -> None:
+        """State that it answers, or that it is another process's by now."""
+        self._waits.pop((stage, part), None)
 
     async def wait(self, seconds: float, stopping: asyncio.Event) -> None:
         """Wait some seconds, or until a stage pauses or goes on, or the worker is to stop."""
@@ -93,17 +104,29 @@ class Pauses:
 
         Redis: HSET of a field a stage that is paused, every few seconds; HDEL once it goes on.
         """
-        execute, meta = self._client.channel.execute, self._meta
+        waiting: dict[str, tuple[str, float]] = {}
+        for (name, _), wait in self._waits.items():
+            waiting[name] = min(wait, waiting.get(name, wait), key=lambda one: one[1])
+        open_, kept = {}, set()
         for name, breaker in self._breakers.items():
-            now = time.monotonic()
-            if not breaker.is_open and name in self._written:
-                await execute("HDEL", meta, pause_field(name), key=meta)
-                del self._written[name]
-            elif breaker.is_open and breaker.pause and now - self._written.get(name, -RENEWED) >= RENEWED:
-                at, why = time.time(), redact(writable(breaker.why))[:_MAX_WHY]
-                paused = Paused(why, at - (now - breaker.since), at, self._by)
-                await execute("HSET", meta, pause_field(name), paused.dump(), key=meta)
-                self._written[name] = time.monotonic()
+            if breaker.is_open and breaker.pause:
+                open_[name] = (breaker.why, breaker.since)
+            elif breaker.is_open:
+                kept.add(name)  # as another process wrote it
+        for name, (why, since) in {**waiting, **open_}.items():
+            await self._write(name, why, since)
+        for name in self._written.keys() - waiting.keys() - open_.keys() - kept:
+            await self._client.channel.execute("HDEL", self._meta, pause_field(name), key=self._meta)
+            del self._written[name]
+
+    async def _write(self, stage: str, why: str, since: float) -> None:
+        now = time.monotonic()
+        if now - self._written.get(stage, -RENEWED) < RENEWED:
+            return
+        at, meta = time.time(), self._meta
+        paused = Paused(redact(writable(why))[:_MAX_WHY], at - (now - since), at, self._by)
+        await self._client.channel.execute("HSET", meta, pause_field(stage), paused.dump(), key=meta)
+        self._written[stage] = time.monotonic()
 
     def _wake(self) -> None:
         self._moved.set()

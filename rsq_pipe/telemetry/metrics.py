@@ -120,7 +120,7 @@ class Metrics:
         gauge(
             "paused",
             "s",
-            "How long its breaker has paused it; 0 where it has not.",
+            "How long it has been paused; 0 where it is not.",
             lambda state: state.paused,
         )
         gauge("dead_letters", "{record}", "Dead letters in the queue.", lambda state: state.dead)

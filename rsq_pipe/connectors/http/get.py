@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.read_settings import ReadSettings
@@ -62,6 +63,7 @@ class Get:
             try:
                 return await self.once(url, parameters)
             except EndpointUnavailableError as exc:
+                away(exc)
                 grown = pause.fails()
                 wait = exc.retry_after or grown
                 self._log.warning("a web service does not answer", error=str(exc), tried_again_in=wait)

@@ -11,6 +11,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.kafka.background import Background
 from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, connection, partitions
 from rsq_pipe.connectors.kafka.feed import Feed
@@ -90,6 +91,7 @@ class KafkaSource:
                         f"it cannot be reached within {self._options.timeout:g} s: {exc}; check `brokers` "
                         "and `tls`, and that it runs"
                     ) from exc
+                away(f"kafka at {self._where}: {exc}")
                 if not told:
                     self._log.warning("cannot reach Kafka; trying again", brokers=self._where, error=str(exc))
                 told = True
@@ -146,6 +148,7 @@ class KafkaSource:
                     if not self.endless and int(position) >= end:
                         return
             except AwayError as exc:
+                away(f"kafka at {self._where}: {exc}")
                 if not closing.wait(_PAUSE):
                     self._log.debug("a partition is not read at the moment", shard=shard, error=str(exc))
             except OffsetOutOfRangeError:

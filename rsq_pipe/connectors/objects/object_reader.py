@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.objects import copies
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
@@ -150,6 +151,7 @@ class ObjectReader:
                 try:
                     return self._bucket.fetch(name, path)
                 except AwayError as exc:
+                    away(exc)
                     notice("warning", f"tried again in {pause.fails():g} s: {exc}", self._stage, name)
                     time.sleep(pause.seconds)
         except MissingError:

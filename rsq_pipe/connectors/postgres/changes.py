@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.postgres.connection import Connection
@@ -55,6 +56,7 @@ class Changes:
                         self._place = self._loaded(position)
                     chunk = self._chunk(size)
                 except TargetUnavailableError as exc:
+                    away(exc)
                     if not pause.seconds:
                         self._log().warning("the server does not answer; trying again", error=str(exc))
                     time.sleep(pause.fails())

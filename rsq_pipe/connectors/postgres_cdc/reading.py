@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.ledger.database import RefusedError, RowsError
 from rsq_pipe.connectors.postgres.connection import Connection
 from rsq_pipe.connectors.postgres_cdc.changes import Changes
@@ -84,6 +85,7 @@ class Reading:
                 except TargetUnavailableError as exc:
                     if self._closing.is_set():
                         return
+                    away(exc)
                     if not pause.seconds:
                         self._log().warning("the changes cannot be read now; trying again", error=str(exc))
                     self._end_stream()

@@ -55,7 +55,8 @@ class SinkWorker:
         graph = process.graph
         self._process = process
         self._stage = stage
-        self._target = Target(process.client, graph, stage, ledger=process.ledgers.get(stage.name, ""))
+        ledger = process.ledgers.get(stage.name, "")
+        self._target = Target(process.client, graph, stage, ledger=ledger, away=self._waits)
         observer = process.observer.stage(stage)
         self._link = Link(stage, Pass(), observer, {})
         self._planner = Planner(graph, stage)
@@ -146,8 +147,17 @@ class SinkWorker:
             self._link.observer.close()
             # Also after an opening that was cancelled: its thread may hold the target by now.
             await self._target.close()
+            if not self._stopping.is_set():  # a run that is stopped meanwhile says so at its end
+                self._waits("")
         if self._superseded:
             raise Superseded
+
+    def _waits(self, why: str) -> None:
+        """Have it be known that the target does not answer; that it does, if there is no reason."""
+        if why:
+            self._process.pauses.waits(self._stage.name, why)
+        else:
+            self._process.pauses.works(self._stage.name)
 
     async def _read_on(self) -> None:
         """Open the target, and write what is read from then on."""

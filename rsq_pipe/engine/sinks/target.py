@@ -58,9 +58,18 @@ class Target:
         graph: The pipeline.
         stage: The sink stage.
         ledger: What its ledger is called; empty for the stage's name.
+        away: Told why the target cannot be written at each attempt that fails, and nothing once it can.
     """
 
-    def __init__(self, client: StreamClient, graph: Graph, stage: Stage, *, ledger: str = "") -> None:
+    def __init__(
+        self,
+        client: StreamClient,
+        graph: Graph,
+        stage: Stage,
+        *,
+        ledger: str = "",
+        away: Callable[[str], None] = lambda _: None,
+    ) -> None:
         ref: ConnectorRef = stage.options
         self._sink: Sink = connector("sink", ref.type).made(
             ref.options,
@@ -79,6 +88,8 @@ class Target:
         """How many may write it at a time, each with a position of its own; 0 where it does not say."""
         self._field = position_field(stage, self.shard(0))
         self._trouble = Backoff(f"sink {stage.name}")
+        self._away = away
+        self._fails = False  # what was written last
         self._stored = ""
         self._epoch = 0
         self._shard = 0
@@ -137,9 +148,12 @@ class Target:
             try:
                 await self._open_once()
                 backoff.reset()
+                if not self._fails:
+                    self._away("")
             except (TargetUnavailableError, StreamError) as exc:
                 if isinstance(exc, StreamError) and not exc.retryable:
                     raise
+                self._tell(exc)
                 await backoff.wait(exc, stopping)
         return not self._must_open
 
@@ -173,11 +187,14 @@ class Target:
             except (TargetUnavailableError, StreamError) as exc:
                 if isinstance(exc, StreamError) and not exc.retryable:
                     raise
+                self._fails = True
+                self._tell(exc)
                 await backoff.wait(exc, stopping)
                 if stopping.is_set() or not await self.open(stopping):
                     return None
             else:
                 backoff.reset()
+                self._works()
                 return written
 
     async def _write_shared(
@@ -190,6 +207,8 @@ class Target:
         except FencedError as exc:
             raise BegunAnewError from exc
         except TargetUnavailableError as exc:
+            self._fails = True
+            self._tell(exc)
             await self._trouble.wait(exc, stopping)
             raise BegunAnewError from exc
 
@@ -214,8 +233,18 @@ class Target:
         self._stored = position.new
         self._must_open = False
         self._trouble.reset()
+        self._works()
         if isinstance(self._sink, NotifiedSink):
             self._sink.stored()
+
+    def _tell(self, exc: Exception) -> None:
+        if isinstance(exc, TargetUnavailableError):  # nobody can be told that the server is away
+            self._away(str(exc))
+
+    def _works(self) -> None:
+        if self._fails:
+            self._fails = False
+            self._away("")
 
     async def close(self) -> None:
         """Let go of it."""

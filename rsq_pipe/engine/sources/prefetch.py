@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -33,7 +34,8 @@ class Prefetch(Generic[T]):
         self._arrived = asyncio.Event()
         self._room = threading.Semaphore(DEPTH)
         self._closed = False
-        threading.Thread(target=self._read, name="rsq-pipe source", daemon=True).start()
+        context = copy_context()
+        threading.Thread(target=context.run, args=[self._read], name="rsq-pipe source", daemon=True).start()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self._iterate()

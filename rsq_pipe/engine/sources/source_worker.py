@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.backlog import Backlog
@@ -162,6 +163,7 @@ class SourceWorker:
 
     async def _read(self, _: int) -> None:
         self._faults = {}
+        told_to(self._told_in(asyncio.get_running_loop()))
         await self._chain.open()
         try:
             shards = await asyncio.to_thread(self._source.shards)
@@ -174,6 +176,17 @@ class SourceWorker:
         finally:
             self._failed.close()
             await self._chain.close()
+            if not self._stopping.is_set():  # a run that is stopped meanwhile says so at its end
+                self._process.pauses.works(self._stage.name, self._part)
+
+    def _told_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], None]:
+        """Make what the source's thread tells that it cannot go on for now."""
+
+        def told(why: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody asks any more
+                loop.call_soon_threadsafe(self._process.pauses.waits, self._stage.name, why, self._part)
+
+        return told
 
     async def _read_shards(self, shards: Sequence[str]) -> None:
         for shard in shards:
@@ -206,6 +219,7 @@ class SourceWorker:
         settling = Settling[bool | None](chunks.close)
         try:
             async for chunk in chunks:
+                self._process.pauses.works(self._stage.name, self._part)
                 if not await self._may_enter(chunk):
                     break
                 entering, work = await self._processed(chunk)

@@ -21,7 +21,7 @@ function ofStage(name, stage, works, groups) {
     say("bad", "has lost its place in its input", { why: "its consumer group is gone: `rsq-pipe status` has the choices" });
   }
   if (stage.paused) {
-    const how = stage.paused.held ? "is paused until it is resumed" : "pauses, since its calls fail,";
+    const how = stage.paused.held ? "is paused until it is resumed" : "pauses, and tries again,";
     say(stage.paused.held ? "warn" : "bad", how, { why: stage.paused.why, since: stage.paused.since, action: "stage" });
   }
   if (stage.dead) say("warn", `has ${counted(stage.dead, "dead letter")}`, { ...cause(groups), action: "letters" });

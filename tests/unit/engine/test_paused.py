@@ -12,7 +12,7 @@ PAUSED = Paused("Down: no service", since=900.0, at=1_000.0, by="run-1")
 
 
 def test_what_is_written_is_read() -> None:
-    assert pause_fields(PIPELINE) == [pause_field("price")]
+    assert pause_fields(PIPELINE) == [pause_field(stage.name) for stage in PIPELINE.stages]
     table = {pause_field("price"): PAUSED.dump().decode()}
     assert paused_stages(PIPELINE, table, 1_001.0) == {"price": PAUSED}
 

@@ -1,0 +1,94 @@
+"""What a source reads from, or a sink writes to, is away for a while: what a user sees of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import rsq_pipe, start
+from tests.support.postgres import PostgresServer, own_postgres, postgres_binaries
+from tests.support.project import Project
+from tests.support.server import StreamServer, free_port
+from tests.support.signals import eventually
+
+
+__all__ = ["own_postgres", "postgres_binaries"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, name: str) -> Project:
+    return Project(tmp_path / "project", name)
+
+
+@contextmanager
+def running(project: Project, server: StreamServer) -> Iterator[Popen[str]]:
+    process = start("run", project.path, "--redis", server.url, cwd=project.root)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def paused(project: Project, server: StreamServer, stage: str) -> Any:
+    done = rsq_pipe("status", project.path, "--redis", server.url, "--json", cwd=project.root)
+    stages = json.loads(done.stdout)["stages"]
+    return next(one for one in stages if one["name"] == stage)["paused"]
+
+
+def status(project: Project, server: StreamServer) -> list[str]:
+    return rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout.splitlines()
+
+
+def test_status_says_which_database_a_sink_waits_for_and_stops_once_it_is_back(
+    project: Project, server: StreamServer, own_postgres: PostgresServer
+) -> None:
+    project.records(range(100))
+    project.spec(f"""
+        read: {{source: {{type: jsonl, path: in.jsonl, follow: true}}}}
+        out: {{sink: {{type: postgres, dsn: "{own_postgres.dsn}", table: away, create: true}}}}
+    """)
+    with running(project, server) as run:
+        eventually(lambda: _count(own_postgres) == 100, timeout=20)
+        own_postgres.kill()
+        project.records(range(100, 200))
+
+        def refused() -> bool:
+            seen = paused(project, server, "out")
+            return seen is not None and "Connection refused" in seen["why"] and not seen["held"]
+
+        eventually(refused, timeout=20)
+        assert any(line.startswith("out paused for ") for line in status(project, server))
+
+        own_postgres.start()
+        eventually(lambda: _count(own_postgres) == 200, timeout=20)
+        eventually(lambda: paused(project, server, "out") is None, timeout=10)
+        assert run.poll() is None
+
+
+def test_status_says_what_a_source_waits_for(project: Project, server: StreamServer) -> None:
+    project.spec(f"""
+        read: {{source: {{type: http, url: "http://127.0.0.1:{free_port()}/orders"}}}}
+        out: {{sink: {{type: jsonl, path: out.jsonl}}}}
+    """)
+    with running(project, server) as run:
+        seen = eventually(lambda: paused(project, server, "read"), timeout=20)
+        assert "127.0.0.1" in seen["why"]
+
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate(timeout=20)
+        assert "read paused since " in err
+
+
+def _count(server: PostgresServer) -> int:
+    if not server.execute("select to_regclass('away')")[0][0]:
+        return 0
+    found: int = server.execute("select count(*) from away")[0][0]
+    return found

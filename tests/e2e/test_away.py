@@ -18,7 +18,6 @@ from tests.support.project import Project
 from tests.support.server import StreamServer, free_port
 from tests.support.signals import eventually
 
-
 __all__ = ["own_postgres", "postgres_binaries"]
 
 

@@ -196,6 +196,36 @@ async def test_no_command_says_a_secret_and_no_dead_letter_keeps_one(
         assert found == []
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:canary-p4ss@127.0.0.1:1/d",
+        "postgresql://127.0.0.1:1/d?user=u&password=canary-p4ss",
+        "host=127.0.0.1 port=1 user=u password='canary p4ss'",
+        "postgresql://u:canary@p4ss@127.0.0.1:1/d",
+        "postgresql://u:1/p4ss@127.0.0.1:1/d",
+        "postgresql://u:canary%zzp4ss@127.0.0.1:1/d",
+    ],
+)
+def test_where_a_slot_cannot_be_dropped_no_password_of_its_database_is_said(
+    project: Project, url: str, dsn: str
+) -> None:
+    words = Words(project, clean_environ() | {"API_TOKEN": TOKEN, "PG": dsn})
+    words.of("run", str(project.path), "--redis", url)
+    for written in ("${PG}", dsn.replace("'", "''")):  # and not as a secret, whose value is masked anyway
+        settings = f"dsn: '{written}', publication: p, slot: s, timeout: 1s"
+        project.spec(f"""
+            read: {{source: {{type: postgres_cdc, {settings}}}}}
+            out: {{sink: {{type: jsonl, path: out.jsonl}}}}
+        """)
+        options = ("--drop-slots", str(project.path), "--redis", url, "--yes")
+
+        assert words.of("delete", project.pipeline, *options).returncode in (1, 2)
+        assert words.of("validate", "--connect", str(project.path)).returncode in (2, 3)
+
+    assert [words.said[max(0, words.said.find(c) - 80) :] for c in CANARIES if c in words.said] == []
+
+
 async def dead_letters(url: str, stream: str) -> str:
     """Everything that stands in a queue of dead letters, the records' own bytes left out."""
     async with StreamClient.from_url(url) as client:

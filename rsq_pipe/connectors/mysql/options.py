@@ -23,7 +23,7 @@ def _check_dsn(dsn: str) -> str:
         parts.port  # noqa: B018  it is read when it is asked for
     except ValueError:
         whole = False
-    if not whole or "/" in parts.path[1:] or parts.query or parts.fragment:
+    if not whole or {"/", "@"} & {*parts.path[1:]} or parts.query or parts.fragment:
         raise ValueError(
             "the address of the server is malformed; it is mysql://USER:PASSWORD@HOST:PORT/DATABASE"
         )

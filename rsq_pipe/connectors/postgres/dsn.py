@@ -12,6 +12,13 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
+def _password_goes_on(dsn: str) -> bool:
+    """Tell whether a part of the password would be taken for a host or a database, and be told as that."""
+    scheme, is_url, rest = dsn.partition("://")
+    place, slash, path = rest.partition("?")[0].partition("/")
+    return bool(is_url) and scheme.isalpha() and (place.count("@") > 1 or (bool(slash) and "@" in path))
+
+
 def wrong_dsn(dsn: str) -> tuple[str, str] | None:
     """Say what is wrong with an address, and how to mend it; None where nothing is. It is never quoted."""
     fix = "it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or host=HOST user=USER dbname=DATABASE"
@@ -25,6 +32,9 @@ def wrong_dsn(dsn: str) -> tuple[str, str] | None:
         found = conninfo_to_dict(dsn)
     except ProgrammingError:
         return "the address of the server is malformed", fix
+    if _password_goes_on(dsn):
+        what = "the address of the server has an @ behind the one that ends its password"
+        return what, "in a user and a password write %40 for @, %2F for / and %3A for :"
     # One for all hosts, or for each; an empty one is the usual.
     ports = str(found.get("port") or "").split(",")
     if not all(is_port(port) for port in ports if port):

@@ -25,6 +25,7 @@ BEYOND_SCHEMA = {
     "bad_explode_names",
     "bad_expressions",
     "bad_handlers",
+    "at_signs_in_passwords",
     "bad_host_ports",
     "sinks_in_folders",
     "timeouts_that_bound_nothing",

@@ -8,16 +8,19 @@ import sys
 import rich_click as click
 from rich.text import Text
 
-from rsq_pipe.cli.dlq_console import console, tell_none, tell_passed_over
+from rsq_pipe.cli.dlq_console import console, letters, tell_none, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.letter_text import letter_text
-from rsq_pipe.cli.printable import json_line
+from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.errors import ReplayError
 from rsq_pipe.ops.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letter_json import described
 from rsq_pipe.ops.dead_letters import DeadLetters
 from rsq_pipe.ops.selection import parse_name
 from rsq_pipe.redaction import redact
+
+FIRST = 20
+"""Dead letters that are printed for people who have not said how many."""
 
 
 @click.command("show")
@@ -28,7 +31,8 @@ def command(request: DlqRequest, name: str | None) -> None:
     Print dead letters whole: payload, headers, error, traceback.
 
     ID is an entry id or stage/id, as `dlq list` gives them; RID a record id. Without it, what the options
-    choose is printed. Bytes that are no record are shown with what is not text escaped.
+    choose is printed: the first 20 of these, unless --limit says otherwise; with --json all. Bytes that are
+    no record are shown with what is not text escaped.
     """
     if name:
         letter = parse_name(name)
@@ -43,14 +47,27 @@ def command(request: DlqRequest, name: str | None) -> None:
 
 async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
     """Print what matches; return how many these are, and how many are there."""
-    shown = 0
+    bounded = request.selection.limit is None and not request.as_json
+    if bounded:
+        request = request.only(limit=FIRST + 1)
+    shown, more = 0, False
     async with request.letters(address) as found:
         async for page in found.pages():
             for letter in page.letters:
+                more = bounded and shown == FIRST
+                if more:
+                    break
                 _print(request, found, letter, first=not shown)
                 shown += 1
+            if more:
+                break
         there = await found.total()
     tell_passed_over(found.sieve)
+    if more:
+        remark(
+            f"there are more, of {letters(there)} in all: `--limit N` shows so many, "
+            "`rsq-pipe dlq list` groups them by their errors"
+        )
     return shown, there
 
 

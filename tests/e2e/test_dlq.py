@@ -202,6 +202,24 @@ def test_show_links_the_trace(shop: Shop) -> None:
 
 
 @on_one_server
+def test_show_prints_twenty_of_many_and_says_how_to_see_more(shop: Shop) -> None:
+    shop.records([1], price=1)
+    shop.run()
+    key, meta = f"{{{shop.pipeline}}}:price:dlq", f"{{{shop.pipeline}}}:meta"
+    shop.redis("EVAL", FILL, "2", key, meta, "100", "")
+
+    few, forty = shop.dlq("show"), shop.dlq("show", "--limit", "40")
+    one, all_of_them = shop.dlq("show", "read:70"), shop.dlq("show", "--json")
+
+    assert few.stdout.count("  record  ") == 20
+    assert "there are more, of 100 dead letters in all" in few.stderr
+    assert forty.stdout.count("  record  ") == 40
+    assert (forty.stderr, one.stderr) == ("", "")
+    assert one.stdout.count("  record  ") == 1
+    assert len(all_of_them.stdout.splitlines()) == 100
+
+
+@on_one_server
 def test_nothing_in_a_dead_letter_reaches_the_terminal_as_a_command(shop: Shop) -> None:
     shop.records([1], price=1)
     shop.run()

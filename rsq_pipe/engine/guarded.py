@@ -12,7 +12,7 @@ from rsq_pipe.engine.set_aside import SetAside
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
-from rsq_pipe.streams.isolation import Isolation
+from rsq_pipe.streams.in_flight import Isolation
 
 
 class GuardedChain:

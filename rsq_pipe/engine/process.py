@@ -17,8 +17,8 @@ from rsq_pipe.engine.stand_by import StandBy
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.isolation import Isolation
-from rsq_pipe.streams.pending_seen import PendingSeen
+from rsq_pipe.streams.in_flight import Isolation
+from rsq_pipe.streams.reclaim import PendingSeen
 from rsq_pipe.telemetry.observer import Observer
 
 

@@ -151,7 +151,7 @@ class BatchReader:
                 if await self._find_lost(self._reader.received):
                     self._found()
                 self._reader.may_have_lost_a_reply = False
-            batch = await self._reader.read(self._read_size.entries(), self._block_ms)
+            batch = await self._reader.read(self._read_size.entries, self._block_ms)
             self._in_flight.take(batch)
             if batch and self._wait:
                 await self._fill(batch)
@@ -298,15 +298,9 @@ class ReadSize:
         self._an_entry = float(max(an_entry, 1))
         # A pack is bounded in bytes; a single record, of whoever wrote it, is not.
         self._bytes = MAX_BYTES / _CAUTION if an_entry == 1 else 0.0
-
-    def entries(self) -> int:
-        """Tell how many entries to ask for."""
-        if not self._learns:
-            return self.records
-        most = self.records / self._an_entry
-        if self._bytes:
-            most = min(most, MAX_BYTES / self._bytes)
-        return max(1, min(self.records, MAX_ENTRIES, int(most)))
+        self.entries = records
+        """How many entries to ask for."""
+        self.learn(())
 
     def more(self, batch: Sequence[RawEntry]) -> int:
         """Tell how many entries to ask for beside those of a batch; none where it is full."""
@@ -317,7 +311,7 @@ class ReadSize:
         if not self._learns:
             return records
         most = max(1, int(records / max(1.0, held / len(batch))))
-        return min(most, self.entries(), MAX_ENTRIES - len(batch))
+        return min(most, self.entries, MAX_ENTRIES - len(batch))
 
     def learn(self, entries: Sequence[RawEntry]) -> tuple[int, int]:
         """
@@ -326,10 +320,13 @@ class ReadSize:
         Returns:
             How many records it brought, and how many bytes.
         """
-        if not entries:
-            return 0, 0
         records, size = sizes_of(entries)
         if self._learns:
-            self._an_entry = max(records / len(entries), self._an_entry / 4)
-            self._bytes = max(size / len(entries), self._bytes / 4)
+            if entries:
+                self._an_entry = max(records / len(entries), self._an_entry / 4)
+                self._bytes = max(size / len(entries), self._bytes / 4)
+            most = self.records / self._an_entry
+            if self._bytes:
+                most = min(most, MAX_BYTES / self._bytes)
+            self.entries = max(1, min(self.records, MAX_ENTRIES, int(most)))
         return records, size

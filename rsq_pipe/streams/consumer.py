@@ -14,22 +14,16 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.batch_reader import BatchReader, Reader, ReadSize
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
-from rsq_pipe.streams.dead_lettering import DeadLettering
 from rsq_pipe.streams.entry import RawEntry
-from rsq_pipe.streams.in_flight import InFlight
-from rsq_pipe.streams.isolation import Isolation
+from rsq_pipe.streams.in_flight import InFlight, Isolation
 from rsq_pipe.streams.membership import Membership
 from rsq_pipe.streams.metrics import ConsumerMetrics, ConsumerTally
-from rsq_pipe.streams.pending_seen import PendingSeen
-from rsq_pipe.streams.push import ErrorHook, Handler, Push, nobody
-from rsq_pipe.streams.reclaim import Reclaim
+from rsq_pipe.streams.push import ErrorHook, Handler, Push
+from rsq_pipe.streams.reclaim import PendingSeen, Reclaim
 from rsq_pipe.streams.retry import DLQHandler
-from rsq_pipe.streams.serializers import JsonSerializer, Serializer
+from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Counters, Entry, Settled, Settlement
 from rsq_pipe.streams.waiting import first, until
-
-_LEAVE = 2.0
-"""Seconds that handing back may take when a consumer ends; what it could not hand back is reclaimed later."""
 
 _UNBLOCKED_PAUSE = 0.05
 """Seconds between two reads of an empty stream where `block_ms` is 0."""
@@ -105,10 +99,12 @@ class StreamConsumer:
             found=self._due.set,
             ready=self._wake.set,
         )
-        tally = self._tally = ConsumerTally()
-        form: Serializer = JsonSerializer() if serializer is None else serializer
-        dead_lettering = DeadLettering(client, config, form, dlq_handler)
-        self._push = Push(config, handler or nobody, form, dead_lettering, self.settle, tally, error_hook)
+        self._tally = ConsumerTally()
+        self._push = Push(
+            *(client, config, handler, dlq_handler, serializer, error_hook),
+            settle=self.settle,
+            tally=self._tally,
+        )
         self._ahead = False
         self.blameless = False  # whether what it leaves pending is handed back as if never handed out
         self.has_begun = False  # or so that it still shows that somebody had it: it may have had effects
@@ -212,7 +208,8 @@ class StreamConsumer:
         """Hand out batches until it is stopped; what is to be handled again goes before what is new."""
         async with self._beside():
             while not self._stopping.is_set():
-                read, batches = self._tally.read, self._due_batches() if self._again else self._new_batches()
+                read = self._tally.read.total
+                batches = self._due_batches() if self._again else self._new_batches()
                 try:
                     async with aclosing(batches):
                         async for entries in batches:
@@ -225,7 +222,7 @@ class StreamConsumer:
                     continue
                 if self._backoff.is_failing:
                     self._backoff.reset()
-                if read == self._tally.read and not self.config.block_ms:
+                if read == self._tally.read.total and not self.config.block_ms:
                     self._wake.clear()
                     await until(self._wake, _UNBLOCKED_PAUSE)
 
@@ -264,10 +261,7 @@ class StreamConsumer:
             # batch, and the oldest records of all would be the last to be done.
             alone = False
             while (
-                self._again
-                and not self._failed
-                and (self._open.is_set() or await self._may_begin())
-                and not self._stopping.is_set()
+                self._again and not self._failed and await self._may_begin() and not self._stopping.is_set()
             ):
                 async with self._isolation.alone() if alone else self._isolation.beside_others():
                     some = self._again[:1] if alone else self._again
@@ -291,7 +285,7 @@ class StreamConsumer:
 
     @contextlib.contextmanager
     def _handling(self, entries: Sequence[RawEntry]) -> Iterator[None]:
-        self._tally.received(len(entries))
+        self._tally.read.add(len(entries))
         if self.config.create_groups:
             self._membership.took(entries)
         clock = asyncio.get_running_loop().time
@@ -318,11 +312,8 @@ class StreamConsumer:
                 task.cancel()
             await asyncio.wait([reclaiming, *others])
             await self._batches.close()
-            # Where the server is away the entries come back when they have been idle long enough.
-            with contextlib.suppress(StreamError, TimeoutError):
-                async with asyncio.timeout(_LEAVE):
-                    # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
-                    await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
+            # Who pulls settles also what failed; what is left then, a stop or a fault of others left.
+            await self._membership.leave(uncounted=self.blameless, has_begun=self.has_begun)
 
     async def _reclaim_on(self) -> None:
         backoff = Backoff(f"{self.config.group} (reclaim)")
@@ -382,7 +373,9 @@ class StreamConsumer:
             buried += max(dead, len(part.dead))
             acked += len(part.entries)
         fenced = sum(len(part.entries) for part in settled.fenced) if settled.fenced else 0
-        self._tally.settled(acked=max(0, acked - buried), fenced=fenced, dead=buried)
+        self._tally.acked.add(max(0, acked - buried))
+        self._tally.fenced += fenced
+        self._tally.dead += buried
         if self._on_settled is not None:
             self._on_settled(settlement, settled)
         return settled

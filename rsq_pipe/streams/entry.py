@@ -59,9 +59,10 @@ class RawEntry(NamedTuple):
     @property
     def records(self) -> int:
         """How many records it holds; 1 where it does not say, or says what is no number."""
-        if not self.is_pack:
+        fields = self.fields
+        if not len(fields) or fields[0] != PACK:
             return 1
-        count = self.fields[1]
+        count = fields[1]
         return int(count) if count.isdigit() and len(count) < 7 else 1
 
     @property

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from rsq_pipe.errors import GroupLostError
+from rsq_pipe.errors import GroupLostError, StreamError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.entry import RawEntry, id_number
 from rsq_pipe.streams.script import FORGET, HAND_BACK, TRIM
 from rsq_pipe.streams.settlement import Entry, Settled
+
+_LEAVE = 2.0
+"""Seconds that handing back may take when a consumer ends; what it could not hand back is reclaimed later."""
 
 _GONE_AFTER = 60
 """How many reclaim periods a consumer that holds nothing may be silent before its name is removed."""
@@ -159,13 +163,19 @@ class Membership:
             uncounted: Whether the last delivery of each entry is taken back: nothing speaks against it.
             has_begun: Whether each shows all the same that it was handed out before.
         """
-        config = self._config
         taken_back = 0 if not uncounted else 2 if has_begun else 1
-        for stream in self._streams:
-            who: list[str | bytes | int] = [config.group, config.worker_name]
-            args = [*who, _HANDED_BACK_IDLE_MS, taken_back]
-            with contextlib.suppress(GroupLostError):
-                await self._client.channel.run(HAND_BACK, [self._client.key(stream)], args)
+        args: list[str | int] = [
+            self._config.group,
+            self._config.worker_name,
+            _HANDED_BACK_IDLE_MS,
+            taken_back,
+        ]
+        # Where the server is away the entries come back when they have been idle long enough.
+        with contextlib.suppress(StreamError, TimeoutError):
+            async with asyncio.timeout(_LEAVE):
+                for stream in self._streams:
+                    with contextlib.suppress(GroupLostError):
+                        await self._client.channel.run(HAND_BACK, [self._client.key(stream)], args)
 
 
 def _before(entry_id: str) -> str:

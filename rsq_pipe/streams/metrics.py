@@ -52,15 +52,22 @@ class ProducerMetrics:
 
 
 class RateWindow:
-    """Count events in one bucket a second, at most WINDOW buckets, however long nobody asks."""
+    """Count events, those of late in one bucket a second: at most WINDOW, however long nobody asks."""
 
     def __init__(self) -> None:
         self._buckets: deque[tuple[int, int]] = deque(maxlen=WINDOW)
         self._since = time.monotonic()
+        self.total = 0
+        self.first: float | None = None
+        """When the first event was counted."""
 
     def add(self, amount: int) -> None:
         """Count `amount` events now."""
-        second = int(time.monotonic())
+        now = time.monotonic()
+        if amount and self.first is None:
+            self.first = now
+        self.total += amount
+        second = int(now)
         if self._buckets and self._buckets[-1][0] == second:
             amount += self._buckets.pop()[1]
         self._buckets.append((second, amount))
@@ -72,75 +79,45 @@ class RateWindow:
         total = sum(amount for second, amount in self._buckets if second > now - WINDOW)
         return total / min(WINDOW, max(1.0, now - self._since))
 
-
-class _Work:
-    """Time what has begun."""
-
-    def __init__(self) -> None:
-        self.since: float | None = None
-
-    def begin(self) -> None:
-        self.since = time.monotonic()
-
     @property
     def seconds(self) -> float:
-        return 0.0 if self.since is None else time.monotonic() - self.since
+        """How long ago the first event was counted; 0.0 before."""
+        return 0.0 if self.first is None else time.monotonic() - self.first
 
 
 class ConsumerTally:
-    """Count as a consumer works."""
+    """Count as a consumer works: entries received, those that it settled, and failures."""
 
     def __init__(self) -> None:
-        self.read = self.acked = self.dead = self.errors = self.fenced = 0
-        self._in, self._out, self._work = RateWindow(), RateWindow(), _Work()
-
-    def received(self, amount: int) -> None:
-        """Count entries received."""
-        self.read += amount
-        if amount and self._work.since is None:
-            self._work.begin()
-        self._in.add(amount)
-
-    def settled(self, acked: int, fenced: int, dead: int) -> None:
-        """Count what a settlement did."""
-        self.acked += acked
-        self.fenced += fenced
-        self.dead += dead
-        self._out.add(acked)
+        self.read, self.acked = RateWindow(), RateWindow()
+        self.dead = self.errors = self.fenced = 0
 
     def metrics(self) -> ConsumerMetrics:
         """Take a snapshot."""
-        uptime = self._work.seconds
-        tps_in, tps_out = self._in.per_second, self._out.per_second
+        uptime = self.read.seconds
+        tps_in, tps_out = self.read.per_second, self.acked.per_second
         return ConsumerMetrics(
-            total_read=self.read,
-            total_acked=self.acked,
+            total_read=self.read.total,
+            total_acked=self.acked.total,
             total_dlq=self.dead,
             total_errors=self.errors,
             total_fenced=self.fenced,
             tps_in=tps_in,
             tps_out=tps_out,
             tps_total=tps_in + tps_out,
-            avg_tps=self.acked / uptime if uptime > 0 else 0.0,
+            avg_tps=self.acked.total / uptime if uptime > 0 else 0.0,
             uptime_secs=uptime,
         )
 
 
 class ProducerTally:
-    """Count as a producer works."""
+    """Count as a producer works: entries stored."""
 
     def __init__(self) -> None:
-        self._pushed, self._rate, self._work = 0, RateWindow(), _Work()
-
-    def pushed(self, amount: int) -> None:
-        """Count entries stored."""
-        if self._work.since is None:
-            self._work.begin()
-        self._pushed += amount
-        self._rate.add(amount)
+        self.pushed = RateWindow()
 
     def metrics(self) -> ProducerMetrics:
         """Take a snapshot."""
-        uptime = self._work.seconds
-        average = self._pushed / uptime if uptime > 0 else 0.0
-        return ProducerMetrics(self._pushed, self._rate.per_second, average, uptime)
+        pushed, uptime = self.pushed.total, self.pushed.seconds
+        average = pushed / uptime if uptime > 0 else 0.0
+        return ProducerMetrics(pushed, self.pushed.per_second, average, uptime)

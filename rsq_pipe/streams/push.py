@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.dead_lettering import DeadLettering
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.message import StreamMessage
 from rsq_pipe.streams.metrics import ConsumerTally
-from rsq_pipe.streams.serializers import Serializer
+from rsq_pipe.streams.retry import DLQHandler
+from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.streams.settlement import Entry, Settlement
 
 Handler: TypeAlias = Callable[[list[StreamMessage]], Awaitable["Settlement | Sequence[str] | None"]]
@@ -30,29 +32,31 @@ class Push:
     Decode, handle and settle batches; dead-letter what cannot be decoded or came too often.
 
     Args:
-        config: The consumer's settings.
-        handler: The user's function.
-        serializer: How records are decoded.
-        dead_lettering: What makes dead letters.
+        client, config: The server, and the consumer's settings.
+        handler: The user's function; None where nothing is to be handled.
+        dlq_handler: The user's function for dead letters.
+        serializer: How records are decoded; JSON if left out.
+        error_hook: Called with what was raised.
         settle: Settles; takes a settlement and how many dead letters it stands for.
         tally: Where errors are counted.
-        error_hook: Called with what was raised.
     """
 
     def __init__(
         self,
+        client: StreamClient,
         config: ConsumerConfig,
-        handler: Handler,
-        serializer: Serializer,
-        dead_lettering: DeadLettering,
+        handler: Handler | None,
+        dlq_handler: DLQHandler | None,
+        serializer: Serializer | None,
+        error_hook: ErrorHook | None,
+        *,
         settle: Settle,
         tally: ConsumerTally,
-        error_hook: ErrorHook | None,
     ) -> None:
         self._config = config
-        self._handler = handler
-        self._serializer = serializer
-        self._dead_lettering = dead_lettering
+        self._handler = handler or nobody
+        form = self._serializer = JsonSerializer() if serializer is None else serializer
+        self._dead_lettering = DeadLettering(client, config, form, dlq_handler)
         self._settle = settle
         self._tally = tally
         self._error_hook = error_hook

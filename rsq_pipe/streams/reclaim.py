@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
+import time
 from collections.abc import Mapping, Sequence
 
 from rsq_pipe.streams.batch_reader import ReadSize
-from rsq_pipe.streams.claim import START
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.in_flight import InFlight
-from rsq_pipe.streams.pending_seen import PendingSeen
-from rsq_pipe.streams.redelivery import Redelivery, rules
+from rsq_pipe.streams.redelivery import START, Redelivery, rules
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
 from rsq_pipe.streams.waiting import first
 
@@ -133,7 +133,7 @@ class Reclaim:
             self._names[stream],
             config.group,
             config.worker_name,
-            [entry.id for entry in itertools.islice(same, self._read_size.entries())],
+            [entry.id for entry in itertools.islice(same, self._read_size.entries)],
             rules(config.max_deliveries, isolated=isolated),
         )
         self._read_size.learn(again.entries)
@@ -149,3 +149,37 @@ class Reclaim:
         fresh = [Entry(key, entry_id) for entry_id in ids if (key, entry_id) not in held]
         self._in_flight.take(fresh)
         return fresh
+
+
+class PendingSeen:
+    """
+    Know when a consumer's groups were seen last with nothing pending.
+
+    An entry that may be taken over has been pending for some time: where nothing was pending a moment ago,
+    there is nothing to look for. Handed back, an entry may be taken over at once; the next look shows it.
+    """
+
+    def __init__(self) -> None:
+        self._none_at = -math.inf
+        self.some = asyncio.Event()
+        """Set while entries may be pending."""
+        self.some.set()
+
+    def looked(self, asked: float, *, is_none: bool) -> None:
+        """
+        Take note of a look.
+
+        Args:
+            asked: When it was taken at the earliest, by `time.monotonic`.
+            is_none: Whether nothing was pending in any of the groups.
+        """
+        if is_none:
+            self._none_at = max(asked, self._none_at)
+            self.some.clear()
+        else:
+            self._none_at = -math.inf
+            self.some.set()
+
+    def rules_out(self, seconds: float) -> bool:
+        """Whether no entry can have been pending for so long."""
+        return time.monotonic() < self._none_at + seconds

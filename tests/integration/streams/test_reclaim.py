@@ -8,8 +8,8 @@ import pytest
 
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.in_flight import InFlight
-from rsq_pipe.streams.pending_seen import PendingSeen
 from rsq_pipe.streams.producer import StreamProducer
+from rsq_pipe.streams.reclaim import PendingSeen
 from rsq_pipe.streams.redelivery import Rules
 from rsq_pipe.streams.settlement import Entry
 from tests.integration.streams.conftest import Consume

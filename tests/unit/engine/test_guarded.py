@@ -23,7 +23,7 @@ from rsq_pipe.model.outcome import Failure, Outcome, Outcomes, Reject
 from rsq_pipe.spec.graph import BreakerPolicy, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import RawEntry
-from rsq_pipe.streams.isolation import Isolation
+from rsq_pipe.streams.in_flight import Isolation
 from rsq_pipe.telemetry.observer import StageObserver
 from rsq_pipe.verbs.normalise import Normaliser
 from tests.support.signals import wait_until

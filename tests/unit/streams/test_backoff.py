@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from rsq_pipe.errors import ServerUnavailableError
-from rsq_pipe.streams.backoff import FIRST, LONGEST, Backoff
-from rsq_pipe.streams.outage import FORGOTTEN, QUIET, Outage
+from rsq_pipe.streams.backoff import FIRST, FORGOTTEN, LONGEST, QUIET, Backoff, Outage
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ async def test_a_pause_ends_when_the_consumer_stops() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be set."""
     now = [1_000.0]
-    monkeypatch.setattr("rsq_pipe.streams.outage.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("rsq_pipe.streams.backoff.time.monotonic", lambda: now[0])
     return now
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.errors import DecodeError
-from rsq_pipe.streams.claim import Claim, claim_reply
 from rsq_pipe.streams.dead_letter import MAX_ERROR, MAX_TRACEBACK, dead_letter
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import RawEntry, fields_of, read_reply
 from rsq_pipe.streams.message import StreamMessage
+from rsq_pipe.streams.redelivery import Claim, claim_reply
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.streams.stats import group_info
 

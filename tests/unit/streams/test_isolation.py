@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from rsq_pipe.streams.isolation import Isolation
+from rsq_pipe.streams.in_flight import Isolation
 
 
 @pytest.fixture

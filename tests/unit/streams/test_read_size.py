@@ -22,7 +22,7 @@ def entries(*sizes: int, data: bytes = b"") -> list[RawEntry]:
 def learnt(size: ReadSize, *reads: Sequence[RawEntry]) -> int:
     for read in reads:
         size.learn(read)
-    return size.entries()
+    return size.entries
 
 
 def test_where_each_entry_holds_one_record_a_whole_batch_is_asked_for_whatever_came() -> None:
@@ -31,11 +31,11 @@ def test_where_each_entry_holds_one_record_a_whole_batch_is_asked_for_whatever_c
 
 @pytest.mark.parametrize(("records", "expected"), [(500, 1), (499, 1), (1_000, 2), (5_000, 10), (1, 1)])
 def test_the_first_read_expects_full_packs(records: int, expected: int) -> None:
-    assert ReadSize(records, 500).entries() == expected
+    assert ReadSize(records, 500).entries == expected
 
 
 def test_the_first_read_of_single_entries_is_careful_since_they_may_be_large() -> None:
-    assert ReadSize(500, 1).entries() == 4
+    assert ReadSize(500, 1).entries == 4
 
 
 def test_as_many_are_asked_for_as_hold_a_batch() -> None:

@@ -281,7 +281,8 @@ class EndpointUnavailableError(RsqPipeError):
 
     Args:
         certain: Whether it is known that no record is to blame.
-        away: Whether it was seen to be away just after: then it need not be the record, though it may be why.
+        broke: Whether the connection broke with the request under way: the record may be why, or may not.
+        away: Whether the service was seen to be away just after: nothing else need be sent.
         retry_after: Seconds that the service asks to be left alone for.
     """
 
@@ -293,12 +294,14 @@ class EndpointUnavailableError(RsqPipeError):
         *,
         stage: str = "",
         certain: bool = True,
+        broke: bool = False,
         away: bool = False,
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.stage = stage
         self.certain = certain
+        self.broke = broke
         self.away = away
         self.retry_after = retry_after
 

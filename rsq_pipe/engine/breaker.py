@@ -46,7 +46,7 @@ class Cause:
         kind: What causes have in common that are one: the error's type; empty where nothing answered.
         text: What was raised. The error itself would keep its batch in memory.
         certain: Whether it is known that no record is to blame: the first excuses itself, each time.
-        away: Whether what is called was seen to be away just after: a record excuses itself once.
+        broke: Whether a connection broke with the call under way: a record excuses itself once.
         pause: Seconds that the stage is asked to pause for, at least.
     """
 
@@ -54,7 +54,7 @@ class Cause:
     text: str = ""
     certain: bool = False
     pause: float = 0.0
-    away: bool = False
+    broke: bool = False
 
 
 def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
@@ -65,7 +65,7 @@ def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
         return Cause("", told(outcome.error), certain=True)
     if isinstance(outcome.error, EndpointUnavailableError):
         asked = outcome.error
-        return Cause("", told(asked), certain=asked.certain, pause=asked.retry_after, away=asked.away)
+        return Cause("", told(asked), certain=asked.certain, pause=asked.retry_after, broke=asked.broke)
     error: BaseException | None = outcome.error
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -160,7 +160,7 @@ class Breaker:
             if self._is_long:
                 excused += [*row, place]
                 row = []
-            elif cause.away:
+            elif cause.broke:
                 excused.append(place)
             else:
                 row.append(place)

@@ -87,10 +87,11 @@ class Post:
         except (aiohttp.ClientError, OSError) as exc:
             if refused := refusal(exc):
                 raise self._refused(str(refused)) from exc
-            # The connection broke with the request under way: it may be what breaks the service. But where
-            # nobody listens any more it may as well be a service that was stopped.
-            away = len(places) == 1 and await is_away(self._options.url)
-            raise self._unavailable(said(exc), certain=False, away=away) from exc
+            # The connection broke with the request under way. It may be what breaks the service, or the
+            # service was stopped: where nobody listens any more, no other is sent.
+            alone = len(places) == 1
+            away = alone and await is_away(self._options.url)
+            raise self._unavailable(said(exc), certain=False, broke=alone, away=away) from exc
         return self._judged(status, answer, wait)
 
     def _judged(self, status: int, answer: bytes, wait: float) -> EndpointError | None:
@@ -189,10 +190,21 @@ class Post:
         return self._session
 
     def _unavailable(
-        self, what: str, *, certain: bool = True, away: bool = False, retry_after: float = 0.0
+        self,
+        what: str,
+        *,
+        certain: bool = True,
+        broke: bool = False,
+        away: bool = False,
+        retry_after: float = 0.0,
     ) -> EndpointUnavailableError:
         return EndpointUnavailableError(
-            self._told(what), stage=self.stage, certain=certain, away=away, retry_after=retry_after
+            self._told(what),
+            stage=self.stage,
+            certain=certain,
+            broke=broke,
+            away=away,
+            retry_after=retry_after,
         )
 
     def _refused(self, what: str) -> EndpointRefusedError:

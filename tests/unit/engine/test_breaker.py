@@ -136,7 +136,7 @@ def test_a_service_that_asks_for_a_longer_pause_is_given_it(breaker: Breaker, cl
 def test_a_request_under_way_when_its_service_died_is_excused_once_wherever_it_stands_in_its_batch(
     breaker: Breaker,
 ) -> None:
-    cut = cause_of(Failure(EndpointUnavailableError("it broke", certain=False, away=True)))
+    cut = cause_of(Failure(EndpointUnavailableError("it broke", certain=False, broke=True)))
     answered = cause_of(Failure(EndpointUnavailableError("it answers 500", certain=False)))
     refused = cause_of(Failure(EndpointUnavailableError("refused")))
 

@@ -38,8 +38,9 @@ def remarks(status: PipelineStatus) -> list[Text]:
     """Say what the table has no column for: drops, misses, state, windows, pauses, what is left, changes."""
     drops = drop_lines({stage.name: stage.drops for stage in status.stages})
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
+    failed = _failed(status)
     rest = (*_memories(status), *_windows(status), *_pauses(status), *_left(status), *_changes(status))
-    return [*drops, *unknown, *rest]
+    return [*failed, *drops, *unknown, *rest]
 
 
 def headline(status: PipelineStatus) -> str:
@@ -48,6 +49,14 @@ def headline(status: PipelineStatus) -> str:
     runs = f"{count} {'process' if count == 1 else 'processes'} running" if count else "not running"
     drained = ", drained" if status.drained else ""
     return f"{status.pipeline} on {status.server}: {runs}{drained}"
+
+
+def _failed(status: PipelineStatus) -> Iterator[Text]:
+    """Tell by what the last run ended, also of one that begins again and again."""
+    if status.failed is not None:
+        which = "a run" if status.runs else "the last run"
+        what = f"{which} ended {age(status.failed.seconds)} ago by an error: {status.failed.why}"
+        yield Text(on_one_line(what), style="bold red")
 
 
 def _memories(status: PipelineStatus) -> Iterator[Text]:

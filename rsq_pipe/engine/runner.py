@@ -22,6 +22,7 @@ from rsq_pipe.engine.housekeeping.housekeeping import PERIOD as HOUSEKEEPING_PER
 from rsq_pipe.engine.housekeeping.housekeeping import Housekeeping
 from rsq_pipe.engine.housekeeping.promoter import Promoter
 from rsq_pipe.engine.housekeeping.retention import Retention
+from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
@@ -107,6 +108,7 @@ class Runner:
         self.cut = self._process.cut
         self._history = History(client, graph, self._process.times)
         self._housekeeping = Housekeeping(client, graph, self._process.retried, self._history)
+        self._last_failure = LastFailure(client, graph)
         self._rests = False  # nothing moves and nobody waits
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
@@ -138,6 +140,7 @@ class Runner:
         fault = self._fault or self._unread()
         if answers:  # one that is away would hold up the end again and again
             await briefly(self._process.publish())
+            await briefly(self._last_failure.ends(fault, finished=self._finished))
             await briefly(Retention(self._client, self.graph).trim(exactly=True))
             self.summary = await self._summary(
                 time.monotonic() - began, finished=self._finished and not fault
@@ -275,6 +278,7 @@ class Runner:
     async def _keep_house(self) -> None:
         if self.state is not None:
             await self._housekeeping.turn(self.state)
+            await self._last_failure.forget()
 
     async def _watch(self) -> None:
         """Look at what the pipeline holds: often while it moves, a worker waits or the end is near."""

@@ -19,12 +19,14 @@ from rsq_pipe.engine.keyspace import (
     groups,
     lookups,
 )
+from rsq_pipe.engine.last_failure import FIELD
 from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.model.counters import COUNTED, finished
+from rsq_pipe.ops.failed_run import FailedRun, failed_run
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
 from rsq_pipe.ops.legible import legible
 from rsq_pipe.ops.memories import StageMemory, memories, state_hashes
@@ -155,6 +157,7 @@ class PipelineStatus:
         gone: Stages that are not in the file any more and still hold something.
         plan: What a run of the file as it is would do, in a sentence; empty where it just goes on.
         refusal: Why the server takes no writes, in its words, its disk being full; empty where it does.
+        failed: What the last run ended by; None where it did not end by an error.
     """
 
     pipeline: str
@@ -168,6 +171,7 @@ class PipelineStatus:
     gone: tuple[StageChange, ...] = ()
     plan: str = ""
     refusal: str = ""
+    failed: FailedRun | None = None
 
     @property
     def full(self) -> bool:
@@ -244,7 +248,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
         fields=[
-            *("spec", *counter_fields(graph), *group_marks(graph)),
+            *("spec", FIELD, *counter_fields(graph), *group_marks(graph)),
             *(*count_fields(graph), *pause_fields(graph), *stale_fields(graph), *hold_fields(graph)),
         ],
         hashes=[
@@ -292,6 +296,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         gone=tuple(change for change in found.gone if not change.holds.is_empty) if found else (),
         plan=found.outlook if found else "",
         refusal=await refusal_to_write(client, keys.meta),
+        failed=failed_run(shot.table, now),
     )
 
 

@@ -84,6 +84,30 @@ def printed_on_a_terminal(*words: str | Path, cwd: Path, **environ: str) -> list
     return [line.rstrip() for line in Text.from_ansi(shown).plain.splitlines()]
 
 
+def test_the_error_that_ended_the_last_run_is_told_until_a_run_comes_to_its_end(
+    project: Project, server: StreamServer
+) -> None:
+    foreign = project.root / "out" / "all.jsonl"
+    foreign.parent.mkdir()
+    foreign.write_text("{}\n")
+
+    failed = rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root)
+    assert failed.returncode == 1
+    told = looked(project, server)["failed"]
+    shown = rsq_pipe("status", project.path, "--redis", server.url, cwd=project.root).stdout
+    assert "all.jsonl" in told["why"]
+    assert told["why"] in failed.stderr
+    assert 0 <= told["seconds"] < 60
+    assert any(
+        line.startswith("the last run ended ") and " ago by an error: stage 'out': " in line
+        for line in shown.splitlines()
+    )
+
+    foreign.unlink()
+    assert rsq_pipe("run", project.path, "--redis", server.url, cwd=project.root).returncode == 0
+    assert looked(project, server)["failed"] is None
+
+
 def test_an_embedded_server_that_was_never_started_is_not_started_to_look(project: Project) -> None:
     done = rsq_pipe("status", project.path, cwd=project.root)
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.engine import last_failure
 from rsq_pipe.engine.changes import provision
+from rsq_pipe.engine.last_failure import LastFailure
+from rsq_pipe.errors import SinkError
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, StageStatus, look
 from rsq_pipe.streams.worker import worker_name
@@ -79,6 +82,35 @@ async def test_a_pipeline_that_never_ran_says_so_and_looking_creates_nothing(lab
     assert not status.ran
     assert [stage.state for stage in status.stages] == ["new"] * 3
     assert await keys(lab) == {}
+
+
+async def test_a_run_that_works_for_a_while_forgets_what_ended_the_one_before(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.spec(PLAIN)
+    await provision.lay(lab.client, lab.graph)
+    ended = LastFailure(lab.client, lab.graph)
+    await ended.ends(SinkError("the disk is full"), finished=False)
+    failed = (await look(lab.client, lab.graph)).failed
+    assert failed is not None
+    assert failed.why == "the disk is full"
+
+    next_run = LastFailure(lab.client, lab.graph)
+    await next_run.forget()
+    await next_run.ends(None, finished=False)
+    assert (await look(lab.client, lab.graph)).failed is not None
+
+    monkeypatch.setattr(last_failure, "HEALTHY", 0.0)
+    await next_run.forget()
+    assert (await look(lab.client, lab.graph)).failed is None
+
+
+async def test_what_another_release_wrote_of_a_failed_run_is_passed_over(lab: Lab) -> None:
+    lab.spec(PLAIN)
+    await provision.lay(lab.client, lab.graph)
+    await lab.redis("HSET", lab.key("meta"), "failed", "on Monday")
+
+    assert (await look(lab.client, lab.graph)).failed is None
 
 
 async def test_looking_changes_nothing_of_what_waits(waiting: Lab) -> None:

@@ -1,0 +1,83 @@
+"""LastFailure: by which error a run of the pipeline ended, kept on the server for whoever asks how it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.error_text import said, told
+from rsq_pipe.errors import RsqPipeError
+from rsq_pipe.redaction import redact
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.dead_letter import writable
+
+FIELD = "failed"
+"""The field of the pipeline's hash."""
+
+HEALTHY = 30.0
+"""Seconds that a run works before an earlier one's end is forgotten: one that dies each time shows it."""
+
+_MAX_WHY = 1_000
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """
+    Say by what a run ended.
+
+    Args:
+        why: The error.
+        at: When, in seconds since 1970.
+    """
+
+    why: str
+    at: float
+
+
+class LastFailure:
+    """
+    Keep the error that ends this run, and forget an earlier one's once this one works.
+
+    Args:
+        client, graph: The pipeline.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph) -> None:
+        self._channel = client.channel
+        self._meta = Keyspace(graph.pipeline).meta
+        self._began = time.monotonic()
+        self._forgot = False
+
+    async def forget(self) -> None:
+        """
+        Forget what ended an earlier run, if this one has worked for long enough.
+
+        Redis: HDEL, once.
+        """
+        if not self._forgot and time.monotonic() - self._began >= HEALTHY:
+            await self._channel.execute("HDEL", self._meta, FIELD, key=self._meta)
+            self._forgot = True
+
+    async def ends(self, fault: BaseException | None, *, finished: bool) -> None:
+        """
+        Keep what this run ends by; one that has come to its end forgets what was kept.
+
+        Redis: HSET or HDEL.
+        """
+        if fault is not None:
+            text = said(fault) if isinstance(fault, RsqPipeError) else told(fault)
+            kept = msgspec.json.encode(Failed(redact(writable(text))[:_MAX_WHY], time.time()))
+            await self._channel.execute("HSET", self._meta, FIELD, kept, key=self._meta)
+        elif finished:
+            await self._channel.execute("HDEL", self._meta, FIELD, key=self._meta)
+
+
+def last_failure(table: Mapping[str, str]) -> Failed | None:
+    """Read it out of the fields of the pipeline's hash; None where there is none."""
+    try:
+        return msgspec.json.decode(table[FIELD], type=Failed) if FIELD in table else None
+    except msgspec.DecodeError:  # another release wrote it
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 MOST = 63
@@ -14,15 +14,16 @@ class CallTimes:
     """Count the calls of the stages of one process, until they are taken to where all are added up."""
 
     def __init__(self) -> None:
+        self.lasted: defaultdict[str, list[float]] = defaultdict(list)
+        """Stage -> the seconds of each call since they were taken last; who makes a call appends them."""
         self._counts: Counter[tuple[str, int]] = Counter()
-
-    def note(self, stage: str, seconds: float) -> None:
-        """Count a call."""
-        self._counts[stage, slot(seconds)] += 1
 
     def take(self) -> Counter[tuple[str, int]]:
         """Take what was counted: (stage, number of the duration) -> calls."""
         counts, self._counts = self._counts, Counter()
+        for stage, calls in self.lasted.items():
+            counts.update((stage, slot(seconds)) for seconds in calls)
+            calls.clear()
         return counts
 
     def give_back(self, counts: Counter[tuple[str, int]]) -> None:

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from time import monotonic
+from typing import cast
 
 from rsq_pipe.engine.call_times import CallTimes
-from rsq_pipe.engine.codecs import packs, serializer
-from rsq_pipe.engine.fusion import joined, only_computes
-from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.engine.packing import CROWDED, PACK_RECORDS, Port, Written, chosen
-from rsq_pipe.engine.slices import Slices
+from rsq_pipe.engine.packing import CROWDED, Port, Written, chosen
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.ids import branch
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Failure, Outcomes, Reject, Retry, placed
 from rsq_pipe.model.plain import Copies, are_plain, copied
-from rsq_pipe.model.state import StateReader
-from rsq_pipe.spec.branches import branches
-from rsq_pipe.spec.fusing import has_state, runs_user_code
-from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.fusing import STATEFUL, has_state
+from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
-from rsq_pipe.telemetry.observer import BatchTrace, Observer, StageObserver
-from rsq_pipe.verbs.build import build
-from rsq_pipe.verbs.passing import Pass
+from rsq_pipe.telemetry.observer import BatchTrace, StageObserver
 from rsq_pipe.verbs.verb import Remembering, Verb
 
-if TYPE_CHECKING:
-    from rsq_pipe.streams.client import StreamClient
+AT_A_TIME = 0.02
+"""Seconds that a pure verb computes before the event loop gets its turn: heartbeats, reads, other stages."""
 
-_JSON_SOURCES = frozenset(("http", "jsonl", "csv"))
-"""Sources that bring nothing but what JSON has a form for."""
+_UNKNOWN = 100
+"""Records that a pure verb first gets, when it is not known how long one takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +50,11 @@ class Link:
     below: Mapping[str, Link] = field(default_factory=dict)
     branch: str = ""
 
-    def key(self, port: str) -> str:
-        """Name the stream of a port; empty where a stage of the chain gets its records."""
-        return self.ports[port].key if port in self.ports else ""
+    is_watched: bool = field(init=False)
+    """Whether anybody traces or measures its batches."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_watched", type(self.observer) is not StageObserver)
 
 
 @dataclass(slots=True)
@@ -114,7 +110,8 @@ class Chain:
         self.first = first
         self._form = form
         self._is_json = isinstance(form, JsonSerializer)
-        self._slices = Slices(times)
+        self._times = times
+        self._pace: dict[str, float] = {}  # seconds that a pure verb takes for a record, as learned
 
     @property
     def has_state(self) -> bool:
@@ -168,27 +165,57 @@ class Chain:
         Cancellation: what handlers do is abandoned; nothing has been written.
         """
         steps: list[Step] = []
+        waiting = [(self.first, batch)]
         try:
-            await self._pass(self.first, batch, steps)
+            while waiting:
+                link, part = waiting.pop()
+                trace = link.observer.begin(part) if link.is_watched else BatchTrace(part)
+                step = Step(link, trace.batch, trace)
+                steps.append(step)
+                step.outcomes = await self.handled(link.stage, link.verb, step.batch)
+                failed = self._write(step)
+                if failed and step.outcomes.state is not None:
+                    await self._handle_without(step, failed)
+                if link.below:
+                    waiting += self._handed_on(step)
         except BaseException:
             for step in steps:
                 step.trace.close()
             raise
         return steps
 
-    async def _pass(self, link: Link, batch: Batch, steps: list[Step]) -> None:
-        trace = link.observer.begin(batch)
-        step = Step(link, trace.batch, trace)
-        steps.append(step)
-        step.outcomes = await self._slices.handled(link.stage, link.verb, step.batch)
-        failed = self._write(step)
-        if failed and step.outcomes.state is not None:
-            await self._handle_without(step, failed)
-        for port, below in link.below.items():
-            emitted = step.outcomes.emitted.get(port)
-            if emitted:
-                copies = step.copies.get(port)
-                await self._pass(below, self._handed_on(step.batch, emitted, below, copies), steps)
+    async def handled(self, stage: Stage, verb: Verb, batch: Batch) -> Outcomes:
+        """
+        Have a verb handle a batch.
+
+        User code gets no more of it in one call than `batch.size`; pure verbs, which compute on the event
+        loop, no more than takes a moment. A stage with state gets all of it: it decides once, by one state.
+        """
+        if stage.verb in STATEFUL:
+            size = len(batch.records)
+        elif not verb.pure:
+            size = stage.batch_size
+        else:
+            pace = self._pace.get(stage.name)
+            size = _UNKNOWN if pace is None else max(1, int(AT_A_TIME / max(pace, 1e-9)))
+        if len(batch.records) > size:
+            return await self._handled_in_parts(stage, verb, batch, size)
+        began = monotonic()
+        outcomes = await verb.process(batch)
+        seconds = monotonic() - began
+        if self._times is not None:
+            self._times.lasted[stage.name].append(seconds)
+        if verb.pure and batch.records:
+            # Much is believed at once, little only little by little.
+            self._pace[stage.name] = max(seconds / len(batch.records), self._pace.get(stage.name, 0.0) / 2)
+        return outcomes
+
+    async def _handled_in_parts(self, stage: Stage, verb: Verb, batch: Batch, size: int) -> Outcomes:
+        whole = Outcomes(done=[])
+        for start, part in batch.slices(size):
+            _add(whole, await self.handled(stage, verb, part), start)
+            await asyncio.sleep(0)
+        return whole
 
     async def _handle_without(self, step: Step, failed: Mapping[int, EncodeError]) -> None:
         """Have a stage with state handle its batch again without what failed, which leaves nothing in it."""
@@ -222,9 +249,10 @@ class Chain:
                     continue
                 wrong = self._made_plain(emitted, step.link.verb.changed)
             else:
-                step.written[port] = step.link.ports[port].write(
-                    emitted, finite=self._is_finite(step, emitted)
-                )
+                # No number can be NaN that came out of a stream as it is: what was changed is looked at.
+                changed = step.link.verb.changed
+                finite = changed is not None and (not changed or are_plain(emitted.records, changed))
+                step.written[port] = step.link.ports[port].write(emitted, finite=finite)
                 wrong = step.written[port].bad
             bad |= {emitted.sources[place]: error for place, error in wrong.items()}
         if not bad:
@@ -243,11 +271,6 @@ class Chain:
                 step.written[port] = step.link.ports[port].write(step.outcomes.emitted[port])
         return bad
 
-    def _is_finite(self, step: Step, emitted: Emitted) -> bool:
-        """Tell whether no number can be NaN; of what came out of a stream, only what was changed can be."""
-        changed = step.link.verb.changed
-        return changed is not None and (not changed or are_plain(emitted.records, changed))
-
     def _made_plain(self, emitted: Emitted, changed: Collection[str] | None) -> dict[int, EncodeError]:
         """Make records what they would be out of a stream; only what may have changed is looked at."""
         bad: dict[int, EncodeError] = {}
@@ -265,7 +288,15 @@ class Chain:
     def _are_plain(self, emitted: Emitted, changed: Collection[str] | None) -> bool:
         return are_plain(emitted.records, changed, any_size=self._is_json)
 
-    def _handed_on(self, batch: Batch, emitted: Emitted, below: Link, copies: Copies | None) -> Batch:
+    def _handed_on(self, step: Step) -> list[tuple[Link, Batch]]:
+        """Give the stages below what they get of a step, the last first."""
+        return [
+            (below, self._batch_of(step.batch, emitted, below, step.copies.get(port)))
+            for port, below in reversed([*step.link.below.items()])
+            if (emitted := step.outcomes.emitted.get(port))
+        ]
+
+    def _batch_of(self, batch: Batch, emitted: Emitted, below: Link, copies: Copies | None) -> Batch:
         records, origins, sources = emitted.records, batch.origins, emitted.sources
         encode = self._form.encode
         original: Callable[[int], bytes]
@@ -290,101 +321,21 @@ class Chain:
         )
 
 
-def chain(
-    graph: Graph,
-    stage: Stage,
-    names: Collection[str],
-    observer: Observer,
-    *,
-    state: StateReader | None = None,
-    verb: Verb | None = None,
-    client: StreamClient | None = None,
-    times: CallTimes | None = None,
-) -> Chain:
-    """
-    Make the chain of one worker, with verbs of its own.
-
-    Args:
-        graph: The pipeline.
-        stage: The stage that reads; a source hands on what it brings.
-        names: The stages that run in this process.
-        observer: Asked for who follows each stage.
-        state: What its first stage reads its state by, if that has one.
-        verb: What its first stage does with the records, where that is not its own verb.
-        client: The pipeline's server, for lookups in it.
-        times: Told how long each call of a verb takes.
-
-    Raises:
-        HandlerNotFoundError, HandlerContractError: A handler cannot be used.
-    """
-    return Chain(
-        _link(
-            *(graph, stage, names, observer),
-            computes_only=only_computes(stage),
-            state=state,
-            client=client,
-            verb=verb,
-        ),
-        serializer(graph),
-        times,
-    )
-
-
-def _link(
-    graph: Graph,
-    stage: Stage,
-    names: Collection[str],
-    observer: Observer,
-    *,
-    computes_only: bool,
-    state: StateReader | None,
-    client: StreamClient | None,
-    verb: Verb | None = None,
-) -> Link:
-    below = joined(graph, stage, names, computes_only=computes_only)
-    made = {}
-    for port, reader in below.items():
-        link = _link(graph, reader, names, observer, computes_only=computes_only, state=None, client=client)
-        name = branches(graph, reader).get(stage.outputs[port], "")
-        made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
-    source = stage.verb == "source"
-    if verb is None:
-        verb = _entry(graph, stage) if source else _built(graph, stage, state, client)
-    return Link(
-        stage,
-        verb,
-        StageObserver() if source else observer.stage(stage),
-        {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
-        made,
-    )
-
-
 def _failures(bad: Mapping[int, EncodeError]) -> dict[int, Failure | Retry | Reject]:
     return {place: Failure(without_frames(error), retryable=False) for place, error in bad.items()}
 
 
-def _built(graph: Graph, stage: Stage, state: StateReader | None, client: StreamClient | None) -> Verb:
-    form = serializer(graph)
-    return build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state, client=client)
-
-
-class _Entry(Pass):
-    """Hand on what a source brings, which may be anything."""
-
-    changed = None
-
-
-def _entry(graph: Graph, stage: Stage) -> Verb:
-    plain = graph.serializer == "json" and getattr(stage.options, "type", "") in _JSON_SOURCES
-    return Pass() if plain else _Entry()
-
-
-def _port(graph: Graph, stage: Stage, port: str) -> Port:
-    ref = stage.outputs[port]
-    key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph)
-    if ref.external:
-        return Port(key, form, max_record=graph.max_record)
-    sizes = [reader.batch_size for reader in graph.readers(ref) if runs_user_code(reader)]
-    bursts = [reader.rate.burst for reader in graph.readers(ref) if reader.rate is not None]
-    most = min([PACK_RECORDS, *sizes, *bursts])
-    return Port(key, form, packs(graph), most, graph.max_record)
+def _add(whole: Outcomes, part: Outcomes, start: int) -> None:
+    for port, emitted in part.emitted.items():
+        into = whole.emitted.setdefault(port, Emitted(headers={}))
+        at = len(into)
+        into.records += emitted.records
+        into.rids += emitted.rids
+        into.sources = [*into.sources, *(start + source for source in emitted.sources)]
+        into.headers = {**into.headers, **{at + place: some for place, some in emitted.headers.items()}}
+    for reason, places in part.dropped.items():
+        whole.dropped.setdefault(reason, []).extend(start + place for place in places)
+    whole.failed |= {start + place: why for place, why in part.failed.items()}
+    for key, places in part.unknown.items():
+        whole.unknown.setdefault(key, []).extend(start + place for place in places)
+    whole.done = [*whole.done, *(start + place for place in part.done)]

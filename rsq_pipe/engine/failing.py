@@ -88,6 +88,7 @@ class Means:
         sides: Stream -> by which side a record comes that comes by it, where the stage joins.
         draw: Where the jitter of retries comes from.
         outside: What a record that a source has just brought is said to have come from.
+        journals: Whether it notes in its journal what becomes of each record.
     """
 
     stage: Stage
@@ -101,6 +102,7 @@ class Means:
     sides: Mapping[str, str]
     draw: random.Random
     outside: str
+    journals: bool
 
     @classmethod
     def of(cls, graph: Graph, stage: Stage, draw: random.Random, reader: Stage) -> Means:
@@ -108,7 +110,9 @@ class Means:
         keys = Keyspace(graph.pipeline)
         places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.unknown(stage))
         own = (keys.journal(stage), keys.state(stage), keys.timers(stage))
-        return cls(stage, *places, *own, sides_of(stage, graph.pipeline), draw, reader.name)
+        # A source's records are at their beginning: what became of them the next stages note.
+        journals = graph.telemetry.journal > 0 and stage.verb != "source"
+        return cls(stage, *places, *own, sides_of(stage, graph.pipeline), draw, reader.name, journals)
 
     def is_final(self, step: Step, place: int) -> bool:
         """Whether a failed record gets no further attempt."""

@@ -42,12 +42,14 @@ class Written:
         size: Their bytes, about.
         bad: Place among the records -> why it cannot be written; the entries are of no use then.
         rows: The entries of single records.
+        key: The stream's key.
     """
 
     outputs: list[Output]
     size: int
     bad: dict[int, EncodeError]
     rows: list[Rows] = field(default_factory=list)
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -81,12 +83,31 @@ class Port:
             emitted: The records.
             finite: Whether it is known that no number of theirs is NaN or infinite.
         """
-        written = Written([], 0, {})
+        written = Written([], 0, {}, key=self.key)
         if self.packs is None and not emitted.headers and self._write_singles(emitted, written):
             return written
-        step = self.most if self.packs is not None else 1
-        for start in range(0, len(emitted), step):
-            self._write(emitted, start, min(start + step, len(emitted)), written, finite=finite)
+        count, step = len(emitted.records), self.most if self.packs is not None else 1
+        spans = [(start, min(start + step, count)) for start in range(0, count, step)][::-1]
+        while spans:
+            start, end = spans.pop()
+            if end - start == 1:
+                self._write_one(emitted, start, written)
+                continue
+            assert self.packs is not None
+            records, rids = emitted.records[start:end], emitted.rids[start:end]
+            headers = within(emitted.headers, start, end) if emitted.headers else emitted.headers
+            try:
+                raw = self.packs.encode(records, rids, headers, finite=finite)
+            except EncodeError:
+                raw = b""  # one of them; the halves tell which
+            if raw and len(raw) <= PACK_BYTES:
+                if self.small and end - start >= COMPRESSED_FROM:
+                    raw = compressed(raw)
+                written.outputs.append(Output(self.key, [_PACK, str(end - start), "data", raw]))
+                written.size += len(raw)
+            else:
+                middle = (start + end) // 2
+                spans += ((middle, end), (start, middle))
         return written
 
     def _write_singles(self, emitted: Emitted, written: Written) -> bool:
@@ -99,28 +120,6 @@ class Port:
         written.rows.append(Rows(self.key, ("data", RID), values))
         written.size = sum(map(len, raws))
         return True
-
-    def _write(self, emitted: Emitted, start: int, end: int, written: Written, *, finite: bool) -> None:
-        if end - start == 1:
-            self._write_one(emitted, start, written)
-            return
-        assert self.packs is not None
-        headers = within(emitted.headers, start, end)
-        try:
-            raw = self.packs.encode(
-                emitted.records[start:end], emitted.rids[start:end], headers, finite=finite
-            )
-        except EncodeError:
-            raw = b""  # one of them; the halves tell which
-        if raw and len(raw) <= PACK_BYTES:
-            if self.small and end - start >= COMPRESSED_FROM:
-                raw = compressed(raw)
-            written.outputs.append(Output(self.key, [_PACK, str(end - start), "data", raw]))
-            written.size += len(raw)
-            return
-        middle = (start + end) // 2
-        self._write(emitted, start, middle, written, finite=finite)
-        self._write(emitted, middle, end, written, finite=finite)
 
     def _write_one(self, emitted: Emitted, place: int, written: Written) -> None:
         try:
@@ -139,8 +138,6 @@ class Port:
 
 def within(headers: Mapping[int, Mapping[str, str]], start: int, end: int) -> Mapping[int, Mapping[str, str]]:
     """Take the headers of some neighbours, by their place among these."""
-    if not headers:
-        return headers
     return {place - start: some for place, some in headers.items() if start <= place < end}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.unpacking import Unpacked
@@ -22,18 +22,20 @@ class Work:
         letters: Place of a delivery whose records could not be processed -> its dead letter.
         singles: Place of a pack that came back -> the entries that it is split into.
         some: The places of the deliveries that it is of; None for all.
+
+    Attributes:
+        portion: The places of all the deliveries that it is of.
     """
 
     unpacked: Unpacked
     steps: Sequence[Step] = ()
     letters: Mapping[int, Output] = field(default_factory=dict)
     singles: Mapping[int, Sequence[Output]] = field(default_factory=dict)
-    some: frozenset[int] | None = None
+    some: InitVar[frozenset[int] | None] = None
+    portion: frozenset[int] = field(init=False)
 
-    @property
-    def portion(self) -> frozenset[int]:
-        """The places of all the deliveries that it is of."""
-        return frozenset(range(len(self.unpacked.batch.deliveries))) if self.some is None else self.some
+    def __post_init__(self, some: frozenset[int] | None) -> None:
+        self.portion = frozenset(range(len(self.unpacked.batch.deliveries))) if some is None else some
 
     @property
     def changes_state(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -56,16 +57,19 @@ class Planner:
     def portions(self, work: Work) -> list[frozenset[int]]:
         """Say which deliveries are settled together: all, unless they became too much for one settlement."""
         count = len(work.unpacked.batch.deliveries)
-        records, size = 0, work.state_size
+        records, size, sound = 0, 0, not (work.singles or work.letters)
         for step in work.steps:
-            records += len(step.outcomes.failed) + len(step.outcomes.stored)
+            outcomes = step.outcomes
+            records += len(outcomes.failed) + len(outcomes.stored)
             for port, written in step.written.items():
-                records += len(step.outcomes.emitted[port])
+                records += len(outcomes.emitted[port].records)
                 size += written.size
-        for singles in work.singles.values():
-            records += len(singles)
-        for _, beside in work.sizes_beside():
-            size += beside
+            if outcomes.state is not None:
+                size += outcomes.state.size
+            sound = sound and not outcomes.failed
+        if not sound:
+            records += sum(map(len, work.singles.values()))
+            size += sum(beside for _, beside in work.sizes_beside())
         if records <= MAX_RECORDS and size <= MAX_BYTES:
             return [work.portion] if count else []
         found: list[frozenset[int]] = []
@@ -93,24 +97,33 @@ class Planner:
             position: A position that moves with it.
         """
         plan = Plan(Settlement(position=position, kept=self._kept))
-        self._find_halted(plan, work.steps, portion)
-        if plan.halted and work.changes_state:
-            plan.is_void = True
-            return plan
-        portion -= plan.halted
+        if any(step.outcomes.failed for step in work.steps):
+            self._find_halted(plan, work.steps, portion)
+            if plan.halted and work.changes_state:
+                plan.is_void = True
+                return plan
+            portion -= plan.halted
         if not portion:
             return plan
         draft = Draft(plan, self._packed, self._means(self._stage.name))
         for step in work.steps:
-            draft.begin(self._means(step.link.stage.name), step)
+            draft.means, draft.now = self._means(step.link.stage.name), step
             self._add(draft, step, portion)
-            for key, places in step.outcomes.unknown.items():
-                draft.miss([place for place in places if step.batch.origins[place] in portion], key)
-        self._add_deliveries(draft, work, portion)
+        draft.means = self._means(self._stage.name)
+        if work.letters or work.singles:
+            self._add_unread(draft, work, portion)
+        deliveries, sizes = work.unpacked.batch.deliveries, work.unpacked.sizes
+        whole = len(portion) >= len(deliveries)
+        draft.entries = deliveries if whole else [deliveries[place] for place in sorted(portion)]
+        for place in range(len(deliveries)) if self._settled else ():
+            field = self._settled.get(deliveries[place].stream)
+            if field is not None and (whole or place in portion):
+                draft.counts[field] += sizes[place]
         plan.settlement.parts = [
             Part(draft.entries, draft.outputs, draft.retries, draft.dead, notes=draft.notes, rows=draft.rows)
         ]
-        plan.settlement.counts = {self._meta: draft.counts} if draft.counts else {}
+        counts = {name: amount for name, amount in draft.counts.items() if amount}
+        plan.settlement.counts = {self._meta: counts} if counts else {}
         plan.settlement.drops = draft.drops
         plan.settlement.state = draft.state
         return plan
@@ -133,67 +146,60 @@ class Planner:
             step.fates |= {place: "halted" for place in step.outcomes.failed if origins[place] in halted}
 
     def _add(self, draft: Draft, step: Step, portion: frozenset[int]) -> None:
+        """Add what a stage made of its batch, as far as it came by these deliveries."""
         outcomes, batch = step.outcomes, step.batch
         if outcomes.state is not None:
             draft.change(outcomes.state)
-        if len(portion) >= len(batch.deliveries):
-            # Nearly always.
-            self._count_in(draft, step, len(batch))
-            for port, emitted in outcomes.emitted.items():
-                draft.emit(emitted, step.written.get(port), step.link.key(port))
-            for reason, places in outcomes.dropped.items():
-                draft.drop(places, reason)
-            if outcomes.done:
-                draft.deliver(outcomes.done)
-            if outcomes.stored:
-                draft.store(outcomes.stored)
-            for place in outcomes.failed:
-                draft.fail(place)
-        else:
+        whole = len(portion) >= len(batch.deliveries)  # nearly always
+        # What a source brings, and what leaves a stage's state, has come in by no entry.
+        if batch.deliveries or step.link.stage is not self._stage:
+            came = len(batch.records) if whole else sum(origin in portion for origin in batch.origins)
+            draft.counts[f"{step.link.stage.name}:in"] += came
+        if not whole:
             self._add_some(draft, step, portion)
+            return
+        for port, emitted in outcomes.emitted.items():
+            draft.emit(emitted, step.written.get(port))
+        for reason, places in outcomes.dropped.items():
+            draft.drop(places, reason)
+        for key, places in outcomes.unknown.items():
+            draft.miss(places, key)
+        if outcomes.done:
+            draft.deliver(outcomes.done)
+        if outcomes.stored:
+            draft.store(outcomes.stored)
+        for place in outcomes.failed:
+            draft.fail(place)
 
     def _add_some(self, draft: Draft, step: Step, portion: frozenset[int]) -> None:
         origins, outcomes = step.batch.origins, step.outcomes
-        self._count_in(draft, step, sum(origin in portion for origin in origins))
         for port, emitted in outcomes.emitted.items():
             some = chosen(
                 emitted, [at for at, place in enumerate(emitted.sources) if origins[place] in portion]
             )
             if some:
                 written = step.link.ports[port].write(some) if port in step.written else None
-                draft.emit(some, written, step.link.key(port))
+                draft.emit(some, written)
         for reason, places in outcomes.dropped.items():
             draft.drop([place for place in places if origins[place] in portion], reason)
+        for key, places in outcomes.unknown.items():
+            draft.miss([place for place in places if origins[place] in portion], key)
         draft.deliver([place for place in outcomes.done if origins[place] in portion])
         draft.store([place for place in outcomes.stored if origins[place] in portion])
         for place in outcomes.failed:
             if origins[place] in portion:
                 draft.fail(place)
 
-    def _count_in(self, draft: Draft, step: Step, records: int) -> None:
-        # What a source brings, and what leaves a stage's state, has come in by no entry.
-        if step.batch.deliveries or step.link.stage is not self._stage:
-            draft.count("in", records)
-
-    def _add_deliveries(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:
-        """Add what becomes of entries as such, and that their records are done."""
-        draft.begin(self._means(self._stage.name))
-        unpacked = work.unpacked
-        entered = bool(unpacked.batch.deliveries)
+    def _add_unread(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:
+        """Add what becomes of entries as such."""
+        entered = bool(work.unpacked.batch.deliveries)
         for place, letter in work.letters.items():
             if place in portion or not entered:
-                draft.count("in", int(entered))
+                draft.counts[f"{self._stage.name}:in"] += int(entered)
                 draft.bury(letter)
         for place, singles in work.singles.items():
             if place in portion:
                 draft.outputs += singles
-        deliveries = unpacked.batch.deliveries
-        whole = len(portion) >= len(deliveries)
-        draft.entries = deliveries if whole else [deliveries[place] for place in sorted(portion)]
-        for place in range(len(deliveries)) if self._settled else ():
-            field = self._settled.get(deliveries[place].stream)
-            if field is not None and (whole or place in portion):
-                draft.counts[field] = draft.counts.get(field, 0) + unpacked.sizes[place]
 
 
 @dataclass(slots=True)
@@ -204,7 +210,7 @@ class Draft:
     Args:
         plan: What is being made; its failures are filled.
         packed: Stream -> the field that counts the records written to it, of those that are counted.
-        means: The stage's that is gone on with.
+        means, now: The stage's that is gone on with, and what it made of its batch.
     """
 
     plan: Plan
@@ -216,47 +222,35 @@ class Draft:
     retries: list[RetryAt] = field(default_factory=list)
     dead: list[Output] = field(default_factory=list)
     notes: list[Output] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     state: StateOf | None = None
-    _step: Step | None = None
-    _journals: bool = False
+    now: Step | None = None
 
-    def begin(self, means: Means, step: Step | None = None) -> None:
-        """Go on with a stage: with what it made of its batch, or with what is to be said of entries."""
-        self.means, self._step = means, step
-        # A source's records are at their beginning: what became of them the next stages note.
-        self._journals = self.plan.settlement.kept > 0 and means.stage.verb != "source"
-
-    def count(self, what: str, amount: int) -> None:
-        """Add to one of the stage's counters."""
-        if amount:
-            name = f"{self.means.stage.name}:{what}"
-            self.counts[name] = self.counts.get(name, 0) + amount
-
-    def emit(self, emitted: Emitted, written: Written | None, stream: str) -> None:
+    def emit(self, emitted: Emitted, written: Written | None) -> None:
         """Add records that go on; to a stream, or where nothing was written to a stage of the same chain."""
-        self.count("out", len(emitted))
+        records = len(emitted.records)
+        self.counts[f"{self.means.stage.name}:out"] += records
         if written is not None:
             self.outputs += written.outputs
             self.rows += written.rows
-            name = self.packed.get(stream)
+            name = self.packed.get(written.key)
             if name is not None:
-                self.counts[name] = self.counts.get(name, 0) + len(emitted)
-        if self._journals:
+                self.counts[name] += records
+        if self.means.journals:
             for place in dict.fromkeys(emitted.sources):
                 self._note(place, "emitted")
 
     def deliver(self, places: Sequence[int]) -> None:
         """Add records that have left the pipeline."""
-        self.count("out", len(places))
-        for place in places if self._journals else ():
+        self.counts[f"{self.means.stage.name}:out"] += len(places)
+        for place in places if self.means.journals else ():
             self._note(place, "emitted")
 
     def store(self, places: Sequence[int]) -> None:
         """Add records that have gone into the stage's state."""
-        self.count("stored", len(places))
-        for place in places if self._journals else ():
+        self.counts[f"{self.means.stage.name}:stored"] += len(places)
+        for place in places if self.means.journals else ():
             self._note(place, "stored")
 
     def change(self, change: StateChange) -> None:
@@ -265,11 +259,11 @@ class Draft:
 
     def drop(self, places: Sequence[int], reason: str) -> None:
         """Add records that end here."""
-        self.count("dropped", len(places))
+        self.counts[f"{self.means.stage.name}:dropped"] += len(places)
         if places:
             reasons = self.drops.setdefault(self.means.drops, {})
             reasons[reason] = reasons.get(reason, 0) + len(places)
-        for place in places if self._journals else ():
+        for place in places if self.means.journals else ():
             self._note(place, "dropped", reason)
 
     def miss(self, places: Sequence[int], key: str) -> None:
@@ -284,7 +278,7 @@ class Draft:
         outcome = step.outcomes.failed[place]
         found = fault(outcome, means.stage.name)
         if not isinstance(outcome, Reject) and not means.is_final(step, place):
-            self.count("retried", 1)
+            self.counts[f"{means.stage.name}:retried"] += 1
             self.retries.append(means.retry_at(step, place, found))
             self._end(place, "retried")
             return
@@ -305,12 +299,12 @@ class Draft:
 
     def bury(self, letter: Output) -> None:
         """Add a dead letter."""
-        self.count("dead", 1)
+        self.counts[f"{self.means.stage.name}:dead"] += 1
         self.dead.append(letter)
 
     def _end(self, place: int, fate: str) -> None:
         self.step.fates[place] = fate
-        if self._journals:
+        if self.means.journals:
             self._note(place, fate)
 
     def _note(self, place: int, outcome: str, reason: str = "") -> None:
@@ -325,5 +319,5 @@ class Draft:
     @property
     def step(self) -> Step:
         """What the stage made of its batch."""
-        assert self._step is not None
-        return self._step
+        assert self.now is not None
+        return self.now

@@ -43,11 +43,6 @@ class Unpacked:
     unread: dict[int, Exception | str] = field(default_factory=dict)
     returned: list[int] = field(default_factory=list)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all that was read is to be processed."""
-        return not (self.unread or self.returned)
-
 
 class Unpacker:
     """
@@ -82,8 +77,8 @@ class Unpacker:
         Returns:
             Records in the order of the entries; an entry that cannot be decoded, or came too often, has none.
         """
-        alone = self._alone(entries)
-        if alone is not None:
+        fields = entries[0].fields if entries else None
+        if self._reads_at_once and fields and fields[0] == DATA and (alone := self._alone(entries)):
             count = len(entries)
             batch = Batch(*alone, range(count), entries, original=lambda place: entries[place].fields[1])
             return Unpacked(batch, [1] * count)
@@ -123,8 +118,6 @@ class Unpacker:
         Returns:
             Records and ids; None where an entry is another, or comes again, or cannot be read.
         """
-        if not self._reads_at_once:
-            return None
         rids: list[str] = []
         for stream, entry_id, fields, deliveries in entries:
             if deliveries > 1 or len(fields) not in {2, 4} or fields[0] != DATA or stream in self._branches:

@@ -11,10 +11,10 @@ import structlog
 
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
-from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.guarded import GuardedChain
 from rsq_pipe.engine.intake import FOR_EVER, consumer, deliveries
+from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
@@ -152,7 +152,8 @@ class StageWorker:
             unpacked = self._unread.unpacker.unpack(entries)
             async with self._processing:
                 steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
-            work = Work(unpacked, steps, *(() if unpacked.is_whole else self._unread.ends(unpacked, entries)))
+            is_read = not (unpacked.unread or unpacked.returned)
+            work = Work(unpacked, steps, *(() if is_read else self._unread.ends(unpacked, entries)))
             await settling.end()  # of the batch before
             if self._state.refused != refused:
                 work = await self._again(work, work.portion)
@@ -188,7 +189,8 @@ class StageWorker:
             if plan.failures or plan.halt is not None:
                 lost |= self._ended(plan)
         for step in work.steps:
-            step.end(lost)
+            if step.link.is_watched:
+                step.end(lost)
             if "retried" in step.fates.values():
                 self._process.retried[step.link.stage.name].set()
         if work.letters:

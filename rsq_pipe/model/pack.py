@@ -14,7 +14,7 @@ import msgspec
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
 from rsq_pipe.model.row_records import RowRecords, row_records
-from rsq_pipe.model.rows import made
+from rsq_pipe.model.rows import maker
 
 
 class Packed(NamedTuple):
@@ -96,7 +96,9 @@ class JsonPacks:
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """Decode a pack."""
         try:
-            return _read(self._decoder.decode(_whole(raw)), as_rows=as_rows)
+            if raw[:1] == _COMPRESSED:
+                raw = _whole(raw)
+            return _read(self._decoder.decode(raw), as_rows=as_rows)
         except (msgspec.DecodeError, RecursionError, ValueError, TypeError, AttributeError) as exc:
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
@@ -122,12 +124,14 @@ class MsgpackPacks:
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
         """Decode a pack."""
         try:
-            return _read(msgpack.unpackb(_whole(raw), raw=False, strict_map_key=False), as_rows=as_rows)
+            if raw[:1] == _COMPRESSED:
+                raw = _whole(raw)
+            return _read(msgpack.unpackb(raw, raw=False, strict_map_key=False), as_rows=as_rows)
         except Exception as exc:  # the unpacker raises ValueError, its own types and UnicodeDecodeError
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
 
-_COMPRESSED = 0x78
+_COMPRESSED = b"x"
 """The first byte of what zlib wrote; no pack begins with it."""
 
 _MOST = 16 * 1024 * 1024
@@ -144,8 +148,6 @@ def compressed(raw: bytes) -> bytes:
 
 
 def _whole(raw: bytes) -> bytes:
-    if not raw or raw[0] != _COMPRESSED:
-        return raw
     reader = zlib.decompressobj()
     try:
         whole = reader.decompress(raw, _MOST)
@@ -197,7 +199,7 @@ def _read(parts: Any, *, as_rows: bool) -> Packed:
     names, rows, prefix, rests, headers = parts
     records: Sequence[dict[str, Any]]
     if names is not None:
-        records = row_records(names, rows) if as_rows else made(names, rows)
+        records = row_records(names, rows) if as_rows else maker(tuple(names))(rows)
     elif all(type(record) is dict for record in rows):
         records = rows
     else:

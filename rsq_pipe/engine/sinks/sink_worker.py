@@ -216,7 +216,7 @@ class SinkWorker:
         self._consumer.has_begun = self._target.writers > 0
         again = any(entry.deliveries > 1 or entry.stream == self._again for entry in entries)
         put = await self._target.write(step.batch, self._stopping, again=again)
-        self._process.times.note(self._stage.name, monotonic() - began)
+        self._process.times.lasted[self._stage.name].append(monotonic() - began)
         if put is None:
             return None
         written, position = put

@@ -15,9 +15,9 @@ from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, Mea
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
-from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.ownership import SECONDS, Ownership
 from rsq_pipe.engine.pace import Pace
 from rsq_pipe.engine.packing import PACK_RECORDS

@@ -7,8 +7,8 @@ import asyncio
 import structlog
 
 from rsq_pipe.engine.backlog import Backlog
-from rsq_pipe.engine.chain import chain
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.plan import Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process

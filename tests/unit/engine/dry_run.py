@@ -10,9 +10,10 @@ from typing import Any
 import structlog
 
 from rsq_pipe.connectors.source import Arrival, Chunk
-from rsq_pipe.engine.chain import Chain, chain
+from rsq_pipe.engine.chain import Chain
 from rsq_pipe.engine.codecs import Unfolding, serializer
 from rsq_pipe.engine.keyspace import Keyspace, groups
+from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.sources.arrivals import Arrivals

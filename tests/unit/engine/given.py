@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.engine.chain import Chain, Link, Step, chain
+from rsq_pipe.engine.chain import Chain, Link, Step
 from rsq_pipe.engine.codecs import unfolded
+from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner

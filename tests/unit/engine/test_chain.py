@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rsq_pipe.engine.chain import Chain, Link, Step, chain
+from rsq_pipe.engine.chain import Chain, Link, Step
+from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.packing import Port
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
@@ -70,8 +71,7 @@ def test_a_chain_holds_each_stage_before_those_below_it(shop: Graph) -> None:
     assert links[0].below.keys() == {"", "odd"}
     assert links[0].ports == {}
     grow = next(link for link in links if link.stage.name == "grow")
-    assert grow.key("") == "{orders}:grow"
-    assert links[0].key("odd") == ""
+    assert grow.ports[""].key == "{orders}:grow"
     assert [link.stage.name for link in linked(shop, "grow").links()] == ["grow"]
 
 
@@ -79,7 +79,7 @@ def test_a_stage_that_does_not_run_here_is_written_to(shop: Graph) -> None:
     of = chain(shop, shop.stage("take"), ["take", "sort"], Observer())
 
     assert [link.stage.name for link in of.links()] == ["take"]
-    assert of.first.key("") == "{orders}:take"
+    assert of.first.ports[""].key == "{orders}:take"
 
 
 async def test_a_batch_goes_through_all_stages_and_is_written_at_the_ends(shop: Graph) -> None:

@@ -39,7 +39,7 @@ def sizes(written: Written) -> list[int]:
 
 
 def test_nothing_is_written_of_nothing() -> None:
-    assert PORT.write(Emitted()) == Written([], 0, {})
+    assert PORT.write(Emitted()) == Written([], 0, {}, key=PORT.key)
 
 
 def test_a_record_alone_is_a_plain_entry() -> None:

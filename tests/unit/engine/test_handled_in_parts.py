@@ -6,9 +6,12 @@ import asyncio
 import time
 from typing import ClassVar
 
-from rsq_pipe.engine.slices import AT_A_TIME, Slices
+from rsq_pipe.engine.chain import AT_A_TIME, Chain, Link
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
+from rsq_pipe.streams.serializers import JsonSerializer
+from rsq_pipe.telemetry.observer import StageObserver
+from rsq_pipe.verbs.verb import Verb
 from tests.unit.engine.stages import stage
 
 PAUSE = AT_A_TIME / 20
@@ -33,6 +36,10 @@ class Heavy:
         return Outcomes({"": Emitted(list(batch.records), list(batch.rids), range(len(batch)))})
 
 
+def chain_of(verb: Verb) -> Chain:
+    return Chain(Link(stage(), verb, StageObserver(), {}), JsonSerializer())
+
+
 def batch_of(count: int) -> Batch:
     return Batch([{"n": n} for n in range(count)], [f"r:{n}" for n in range(count)])
 
@@ -46,12 +53,13 @@ async def test_a_verb_that_computes_for_long_lets_the_event_loop_turn_in_between
             await asyncio.sleep(0)
             turns += 1
 
-    slices, verb = Slices(), Heavy()
+    verb = Heavy()
+    chain = chain_of(verb)
     beside = asyncio.ensure_future(beat())
 
-    await slices.handled(stage(), verb, batch_of(1))
+    await chain.handled(stage(), verb, batch_of(1))
     before = turns
-    outcomes = await slices.handled(stage(), verb, batch_of(100))
+    outcomes = await chain.handled(stage(), verb, batch_of(100))
     beside.cancel()
 
     assert outcomes.emitted[""].records == [{"n": n} for n in range(100)]
@@ -66,9 +74,10 @@ async def test_a_verb_that_is_quick_gets_the_batch_as_it_is() -> None:
             self.sizes.append(len(batch))
             return Outcomes({"": Emitted(batch.records, batch.rids, range(len(batch)))})
 
-    slices, verb = Slices(), Quick()
+    verb = Quick()
+    chain = chain_of(verb)
 
-    await slices.handled(stage(), verb, batch_of(50))
-    await slices.handled(stage(), verb, batch_of(500))
+    await chain.handled(stage(), verb, batch_of(50))
+    await chain.handled(stage(), verb, batch_of(500))
 
     assert verb.sizes == [50, 500]

@@ -1,0 +1,123 @@
+"""Links: makes the chain of one worker, with its verbs and what its records are written by."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from rsq_pipe.engine.call_times import CallTimes
+from rsq_pipe.engine.chain import Chain, Link
+from rsq_pipe.engine.codecs import packs, serializer
+from rsq_pipe.engine.fusion import joined, only_computes
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.packing import PACK_RECORDS, Port
+from rsq_pipe.model.state import StateReader
+from rsq_pipe.spec.branches import branches
+from rsq_pipe.spec.fusing import runs_user_code
+from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.telemetry.observer import Observer, StageObserver
+from rsq_pipe.verbs.build import build
+from rsq_pipe.verbs.passing import Pass
+from rsq_pipe.verbs.verb import Verb
+
+if TYPE_CHECKING:
+    from rsq_pipe.streams.client import StreamClient
+
+_JSON_SOURCES = frozenset(("http", "jsonl", "csv"))
+"""Sources that bring nothing but what JSON has a form for."""
+
+
+def chain(
+    graph: Graph,
+    stage: Stage,
+    names: Collection[str],
+    observer: Observer,
+    *,
+    state: StateReader | None = None,
+    verb: Verb | None = None,
+    client: StreamClient | None = None,
+    times: CallTimes | None = None,
+) -> Chain:
+    """
+    Make the chain of one worker, with verbs of its own.
+
+    Args:
+        graph: The pipeline.
+        stage: The stage that reads; a source hands on what it brings.
+        names: The stages that run in this process.
+        observer: Asked for who follows each stage.
+        state: What its first stage reads its state by, if that has one.
+        verb: What its first stage does with the records, where that is not its own verb.
+        client: The pipeline's server, for lookups in it.
+        times: Told how long each call of a verb takes.
+
+    Raises:
+        HandlerNotFoundError, HandlerContractError: A handler cannot be used.
+    """
+    return Chain(
+        _link(
+            *(graph, stage, names, observer),
+            computes_only=only_computes(stage),
+            state=state,
+            client=client,
+            verb=verb,
+        ),
+        serializer(graph),
+        times,
+    )
+
+
+def _link(
+    graph: Graph,
+    stage: Stage,
+    names: Collection[str],
+    observer: Observer,
+    *,
+    computes_only: bool,
+    state: StateReader | None,
+    client: StreamClient | None,
+    verb: Verb | None = None,
+) -> Link:
+    below = joined(graph, stage, names, computes_only=computes_only)
+    made = {}
+    for port, reader in below.items():
+        link = _link(graph, reader, names, observer, computes_only=computes_only, state=None, client=client)
+        name = branches(graph, reader).get(stage.outputs[port], "")
+        made[port] = Link(link.stage, link.verb, link.observer, link.ports, link.below, name)
+    source = stage.verb == "source"
+    if verb is None:
+        verb = _entry(graph, stage) if source else _built(graph, stage, state, client)
+    return Link(
+        stage,
+        verb,
+        StageObserver() if source else observer.stage(stage),
+        {port: _port(graph, stage, port) for port in stage.outputs if port not in below},
+        made,
+    )
+
+
+def _built(graph: Graph, stage: Stage, state: StateReader | None, client: StreamClient | None) -> Verb:
+    form = serializer(graph)
+    return build(stage, root=graph.root, pipeline=graph.pipeline, form=form, state=state, client=client)
+
+
+class _Entry(Pass):
+    """Hand on what a source brings, which may be anything."""
+
+    changed = None
+
+
+def _entry(graph: Graph, stage: Stage) -> Verb:
+    plain = graph.serializer == "json" and getattr(stage.options, "type", "") in _JSON_SOURCES
+    return Pass() if plain else _Entry()
+
+
+def _port(graph: Graph, stage: Stage, port: str) -> Port:
+    ref = stage.outputs[port]
+    key, form = Keyspace(graph.pipeline).stream(ref), serializer(graph)
+    if ref.external:
+        return Port(key, form, max_record=graph.max_record)
+    sizes = [reader.batch_size for reader in graph.readers(ref) if runs_user_code(reader)]
+    bursts = [reader.rate.burst for reader in graph.readers(ref) if reader.rate is not None]
+    most = min([PACK_RECORDS, *sizes, *bursts])
+    return Port(key, form, packs(graph), most, graph.max_record)

@@ -33,14 +33,15 @@ async def test_a_batch_of_large_entries_is_bounded_in_bytes(
             assert len(dead[0][1]) == COUNT
         config = ConsumerConfig("g", batch_size=500, block_ms=100, min_idle_claim_ms=50, max_deliveries=9)
         consumer = StreamConsumer(client, name, config, read_size=ReadSize(500, 1))
-        sizes = []
+        sizes, seen = [], set()
         async with asyncio.timeout(30), aclosing(consumer.batches()) as batches:
             async for entries in batches:
+                # One whose reply is under way for as long as a dead worker's are left alone may come twice.
                 sizes.append(sum(len(entry.data) for entry in entries))
+                seen |= {entry.id for entry in entries}
                 await consumer.settle(Settlement.ack(Entry(e.stream, e.id, e.deliveries) for e in entries))
-                if sum(sizes) >= COUNT * SIZE:
+                if len(seen) == COUNT:
                     consumer.stop()
         await client.channel.execute("DEL", client.key(name), key=client.key(name))
 
-    assert sum(sizes) == COUNT * SIZE
     assert max(sizes) <= MAX_BYTES

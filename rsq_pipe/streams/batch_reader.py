@@ -53,9 +53,7 @@ class BatchReader:
         read_size: How many entries to ask for.
         in_flight: Told of what was read.
         stopping: Ends the wait for a batch to be full.
-        find_lost: Asked for what was delivered in a reply that never arrived, given what arrived last; says
-            how much there is to reclaim.
-        found: Called when there is something to reclaim.
+        find_lost: Reclaims what was delivered in a reply that never arrived, given what arrived last.
         ready: Called when a read has ended.
     """
 
@@ -67,8 +65,7 @@ class BatchReader:
         in_flight: InFlight,
         stopping: asyncio.Event,
         *,
-        find_lost: Callable[[Mapping[str, str]], Awaitable[int]],
-        found: Callable[[], object],
+        find_lost: Callable[[Mapping[str, str]], Awaitable[None]],
         ready: Callable[[], object],
     ) -> None:
         self._reader = reader
@@ -78,7 +75,6 @@ class BatchReader:
         self._in_flight = in_flight
         self._stopping = stopping
         self._find_lost = find_lost
-        self._found = found
         self._ready = ready
         self._wanted = asyncio.Event()
         self._reading: asyncio.Future[list[RawEntry]] | None = None
@@ -148,8 +144,7 @@ class BatchReader:
     async def _read(self) -> list[RawEntry]:
         try:
             if self._reader.may_have_lost_a_reply:
-                if await self._find_lost(self._reader.received):
-                    self._found()
+                await self._find_lost(self._reader.received)
                 self._reader.may_have_lost_a_reply = False
             batch = await self._reader.read(self._read_size.entries, self._block_ms)
             self._in_flight.take(batch)

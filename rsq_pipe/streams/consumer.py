@@ -22,7 +22,7 @@ from rsq_pipe.streams.push import ErrorHook, Handler, Push
 from rsq_pipe.streams.reclaim import PendingSeen, Reclaim
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.streams.settlement import Counters, Entry, Settled, Settlement
+from rsq_pipe.streams.settlement import Counters, Settled, Settlement
 from rsq_pipe.streams.waiting import first, until
 
 _UNBLOCKED_PAUSE = 0.05
@@ -85,18 +85,14 @@ class StreamConsumer:
         keys = [client.key(one) for one in self.streams]
         self._membership = Membership(client, self.streams, config)
         self._stopping = asyncio.Event()
-        self._due = asyncio.Event()  # there may be something to reclaim before the next turn
         held = self._in_flight = InFlight(client.channel, group, name)
         size = self._read_size = read_size or ReadSize(config.batch_size)
         self._reclaim = Reclaim(client, self.streams, config, held, size, pending_seen)
-        self._again: list[Entry] = []  # what was reclaimed, and waits to be handed out
-        self._handed_out = asyncio.Event()
         self._wake = asyncio.Event()  # there may be something to hand out
         self._reader = Reader(client.channel, keys, group, name)
         self._batches = BatchReader(
             *(self._reader, config, size, held, self._stopping),
             find_lost=self._reclaim.find_lost,
-            found=self._due.set,
             ready=self._wake.set,
         )
         self._tally = ConsumerTally()
@@ -156,8 +152,8 @@ class StreamConsumer:
     def stop(self) -> None:
         """Finish the batch in flight, settle it, hand back the rest and return from `run`; idempotent."""
         self._stopping.set()
-        for event in (self._due, self._wake, self._handed_out):
-            event.set()
+        self._reclaim.called.set()
+        self._wake.set()
 
     def flush(self) -> None:
         """Have a batch that waits to be full handled as it is."""
@@ -183,7 +179,7 @@ class StreamConsumer:
             async with aclosing(self._new_batches()) as batches:
                 async for entries in batches:
                     await self._push.handle(entries)
-            self._again = await self._reclaim.tick()
+            self._reclaim.waiting = await self._reclaim.tick()
             async with aclosing(self._due_batches()) as batches:
                 async for entries in batches:
                     await self._push.handle(entries)
@@ -209,7 +205,7 @@ class StreamConsumer:
         async with self._beside():
             while not self._stopping.is_set():
                 read = self._tally.read.total
-                batches = self._due_batches() if self._again else self._new_batches()
+                batches = self._due_batches() if self._reclaim.waiting else self._new_batches()
                 try:
                     async with aclosing(batches):
                         async for entries in batches:
@@ -233,11 +229,13 @@ class StreamConsumer:
         await self._membership.ensure()
         self._batches.begin()
         # A stop ends a read that waits; one that has brought something, and waits for more, is handed out.
-        while not (self._batches.is_ready or self._again):
+        while not (self._batches.is_ready or self._reclaim.waiting):
             self._wake.clear()
             await self._wake.wait()
         # Asked again: what was read while it was paused waits, and keeps nobody else from handling a batch.
-        while self._batches.is_ready and not self._again and (self._open.is_set() or await self._may_begin()):
+        while self._batches.is_ready and not self._reclaim.waiting:
+            if not (self._open.is_set() or await self._may_begin()):
+                return
             async with self._isolation.beside_others():
                 entries = self._batches.take(ahead=self._ahead)
                 if not entries:
@@ -254,28 +252,25 @@ class StreamConsumer:
 
     async def _due_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
         """Hand out entries again, in batches while they may be innocent, alone when they may not."""
+        reclaim = self._reclaim
         if self.config.create_groups:
-            self._membership.took(self._again)
+            self._membership.took(reclaim.waiting)
         try:
             # From the first to the last: taking turns with new entries, each of these would wait for a whole
             # batch, and the oldest records of all would be the last to be done.
             alone = False
-            while (
-                self._again and not self._failed and await self._may_begin() and not self._stopping.is_set()
-            ):
+            while reclaim.waiting and not self._failed and await self._may_begin():
+                if self._stopping.is_set():
+                    break
                 async with self._isolation.alone() if alone else self._isolation.beside_others():
-                    some = self._again[:1] if alone else self._again
-                    again = await self._reclaim.redeliver(some, isolated=alone)
+                    again = await reclaim.redeliver(isolated=alone)
                     if again.entries:
                         with self._handling(again.entries):
                             yield again.entries
                 alone = again.must_be_alone
-                self._reclaim.let_go(self._again[: again.dealt])
-                self._again = self._again[again.dealt :]
+                reclaim.dealt(again.dealt)
         finally:
-            self._reclaim.let_go(self._again)
-            self._again = []
-            self._handed_out.set()
+            reclaim.let_go()
 
     async def _may_begin(self) -> bool:
         """Wait while paused; False where it is to stop before that ends."""
@@ -320,18 +315,13 @@ class StreamConsumer:
         while not self._stopping.is_set():
             try:
                 await self._membership.ensure()
-                self._due.clear()
-                if due := await self._reclaim.tick():
-                    self._handed_out.clear()
-                    self._again = due
-                    self._wake.set()
-                    await first(self._handed_out.wait(), self._stopping.wait())
+                await self._reclaim.turn(self._wake.set, self._stopping)
                 await self._membership.tend()
                 backoff.reset()
             except Exception as exc:  # noqa: BLE001  as above
                 await self._survive(exc, backoff)
             if not self._stopping.is_set():
-                await self._reclaim.until_next(self._due)
+                await self._reclaim.until_next()
 
     async def _end_blocked_read_on_stop(self) -> None:
         await self._stopping.wait()

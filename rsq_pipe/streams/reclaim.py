@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rsq_pipe.streams.batch_reader import ReadSize
 from rsq_pipe.streams.client import StreamClient
@@ -58,6 +58,20 @@ class Reclaim:
         self._due: list[Entry] = []
         self._seen = PendingSeen() if seen is None else seen
         self._idle = config.min_idle_claim_ms / 1000
+        self.waiting: list[Entry] = []
+        """What was taken over, and waits to be handed out."""
+        self.called = asyncio.Event()
+        """Set where there may be something to take over before it is time for the next turn."""
+        self._handed_out = asyncio.Event()
+
+    async def turn(self, ready: Callable[[], object], stopping: asyncio.Event) -> None:
+        """Take over what is due, say so, and wait until it has been handed out, or it is to stop."""
+        self.called.clear()
+        if due := await self.tick():
+            self._handed_out.clear()
+            self.waiting = due
+            ready()
+            await first(self._handed_out.wait(), stopping.wait())
 
     async def tick(self) -> list[Entry]:
         """
@@ -85,25 +99,22 @@ class Reclaim:
         due, self._due = self._due, []
         return due
 
-    async def until_next(self, called: asyncio.Event) -> None:
-        """Wait until it is time for the next tick, or it is called for; not where the last one left some."""
+    async def until_next(self) -> None:
+        """Wait until it is time for the next turn, or it is called for; not where the last one left some."""
         if any(cursor != START for cursor in self._cursors.values()):
             return
         # What is handed back after a tick that knew of nothing pending is seen before the next one's time.
         news = [] if self._seen.some.is_set() else [self._seen.some.wait()]
-        await first(called.wait(), asyncio.sleep(max(self._idle / 2, _AT_LEAST)), *news)
+        await first(self.called.wait(), asyncio.sleep(max(self._idle / 2, _AT_LEAST)), *news)
 
-    async def find_lost(self, received: Mapping[str, str]) -> int:
+    async def find_lost(self, received: Mapping[str, str]) -> None:
         """
         Find entries that were delivered to this consumer in a reply that never arrived; `tick` returns them.
 
         Args:
             received: By stream, the last entry that did arrive: what was lost stands behind it.
-
-        Returns:
-            How many there are.
         """
-        config, found = self._config, 0
+        config = self._config
         for key, name in self._names.items():
             pending = await self._client.pending_range(
                 name,
@@ -112,22 +123,21 @@ class Reclaim:
                 count=MAX_ENTRIES,
                 consumer=config.worker_name,
             )
-            lost = self._hold(key, [entry.id for entry in pending])
-            self._due += lost
-            found += len(lost)
-        return found
+            self._due += self._hold(key, [entry.id for entry in pending])
+        if self._due:
+            self.called.set()
 
-    async def redeliver(self, waiting: Sequence[Entry], *, isolated: bool = False) -> Redelivery:
+    async def redeliver(self, *, isolated: bool = False) -> Redelivery:
         """
-        Hand the first of some entries out again, and count the delivery of those still this consumer's.
+        Hand the first of what waits out again, and count the delivery of those still this consumer's.
 
         As many as may be together: a batch of one stream, but an entry near its last delivery alone.
 
         Args:
-            waiting: Entries taken over.
             isolated: Whether nothing else is in this process's hand; the very last delivery asks for that.
         """
-        config, stream = self._config, waiting[0].stream
+        config, waiting = self._config, self.waiting[:1] if isolated else self.waiting
+        stream = waiting[0].stream
         same = itertools.takewhile(lambda entry: entry.stream == stream, waiting)
         again = await self._client.redeliver(
             self._names[stream],
@@ -139,9 +149,16 @@ class Reclaim:
         self._read_size.learn(again.entries)
         return again
 
-    def let_go(self, entries: Sequence[Entry]) -> None:
-        """State that entries are no longer in flight."""
-        self._in_flight.let_go(entries)
+    def dealt(self, number: int) -> None:
+        """State that the first of what waits has been handled, or is not this consumer's."""
+        self._in_flight.let_go(self.waiting[:number])
+        self.waiting = self.waiting[number:]
+
+    def let_go(self) -> None:
+        """Leave what still waits pending, and let the next turn begin."""
+        self._in_flight.let_go(self.waiting)
+        self.waiting = []
+        self._handed_out.set()
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
         # Its own long-running entries look idle too, if the heartbeat came late: they are in flight already.

@@ -16,9 +16,10 @@ import rich_click as click
 from rsq_pipe import redaction
 from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.server_address import connect
+from rsq_pipe.cli.server_address import address_of_runs, connect
 from rsq_pipe.engine.processes.supervised import SUPERVISED
 from rsq_pipe.hosts import is_of_host
+from rsq_pipe.spec.loader import load
 
 HOST, PORT = "127.0.0.1", 8710
 LISTENER = "RSQ_PIPE_LISTENER"
@@ -29,6 +30,7 @@ SHORTEST = 16
 
 
 @click.command("serve")
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC", required=False)
 @redis_option
 @click.option("--host", default=HOST, show_default=True, metavar="ADDRESS", help="The address to answer on.")
 @click.option(
@@ -56,6 +58,7 @@ SHORTEST = 16
 @click.option("--read-only", is_flag=True, help="Nobody may act: look only.")
 @click.option("--jaeger", default="", metavar="URL", help="Where traces are looked at, for links to them.")
 def command(  # noqa: PLR0917  one parameter an option
+    spec: Path | None,
     url: str | None,
     host: str,
     port: int,
@@ -67,18 +70,23 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     Serve a page that shows the pipelines of a server, and JSON.
 
-    Each pipeline's graph with rates and backlog, dead letters to be mended and replayed, the way of a record,
-    and who works. The JSON is under /api. Without a token it answers this machine alone. It speaks HTTP: put
-    a proxy with TLS in front of it where others are to reach it.
+    The server is that of the pipeline file SPEC, where one is given, or of --redis. Each pipeline's graph
+    with rates and backlog, dead letters to be mended and replayed, the way of a record, and who works. The
+    JSON is under /api. Without a token it answers this machine alone. It speaks HTTP: put a proxy with TLS in
+    front of it where others are to reach it.
     """
     known = read_tokens(tokens, token_file)
     refuse_open(host, known)
     if jaeger and not jaeger.startswith(("http://", "https://")):
         raise click.UsageError(f"--jaeger {jaeger!r} is no URL; write --jaeger http://localhost:16686")
     require_extra()
+    graph = None if spec is None else load(spec)
+    if graph is not None:
+        redaction.add(graph.secrets)
+    found = server_here(url) if graph is None else address_of_runs(graph, url)
     beside = os.environ.get(LISTENER)
     listener = listen(host, port) if beside is None else socket.socket(fileno=int(beside))
-    with listener, server_here(url) as address:
+    with listener, found as address:
         asyncio.run(_serve(address, listener, known, read_only=read_only, jaeger=jaeger))
 
 

@@ -48,6 +48,29 @@ def test_it_answers_until_it_is_told_to_end(
     assert (process.returncode, out, err) == (0, "", "")
 
 
+def test_it_serves_the_server_that_a_pipeline_file_names(
+    server: StreamServer, tmp_path: Path, name: str
+) -> None:
+    project = Project(tmp_path / "project", name)
+    project.spec(
+        "read: {source: {type: generate, count: 3}}\nout: {sink: {type: jsonl, path: out.jsonl}}",
+        top=f'redis: {{url: "{server.url}"}}',
+    )
+    never = rsq_pipe("serve", "nowhere.yaml", "--port", "0", cwd=project.root)
+    assert rsq_pipe("run", project.path, cwd=project.root).returncode == 0
+    process = start("serve", project.path, "--port", "0", cwd=project.root)
+    try:
+        with urllib.request.urlopen(f"{address(process)}/api/pipelines", timeout=10) as found:
+            told = json.load(found)
+    finally:
+        process.terminate()
+        process.communicate(timeout=15)
+
+    assert name in [one["name"] for one in told["pipelines"]]
+    assert never.returncode == 2
+    assert "nowhere.yaml:1:1: there is no such file" in never.stderr
+
+
 def test_another_host_needs_a_token(server: StreamServer, tmp_path: Path) -> None:
     done = rsq_pipe("serve", "--redis", server.url, "--host", "0.0.0.0", cwd=tmp_path)
 

@@ -85,8 +85,18 @@ class Columns:
                 row[name] = None if value is None else check(value)
             except (ValueError, TypeError, InvalidOperation, OverflowError) as exc:
                 what = f"field {name!r} is {_shown(value)}, and its column is of type {self.types[name]}"
-                raise EncodeError(what, record) from exc
+                raise EncodeError(what + _fix(name, self.types[name], value), record) from exc
         return row
+
+
+def _fix(name: str, type_: str, value: Any) -> str:
+    """Say what helps a number that has been computed, and so has more places than a decimal column."""
+    found = _DECIMAL.fullmatch(type_)
+    if found is None or not isinstance(value, float) or not math.isfinite(value):
+        return ""
+    if abs(value) >= 10 ** (int(found[1]) - int(found[2])):
+        return ""
+    return f"; round it in a stage above: `map: {{{name}: round({name}, {found[2]})}}`"
 
 
 def _check(name: str) -> Callable[[Any], Any]:

@@ -160,6 +160,18 @@ def test_a_record_that_does_not_fit_its_column_fails_alone(
     assert columns(tmp_path / "x-000001.parquet")["v"][1] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(1.005, True), (5.0000000000001, True), (100.0, False), (float("nan"), False), ("1.005", False)],
+)
+def test_a_computed_number_with_more_places_than_its_column_is_told_how_to_be_rounded(
+    written: Callable[..., Any], value: Any, told: bool
+) -> None:
+    failures = written({"v": value}, columns={"v": "decimal(4,2)"})
+
+    assert ("round it in a stage above: `map: {v: round(v, 2)}`" in str(failures[0])) is told
+
+
 def test_fields_without_a_column_are_a_failure_or_left_out(written: Callable[..., Any]) -> None:
     failures = written({"id": 1, "more": 2}, columns={"id": "int"})
     assert "no column for 'more'; name it in `columns`, or set `extra: ignore`" in str(failures[0])

@@ -11,7 +11,7 @@ import rich_click as click
 
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
-from rsq_pipe.engine.sources.source_worker import connected
+from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.errors import NeverRanError, SourceError, SpecError
 from rsq_pipe.ops.dead_letter_queue import find_queues
 from rsq_pipe.spec.graph import Graph, Stage
@@ -32,7 +32,7 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
         UsageError: Processes are to share standard input: one would get all records, the others end at once.
     """
     for stage in _sources(graph, names):
-        source = connected(graph, stage)
+        source = source_of(graph, stage)
         if shared and not source.resumable:
             raise click.UsageError(
                 f"stage {stage.name!r} reads standard input, which processes cannot share; leave "

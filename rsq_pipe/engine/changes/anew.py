@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from rsq_pipe.connectors.endpoint import UnreachableError
-from rsq_pipe.connectors.sink import CheckedSink, Sink, TargetUnavailableError
+from rsq_pipe.connectors.sink import CheckedSink, TargetUnavailableError
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.changes.ledger_names import ledger_names
+from rsq_pipe.engine.connecting import sink_of
 from rsq_pipe.errors import SinkError
 from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
@@ -45,21 +46,13 @@ async def check_anew(client: StreamClient, graph: Graph) -> None:
 def _check(client: StreamClient, graph: Graph, stage: Stage, ledger: str) -> None:
     check_target(graph, stage)
     ref: ConnectorRef = stage.options
-    found = connector("sink", ref.type)
-    sink: Sink = found.made(
-        ref.options,
-        pipeline=graph.pipeline,
-        stage=stage.name,
-        root=graph.root,
-        client=client,
-        ledger=ledger,
-    )
+    sink = sink_of(client, graph, stage, ledger)
     if not sink.exclusive:
         return
     if isinstance(sink, CheckedSink):
         sink.check_anew()
-    elif found.endpoint is not None:
-        found.endpoint(ref.options, stage=stage.name, root=graph.root).reach(SECONDS)
+    elif (endpoint := connector("sink", ref.type).endpoint) is not None:
+        endpoint(ref.options, stage=stage.name, root=graph.root).reach(SECONDS)
 
 
 def _target(graph: Graph, stage: Stage) -> str:

@@ -15,17 +15,16 @@ from rsq_pipe.connectors.sink import (
     PreparingSink,
     RowSink,
     SharedSink,
-    Sink,
     TargetUnavailableError,
     Written,
 )
-from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.changes.provision import replacing
+from rsq_pipe.engine.connecting import sink_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.protected import check_target
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
@@ -70,15 +69,7 @@ class Target:
         ledger: str = "",
         away: Callable[[str], None] = lambda _: None,
     ) -> None:
-        ref: ConnectorRef = stage.options
-        self._sink: Sink = connector("sink", ref.type).made(
-            ref.options,
-            pipeline=graph.pipeline,
-            stage=stage.name,
-            root=graph.root,
-            client=client,
-            ledger=ledger,
-        )
+        self._sink = sink_of(client, graph, stage, ledger)
         self._shared = self._sink if isinstance(self._sink, SharedSink) else None
         self._client = client
         self._graph = graph

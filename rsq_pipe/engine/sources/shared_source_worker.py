@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 import structlog
 
 from rsq_pipe.connectors.source import Chunk, SharedSource
+from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.sources.source_worker import SourceWorker, connected
+from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import SourceError, StreamError
 from rsq_pipe.spec.graph import Graph, Stage
@@ -33,7 +34,7 @@ READERS = "readers"
 
 def source_role(process: Process, stage: Stage) -> SourceWorker | SharedSourceWorker:
     """Make what reads a source in this process."""
-    source = connected(process.graph, stage)
+    source = source_of(process.graph, stage)
     if not isinstance(source, SharedSource):
         return SourceWorker(process, stage, source)
     if process.limit is not None:

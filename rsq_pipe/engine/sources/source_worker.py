@@ -12,9 +12,9 @@ import structlog
 
 from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
-from rsq_pipe.connectors.table import connector
 from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
+from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.intake import at_most
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
@@ -32,7 +32,7 @@ from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.telling import FailureLog
 from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.errors import SourceError, StreamError
-from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position, Settled
@@ -68,7 +68,7 @@ class SourceWorker:
         beside: int = 1,
     ) -> None:
         graph = process.graph
-        self._source = source or connected(graph, stage)
+        self._source = source or source_of(graph, stage)
         self._part = part
         self._limit: Limited | None = None
         if process.limit is not None:
@@ -316,15 +316,6 @@ class SourceWorker:
         if settled is not None:
             self._backlog.wrote(plan.settlement, settled)
         return settled
-
-
-def connected(graph: Graph, stage: Stage) -> Source:
-    """Make the source of a stage; nothing is opened yet."""
-    ref: ConnectorRef = stage.options
-    source: Source = connector("source", ref.type).made(
-        ref.options, pipeline=graph.pipeline, stage=stage.name, root=ref.home or graph.root
-    )
-    return source
 
 
 def _chunk_size(graph: Graph, stage: Stage) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rsq_pipe.connectors.source import Arrival, PreviewedSource, SharedSource, Source
 from rsq_pipe.connectors.table import connector
+from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
@@ -40,7 +41,7 @@ def first_records(graph: Graph, stage: Stage, limit: int, file: Path | None = No
     if getattr(ref.options, "final", True) is None:
         # A run waits for a last line without its end to stand still; to look, what is there now will do.
         ref = replace(ref, options=ref.options.model_copy(update={"final": True}))
-    source = _connected(graph, stage.name, ref)
+    source = _previewed(source_of(graph, replace(stage, options=ref)))
     for shard in source.shards():
         # Closed before its end, so that the file is.
         chunks: Any = source.read(shard, "", limit)
@@ -66,10 +67,7 @@ def _of_file(stage: Stage, file: Path) -> ConnectorRef:
     return ConnectorRef("source", kind, options)
 
 
-def _connected(graph: Graph, name: str, ref: ConnectorRef) -> Source:
-    source: Source = connector("source", ref.type).made(
-        ref.options, pipeline=graph.pipeline, stage=name, root=ref.home or graph.root
-    )
+def _previewed(source: Source) -> Source:
     if isinstance(source, PreviewedSource):
         source = source.preview()
     return source.ending() if isinstance(source, SharedSource) else source

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.sources.source_worker import RECORDS, SourceWorker, connected
+from rsq_pipe.engine.sources.source_worker import RECORDS, SourceWorker
 from rsq_pipe.errors import SourceError
 from rsq_pipe.spec.graph import ConnectorRef
 from rsq_pipe.streams.client import StreamClient
@@ -73,4 +74,4 @@ def test_a_source_that_the_runner_cannot_read_by_itself_is_an_error() -> None:
     read = replace(source(), options=ConnectorRef("source", "stream", None))
 
     with pytest.raises(LookupError, match="'stream' cannot be connected to"):
-        connected(graph(read), read)
+        source_of(graph(read), read)

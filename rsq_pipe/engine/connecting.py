@@ -1,0 +1,36 @@
+"""Connecting: the source or sink of a stage, made by its connector; nothing is opened yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.connectors.source import Source
+from rsq_pipe.connectors.table import connector
+from rsq_pipe.spec.graph import ConnectorRef, Graph, Stage
+
+if TYPE_CHECKING:  # `preview` and `test` do without a client
+    from rsq_pipe.streams.client import StreamClient
+
+
+def source_of(graph: Graph, stage: Stage) -> Source:
+    """Make the source of a stage."""
+    ref: ConnectorRef = stage.options
+    source: Source = connector("source", ref.type).made(
+        ref.options, pipeline=graph.pipeline, stage=stage.name, root=ref.home or graph.root
+    )
+    return source
+
+
+def sink_of(client: StreamClient, graph: Graph, stage: Stage, ledger: str = "") -> Sink:
+    """Make the sink of a stage; `ledger` is what its ledger is called, where not as the stage."""
+    ref: ConnectorRef = stage.options
+    sink: Sink = connector("sink", ref.type).made(
+        ref.options,
+        pipeline=graph.pipeline,
+        stage=stage.name,
+        root=graph.root,
+        client=client,
+        ledger=ledger,
+    )
+    return sink

@@ -19,9 +19,9 @@ from rsq_pipe.cli.printable import on_one_line, remark
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.errors import NeverRanError, ReplayError, SourceError, SpecError
 from rsq_pipe.ids import is_family, record_id
-from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.payload import Payloads, as_json
-from rsq_pipe.ops.selection import Selection, parse_name
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
+from rsq_pipe.ops.dead_letters.selection import Selection, parse_name
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
@@ -191,7 +191,7 @@ async def _record(graph: Graph, url: str | None, rid: str) -> Captured:
 
 
 async def _first_letter(graph: Graph, url: str | None, selection: Selection) -> DeadLetter | None:
-    from rsq_pipe.ops.dead_letters import find  # noqa: PLC0415  `rsq-pipe test` needs no client
+    from rsq_pipe.ops.dead_letters.dead_letters import find  # noqa: PLC0415  `rsq-pipe test` needs no client
 
     async with _server(graph, url) as address, connect(address) as client:
         letters = await find(client, graph.pipeline, graph, selection)

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.printable import printable, remark
-from rsq_pipe.ops.failure_groups import FailureGroup
-from rsq_pipe.ops.selection import Sieve
+from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
+from rsq_pipe.ops.dead_letters.selection import Sieve
 
 ROOMY = 150
 """Columns from which on a group fits on one line."""

@@ -16,7 +16,7 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_show import redacted
 from rsq_pipe.cli.printable import json_line, on_terminal, remark
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.dead_letter_json import described
+from rsq_pipe.ops.dead_letters.dead_letter_json import described
 
 
 @click.command("export")

@@ -11,7 +11,7 @@ from rsq_pipe.cli.dlq_console import console, failures, letters, tell_none, tell
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.errors import NeverRanError
-from rsq_pipe.ops.failure_groups import FailureGroup, FailureGroups
+from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup, FailureGroups
 from rsq_pipe.redaction import redact
 
 

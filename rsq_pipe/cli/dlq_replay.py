@@ -24,11 +24,11 @@ from rsq_pipe.cli.dlq_console import console, letters, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.dlq_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line, remark
-from rsq_pipe.ops.dead_letter_json import Edit, read_edit
-from rsq_pipe.ops.edits import Edits
-from rsq_pipe.ops.preview import Preview
-from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.replay import preview_replay, replay
+from rsq_pipe.ops.dead_letters.dead_letter_json import Edit, read_edit
+from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.preview import Preview
+from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
 from rsq_pipe.streams.removal import Removed
 
 

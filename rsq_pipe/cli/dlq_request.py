@@ -17,8 +17,8 @@ from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE
 from rsq_pipe.errors import UnknownStageError
-from rsq_pipe.ops.dead_letters import DeadLetters, find
-from rsq_pipe.ops.selection import LetterName, Selection
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find
+from rsq_pipe.ops.dead_letters.selection import LetterName, Selection
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.spec.graph import Graph

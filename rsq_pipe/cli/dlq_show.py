@@ -13,10 +13,10 @@ from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.letter_text import letter_text
 from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letter_json import described
-from rsq_pipe.ops.dead_letters import DeadLetters
-from rsq_pipe.ops.selection import parse_name
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter_json import described
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
+from rsq_pipe.ops.dead_letters.selection import parse_name
 from rsq_pipe.redaction import redact
 
 FIRST = 20

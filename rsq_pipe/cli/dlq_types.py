@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import rich_click as click
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.ops.selection import LetterName, parse_name
+from rsq_pipe.ops.dead_letters.selection import LetterName, parse_name
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.expressions.field_path import parse_path
 from rsq_pipe.units import LONGEST, parse_duration, parse_rate

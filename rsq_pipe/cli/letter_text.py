@@ -9,8 +9,8 @@ from rich.text import Text
 
 from rsq_pipe.cli.dlq_console import moment
 from rsq_pipe.cli.printable import escaped, printable
-from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.payload import Payloads
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.redaction import redact
 
 

@@ -15,7 +15,7 @@ from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.preview_text import heading, lines
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.cli.stage_name import STAGE, known
-from rsq_pipe.ops.payload import as_json
+from rsq_pipe.ops.dead_letters.payload import as_json
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.telemetry.logs import set_up

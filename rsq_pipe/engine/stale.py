@@ -14,8 +14,8 @@ from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import writable
-from rsq_pipe.verbs.held_table import HeldTable
 from rsq_pipe.verbs.lookup import FileLookup
+from rsq_pipe.verbs.tables.held_table import HeldTable
 
 PERIOD = 1.0
 """Seconds between two looks at the tables."""

@@ -13,7 +13,7 @@ import msgspec
 
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import StreamError, StreamFullError
-from rsq_pipe.ops.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Progress
 from rsq_pipe.streams.client import StreamClient
 
 KEPT = 1_000

@@ -21,9 +21,9 @@ from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.state_keys import state_keys
 from rsq_pipe.errors import UnknownStageError
 from rsq_pipe.model.counters import ALL_COUNTED
-from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letter_json import described
-from rsq_pipe.ops.payload import Payloads, as_json
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter_json import described
+from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams import moving
 from rsq_pipe.streams.client import StreamClient

@@ -14,7 +14,7 @@ from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import DecodeError, MissingFieldError
 from rsq_pipe.ids import record_id
-from rsq_pipe.ops.payload import Payloads
+from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.spec.expressions.explanation import explained
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph, Stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from rsq_pipe.ops.payload import Payloads, as_json
+from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
 from rsq_pipe.ops.peek import Peeked
 
 

@@ -18,8 +18,8 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.verbs.members import member_of
-from rsq_pipe.verbs.results import Results
-from rsq_pipe.verbs.window_state import is_group
+from rsq_pipe.verbs.windows.results import Results
+from rsq_pipe.verbs.windows.window_state import is_group
 
 Description: TypeAlias = Callable[[str, bytes, bytes], Any]
 """Makes of a bucket's name, a field of it and its value what is shown."""

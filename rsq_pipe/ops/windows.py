@@ -12,8 +12,8 @@ from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.streams.snapshot import Snapshot
-from rsq_pipe.verbs.moments import spelled
-from rsq_pipe.verbs.window_state import CLOSED, seen
+from rsq_pipe.verbs.windows.moments import spelled
+from rsq_pipe.verbs.windows.window_state import CLOSED, seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from rsq_pipe.errors import ExpressionError
-from rsq_pipe.ops.dead_letter_json import Edit
-from rsq_pipe.ops.edits import Edits
-from rsq_pipe.ops.selection import parse_name
+from rsq_pipe.ops.dead_letters.dead_letter_json import Edit
+from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.selection import parse_name
 from rsq_pipe.page.answers import bad
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.spec.expressions.field_path import parse_path

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from rsq_pipe.errors import RsqPipeError
-from rsq_pipe.ops.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Progress
 from rsq_pipe.page.answers import Refusal, moment
 from rsq_pipe.redaction import redact
 

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rsq_pipe.ops import audit
-from rsq_pipe.ops.dead_letters import DeadLetters
-from rsq_pipe.ops.preview import Preview
-from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.purge import preview_purge, purge
-from rsq_pipe.ops.replay import preview_replay, replay
-from rsq_pipe.ops.selection import LetterName, parse_name
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
+from rsq_pipe.ops.dead_letters.preview import Preview
+from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.purge import preview_purge, purge
+from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
+from rsq_pipe.ops.dead_letters.selection import LetterName, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body
 from rsq_pipe.page.edits import edits_of
 from rsq_pipe.page.jobs import Job

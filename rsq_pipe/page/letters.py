@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letter_json import described
-from rsq_pipe.ops.dead_letters import DeadLetters, find
-from rsq_pipe.ops.failure_groups import FailureGroup
-from rsq_pipe.ops.letter_groups import LetterGroups
-from rsq_pipe.ops.letter_page import letter_page
-from rsq_pipe.ops.payload import as_json
-from rsq_pipe.ops.selection import LetterName, Selection, iso, parse_name
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter_json import described
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find
+from rsq_pipe.ops.dead_letters.failure_groups import FailureGroup
+from rsq_pipe.ops.dead_letters.letter_groups import LetterGroups
+from rsq_pipe.ops.dead_letters.letter_page import letter_page
+from rsq_pipe.ops.dead_letters.payload import as_json
+from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, iso, parse_name
 from rsq_pipe.page.answers import Refusal, answer, bad, body, moment, number
 from rsq_pipe.page.edits import edits_of
 from rsq_pipe.page.places import Place, place_of

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.as_run import AsRun, as_run
-from rsq_pipe.ops.letter_groups import LetterGroups
+from rsq_pipe.ops.dead_letters.letter_groups import LetterGroups
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.page.feeds import Feeds
 from rsq_pipe.page.jobs import Jobs

@@ -10,13 +10,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rsq_pipe.ops import remembered
-from rsq_pipe.ops.dead_letters import find
-from rsq_pipe.ops.letter_page import letter_page
-from rsq_pipe.ops.payload import Payloads
+from rsq_pipe.ops.dead_letters.dead_letters import find
+from rsq_pipe.ops.dead_letters.letter_page import letter_page
+from rsq_pipe.ops.dead_letters.payload import Payloads
+from rsq_pipe.ops.dead_letters.selection import Selection, iso
+from rsq_pipe.ops.dead_letters.turns import Turns
 from rsq_pipe.ops.peek import Filter, peek
 from rsq_pipe.ops.peek_json import document
-from rsq_pipe.ops.selection import Selection, iso
-from rsq_pipe.ops.turns import Turns
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment, number
 from rsq_pipe.page.places import Place, place_of

@@ -8,8 +8,8 @@ from rsq_pipe.model.partials import unpacked
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.testing.state_in_memory import StateInMemory
-from rsq_pipe.verbs.results import Group, Results
-from rsq_pipe.verbs.window_state import SESSIONS, window_end
+from rsq_pipe.verbs.windows.results import Group, Results
+from rsq_pipe.verbs.windows.window_state import SESSIONS, window_end
 
 
 async def leaving(stage: Stage, state: StateInMemory) -> tuple[Batch, Outcomes]:

@@ -10,7 +10,7 @@ from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary
-from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply

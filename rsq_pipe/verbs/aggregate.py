@@ -14,12 +14,20 @@ from rsq_pipe.model.sessions import apart
 from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.aggregate import LATE, Aggregation
-from rsq_pipe.verbs.arguments import Failed
-from rsq_pipe.verbs.event_times import EventTimes
-from rsq_pipe.verbs.folding import Folding, Places
-from rsq_pipe.verbs.group_keys import GroupKeys
 from rsq_pipe.verbs.passing import passed
-from rsq_pipe.verbs.window_state import CLOSED, ROUND, SESSIONS, changed, closed_until, due_times, seen_times
+from rsq_pipe.verbs.windows.arguments import Failed
+from rsq_pipe.verbs.windows.event_times import EventTimes
+from rsq_pipe.verbs.windows.folding import Folding, Places
+from rsq_pipe.verbs.windows.group_keys import GroupKeys
+from rsq_pipe.verbs.windows.window_state import (
+    CLOSED,
+    ROUND,
+    SESSIONS,
+    changed,
+    closed_until,
+    due_times,
+    seen_times,
+)
 
 Slots: TypeAlias = dict[tuple[Any, Any], list[int]]
 """Window and group -> the places of their records."""

@@ -13,11 +13,11 @@ from rsq_pipe.model.waiting import MET, Waiting, read, written
 from rsq_pipe.spec.stages.join import SIDES, Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.verbs.buckets import Buckets, listed, spelled
 from rsq_pipe.verbs.failed import expression_failure
 from rsq_pipe.verbs.members import match_maker
-from rsq_pipe.verbs.pairing import LETTERS, Keyed, Pairing, Pairs, Shape, keyed
-from rsq_pipe.verbs.window_state import CLOSED
+from rsq_pipe.verbs.windows.buckets import Buckets, listed, spelled
+from rsq_pipe.verbs.windows.pairing import LETTERS, Keyed, Pairing, Pairs, Shape, keyed
+from rsq_pipe.verbs.windows.window_state import CLOSED
 
 BUCKETS = "buckets"
 """The scalar that names the buckets in which records wait."""

@@ -28,15 +28,15 @@ def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
     table = lookup.table
     # Each client is loaded where it is used: it takes time, and may not be installed.
     if isinstance(table, RedisRef):
-        from rsq_pipe.verbs.redis_table import RedisTable  # noqa: PLC0415
+        from rsq_pipe.verbs.tables.redis_table import RedisTable  # noqa: PLC0415
 
         return ServerLookup(stage, RedisTable(table, client))
     if isinstance(table, PostgresRef):
-        from rsq_pipe.verbs.postgres_table import PostgresTable  # noqa: PLC0415
+        from rsq_pipe.verbs.tables.postgres_table import PostgresTable  # noqa: PLC0415
 
         return ServerLookup(stage, PostgresTable(table, lookup.by, tuple(lookup.fields)))
     if isinstance(table, HttpRef):
-        from rsq_pipe.verbs.http_table import HttpTable  # noqa: PLC0415
+        from rsq_pipe.verbs.tables.http_table import HttpTable  # noqa: PLC0415
 
         return ServerLookup(stage, HttpTable(table))
     return FileLookup(stage.name, stage.options, root)

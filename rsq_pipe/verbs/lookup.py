@@ -13,11 +13,11 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
 from rsq_pipe.spec.stages.lookup import FileRef, Lookup
 from rsq_pipe.verbs.failed import expression_failure
-from rsq_pipe.verbs.held_table import HeldTable
-from rsq_pipe.verbs.keys import key_maker
 from rsq_pipe.verbs.passing import made
 from rsq_pipe.verbs.picking import Record, there_already
-from rsq_pipe.verbs.table import BrokenTableError, Row, Table, Wanted
+from rsq_pipe.verbs.tables.held_table import HeldTable
+from rsq_pipe.verbs.tables.keys import key_maker
+from rsq_pipe.verbs.tables.table import BrokenTableError, Row, Table, Wanted
 
 UNKNOWN = "unknown key"
 """The reason of drops."""

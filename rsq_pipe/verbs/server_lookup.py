@@ -13,10 +13,10 @@ from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.lookup import CachePolicy, Lookup
-from rsq_pipe.verbs.keys import Key
 from rsq_pipe.verbs.lookup import RowJoin
-from rsq_pipe.verbs.remote_table import Answer, RefusedError, RemoteTable, UnavailableError
-from rsq_pipe.verbs.table import Row
+from rsq_pipe.verbs.tables.keys import Key
+from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, RemoteTable, UnavailableError
+from rsq_pipe.verbs.tables.table import Row
 
 
 class ServerLookup:

@@ -18,13 +18,13 @@ from rsq_pipe.cli.dlq_console import letters, moment
 from rsq_pipe.cli.letter_text import letter_text
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.errors import RsqPipeError
-from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letters import PAGE, DeadLetters, Page, find
-from rsq_pipe.ops.edits import Edits
-from rsq_pipe.ops.preview import Preview
-from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.replay import preview_replay, replay
-from rsq_pipe.ops.selection import LetterName, Selection
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letters import PAGE, DeadLetters, Page, find
+from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.preview import Preview
+from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
+from rsq_pipe.ops.dead_letters.selection import LetterName, Selection
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 

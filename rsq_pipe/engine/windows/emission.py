@@ -13,8 +13,8 @@ from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.partials import unpacked
 from rsq_pipe.model.state import SCALARS, Fields, Now, Page, StateChange
 from rsq_pipe.spec.stages.aggregate import Aggregation, Windows
-from rsq_pipe.verbs.results import Group, Results
-from rsq_pipe.verbs.window_state import EMITTED, FINISHED, ROUND, SESSIONS, changed, window_end
+from rsq_pipe.verbs.windows.results import Group, Results
+from rsq_pipe.verbs.windows.window_state import EMITTED, FINISHED, ROUND, SESSIONS, changed, window_end
 
 PORTION = 500
 """Changed groups whose results are settled at once, about."""

@@ -10,8 +10,8 @@ from rsq_pipe.engine.windows.result_sender import ResultSender
 from rsq_pipe.model.partials import packed, unpacked
 from rsq_pipe.model.state import KEYS, SCALARS, Fields, StateChange, Timers
 from rsq_pipe.spec.stages.aggregate import Aggregation
-from rsq_pipe.verbs.results import Group, Results
-from rsq_pipe.verbs.window_state import CLOSED, SESSIONS
+from rsq_pipe.verbs.windows.results import Group, Results
+from rsq_pipe.verbs.windows.window_state import CLOSED, SESSIONS
 
 PORTION = 500
 """Groups that are settled at once."""

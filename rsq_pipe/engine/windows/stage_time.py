@@ -14,7 +14,7 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.spec.stages.aggregate import Aggregation, Windows
 from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.verbs.window_state import came, seen
+from rsq_pipe.verbs.windows.window_state import came, seen
 
 
 class StageTime(Protocol):

@@ -11,7 +11,7 @@ import msgpack
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.ids import is_family, record_id
-from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.trace.step import DEAD, RecordTrace, Step
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient

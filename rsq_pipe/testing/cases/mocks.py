@@ -15,8 +15,8 @@ from rsq_pipe.spec.handlers import check_handler, parse_handler
 from rsq_pipe.spec.root import handler_root
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.testing.cases.models import Test
-from rsq_pipe.verbs.keys import Key
 from rsq_pipe.verbs.server_lookup import ServerLookup
+from rsq_pipe.verbs.tables.keys import Key
 
 Rows = Mapping[str, Mapping[str, Any] | None]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rsq_pipe.errors import HandlerError
-from rsq_pipe.ops.dead_letters import find
-from rsq_pipe.ops.edits import Edits
-from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.replay import replay
-from rsq_pipe.ops.selection import Selection
+from rsq_pipe.ops.dead_letters.dead_letters import find
+from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.replay import replay
+from rsq_pipe.ops.dead_letters.selection import Selection
 from rsq_pipe.streams.removal import Removed
 from tests.integration.engine.lab import READ, Lab
 from tests.integration.engine.leftovers import name_of_the_dead

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rsq_pipe.engine.changes.provision import lay
-from rsq_pipe.ops.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letters import DeadLetters, find
-from rsq_pipe.ops.edits import Edits
-from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.replay import preview_replay, replay
-from rsq_pipe.ops.selection import Selection
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find
+from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
+from rsq_pipe.ops.dead_letters.selection import Selection
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.dead_letter import dead_letter
 from rsq_pipe.streams.headers import ATTEMPTS, RID

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from rsq_pipe.errors import NeverRanError, ReplayError
-from rsq_pipe.ops.selection import LetterName
+from rsq_pipe.ops.dead_letters.selection import LetterName
 from rsq_pipe.spec.expressions.expression import compile_expression
 from tests.integration.ops.morgue import Morgue
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rsq_pipe.ops.dead_letters import DeadLetters
-from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.purge import preview_purge, purge
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
+from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.purge import preview_purge, purge
 from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.removal import Removed

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from rsq_pipe.errors import ReplayError
-from rsq_pipe.ops.edits import Edits
-from rsq_pipe.ops.progress import Progress
-from rsq_pipe.ops.replay import replay
+from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.replay import replay
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.removal import Removed
 from tests.integration.ops.morgue import Morgue

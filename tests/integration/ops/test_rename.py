@@ -9,7 +9,7 @@ import pytest
 
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.errors import PipelineBusyError, SettleError, UnknownStageError
-from rsq_pipe.ops.dead_letters import find
+from rsq_pipe.ops.dead_letters.dead_letters import find
 from rsq_pipe.ops.doctor.checkup import examine
 from rsq_pipe.ops.rename import rename
 from rsq_pipe.ops.status import look

@@ -15,8 +15,8 @@ from rsq_pipe.errors import TableError
 from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.spec.key_template import KeyTemplate
 from rsq_pipe.spec.stages.lookup import HttpRef
-from rsq_pipe.verbs.http_table import HttpTable
-from rsq_pipe.verbs.remote_table import RefusedError
+from rsq_pipe.verbs.tables.http_table import HttpTable
+from rsq_pipe.verbs.tables.remote_table import RefusedError
 from tests.integration.verbs.given import looked, sent, unavailable, verb_of
 from tests.support.signals import wait_until
 

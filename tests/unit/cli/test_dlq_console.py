@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from rsq_pipe.cli.dlq_console import failures
-from rsq_pipe.ops.failure_groups import FailureGroups
+from rsq_pipe.ops.dead_letters.failure_groups import FailureGroups
 from tests.unit.ops.letters import failed
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from rsq_pipe.cli.peek import drawn
 from rsq_pipe.cli.printable import json_line
-from rsq_pipe.ops.payload import Payloads
+from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.peek import Filter, Peeked
 from rsq_pipe.ops.peek_json import document
 from rsq_pipe.spec.expressions.expression import compile_expression

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.ops.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.streams.entry import RawEntry
 
 _OURS = ("rid", "attempts", "replay-link", "dlq-")

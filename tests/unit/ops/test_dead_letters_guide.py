@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.ops.dead_letter_json import described
-from rsq_pipe.ops.payload import Payloads
-from rsq_pipe.ops.selection import view
+from rsq_pipe.ops.dead_letters.dead_letter_json import described
+from rsq_pipe.ops.dead_letters.payload import Payloads
+from rsq_pipe.ops.dead_letters.selection import view
 from tests.unit.ops.letters import letter
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "dead-letters.md"

@@ -12,9 +12,9 @@ import pytest
 from rsq_pipe.cli.letter_text import _payload
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.errors import DecodeError, EncodeError, ReplayError
-from rsq_pipe.ops.dead_letter_json import described, read_edit
-from rsq_pipe.ops.edits import Edits
-from rsq_pipe.ops.payload import Payloads
+from rsq_pipe.ops.dead_letters.dead_letter_json import described, read_edit
+from rsq_pipe.ops.dead_letters.edits import Edits
+from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer
 from tests.unit.ops.letters import ID, letter
 

@@ -24,7 +24,7 @@ from rsq_pipe.spec.loader import load
 from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.aggregate import Aggregate
-from rsq_pipe.verbs.results import Results
+from rsq_pipe.verbs.windows.results import Results
 from tests.support.project import Project
 from tests.unit.verbs.given import batch, each
 

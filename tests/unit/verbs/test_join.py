@@ -18,10 +18,10 @@ from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.headers import INPUT
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.testing.state_in_memory import StateInMemory
-from rsq_pipe.verbs.buckets import Buckets, listed, spelled
 from rsq_pipe.verbs.join import SHORT, Join
-from rsq_pipe.verbs.pairing import Shape
-from rsq_pipe.verbs.unmatched import Unmatched
+from rsq_pipe.verbs.windows.buckets import Buckets, listed, spelled
+from rsq_pipe.verbs.windows.pairing import Shape
+from rsq_pipe.verbs.windows.unmatched import Unmatched
 
 HOUR = 3_600_000
 

@@ -1,0 +1,1 @@
+"""Dead letters: found, read, mended, sent back and thrown away."""

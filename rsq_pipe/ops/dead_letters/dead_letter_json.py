@@ -1,0 +1,97 @@
+"""Dead letter JSON: a dead letter as one JSON object, and back, as `dlq` prints, exports and takes in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
+from rsq_pipe.ops.dead_letters.selection import LetterName, iso, parse_name
+from rsq_pipe.streams.wording import unreadable
+
+
+def described(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
+    """
+    Describe a dead letter.
+
+    Returns:
+        What docs/guide/dead-letters.md lists. The record stands under `payload`; bytes that are no record,
+        and records that JSON cannot hold, stand under `raw` in base64, and under `text` to be
+        read; what is no UTF-8 there is escaped.
+    """
+    found: dict[str, Any] = {
+        "stage": letter.stage,
+        "id": letter.id,
+        "rid": letter.rid,
+        "at": iso(letter),
+        "reason": letter.reason,
+        "error_type": letter.error_type,
+        "message": letter.message,
+        "attempts": letter.attempts,
+        "entry": letter.failed_entry,
+        "trace_id": letter.trace_id,
+        "traceback": letter.traceback,
+        "headers": dict(letter.headers),
+    }
+    record = as_json(payloads.decode(letter.raw))
+    if record is None:
+        text = letter.raw.decode("utf-8", "backslashreplace")
+        return found | {"raw": base64.b64encode(letter.raw).decode(), "text": text}
+    return found | {"payload": record}
+
+
+_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """
+    Hold one line of a mended export.
+
+    Args:
+        name: The dead letter it is of.
+        payload: The record; None where the line holds bytes.
+        raw: The bytes; None where the line holds a record.
+        place: Where the line stands, `file:line`.
+    """
+
+    name: LetterName
+    payload: dict[str, Any] | None
+    raw: bytes | None
+    place: str
+
+
+def read_edit(line: str, place: str) -> Edit:
+    """
+    Read one line of a mended export: `stage`, `id`, and `payload` or `raw`. Other keys are not looked at.
+
+    Raises:
+        ValueError: It is no such line; the message says where and why.
+    """
+    try:
+        value = _object(line)
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        why = unreadable(exc, line)
+        raise ValueError(f"{place}: not a JSON object, as `dlq export` writes them: {why}") from exc
+    stage, entry_id = value.get("stage", ""), value.get("id")
+    name = parse_name(f"{stage}/{entry_id}" if stage else str(entry_id))
+    if name is None:
+        raise ValueError(f"{place}: `stage` and `id` do not name a dead letter; keep them as they were")
+    match value:
+        # First: a line that was mended may still hold the bytes that were no record.
+        case {"payload": dict(payload)}:
+            return Edit(name, payload, None, place)
+        case {"payload": _}:
+            raise ValueError(f"{place}: `payload` is a record, so a JSON object")
+        case {"raw": str(raw)}:
+            try:
+                return Edit(name, None, base64.b64decode(raw, validate=True), place)
+            except binascii.Error as exc:
+                raise ValueError(f"{place}: `raw` is not base64") from exc
+        case _:
+            raise ValueError(f"{place}: there is neither `payload` nor `raw`")

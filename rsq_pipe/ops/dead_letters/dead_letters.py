@@ -1,0 +1,190 @@
+"""Dead letters: reads the selected ones from their queues, page by page, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.errors import ReplayError
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter_queue import DeadLetterQueue, find_queues
+from rsq_pipe.ops.dead_letters.payload import Payloads
+from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, Sieve
+from rsq_pipe.ops.dead_letters.turns import Turns
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.entry import range_reply
+from rsq_pipe.streams.link import checked
+
+PAGE = 100
+"""Dead letters read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    Hold some selected dead letters of one queue, in order.
+
+    Args:
+        queue: Where they stand.
+        letters: Never none.
+    """
+
+    queue: DeadLetterQueue
+    letters: Sequence[DeadLetter]
+
+
+class DeadLetters:
+    """
+    Hold what is selected of a pipeline's dead letters at one moment. Made by `find`.
+
+    Args:
+        client: The server.
+        queues: Where to look.
+        selection: Which are meant.
+        payloads: How payloads are read.
+    """
+
+    def __init__(
+        self,
+        client: StreamClient,
+        queues: Sequence[DeadLetterQueue],
+        selection: Selection,
+        payloads: Payloads,
+    ) -> None:
+        self.client = client
+        self.queues = queues
+        self.payloads = payloads
+        self.sieve = Sieve(selection, payloads)
+        """Of the last pass: what could not be judged."""
+        self._selection = selection
+
+    async def pages(self) -> AsyncIterator[Page]:
+        """
+        Read the selected dead letters, stage by stage, the oldest first. Each call is a new pass.
+
+        Those that are written after `find` are left out; what is removed meanwhile is not missed.
+
+        Redis: XRANGE COUNT 100.
+        """
+        self.sieve, turns = Sieve(self._selection, self.payloads), Turns()
+        for queue in self.queues:
+            async for letters in self._read(queue):
+                found = []
+                for letter in letters:
+                    if self.sieve.passes(letter):
+                        found.append(letter)
+                    await turns.others()
+                if found:
+                    yield Page(queue, found)
+                if self.sieve.is_full:
+                    return
+
+    async def missing(self) -> Counter[str]:
+        """
+        Count what was named and stands in no queue (any more), by the stage it was named with.
+
+        Redis: as `pages`.
+        """
+        stages = self._selection.stages
+        names = {name for name in self._selection.names if not stages or name.stage in ("", *stages)}
+        if not names:
+            return Counter()
+        named = DeadLetters(self.client, self.queues, Selection(names=tuple(names)), self.payloads)
+        async for page in named.pages():
+            for letter in page.letters:
+                names -= {LetterName(letter.id), LetterName(letter.id, letter.stage)}
+        return Counter(name.stage for name in names)
+
+    async def total(self) -> int:
+        """
+        Count the dead letters of the stages asked for, whether they match or not.
+
+        Redis: XLEN per stage.
+        """
+        execute = self.client.channel.execute
+        return sum([await execute("XLEN", queue.key, key=queue.key) for queue in self.queues])
+
+    async def _read(self, queue: DeadLetterQueue) -> AsyncIterator[list[DeadLetter]]:
+        names = self._selection.names
+        if names:
+            mine = (name for name in names if name.stage in ("", queue.stage))
+            ids = list(dict.fromkeys(name.id for name in mine if self._is_recent(name)))
+            for at in range(0, len(ids), PAGE):
+                yield await self._named(queue, ids[at : at + PAGE])
+            return
+        start = "-" if self._selection.since is None else f"{max(0, round(self._selection.since * 1000))}-0"
+        while queue.newest:
+            letters = await self._range(queue, start)
+            yield letters
+            if len(letters) < PAGE:
+                return
+            start = f"({letters[-1].id}"
+
+    def _is_recent(self, name: LetterName) -> bool:
+        since = self._selection.since
+        return since is None or int(name.id.split("-")[0]) >= round(since * 1000)
+
+    async def _range(self, queue: DeadLetterQueue, start: str) -> list[DeadLetter]:
+        reply = await self.client.channel.execute(
+            "XRANGE", queue.key, start, queue.newest, "COUNT", PAGE, key=queue.key
+        )
+        return _letters(queue, reply)
+
+    async def _named(self, queue: DeadLetterQueue, ids: Sequence[str]) -> list[DeadLetter]:
+        commands = [["XRANGE", queue.key, entry_id, entry_id] for entry_id in ids]
+        replies = await self.client.channel.exchange(commands, key=queue.key)
+        address = self.client.channel.address
+        return [letter for reply in replies for letter in _letters(queue, checked(reply, address))]
+
+
+async def find(
+    client: StreamClient, pipeline: str, graph: Graph | None = None, selection: Selection | None = None
+) -> DeadLetters:
+    """
+    Find a pipeline's dead letters.
+
+    Args:
+        client: The server.
+        pipeline: The pipeline's name.
+        graph: Its spec, where there is one at hand; it says where a source writes to, and what is gone.
+        selection: Which are meant; None for all.
+
+    Raises:
+        NeverRanError: The pipeline never ran here.
+        ReplayError: A name means several dead letters.
+        UnknownStageError: The pipeline has no such stage.
+    """
+    selection = selection or Selection()
+    if selection.age is not None:
+        seconds, micros = await client.channel.execute("TIME", key=Keyspace(pipeline).meta)
+        selection = replace(selection, since=int(seconds) + int(micros) / 1e6 - selection.age)
+    queues = await find_queues(client, pipeline, graph, selection.stages)
+    payloads = Payloads(graph.serializer if graph else None)
+    found = DeadLetters(client, queues, selection, payloads)
+    await _refuse_unclear(found, selection)
+    return found
+
+
+async def _refuse_unclear(found: DeadLetters, selection: Selection) -> None:
+    """Make sure that an id without a stage stands in one queue: ids are unique per stream only."""
+    loose = tuple(name for name in selection.names if not name.stage)
+    if not loose or len(found.queues) < 2:
+        return
+    owners: dict[str, str] = {}
+    async for page in DeadLetters(found.client, found.queues, Selection(names=loose), found.payloads).pages():
+        for letter in page.letters:
+            other = owners.setdefault(letter.id, letter.stage)
+            if other != letter.stage:
+                raise ReplayError(
+                    f"stages {other!r} and {letter.stage!r} both have a dead letter {letter.id}; "
+                    f"write {letter.name}, or use --stage",
+                    dead_letter=letter.id,
+                )
+
+
+def _letters(queue: DeadLetterQueue, reply: Any) -> list[DeadLetter]:
+    return [DeadLetter(queue.stage, entry) for entry in range_reply(queue.key, reply)]

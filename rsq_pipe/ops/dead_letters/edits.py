@@ -1,0 +1,116 @@
+"""Edits: what is changed in a dead letter's payload before it goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsq_pipe.errors import EncodeError, MissingFieldError, ReplayError
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letter_json import Edit
+from rsq_pipe.ops.dead_letters.payload import Payloads
+from rsq_pipe.ops.dead_letters.selection import LetterName
+from rsq_pipe.ops.dead_letters.set_fields import set_fields
+from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.expression import Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """
+    Hold the changes of one replay; nothing by default.
+
+    Args:
+        by_letter: New payloads, by stage and id.
+        fields: Fields to set in every payload, after that; each must be there.
+        added: Fields to set whether they are there or not.
+        computed: The same, to what an expression makes of the record, once all else is set.
+    """
+
+    by_letter: Mapping[tuple[str, str], Edit] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    added: Mapping[str, Any] = field(default_factory=dict)
+    computed: Mapping[str, Expression] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        edits: Sequence[Edit],
+        fields: Mapping[str, Any],
+        added: Mapping[str, Any] | None = None,
+        computed: Mapping[str, Expression] | None = None,
+    ) -> Edits:
+        """
+        Collect edits and fields.
+
+        Raises:
+            ValueError: Two lines mend one dead letter.
+        """
+        found: dict[tuple[str, str], Edit] = {}
+        for edit in edits:
+            key = (edit.name.stage, edit.name.id)
+            if key in found:
+                raise ValueError(
+                    f"{edit.place}: the same dead letter as in {found[key].place}; keep one line"
+                )
+            found[key] = edit
+        return cls(found, fields, added or {}, computed or {})
+
+    @property
+    def names(self) -> tuple[LetterName, ...]:
+        """The dead letters that have new payloads."""
+        return tuple(edit.name for edit in self.by_letter.values())
+
+    def applied(self, letter: DeadLetter, payloads: Payloads, *, must_be_record: bool) -> bytes | None:
+        """
+        Give a dead letter's new bytes.
+
+        Args:
+            letter: The dead letter.
+            payloads: How payloads are read and written.
+            must_be_record: Whether the result has to be a record: what goes past a source.
+
+        Returns:
+            None where nothing is changed.
+
+        Raises:
+            ReplayError: It cannot be changed so, or what comes out is no record and has to be one.
+        """
+        edit = self.by_letter.get((letter.stage, letter.id)) or self.by_letter.get(("", letter.id))
+        try:
+            data = self._changed(letter, edit, payloads)
+        except (EncodeError, ValueError) as exc:
+            raise ReplayError(f"{letter.name}: {exc}", dead_letter=letter.name) from exc
+        if must_be_record and payloads.decode(letter.raw if data is None else data) is None:
+            raise ReplayError(
+                f"{letter.name}: nothing enters a source again; to go past it this must be a record: "
+                "export it, put a `payload` into its line, and replay with --edit",
+                dead_letter=letter.name,
+            )
+        return data
+
+    def _changed(self, letter: DeadLetter, edit: Edit | None, payloads: Payloads) -> bytes | None:
+        if not (self.fields or self.added or self.computed):
+            if edit is None or edit.payload is None:
+                return edit.raw if edit else None
+            # What the file leaves as it was goes back byte for byte.
+            data, old = payloads.encode(edit.payload, letter.raw), payloads.decode(letter.raw)
+            return None if old is not None and data == payloads.encode(old, letter.raw) else data
+        record = edit.payload if edit else None
+        if record is None:
+            record = payloads.decode(edit.raw if edit and edit.raw is not None else letter.raw)
+        if record is None:
+            raise ValueError("its bytes are not a record, so --set has nothing to set a field in; use --edit")
+        record = set_fields(set_fields(record, self.fields, add=False), self.added, add=True)
+        values = {name: _value(name, expression, record) for name, expression in self.computed.items()}
+        return payloads.encode(set_fields(record, values, add=True), letter.raw)
+
+
+def _value(name: str, expression: Expression, record: Mapping[str, Any]) -> Any:
+    try:
+        return expression.evaluate(record)
+    except MissingFieldError as exc:
+        raise ValueError(f"{name}: {exc}") from exc
+    except Exception as exc:  # an expression over foreign data may raise anything
+        raise ValueError(f"{name}: {explained(exc)}") from exc

@@ -1,0 +1,70 @@
+"""LetterPage: some dead letters of one stage; a page costs the same wherever it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
+from rsq_pipe.ops.dead_letters.turns import Turns
+from rsq_pipe.streams.entry import range_reply
+
+READ = 100
+"""Dead letters read at once: each may be large."""
+
+PATIENCE = 1.0
+"""Seconds after which a page is given as it is, however few fit: the next one goes on behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPage:
+    """
+    Hold a page.
+
+    Args:
+        letters: In order.
+        next: Behind which the next page begins; empty where there is none.
+        passed_over: Letters for which `where` has no value.
+        why: What was wrong with the first of these.
+    """
+
+    letters: Sequence[DeadLetter]
+    next: str
+    passed_over: int = 0
+    why: str = ""
+
+
+async def letter_page(
+    found: DeadLetters, after: str, count: int, *, newest_first: bool = False
+) -> LetterPage:
+    """
+    Read a page of the dead letters that are selected of one stage.
+
+    Args:
+        found: The letters, of one stage.
+        after: The id behind which it begins; empty for the beginning.
+        count: Letters, at most. There may be fewer, and more behind: so `next` says.
+        newest_first: Whether to go from the newest to the oldest.
+
+    Redis: XRANGE or XREVRANGE COUNT 100, until the page is full or a second has gone by.
+    """
+    (queue,), sieve, turns = found.queues, found.sieve, Turns()
+    letters: list[DeadLetter] = []
+    place = after
+    while True:
+        beyond = f"({place}" if place else ("+" if newest_first else "-")
+        bounds = ("XREVRANGE", queue.key, beyond, "-") if newest_first else ("XRANGE", queue.key, beyond, "+")
+        reply = await found.client.channel.execute(*bounds, "COUNT", READ, key=queue.key)
+        for entry in range_reply(queue.key, reply):
+            letter = DeadLetter(queue.stage, entry)
+            place = letter.id
+            if sieve.passes(letter):
+                letters.append(letter)
+                if len(letters) == count:
+                    return LetterPage(letters, place, sieve.passed_over, sieve.why)
+            if turns.seconds > PATIENCE:
+                return LetterPage(letters, place, sieve.passed_over, sieve.why)
+            await turns.others()
+        if len(reply) < READ:
+            return LetterPage(letters, "", sieve.passed_over, sieve.why)

@@ -1,0 +1,138 @@
+"""Selection: which dead letters are meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsq_pipe.errors import MissingFieldError
+from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
+from rsq_pipe.ops.dead_letters.payload import Payloads
+from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.spec.expressions.expression import Expression
+
+_ENTRY = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?(\d{1,20}-\d{1,20})")
+
+
+@dataclass(frozen=True, slots=True)
+class LetterName:
+    """
+    Name one dead letter.
+
+    Args:
+        id: Its entry id.
+        stage: Its stage; empty where only one stage has a dead letter of that id.
+    """
+
+    id: str
+    stage: str = ""
+
+
+def parse_name(text: str) -> LetterName | None:
+    """Read `1700000000000-0` or `validate/1700000000000-0`; None if it is neither."""
+    match = _ENTRY.fullmatch(text)
+    return LetterName(match[2], match[1] or "") if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """
+    Say which dead letters are meant; all of them by default.
+
+    Args:
+        stages: Of these stages; empty for any.
+        where: For which this is true. It sees the payload's fields by name, and `dlq`, `headers`, `payload`.
+        since: Written at this moment (seconds of Unix time) or later.
+        age: Written in the last so many seconds; both go by the server's clock.
+        names: Only these.
+        rid: Only those of this record.
+        limit: At most so many, the oldest of each stage first.
+        belongs: A further condition; None for none.
+    """
+
+    stages: tuple[str, ...] = ()
+    where: Expression | None = None
+    since: float | None = None
+    age: float | None = None
+    names: tuple[LetterName, ...] = ()
+    rid: str = ""
+    limit: int | None = None
+    belongs: Callable[[DeadLetter], bool] | None = None
+
+
+@dataclass(slots=True)
+class Sieve:
+    """
+    Let the selected dead letters through, by what stands in them, and remember what could not be judged.
+
+    Args:
+        selection: What is meant.
+        payloads: How payloads are read.
+        passed_over: Dead letters for which `where` has no value: a field is missing, a text is no number.
+        why: What was wrong with the first of these.
+    """
+
+    selection: Selection
+    payloads: Payloads
+    passed_over: int = 0
+    why: str = ""
+    _passed: int = field(default=0, repr=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many as the limit says are through."""
+        limit = self.selection.limit
+        return limit is not None and self._passed >= limit
+
+    def passes(self, letter: DeadLetter) -> bool:
+        """Tell whether a dead letter is meant, and count it."""
+        is_asked_for = self.selection.rid in ("", letter.rid)
+        belongs = self.selection.belongs
+        chosen = (
+            is_asked_for and not self.is_full and (belongs is None or belongs(letter)) and self._holds(letter)
+        )
+        self._passed += chosen
+        return chosen
+
+    def _holds(self, letter: DeadLetter) -> bool:
+        where = self.selection.where
+        if where is None:
+            return True
+        try:
+            return bool(where.evaluate(view(letter, self.payloads.decode(letter.raw))))
+        except MissingFieldError as exc:
+            why = str(exc)
+        except Exception as exc:  # noqa: BLE001  an expression over foreign data may raise anything
+            why = explained(exc)
+        self.passed_over += 1
+        self.why = self.why or f"{letter.name}: {why}"
+        return False
+
+
+def view(letter: DeadLetter, payload: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Show a dead letter to an expression; a field named as one of ours is found in `payload` alone."""
+    own: dict[str, Any] = {
+        "dlq": {
+            "stage": letter.stage,
+            "id": letter.id,
+            "rid": letter.rid,
+            "reason": letter.reason,
+            "error": letter.error,
+            "error_type": letter.error_type,
+            "message": letter.message,
+            "traceback": letter.traceback,
+            "attempts": letter.attempts,
+            "entry": letter.failed_entry,
+            "at": iso(letter),
+            "trace_id": letter.trace_id,
+        },
+        "headers": letter.headers,
+    }
+    return {**payload, **own, "payload": payload} if payload is not None else own
+
+
+def iso(letter: DeadLetter) -> str:
+    """Spell when it failed: ISO 8601, UTC, milliseconds."""
+    return letter.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

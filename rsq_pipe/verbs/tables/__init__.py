@@ -1,0 +1,1 @@
+"""Tables: what lookup finds rows in."""

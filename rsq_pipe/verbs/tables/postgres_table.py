@@ -1,0 +1,199 @@
+"""PostgresTable: rows of a query, asked for many keys at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, time
+from decimal import Decimal
+from math import isfinite
+from typing import Any, TypeVar
+
+import psycopg
+
+from rsq_pipe.spec.stages.lookup import PostgresRef
+from rsq_pipe.suggestion import suggest
+from rsq_pipe.verbs.tables.keys import Key, key_text
+from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, UnavailableError
+
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
+)
+"""What a server says while a client connects that no time mends; it gives no code there."""
+
+_FAREWELL = 1.0
+"""Seconds that a question which was cut off gets to end."""
+
+T = TypeVar("T")
+
+
+class PostgresTable:
+    """
+    Ask a PostgreSQL server over a connection of its own, opened with the first batch and again when it broke.
+
+    Args:
+        of: The server and the query.
+        by: The columns that hold the key.
+        columns: Those that records get; none for all.
+    """
+
+    def __init__(self, of: PostgresRef, by: tuple[str, ...], columns: Sequence[str] = ()) -> None:
+        self._of = of
+        self._by = by
+        self._columns = columns
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
+        """Ask for all keys at once; where one is no value of its column, for the others without it."""
+        askable = [key for key in keys if _can_be_sent(key)]
+        if not askable:
+            return {}
+        try:
+            return await self._ask(askable)
+        except (psycopg.ProgrammingError, psycopg.NotSupportedError) as exc:
+            raise RefusedError(_said(exc)) from exc
+        except (psycopg.Error, OSError) as exc:
+            await self.close()
+            raise UnavailableError(_said(exc)) from exc
+
+    async def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    async def _ask(self, keys: Sequence[Key]) -> dict[Key, Answer]:
+        connection = await self._connected()
+        try:
+            return self._rows(keys, *await self._uncut(self._run(connection, keys), connection))
+        except psycopg.DataError as exc:
+            if len(keys) == 1:
+                return {keys[0]: ValueError(_said(exc))}
+        # One of them is no number, say, for a column of numbers. It fails alone.
+        middle = len(keys) // 2
+        return {**await self._ask(keys[:middle]), **await self._ask(keys[middle:])}
+
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        if self._connection is None or self._connection.closed:
+            try:
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._of.dsn, autocommit=True, prepare_threshold=None, application_name="rsq-pipe"
+                )
+            except psycopg.OperationalError as exc:
+                if _REFUSED.search(str(exc)):
+                    raise RefusedError(_said(exc)) from exc
+                raise
+        return self._connection
+
+    async def _run(
+        self, connection: psycopg.AsyncConnection[Any], keys: Sequence[Key]
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns, and the rows."""
+        parts: list[Sequence[str]] = [
+            [key if isinstance(key, str) else key[at] for key in keys] for at in range(len(self._by))
+        ]
+        async with psycopg.AsyncRawCursor(connection) as cursor:
+            # Text of no type, so that the server reads the keys as what the query compares them with.
+            await cursor.execute(self._of.query.encode(), [_array(part) for part in parts])
+            if cursor.description is None:
+                raise RefusedError("the query gives no rows; write a `select`")
+            return [column.name for column in cursor.description], await cursor.fetchall()
+
+    def _rows(
+        self, keys: Sequence[Key], names: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> dict[Key, Answer]:
+        for column in (*self._by, *self._columns):
+            if column not in names:
+                raise RefusedError(f"the query gives no column {column!r}; {suggest(column, names)}")
+        at = [names.index(column) for column in self._by]
+        asked = {_folded(key): key for key in keys} | {key: key for key in keys}
+        found: dict[Key, Answer] = {}
+        counts: Counter[Key] = Counter()
+        for row in rows:
+            parts = tuple(key_text(_plain(row[place])) or "" for place in at)
+            key: Key = parts[0] if len(parts) == 1 else parts
+            own = asked.get(key) or asked.get(_folded(key))
+            if own is not None:
+                counts[own] += 1
+                found[own] = dict(zip(names, map(_plain, row), strict=True))
+        several = {key: count for key, count in counts.items() if count > 1}
+        return found | {
+            key: ValueError(f"the query gives {count} rows for this key; it may give one")
+            for key, count in several.items()
+        }
+
+    async def _uncut(self, asking: Coroutine[Any, Any, T], connection: psycopg.AsyncConnection[Any]) -> T:
+        """Wait for an answer; where that is cut off, the connection goes, too: it may never come."""
+        task = asyncio.ensure_future(asking)
+        try:
+            await asyncio.wait({task})
+        finally:
+            if not task.done():
+                # To cancel it would have psycopg ask the server to end the query, and wait for that.
+                _shut(connection)
+                await asyncio.wait({task}, timeout=_FAREWELL)
+                task.cancel()
+                self._connection = None
+        return task.result()
+
+
+def _shut(connection: psycopg.AsyncConnection[Any]) -> None:
+    with suppress(psycopg.Error, OSError):
+        own = socket.socket(fileno=os.dup(connection.fileno()))
+        with own:
+            own.shutdown(socket.SHUT_RDWR)
+
+
+def _can_be_sent(key: Key) -> bool:
+    """Tell whether PostgreSQL has such a text; what it has not is in no row."""
+    text = key if isinstance(key, str) else "".join(key)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Write an array as PostgreSQL reads it."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+
+
+def _folded(key: Key) -> Key:
+    """Write a key as it may come back from a column that sees no difference: a uuid, citext, char(8)."""
+    return key.casefold().rstrip() if isinstance(key, str) else tuple(one.casefold().rstrip() for one in key)
+
+
+def _plain(value: Any) -> Any:
+    """Make a value one of JSON: numbers without a fixed width and dates as text, as a csv file has them."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if isfinite(value) else None
+        case Decimal():
+            return format(value, "f")
+        case date() | time():
+            return value.isoformat()
+        case bytes() | memoryview():
+            return bytes(value).hex()
+        case dict():
+            return {str(name): _plain(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+    return str(value)
+
+
+def _said(exc: BaseException) -> str:
+    """Say in one line what the server said."""
+    text = str(exc).strip() or type(exc).__name__
+    if isinstance(exc, psycopg.Error) and exc.diag.message_primary:
+        text = exc.diag.message_primary
+    return " ".join(text.split())

@@ -1,0 +1,46 @@
+"""RemoteTable: what a lookup asks of a server, and what can go wrong there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from rsq_pipe.verbs.tables.keys import Key
+
+Answer: TypeAlias = dict[str, Any] | ValueError
+"""A row; or what is wrong with what stands under a key: the error of each record that asks for it."""
+
+
+class RemoteTable(Protocol):
+    """
+    Find rows in a server.
+
+    One instance serves one stage worker: it is never called twice at once.
+    """
+
+    async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
+        """
+        Ask for some keys, none of them twice.
+
+        Returns:
+            An answer for each key that is known.
+
+        Raises:
+            UnavailableError: The server does not answer, or cannot now.
+            RefusedError: What no time mends: a wrong password, a table that is not there.
+
+        Cancellation: safe at any point.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what is open."""
+        ...
+
+
+class UnavailableError(Exception):
+    """A server that does not answer, or cannot now."""
+
+
+class RefusedError(Exception):
+    """A server that refuses what is asked, whatever the key."""

@@ -1,0 +1,1 @@
+"""Windows: groups of records over time, for aggregate and join."""

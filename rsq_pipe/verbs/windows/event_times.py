@@ -1,0 +1,65 @@
+"""Event times: when records were, and which windows they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rsq_pipe.errors import EvaluationError
+from rsq_pipe.spec.stages.aggregate import Aggregation
+from rsq_pipe.verbs.windows.arguments import Argument, Failed
+from rsq_pipe.verbs.windows.moments import Moments, moment
+from rsq_pipe.verbs.windows.window_state import SESSIONS
+
+
+class EventTimes:
+    """
+    Read the times of records.
+
+    Args:
+        of: Says what a record's time is, and which windows there are.
+        stage: For messages.
+    """
+
+    def __init__(self, of: Aggregation, stage: str) -> None:
+        self._moments = Moments()
+        self._found: list[int] = []
+        self._windows = of.windows
+        self._on = None if of.on is None else Argument(of.on, stage, "on", _wrong, self._quick)
+
+    def of(self, records: Sequence[Any], failed: Failed) -> list[int] | None:
+        """Tell the time of each record, in milliseconds since 1970; None where nothing says what that is."""
+        if self._on is None:
+            return None
+        self._found = []
+        values = self._on.column(records, failed)
+        return self._found or [0 if value is None else moment(value) for value in values]
+
+    def _quick(self, values: Sequence[Any]) -> bool:
+        found = self._moments.all(values)
+        self._found = found or []
+        return bool(found)
+
+    def windows(self, times: Sequence[int], closed: int) -> list[tuple[int | str, ...]]:
+        """List the starts of the windows that each record is in and that are open; none where it is late."""
+        assert self._windows is not None
+        every, over = self._windows.every, self._windows.over
+        if self._windows.gap:
+            return [(SESSIONS,) if at >= closed else () for at in times]
+        if every == over:
+            first = closed - every  # windows that start later end after what has closed
+            return [(start,) if (start := at - at % every) > first else () for at in times]
+        return [
+            tuple(start for start in range(at - at % every, at - over, -every) if start + over > closed)
+            for at in times
+        ]
+
+
+def _wrong(value: Any) -> str:
+    try:
+        if value is None:
+            return "it is null, and a record without a time is in no window"
+        moment(value)
+    except EvaluationError as exc:
+        return str(exc)
+    return ""

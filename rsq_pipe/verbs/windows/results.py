@@ -1,0 +1,119 @@
+"""Results: the groups of a closed window made into records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+
+from rsq_pipe.ids import result_id
+from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.model.partials import unpacked
+from rsq_pipe.spec.stages.aggregate import FINAL, Aggregation
+from rsq_pipe.verbs.passing import passed
+from rsq_pipe.verbs.windows.folding import Folding
+from rsq_pipe.verbs.windows.moments import spelled
+from rsq_pipe.verbs.windows.window_state import SESSIONS, window_end
+
+REASON = "having"
+
+
+class Group(NamedTuple):
+    """
+    Hold what is known of a group of a window.
+
+    Args:
+        start: The window's start, or how often all input had ended where there are no windows.
+        end: Its end.
+        name: The values that make the group, as JSON.
+        partials: What is kept of its records.
+        turn: In which round it is sent on while its window is open; None where that has closed.
+    """
+
+    start: int
+    end: int
+    name: bytes
+    partials: Sequence[Any]
+    turn: int | None = None
+
+
+class Results:
+    """
+    Make results of groups, and let those through that are what they must be.
+
+    Args:
+        stage: The stage's name.
+        of: What it computes.
+    """
+
+    pure: ClassVar[bool] = True
+    changed: ClassVar[None] = None
+
+    def __init__(self, stage: str, of: Aggregation) -> None:
+        self._stage = stage
+        self._of = of
+        self._folding = Folding(of.compute, stage)
+
+    def batch(self, bucket: int, fields: Iterable[tuple[bytes, bytes]]) -> Batch:
+        """
+        Make the results of some groups of a window.
+
+        Args:
+            bucket: The window's start, or how often all input had ended where there are none.
+            fields: The values that make a group, as JSON, and its partials.
+        """
+        end = window_end(bucket, self._of.windows)
+        return self.of(Group(bucket, end, name, unpacked(partials)) for name, partials in fields)
+
+    def of(self, groups: Iterable[Group]) -> Batch:
+        """Make the results of some groups."""
+        records: list[Any] = []
+        rids: list[str] = []
+        for group in groups:
+            values = msgspec.json.decode(group.name)
+            window = spelled(group.start) if self._of.windows else str(group.start)
+            records.append(self._record(group, values))
+            if group.turn is not None:
+                window += f"+{group.turn}"
+            rids.append(result_id(self._stage, window, values))
+        return Batch(records, rids, original=lambda place: msgspec.json.encode(records[place]))
+
+    def described(self, bucket: str, group: bytes, raw: bytes) -> Any:
+        """Show what a bucket holds of a group: its result as it is by now, or those of its sessions."""
+        windows = self._of.windows
+        if bucket != SESSIONS or windows is None:
+            return self.batch(int(bucket), [(group, raw)]).records[0]
+        sessions = unpacked(raw)
+        return self.of(Group(one[0], one[1] + windows.gap, group, one[2:]) for one in sessions).records
+
+    def _record(self, group: Group, values: list[Any]) -> dict[str, Any]:
+        record = {name: value for (name, _), value in zip(self._of.by, values, strict=True)}
+        windows = self._of.windows
+        if windows is not None:
+            record[windows.start] = spelled(group.start)
+            record[windows.end] = spelled(group.end)
+        record |= self._folding.results(group.partials)
+        return record if self._of.emit is None else {**record, FINAL: group.turn is None}
+
+    async def open(self) -> None:
+        """Nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        """Let the results through for which `having` is true; null compared with something is not."""
+        if self._of.having is None:
+            return Outcomes({"": passed(batch)} if batch.records else {})
+        kept = [place for place, record in enumerate(batch.records) if self._holds(record)]
+        gone = sorted({*range(len(batch))} - {*kept})
+        return Outcomes({"": passed(batch, kept)} if kept else {}, {REASON: gone} if gone else {})
+
+    def _holds(self, record: dict[str, Any]) -> bool:
+        assert self._of.having is not None
+        try:
+            return bool(self._of.having.evaluate(record))
+        except Exception:  # noqa: BLE001 - an expression can raise whatever Python can
+            return False
+
+    async def close(self) -> None:
+        """Nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -24,6 +24,11 @@ def record_id(origin: str, place: str) -> str:
         place: The offset in the source, or the entry id. Neither changes with attempts, replays or failovers.
     """
     return f"{origin}:{place}"
+
+
+def record_ids(places: Iterable[tuple[str, str]]) -> list[str]:
+    """Name records where they enter, as `record_id` does each."""
+    return [f"{origin}:{place}" for origin, place in places]
 
 
 def child(rid: str, index: int) -> str:

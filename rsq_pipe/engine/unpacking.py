@@ -9,7 +9,7 @@ from typing import Any, cast
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.ids import branch, record_id
+from rsq_pipe.ids import branch, record_id, record_ids
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.pack import Packs
 from rsq_pipe.model.row_records import RowRecords, joined
@@ -113,21 +113,23 @@ class Unpacker:
 
     def _alone(self, entries: Sequence[RawEntry]) -> tuple[list[dict[str, Any]], list[str]] | None:
         """
-        Decode entries of one record each, with its id or nothing beside it, all at once.
+        Decode entries of one record each, all with its id or all with nothing beside it, at once.
 
         Returns:
             Records and ids; None where an entry is another, or comes again, or cannot be read.
         """
-        rids: list[str] = []
-        for stream, entry_id, fields, deliveries in entries:
-            if deliveries > 1 or len(fields) not in {2, 4} or fields[0] != DATA or stream in self._branches:
+        count = len(entries[0].fields)
+        if count not in {2, 4}:
+            return None
+        for stream, _, fields, deliveries in entries:
+            if deliveries > 1 or len(fields) != count or fields[0] != DATA or stream in self._branches:
                 return None
-            if len(fields) == 2:
-                rids.append(record_id(stream, entry_id))
-            elif fields[2] == _RID and fields[3].isascii():
-                rids.append(fields[3].decode())
-            else:
+            if count == 4 and (fields[2] != _RID or not fields[3].isascii()):
                 return None
+        if count == 2:
+            rids = record_ids((stream, entry_id) for stream, entry_id, _, _ in entries)
+        else:
+            rids = [fields[3].decode() for _, _, fields, _ in entries]
         assert isinstance(self._serializer, JsonSerializer)
         records = self._serializer.decode_all([entry[2][1] for entry in entries])
         return None if records is None or not all(rids) else (records, rids)

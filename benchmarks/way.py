@@ -29,6 +29,7 @@ from rsq_pipe.engine.packing import PACK_RECORDS
 
 PACKAGE = str(Path(rsq_pipe.__file__).parent) + os.sep
 HANDLER = "touch"
+WORKERS = "Runner._lasting"
 ROUND = 6
 """Batches of all stages that are looked at together: what is not of a batch comes in bursts, now and then."""
 
@@ -63,10 +64,26 @@ class Calls:
         code = frame.f_code
         self._handled += code.co_name == HANDLER
         now = self._handled // (PACK_RECORDS * ROUND)
-        self._calls[code] += 1
         if self._last.get(code) != now:
+            if _is_beside(frame):
+                return
             self._last[code] = now
             self._rounds[code] += 1
+        self._calls[code] += 1
+
+
+def _is_beside(frame: FrameType | None) -> bool:
+    """Tell whether something is called by what the runner does beside its workers, as looks at the state."""
+    outermost: CodeType | None = None
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            outermost = frame.f_code
+        frame = frame.f_back
+    return (
+        outermost is not None
+        and outermost.co_filename.endswith("runner.py")
+        and outermost.co_qualname != WORKERS
+    )
 
 
 def _is_named(name: str) -> bool:

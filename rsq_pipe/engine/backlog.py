@@ -84,7 +84,8 @@ class Backlog:
         for part in settlement.parts:
             self._left -= sum(out.stream in self._outside for out in part.outputs)
             self._left -= sum(rows.size for rows in part.rows if rows.stream in self._outside)
-        self._turn()
+        if self._left <= 0:
+            self._turn()
 
     def _told(self) -> None:
         """Take note of what a settlement has told."""

@@ -113,31 +113,6 @@ class StageWorker:
             self._failed.close()
             await self._chain.close()
 
-    def _name(self) -> str:
-        """Name the consumer that its entries are pending for."""
-        assert self._consumer is not None
-        return self._consumer.config.worker_name
-
-    def stop(self) -> None:
-        """Finish the batch in flight, settle it, and return from `run`."""
-        self._stopped = True
-        if self._consumer is not None:
-            self._consumer.stop()
-        self._guarded.stop()
-        self._state.stop()
-        self._backlog.stop()
-        self._pace.stop()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it may go on: no stream below is full."""
-        return self._backlog.is_open
-
-    def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
-        self._backlog.looked(state)
-        self._chain.looked(state.backlog)
-
     async def _handle(self, entries: Sequence[RawEntry], settling: Settling[None]) -> None:
         """
         Process a batch beside the settlement of the one before, and settle it beside the next.
@@ -167,11 +142,6 @@ class StageWorker:
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
 
-    async def _until_room(self) -> None:
-        """Wait where a stream below has been filled meanwhile, until there is room or a stop."""
-        async with self._process.isolation.aside():  # nothing is being handled
-            await self._backlog.has_room()
-
     async def _settle(self, work: Work) -> None:
         """Settle what a batch has become; what is another worker's by now is left out, and not done again."""
         lost: frozenset[int] = frozenset()
@@ -196,6 +166,16 @@ class StageWorker:
         if work.letters:
             self._unread.settled(work, lost)
 
+    async def _settled(self, plan: Plan) -> Settled:
+        assert self._consumer is not None
+        settled = await self._consumer.settle(plan.settlement)
+        self._backlog.wrote(plan.settlement, settled)
+        if self._remembers:
+            self._process.settled[self._stage.name].set()
+        if settled.full and plan.settlement.state is not None:
+            raise too_many_keys(self._stage, plan.settlement.state.change.most)
+        return settled
+
     async def _again(self, work: Work, portion: frozenset[int]) -> Work:
         """Process what is left of a batch again, where its chain has a state; that may have changed."""
         if not self._remembers:
@@ -217,17 +197,37 @@ class StageWorker:
             self._process.halt(plan.halt)
         return plan.halted
 
-    async def _settled(self, plan: Plan) -> Settled:
-        assert self._consumer is not None
-        settled = await self._consumer.settle(plan.settlement)
-        self._backlog.wrote(plan.settlement, settled)
-        if self._remembers:
-            self._process.settled[self._stage.name].set()
-        if settled.full and plan.settlement.state is not None:
-            raise too_many_keys(self._stage, plan.settlement.state.change.most)
-        return settled
-
     def _leave_counted(self) -> None:
         """Have a pack at whose record the stage stops come again as one that was handed out, and be split."""
         if self._consumer is not None:
             self._consumer.blameless = False
+
+    async def _until_room(self) -> None:
+        """Wait where a stream below has been filled meanwhile, until there is room or a stop."""
+        async with self._process.isolation.aside():  # nothing is being handled
+            await self._backlog.has_room()
+
+    def stop(self) -> None:
+        """Finish the batch in flight, settle it, and return from `run`."""
+        self._stopped = True
+        if self._consumer is not None:
+            self._consumer.stop()
+        self._guarded.stop()
+        self._state.stop()
+        self._backlog.stop()
+        self._pace.stop()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may go on: no stream below is full."""
+        return self._backlog.is_open
+
+    def looked(self, state: PipelineState) -> None:
+        """Take note of what the pipeline holds."""
+        self._backlog.looked(state)
+        self._chain.looked(state.backlog)
+
+    def _name(self) -> str:
+        """Name the consumer that its entries are pending for."""
+        assert self._consumer is not None
+        return self._consumer.config.worker_name

@@ -15,9 +15,17 @@ from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary, summarize
 from rsq_pipe.spec.graph import ConnectorRef, Graph
+from rsq_pipe.streams.backoff import Outage
+from rsq_pipe.units import age
 
 FRAME = 0.25
 """Seconds between two frames on a terminal."""
+
+_TAKEN = {
+    name: f"stage {name}"
+    for name in ("seconds", "waiting", "dead", "paused", "away", "pipeline", "event", "level", "timestamp")
+}
+"""Names of a log line's own fields -> what a stage of that name is called there."""
 
 INTERVAL = 10.0
 """Seconds between two log lines elsewhere."""
@@ -72,7 +80,18 @@ async def _tell(runner: Runner, began: float) -> None:
             name: ", ".join([f"{stage.received:,} in", *([read[name]] if name in read else [])])
             for name, stage in summary.stages.items()
         }
-        log.info("running", seconds=round(summary.seconds), waiting=waiting, dead=summary.dead, **stages)
+        own = {"seconds": round(summary.seconds), "waiting": waiting, "dead": summary.dead, **stands(runner)}
+        log.info("running", **own, **{_TAKEN.get(name, name): text for name, text in stages.items()})
+
+
+def stands(runner: Runner) -> dict[str, str]:
+    """Say again what keeps a pipeline from going on: it was said once, and that may be long ago."""
+    found = {}
+    if runner.state and runner.state.pauses:
+        found["paused"] = "; ".join(f"{name}: {one.why}" for name, one in runner.state.pauses.items())
+    if away := Outage.lasting():
+        found["away"] = "; ".join(f"server {where} for {age(seconds)}" for where, seconds in away.items())
+    return found
 
 
 def _so_far(runner: Runner, began: float) -> Summary:

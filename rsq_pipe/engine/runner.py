@@ -159,7 +159,7 @@ class Runner:
         await begin(self._client, self.graph, self._presence, fresh=self._fresh)
         freed = await provision.inherit(self._client, self.graph)
         if freed:
-            self._log.info("took over what a killed process had in flight", records=freed)
+            self._log.info("took over what a process that is gone had in flight", records=freed)
         asked = time.monotonic()
         self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from rsq_pipe.engine.codecs import packs, serializer
 from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.errors import DecodeError, without_frames
 from rsq_pipe.ids import branch, record_id, record_ids
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.pack import Packs
@@ -102,6 +103,8 @@ class Unpacker:
                     found.unread[place] = _exhausted(entry)
                 else:
                     self._add_single(entry, batch, headers, attempts)
+            except DecodeError as exc:
+                found.unread[place] = without_frames(exc)  # it says what is wrong with the bytes
             except Exception as exc:  # noqa: BLE001  a serializer may raise anything; its entry is a dead letter
                 found.unread[place] = exc
             size = len(batch.records) - start

@@ -132,6 +132,16 @@ class Outage:
         """Find a server's outage, shared by this process."""
         return cls._known.setdefault(address, cls(address))
 
+    @classmethod
+    def lasting(cls) -> dict[str, float]:
+        """Name the servers that do not answer, as was logged, and for how many seconds they have not."""
+        now = time.monotonic()
+        return {
+            address: now - outage._since
+            for address, outage in cls._known.items()
+            if outage._said and not outage._is_over(now)
+        }
+
     def fails(self, error: BaseException) -> None:
         """Note a failed attempt; logged where it is the first sign, or the server stays away after all."""
         now = time.monotonic()

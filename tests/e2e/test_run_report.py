@@ -240,3 +240,25 @@ async def test_without_a_terminal_a_line_an_interval_says_how_far_it_is(
     running = [line for line in lines if line["event"] == "running"]
     assert running[-1]["read"] == "100 in, all read"
     assert {"pipeline", "seconds", "waiting", "dead"} <= running[-1].keys()
+
+
+async def test_a_stage_that_is_called_as_a_field_of_that_line_is_in_it_too(
+    project: Project, server: StreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
+    project.spec("""
+        event: {source: {type: jsonl, path: in.jsonl}}
+        dead: {sink: {type: jsonl, path: out/all.jsonl}}
+    """)
+    async with StreamClient.from_url(server.url) as client:
+        runner = Runner(load(project.path), client)
+        with capture_logs() as lines:
+            showing = asyncio.ensure_future(progress.show(runner, lively=False))
+            await runner.run()
+            await asyncio.wait([showing], timeout=0.2)
+            showing.cancel()
+
+    running = [line for line in lines if line["event"] == "running"]
+    assert running[-1]["dead"] == 0
+    assert running[-1]["stage event"] == "100 in, all read"
+    assert running[-1]["stage dead"] == "100 in"

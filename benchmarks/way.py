@@ -106,10 +106,7 @@ def way(url: str, total: int, listed: Path) -> Figures:
         run_here(spec, url, "way-out", total, count=count)
     found = calls.functions()
     listed.write_text("".join("\n    ".join([file, *names]) + "\n" for file, names in found.items()))
-    by_package: Counter[str] = Counter()
-    for file, names in found.items():
-        by_package[Path(file).parts[0]] += len(names)
-    return {"functions": sum(map(len, found.values())), "files": len(found), **by_package}
+    return {"functions": sum(map(len, found.values())), "files": len(found)}
 
 
 def main(harness: Harness) -> None:

@@ -50,9 +50,13 @@ async def test_a_file_that_cannot_be_written_is_found_before_any_other_sink_is_e
     lab.records(range(20))
     lab.spec(BOTH.replace("create: true", "create: true, fresh: empty"))
     await lab.run()
-    lab.spec(BOTH.replace("out/all.jsonl", "out").replace("create: true", "create: true, fresh: empty"))
+    lab.spec(
+        BOTH.replace("out/all.jsonl", "in.jsonl/all.jsonl").replace(
+            "create: true", "create: true, fresh: empty"
+        )
+    )
 
-    with pytest.raises(SinkError, match=r"stage 'out': file out: it is a folder.*nothing was deleted"):
+    with pytest.raises(SinkError, match=r"stage 'out': file in.jsonl.*nothing was deleted"):
         await lab.run(fresh=True)
 
     assert rows(lab) == 20

@@ -15,7 +15,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written, chosen
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.model.delivery import Delivered
-from rsq_pipe.model.outcome import Emitted, Reject
+from rsq_pipe.model.outcome import Emitted, Outcomes, Reject
 from rsq_pipe.model.state import StateChange
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import writable
@@ -107,7 +107,7 @@ class Planner:
             return plan
         draft = Draft(plan, self._packed, self._means(self._stage.name))
         for step in work.steps:
-            draft.means, draft.now = self._means(step.link.stage.name), step
+            draft.means, draft.step = self._means(step.link.stage.name), step
             self._add(draft, step, portion)
         draft.means = self._means(self._stage.name)
         if work.letters or work.singles:
@@ -147,19 +147,18 @@ class Planner:
 
     def _add(self, draft: Draft, step: Step, portion: frozenset[int]) -> None:
         """Add what a stage made of its batch, as far as it came by these deliveries."""
-        outcomes, batch = step.outcomes, step.batch
-        if outcomes.state is not None:
-            draft.change(outcomes.state)
+        batch, outcomes, written = step.batch, step.outcomes, step.written
         whole = len(portion) >= len(batch.deliveries)  # nearly always
+        if not whole:
+            outcomes, written = _part_of(step, portion)
         # What a source brings, and what leaves a stage's state, has come in by no entry.
         if batch.deliveries or step.link.stage is not self._stage:
             came = len(batch.records) if whole else sum(origin in portion for origin in batch.origins)
             draft.counts[f"{step.link.stage.name}:in"] += came
-        if not whole:
-            self._add_some(draft, step, portion)
-            return
+        if outcomes.state is not None:
+            draft.change(outcomes.state)
         for port, emitted in outcomes.emitted.items():
-            draft.emit(emitted, step.written.get(port))
+            draft.emit(emitted, written.get(port))
         for reason, places in outcomes.dropped.items():
             draft.drop(places, reason)
         for key, places in outcomes.unknown.items():
@@ -170,25 +169,6 @@ class Planner:
             draft.store(outcomes.stored)
         for place in outcomes.failed:
             draft.fail(place)
-
-    def _add_some(self, draft: Draft, step: Step, portion: frozenset[int]) -> None:
-        origins, outcomes = step.batch.origins, step.outcomes
-        for port, emitted in outcomes.emitted.items():
-            some = chosen(
-                emitted, [at for at, place in enumerate(emitted.sources) if origins[place] in portion]
-            )
-            if some:
-                written = step.link.ports[port].write(some) if port in step.written else None
-                draft.emit(some, written)
-        for reason, places in outcomes.dropped.items():
-            draft.drop([place for place in places if origins[place] in portion], reason)
-        for key, places in outcomes.unknown.items():
-            draft.miss([place for place in places if origins[place] in portion], key)
-        draft.deliver([place for place in outcomes.done if origins[place] in portion])
-        draft.store([place for place in outcomes.stored if origins[place] in portion])
-        for place in outcomes.failed:
-            if origins[place] in portion:
-                draft.fail(place)
 
     def _add_unread(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:
         """Add what becomes of entries as such."""
@@ -202,6 +182,30 @@ class Planner:
                 draft.outputs += singles
 
 
+def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written]]:
+    """Take of what a stage made what came by some deliveries, and write that anew."""
+    origins, of, ports = step.batch.origins, step.outcomes, step.link.ports
+
+    def own(places: Sequence[int]) -> list[int]:
+        return [place for place in places if origins[place] in portion]
+
+    emitted = {
+        port: chosen(some, [at for at, place in enumerate(some.sources) if origins[place] in portion])
+        for port, some in of.emitted.items()
+    }
+    written = {port: ports[port].write(emitted[port]) for port in step.written}
+    part = Outcomes(
+        emitted,
+        {reason: own(places) for reason, places in of.dropped.items()},
+        {place: of.failed[place] for place in own([*of.failed])},
+        own(of.done),
+        own(of.stored),
+        of.state,
+        {key: own(places) for key, places in of.unknown.items()},
+    )
+    return part, written
+
+
 @dataclass(slots=True)
 class Draft:
     """
@@ -210,7 +214,10 @@ class Draft:
     Args:
         plan: What is being made; its failures are filled.
         packed: Stream -> the field that counts the records written to it, of those that are counted.
-        means, now: The stage's that is gone on with, and what it made of its batch.
+        means: The stage's that is gone on with.
+
+    Attributes:
+        step: What that stage made of its batch; set before any of it is added.
     """
 
     plan: Plan
@@ -225,7 +232,7 @@ class Draft:
     counts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     state: StateOf | None = None
-    now: Step | None = None
+    step: Step = field(init=False)
 
     def emit(self, emitted: Emitted, written: Written | None) -> None:
         """Add records that go on; to a stream, or where nothing was written to a stage of the same chain."""
@@ -315,9 +322,3 @@ class Draft:
         if reason:
             fields += ["reason", writable(reason)[:MAX_REASON]]
         self.notes.append(Output(self.means.journal, fields))
-
-    @property
-    def step(self) -> Step:
-        """What the stage made of its batch."""
-        assert self.now is not None
-        return self.now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from rsq_pipe.streams.link import checked
 
 _SETTINGS = (
     *("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy"),
-    *("min-replicas-to-write", "min-replicas-max-lag", "maxclients"),
+    *("min-replicas-to-write", "min-replicas-max-lag", "maxclients", "dir"),
 )
 _ROUNDS = 25
 """How often the clock is asked: enough for a median that one hiccup does not move."""
@@ -32,6 +33,7 @@ class Facts:
         settings: CONFIG GET, name -> value; without those we may not ask for.
         skew: Seconds its clock is ahead of ours; None where we may not ask.
         round_trips: Seconds each of several short commands took, in ascending order.
+        free: Bytes left on the disk that holds its data; None where that is not a disk of this machine.
     """
 
     address: str
@@ -41,6 +43,7 @@ class Facts:
     settings: Mapping[str, str]
     skew: float | None
     round_trips: Sequence[float]
+    free: int | None = None
 
     def number(self, name: str, default: int = 0) -> int:
         """Read a number of INFO."""
@@ -67,14 +70,16 @@ async def gather(client: StreamClient, key: str) -> Facts:
     )
     info, user, *settings = (None if refused(reply, channel.address) else reply for reply in replies)
     skew, round_trips = await _clock(client, key)
+    told = {pair[0].decode(): pair[1].decode() for pair in settings if pair}
     return Facts(
         address=channel.address,
         is_cluster_client=channel.endpoint.is_cluster,
         user=user.decode() if user else "",
         info=_lines(info or b""),
-        settings={pair[0].decode(): pair[1].decode() for pair in settings if pair},
+        settings=told,
         skew=skew,
         round_trips=round_trips,
+        free=_free(channel.address, told.get("dir", "")),
     )
 
 
@@ -87,6 +92,16 @@ def refused(reply: Any, address: str) -> str:
     ) as exc:  # also what may pass: a server that is full, or loading, is what we are here for
         return exc.reply if isinstance(exc, SettleError) else str(exc)
     return ""
+
+
+def _free(address: str, folder: str) -> int | None:
+    """Ask how much room is where a server keeps its data; one behind a socket is on this machine."""
+    if not address.startswith("unix:") or not folder:
+        return None
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # of a container, say
+        return None
 
 
 async def _clock(client: StreamClient, key: str) -> tuple[float | None, list[float]]:

@@ -10,8 +10,16 @@ from rsq_pipe.ops.doctor.finding import Finding
 _AOF = "CONFIG SET appendonly yes, and in redis.conf: appendonly yes"
 
 
+_TIGHT = 64 << 20
+"""Bytes that are soon written: a few minutes of a busy pipeline."""
+
+_NONE = 1 << 20
+"""Bytes that do not hold a batch."""
+
+
 def judge_persistence(facts: Facts) -> Iterator[Finding]:
-    """Judge the append-only file and the snapshots."""
+    """Judge the append-only file and the snapshots, and the disk they stand on."""
+    yield from _room(facts)
     aof = facts.setting("appendonly")
     if not aof and "aof_enabled" in facts.info:
         aof = "yes" if facts.info["aof_enabled"] == "1" else "no"
@@ -23,6 +31,18 @@ def judge_persistence(facts: Facts) -> Iterator[Finding]:
         return
     yield _append_only(facts) if aof == "yes" else _snapshots(facts)
     yield from _failing(facts)
+
+
+def _room(facts: Facts) -> Iterator[Finding]:
+    if facts.free is None or facts.free >= _TIGHT:
+        return
+    is_full, where = facts.free < _NONE, facts.settings.get("dir", "")
+    yield Finding(
+        *("disk", "problem" if is_full else "warning", f"{facts.free >> 10:,} KiB are left in {where}"),
+        "a server that cannot write to its disk takes no writes (MISCONF): stages "
+        f"{'wait' if is_full else 'will wait'}, and nothing is lost",
+        "make room there; runs go on by themselves",
+    )
 
 
 def _append_only(facts: Facts) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -156,3 +157,17 @@ def test_connections_that_run_out_are_told() -> None:
     seen = facts({"connected_clients": "95", "maxclients": "100"})
 
     assert levels(judge_timing(seen))["connections"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("free", "level"), [(None, None), (1 << 30, None), (10 << 20, "warning"), (28 << 10, "problem")]
+)
+def test_a_disk_that_is_nearly_full_is_told_before_the_server_refuses_to_write(
+    free: int | None, level: str | None
+) -> None:
+    seen = replace(facts(settings={"appendonly": "yes", "dir": "/srv/.rsq"}), free=free)
+    found = {finding.check: finding for finding in judge_persistence(seen)}
+
+    assert ("disk" in found) is (level is not None)
+    if level is not None:
+        assert (found["disk"].level, "/srv/.rsq" in found["disk"].seen) == (level, True)

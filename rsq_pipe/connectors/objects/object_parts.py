@@ -6,19 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, MissingError, RefusedError, TakenError
 from rsq_pipe.connectors.objects.formats import Writing
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.progress import MOST, Progress, digest, of_one
+from rsq_pipe.connectors.objects.write_options import WriteOptions
 from rsq_pipe.connectors.sink import Gather, TargetUnavailableError, Written
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
-
-if TYPE_CHECKING:
-    from rsq_pipe.connectors.objects.sink import Options
-
 
 _ALL = 1_000_000  # records of a part where no number is given: as many as the stream above may hold
 
@@ -66,7 +63,7 @@ class ObjectParts:
     guarantee: ClassVar[Literal["exactly-once", "at-least-once"]] = "exactly-once"
     exclusive: ClassVar[bool] = True
 
-    def __init__(self, options: Options, writing: Writing, *, stage: str) -> None:
+    def __init__(self, options: WriteOptions, writing: Writing, *, stage: str) -> None:
         self._options = options
         self._stage = stage
         self._bucket = Bucket(options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,13 +14,11 @@ from rsq_pipe.connectors.objects import copies
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
 from rsq_pipe.connectors.objects.pattern import Pattern
 from rsq_pipe.connectors.objects.read_formats import file_options
+from rsq_pipe.connectors.objects.read_options import ReadOptions
 from rsq_pipe.connectors.source import Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError
 from rsq_pipe.growing_pause import GrowingPause
-
-if TYPE_CHECKING:
-    from rsq_pipe.connectors.objects.source import Options
 
 MOST = 100_000
 """Objects that have a position of their own in Redis."""
@@ -69,7 +66,7 @@ class ObjectReader:
 
     resumable = True
 
-    def __init__(self, options: Options, *, stage: str) -> None:
+    def __init__(self, options: ReadOptions, *, stage: str) -> None:
         self._options = options
         self._stage = stage
         self._bucket = Bucket(options)

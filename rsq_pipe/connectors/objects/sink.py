@@ -3,93 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.files.unpacked import missing_for
-from rsq_pipe.connectors.files.write_settings import Exists
-from rsq_pipe.connectors.objects.formats import Short, WriteFormat, Writing, ending, format_of
+from rsq_pipe.connectors.objects.formats import Writing, format_of
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.object_parts import ObjectParts
 from rsq_pipe.connectors.objects.reach import reachable
-from rsq_pipe.connectors.objects.settings import Address, StoreOptions
-from rsq_pipe.connectors.record_id import rid_option
-from rsq_pipe.connectors.table import SINKS
-from rsq_pipe.units import Duration, Size
+from rsq_pipe.connectors.objects.settings import Address
+from rsq_pipe.connectors.objects.write_options import WriteOptions as Options
 
 __all__ = ["Options", "connect", "endpoint"]
-
-
-def _template(url: str) -> str:
-    Naming(Address.of(url).path)
-    if missing := missing_for(url):
-        raise ValueError(f".zst files need a package of an extra; {missing}")
-    return url
-
-
-class RotateObjects(BaseModel):
-    """When a part is written: whichever comes first."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    records: int | None = Field(
-        default=None,
-        gt=0,
-        le=1_000_000,
-        description="Records of a part, at most. Left out, and at the most: half of the pipeline's "
-        "`max_backlog`.",
-    )
-    size: Size = Field(
-        default="64MiB",
-        validate_default=True,
-        gt=0,
-        description="Bytes of its records, as they stand in the stream, at which a part is written.",
-    )
-    every: Duration = Field(
-        default="10s",
-        validate_default=True,
-        gt=0,
-        description="How long a record waits for others, at most, before its part is written.",
-    )
-
-
-class Options(StoreOptions):
-    """Settings of the `objects` sink: parts in a bucket, each seen when it is whole, and never changed."""
-
-    url: Annotated[str, AfterValidator(_template)] = Field(
-        description="The parts: `s3://lake/orders/{date}/{part}.jsonl.gz`, or gs://, or az:// with a "
-        "container. `{part}` is a number that counts up; `{date}` and `{hour}` say when a part was begun, "
-        "in UTC. Where the name ends in .gz, .bz2 or .zst it is packed."
-    )
-    format: Annotated[WriteFormat | None, Short] = Field(
-        default=None,
-        description="What a part holds: `jsonl`, `csv` or `parquet`, or a group with settings, `{type: "
-        "parquet, columns: {id: int}}`. Left out: what the name ends in.",
-    )
-    rotate: RotateObjects = Field(default=RotateObjects(), description="How large a part is, and how old.")
-    exists: Exists = Field(
-        default="error",
-        description="What to do when the pipeline first writes and finds parts of such names: end with an "
-        "error, go on behind the highest number, or delete them. Later runs go on where the last one ended.",
-    )
-    rid: bool = rid_option()
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        name, packing = ending(self.url)
-        told: Any = self.format or format_of(self.url)
-        if told is None:
-            raise ValueError(
-                f"`url` ends in {name!r}, which is no format; end it in .jsonl, .csv or .parquet, or set "
-                "`format`"
-            )
-        if missing := SINKS[told.type].missing:
-            raise ValueError(f"{told.type} needs a package of an extra; {missing}")
-        if told.type == "parquet" and packing:
-            raise ValueError(f"Parquet is packed by itself; leave out {packing}")
-        return self
 
 
 def parts_of(options: Options) -> Writing:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph, Stage, StreamRef
+
+_GLOB = re.compile(r"[*?\[\]\\^]")
+_ESCAPED = r"\\\g<0>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,8 @@ class Keyspace:
 
     @property
     def pattern(self) -> str:
-        """What SCAN matches to find every key of the pipeline."""
-        return f"{{{self.pipeline}}}:*"
+        """What SCAN matches to find every key of the pipeline, also where somebody says it is called `*`."""
+        return f"{{{_GLOB.sub(_ESCAPED, self.pipeline)}}}:*"
 
     def stream(self, ref: StreamRef) -> str:
         """A stream a stage reads or writes."""

@@ -156,6 +156,17 @@ async def test_the_commands_say_what_is_there_and_what_went(lab: Lab) -> None:
     assert (again.exit_code, f"there is no pipeline {lab.pipeline!r}" in again.output) == (1, True)
 
 
+@pytest.mark.parametrize("called", ["*", "?*", "[a-z]*", "\\*"])
+async def test_a_name_with_wildcards_is_no_pipeline_and_deletes_nothing(lab: Lab, called: str) -> None:
+    await lab.run()
+    before = await keys_of(lab.client, lab.pipeline)
+
+    refused = await invoked(delete_command, called, "--redis", lab.url, "--yes")
+
+    assert (refused.exit_code, "there is no pipeline" in refused.output) == (1, True)
+    assert await keys_of(lab.client, lab.pipeline) == before
+
+
 async def test_delete_names_the_replication_slot_that_stays_and_what_drops_it(lab: Lab) -> None:
     lab.spec(
         """

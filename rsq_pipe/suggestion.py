@@ -21,6 +21,18 @@ _OTHER_WORDS = {
 """What other tools call a key -> what it is called here; only where a mapping has such a key."""
 
 
+OTHER_TYPES = {
+    **dict.fromkeys(("number", "numeric", "double", "real"), "float"),
+    **dict.fromkeys(("integer", "long", "bigint", "smallint"), "int"),
+    **dict.fromkeys(("string", "text", "varchar", "char", "uuid", "email"), "str"),
+    "boolean": "bool",
+    **dict.fromkeys(("array", "tuple"), "list"),
+    **dict.fromkeys(("object", "map", "mapping", "struct", "record"), "dict"),
+    **dict.fromkeys(("timestamp", "timestamptz", "time", "moment"), "datetime"),
+}
+"""Types of other languages -> what they are called here."""
+
+
 def near(word: str, choices: Iterable[str]) -> str | None:
     """Find the choice that looks most like a word, or None."""
     matches = get_close_matches(word.lower(), {choice.lower(): choice for choice in choices}, n=1, cutoff=0.6)

@@ -189,6 +189,8 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
             if why := why_protected(root / path, spec=spec, root=root):
                 what = f"stage {stage.name!r} would overwrite {path}: {why}"
                 document.report(where, what, "write it somewhere else")
+            elif path.startswith("~/"):
+                document.report(where, f"{path!r} would be in a folder named `~`", "write the whole path")
             elif what := _is_folder(stage, path, root):
                 fix = f"name a file in it: {os.path.normpath(path)}/{stage.name}.{_ending(stage)}"
                 document.report(where, what, fix)
@@ -208,7 +210,7 @@ def _is_folder(stage: Draft, path: str, root: Path) -> str:
     if path.rpartition("/")[2] in {"", ".", ".."}:
         return f"{path!r} names a folder, and stage {stage.name!r} writes a file"
     in_parts = getattr(getattr(stage.options, "options", None), "rotate", None) is not None
-    with suppress(PermissionError):  # `validate --connect` and the run say so
+    with suppress(OSError):  # that it may not be looked at, or be called so, the run says
         if not in_parts and (root / path).is_dir():
             return f"{path!r} is a folder, and stage {stage.name!r} writes a file"
     return ""

@@ -202,7 +202,12 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            if not isinstance(key_node, yaml.ScalarNode):
+                what = "a list" if isinstance(key_node, yaml.SequenceNode) else "a mapping"
+                at = _place(key_node)
+                self.document.report((*path, "?"), f"a key is {what}", "write a name", at=at, part=str(at))
+                continue
+            key = str(key_node.value)
             key_path = (*path, key)
             if key in mapping:
                 line = self.document.keys[key_path].line

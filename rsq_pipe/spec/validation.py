@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from rsq_pipe.connectors.setting_error import SettingError
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.reading import retype
-from rsq_pipe.suggestion import meant, one_of, suggest
+from rsq_pipe.suggestion import OTHER_TYPES, meant, one_of, suggest
 from rsq_pipe.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -264,7 +264,8 @@ def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]
         shown = json.dumps(value) if isinstance(value, bool) else repr(value)
         if isinstance(value, str) and value in names:
             return f"must be {value}, not the text {value!r}", "take the quotes away"
-        return f"{shown} is not allowed here", suggest(str(value), names)
+        ours = OTHER_TYPES.get(str(value).lower(), "")
+        return f"{shown} is not allowed here", suggest(ours if ours in names else str(value), names)
     if kind.removeprefix("string_") in _BOUNDS:
         bound, words = _BOUNDS[kind.removeprefix("string_")]
         if "length" not in bound:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rsq_pipe.connectors.table import LISTED, Kind, connector, types
-from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.expressions.condition import suspicion
-from rsq_pipe.spec.expressions.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.fields import check_name
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, RouteCase, VerbName
 from rsq_pipe.spec.handlers import parse_handler
@@ -22,6 +21,7 @@ from rsq_pipe.spec.stages.dedupe import Deduplication, read_dedupe
 from rsq_pipe.spec.stages.explode import Explosion, read_explode
 from rsq_pipe.spec.stages.join import SIDES, Joining, read_join
 from rsq_pipe.spec.stages.lookup import Lookup, read_lookup
+from rsq_pipe.spec.stages.read_expression import read_expression
 from rsq_pipe.spec.stages.record_check import RecordCheck, draft_check
 from rsq_pipe.spec.stages.sample import read_sample
 from rsq_pipe.spec.stages.select import Selection, read_select
@@ -234,7 +234,7 @@ def _check_names(
 
 
 def _fixed(document: Document, text: Any, path: Path_) -> Expression | None:
-    expression = _expression(document, text, path)
+    expression = read_expression(document, text, path)
     if expression is not None and expression.timed:
         document.report(path, "now() is another in each attempt", "use a field of the record")
     return expression
@@ -261,26 +261,13 @@ def _expressions(document: Document, value: Any, path: Path_) -> dict[str, Expre
     for name, text in value.items():
         inside = (*path, name)
         compiled[name] = (
-            None if text is None and not document.failed(inside) else _expression(document, text, inside)
+            None if text is None and not document.failed(inside) else read_expression(document, text, inside)
         )
     return compiled
 
 
-def _expression(document: Document, value: Any, path: Path_) -> Expression | None:
-    if value is None or isinstance(value, dict | list):
-        document.report(path, f"must be an expression, not {describe(value)}", "write it as text, in quotes")
-        return None
-    text = value if isinstance(value, str) else repr(value)
-    try:
-        return compile_expression(text)
-    except ExpressionError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix)
-        return None
-
-
 def _condition(document: Document, value: Any, path: Path_) -> Expression | None:
-    expression = _expression(document, value, path)
+    expression = read_expression(document, value, path)
     if expression is not None:
         what, fix = suspicion(expression)
         if what:

@@ -13,7 +13,8 @@ from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.spec.expressions.explanation import explained
 from rsq_pipe.spec.expressions.expression import Expression
 
-_ENTRY = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?(\d{1,20}-\d{1,20})")
+_ENTRY = re.compile(r"(?:([a-z][a-z0-9_-]*)/)?([0-9]{1,20})-([0-9]{1,20})")
+_MOST = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class LetterName:
 def parse_name(text: str) -> LetterName | None:
     """Read `1700000000000-0` or `validate/1700000000000-0`; None if it is neither."""
     match = _ENTRY.fullmatch(text)
-    return LetterName(match[2], match[1] or "") if match else None
+    if match is None or max(int(match[2]), int(match[3])) > _MOST:
+        return None
+    return LetterName(f"{match[2]}-{match[3]}", match[1] or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,8 @@ def of_syntax(message: str) -> str:
     """Say why a text is not an expression."""
     if message.startswith("invalid syntax."):
         return "a comma or an operator is missing"
+    if message.startswith("leading zeros"):
+        return "a number begins with 0"
     if message.startswith("unexpected EOF"):
         return "it ends too early"
     return message.partition(" (detected at")[0]

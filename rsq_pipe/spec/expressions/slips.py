@@ -31,6 +31,7 @@ _SLIPS: tuple[tuple[str, str], ...] = (
     (r"(?i)\bbetween\b", "write `low <= value <= high`"),
     (r"(?i)\bcase\s+when\b", "write `a if condition else b`"),
     (r"(?<![=!<>:])=(?!=)", "compare with `==`"),
+    (r"\b\d{4}-\d\d-\d\d\b", "write `date('YYYY-MM-DD')`, or 'YYYY-MM-DD' in quotes for text"),
 )
 _WORDS = {
     "true": "True",

@@ -10,9 +10,10 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, mo
 
 from rsq_pipe.errors import ExpressionError
 from rsq_pipe.spec.document import Document, Path_
-from rsq_pipe.spec.expressions.expression import Expression, compile_expression
+from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.models import Condition, Expressions, Output, ReadingStage, Settings
 from rsq_pipe.spec.stages.computation import Computation, parse_computation
+from rsq_pipe.spec.stages.read_expression import read_expression
 from rsq_pipe.spec.validation import describe
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.units import DURATION_PATTERN, Duration, Many, format_duration, parse_duration
@@ -284,7 +285,7 @@ def _by(document: Document, value: Any, path: Path_) -> Mapping[str, Expression]
         return {}
     if isinstance(value, dict) and value:
         document.report_unnamed(value, path)
-        found = {name: _expression(document, text, (*path, name)) for name, text in value.items()}
+        found = {name: read_expression(document, text, (*path, name)) for name, text in value.items()}
         return {name: expression for name, expression in found.items() if expression is not None}
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
@@ -299,7 +300,7 @@ def _by(document: Document, value: Any, path: Path_) -> Mapping[str, Expression]
         elif not name.isidentifier():
             what = f"{name!r} is no name of a field that could stand alone"
             document.report(where, what, "write `by: {NAME: EXPRESSION}`, the field as record['...']")
-        elif (expression := _expression(document, name, where)) is not None:
+        elif (expression := read_expression(document, name, where)) is not None:
             fields[name] = expression
     return fields
 
@@ -326,19 +327,7 @@ def _compute(document: Document, value: Any, path: Path_) -> Mapping[str, Comput
 
 
 def _optional(document: Document, value: Any, path: Path_) -> Expression | None:
-    return None if value is None else _expression(document, value, path)
-
-
-def _expression(document: Document, value: Any, path: Path_) -> Expression | None:
-    if value is None or isinstance(value, dict | list):
-        document.report(path, f"must be an expression, not {describe(value)}", "write it as text, in quotes")
-        return None
-    try:
-        return compile_expression(value if isinstance(value, str) else repr(value))
-    except ExpressionError as exc:
-        what, _, fix = str(exc).partition("; ")
-        document.report(path, what, fix)
-        return None
+    return None if value is None else read_expression(document, value, path)
 
 
 def _check_names(document: Document, found: Aggregation, path: Path_) -> None:

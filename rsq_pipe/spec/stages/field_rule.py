@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rsq_pipe.spec.stages.field_kinds import KINDS, Kind
-from rsq_pipe.suggestion import one_of, suggest
+from rsq_pipe.suggestion import OTHER_TYPES, one_of, suggest
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -19,17 +19,6 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
 }
 _WORDS = ("in", "matches", "length")
-_TYPES = {
-    **dict.fromkeys(("number", "numeric", "double", "real"), "float"),
-    **dict.fromkeys(("integer", "long", "bigint", "smallint"), "int"),
-    **dict.fromkeys(("string", "text", "varchar", "char", "uuid", "email"), "str"),
-    "boolean": "bool",
-    **dict.fromkeys(("array", "tuple"), "list"),
-    **dict.fromkeys(("object", "map", "mapping", "struct", "record"), "dict"),
-    **dict.fromkeys(("timestamp", "timestamptz", "time", "moment"), "datetime"),
-}
-"""Types of other languages -> what they are called here."""
-
 _ELSEWHERE = {
     "=": "write `==`, `<=` or `>=`",
     **dict.fromkeys(("min", "minimum", "ge", "gte", "at_least"), "write `>= NUMBER`"),
@@ -220,7 +209,7 @@ class _Parser:
 
 
 def _type_fix(name: str) -> str:
-    ours = _TYPES.get(name.lower())
+    ours = OTHER_TYPES.get(name.lower())
     return f"write `{ours}`" if ours else suggest(name, KINDS)
 
 

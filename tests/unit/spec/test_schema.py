@@ -57,6 +57,7 @@ BEYOND_SCHEMA = {
 }
 NOT_YAML = {
     "alias_bomb",
+    "keys_that_are_no_text",
     "colon_in_text",
     "empty",
     "recursive_alias",

@@ -41,6 +41,12 @@ def test_an_expression_sees_payload_headers_and_failure(where: str) -> None:
     assert sieve(where).passes(DEAD)
 
 
+@pytest.mark.parametrize("text", ["x", "1", "1-", "A/1-1", f"{2**64}-0", f"0-{2**64}", "\u0661-\u0661"])
+def test_what_can_be_no_entry_id_names_no_dead_letter(text: str) -> None:
+    assert parse_name(text) is None
+    assert parse_name(f"price/{2**64 - 1}-0") == LetterName(f"{2**64 - 1}-0", "price")
+
+
 @pytest.mark.parametrize(
     "where", ["missing == 1", "not missing", "headers['tenant'] == 'x'", "total > 'text'", "1 / 0 == 1"]
 )

@@ -21,6 +21,8 @@ from rsq_pipe.spec.stages.field_rule import RuleError, parse_rule
         ("a & b", "write `and`", 1),
         ("a | b", "write `or`", 1),
         ("a <> 2", "write `!=`", 3),
+        ("2026-01-08 + n", "write `date('YYYY-MM-DD')`", 1),
+        ("placed > 2026-08-09", "write `date('YYYY-MM-DD')`", 10),
         ("a === b", "write `==`", 3),
         ("a = 1", "compare with `==`", 3),
         ("a == 1 and b = 2", "compare with `==`", 14),

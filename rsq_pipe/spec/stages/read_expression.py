@@ -1,0 +1,35 @@
+"""read_expression: an expression where a file holds one, as text or as a number."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from rsq_pipe.errors import ExpressionError
+from rsq_pipe.spec.document import Document, Path_
+from rsq_pipe.spec.expressions.expression import Expression, compile_expression
+from rsq_pipe.spec.validation import describe
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def read_expression(document: Document, value: object, path: Path_) -> Expression | None:
+    """Compile what stands at a path; None where that is no expression, which is reported."""
+    if value is None or isinstance(value, dict | list):
+        document.report(path, f"must be an expression, not {describe(value)}", "write it as text, in quotes")
+        return None
+    if isinstance(value, float) and not math.isfinite(value):  # as text it would be a field: `inf`
+        what = "a record holds no infinity, and nothing that is not a number"
+        document.report(path, what, "write a number that is smaller than 1e308, or null")
+        return None
+    if isinstance(value, str) and _DATE.fullmatch(value.strip()):
+        day = value.strip()
+        what = f"{day} is a subtraction of three numbers"
+        document.report(path, what, f"write date('{day}'), or \"'{day}'\" for text")
+        return None
+    try:
+        return compile_expression(value if isinstance(value, str) else repr(value))
+    except ExpressionError as exc:
+        what, _, fix = str(exc).partition("; ")
+        document.report(path, what, fix)
+        return None

@@ -33,6 +33,7 @@ from rsq_pipe.engine.processes.forked import Forked, Told, fork
 from rsq_pipe.engine.processes.supervised import NUMBER, SUPERVISED, say_ended
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
+from rsq_pipe.engine.standstill import Standstill
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.errors import DrainTimeoutError, PipelineChangedError, RsqPipeError
 from rsq_pipe.spec.graph import Graph
@@ -264,7 +265,8 @@ async def _run(
 
         async def run() -> Summary:
             try:
-                return await runner.run()
+                with Standstill(graph.pipeline, graph.root):
+                    return await runner.run()
             finally:
                 beside.cancel()
                 await asyncio.wait([beside])

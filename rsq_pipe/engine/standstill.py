@@ -1,0 +1,89 @@
+"""Standstill: says where a process stands still, when something holds up its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+import structlog
+
+PERIOD = 1.0
+"""Seconds between two looks."""
+
+SECONDS = 5.0
+"""Seconds without a turn of the loop that are told: leases lapse after about as many."""
+
+
+class Standstill:
+    """
+    Watch the event loop of a run from a thread, for as long as it is entered.
+
+    An `async def` handler that blocks holds up all that the process does: no timeout of its own ends it,
+    leases lapse, and the server seems not to answer. Only a thread can say so, and where, while it lasts.
+
+    Args:
+        pipeline: Whose run it is.
+        root: The project's folder: of the calls that hold the loop up, the innermost one of there is named.
+        log: Where to; the run's log if left out.
+    """
+
+    def __init__(self, pipeline: str, root: Path, log: Any = None) -> None:
+        self._log = log or structlog.get_logger("rsq_pipe").bind(pipeline=pipeline)
+        self._root = root.resolve()
+        self._ended = threading.Event()
+        self._turned = 0.0
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._watched = threading.get_ident()
+        self._beat()
+        threading.Thread(target=self._watch, name="rsq-pipe standstill", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._next.cancel()
+
+    def _beat(self) -> None:
+        self._turned = time.monotonic()
+        self._next = self._loop.call_later(PERIOD, self._beat)
+
+    def _watch(self) -> None:
+        before, told = time.monotonic(), 0.0
+        while not self._ended.wait(PERIOD):
+            now, turned = time.monotonic(), self._turned
+            # A thread that is late itself was paused with all of the process.
+            on_time, before = now - before < 2 * PERIOD, now
+            if told and turned > told:
+                self._log.warning("the process goes on", stood=round(turned - told, 1))
+                told = 0.0
+            elif not told and on_time and now - turned >= SECONDS:
+                told = turned
+                self._log.warning(
+                    "the process stands still: a call holds up its event loop; "
+                    "make an `async def` that does not await a plain `def`",
+                    seconds=round(now - turned, 1),
+                    at=self._where(),
+                )
+
+    def _where(self) -> str:
+        """Name the innermost call of the project's own code; of none, the innermost of all."""
+        innermost = frame = sys._current_frames().get(self._watched)
+        while frame is not None and not self._is_own(frame):
+            frame = frame.f_back
+        found = frame or innermost
+        if found is None:
+            return ""
+        file = Path(found.f_code.co_filename)
+        name = file.relative_to(self._root) if file.is_relative_to(self._root) else file
+        return f"{name}:{found.f_lineno} in {found.f_code.co_name}"
+
+    def _is_own(self, frame: FrameType) -> bool:
+        file = Path(frame.f_code.co_filename)
+        installed = "site-packages" in file.parts or file.is_relative_to(Path(__file__).parents[1])
+        return file.is_relative_to(self._root) and not installed

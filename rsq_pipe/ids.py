@@ -26,9 +26,9 @@ def record_id(origin: str, place: str) -> str:
     return f"{origin}:{place}"
 
 
-def record_ids(places: Iterable[tuple[str, str]]) -> list[str]:
+def record_ids(origins: Iterable[str], places: Iterable[str]) -> list[str]:
     """Name records where they enter, as `record_id` does each."""
-    return [f"{origin}:{place}" for origin, place in places]
+    return [f"{origin}:{place}" for origin, place in zip(origins, places, strict=True)]
 
 
 def child(rid: str, index: int) -> str:

@@ -44,7 +44,7 @@ def _paragraphs(groups: Iterable[FailureGroup]) -> Text:
 
 
 def _error(group: FailureGroup) -> str:
-    return f"{group.error_type}: {group.message}" if group.error_type else group.message or "-"
+    return ": ".join(filter(None, (group.error_type, group.message))) or "-"
 
 
 def _table(groups: Iterable[FailureGroup]) -> Table:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from rsq_pipe.connectors.files.changes import STABLE
 from rsq_pipe.connectors.files.file_end import QUIET
+from rsq_pipe.connectors.files.path_names import check_path
 from rsq_pipe.connectors.files.unpacked import is_packed, missing_for
 from rsq_pipe.units import Size
 
@@ -22,8 +23,8 @@ def _as_list(value: object) -> object:
 def _check(paths: tuple[str, ...]) -> tuple[str, ...]:
     if not paths or "" in paths:
         raise ValueError("an empty path names no file")
-    if any("\0" in path for path in paths):
-        raise ValueError("a path cannot hold a NUL character")
+    for path in paths:
+        check_path(path)
     if missing := next(filter(None, map(missing_for, paths)), ""):
         raise ValueError(f".zst files need a package of an extra; {missing}")
     if "-" in paths and len(paths) > 1:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.files.path_names import check_path
 from rsq_pipe.connectors.files.unpacked import missing_for
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.units import Duration, Size
@@ -14,8 +15,7 @@ Exists = Literal["error", "append", "replace"]
 
 
 def checked_path(path: str) -> str:
-    if "\0" in path:
-        raise ValueError("a path cannot hold a NUL character")
+    check_path(path)
     if missing := missing_for(path):
         raise ValueError(f".zst files need a package of an extra; {missing}")
     return path

@@ -122,6 +122,8 @@ def _hint(raw: bytes) -> str:
     """Say what a file that begins like this most likely is."""
     if raw.startswith(b"["):
         return "; this looks like one JSON array: write one object a line (`jq -c '.[]'` does)"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "; this looks like UTF-16: write it as UTF-8 (`iconv -f UTF-16 -t UTF-8` does)"
     if raw == b"{":
         return "; this looks like objects of several lines: write each into one (`jq -c .` does)"
     return ""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from rsq_pipe.connectors.files.path_names import check_path
 from rsq_pipe.connectors.ledger.options import TableOptions
 
 
@@ -18,7 +19,7 @@ def _check(name: str) -> str:
 class FileOptions(TableOptions):
     """Settings of a sink that writes the rows of a table in a file."""
 
-    path: Annotated[str, Field(min_length=1), AfterValidator(_check)] = Field(
+    path: Annotated[str, Field(min_length=1), AfterValidator(check_path)] = Field(
         description="The file of the database, relative to the project root; made, with its folders, if it "
         "is not there."
     )

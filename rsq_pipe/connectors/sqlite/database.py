@@ -140,7 +140,11 @@ class SqliteDatabase(FileDatabase):
         """Sort out what SQLite says."""
         try:
             yield
-        except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError) as exc:
+        except OverflowError as exc:
+            raise RowsError(
+                "it holds a whole number of more than 64 bits, which SQLite does not have"
+            ) from exc
+        except (sqlite3.IntegrityError, sqlite3.DataError, UnicodeEncodeError) as exc:
             raise RowsError(str(exc)) from exc
         except sqlite3.Error as exc:
             if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _BUSY:

@@ -35,8 +35,10 @@ def _given(value: object) -> object:
     if _is_records(value) or _is_file(value):
         return value
     if not isinstance(value, dict):
+        held = [one for one in value if not isinstance(one, dict)] if isinstance(value, list) else []
         raise ValueError(  # noqa: TRY004  what pydantic takes for a mistake
-            f"must be a list of records, or a mapping, not {describe(value)}; "
+            f"must be a list of records, or a mapping, not {describe(value)}"
+            f"{f' that holds {describe(held[0])}' if held else ''}; "
             "write - {id: 1}, or {file: orders.jsonl}, or STAGE: [...]"
         )
     for name, records in value.items():
@@ -60,6 +62,15 @@ def _records(value: object) -> object:
             return value
         raise ValueError(f"a record is a mapping, not {describe(wrong)}; write - {{id: 1}}")
     raise ValueError(f"must be a list of records, not {describe(value)}; write - {{id: 1}}, or [] for none")
+
+
+def _expected(value: object) -> object:
+    if value is None or isinstance(value, dict):
+        return value
+    raise ValueError(
+        f"must be a mapping of where records leave to these, not {describe(value)}; "
+        "write {STAGE: [...]}, or {dlq: 1}, {dropped: 1}"
+    )
 
 
 Records = Annotated[list[dict[str, Any]], BeforeValidator(_records), WithJsonSchema(RECORDS)]
@@ -151,7 +162,7 @@ class Test(Settings):
     order: Literal["given", "any"] = Field(
         default="given", description="`any`: records may come in any order."
     )
-    expect: Expect | None = Field(
+    expect: Annotated[Expect | None, BeforeValidator(_expected)] = Field(
         default=None, description="What becomes of them; `rsq-pipe test --update` fills it in."
     )
 

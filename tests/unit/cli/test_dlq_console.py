@@ -26,3 +26,14 @@ def test_nothing_is_cut_off_however_narrow_the_screen(width: int) -> None:
     parts = ["price", "2", "handler_error", "ValueError:thereisnorateforthecurrency'GBX'inthetableofrates"]
     for part in (*parts, "1970-01-0100:00:00Z", "1970-01-0200:00:00Z", "price/1700000000000-5"):
         assert part in shown
+
+
+def test_an_error_without_a_message_is_told_by_its_type_alone() -> None:
+    groups = FailureGroups()
+    groups.add(failed(""))
+    screen = Console(file=io.StringIO(), width=80, highlight=False, markup=False)
+
+    screen.print(failures(groups, screen))
+
+    assert isinstance(screen.file, io.StringIO)
+    assert "handler_error: ValueError\n" in screen.file.getvalue()

@@ -125,6 +125,7 @@ def test_key_that_stands_twice_among_95_000_is_found_in_linear_time() -> None:
         (b'[{"id": 1}, {"id": 2}]\n', "one JSON array"),
         (b"[" + b'{"id": 1}, ' * 1000 + b"]\n", "one JSON array"),
         (b'{\n  "id": 1\n}\n', "objects of several lines"),
+        ('{"id": 1}\n{"id": 2}\n'.encode("utf-16"), "looks like UTF-16"),
     ],
 )
 def test_file_that_is_json_and_not_json_lines_is_told_in_its_first_dead_letter(

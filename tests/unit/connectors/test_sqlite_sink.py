@@ -74,6 +74,7 @@ def test_one_bad_record_fails_alone(tmp_path: Path) -> None:
 
     assert sorted(written.failures) == [1, 2, 3]
     assert "CHECK constraint failed" in str(written.failures[1])
+    assert "a whole number of more than 64 bits" in str(written.failures[2])
     assert "not a finite number" in str(written.failures[3])
     assert [row[0] for row in rows(tmp_path)] == [1, 5]
 

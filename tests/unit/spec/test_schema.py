@@ -27,6 +27,7 @@ BEYOND_SCHEMA = {
     "bad_handlers",
     "at_signs_in_passwords",
     "bad_host_ports",
+    "long_names",
     "sinks_in_folders",
     "timeouts_that_bound_nothing",
     "too_large_values",

@@ -436,6 +436,8 @@ def test_mistakes_are_told_with_line_and_column(project: Project) -> None:
     ("text", "wrong"),
     [
         ("x: {given: [1]}", "2:14: tests.x.given: must be a list of records, or a mapping"),
+        ("x: {given: [{a: 1}, 1]}", "not a list that holds the number 1; write - {id: 1}"),
+        ("x: {given: [], expect: [{a: 1}]}", "not a list; write {STAGE: [...]}, or {dlq: 1}, {dropped: 1}"),
         ("x: {stage: check, to: price, given: []}", "2:6: tests.x: it has `stage` and `from` or `to`"),
         (
             "x: {given: [], expects: {}}",

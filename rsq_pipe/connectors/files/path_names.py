@@ -1,0 +1,17 @@
+"""Path names: what no file can be called, found out before anything looks for it."""
+
+from __future__ import annotations
+
+LONGEST = 255
+"""Bytes of one name in a path, at most, on every usual file system."""
+
+
+def check_path(path: str) -> str:
+    """Let through what may be a path; ValueError."""
+    if "\0" in path:
+        raise ValueError("a path cannot hold a NUL character")
+    for name in path.split("/"):
+        size = len(name.encode(errors="surrogateescape"))
+        if size > LONGEST:
+            raise ValueError(f"{name[:20]!r}... has {size:,} bytes; a name in a path has {LONGEST} at most")
+    return path

@@ -17,15 +17,7 @@ from rsq_pipe.streams.entry import fields_of, range_reply, read_reply
 from rsq_pipe.streams.headers import check_data
 from rsq_pipe.streams.link import Command, checked
 from rsq_pipe.streams.message import NO_HEADERS, StreamMessage
-from rsq_pipe.streams.redelivery import (
-    START,
-    TOGETHER,
-    Claim,
-    Redelivery,
-    Rules,
-    claim_reply,
-    redelivery_reply,
-)
+from rsq_pipe.streams.redelivery import START, TOGETHER, Claim, Redelivery, Rules
 from rsq_pipe.streams.script import REDELIVER
 from rsq_pipe.streams.settlement import Counters, Output, Part, Position, Settled, Settlement
 from rsq_pipe.streams.stats import (
@@ -266,7 +258,7 @@ class StreamClient:
         reply = await self.channel.execute(
             "XAUTOCLAIM", key, group, consumer, min_idle_ms, cursor, "COUNT", count, "JUSTID", key=key
         )
-        return claim_reply(reply)
+        return Claim.of(reply)
 
     async def redeliver(
         self, stream: str, group: str, consumer: str, ids: Sequence[str], rules: Rules = TOGETHER
@@ -278,7 +270,7 @@ class StreamClient:
         """
         key = self.key(stream)
         reply = await self.channel.run(REDELIVER, [key], [group, consumer, *rules, *ids])
-        return redelivery_reply(key, reply)
+        return Redelivery.of(key, reply)
 
     async def pending_range(
         self,
@@ -356,6 +348,8 @@ class StreamClient:
         if not settlement.parts and settlement.position is None and settlement.state is None:
             return Settled(())
         script, keys, args = wire.pack(settlement, group, consumer)
+        if not keys:  # parts that hold nothing
+            return Settled(settlement.parts)
         reply = await uninterrupted(self.channel.run(script, keys, args))
         return wire.unpack(reply, settlement)
 

@@ -26,16 +26,16 @@ class Claim:
     ids: Sequence[str]
     deleted: Sequence[str] = ()
 
+    @classmethod
+    def of(cls, reply: Any) -> Claim:
+        """
+        Read an XAUTOCLAIM ... JUSTID reply.
 
-def claim_reply(reply: Any) -> Claim:
-    """
-    Read an XAUTOCLAIM ... JUSTID reply.
-
-    Servers before 7.0 answer in two parts, and leave entries that are no longer in the stream among the ids.
-    """
-    cursor, ids = reply[0].decode(), [entry_id.decode() for entry_id in reply[1] if entry_id]
-    deleted = [entry_id.decode() for entry_id in reply[2]] if len(reply) > 2 else []
-    return Claim(cursor, ids, deleted)
+        Servers before 7.0 answer in two parts, and leave entries no longer in the stream among the ids.
+        """
+        cursor, ids = reply[0].decode(), [entry_id.decode() for entry_id in reply[1] if entry_id]
+        deleted = [entry_id.decode() for entry_id in reply[2]] if len(reply) > 2 else []
+        return cls(cursor, ids, deleted)
 
 
 class Rules(NamedTuple):
@@ -69,6 +69,12 @@ class Redelivery:
     dealt: int
     entries: Sequence[RawEntry]
 
+    @classmethod
+    def of(cls, stream: str, reply: Any) -> Redelivery:
+        """Read redeliver.lua's reply."""
+        entries = [RawEntry(stream, item[0].decode(), item[2], deliveries=item[1]) for item in reply[1:]]
+        return cls(reply[0], entries)
+
     @property
     def must_be_alone(self) -> bool:
         """Whether the first entry is due for a delivery that asks for isolation, and was not handed out."""
@@ -84,9 +90,3 @@ def rules(max_deliveries: int, *, isolated: bool) -> Rules:
     that a dead worker leaves behind is innocent. The very last asks for isolation.
     """
     return Rules(max(2, max_deliveries - 1), 0 if isolated else max_deliveries)
-
-
-def redelivery_reply(stream: str, reply: Any) -> Redelivery:
-    """Read redeliver.lua's reply."""
-    entries = [RawEntry(stream, item[0].decode(), item[2], deliveries=item[1]) for item in reply[1:]]
-    return Redelivery(reply[0], entries)

@@ -54,6 +54,12 @@ async def test_what_entries_became_appears_in_the_step_that_removes_them(
     assert counts == {b"s.in": b"10", b"s.out": b"7", b"s.dropped": b"1", b"s.retried": b"1", b"s.dead": b"1"}
 
 
+async def test_a_part_that_holds_nothing_is_committed(client: StreamClient) -> None:
+    nothing = Settlement([Part()])
+
+    assert (await client.settle(nothing, group="", consumer="")).committed == nothing.parts
+
+
 async def test_drops_are_counted_by_reason_up_to_a_bound_and_the_others_together(
     client: StreamClient, batch: list[StreamMessage], name: str
 ) -> None:

@@ -9,7 +9,7 @@ from rsq_pipe.streams.dead_letter import MAX_ERROR, MAX_TRACEBACK, dead_letter
 from rsq_pipe.streams.decoding import decoded
 from rsq_pipe.streams.entry import RawEntry, fields_of, read_reply
 from rsq_pipe.streams.message import StreamMessage
-from rsq_pipe.streams.redelivery import Claim, claim_reply
+from rsq_pipe.streams.redelivery import Claim
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.streams.stats import group_info
 
@@ -43,11 +43,11 @@ def test_entries_deleted_between_delivery_and_reading_are_left_out() -> None:
 
 
 def test_the_three_part_reply_of_xautoclaim_names_the_deleted() -> None:
-    assert claim_reply([b"3-0", [b"1-0"], [b"2-0"]]) == Claim("3-0", ["1-0"], ["2-0"])
+    assert Claim.of([b"3-0", [b"1-0"], [b"2-0"]]) == Claim("3-0", ["1-0"], ["2-0"])
 
 
 def test_the_two_part_reply_of_redis_6_2_is_understood() -> None:
-    assert claim_reply([b"0-0", [b"1-0", None, b"2-0"]]) == Claim("0-0", ["1-0", "2-0"], [])
+    assert Claim.of([b"0-0", [b"1-0", None, b"2-0"]]) == Claim("0-0", ["1-0", "2-0"], [])
 
 
 def test_a_lag_that_redis_6_does_not_tell_is_unknown() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, TypeVar
@@ -35,10 +36,15 @@ class Backoff:
 
     Args:
         what: What fails, for the log.
+        calm: Seconds after a line about a failure in which no other one, nor its end, is told: for what fails
+            and works by turns, as writing to a server does that is nearly out of memory.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, calm: float = 0.0) -> None:
         self._what = what
+        self._calm = calm
+        self._said_at = -math.inf
+        self._says = False  # whether this failure was told
         self._pause = GrowingPause(FIRST, LONGEST)
         self._since = 0.0
         self._outage: Outage | None = None
@@ -88,12 +94,20 @@ class Backoff:
             # Everything that talks to the server meets this; it is one thing, and said as one.
             self._outage = Outage.of(exc.address)
             self._outage.fails(exc)
-        elif not self._pause.seconds:
-            log.warning("%s: %s; trying again", self._what, exc)
+        else:
+            self._say(exc)
         if not self._pause.seconds:
             self._since = time.monotonic()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), self._pause.fails())
+
+    def _say(self, exc: BaseException) -> None:
+        now = time.monotonic()
+        if not self._pause.seconds:
+            self._says = False
+        if not self._says and now - self._said_at >= self._calm:
+            self._says, self._said_at = True, now
+            log.warning("%s: %s; trying again", self._what, exc)
 
     def reset(self) -> None:
         """State that it worked; a recovery is logged."""
@@ -103,7 +117,7 @@ class Backoff:
         if self._outage is not None:
             self._outage.works()
             self._outage = None
-        else:
+        elif self._says:
             log.warning("%s: works again after %.1fs", self._what, time.monotonic() - self._since)
 
 

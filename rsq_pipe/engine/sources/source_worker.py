@@ -42,6 +42,9 @@ from rsq_pipe.telemetry.observer import SourceTrace
 RECORDS = 2_000
 """Records that enter together, if there are so many and the source's `batch.size` is not made smaller."""
 
+CALM = 60.0
+"""Seconds between two lines about a server that is full: it has room again and again, for a batch."""
+
 LOOK = 0.25
 """Seconds between two looks whether a source without end has something new, at least."""
 
@@ -95,6 +98,7 @@ class SourceWorker:
         as_rows = not self._chain.first.below
         self._arrivals = Arrivals(graph, stage, self._name, self._log, as_rows=as_rows)
         self._size = max(1, _chunk_size(graph, stage) // beside)
+        self._full = Backoff(f"source {stage.name}", calm=CALM)
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False
         """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
@@ -311,8 +315,7 @@ class SourceWorker:
             return self._client.settle(plan.settlement, group="", consumer="")
 
         # A server out of memory is backpressure: what drains it may write on, what fills it waits.
-        backoff = Backoff(f"source {self._stage.name}")
-        settled = await backoff.unless_stopped(settle, self._stopping, full=True)
+        settled = await self._full.unless_stopped(settle, self._stopping, full=True)
         if settled is not None:
             self._backlog.wrote(plan.settlement, settled)
         return settled

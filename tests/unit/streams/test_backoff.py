@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rsq_pipe.errors import ServerUnavailableError
+from rsq_pipe.errors import ServerUnavailableError, StreamFullError
 from rsq_pipe.streams.backoff import FIRST, FORGOTTEN, LONGEST, QUIET, Backoff, Outage
 
 
@@ -41,6 +41,39 @@ async def test_an_outage_is_said_once_and_its_end_once(
     assert [record.message.split("after")[0] for record in caplog.records] == [
         "orders: away; trying again",
         "orders: works again ",
+    ]
+
+
+async def test_what_fails_and_works_by_turns_is_said_once_a_while(
+    stopping: asyncio.Event, caplog: pytest.LogCaptureFixture, clock: list[float]
+) -> None:
+    backoff = Backoff("source read", calm=60.0)
+    for _ in range(100):
+        await backoff.wait(StreamFullError("server h:1 is out of memory"), stopping)
+        backoff.reset()
+        clock[0] += 0.7
+
+    assert [record.message.split(" after")[0] for record in caplog.records] == 2 * [
+        "source read: server h:1 is out of memory; trying again",
+        "source read: works again",
+    ]
+
+
+async def test_what_stays_away_is_said_even_if_that_began_while_it_was_calm(
+    stopping: asyncio.Event, caplog: pytest.LogCaptureFixture, clock: list[float]
+) -> None:
+    backoff = Backoff("source read", calm=60.0)
+    for _ in range(2):
+        backoff.reset()
+        await backoff.wait(StreamFullError("server h:1 is out of memory"), stopping)
+    for _ in range(100):
+        clock[0] += 5.0
+        await backoff.wait(StreamFullError("server h:1 is out of memory"), stopping)
+
+    assert [record.message.split(" after")[0] for record in caplog.records] == [
+        "source read: server h:1 is out of memory; trying again",
+        "source read: works again",
+        "source read: server h:1 is out of memory; trying again",
     ]
 
 

@@ -23,7 +23,18 @@ FRAME = 0.25
 
 _TAKEN = {
     name: f"stage {name}"
-    for name in ("seconds", "waiting", "dead", "paused", "away", "pipeline", "event", "level", "timestamp")
+    for name in (
+        "seconds",
+        "waiting",
+        "dead",
+        "paused",
+        "away",
+        "process",
+        "pipeline",
+        "event",
+        "level",
+        "timestamp",
+    )
 }
 """Names of a log line's own fields -> what a stage of that name is called there."""
 

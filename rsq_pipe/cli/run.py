@@ -30,7 +30,7 @@ from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
 from rsq_pipe.engine.processes.forked import Forked, Told, fork
-from rsq_pipe.engine.processes.supervised import NUMBER, SUPERVISED, say_ended
+from rsq_pipe.engine.processes.supervised import NUMBER, SUPERVISED, own_number, say_ended
 from rsq_pipe.engine.processes.supervisor import Supervisor
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.standstill import Standstill
@@ -157,7 +157,7 @@ def command(  # noqa: PLR0917  one parameter an option
     see `rsq-pipe plan`.
     """
     _refuse_what_excludes(processes, stages, limit, fresh=fresh, moves=bool(renames or discards))
-    set_up(log_format, level=logging.WARNING if quiet else logging.INFO)
+    set_up(log_format, level=logging.WARNING if quiet else logging.INFO, process=own_number)
     forked = fork(processes) if processes > 1 else []  # before a handler is imported, or a connection made
     if isinstance(forked, Told):  # in one of them, from here on
         processes, url, fresh, renames, discards, page = 1, forked.address, False, (), (), None

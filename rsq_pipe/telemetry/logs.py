@@ -19,7 +19,9 @@ FORMATS: tuple[LogFormat, ...] = ("auto", "console", "json")
 _EventDict = MutableMapping[str, Any]
 
 
-def set_up(style: LogFormat = "auto", *, level: int = logging.INFO) -> None:
+def set_up(
+    style: LogFormat = "auto", *, level: int = logging.INFO, process: Callable[[], int | None] = lambda: None
+) -> None:
     """
     Send log lines to standard error; standard output belongs to the `stdout` sink.
 
@@ -29,10 +31,18 @@ def set_up(style: LogFormat = "auto", *, level: int = logging.INFO) -> None:
     Args:
         style: `console` for people, `json` for machines, `auto` to choose by whether it is a terminal.
         level: What is logged, in `logging`'s numbers.
+        process: Which of several processes this is, asked at each line: a fork is another one.
     """
+
+    def numbered(_: Any, __: str, event: _EventDict) -> _EventDict:
+        if (number := process()) is not None:
+            event.setdefault("process", number)
+        return event
+
     console = sys.stderr.isatty() if style == "auto" else style == "console"
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        numbered,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
     ]

@@ -227,6 +227,17 @@ def test_a_signal_to_the_supervisor_drains_them_all(
     assert project.numbers("out/all.jsonl") == list(range(COUNT))
 
 
+def test_each_line_of_a_log_says_which_process_it_is_of(project: Project, valkey: StreamServer) -> None:
+    words = ("run", project.path, "--redis", valkey.url, "--processes", "2", "--log-format", "json")
+    done = rsq_pipe(*words, cwd=project.root)
+
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    standing_by = [line["process"] for line in lines if "standing by" in line["event"]]
+    assert standing_by
+    assert set(standing_by) <= {0, 1}
+
+
 def test_when_the_supervisor_is_killed_its_processes_drain_and_end(
     project: Project, valkey: StreamServer, supervised: subprocess.Popen[str]
 ) -> None:

@@ -26,6 +26,11 @@ def place_among() -> tuple[int, int]:
     return int(os.environ.get(NUMBER, "0")), int(os.environ.get(COUNT, "1"))
 
 
+def own_number() -> int | None:
+    """Tell which of a supervisor's processes this is; None where it is none."""
+    return int(os.environ[NUMBER]) if NUMBER in os.environ else None
+
+
 def say_ended(code: int) -> None:
     """Tell the supervisor, where there is one, that this process ends of its own accord."""
     if ENDED in os.environ:

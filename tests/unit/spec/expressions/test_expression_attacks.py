@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -263,28 +266,37 @@ def test_a_bomb_of_constants_does_not_compile(text: str) -> None:
         compile_expression(text)
 
 
-@pytest.mark.timeout(10)
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail where what is done in it takes a processor longer, however long it has to wait for one."""
+    began = thread_time()
+    yield
+    assert thread_time() - began < seconds
+
+
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("text", RUNNING_BOMBS)
 def test_a_bomb_in_a_record_does_not_go_off(text: str) -> None:
     expression = compile_expression(text)
 
-    with pytest.raises((TooLargeError, TypeError, ValueError, OverflowError)):
+    with within(10), pytest.raises((TooLargeError, TypeError, ValueError, OverflowError)):
         expression.evaluate(HOSTILE)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("text", LASTING)
 def test_a_record_does_not_keep_a_loop_busy(text: str) -> None:
     expression = compile_expression(text)
 
-    with pytest.raises(TooLargeError):
+    with within(20), pytest.raises(TooLargeError):
         expression.evaluate(HOSTILE)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("text", ["[numbers * 0 for x in numbers]", "[-1 * numbers for x in numbers]"])
 def test_to_repeat_a_list_not_once_takes_no_time(text: str) -> None:
-    assert compile_expression(text).evaluate(HOSTILE) == [[]] * 100_000
+    with within(10):
+        assert compile_expression(text).evaluate(HOSTILE) == [[]] * 100_000
 
 
 def test_sets_and_mappings_take_texts_and_a_few_thousand_numbers() -> None:
@@ -301,11 +313,12 @@ def test_sets_and_mappings_take_texts_and_a_few_thousand_numbers() -> None:
         assert compile_expression(text).evaluate(record) == count
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 def test_lists_are_added_up_in_linear_time() -> None:
     lists = [[number] for number in range(200_000)]
 
-    assert compile_expression("len(sum(lists, []))").evaluate({"lists": lists}) == 200_000
+    with within(10):
+        assert compile_expression("len(sum(lists, []))").evaluate({"lists": lists}) == 200_000
 
 
 def test_a_record_larger_than_what_is_built_is_passed_on() -> None:

@@ -167,6 +167,23 @@ def _options(document: Document, verb: VerbName, value: Any, path: Path_) -> Opt
     return _READERS[verb](document, value, path)
 
 
+_ELSEWHERE = {
+    **dict.fromkeys(("redis", "redis_stream", "redis_streams", "valkey"), "stream"),
+    **dict.fromkeys(("s3", "gcs", "gs", "azure", "az", "bucket"), "objects"),
+    **dict.fromkeys(("ndjson", "json_lines", "jsonlines"), "jsonl"),
+    **dict.fromkeys(("pg", "psql"), "postgres"),
+    **dict.fromkeys(("rest", "api", "https"), "http"),
+    **dict.fromkeys(("console", "print", "log"), "stdout"),
+    **dict.fromkeys(("command", "shell", "subprocess"), "exec"),
+    "mariadb": "mysql",
+    "cron": "schedule",
+    "cdc": "postgres_cdc",
+    "redpanda": "kafka",
+    "tsv": "csv",
+}
+"""What a connector is called elsewhere -> what it is called here."""
+
+
 def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> ConnectorRef | None:
     if not isinstance(value, dict):
         return None
@@ -185,7 +202,10 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
     try:
         found = connector(kind, name)
     except LookupError as exc:
-        document.report((*path, "type"), str(exc), suggest(name, types(kind)))
+        meant = _ELSEWHERE.get(name, name)
+        document.report(
+            (*path, "type"), str(exc), suggest(meant if meant in types(kind) else name, types(kind))
+        )
         return None
     listed = LISTED[kind].get(name)
     if listed is not None and listed.missing:

@@ -30,6 +30,7 @@ from rsq_pipe.ops.dead_letters.preview import Preview
 from rsq_pipe.ops.dead_letters.progress import Progress
 from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
 from rsq_pipe.streams.removal import Removed
+from rsq_pipe.streams.wording import unreadable
 
 
 @click.command("replay")
@@ -164,5 +165,7 @@ def _edits(path: Path) -> Iterator[Edit]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield read_edit(line, f"{path}:{number}")
+    except UnicodeDecodeError as exc:
+        raise click.UsageError(f"{path}: {unreadable(exc)}; write what `dlq export` wrote, as UTF-8") from exc
     except OSError as exc:
         raise click.FileError(str(path), hint=exc.strerror) from exc

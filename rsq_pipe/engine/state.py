@@ -16,6 +16,7 @@ from rsq_pipe.engine.keyspace import (
     published,
     unknown_counters,
 )
+from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.paused import Paused, pause_fields, paused_stages
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.errors import GroupLostError
@@ -106,9 +107,15 @@ async def look_at(client: StreamClient, graph: Graph, known: PipelineState | Non
 
     Raises:
         GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
+        StreamError: What it holds of the pipeline cannot be read.
 
     Redis: XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET in one MULTI; all keys in one slot.
     """
+    with legible(graph.pipeline, client.channel.address):
+        return await _look(client, graph, known)
+
+
+async def _look(client: StreamClient, graph: Graph, known: PipelineState | None) -> PipelineState:
     keys = Keyspace(graph.pipeline)
     readers = groups(graph)
     shot = await take(
@@ -130,7 +137,7 @@ async def look_at(client: StreamClient, graph: Graph, known: PipelineState | Non
     counters = {name: int(shot.table[name]) for name in counter_fields(graph) if name in shot.table}
     if known is not None:
         if not counters.items() <= known.counters.items():
-            return await look_at(client, graph)
+            return await _look(client, graph, None)
         counters = {**known.counters, **counters}
     stages = {stage.name: _state(graph, stage.name, shot) for stage in graph.stages}
     backlog = _backlog(graph, stages, shot, readers)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rsq_pipe.engine.changes.past import Past, look_back
+from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import StreamError
-from rsq_pipe.ops.legible import legible
 from rsq_pipe.streams.client import StreamClient
 
 SCAN = 1_000

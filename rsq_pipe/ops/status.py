@@ -20,6 +20,7 @@ from rsq_pipe.engine.keyspace import (
     lookups,
 )
 from rsq_pipe.engine.last_failure import FIELD
+from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
@@ -28,7 +29,6 @@ from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.model.counters import COUNTED, finished
 from rsq_pipe.ops.failed_run import FailedRun, failed_run
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
-from rsq_pipe.ops.legible import legible
 from rsq_pipe.ops.memories import StageMemory, memories, state_hashes
 from rsq_pipe.ops.windows import StageWindows, stage_windows, window_timers
 from rsq_pipe.spec.graph import Graph, RateLimit, Stage

@@ -8,9 +8,9 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rsq_pipe.engine.legible import legible
 from rsq_pipe.ops.as_run import AsRun, as_run
 from rsq_pipe.ops.call_counts import call_counts, percentiles
-from rsq_pipe.ops.legible import legible
 from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.streams.client import StreamClient
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from rsq_pipe.streams.unique_keys import RepeatedKeyError, shown
 
 _DEEP = 1_000  # levels that are looked into
 _HALF_PAIR = "holds half a surrogate pair, which is no text"
+_OTHER = re.compile(r"Expected `(object|array)`, got `(\w+)`$")
 TOO_DEEP = "it is nested too deeply, or holds itself"
 
 
@@ -94,6 +96,9 @@ def _json(text: str, raw: bytes | str) -> str:
         return "it ends too early"
     if "out of range" in text:
         return "a number is out of range"
+    if found := _OTHER.match(text):
+        wanted, given = (f"an {word}" if word[0] in "aeio" else f"a {word}" for word in found.groups())
+        return f"it is {given}, and not {wanted}"
     return text.removeprefix("JSON is malformed: ")
 
 

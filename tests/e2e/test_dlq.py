@@ -339,6 +339,17 @@ def test_one_bad_line_in_a_mended_file_and_nothing_is_moved(looked_at: Shop) -> 
 
 
 @on_one_server
+def test_a_mended_file_that_is_not_utf_8_is_a_mistake_and_named(looked_at: Shop) -> None:
+    (looked_at.root / "mended.jsonl").write_text(looked_at.dlq("export").stdout, encoding="utf-16")
+
+    done = looked_at.dlq("replay", "--edit", "mended.jsonl", "--yes")
+
+    assert done.returncode == 2
+    assert "mended.jsonl: it is not UTF-8: it holds byte 0xff" in done.stderr
+    assert looked_at.length("price:dlq") == 10
+
+
+@on_one_server
 @pytest.mark.parametrize("held", ["", "\n \n"], ids=["empty", "blank"])
 def test_a_mended_file_without_a_dead_letter_moves_nothing(looked_at: Shop, held: str) -> None:
     (looked_at.root / "none.jsonl").write_text(held)

@@ -21,6 +21,7 @@ from rsq_pipe.connectors.sink import (
 from rsq_pipe.engine.changes.provision import replacing
 from rsq_pipe.engine.connecting import sink_of
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.ownership import Superseded
 from rsq_pipe.errors import SinkError, StreamError
 from rsq_pipe.model.batch import Batch
@@ -282,7 +283,9 @@ class Target:
             reply, fresh = await self._client.channel.execute("HMGET", meta, self._field, mark, key=meta)
             self._stored = reply.decode() if reply else ""
             epoch, bar, place = self._stored.partition("|")
-            if epoch and int(epoch) > self._epoch:  # opening would take the target from its present writer
+            with legible(self._graph.pipeline, self._client.channel.address):
+                is_later = int(epoch or 0) > self._epoch
+            if is_later:  # opening would take the target from its present writer
                 raise Superseded
             if await self._store(f"{self._epoch}{bar}{place}"):
                 return (place, False) if bar else (None, bool(fresh))

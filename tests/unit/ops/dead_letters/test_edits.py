@@ -126,7 +126,7 @@ def test_an_export_holds_a_record_or_its_bytes_but_never_a_copy_with_a_loss(reco
     ("line", "why"),
     [
         ("{", "f:3: not a JSON object"),
-        ("[]", "f:3: not a JSON object"),
+        ("[]", "f:3: not a JSON object, as `dlq export` writes them: it is an array, and not an object"),
         ('{"payload": {}}', "do not name a dead letter"),
         ('{"stage": 1, "id": "1-0", "payload": {}}', "do not name a dead letter"),
         ('{"id": "1-0"}', "neither `payload` nor `raw`"),

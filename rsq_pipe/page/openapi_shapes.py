@@ -158,6 +158,7 @@ SCHEMAS: dict[str, Schema] = {
             "drained": FLAG,
             "full": FLAG,
             "refusal": TEXT,
+            "failed": maybe(thing({"why": TEXT, "at": MOMENT, "seconds": NUMBER})),
             "memory": maybe(thing({"used": COUNT, "limit": COUNT, "evicts": FLAG})),
             "graph": thing({"stages": many(ref("Node")), "edges": many(ref("Edge"))}),
             "stages": by_name(ref("Numbers")),

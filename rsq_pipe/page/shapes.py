@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rsq_pipe.engine.changes.last_run import LastRun, LastStage
+from rsq_pipe.ops.failed_run import FailedRun
 from rsq_pipe.ops.status import PipelineStatus, StagePause, StageStatus
 from rsq_pipe.page.answers import moment
 from rsq_pipe.page.looks import Look
@@ -27,6 +28,7 @@ def pipeline(look: Look) -> dict[str, Any]:
         "drained": status.drained,
         "full": status.full,
         "refusal": redact(status.refusal),
+        "failed": _failed(status.failed),
         "memory": asdict(status.memory) if status.memory else None,
         "graph": graph(look.run.last),
         "stages": {one.name: stage(one, look.calls.get(one.name)) for one in status.stages},
@@ -111,6 +113,12 @@ def stage(one: StageStatus, calls: tuple[float, float] | None) -> dict[str, Any]
         "remembers": asdict(one.remembers) if one.remembers else None,
         "windows": asdict(one.windows) if one.windows else None,
     }
+
+
+def _failed(one: FailedRun | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {"why": redact(one.why), "at": moment(one.at), "seconds": round(one.seconds, 1)}
 
 
 def _pause(one: StagePause | None) -> dict[str, Any] | None:

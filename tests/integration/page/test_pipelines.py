@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from rsq_pipe.engine.last_failure import LastFailure
+from rsq_pipe.errors import SinkError
 from rsq_pipe.ops.status import look
 from tests.integration.ops.morgue import Morgue
 from tests.support.served_page import ServedPage
@@ -52,6 +55,26 @@ async def test_a_pipeline_is_told_as_it_was_last_run_though_its_file_is_gone(
     assert {one.name: (one.backlog, one.dead, one.counters["in"]) for one in status.stages} == {
         name: (one["backlog"], one["dead"], one["read"]) for name, one in found["stages"].items()
     }
+
+
+async def test_the_error_that_ended_the_last_run_is_told(morgue: Morgue, page: ServedPage) -> None:
+    morgue.records(range(3), price=1)
+    await morgue.run()
+
+    async def failed() -> dict[str, Any] | None:
+        found: dict[str, Any] | None = (await page.get(f"/pipelines/{morgue.pipeline}"))["failed"]
+        return found
+
+    assert await failed() is None
+
+    await LastFailure(morgue.client, morgue.graph).ends(SinkError("the disk is full"), finished=False)
+
+    await wait_until(failed, what="the page has looked again")
+    told = await failed()
+    assert told is not None
+    assert told["why"] == "the disk is full"
+    assert told["at"].endswith("Z")
+    assert 0 <= told["seconds"] < 60
 
 
 async def test_what_a_stage_has_before_it_is_told(morgue: Morgue, page: ServedPage) -> None:

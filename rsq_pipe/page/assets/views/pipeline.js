@@ -105,6 +105,7 @@ function view(pipeline, { status, error, history, causes }, placed, resume) {
     status.description ? h("p", { class: "muted" }, status.description) : null,
     status.refusal ? failure({ message: `The server takes no writes: ${status.refusal}`, fix: "See to its disk." }) : null,
     status.full ? failure({ message: "The server has no room left, so sources wait.", fix: "Raise maxmemory, or let stages drain." }) : null,
+    status.failed ? failure({ message: `${running ? "A" : "The last"} run ended ${duration(status.failed.seconds)} ago by an error: ${status.failed.why}` }) : null,
     error ? failure(error) : null,
     tiles(
       { name: "Backlog", value: count(sum(status, "backlog")), note: oldest ? `oldest ${duration(oldest)}` : "records" },

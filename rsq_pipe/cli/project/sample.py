@@ -18,6 +18,9 @@ from rsq_pipe.testing.preview.first_records import format_of
 ROWS = 1_000
 """Records that are looked at."""
 
+_NULLS = ("NA", "N/A", "NULL", "null", "None", "NaN", "nan", "-")
+"""How files write that there is no number."""
+
 _DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "dict"}
 
@@ -33,6 +36,7 @@ class Sample:
         records: How many records were looked at.
         first: The first of them, with these types.
         delimiter: The character between the fields of a csv file.
+        na: What stands in a csv file for no value, in columns that are no text otherwise.
     """
 
     kind: str
@@ -40,6 +44,7 @@ class Sample:
     records: int
     first: Mapping[str, Any] = field(default_factory=dict)
     delimiter: str = ","
+    na: tuple[str, ...] = ()
 
 
 def sample(file: Path) -> Sample:
@@ -63,9 +68,16 @@ def sample(file: Path) -> Sample:
         return Sample(kind, _rules(records), len(records), records[0])
     header = list(records[0])
     rows = [[value or "" for value in record.values()] for record in records]
-    types = {name: str(type_) for name, type_ in infer(header, rows, ()).items() if type_ != "str"}
-    typed = _records(file, kind, {**settings, "types": types}, 1)
-    return Sample(kind, types, len(records), typed[0] if typed else {}, settings["delimiter"])
+    na = _nulls(header, rows)
+    types = {name: str(type_) for name, type_ in infer(header, rows, na).items() if type_ != "str"}
+    typed = _records(file, kind, {**settings, "types": types, "na": na}, 1)
+    return Sample(kind, types, len(records), typed[0] if typed else {}, settings["delimiter"], na)
+
+
+def _nulls(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Tell which words stand for no value: those without which a column is of numbers, or of dates."""
+    plain, there = infer(header, rows, ()), {text for row in rows for text in row}
+    return tuple(word for word in _NULLS if word in there and infer(header, rows, (word,)) != plain)
 
 
 def _records(file: Path, kind: str, settings: dict[str, Any], size: int = ROWS) -> list[dict[str, Any]]:

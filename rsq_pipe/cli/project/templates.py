@@ -144,6 +144,9 @@ def _pipeline(name: str, path: str, found: Sample) -> str:
     if found.kind == "csv":
         if found.delimiter != ",":
             lines.append(f"      delimiter: {json.dumps(found.delimiter)}")
+        if found.na:
+            na = f"      na: [{', '.join(map(json.dumps, found.na))}]"
+            lines.append(f"{na:40}# null, in columns of text, too")
         if found.types:
             lines.append(f"      types:{' ' * 28}{looked}; what is not named is text")
             lines += [f"        {_key(field)}: {type_}" for field, type_ in found.types.items()]

@@ -116,6 +116,17 @@ def test_a_file_that_says_nothing_is_refused(tmp_path: Path, name: str, text: st
     assert not (tmp_path / "new").exists()
 
 
+def test_words_for_no_value_are_found_in_columns_of_numbers(tmp_path: Path) -> None:
+    (tmp_path / "trips.csv").write_text("id,delay,code\n1,NA,NA\n2,5,DE\n3,-3,N/A\n")
+
+    assert init("--from", "trips.csv").exit_code == 0
+
+    options = load(tmp_path / "pipeline.yaml").stage("read").options.options
+    assert options.types == {"id": "int", "delay": "int"}
+    assert list(options.na) == ["NA"]
+    assert '{"id": 1, "delay": null, "code": null}' in previewed(tmp_path / "pipeline.yaml")
+
+
 @pytest.mark.parametrize("options", [(), ("--from", "people.csv")])
 def test_the_tests_it_writes_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]

@@ -13,7 +13,7 @@ class Target(Rig):
     nothing: ClassVar[Why] = {"away": NO_SERVER, "login": NO_LOGIN}
     bad: ClassVar[Record] = {"n": 7, "pad": "", "more": 1}
     bad_said = "no column for 'more'; name it in `fields`, or set `extra: ignore`"
-    missing_said = "out/all.csv: it cannot be written: it is a folder"
+    missing_said = "out/all.csv: it cannot be written: File exists"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -21,7 +21,7 @@ class Target(Rig):
 
     @property
     def missing_options(self) -> dict[str, Any]:
-        (self.place.root / "out/all.csv").mkdir(parents=True)
+        (self.place.root / "out").touch()
         return self.options
 
     def found(self) -> list[int]:

@@ -18,7 +18,7 @@ class Target(Rig):
     }
     batch = 80  # one takes as long as a start of the process
     alone = True
-    missing_said = "dlt nix shop.orders: UnknownDestinationModule: Destination 'nix'"
+    missing_said = "mod:`nix` attr: `places` failed due to: ModuleSpecNotFound"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -27,7 +27,7 @@ class Target(Rig):
 
     @property
     def missing_options(self) -> dict[str, Any]:
-        return {"destination": "nix", "dataset": "shop", "table": "orders"}
+        return {"destination": "nix.places", "dataset": "shop", "table": "orders"}
 
     def found(self) -> list[int]:
         with duckdb.connect(self.place.root / "target.duckdb", read_only=True) as connection:

@@ -15,7 +15,7 @@ class Target(Rig):
         "login": NO_LOGIN,
         "bad": "what came through a stream can be written as JSON",
     }
-    missing_said = "out/all.jsonl: it cannot be written: it is a folder"
+    missing_said = "out/all.jsonl: it cannot be written: File exists"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -23,7 +23,7 @@ class Target(Rig):
 
     @property
     def missing_options(self) -> dict[str, Any]:
-        (self.place.root / "out/all.jsonl").mkdir(parents=True)
+        (self.place.root / "out").touch()
         return self.options
 
     def found(self) -> list[int]:

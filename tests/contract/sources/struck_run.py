@@ -69,7 +69,7 @@ def watch(strikes: Strikes) -> None:
     settle = StreamClient.settle
 
     async def struck(self: StreamClient, settlement: Settlement, *, group: str, **who: Any) -> Settled:
-        if group not in {"", STAGE} or not settlement.parts:
+        if group not in {"", STAGE} or not settlement.parts or _is_of_a_sink(settlement):
             return await settle(self, settlement, group=group, **who)
         strikes.before()
         settled = await settle(self, settlement, group=group, **who)
@@ -77,6 +77,12 @@ def watch(strikes: Strikes) -> None:
         return settled
 
     StreamClient.settle = struck  # type: ignore[method-assign]
+
+
+def _is_of_a_sink(settlement: Settlement) -> bool:
+    """Tell whether it stores another position than the source's: a sink does when it opens its target."""
+    position = settlement.position
+    return position is not None and not position.field.startswith(f"position:{STAGE}")
 
 
 def store_the_position_first(_: Strikes) -> None:

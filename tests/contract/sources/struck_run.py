@@ -90,7 +90,7 @@ def store_the_position_first(_: Strikes) -> None:
     struck = StreamClient.settle
 
     async def settle(self: StreamClient, settlement: Settlement, *, group: str, **who: Any) -> Settled:
-        if group or settlement.position is None:
+        if group or settlement.position is None or _is_of_a_sink(settlement):
             return await struck(self, settlement, group=group, **who)
         await AT_ONCE(self, Settlement([Part()], settlement.position), group="", **who)
         return await struck(self, replace(settlement, position=None), group="", **who)

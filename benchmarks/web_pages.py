@@ -15,7 +15,7 @@ from aiohttp import web
 from benchmarks.measure import Figures, Job, Stopwatch
 from benchmarks.single import ROWS, batches, made, read
 from benchmarks.web_service import service, serving
-from tests.support.server import free_port
+from tests.support.ports import free_port
 
 TITLE = "From a web service, pages of 500 records; from ten clients at once by POST"
 SIZE = (50, 4)

@@ -12,10 +12,10 @@ import msgpack
 from rsq_pipe.engine.codecs import Unfolding
 from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
-from rsq_pipe.errors import DecodeError, MissingFieldError
+from rsq_pipe.errors import DecodeError
 from rsq_pipe.ids import record_id
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from rsq_pipe.spec.expressions.explanation import explained
+from rsq_pipe.ops.dead_letters.selection import holds
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
@@ -78,17 +78,11 @@ class Filter:
 
     def passes(self, found: Peeked) -> bool:
         """Tell whether a record is meant."""
-        if self.where is None:
-            return True
-        try:
-            return bool(self.where.evaluate(_view(found, self.payloads.decode(found.raw))))
-        except MissingFieldError as exc:
-            why = str(exc)
-        except Exception as exc:  # noqa: BLE001  an expression over foreign data may raise anything
-            why = explained(exc)
-        self.passed_over += 1
-        self.why = self.why or f"{found.rid}: {why}"
-        return False
+        held, why = holds(self.where, lambda: _view(found, self.payloads.decode(found.raw)))
+        if why:
+            self.passed_over += 1
+            self.why = self.why or f"{found.rid}: {why}"
+        return held
 
 
 def _view(found: Peeked, payload: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from tests.browser.screenshots import past
 from tests.browser.shop import Shop
 from tests.support.chromium import DESK, PHONE, Tab, tab
 from tests.support.command_line import start
+from tests.support.ports import free_port
 from tests.support.project import Project
-from tests.support.server import StreamServer, free_port
+from tests.support.server import StreamServer
 from tests.support.signals import eventually, wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

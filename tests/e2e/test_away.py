@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import rsq_pipe, start
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer, own_postgres, postgres_binaries
 from tests.support.project import Project
-from tests.support.server import StreamServer, free_port
+from tests.support.server import StreamServer
 from tests.support.signals import eventually
 
 __all__ = ["own_postgres", "postgres_binaries"]

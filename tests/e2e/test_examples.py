@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.example import UNTRACKED, tracked
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(ROOT.glob("examples/[0-9][0-9]-*"))
@@ -42,17 +42,11 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def a_free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 def shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run commands as a user of this environment would, with no server but the embedded one."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("RSQ_", "OTEL_"))}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
-    environ["RATES_PORT"] = a_free_port()
+    environ["RATES_PORT"] = str(free_port())
     process = subprocess.Popen(
         ["sh", "-u", "-c", script],
         cwd=cwd,

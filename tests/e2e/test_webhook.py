@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import random
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -17,16 +16,10 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import rsq_pipe, start
+from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.server import StreamServer
 from tests.support.signals import eventually
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Sender:

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from rsq_pipe.errors import StreamError
 from rsq_pipe.streams.client import StreamClient
-from tests.support.server import StreamServer, free_port
+from tests.support.ports import free_port
+from tests.support.server import StreamServer
 from tests.support.signals import wait_until
 
 SLOTS = 16_384
@@ -120,6 +121,19 @@ class Cluster:
         await wait_until(self._is_whole, timeout=20.0, what="the cluster is whole")
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    async def _start(self) -> None:
         for node in self.nodes:
             self._stack.enter_context(node)
             self._clients.append(StreamClient.from_url(node.tcp_url))
@@ -134,11 +148,8 @@ class Cluster:
         for number in range(MASTERS, len(self.nodes)):
             await self._become_replica(number, (await self.ask(number - MASTERS, "CLUSTER", "MYID")).decode())
         await self.until_whole()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def _end(self) -> None:
         for client in self._clients:
             await client.close()
         self._stack.close()

@@ -15,8 +15,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
+from tests.support.ports import free_port
 from tests.support.private_server import PrivateServer
-from tests.support.server import free_port
 from tests.support.signals import eventually
 
 _START = 20.0

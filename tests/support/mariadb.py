@@ -15,8 +15,8 @@ import pymysql
 import pytest
 
 from tests.support.absent import absent
+from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD, PrivateServer, other_user
-from tests.support.server import free_port
 from tests.support.signals import eventually
 
 _START = 60.0

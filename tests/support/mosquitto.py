@@ -16,8 +16,8 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.absent import absent
+from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD, PrivateServer
-from tests.support.server import free_port
 from tests.support.signals import eventually
 
 

@@ -63,7 +63,11 @@ class PrivateServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -71,6 +75,7 @@ class PrivateServer:
         self.remove()
 
     def _begin(self, command: Sequence[str | Path], user: str | None = None) -> None:
+        assert self._process is None, f"{self.what} is running already"
         with (self.folder / "server.log").open("ab") as log:
             # Its own session: Ctrl-C on the test run must not take the server from under tests that tidy up.
             self._process = subprocess.Popen(

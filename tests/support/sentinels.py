@@ -14,7 +14,8 @@ from typing import Any, Self
 import redis
 
 from rsq_pipe.server.binary import on_path
-from tests.support.server import StreamServer, free_port
+from tests.support.ports import free_port
+from tests.support.server import StreamServer
 from tests.support.signals import eventually
 
 SERVICE = "orders"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Self
 
 from rsq_pipe.server.binary import bundled_binary, on_path
 from rsq_pipe.server.ping import ping
+from tests.support.ports import free_port
 from tests.support.private_server import PrivateServer
 from tests.support.signals import eventually
 
@@ -127,11 +127,3 @@ def _short_folder() -> Path:
         return folder
     folder.rmdir()
     return Path(tempfile.mkdtemp(prefix="rsq-", dir="/tmp"))
-
-
-def free_port() -> int:
-    """Find a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

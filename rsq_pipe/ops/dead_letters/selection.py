@@ -100,18 +100,23 @@ class Sieve:
         return chosen
 
     def _holds(self, letter: DeadLetter) -> bool:
-        where = self.selection.where
-        if where is None:
-            return True
-        try:
-            return bool(where.evaluate(view(letter, self.payloads.decode(letter.raw))))
-        except MissingFieldError as exc:
-            why = str(exc)
-        except Exception as exc:  # noqa: BLE001  an expression over foreign data may raise anything
-            why = explained(exc)
-        self.passed_over += 1
-        self.why = self.why or f"{letter.name}: {why}"
-        return False
+        held, why = holds(self.selection.where, lambda: view(letter, self.payloads.decode(letter.raw)))
+        if why:
+            self.passed_over += 1
+            self.why = self.why or f"{letter.name}: {why}"
+        return held
+
+
+def holds(where: Expression | None, fields: Callable[[], Mapping[str, Any]]) -> tuple[bool, str]:
+    """Tell whether a condition holds, as none does; and why it has no value, where it has none."""
+    if where is None:
+        return True, ""
+    try:
+        return bool(where.evaluate(fields())), ""
+    except MissingFieldError as exc:
+        return False, str(exc)
+    except Exception as exc:  # noqa: BLE001  an expression over foreign data may raise anything
+        return False, explained(exc)
 
 
 def view(letter: DeadLetter, payload: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Target(Rig):
         return [one["n"] for one in self._broker.values(self.place.name)]
 
     def stop(self) -> None:
-        # It stands still: after a stop that cut a transaction off, this broker may show what was before it.
+        # It stands still: stopped in a transaction, this broker was once seen to lack the one before it.
         self._broker.pause()
 
     def start(self) -> None:

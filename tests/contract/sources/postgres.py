@@ -15,12 +15,13 @@ class Origin(Rig):
     server = "PostgreSQL"
     nothing: ClassVar[Why] = {"bad": ROWS}
     ends = False
+    fixture = "postgres"
     login_said = "password authentication failed"
     missing_said = 'relation "nothing_here" does not exist; make it, or mend the name'
 
     @cached_property
     def _server(self) -> PostgresServer:
-        server: PostgresServer = self.place.fixture("postgres")
+        server: PostgresServer = self.place.fixture(self.fixture)
         server.execute(f"create table {self.name} (n int primary key)")
         return server
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import psycopg
-
 from tests.contract.sources import postgres
 from tests.support.postgres import PostgresServer
 from tests.support.signals import eventually
 
 
 class Origin(postgres.Origin):
+    fixture = "cdc_postgres"
     missing_said = "there is no publication 'nothing_here'; make it: create publication"
 
     @cached_property
@@ -34,9 +33,6 @@ class Origin(postgres.Origin):
 
     def _has_no_slot(self) -> bool:
         slots = f"from pg_replication_slots where slot_name = '{self.name}'"
-        try:
-            self._server.execute(f"select pg_terminate_backend(active_pid) {slots} and active")
-            self._server.execute(f"select pg_drop_replication_slot(slot_name) {slots} and not active")
-            return self._server.execute(f"select 1 {slots}") == []
-        except psycopg.OperationalError:  # another rig has the server be away for a while
-            return False
+        self._server.execute(f"select pg_terminate_backend(active_pid) {slots} and active")
+        self._server.execute(f"select pg_drop_replication_slot(slot_name) {slots} and not active")
+        return self._server.execute(f"select 1 {slots}") == []

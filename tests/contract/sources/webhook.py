@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tests.contract.sources.rig import Rig, Why
-from tests.support.server import free_port
+from tests.support.ports import free_port
 
 
 class Origin(Rig):

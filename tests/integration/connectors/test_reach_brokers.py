@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.integration.connectors.test_reach import reached
 from tests.support.kafka import KafkaBroker, kafka
 from tests.support.mosquitto import MqttBroker, mqtt
+from tests.support.ports import free_port
 from tests.support.private_server import PASSWORD
-from tests.support.server import free_port
 
 __all__ = ["kafka", "mqtt"]
 

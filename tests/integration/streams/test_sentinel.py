@@ -12,9 +12,10 @@ from rsq_pipe.ops.acl import users
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.producer import StreamProducer
+from tests.support.ports import free_port
 from tests.support.project import Project
 from tests.support.sentinels import SERVICE, Sentinel
-from tests.support.server import StreamServer, free_port
+from tests.support.server import StreamServer
 from tests.support.signals import eventually
 from tests.support.tls import AUTHORITY, tls_front
 

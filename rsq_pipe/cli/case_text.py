@@ -1,9 +1,12 @@
-"""Case text: how a test of a test file went, drawn for people."""
+"""Case text: how a test of a test file went, drawn for people, as JSON, and as the XML of JUnit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape, quoteattr
 
 from rich.text import Text
 
@@ -17,6 +20,8 @@ _SLOW = 0.5
 """Seconds from which on it is told how long a test took."""
 
 NOTHING_EXPECTED = "it does not say what it expects; `rsq-pipe test --update` writes down what happens"
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def lines(result: CaseResult) -> Iterator[Text]:
@@ -106,3 +111,35 @@ def described(result: CaseResult) -> dict[str, Any]:
 def _value(value: Any) -> str:
     # The record is the user's, and stays whole; what is not printable is escaped.
     return escaped(spelled(value)).replace("\n", "\\n")
+
+
+def junit(results: Mapping[Path, Sequence[CaseResult]]) -> str:
+    """Write the XML that continuous integration reads: a suite a file."""
+    parts = ['<?xml version="1.0" encoding="utf-8"?>', "<testsuites>"]
+    for file, found in results.items():
+        failures = sum(not result.is_passed for result in found)
+        seconds = sum(result.seconds for result in found)
+        head = f'tests="{len(found)}" failures="{failures}" errors="0" time="{seconds:.3f}"'
+        parts.append(f"  <testsuite name={_quoted(str(file))} {head}>")
+        parts += [_testcase(file, result) for result in found]
+        parts.append("  </testsuite>")
+    return "\n".join([*parts, "</testsuites>", ""])
+
+
+def _testcase(file: Path, result: CaseResult) -> str:
+    place = f'file={_quoted(str(file))} line="{result.case.place.line}" time="{result.seconds:.3f}"'
+    name = f"name={_quoted(result.case.name)} classname={_quoted(file.name.partition('.')[0])}"
+    if result.is_passed:
+        return f"    <testcase {name} {place}/>"
+    _, *why = [line.plain for line in lines(result)]
+    first = why[0].strip() if why else "failed"
+    body = escape(_NOT_XML.sub("?", "\n".join(why)))
+    return (
+        f"    <testcase {name} {place}>\n"
+        f"      <failure message={_quoted(first)}>{body}</failure>\n"
+        f"    </testcase>"
+    )
+
+
+def _quoted(text: str) -> str:
+    return quoteattr(_NOT_XML.sub("?", text))

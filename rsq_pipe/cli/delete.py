@@ -10,9 +10,8 @@ import rich_click as click
 
 from rsq_pipe.cli.dlq_console import console, letters
 from rsq_pipe.cli.errors import FAILED
-from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import on_one_line, printable, remark
-from rsq_pipe.cli.server_address import connect
+from rsq_pipe.cli.server_address import connect, redis_option_here, server_here
 from rsq_pipe.engine.changes.past import look_back
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import SourceError
@@ -27,7 +26,7 @@ from rsq_pipe.suggestion import suggest
 
 @click.command("delete")
 @click.argument("pipeline", metavar="PIPELINE")
-@redis_option
+@redis_option_here
 @click.option(
     "--drop-slots",
     "spec",

@@ -11,8 +11,8 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.hangup import stop_on_hangup
 from rsq_pipe.cli.server_address import redis_option
+from rsq_pipe.cli.signals import stop_on_hangup
 from rsq_pipe.spec.reading import read_document
 
 FORCED = 130

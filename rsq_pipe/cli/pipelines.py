@@ -12,15 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from rsq_pipe.cli.dlq_console import console, moment
-from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import json_line, printable, remark
-from rsq_pipe.cli.server_address import connect
+from rsq_pipe.cli.server_address import connect, redis_option_here, server_here
 from rsq_pipe.ops.pipelines import Listed, pipelines
 from rsq_pipe.redaction import redact
 
 
 @click.command("pipelines")
-@redis_option
+@redis_option_here
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a pipeline.")
 def command(url: str | None, as_json: bool) -> None:
     """

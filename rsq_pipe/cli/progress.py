@@ -1,4 +1,4 @@
-"""Progress: a live table on a terminal, else one log line an interval."""
+"""Progress: a live table on a terminal, else one log line an interval; and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
-from rsq_pipe.cli.time_left import TimeLeft
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.runner import Runner
 from rsq_pipe.engine.summary import Summary, summarize
@@ -40,6 +39,9 @@ _TAKEN = {
 
 INTERVAL = 10.0
 """Seconds between two log lines elsewhere."""
+
+SURE = 2.0
+"""Seconds that a source has to be watched before it is said how long the rest takes."""
 
 
 async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: bool) -> None:
@@ -109,3 +111,34 @@ def _so_far(runner: Runner, began: float) -> Summary:
     after = runner.state.counters if runner.state else {}
     seconds = time.monotonic() - began
     return summarize(runner.graph, runner.before, after, seconds=seconds, finished=False, dead_letters=0)
+
+
+class TimeLeft:
+    """
+    Reckon by how far each source has come since it was first seen, in this run.
+
+    What an earlier run has read says nothing of how fast this one is.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[float, float]] = {}
+
+    def told(self, shares: Mapping[str, float], now: float) -> dict[str, str]:
+        """
+        Say of each source how far it is: `43% read, 2m 5s left`.
+
+        Args:
+            shares: How much of each has been read, 0 to 1.
+            now: Seconds on a clock that only goes on.
+        """
+        return {name: self._said(name, share, now) for name, share in shares.items()}
+
+    def _said(self, name: str, share: float, now: float) -> str:
+        if share >= 1:
+            return "all read"
+        first, since = self._first.setdefault(name, (share, now))
+        read, seconds = share - first, now - since
+        said = f"{share:.0%} read"
+        if read <= 0 or seconds < SURE:
+            return said
+        return f"{said}, {age(max(1.0, seconds * (1 - share) / read))} left"

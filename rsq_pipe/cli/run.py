@@ -21,12 +21,11 @@ import rsq_pipe.cli.structlog_alone  # noqa: F401  before anything else of ours 
 from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace_file
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
-from rsq_pipe.cli.forks import leave_signals_to_parent
-from rsq_pipe.cli.hangup import Terminals, stop_on_hangup
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
 from rsq_pipe.cli.page_beside import page_beside, page_option
 from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
+from rsq_pipe.cli.signals import Terminals, leave_signals_to_parent, stop_on_hangup
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
 from rsq_pipe.engine.processes.forked import Forked, Told, fork

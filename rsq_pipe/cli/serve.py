@@ -14,9 +14,8 @@ from pathlib import Path
 import rich_click as click
 
 from rsq_pipe import redaction
-from rsq_pipe.cli.local_server import redis_option, server_here
 from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.server_address import address_of_runs, connect
+from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option_here, server_here
 from rsq_pipe.engine.processes.supervised import SUPERVISED
 from rsq_pipe.hosts import is_of_host
 from rsq_pipe.spec.loader import load
@@ -31,7 +30,7 @@ SHORTEST = 16
 
 @click.command("serve")
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC", required=False)
-@redis_option
+@redis_option_here
 @click.option("--host", default=HOST, show_default=True, metavar="ADDRESS", help="The address to answer on.")
 @click.option(
     "--port",

@@ -1,10 +1,11 @@
-"""Server address: `--redis`, the spec, or the embedded server; and a client for it."""
+"""Server address: `--redis`, the spec, or the embedded server of a project; and a client for it."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -16,6 +17,7 @@ from rsq_pipe.errors import NeverRanError
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.spec.root import project_root
 
 if TYPE_CHECKING:
     from rsq_pipe.streams.client import StreamClient
@@ -29,6 +31,17 @@ redis_option = click.option(
     help="The server, instead of the spec's. Without either, the embedded one with its data under .rsq/. "
     "Also RSQ_PIPE_REDIS.",
 )
+
+redis_option_here = click.option(
+    "--redis",
+    "url",
+    metavar="URL",
+    envvar=VARIABLE,
+    callback=given,
+    help="The server. Without it, the embedded one of this folder's project, with its data under .rsq/. "
+    "Also RSQ_PIPE_REDIS.",
+)
+"""The same of a command that is given no pipeline file."""
 
 
 @contextmanager
@@ -83,3 +96,24 @@ def as_given(ctx: click.Context) -> str:
     if ctx.get_parameter_source("url") is not ParameterSource.COMMANDLINE:
         return ""
     return f" --redis {shlex.quote(ctx.params['url'])}"
+
+
+@contextmanager
+def server_here(url: str | None) -> Iterator[str]:
+    """
+    Find the server: the one given, or the embedded one of the project around the current folder.
+
+    Raises:
+        UsageError: None is given, and none was ever started here.
+        ServerStartError: The embedded server cannot be started.
+    """
+    if url:
+        yield url
+        return
+    root = project_root(Path("pipeline.yaml"))
+    if not Home(root).data.exists():
+        raise click.UsageError(
+            f"no pipeline has run in {str(root)!r} on the embedded server; name a server with --redis URL"
+        )
+    with acquire(root) as server:
+        yield server.url

@@ -14,10 +14,9 @@ import rich_click as click
 
 from rsq_pipe import redaction
 from rsq_pipe.cli.capture import command as capture
-from rsq_pipe.cli.case_text import described, lines
+from rsq_pipe.cli.case_text import described, junit, lines
 from rsq_pipe.cli.dlq_console import console
 from rsq_pipe.cli.errors import FAILED
-from rsq_pipe.cli.junit import junit
 from rsq_pipe.cli.printable import json_line, on_one_line, printable
 from rsq_pipe.errors import SpecError, SpecSyntaxError, SpecValidationError
 from rsq_pipe.suggestion import suggest

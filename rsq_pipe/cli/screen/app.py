@@ -1,15 +1,35 @@
-"""The app of `rsq-pipe top`: its first screen, its colours, its keys."""
+"""The app of `rsq-pipe top`, its colours and keys; and its first screen: all stages, live."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Sequence
 from typing import ClassVar
 
-from textual.app import App
+from rich.text import Text
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
 
-from rsq_pipe.cli.screen.stages import StagesScreen
+from rsq_pipe.cli.printable import on_one_line, printable
+from rsq_pipe.cli.screen.letters import LettersScreen
+from rsq_pipe.cli.status_table import COLUMNS, cells, headline, remarks
+from rsq_pipe.cli.table import named
+from rsq_pipe.errors import NeverRanError, RsqPipeError
+from rsq_pipe.ops.audit import by_operator, note
+from rsq_pipe.ops.hold import pause, resume
+from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
+
+LOOKS = 30
+"""Rates of a stage that are shown beside one another."""
+
+BY_HAND = "by hand, in top"
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Top(App[None]):
@@ -40,3 +60,141 @@ class Top(App[None]):
     def on_mount(self) -> None:
         """Show the stages."""
         self.push_screen(self._first)
+
+
+class StagesScreen(Screen[None]):
+    """
+    Show every stage: what waits, what failed, how fast it works now and worked before.
+
+    Args:
+        graph: The pipeline.
+        client: Its server.
+        every: Seconds between two looks.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Enter is the table's own key, which the footer does not name.
+        Binding("d", "letters", "dead letters", key_display="enter"),
+        Binding("p", "pause", "pause stage"),
+        Binding("r", "resume", "resume stage"),
+    ]
+
+    def __init__(self, graph: Graph, client: StreamClient, every: float) -> None:
+        super().__init__()
+        self._graph = graph
+        self._client = client
+        self._every = every
+        # Held here: a look that ends while the screen is taken down must still find them.
+        self._headline = Static("looking ...", id="head")
+        self._table = DataTable[Text](cursor_type="row")
+        self._notes = Static()
+        self._rates = {stage.name: deque[float](maxlen=LOOKS) for stage in graph.stages}
+
+    def compose(self) -> ComposeResult:
+        """Lay out the headline, the table and the remarks below it."""
+        yield self._headline
+        yield self._table
+        with VerticalScroll(id="remarks"):
+            yield self._notes
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Name the columns and the stages, and begin to look."""
+        table = self._table
+        for column in ("stage", *COLUMNS[:-1], f"last {LOOKS} looks", COLUMNS[-1]):
+            table.add_column(column, key=column)
+        for stage in self._graph.stages:
+            table.add_row(Text(stage.name), *(Text("") for _ in range(len(COLUMNS) + 1)), key=stage.name)
+        table.focus()
+        self.run_worker(self._watch())
+
+    async def _watch(self) -> None:
+        """Look again and again; a server that is away is said to be, and looked for again."""
+        before: PipelineStatus | None = None
+        while True:
+            try:
+                seen = await look(self._client, self._graph)
+            except RsqPipeError as exc:
+                self._head(Text(printable(str(exc)), style="bold red"))
+            else:
+                self._show(seen if before is None else seen.since(before))
+                before = seen
+            await asyncio.sleep(self._every)
+
+    def _show(self, status: PipelineStatus) -> None:
+        if not status.ran:
+            self._head(Text(on_one_line(str(NeverRanError(status.pipeline, status.server)))))
+            return
+        self._head(Text(on_one_line(headline(status)), style="bold"))
+        for stage in status.stages:
+            rates = self._rates[stage.name]
+            if stage.rate is not None:
+                rates.append(stage.rate)
+            mark = Text(" paused", style="bold yellow") if stage.paused else Text("")
+            row = dict(zip(COLUMNS, cells(stage), strict=True))
+            row["stage"] = Text(named(stage.name, stage.fused)).append(mark)
+            row[f"last {LOOKS} looks"] = Text(sparkline(list(rates), LOOKS), style="green")
+            for column, cell in row.items():
+                if column in COLUMNS:
+                    cell.justify = "right"
+                self._table.update_cell(stage.name, column, cell, update_width=True)
+        self._notes.update(Text("\n").join(remarks(status)))
+
+    def on_data_table_row_selected(self) -> None:
+        """Take Enter for `d`."""
+        self.action_letters()
+
+    def action_letters(self) -> None:
+        """Show the dead letters of the stage under the cursor."""
+        self.app.push_screen(LettersScreen(self._graph, self._client, self._chosen))
+
+    async def action_pause(self) -> None:
+        """Pause the stage under the cursor."""
+        await self._hold(pausing=True)
+
+    async def action_resume(self) -> None:
+        """Have the stage under the cursor go on."""
+        await self._hold(pausing=False)
+
+    async def _hold(self, *, pausing: bool) -> None:
+        stage = self._chosen
+        try:
+            if pausing:
+                before = await pause(self._client, self._graph, stage, BY_HAND)
+                if before is None:
+                    await note(self._client, self._graph.pipeline, **by_operator("pause", stage), why=BY_HAND)
+                said = "is paused; r has it go on" if before is None else f"was paused before: {before.why}"
+            else:
+                found = await resume(self._client, self._graph, stage)
+                if found is not None:
+                    await note(
+                        self._client, self._graph.pipeline, **by_operator("resume", stage), why=found[0].why
+                    )
+                said = "was not paused by hand, nor for its dead letters" if found is None else "goes on"
+        except RsqPipeError as exc:
+            self.notify(printable(str(exc)), severity="error", markup=False)
+        else:
+            self.notify(on_one_line(f"{stage} {said}"), markup=False)
+
+    @property
+    def _chosen(self) -> str:
+        return self._graph.stages[self._table.cursor_row].name
+
+    def _head(self, text: Text) -> None:
+        self._headline.update(text)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """
+    Draw the last `width` numbers, each as a block as high as its share of the highest.
+
+    Zero is a gap at the foot, so that a stage that does nothing looks different from one that does little.
+    """
+    shown = values[-width:]
+    most = max(shown, default=0.0)
+    blocks = (_block(value / most) if value > 0 else " " for value in shown)
+    return "".join(blocks).rjust(width)
+
+
+def _block(share: float) -> str:
+    return _BLOCKS[min(len(_BLOCKS) - 1, int(share * len(_BLOCKS)))]

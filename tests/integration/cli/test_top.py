@@ -15,9 +15,8 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from rsq_pipe import StreamClient
-from rsq_pipe.cli.screen.app import Top
+from rsq_pipe.cli.screen.app import StagesScreen, Top
 from rsq_pipe.cli.screen.letters import Confirm, LetterScreen, LettersScreen
-from rsq_pipe.cli.screen.stages import StagesScreen
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from tests.support.command_line import rsq_pipe

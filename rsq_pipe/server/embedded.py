@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +10,10 @@ from typing import Self
 from rsq_pipe.errors import ServerStartError
 from rsq_pipe.server.binary import find_binary
 from rsq_pipe.server.file_lock import FileLock
-from rsq_pipe.server.home import Home, open_own, unwritable
+from rsq_pipe.server.home import Home, unwritable
 from rsq_pipe.server.ping import ping
+from rsq_pipe.server.replacement import Replacement
+from rsq_pipe.server.watchdog_start import start_watchdog
 
 # Seconds without any sign of life after which a server that starts, or one that stops, is given up.
 START_PATIENCE = 15.0
@@ -32,9 +31,10 @@ class EmbeddedServer:
     Made by `acquire`. Not shared between processes: each acquires its own.
     """
 
-    def __init__(self, home: Home, users: FileLock) -> None:
+    def __init__(self, home: Home, users: FileLock, binary: Path | None) -> None:
         self._home = home
         self._users = users
+        self._replacement = Replacement(home, users, binary)
 
     @property
     def url(self) -> str:
@@ -48,6 +48,7 @@ class EmbeddedServer:
 
     def release(self) -> None:
         """Stop using the server; it ends with its last user. Doing it twice is harmless."""
+        self._replacement.end()
         self._users.close()
 
     def __enter__(self) -> Self:
@@ -86,7 +87,7 @@ def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
         if isinstance(exc, OSError):
             raise unwritable(home, exc) from exc
         raise
-    return EmbeddedServer(home, users)
+    return EmbeddedServer(home, users, binary)
 
 
 def _join(home: Home) -> FileLock:
@@ -118,7 +119,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
             if lock.try_exclusive():
                 if started and (reason := home.watchdog_log.read_text(errors="replace").strip()):
                     raise ServerStartError(reason)
-                _start_watchdog(home, binary or find_binary(), lock)
+                start_watchdog(home, binary or find_binary(), lock)
                 started = True
         finally:
             lock.close()
@@ -163,22 +164,3 @@ class Deaths:
                 f"Mend its data in {self._home.folder / 'data'} (redis-check-aof), or delete "
                 f"{self._home.folder} to begin with an empty server."
             )
-
-
-def _start_watchdog(home: Home, binary: Path, lock: FileLock) -> None:
-    """Start a watchdog that inherits the lock just taken, so that at no moment two can be started."""
-    # -P: a module of the user's must not take the place of one of the standard library.
-    command = [sys.executable, "-P", "-m", "rsq_pipe.server.watchdog"]
-    os.truncate(lock.fd, 0)  # the pid of an earlier watchdog, by now perhaps that of somebody else
-    with open_own(home.watchdog_log) as log:
-        subprocess.run(
-            [*command, str(home.root), str(binary), str(lock.fd)],
-            cwd=home.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Its own session: Ctrl-C in the terminal reaches the pipeline, which drains, not the server.
-            start_new_session=True,
-            pass_fds=(lock.fd,),
-            check=False,
-        )

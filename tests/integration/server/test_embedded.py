@@ -236,6 +236,47 @@ def test_an_adopted_server_killed_in_use_comes_back(join: Join, home: Home) -> N
     assert get(user.url, "kept") == "yes"
 
 
+def test_a_server_killed_together_with_its_watchdog_comes_back_with_its_data(join: Join, home: Home) -> None:
+    user, other = join(), join()
+    put(user.url, "kept", "yes")
+    assert other.url == user.url
+    watchdog, server = pid_in(home.watchdog_lock), pid_in(home.pid)
+
+    os.kill(watchdog, signal.SIGKILL)
+    os.kill(server, signal.SIGKILL)
+
+    eventually(lambda: pid_in(home.pid) != server and ping(home.socket) == b"+PONG", what="a new server")
+    assert pid_in(home.watchdog_lock) != watchdog
+    assert get(other.url, "kept") == "yes"
+    assert home.log.read_text().count("Ready to accept connections") == 1
+
+
+def test_a_watchdog_killed_alone_is_replaced_while_its_server_runs_on(join: Join, home: Home) -> None:
+    user = join()
+    assert user.url
+    watchdog, server = pid_in(home.watchdog_lock), pid_in(home.pid)
+
+    os.kill(watchdog, signal.SIGKILL)
+
+    eventually(lambda: pid_in(home.watchdog_lock) != watchdog, what="another watchdog")
+    assert pid_in(home.pid) == server
+
+
+def test_a_server_that_cannot_be_started_again_is_told_of_with_its_reason(
+    root: Path, binary: Path, home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    with acquire(root, binary=binary):
+        watchdog, server = pid_in(home.watchdog_lock), pid_in(home.pid)
+        (manifest,) = (home.data / "appendonlydir").glob("*.manifest")
+        manifest.write_text("not a manifest\n")
+
+        os.kill(watchdog, signal.SIGKILL)
+        os.kill(server, signal.SIGKILL)
+
+        eventually(lambda: "cannot be started again" in caplog.text, what="a line of the log")
+    assert "manifest" in caplog.text.partition("cannot be started again")[2]
+
+
 @pytest.mark.chaos
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_whoever_is_killed_at_any_moment_the_next_user_finds_its_data(

@@ -1,0 +1,84 @@
+"""Replacement: another watchdog for a server in use whose watchdog was killed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from rsq_pipe.errors import ServerStartError
+from rsq_pipe.growing_pause import GrowingPause
+from rsq_pipe.server.binary import find_binary
+from rsq_pipe.server.file_lock import FileLock
+from rsq_pipe.server.home import Home
+from rsq_pipe.server.ping import ping
+from rsq_pipe.server.watchdog_start import start_watchdog
+
+# Seconds between two looks; a server that was killed together with its watchdog is back about this much later.
+PERIOD = 1.0
+LONGEST_PAUSE = 5.0
+
+
+class Replacement:
+    """
+    Look, as long as a server is used here, whether it has a watchdog; start another one where it has none.
+
+    The new one finds the server running, or starts it on the same data. Every user looks, and the watchdog's
+    lock lets one of them start it. In a thread: what uses the server may be waiting for it.
+
+    Args:
+        home: The server's files.
+        users: The lock by which this process is one of its users, held.
+        binary: The server program; None to look for one.
+    """
+
+    def __init__(self, home: Home, users: FileLock, binary: Path | None) -> None:
+        self._home = home
+        self._users = users
+        self._binary = binary
+        self._ending = threading.Event()
+        self._pause = GrowingPause(PERIOD, LONGEST_PAUSE)
+        self._told = ""
+        self._thread = threading.Thread(target=self._run, name="rsq-pipe server", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop looking; doing it twice is harmless."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._pause.seconds or PERIOD):
+            try:
+                if self._has_watchdog():
+                    self._pause.works()
+                    continue
+            except (OSError, ServerStartError) as exc:  # no descriptor or disk left, or no server program now
+                self._say_failed(str(exc))
+            self._pause.fails()
+
+    def _has_watchdog(self) -> bool:
+        """Say whether there is a watchdog; where there is none, start one."""
+        if not self._users.in_place():
+            return True  # the folder was deleted, data and all: what another server holds there is not ours
+        lock = FileLock(self._home.watchdog_lock)
+        try:
+            if not lock.try_exclusive():
+                return True
+            if self._pause.seconds and not ping(self._home.socket):
+                self._say_failed(self._home.watchdog_log.read_text(errors="replace").strip())
+            else:
+                self._say("the watchdog of the embedded server was killed; another one takes its place")
+            start_watchdog(self._home, self._binary or find_binary(), lock)
+        finally:
+            lock.close()
+        return False
+
+    def _say_failed(self, why: str) -> None:
+        self._say(f"the embedded server of {self._home.root} cannot be started again; trying on: {why}")
+
+    def _say(self, line: str) -> None:
+        """Log a line, but the same one only once."""
+        if line != self._told:
+            self._told = line
+            logging.getLogger("rsq_pipe").warning(line)

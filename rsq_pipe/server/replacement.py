@@ -14,7 +14,7 @@ from rsq_pipe.server.home import Home
 from rsq_pipe.server.ping import ping
 from rsq_pipe.server.watchdog_start import start_watchdog
 
-# Seconds between two looks; a server that was killed together with its watchdog is back about this much later.
+# Seconds between two looks: a server killed together with its watchdog is back about this much later.
 PERIOD = 1.0
 LONGEST_PAUSE = 5.0
 

@@ -18,6 +18,8 @@ SPREAD = (
     "e2e",
     "integration/cli",
     "integration/connectors",
+    "integration/engine",
+    "integration/ops",
     "integration/page",
     "integration/testing",
     "integration/verbs",

@@ -52,12 +52,16 @@ class KafkaStorm(Storm):
             defaults=DEFAULTS,
         )
 
-    def settle_down(self, timeout: float = 60) -> None:
+    def settle_down(self, timeout: float = 90) -> None:
         """Go on, in a process of its own, until all is written; then end it in good order."""
         self.end()
         (last,) = self._runs = [self._start()]
         count = self._count
-        eventually(lambda: self._written() >= count, timeout=timeout, what="all is written")
+        try:
+            eventually(lambda: self._written() >= count, timeout=timeout, what="all is written")
+        except AssertionError as exc:
+            exc.add_note(self.log()[-6000:])
+            raise
         last.send_signal(signal.SIGTERM)
         assert last.wait(timeout=20) in {0, -signal.SIGTERM}, self.log()[-3000:]
 

@@ -28,7 +28,7 @@ def durable_server() -> Iterator[StreamServer]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.timeout(6 * ACTS + 120)
+@pytest.mark.timeout(6 * ACTS + 150)
 def test_each_message_enters_once_whoever_is_killed(
     tmp_path: Path, durable_server: StreamServer, kafka: KafkaBroker, seed: int
 ) -> None:

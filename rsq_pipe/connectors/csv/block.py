@@ -9,7 +9,7 @@ from typing import Any
 
 from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.csv.dialect import Dialect
-from rsq_pipe.connectors.files.block import Block
+from rsq_pipe.connectors.files.chunking import Block
 from rsq_pipe.connectors.files.line_reader import length
 
 

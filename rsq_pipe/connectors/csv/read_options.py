@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rsq_pipe.connectors.csv.date_format import DateFormat
 from rsq_pipe.connectors.csv.dialect import UTF8, Dialect, Encoding, is_wide
+from rsq_pipe.connectors.csv.field_types import DateFormat
 from rsq_pipe.connectors.csv.inference import EVERY, INFER, GivenType
 from rsq_pipe.connectors.files.read_settings import (
     ChunkBytes,

@@ -14,12 +14,10 @@ from rsq_pipe.connectors.csv.inference import Types, asked, infer, resolved
 from rsq_pipe.connectors.csv.lines import HeldError, Lines, TooLongError
 from rsq_pipe.connectors.csv.read_options import Options
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.files.block import ReadBlock, nothing
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
-from rsq_pipe.connectors.files.chunking import chunked
+from rsq_pipe.connectors.files.chunking import ReadBlock, chunked, nothing
 from rsq_pipe.connectors.files.endpoints import readable
-from rsq_pipe.connectors.files.file_source import FileSource
-from rsq_pipe.connectors.files.files import Files
+from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording

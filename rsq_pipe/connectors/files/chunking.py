@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from rsq_pipe.connectors.files.block import Block, ReadBlock
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError
@@ -15,6 +15,35 @@ from rsq_pipe.model.row_records import joined
 _MOST, _FEW = 4096, 16  # lines tried at once
 _LONGEST_PAUSE = 512  # records read one by one before many lines are tried again
 _WORTH = 4  # lines; to look for fewer takes longer than to read them one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """
+    Hold the records of the first lines of what was there to be read.
+
+    Args:
+        records: The records.
+        lines: For each the line it begins in, counted from 0.
+        size: Bytes of all lines that were read, blank ones too.
+        count: Lines that were read. The next one is not a record, or not a plain one: it is read with care.
+        raws: The bytes of each record, where they are kept.
+    """
+
+    records: Sequence[dict[str, Any]]
+    lines: Sequence[int]
+    size: int
+    count: int
+    raws: Sequence[bytes] = ()
+
+
+ReadBlock: TypeAlias = Callable[[bytes], Block]
+"""Reads as many whole lines, from the first, as can be read at once; to the same result as with care."""
+
+
+def nothing(_: bytes) -> Block:
+    """Read nothing at once: everything is read with care."""
+    return Block([], (), 0, 0)
 
 
 def chunked(

@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from rsq_pipe.connectors.files.held_file import HeldFile, held_file
-from rsq_pipe.connectors.files.mark import HEAD_BYTES, Mark
+from rsq_pipe.connectors.files.held_file import HEAD_BYTES, HeldFile, Mark, held_file
 from rsq_pipe.connectors.files.owned_file import NotOwnedError, OwnedFile, TurnTakenError
 from rsq_pipe.connectors.files.unpacked import is_packed, packed, unpacked_head
 from rsq_pipe.connectors.files.write_settings import FileOptions

@@ -1,4 +1,4 @@
-"""Files: the shards of a file source, found by patterns and opened one at a time."""
+"""Files: the shards of a source of files, of any format, found by patterns and opened one at a time."""
 
 from __future__ import annotations
 
@@ -197,6 +197,32 @@ class Files:
             name = os.path.relpath(pattern, folder)
             message = f"no file matches {name!r} in folder {str(self._root / folder)!r}"
         return SourceError(f"stage {self._stage!r}: {message}", stage=self._stage)
+
+
+class FileSource:
+    """
+    Name files, and those that grow; a format has `read`.
+
+    Args:
+        files: Which are read.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.endless = files.endless
+        self.resumable = not files.from_stdin
+
+    def shards(self) -> Sequence[str]:
+        """Name the files, sorted."""
+        return self._files.shards()
+
+    def changed(self) -> Sequence[str]:
+        """Name the files that have something new."""
+        return self._files.changed()
+
+    def share(self) -> float | None:
+        """Tell how much of the files has been read."""
+        return self._files.amount.share()
 
 
 def _fixed_part(pattern: str) -> Path:

@@ -10,8 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
-from rsq_pipe.connectors.files.file_source import FileSource
-from rsq_pipe.connectors.files.files import Files
+from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.read_settings import ChunkBytes, FilePaths, Watch
 from rsq_pipe.connectors.json.records import Records

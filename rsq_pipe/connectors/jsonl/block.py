@@ -7,7 +7,7 @@ from typing import Any, overload
 
 import msgspec
 
-from rsq_pipe.connectors.files.block import Block
+from rsq_pipe.connectors.files.chunking import Block
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 
 _decode_lines = msgspec.json.Decoder().decode_lines

@@ -12,8 +12,7 @@ from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.broken import broken, overlong, rest_of_line
 from rsq_pipe.connectors.files.chunking import chunked
 from rsq_pipe.connectors.files.endpoints import readable
-from rsq_pipe.connectors.files.file_source import FileSource
-from rsq_pipe.connectors.files.files import Files
+from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.line_reader import LineReader
 from rsq_pipe.connectors.files.read_settings import (
     ChunkBytes,

@@ -12,10 +12,9 @@ from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.files.endpoints import make_folder
 from rsq_pipe.connectors.ledger.columns import Column, Columns
 from rsq_pipe.connectors.ledger.database import RefusedError
-from rsq_pipe.connectors.ledger.file_options import FileOptions
 from rsq_pipe.connectors.ledger.ledger import Row
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
-from rsq_pipe.connectors.ledger.options import LEDGER
+from rsq_pipe.connectors.ledger.options import LEDGER, FileOptions
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.errors import EncodeError
 

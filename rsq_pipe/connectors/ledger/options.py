@@ -1,12 +1,13 @@
-"""Options that all sinks by the ledger have."""
+"""Options that all sinks by the ledger have, and those whose database is a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from rsq_pipe.connectors.files.path_names import check_path
 from rsq_pipe.connectors.ledger.columns import Column, Columns, Extra, Missing
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.sink import Fresh
@@ -113,3 +114,25 @@ def check_writers(options: TableOptions, writers: int) -> None:
             "with several `writers` an older record of a key may come last; name the column that says which "
             "is newer in `version`, or set `writers: 1`"
         )
+
+
+def _check_name(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("a name cannot hold a NUL character")
+    return name
+
+
+class FileOptions(TableOptions):
+    """Settings of a sink that writes the rows of a table in a file."""
+
+    path: Annotated[str, Field(min_length=1), AfterValidator(check_path)] = Field(
+        description="The file of the database, relative to the project root; made, with its folders, if it "
+        "is not there."
+    )
+    table: Annotated[str, Field(min_length=1), AfterValidator(_check_name)] = Field(description="The table.")
+    create: bool = False
+
+    @property
+    def shown(self) -> str:
+        """What is written to, as a user would name it."""
+        return f"table {self.table} of {self.path}"

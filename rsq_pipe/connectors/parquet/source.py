@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import readable
-from rsq_pipe.connectors.files.file_source import FileSource
-from rsq_pipe.connectors.files.files import Files
+from rsq_pipe.connectors.files.files import Files, FileSource
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.files.read_settings import FilePaths, Watch
 from rsq_pipe.connectors.parquet.values import records

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.files.endpoints import check_writable
-from rsq_pipe.connectors.ledger.file_options import FileOptions
+from rsq_pipe.connectors.ledger.options import FileOptions
 from rsq_pipe.connectors.ledger.sink import LedgerSink
 from rsq_pipe.connectors.sqlite.database import SqliteDatabase, has_table
 

@@ -13,7 +13,7 @@ from rsq_pipe.connectors.csv import source as csv
 from rsq_pipe.connectors.csv.block import RowsAtOnce
 from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.csv.dialect import Dialect
-from rsq_pipe.connectors.files.block import nothing
+from rsq_pipe.connectors.files.chunking import nothing
 from rsq_pipe.connectors.jsonl import source as jsonl
 from rsq_pipe.connectors.jsonl.block import objects_at_once
 from rsq_pipe.connectors.source import Arrival, Source

@@ -37,7 +37,7 @@ async def drop_slots(graph: Graph) -> list[tuple[str, str, bool]]:
 
     Cancellation: between two slots; calling again goes on.
     """
-    from rsq_pipe.connectors.postgres_cdc.dropping import drop_slot  # noqa: PLC0415  an extra
+    from rsq_pipe.connectors.postgres_cdc.reading import drop_slot  # noqa: PLC0415  an extra
 
     found = []
     for stage in _readers(graph):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rsq_pipe.connectors.objects.naming import Naming
-from rsq_pipe.connectors.objects.pattern import Pattern
+from rsq_pipe.connectors.objects.naming import Naming, Pattern
 from rsq_pipe.connectors.objects.settings import Address
 from rsq_pipe.spec.document import Document
 from rsq_pipe.spec.graph import ConnectorRef, Graph

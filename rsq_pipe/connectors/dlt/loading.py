@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from rsq_pipe.connectors.dlt.options import WriteOptions
 from rsq_pipe.connectors.dlt.quiet import dlt, said
-from rsq_pipe.connectors.dlt.write_options import WriteOptions
 from rsq_pipe.connectors.record_id import FIELD, named
 from rsq_pipe.connectors.sink import TargetUnavailableError, Written
 from rsq_pipe.errors import EncodeError, SinkError, without_frames

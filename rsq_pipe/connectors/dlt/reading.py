@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from rsq_pipe.connectors.closing import Closing
+from rsq_pipe.connectors.dlt.options import ReadOptions
 from rsq_pipe.connectors.dlt.quiet import dlt, said
-from rsq_pipe.connectors.dlt.read_options import ReadOptions
 from rsq_pipe.connectors.function_name import function_at
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.source import Arrival, Chunk

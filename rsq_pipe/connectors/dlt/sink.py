@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsq_pipe.connectors.dlt.loading import DltSink
-from rsq_pipe.connectors.dlt.write_options import WriteOptions as Options
+from rsq_pipe.connectors.dlt.options import WriteOptions as Options
 from rsq_pipe.connectors.endpoint import Endpoint
 
 

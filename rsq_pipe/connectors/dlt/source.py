@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rsq_pipe.connectors.dlt.read_options import ReadOptions as Options
+from rsq_pipe.connectors.dlt.options import ReadOptions as Options
 from rsq_pipe.connectors.dlt.reading import DltSource
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.errors import HandlerContractError

@@ -15,7 +15,7 @@ import structlog
 from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.http.answers import cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
-from rsq_pipe.connectors.http.read_settings import ReadSettings
+from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.web_client import check_host, refusal, session
 from rsq_pipe.error_text import said

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from rsq_pipe.connectors.http.mark import Mark
-from rsq_pipe.connectors.http.read_settings import ReadSettings
+from rsq_pipe.connectors.http.options import ReadSettings
 
 
 def inside(value: Any, path: str) -> Any:

@@ -10,7 +10,7 @@ import aiohttp
 
 from rsq_pipe.connectors.http.answers import LOGIN, MAX_SHOWN, cut, is_transient, retry_after
 from rsq_pipe.connectors.http.login import Login
-from rsq_pipe.connectors.http.send_settings import SendSettings
+from rsq_pipe.connectors.http.options import SendSettings
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.http.web_client import (
     Connection,

@@ -12,9 +12,8 @@ from rsq_pipe.connectors.http.answers import LOGIN
 from rsq_pipe.connectors.http.get import Get
 from rsq_pipe.connectors.http.login import Login
 from rsq_pipe.connectors.http.mark import Mark
+from rsq_pipe.connectors.http.options import ReadSettings, SendSettings
 from rsq_pipe.connectors.http.paging import parameters
-from rsq_pipe.connectors.http.read_settings import ReadSettings
-from rsq_pipe.connectors.http.send_settings import SendSettings
 from rsq_pipe.connectors.http.web_client import as_is, check_host, refusal, session
 from rsq_pipe.error_text import said
 

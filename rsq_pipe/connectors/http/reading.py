@@ -11,8 +11,8 @@ import msgspec
 
 from rsq_pipe.connectors.http.get import Get, Page
 from rsq_pipe.connectors.http.mark import Mark, Value
+from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.paging import following, inside, parameters
-from rsq_pipe.connectors.http.read_settings import ReadSettings
 from rsq_pipe.connectors.http.settings import shown
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.errors import SourceError

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+from rsq_pipe.connectors.http.options import SendSettings
 from rsq_pipe.connectors.http.post import Post
-from rsq_pipe.connectors.http.send_settings import SendSettings
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.errors import (
     EndpointError,

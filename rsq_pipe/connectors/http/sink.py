@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.http.send_settings import SendSettings as Options
+from rsq_pipe.connectors.http.options import SendSettings as Options
 from rsq_pipe.connectors.http.settings import shown
 
 if TYPE_CHECKING:

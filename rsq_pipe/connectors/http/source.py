@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.http.read_settings import ReadSettings as Options
+from rsq_pipe.connectors.http.options import ReadSettings as Options
 from rsq_pipe.connectors.http.settings import shown
 
 if TYPE_CHECKING:

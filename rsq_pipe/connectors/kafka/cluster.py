@@ -13,7 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from rsq_pipe.connectors.kafka.background import last_cause
+from rsq_pipe.connectors.endpoint import UnreachableError
+from rsq_pipe.connectors.kafka.background import Background, last_cause
 from rsq_pipe.connectors.kafka.settings import Cluster, Tls
 
 _REFUSED = (
@@ -211,3 +212,24 @@ async def make_topic(given: dict[str, Any], name: str, count: int, configuration
         raise sorted_out(exc) from exc
     finally:
         await admin.close()
+
+
+def reach_topics(settings: Cluster, topics: Sequence[str], root: Path, seconds: float) -> str:
+    """
+    Connect, and look for the topics; nothing is changed.
+
+    Raises:
+        RefusedError, UnreachableError: It cannot be connected to, or a topic is not there.
+    """
+    given = connection(settings, root) | {"request_timeout_ms": round(seconds * 1000)}
+    background = Background()
+    try:
+        found = background.run(partitions(given, topics))
+    except AwayError as exc:
+        raise UnreachableError(f"{exc}; check `brokers` and `tls`, and that it runs") from exc
+    finally:
+        background.stop()
+    for topic, parts in found.items():
+        if not parts:
+            raise UnreachableError(f"there is no topic {topic!r}; make it, or mend `topic`")
+    return ""

@@ -13,7 +13,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from rsq_pipe.connectors.kafka.background import Background
 from rsq_pipe.connectors.kafka.cluster import FAULTS, AwayError, connection, sorted_out
-from rsq_pipe.connectors.kafka.read_options import ReadOptions
+from rsq_pipe.connectors.kafka.settings import ReadOptions
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
-from rsq_pipe.connectors.kafka.read_options import ReadOptions
+from rsq_pipe.connectors.kafka.settings import ReadOptions
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import DecodeError

@@ -8,7 +8,7 @@ from typing import Any
 from rsq_pipe.connectors.computed import computed
 from rsq_pipe.connectors.jsonl.json_lines import json_lines
 from rsq_pipe.connectors.kafka.producer import Message
-from rsq_pipe.connectors.kafka.write_options import WriteOptions
+from rsq_pipe.connectors.kafka.settings import WriteOptions
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.error_text import told
 from rsq_pipe.errors import EncodeError, RsqPipeError, without_frames

@@ -16,7 +16,7 @@ from rsq_pipe.connectors.kafka.background import Background
 from rsq_pipe.connectors.kafka.cluster import AwayError, RefusedError, connection, partitions
 from rsq_pipe.connectors.kafka.feed import Feed
 from rsq_pipe.connectors.kafka.messages import Messages
-from rsq_pipe.connectors.kafka.read_options import ReadOptions
+from rsq_pipe.connectors.kafka.settings import ReadOptions
 from rsq_pipe.connectors.source import PREVIEW, Chunk
 from rsq_pipe.errors import SourceError
 

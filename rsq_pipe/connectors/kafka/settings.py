@@ -1,17 +1,19 @@
-"""Settings: where a Kafka cluster is, and how this client proves who it is."""
+"""Settings: where a Kafka cluster is and who this client is there; what the source and the sink are told."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.hosts import LAST_PORT, is_port
-from rsq_pipe.units import Duration
+from rsq_pipe.units import Duration, Size
 
 _BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):\d{1,5}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+Part = Literal["key", "timestamp", "topic", "partition", "offset"]
 
 
 def _brokers(value: Any) -> Any:
@@ -33,6 +35,8 @@ def check_topic(name: str) -> str:
     return name
 
 
+Topic = Annotated[str, AfterValidator(check_topic)]
+Text = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1})]
 Brokers = Annotated[tuple[str, ...], BeforeValidator(_brokers, json_schema_input_type=str | list[str])]
 
 
@@ -78,3 +82,105 @@ class Cluster(Group):
         description="How long a broker may take to answer, and how long a run that begins waits for a "
         "cluster that is away. Later it is waited for without end.",
     )
+
+
+def _topics(value: Any) -> Any:
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not found or not all(isinstance(one, str) for one in found):
+        raise ValueError("must name a topic, or some in a list")
+    names = [check_topic(one) for one in found]
+    if len(set(names)) < len(names):
+        raise ValueError("names a topic twice; keep one")
+    return tuple(names)
+
+
+class ReadOptions(Cluster):
+    """Settings of the `kafka` source: the messages of topics."""
+
+    topic: Annotated[tuple[str, ...], BeforeValidator(_topics, json_schema_input_type=str | list[str])] = (
+        Field(
+            description="A topic, or a list of them; all their partitions are read, those too that are added."
+        )
+    )
+    start: Literal["earliest", "latest"] = Field(
+        default="earliest",
+        description="Where a partition begins of which nothing was read yet: with the oldest message it has, "
+        "or behind the newest. One that was added since the first run is read from its beginning.",
+    )
+    until: Literal["never", "end"] = Field(
+        default="never",
+        description="`end`: read what is there when the run begins, and end; `never`: wait for more.",
+    )
+    format: Literal["json", "msgpack", "text"] = Field(
+        default="json",
+        description="What a message's value is: a JSON object, a msgpack map, or any text, which becomes the "
+        "field `value`.",
+    )
+    fields: dict[str, Part] = Field(
+        default={},
+        description="Field -> the part of the message that it gets, beside what the value holds: `key` as "
+        "text, `timestamp` as ISO 8601 in UTC, `topic`, `partition`, `offset`: `{order: key, at: "
+        "timestamp}`.",
+    )
+    headers: bool = Field(
+        default=True,
+        description="Take the message's headers over, those that are text; with `traceparent` its trace goes "
+        "on. Headers that begin with `rsq-`, and one named `data`, stay behind.",
+    )
+    committed: bool = Field(
+        default=True,
+        description="Leave out messages of transactions that were aborted, and wait for those under way.",
+    )
+    lost: Literal["error", "earliest", "latest"] = Field(
+        default="error",
+        description="What to do where the next message is not there any more, or the partition is shorter "
+        "than what was read: end with an error, go on with the oldest there is, or behind the newest.",
+    )
+    look: Duration = Field(
+        default=30.0, ge=0.1, description="Time between two looks for partitions that were added."
+    )
+
+
+class WriteOptions(Cluster):
+    """Settings of the `kafka` sink: messages of a topic."""
+
+    expressions: ClassVar[tuple[str, ...]] = ("key", "partition")
+    """The settings that are expressions; whoever reads the file has put them in compiled."""
+
+    topic: Topic = Field(description="The topic.")
+    key: Text | None = Field(
+        default=None,
+        description="An expression for the message's key: `customer_id`. Messages of one key go to one "
+        "partition, as Java's clients choose it. Left out: no key, and any partition.",
+    )
+    partition: Text | None = Field(
+        default=None, description="An expression for the number of the partition: `region % 12`."
+    )
+    format: Literal["json", "msgpack"] = Field(
+        default="json", description="What the message's value is: a JSON object, or a msgpack map."
+    )
+    headers: bool = Field(
+        default=True,
+        description="Write the record's headers, `rsq-rid` with its id and `traceparent` as the message's.",
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        default="none", description="How messages are packed."
+    )
+    max_message: Size = Field(
+        default="1MiB",
+        validate_default=True,
+        gt=0,
+        description="Bytes of one message, at most; a larger one is a failure of its record, and so is one "
+        "that the topic does not take.",
+    )
+    ledger: Topic | None = Field(
+        default=None,
+        description="The topic that holds which batches were written, in their transactions; left out: "
+        "`rsq-pipe.PIPELINE.STAGE`. It is made, with one partition, if it is not there.",
+    )
+    fresh: Literal["error", "append"] = Field(
+        default="error",
+        description="What `--fresh` does when the topic holds messages: end with an error, or write behind "
+        "them.",
+    )
+    rid: bool = rid_option()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.kafka.write_options import WriteOptions as Options
+from rsq_pipe.connectors.kafka.settings import WriteOptions as Options
 
 if TYPE_CHECKING:
     from rsq_pipe.connectors.kafka.writing import KafkaSink
@@ -23,7 +23,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     """Name the topic."""
 
     def reach(seconds: float) -> str:
-        from rsq_pipe.connectors.kafka.reach import reach_topics  # noqa: PLC0415  an extra
+        from rsq_pipe.connectors.kafka.cluster import reach_topics  # noqa: PLC0415  an extra
 
         return reach_topics(options, (options.topic,), root, seconds)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsq_pipe.connectors.endpoint import Endpoint
-from rsq_pipe.connectors.kafka.read_options import ReadOptions as Options
+from rsq_pipe.connectors.kafka.settings import ReadOptions as Options
 
 if TYPE_CHECKING:
     from rsq_pipe.connectors.kafka.reading import KafkaSource
@@ -23,7 +23,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     """Name the topics."""
 
     def reach(seconds: float) -> str:
-        from rsq_pipe.connectors.kafka.reach import reach_topics  # noqa: PLC0415  an extra
+        from rsq_pipe.connectors.kafka.cluster import reach_topics  # noqa: PLC0415  an extra
 
         return reach_topics(options, options.topic, root, seconds)
 

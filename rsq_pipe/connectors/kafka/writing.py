@@ -18,7 +18,7 @@ from rsq_pipe.connectors.kafka.cluster import (
 )
 from rsq_pipe.connectors.kafka.outgoing import Outgoing
 from rsq_pipe.connectors.kafka.producer import Message, MessageRefusedError, Producer
-from rsq_pipe.connectors.kafka.write_options import WriteOptions
+from rsq_pipe.connectors.kafka.settings import WriteOptions
 from rsq_pipe.connectors.ledger.ledger import Ledger, LostPlaceError, Row, tell_went_back
 from rsq_pipe.connectors.sink import TargetBusyError, TargetUnavailableError, Written
 from rsq_pipe.errors import EncodeError, SinkError

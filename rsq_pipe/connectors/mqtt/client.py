@@ -12,6 +12,7 @@ from typing import Any
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.mqtt.settings import Broker
 from rsq_pipe.error_text import said
 
@@ -128,3 +129,19 @@ class Client:
         self._is_up.clear()
         if reason.is_failure and str(reason) != "Unspecified error":
             self._why = str(reason)
+
+
+def reach_broker(settings: Broker, root: Path, seconds: float) -> None:
+    """
+    Connect under no name, so that nobody's session is taken.
+
+    Raises:
+        RefusedError, UnreachableError: It cannot be connected to.
+    """
+    client = Client(settings.model_copy(update={"timeout": seconds}), root, "")
+    try:
+        client.start()
+    except AwayError as exc:
+        raise UnreachableError(f"{exc}; check `broker` and `tls`, and that it runs") from exc
+    finally:
+        client.stop()

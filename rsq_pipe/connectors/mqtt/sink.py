@@ -23,7 +23,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     """Name the broker."""
 
     def reach(seconds: float) -> None:
-        from rsq_pipe.connectors.mqtt.reach import reach_broker  # noqa: PLC0415  an extra
+        from rsq_pipe.connectors.mqtt.client import reach_broker  # noqa: PLC0415  an extra
 
         reach_broker(options, root, seconds)
 

@@ -1,11 +1,13 @@
-"""Catalog: which columns a table of MySQL has, and a table for records that have none yet."""
+"""Catalog: whether MySQL has a table, which columns it has, and a table for records that have none yet."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.ledger.columns import Column
 from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.ledger.made_types import MadeTypes
@@ -129,3 +131,23 @@ def quoted(name: str) -> str:
 def listed(names: Iterable[str]) -> str:
     """Spell the names of columns, with commas between them."""
     return ", ".join("`" + name.replace("`", "``") + "`" for name in names)
+
+
+def reach_table(options: Options, root: Path, seconds: float) -> str:
+    """
+    Connect, and look at the table; nothing is changed.
+
+    Raises:
+        RefusedError, TargetUnavailableError: It cannot be connected to.
+        UnreachableError: The table is not there.
+    """
+    connection = Connection(options, root, seconds)
+    try:
+        connection.open()
+        if exists(connection, options.table):
+            return ""
+        if options.create:
+            return "the table is to be made"
+        raise UnreachableError(f"there is no table {options.table}; make it, or set `create: true`")
+    finally:
+        connection.close()

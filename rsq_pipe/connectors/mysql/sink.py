@@ -23,7 +23,7 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
     """Name the table."""
 
     def reach(seconds: float) -> str:
-        from rsq_pipe.connectors.mysql.reach import reach_table  # noqa: PLC0415  an extra
+        from rsq_pipe.connectors.mysql.catalog import reach_table  # noqa: PLC0415  an extra
 
         return reach_table(options, root, seconds)
 

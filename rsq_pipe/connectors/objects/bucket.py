@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from rsq_pipe.connectors.endpoint import Endpoint, UnreachableError
 from rsq_pipe.connectors.objects.settings import SCHEMES, Address, StoreOptions, client_settings
 from rsq_pipe.redaction import redact
 
@@ -231,3 +232,16 @@ def _library() -> Any:
     import obstore  # noqa: PLC0415  loaded where it is needed
 
     return obstore
+
+
+def reachable(options: StoreOptions, prefix: str) -> Endpoint:
+    """Name a store, and a way to look into it; whether it may be written is not tried."""
+
+    def look(seconds: float) -> str | None:
+        try:
+            Bucket(options, seconds).look(prefix)
+        except (AwayError, RefusedError) as exc:
+            raise UnreachableError(str(exc)) from exc
+        return None
+
+    return Endpoint(options.url, look)

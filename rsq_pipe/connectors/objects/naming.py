@@ -1,4 +1,4 @@
-"""Naming: the names of parts, made of a template, and the numbers in them."""
+"""Naming: names of objects; a sink makes them of a template, a source knows them by a pattern."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ DIGITS = 8
 
 _PLACES = {"part": rf"(?P<part>\d{{{DIGITS},}})", "date": r"\d{4}-\d{2}-\d{2}", "hour": r"\d{2}"}
 _PLACE = re.compile(r"\{([^{}]*)\}")
+
+_PIECE = re.compile(r"\*+|\?|\[!?\]?[^\]/]*\]|[^*?\[]+|\[")
 
 
 class Naming:
@@ -50,3 +52,39 @@ class Naming:
         """Read a part's number out of its name; None where it is another object."""
         found = self._pattern.fullmatch(path)
         return int(found["part"]) if found else None
+
+
+class Pattern:
+    """
+    Match names of objects, as a shell matches paths: `*`, `?` and `[...]` within a part, `**` any parts.
+
+    Args:
+        path: The pattern.
+    """
+
+    def __init__(self, path: str) -> None:
+        *folders, last = path.split("/")
+        pieces = ["(?:[^/]+/)*" if part == "**" else f"{_within(part)}/" for part in folders]
+        pieces.append(".*" if last == "**" else _within(last))
+        self._pattern = re.compile("".join(pieces), re.DOTALL)
+        self.prefix = re.split(r"[*?\[]", path, maxsplit=1)[0]
+        """What all names begin with."""
+
+    def matches(self, name: str) -> bool:
+        """Tell whether an object is meant; what stands for a folder is none."""
+        return not name.endswith("/") and self._pattern.fullmatch(name) is not None
+
+
+def _within(part: str) -> str:
+    return "".join(map(_expression, _PIECE.findall(part)))
+
+
+def _expression(piece: str) -> str:
+    if piece.startswith("*"):
+        return "[^/]*"
+    if piece == "?":
+        return "[^/]"
+    if piece.startswith("[") and piece.endswith("]"):
+        inner = piece[1:-1].replace("\\", "\\\\")
+        return f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
+    return re.escape(piece)

@@ -12,9 +12,8 @@ from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.files.notice import notice
 from rsq_pipe.connectors.objects import copies
 from rsq_pipe.connectors.objects.bucket import AwayError, Bucket, Found, MissingError, RefusedError
-from rsq_pipe.connectors.objects.pattern import Pattern
-from rsq_pipe.connectors.objects.read_formats import file_options
-from rsq_pipe.connectors.objects.read_options import ReadOptions
+from rsq_pipe.connectors.objects.naming import Pattern
+from rsq_pipe.connectors.objects.read_options import ReadOptions, file_options
 from rsq_pipe.connectors.source import Chunk, Source
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError

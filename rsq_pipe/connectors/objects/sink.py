@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.objects.bucket import reachable
 from rsq_pipe.connectors.objects.formats import Writing, format_of
 from rsq_pipe.connectors.objects.naming import Naming
 from rsq_pipe.connectors.objects.object_parts import ObjectParts
-from rsq_pipe.connectors.objects.reach import reachable
 from rsq_pipe.connectors.objects.settings import Address
 from rsq_pipe.connectors.objects.write_options import WriteOptions as Options
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsq_pipe.connectors.endpoint import Endpoint
+from rsq_pipe.connectors.objects.bucket import reachable
+from rsq_pipe.connectors.objects.naming import Pattern
 from rsq_pipe.connectors.objects.object_reader import ObjectReader
-from rsq_pipe.connectors.objects.pattern import Pattern
-from rsq_pipe.connectors.objects.reach import reachable
 from rsq_pipe.connectors.objects.read_options import ReadOptions as Options
 from rsq_pipe.connectors.objects.settings import Address
 

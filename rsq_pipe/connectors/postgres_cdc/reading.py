@@ -1,8 +1,9 @@
-"""Reading: the rows, then the changes, through whatever happens to the server in between."""
+"""Reading: the rows, then the changes, whatever happens to the server; and the end of a slot nobody reads."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -33,6 +34,11 @@ _END = """
 select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end
     - '0/0'::pg_lsn)::bigint
 """
+
+_PATIENCE = 10.0
+"""Seconds in which a former reader's connection has ended, where its slot is dropped."""
+
+_AGAIN = 0.2
 
 
 def connection_of(options: Options) -> Connection:
@@ -153,3 +159,32 @@ class Reading:
     def _log(self) -> structlog.stdlib.BoundLogger:
         log: structlog.stdlib.BoundLogger = structlog.get_logger("rsq_pipe")
         return log.bind(stage=self._stage)
+
+
+def drop_slot(options: Options, *, pipeline: str, stage: str) -> bool:
+    """
+    Drop the slot of a source that nobody runs.
+
+    Returns:
+        False where there is none.
+
+    Raises:
+        SourceError: It cannot be dropped.
+    """
+    connection = connection_of(options)
+    until = time.monotonic() + _PATIENCE
+    try:
+        connection.open()
+        slot = Slot(connection, options.slot, reader_name(pipeline, stage))
+        while True:
+            try:
+                return slot.drop()
+            except TargetUnavailableError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN)
+    except (RefusedError, RowsError, TargetUnavailableError) as exc:
+        what = f"the replication slot {options.slot!r} cannot be dropped: {exc}"
+        raise SourceError(f"stage {stage!r}: {what}", stage=stage) from exc
+    finally:
+        connection.close()

@@ -16,8 +16,8 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from rsq_pipe.connectors.objects.naming import Pattern
 from rsq_pipe.connectors.objects.object_reader import ObjectReader
-from rsq_pipe.connectors.objects.pattern import Pattern
 from rsq_pipe.connectors.source import Arrival
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SourceError

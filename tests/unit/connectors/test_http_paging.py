@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rsq_pipe.connectors.http.mark import Mark
+from rsq_pipe.connectors.http.options import ReadSettings
 from rsq_pipe.connectors.http.paging import following, parameters
-from rsq_pipe.connectors.http.read_settings import ReadSettings
 
 URL = "https://shop.example/v1/orders"
 

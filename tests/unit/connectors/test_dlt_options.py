@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.connectors.dlt.destinations import check_destination
+from rsq_pipe.connectors.dlt.options import check_destination
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_a_name_that_somebody_configured_is_let_through(
 
 def test_dlt_is_not_imported_for_it() -> None:
     code = (
-        "import sys; from rsq_pipe.connectors.dlt.destinations import check_destination; "
+        "import sys; from rsq_pipe.connectors.dlt.options import check_destination; "
         "check_destination('duckdb'); print('dlt' in sys.modules)"
     )
 

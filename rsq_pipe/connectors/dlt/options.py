@@ -1,0 +1,116 @@
+"""Options: what the source and the sink `dlt` are told; checked without dlt, whose import takes seconds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from rsq_pipe.connectors.function_name import function_name
+from rsq_pipe.suggestion import suggest
+from rsq_pipe.units import Duration
+
+
+class ReadOptions(BaseModel):
+    """Settings of the `dlt` source: what a source or resource of dlt brings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    call: Annotated[str, *function_name("feeds:github")] = Field(
+        description="What makes the source: `module:function`, found from the project root, else beside "
+        "this file; a function with `@dlt.source` or `@dlt.resource`, or one that returns such a thing."
+    )
+    with_: dict[str, Any] = Field(
+        default={},
+        alias="with",
+        repr=False,
+        description="Arguments for it: `{owner: dlt-hub, token: ${secret:T}}`.",
+    )
+    resource: str = Field(
+        default="", description="Which resource of the source is read, where it has more than one."
+    )
+    every: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="Read again after so long, with the state that the last reading left; left out: once a "
+        "run.",
+    )
+
+
+def check_destination(name: str) -> str:
+    """
+    Let through what dlt has a folder for, what names a class, and what somebody configured.
+
+    Raises:
+        ValueError: dlt has none of this name.
+    """
+    own = _own()
+    if not own or name in own or "." in name or _may_be_configured(name):
+        return name
+    raise ValueError(f"dlt has no destination {name!r}; {suggest(name, sorted(own))}")
+
+
+def _own() -> set[str]:
+    """Name the destinations that dlt brings; none where it is not installed, or has other folders."""
+    spec = find_spec("dlt")
+    places = spec.submodule_search_locations or () if spec is not None else ()
+    found = (file for place in places for file in Path(place).glob("destinations/impl/*/factory.py"))
+    return {file.parent.name for file in found}
+
+
+def _may_be_configured(name: str) -> bool:
+    """Tell whether a variable, a file of dlt's or a plugin may say what is meant by a name."""
+    if f"DESTINATION__{name.upper()}__DESTINATION_TYPE" in os.environ or "DLT_PROJECT_DIR" in os.environ:
+        return True
+    plugins = (point for point in entry_points(group="dlt") if point.name != "dlt")
+    return any(name in text for text in _settings()) or any(plugins)
+
+
+def _settings() -> Iterator[str]:
+    """Read the files that dlt is configured by: of the current folder, and of the user."""
+    for folder in (Path(".dlt"), Path(os.environ.get("DLT_DATA_DIR") or "~/.dlt").expanduser()):
+        for file in folder.glob("*.toml"):
+            yield file.read_text(errors="replace")
+
+
+class WriteOptions(BaseModel):
+    """Settings of the `dlt` sink: a table of whatever dlt writes to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    destination: Annotated[str, AfterValidator(check_destination)] = Field(
+        min_length=1, description="What dlt calls it: `duckdb`, `snowflake`, `bigquery`, `filesystem`."
+    )
+    credentials: Any = Field(
+        default=None,
+        repr=False,
+        description="As dlt takes them: an address, `${secret:NAME}`, or a map; left out: where dlt looks "
+        "for them.",
+    )
+    with_: dict[str, Any] = Field(
+        default={},
+        alias="with",
+        description="Further arguments of the destination: `{bucket_url: s3://lake}`.",
+    )
+    dataset: str = Field(min_length=1, description="The dataset, or schema.")
+    table: str = Field(min_length=1, description="The table; dlt makes it, and adds columns as they come.")
+    mode: Literal["merge", "append"] = Field(
+        default="merge",
+        description="Replace the row that has the same `key`, so that each record stands there once; or "
+        "append, and some a second time after a crash.",
+    )
+    key: tuple[str, ...] = Field(
+        default=(),
+        description="For `merge`, the fields of the key; left out: `rid`, the record's id, a column more.",
+    )
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.key and self.mode == "append":
+            raise ValueError("`key` is for `mode: merge`; set that, or leave it out")
+        return self

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from rsq_pipe.errors import ServerUnavailableError, StreamError
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.entry import RawEntry, first_of, read_reply, sizes_of
-from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.link import Link, checked
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
@@ -42,16 +42,15 @@ class BatchReader:
     """
     Read new entries beside whatever else is done, one read at a time, and hand them out in batches.
 
-    What was read is kept alive from then on. The next read begins while a batch is handled, where that hides
-    a wait for the server: there is more to read, as the last read was full; batches are done quickly, so that
-    nothing lies here which another consumer could have done by now; and two of them are not too much for the
-    memory.
+    What was read is held, and kept alive, until it has been handled. The next read begins while a batch is
+    handled, where that hides a wait for the server: there is more to read, as the last read was full; batches
+    are done quickly, so that nothing lies here which another consumer could have done by now; and two of them
+    are not too much for the memory.
 
     Args:
         reader: Sends the reads; nobody else may.
         config: The consumer's settings.
         read_size: How many entries to ask for.
-        in_flight: Told of what was read.
         stopping: Ends the wait for a batch to be full.
         find_lost: Reclaims what was delivered in a reply that never arrived, given what arrived last.
         ready: Called when a read has ended.
@@ -62,7 +61,6 @@ class BatchReader:
         reader: Reader,
         config: ConsumerConfig,
         read_size: ReadSize,
-        in_flight: InFlight,
         stopping: asyncio.Event,
         *,
         find_lost: Callable[[Mapping[str, str]], Awaitable[None]],
@@ -72,14 +70,16 @@ class BatchReader:
         self._wait = config.batch_wait_ms / 1000
         self._block_ms = config.block_ms
         self._read_size = read_size
-        self._in_flight = in_flight
         self._stopping = stopping
         self._find_lost = find_lost
         self._ready = ready
         self._wanted = asyncio.Event()
         self._reading: asyncio.Future[list[RawEntry]] | None = None
+        self._arrived: list[RawEntry] = []  # by the read that is under way, or has ended and is not taken
         self._rest: list[RawEntry] = []  # of the last read; no other begins before it is taken
         self._brought = (0, 0)  # records and bytes of the last read
+        self.handed_out: Sequence[RawEntry] = ()
+        """The batch that was taken last, until it has been handled."""
         self.took = QUICK
         """Seconds that handling the last batch took."""
         self.is_ready = False
@@ -107,7 +107,7 @@ class BatchReader:
         """
         batch, self._rest, self.is_ready = self._rest, [], False
         if self._reading is not None:
-            reading, self._reading = self._reading, None
+            reading, self._reading, self._arrived = self._reading, None, []
             batch = reading.result()
         (records, size), most = self._brought, self._read_size.records
         if records > most or len(batch) > MAX_ENTRIES:
@@ -117,13 +117,17 @@ class BatchReader:
         full = 2 * records >= most
         if ahead and full and self.took < QUICK and size < LARGE and not self._stopping.is_set():
             self.begin()
+        self.handed_out = batch
         return batch
 
     def let_go(self) -> None:
         """Leave what is left of the last read pending."""
         if self._rest:
-            self._in_flight.let_go(self._rest)
             self._rest, self.is_ready = [], False
+
+    def held(self) -> Iterator[RawEntry]:
+        """Yield what was read and has not been handled: also of a batch that is being filled."""
+        return itertools.chain(self._arrived, self._rest, self.handed_out)
 
     def flush(self) -> None:
         """Have the batch that is being filled handled as it is: nothing more will come."""
@@ -146,8 +150,7 @@ class BatchReader:
             if self._reader.may_have_lost_a_reply:
                 await self._find_lost(self._reader.received)
                 self._reader.may_have_lost_a_reply = False
-            batch = await self._reader.read(self._read_size.entries, self._block_ms)
-            self._in_flight.take(batch)
+            batch = self._arrived = await self._reader.read(self._read_size.entries, self._block_ms)
             if batch and self._wait:
                 await self._fill(batch)
             self._brought = self._read_size.learn(batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import ClassVar, TypeAlias
@@ -22,7 +22,7 @@ from rsq_pipe.streams.push import ErrorHook, Handler, Push
 from rsq_pipe.streams.reclaim import PendingSeen, Reclaim
 from rsq_pipe.streams.retry import DLQHandler
 from rsq_pipe.streams.serializers import Serializer
-from rsq_pipe.streams.settlement import Counters, Settled, Settlement
+from rsq_pipe.streams.settlement import Counters, Entry, Settled, Settlement
 from rsq_pipe.streams.waiting import first, until
 
 _UNBLOCKED_PAUSE = 0.05
@@ -85,13 +85,13 @@ class StreamConsumer:
         keys = [client.key(one) for one in self.streams]
         self._membership = Membership(client, self.streams, config)
         self._stopping = asyncio.Event()
-        held = self._in_flight = InFlight(client.channel, group, name)
+        held = self._in_flight = InFlight(client.channel, group, name, self._held)
         size = self._read_size = read_size or ReadSize(config.batch_size)
         self._reclaim = Reclaim(client, self.streams, config, held, size, pending_seen)
         self._wake = asyncio.Event()  # there may be something to hand out
         self._reader = Reader(client.channel, keys, group, name)
         self._batches = BatchReader(
-            *(self._reader, config, size, held, self._stopping),
+            *(self._reader, config, size, self._stopping),
             find_lost=self._reclaim.find_lost,
             ready=self._wake.set,
         )
@@ -176,6 +176,7 @@ class StreamConsumer:
         """
         beat = asyncio.ensure_future(self._in_flight.beat(self.config.heartbeat_ms))
         try:
+            await self._membership.ensure()
             async with aclosing(self._new_batches()) as batches:
                 async for entries in batches:
                     await self._push.handle(entries)
@@ -207,6 +208,8 @@ class StreamConsumer:
                 read = self._tally.read.total
                 batches = self._due_batches() if self._reclaim.waiting else self._new_batches()
                 try:
+                    if self.config.create_groups:
+                        await self._membership.ensure()
                     async with aclosing(batches):
                         async for entries in batches:
                             yield entries
@@ -226,12 +229,12 @@ class StreamConsumer:
         """Read, and hand out what that brings, until there is something else to do first."""
         if not (self._open.is_set() or await self._may_begin()):
             return
-        await self._membership.ensure()
         self._batches.begin()
         # A stop ends a read that waits; one that has brought something, and waits for more, is handed out.
         while not (self._batches.is_ready or self._reclaim.waiting):
             self._wake.clear()
             await self._wake.wait()
+        clock = asyncio.get_running_loop().time
         # Asked again: what was read while it was paused waits, and keeps nobody else from handling a batch.
         while self._batches.is_ready and not self._reclaim.waiting:
             if not (self._open.is_set() or await self._may_begin()):
@@ -240,8 +243,15 @@ class StreamConsumer:
                 entries = self._batches.take(ahead=self._ahead)
                 if not entries:
                     return
-                with self._handling(entries):
+                self._tally.read.add(len(entries))
+                if self.config.create_groups:
+                    self._membership.took(entries)
+                began = clock()
+                try:
                     yield entries
+                finally:
+                    self._batches.took = clock() - began
+                    self._batches.handed_out = ()
             if self._failed:
                 self._batches.let_go()
                 return
@@ -265,8 +275,8 @@ class StreamConsumer:
                 async with self._isolation.alone() if alone else self._isolation.beside_others():
                     again = await reclaim.redeliver(isolated=alone)
                     if again.entries:
-                        with self._handling(again.entries):
-                            yield again.entries
+                        self._tally.read.add(len(again.entries))
+                        yield again.entries
                 alone = again.must_be_alone
                 reclaim.dealt(again.dealt)
         finally:
@@ -278,18 +288,8 @@ class StreamConsumer:
         await first(self._open.wait(), self._stopping.wait())
         return self._open.is_set()
 
-    @contextlib.contextmanager
-    def _handling(self, entries: Sequence[RawEntry]) -> Iterator[None]:
-        self._tally.read.add(len(entries))
-        if self.config.create_groups:
-            self._membership.took(entries)
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        try:
-            yield
-        finally:
-            self._batches.took = clock() - began
-            self._in_flight.let_go(entries)
+    def _held(self) -> Iterator[RawEntry | Entry]:
+        return itertools.chain(self._batches.held(), self._reclaim.held())
 
     @asynccontextmanager
     async def _beside(self) -> AsyncIterator[None]:

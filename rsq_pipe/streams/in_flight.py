@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from rsq_pipe.errors import StreamError
@@ -20,40 +20,24 @@ log = logging.getLogger("rsq_pipe.streams")
 
 class InFlight:
     """
-    Remember which entries a consumer has in flight.
+    Keep alive what a consumer has in flight.
 
     Args:
         channel: The server.
-        group, consumer: Who holds them.
+        group, consumer: Who holds the entries.
+        held: Tells which those are: those who hold them know, and nobody keeps a list beside.
     """
 
-    def __init__(self, channel: Channel, group: str, consumer: str) -> None:
+    def __init__(
+        self, channel: Channel, group: str, consumer: str, held: Callable[[], Iterable[RawEntry | Entry]]
+    ) -> None:
         self._channel = channel
         self._who = (group, consumer)
-        # Whole batches, and not a set of ids: nearly all are let go of as they were taken.
-        self._held: list[Sequence[RawEntry | Entry]] = []
-
-    def take(self, entries: Sequence[RawEntry | Entry]) -> None:
-        """Add entries; those that are added to the list later are in flight as well."""
-        if entries:
-            self._held.append(entries)
-
-    def let_go(self, entries: Sequence[RawEntry | Entry]) -> None:
-        """Remove entries."""
-        for place, held in enumerate(self._held):
-            if held is entries:
-                del self._held[place]
-                return
-        gone = {(entry[0], entry[1]) for entry in entries}
-        for place, held in reversed([*enumerate(self._held)]) if gone else ():
-            left = [entry for entry in held if (entry[0], entry[1]) not in gone]
-            # A list of which nothing goes stays itself: it may be a batch that is still being filled.
-            if len(left) < len(held):
-                self._held[place : place + 1] = [left] if left else []
+        self._held = held
 
     def ids(self) -> set[tuple[str, str]]:
         """Return stream and id of each."""
-        return {(entry[0], entry[1]) for entries in self._held for entry in entries}
+        return {(entry[0], entry[1]) for entry in self._held()}
 
     def __len__(self) -> int:
         return len(self.ids())

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rsq_pipe.streams.batch_reader import ReadSize
 from rsq_pipe.streams.client import StreamClient
@@ -35,7 +35,7 @@ class Reclaim:
         client: The server.
         streams: Names of the streams to look at.
         config: The consumer's settings.
-        in_flight: Where what waits for the handler is kept alive.
+        in_flight: Tells what the consumer holds already.
         read_size: How many entries are handed out together, at most.
         seen: What is known of the pending entries; one that nobody tells anything knows nothing.
     """
@@ -151,21 +151,21 @@ class Reclaim:
 
     def dealt(self, number: int) -> None:
         """State that the first of what waits has been handled, or is not this consumer's."""
-        self._in_flight.let_go(self.waiting[:number])
         self.waiting = self.waiting[number:]
 
     def let_go(self) -> None:
         """Leave what still waits pending, and let the next turn begin."""
-        self._in_flight.let_go(self.waiting)
         self.waiting = []
         self._handed_out.set()
+
+    def held(self) -> Iterator[Entry]:
+        """Yield what was taken over and has not been handled."""
+        return itertools.chain(self._due, self.waiting)
 
     def _hold(self, key: str, ids: Sequence[str]) -> list[Entry]:
         # Its own long-running entries look idle too, if the heartbeat came late: they are in flight already.
         held = self._in_flight.ids()
-        fresh = [Entry(key, entry_id) for entry_id in ids if (key, entry_id) not in held]
-        self._in_flight.take(fresh)
-        return fresh
+        return [Entry(key, entry_id) for entry_id in ids if (key, entry_id) not in held]
 
 
 class PendingSeen:

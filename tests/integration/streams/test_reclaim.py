@@ -170,8 +170,8 @@ async def test_autoclaim_looks_no_further_than_its_passes(
 async def test_a_heartbeat_steals_nothing_back(
     client: StreamClient, abandoned: list[str], stream: str
 ) -> None:
-    in_flight = InFlight(client.channel, GROUP, "dead")
-    in_flight.take([Entry(stream, entry_id) for entry_id in abandoned])
+    own = [Entry(stream, entry_id) for entry_id in abandoned]
+    in_flight = InFlight(client.channel, GROUP, "dead", lambda: own)
     taken = await client.autoclaim(stream, GROUP, "b", min_idle_ms=0, count=10, max_passes=1)
 
     await in_flight.keep_alive()

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.dlt.options import ReadOptions
 from rsq_pipe.connectors.dlt.quiet import dlt, said
@@ -19,6 +20,9 @@ from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
 from rsq_pipe.errors import SourceError
+from rsq_pipe.growing_pause import GrowingPause
+
+_FIRST, _LONGEST = 1.0, 60.0  # seconds between two attempts at what does not answer
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,10 +111,22 @@ class DltSource:
         place = msgspec.json.decode(position, type=Place) if position else Place()
         if place.done and place.state == "{}" and self._options.every is None:
             return  # it remembers nothing: it would bring the same again
+        pause = GrowingPause(_FIRST, _LONGEST)
+        log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, call=self._options.call)
         while not closing.is_set():
             if place.done:
                 place = Place(place.state, place.round + 1)
-            place = yield from self._round(place, size)
+            try:
+                place = yield from self._round(place, size)
+            except _AwayError as exc:
+                away(f"dlt {self._options.call}: {exc}")
+                if not pause.seconds:
+                    log.warning("what the resource reads does not answer; trying again", error=str(exc))
+                place = exc.place
+                closing.wait(pause.fails())
+                continue
+            if pause.works():
+                log.warning("what the resource reads answers again")
             if self._options.every is None or closing.wait(self._options.every):
                 return
 
@@ -139,7 +155,8 @@ class DltSource:
                 arrivals.append(_arrival(f"{place.round}.{count}", raw))
                 digest = _digest(digest, raw)
                 if len(arrivals) >= size:
-                    yield Chunk.of(arrivals, _dump(Place(place.state, place.round, count, digest)))
+                    place = Place(place.state, place.round, count, digest)
+                    yield Chunk.of(arrivals, _dump(place))
                     arrivals = []
             done = Place(reading.state(), place.round, done=True)
             yield Chunk.of(arrivals, _dump(done))
@@ -147,12 +164,51 @@ class DltSource:
         except SourceError:
             raise
         except Exception as exc:
+            if self._options.every is not None and _may_pass(exc):
+                raise _AwayError(said(exc), place) from exc
             raise self._error(said(exc)) from exc
         finally:
             reading.close()
 
     def _error(self, what: str) -> SourceError:
         return SourceError(f"stage {self._stage!r}: dlt {self._options.call}: {what}", stage=self._stage)
+
+
+class _AwayError(Exception):
+    """What the resource reads does not answer; `place` is how far the reading has come."""
+
+    def __init__(self, why: str, place: Place) -> None:
+        super().__init__(why)
+        self.place = place
+
+
+def _may_pass(exc: BaseException) -> bool:
+    """Tell whether an error is one of the network, or of a server that says so: the next try may succeed."""
+    from dlt.common.exceptions import TransientException  # noqa: PLC0415  an extra
+
+    cause: BaseException | None = exc
+    while cause is not None:
+        answer = getattr(cause, "response", None)  # of requests and httpx
+        status = getattr(answer, "status_code", None)
+        if isinstance(status, int):
+            return status >= 500 or status in {408, 429}
+        names = {one.__name__ for one in type(cause).__mro__}
+        if isinstance(cause, TransientException | TimeoutError) or names & _NETWORK:
+            return True
+        cause = cause.__cause__
+    return False
+
+
+_NETWORK = {
+    "ConnectionError",
+    "gaierror",
+    "Timeout",
+    "ChunkedEncodingError",
+    "NetworkError",
+    "TimeoutException",
+    "RemoteProtocolError",
+}
+"""Errors of requests and httpx, by name: which of the two is used is the resource's affair."""
 
 
 class _Reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.endpoint import UnreachableError
 from rsq_pipe.connectors.mqtt.settings import Broker
 from rsq_pipe.error_text import said
@@ -72,6 +74,7 @@ class Client:
         made.reconnect_delay_set(1, _LONGEST)
         made.connect_timeout = settings.timeout
         made.on_connect = self._on_connect
+        made.on_connect_fail = self._on_connect_fail
         made.on_disconnect = self._on_disconnect
 
     def start(self) -> None:
@@ -92,8 +95,10 @@ class Client:
                     f"it cannot be talked to by TLS: {exc}; mend `tls`, `ca` or the port"
                 ) from exc
             except OSError as exc:
+                why = exc.strerror or said(exc)
                 if time.monotonic() > deadline:
-                    raise AwayError(exc.strerror or said(exc)) from exc
+                    raise AwayError(why) from exc
+                away(f"mqtt broker {self._settings.broker}: {why}")
                 time.sleep(0.5)
         self.paho.loop_start()
         self.wait(deadline)
@@ -111,6 +116,11 @@ class Client:
             if time.monotonic() > deadline:
                 raise AwayError(self._why)
 
+    @property
+    def why_away(self) -> str:
+        """Why there is no connection at the moment, which is tried again; empty while there is one."""
+        return "" if self._is_up.is_set() else self._why
+
     def stop(self) -> None:
         """Disconnect."""
         self.paho.disconnect()
@@ -125,7 +135,14 @@ class Client:
         self._connected(goes_on=bool(flags.session_present))
         self._is_up.set()
 
+    def _on_connect_fail(self, _: Any, __: Any) -> None:
+        error = sys.exc_info()[1]  # paho calls this where it has caught it
+        if isinstance(error, OSError):
+            self._why = error.strerror or said(error)
+
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        if self._is_up.is_set():
+            self._why = "the connection is lost"
         self._is_up.clear()
         if reason.is_failure and str(reason) != "Unspecified error":
             self._why = str(reason)

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from rsq_pipe.connectors.away import away
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.mqtt.client import AwayError, Client, RefusedError
@@ -53,6 +54,7 @@ class MqttSource:
         self._dropped = 0
         self._client: Client | None = None
         self._refused = ""
+        self._is_away = False
 
     def preview(self) -> MqttSource:
         """Give a source of the same for somebody who waits for the first messages: it gives up soon."""
@@ -84,6 +86,8 @@ class MqttSource:
             while not closing.is_set():
                 taken = self._take(size)
                 self._check_refused()
+                if self._is_back(client) and not taken:
+                    yield Chunk.of([], str(number))  # it says that the broker answers again
                 if not taken:
                     continue
                 number += 1
@@ -112,6 +116,20 @@ class MqttSource:
                 found.append(self._messages.get_nowait())
         # What came by a connection that was lost comes again by this one.
         return [one for one in found if one[0] == self._connection or one[1].qos == 0]
+
+    def _is_back(self, client: Client) -> bool:
+        """Tell whoever runs the source while the broker is away; say whether it has been until now."""
+        why, was_away = client.why_away, self._is_away
+        self._is_away = bool(why)
+        if why:
+            away(f"mqtt broker {self._settings.broker}: {why}")
+        if self._is_away != was_away:
+            log = structlog.get_logger("rsq_pipe").bind(stage=self._stage, broker=self._settings.broker)
+            if why:
+                log.warning("the broker does not answer; trying again", error=why)
+            else:
+                log.warning("the broker answers again")
+        return was_away and not why
 
     def _check_refused(self) -> None:
         if self._refused:

@@ -18,6 +18,7 @@ from rsq_pipe.errors import SinkError, SourceError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.streams.worker import worker_name
 from tests.integration.engine.lab import Lab
+from tests.support.signals import wait_until
 
 OUT = "out: {sink: {type: jsonl, path: out/all.jsonl, rid: true}}\n"
 
@@ -46,6 +47,13 @@ FEEDS = """
     def broken():
         yield {"n": 1}
         raise ValueError("the service is gone")
+
+    @dlt.resource
+    def torn():
+        yield from ({"n": n} for n in range(3))
+        if Path("NUMBERS").with_name("down").exists():
+            raise ConnectionResetError("the service is gone")
+        yield {"n": 3}
 
     @dlt.resource
     def mixed():
@@ -132,6 +140,32 @@ async def test_what_cannot_be_read_ends_the_run(lab: Lab, more: str, said: str) 
 
     with pytest.raises(SourceError, match=said):
         await lab.run()
+
+
+async def test_a_service_that_is_away_is_told_of_and_waited_for_where_it_is_read_again_and_again(
+    lab: Lab,
+) -> None:
+    (lab.root / "down").touch()
+    write(lab, [], 'call: "feeds:torn", every: 1h')
+    run = await lab.up()
+
+    async def told() -> bool:
+        paused = (await lab.state()).paused.get("read")
+        return (
+            paused is not None and paused.why == "dlt feeds:torn: ConnectionResetError: the service is gone"
+        )
+
+    await wait_until(told, what="the stage says why it waits")
+    (lab.root / "down").unlink()
+    await wait_until(lambda: len(lab.lines_so_far()) == 4, what="it goes on")
+    await wait_until(lambda: _works(lab), what="the stage waits no more")
+    await run.stop()
+
+    assert [line["n"] for line in lab.lines("out/all.jsonl")] == [0, 1, 2, 3]
+
+
+async def _works(lab: Lab) -> bool:
+    return "read" not in (await lab.state()).paused
 
 
 def sink(root: Path, **more: Any) -> Any:

@@ -69,6 +69,32 @@ async def test_messages_are_read_those_too_that_came_between_two_runs(lab: Lab, 
     assert (letter["data"], letter["mqtt-topic"]) == ("{broken", "s/b")
 
 
+async def test_a_broker_that_is_away_is_told_of_until_it_answers_again_even_if_it_has_nothing_new(
+    lab: Lab, mqtt: MqttBroker
+) -> None:
+    lab.spec(source(mqtt))
+    run = await lab.up()
+
+    async def reads() -> bool:
+        await send(mqtt, "s/a", payloads([0]))
+        return 0 in numbers(lab)
+
+    await wait_until(reads, what="it reads")
+    await asyncio.to_thread(mqtt.kill)
+
+    async def told() -> bool:
+        paused = (await lab.state()).paused.get("read")
+        return paused is not None and paused.why == f"mqtt broker {mqtt.address}: Connection refused"
+
+    async def works() -> bool:
+        return "read" not in (await lab.state()).paused
+
+    await wait_until(told, what="the stage says what it waits for")
+    await asyncio.to_thread(mqtt.start)
+    await wait_until(works, what="the stage waits no more")
+    await run.stop()
+
+
 async def test_records_become_messages_of_topics_of_their_own(
     lab: Lab, mqtt: MqttBroker, listened: list[tuple[str, bytes]]
 ) -> None:

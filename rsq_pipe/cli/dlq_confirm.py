@@ -20,8 +20,7 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import remark
 from rsq_pipe.ops.audit import Action, operator
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
-from rsq_pipe.ops.dead_letters.preview import Preview
-from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 
 INTERRUPTED = 130
 

@@ -20,8 +20,7 @@ from rsq_pipe.cli.dlq_confirm import (
 from rsq_pipe.cli.dlq_console import console, letters, tell_passed_over
 from rsq_pipe.cli.dlq_request import DlqRequest, dlq_options
 from rsq_pipe.cli.printable import json_line
-from rsq_pipe.ops.dead_letters.preview import Preview
-from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.ops.dead_letters.purge import preview_purge, purge
 from rsq_pipe.streams.removal import Removed
 

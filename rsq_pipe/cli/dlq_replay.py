@@ -26,8 +26,7 @@ from rsq_pipe.cli.dlq_types import FieldType, RateType
 from rsq_pipe.cli.printable import json_line, remark
 from rsq_pipe.ops.dead_letters.dead_letter_json import Edit, read_edit
 from rsq_pipe.ops.dead_letters.edits import Edits
-from rsq_pipe.ops.dead_letters.preview import Preview
-from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
 from rsq_pipe.streams.removal import Removed
 from rsq_pipe.streams.wording import unreadable

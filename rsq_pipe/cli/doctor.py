@@ -19,7 +19,7 @@ from rsq_pipe.cli.errors import DONE, FAILED
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.cli.server_address import connect, redis_option, server_address
 from rsq_pipe.ops.doctor.checkup import examine
-from rsq_pipe.ops.doctor.finding import LEVELS, Finding
+from rsq_pipe.ops.doctor.facts import LEVELS, Finding
 from rsq_pipe.redaction import redact
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

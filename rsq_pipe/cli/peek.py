@@ -20,8 +20,7 @@ from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.engine.changes.past import Holding, look_back
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from rsq_pipe.ops.peek import Filter, Peeked, peek
-from rsq_pipe.ops.peek_json import document
+from rsq_pipe.ops.peek import Filter, Peeked, document, peek
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from rsq_pipe.engine.foreign import Foreign
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import DecodeError
 from rsq_pipe.ids import record_id
-from rsq_pipe.ops.dead_letters.payload import Payloads
+from rsq_pipe.ops.dead_letters.payload import Payloads, as_json
 from rsq_pipe.ops.dead_letters.selection import holds
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.graph import Graph, Stage
@@ -191,3 +192,23 @@ class _Before:
             if len(reply) < PAGE:
                 return
             start = f"({entries[-1].id}"
+
+
+def document(found: Peeked, payloads: Payloads) -> dict[str, Any]:
+    """Give the keys of `peek --json`, which stay as they are from one release to the next."""
+    described: dict[str, Any] = {
+        "state": found.state,
+        "stream": found.stream,
+        "id": found.id,
+        "rid": found.rid,
+        "headers": dict(found.headers),
+        "consumer": found.consumer,
+        "deliveries": found.deliveries,
+        "idle_ms": found.idle_ms,
+        "due_in": None if found.due_in is None else round(found.due_in, 3),
+    }
+    record = as_json(payloads.decode(found.raw))
+    if record is None:
+        text = found.raw.decode("utf-8", "backslashreplace")
+        return described | {"raw": base64.b64encode(found.raw).decode(), "text": text}
+    return described | {"payload": record}

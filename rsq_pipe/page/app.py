@@ -20,7 +20,6 @@ from rsq_pipe.errors import (
 )
 from rsq_pipe.page import (
     actions,
-    events,
     letter_actions,
     letters,
     openapi,
@@ -34,7 +33,7 @@ from rsq_pipe.page.answers import Refusal
 from rsq_pipe.page.files import asset
 from rsq_pipe.page.site import Site
 
-PARTS = (session, pipelines, events, stages, actions, letter_actions, letters, records, openapi)
+PARTS = (session, pipelines, stages, actions, letter_actions, letters, records, openapi)
 _STATUS: dict[type[RsqPipeError], int] = {
     NeverRanError: 404,
     UnknownStageError: 404,

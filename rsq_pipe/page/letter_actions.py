@@ -13,8 +13,7 @@ from starlette.routing import Route
 
 from rsq_pipe.ops import audit
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
-from rsq_pipe.ops.dead_letters.preview import Preview
-from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.ops.dead_letters.purge import preview_purge, purge
 from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
 from rsq_pipe.ops.dead_letters.selection import LetterName, parse_name

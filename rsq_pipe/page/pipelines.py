@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from rsq_pipe.engine.housekeeping.history import STEP
 from rsq_pipe.errors import NeverRanError, StreamError
@@ -14,6 +15,7 @@ from rsq_pipe.ops.history import history, last_seen
 from rsq_pipe.ops.pipelines import Listed
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment
+from rsq_pipe.page.feeds import Feeds
 from rsq_pipe.page.looks import Look
 from rsq_pipe.page.places import place_of
 from rsq_pipe.page.site import Site, site_of
@@ -94,8 +96,31 @@ def _rate(look: Look) -> float | None:
     return round(sum(known), 3) if known else None
 
 
+async def events(request: Request) -> Response:
+    """Tell how a pipeline goes on."""
+    place = await place_of(request)
+    if request.method == "HEAD":  # nobody would read what is told, for as long as the connection lasts
+        return Response(media_type="text/event-stream")
+    return _Listening(place.site.feeds, place.pipeline)
+
+
+class _Listening(StreamingResponse):
+    """Tell events for as long as there is a place for the listener."""
+
+    def __init__(self, feeds: Feeds, pipeline: str) -> None:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        super().__init__(feeds.listen(pipeline), media_type="text/event-stream", headers=headers)
+        self._feeds = feeds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; of many that ask at once, too, only so many get a place."""
+        with self._feeds.seat():
+            await super().__call__(scope, receive, send)
+
+
 ROUTES = [
     Route("/pipelines", listed),
     Route("/pipelines/{pipeline}", one),
     Route("/pipelines/{pipeline}/history", day),
+    Route("/pipelines/{pipeline}/events", events),
 ]

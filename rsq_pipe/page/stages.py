@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -15,14 +17,14 @@ from rsq_pipe.ops.dead_letters.letter_page import letter_page
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import Selection, iso
 from rsq_pipe.ops.dead_letters.turns import Turns
-from rsq_pipe.ops.peek import Filter, peek
-from rsq_pipe.ops.peek_json import document
+from rsq_pipe.ops.peek import Filter, document, peek
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment, number
 from rsq_pipe.page.places import Place, place_of
-from rsq_pipe.page.settings import settings_of
+from rsq_pipe.redaction import MASK, redact
 from rsq_pipe.spec.expressions.expression import compile_expression
 from rsq_pipe.spec.fusing import has_state
+from rsq_pipe.spec.reading import stored_values
 
 ERRORS = 10
 """Of the last dead letters, as many are shown."""
@@ -33,6 +35,12 @@ READ = 20_000
 
 PATIENCE = 5.0
 """Seconds after which what was found by then is shown."""
+
+MAX_DEPTH = 20
+"""Levels of a setting that are shown."""
+
+_SECRET = re.compile(r"passw|secret|token|credential|api_?key|private_?key|authorization", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{[^}]*\}")
 
 
 async def one(request: Request) -> Response:
@@ -117,6 +125,33 @@ async def records(request: Request) -> Response:
             await turns.others()
     told = {"records": shown, "more": more, "looked_at": looked - more}
     return answer({**told, "passed_over": sieve.passed_over, "why": sieve.why})
+
+
+def settings_of(text: str, stage: str) -> dict[str, Any]:
+    """
+    Read what a pipeline's file says of a stage, variables and secrets as they are written.
+
+    Returns:
+        Setting -> value; empty where the file is not kept, or is none.
+    """
+    file = stored_values(text)
+    stages = file.get("stages") if isinstance(file, dict) else None
+    settings = stages.get(stage) if isinstance(stages, dict) else None
+    return _masked(settings, "", 0) if isinstance(settings, dict) else {}
+
+
+def _masked(value: Any, name: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        return "..."
+    if isinstance(value, dict):
+        return {str(key): _masked(one, str(key), depth + 1) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one, name, depth + 1) for one in value]
+    if isinstance(value, str):
+        if _SECRET.search(name) and not _VARIABLE.fullmatch(value.strip()):
+            return MASK
+        return redact(value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _BASE = "/pipelines/{pipeline}/stages/{stage}"

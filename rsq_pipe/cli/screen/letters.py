@@ -21,8 +21,7 @@ from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letters import PAGE, DeadLetters, Page, find
 from rsq_pipe.ops.dead_letters.edits import Edits
-from rsq_pipe.ops.dead_letters.preview import Preview
-from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.ops.dead_letters.replay import preview_replay, replay
 from rsq_pipe.ops.dead_letters.selection import LetterName, Selection
 from rsq_pipe.spec.graph import Graph

@@ -11,9 +11,10 @@ from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_json import Edit
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import LetterName
-from rsq_pipe.ops.dead_letters.set_fields import set_fields
 from rsq_pipe.spec.expressions.explanation import explained
 from rsq_pipe.spec.expressions.expression import Expression
+from rsq_pipe.spec.expressions.field_path import FieldPath, parse_path, spell_path
+from rsq_pipe.suggestion import near
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +115,44 @@ def _value(name: str, expression: Expression, record: Mapping[str, Any]) -> Any:
         raise ValueError(f"{name}: {exc}") from exc
     except Exception as exc:  # an expression over foreign data may raise anything
         raise ValueError(f"{name}: {explained(exc)}") from exc
+
+
+def set_fields(record: Mapping[str, Any], fields: Mapping[str, Any], *, add: bool) -> dict[str, Any]:
+    r"""
+    Set fields of a record; the record itself is left as it is.
+
+    Args:
+        record: What is changed.
+        fields: Name, or `customer.name`, -> value. A name that the record has as it is written is that field,
+            whatever dots are in it.
+        add: Whether a field that is not there is put in; otherwise it is most likely misspelt.
+
+    Raises:
+        ValueError: There is no such field, or what should hold it is no mapping.
+    """
+    found = dict(record)
+    for name, value in fields.items():
+        path = (name,) if name in found else parse_path(name)
+        found = _put(found, path, path, value, add=add)
+    return found
+
+
+def _put(
+    record: Mapping[str, Any], path: FieldPath, whole: FieldPath, value: Any, *, add: bool
+) -> dict[str, Any]:
+    name, *rest = path
+    if name not in record and not add:
+        raise _missing(record, name, whole, above=whole[: -len(path)])
+    if not rest:
+        return {**record, name: value}
+    inner = record.get(name, {})
+    if not isinstance(inner, dict):
+        outer = spell_path(whole[: len(whole) - len(rest)])
+        raise ValueError(f"{outer!r} is no mapping, so {spell_path(whole)!r} cannot be set; use --edit")  # noqa: TRY004
+    return {**record, name: _put(inner, tuple(rest), whole, value, add=add)}
+
+
+def _missing(record: Mapping[str, Any], name: str, whole: FieldPath, *, above: FieldPath) -> ValueError:
+    match = near(name, [str(key) for key in record])  # a key of msgpack may be anything
+    meant = f"did you mean {spell_path((*above, match))!r}? " if match else ""
+    return ValueError(f"it has no field {spell_path(whole)!r} to set; {meant}--add puts in what is not there")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroups
-from rsq_pipe.ops.dead_letters.preview import Preview
-from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Preview, Progress
 from rsq_pipe.streams.removal import Removal
 
 

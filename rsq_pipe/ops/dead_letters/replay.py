@@ -13,8 +13,7 @@ from rsq_pipe.ops.dead_letters.dead_letter_queue import DeadLetterQueue
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, Page
 from rsq_pipe.ops.dead_letters.edits import Edits
 from rsq_pipe.ops.dead_letters.failure_groups import FailureGroups
-from rsq_pipe.ops.dead_letters.preview import Left, Preview
-from rsq_pipe.ops.dead_letters.progress import Progress
+from rsq_pipe.ops.dead_letters.progress import Left, Preview, Progress
 from rsq_pipe.streams.removal import MAX_ENTRIES, Move, Removal
 
 MAX_BYTES = 1024 * 1024

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from rsq_pipe.engine.changes.change import Plan
 from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.errors import SettleError
 from rsq_pipe.ops.acl import outside, pattern
-from rsq_pipe.ops.doctor.change import judge_change
-from rsq_pipe.ops.doctor.facts import gather
-from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.facts import Finding, gather, refused
 from rsq_pipe.ops.doctor.memory import judge_memory
 from rsq_pipe.ops.doctor.persistence import judge_persistence
 from rsq_pipe.ops.doctor.replication import judge_replication
 from rsq_pipe.ops.doctor.rights import judge_rights, key_refused, probe
-from rsq_pipe.ops.doctor.scripts import judge_scripts
 from rsq_pipe.ops.doctor.timing import judge_timing
 from rsq_pipe.ops.doctor.version import judge_version
 from rsq_pipe.spec.graph import Graph
@@ -20,6 +20,9 @@ from rsq_pipe.streams.client import StreamClient
 
 NOBODYS = "{rsq-pipe}:doctor"
 """The key tried where no pipeline is named; nothing is ever written to it."""
+
+# It has the flags of settle.lua, and asks the time: it writes nothing.
+_HARMLESS = "#!lua flags=allow-oom\nreturn redis.call('TIME')\n"
 
 
 async def examine(client: StreamClient, graph: Graph | None = None) -> list[Finding]:
@@ -60,3 +63,41 @@ async def _closed(client: StreamClient, graph: Graph | None) -> list[str]:
     """List the streams from outside that the user may not touch."""
     names = outside(graph) if graph else []
     return [name for name in names if (await probe(client, name)).key_refused]
+
+
+def judge_change(found: Plan, spec: str) -> Iterator[Finding]:
+    """Judge a file, `spec` in a command, that is another than the one that ran last."""
+    if not found.differs:
+        return
+    if found.stranded:
+        lost = "nothing is lost: `run` refuses it until you choose what becomes of what is left"
+        yield Finding("plan", "warning", found.outlook, lost, f"rsq-pipe plan {spec}")
+    else:
+        yield Finding("plan", "note", found.outlook, "nothing is lost and nothing comes twice", "")
+
+
+async def judge_scripts(client: StreamClient, key: str) -> Iterator[Finding]:
+    """
+    Run a script that changes nothing.
+
+    Redis: EVAL.
+    """
+    (ran,) = await client.channel.exchange([["EVAL", _HARMLESS, 1, key]], key=key)
+    return iter(_told(refused(ran, client.channel.address)))
+
+
+def _told(said: str) -> list[Finding]:
+    if not said:
+        holds = (
+            "a batch is settled in one step: outputs, retries, dead letters and acknowledgements, or nothing"
+        )
+        return [Finding("scripts", "ok", "a script with flags was run", holds)]
+    if "NOPERM" in said:  # the rights are a finding of their own
+        return []
+    return [
+        Finding(
+            *("scripts", "problem", f"a harmless script was refused: {said}"),
+            "without scripts nothing can be settled: no stage runs",
+            "use a server that runs Lua scripts" if "unknown command" in said else "",
+        )
+    ]

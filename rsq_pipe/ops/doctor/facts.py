@@ -1,4 +1,4 @@
-"""Facts: all the doctor reads from a server, before anything is judged."""
+"""Facts: all the doctor reads from a server; and a finding, which is what it makes of one of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rsq_pipe.errors import SettleError, StreamError
 from rsq_pipe.streams.client import StreamClient
@@ -18,6 +18,10 @@ _SETTINGS = (
 )
 _ROUNDS = 25
 """How often the clock is asked: enough for a median that one hiccup does not move."""
+
+Level = Literal["ok", "note", "warning", "problem"]
+LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "problem")
+"""From the best to the worst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,27 @@ class Facts:
     def setting(self, name: str, otherwise: str = "") -> str:
         """Read a setting, from CONFIG GET or, where that is refused, from INFO."""
         return self.settings.get(name) or self.info.get(name.replace("-", "_"), otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    Say what was seen, and what follows.
+
+    Args:
+        check: What was looked at, a short name that stays the same from one release to the next.
+        level: `ok`; `note`: worth knowing; `warning`: holds today; `problem`: the promise
+            does not hold.
+        seen: The facts.
+        guarantee: What holds because of them, or does not.
+        mend: A line of redis.conf, or a command; empty where nothing needs mending.
+    """
+
+    check: str
+    level: Level
+    seen: str
+    guarantee: str
+    mend: str = ""
 
 
 async def gather(client: StreamClient, key: str) -> Facts:

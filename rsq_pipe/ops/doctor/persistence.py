@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rsq_pipe.ops.doctor.facts import Facts
-from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.facts import Facts, Finding
 
 _AOF = "CONFIG SET appendonly yes, and in redis.conf: appendonly yes"
 

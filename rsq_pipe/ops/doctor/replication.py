@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rsq_pipe.ops.doctor.facts import Facts
-from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.facts import Facts, Finding
 
 
 def judge_replication(facts: Facts) -> Iterator[Finding]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rsq_pipe.ops.doctor.facts import refused
-from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.facts import Finding, refused
 from rsq_pipe.ops.rights import NEEDS, Role, commands
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.link import Command

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rsq_pipe.ops.doctor.facts import Facts
-from rsq_pipe.ops.doctor.finding import Finding, Level
+from rsq_pipe.ops.doctor.facts import Facts, Finding, Level
 
 Version = tuple[int, ...]
 OLDEST: dict[str, Version] = {"redis": (7, 0, 0), "valkey": (7, 2, 0)}

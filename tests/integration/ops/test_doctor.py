@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rsq_pipe.ops.doctor.checkup import examine
-from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.facts import Finding
 from rsq_pipe.ops.doctor.rights import probe
 from rsq_pipe.ops.rights import NEEDS
 from rsq_pipe.spec.loader import load

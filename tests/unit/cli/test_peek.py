@@ -12,8 +12,7 @@ import pytest
 from rsq_pipe.cli.peek import drawn
 from rsq_pipe.cli.printable import json_line
 from rsq_pipe.ops.dead_letters.payload import Payloads
-from rsq_pipe.ops.peek import Filter, Peeked
-from rsq_pipe.ops.peek_json import document
+from rsq_pipe.ops.peek import Filter, Peeked, document
 from rsq_pipe.spec.expressions.expression import compile_expression
 
 WAITING = Peeked("waiting", "{orders}:read", "17-0", "read:4", {"tenant": "a"}, b'{"n":4,"text":"\xc3\xa4"}')

@@ -12,7 +12,7 @@ from rsq_pipe.cli.diagram.model import Edge, Node
 from rsq_pipe.cli.reference import reference_page
 from rsq_pipe.engine.summary import summarize
 from rsq_pipe.ops.bounds import Breach
-from rsq_pipe.ops.doctor.finding import LEVELS, Finding
+from rsq_pipe.ops.doctor.facts import LEVELS, Finding
 from rsq_pipe.ops.status import PipelineStatus, StageStatus
 from tests.unit.engine.stages import graph, source, stage
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rsq_pipe.ops.doctor.facts import Facts
-from rsq_pipe.ops.doctor.finding import Finding
+from rsq_pipe.ops.doctor.facts import Facts, Finding
 from rsq_pipe.ops.doctor.memory import judge_memory
 from rsq_pipe.ops.doctor.persistence import judge_persistence
 from rsq_pipe.ops.doctor.replication import judge_replication

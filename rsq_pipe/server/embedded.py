@@ -11,7 +11,7 @@ from rsq_pipe.errors import ServerStartError
 from rsq_pipe.server.binary import find_binary
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home, unwritable
-from rsq_pipe.server.ping import ping
+from rsq_pipe.server.process import ping
 from rsq_pipe.server.replacement import Replacement
 from rsq_pipe.server.watchdog_start import start_watchdog
 

@@ -1,9 +1,10 @@
-"""ServerProcess: the one server process of a home, started here or found running."""
+"""ServerProcess: the one server process of a home, started here or found running, and whether it answers."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 from rsq_pipe.errors import ServerStartError
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
-from rsq_pipe.server.ping import ping
 
 LOG_LINES_SHOWN = 10
 # Seconds a server may take to flush its append-only file and end, before it is killed.
@@ -150,3 +150,25 @@ class ServerProcess:
             str(self._binary),
             *(part for name, value in settings.items() for part in (f"--{name}", value)),
         ]
+
+
+def ping(path: Path, *, timeout: float = 0.5) -> bytes:
+    """
+    Ask the server on a unix socket for a sign of life.
+
+    Args:
+        path: The socket.
+        timeout: Seconds to wait for the connection, and again for the reply.
+
+    Returns:
+        The first line of its reply: `+PONG`, or an error: `-LOADING ...` while it reads its data,
+        `-MISCONF ...` while its disk is full; empty where nobody answers.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(256).partition(b"\r\n")[0]
+        except OSError:
+            return b""

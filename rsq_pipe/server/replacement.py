@@ -11,7 +11,7 @@ from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.server.binary import find_binary
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
-from rsq_pipe.server.ping import ping
+from rsq_pipe.server.process import ping
 from rsq_pipe.server.watchdog_start import start_watchdog
 
 # Seconds between two looks: a server killed together with its watchdog is back about this much later.

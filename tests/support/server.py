@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from rsq_pipe.server.binary import bundled_binary, on_path
-from rsq_pipe.server.ping import ping
+from rsq_pipe.server.process import ping
 from tests.support.ports import free_port
 from tests.support.private_server import PrivateServer
 from tests.support.signals import eventually

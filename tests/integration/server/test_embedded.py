@@ -25,7 +25,7 @@ from rsq_pipe.ops.status import PipelineStatus, look
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
-from rsq_pipe.server.ping import ping
+from rsq_pipe.server.process import ping
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from rsq_pipe.server.ping import ping
+from rsq_pipe.server.process import ping
 from tests.support.proxy import Proxy
 from tests.support.server import StreamServer
 from tests.support.signals import eventually, wait_until

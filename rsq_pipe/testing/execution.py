@@ -1,14 +1,16 @@
-"""Execution: a test run to its end, and what it left."""
+"""Execution: a test run to its end, and what it left, or where its records are if it does not come there."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rsq_pipe.engine.codecs import serializer
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.runner import Runner
+from rsq_pipe.engine.state import PipelineState, StageState
 from rsq_pipe.engine.summary import Summary
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.spec.graph import Graph, Stage
@@ -16,10 +18,8 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply
 from rsq_pipe.streams.link import Command
 from rsq_pipe.streams.serializers import JsonSerializer
-from rsq_pipe.testing.failed import Dead
-from rsq_pipe.testing.pipeline_run import PipelineRun
 from rsq_pipe.testing.pipeline_test import PipelineTest
-from rsq_pipe.testing.standing import standing
+from rsq_pipe.testing.runs import Dead, PipelineRun
 
 HASTE = 0.02
 """Seconds between two looks for records that wait for their next attempt."""
@@ -86,3 +86,42 @@ async def _letters(graph: Graph, stage: Stage, client: StreamClient) -> list[Dea
 def _records(file: Path) -> list[dict[str, Any]]:
     decode = JsonSerializer(strict=False).decode
     return [decode(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+
+
+def standing(test: PipelineTest, state: PipelineState | None, seconds: float) -> str:
+    """
+    Say what a pipeline still had to do.
+
+    Args:
+        test: The pipeline.
+        state: What it held at the last look; None where there was none.
+        seconds: How long it had.
+    """
+    late = f"pipeline {test.graph.pipeline!r} was not drained after {seconds:g} s"
+    if state is None:
+        return f"{late}: it had not begun; give it a longer `timeout`"
+    places = [*_unread(test, state), *_unsettled(state)]
+    where = "; ".join(places) or "nothing was left to do but to end"
+    return f"{late}: {where}. Look there, or give it a longer `timeout`"
+
+
+def _unread(test: PipelineTest, state: PipelineState) -> Iterator[str]:
+    for source, given in test.given.items():
+        entered = state.counters.get(f"{source}:out", 0)
+        if entered < given:
+            yield f"{source!r} has given {entered:,} of {given:,} records"
+
+
+def _unsettled(state: PipelineState) -> Iterator[str]:
+    for name, stage in state.stages.items():
+        if not stage.idle:
+            yield f"{name!r} has {_work(stage)}"
+
+
+def _work(stage: StageState) -> str:
+    parts = [
+        (stage.pending, "in flight"),
+        (stage.retry, "waiting for another attempt"),
+        (stage.lag or 0, "not read yet"),
+    ]
+    return ", ".join(f"{count:,} {what}" for count, what in parts if count) or "records to read"

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.spec.loader import load
 from rsq_pipe.testing.own_loop import own_loop
-from rsq_pipe.testing.pipeline_run import PipelineRun
 from rsq_pipe.testing.pipeline_test import Given, prepare
+from rsq_pipe.testing.runs import PipelineRun
 
 TIMEOUT = 30.0
 """Seconds a pipeline may take, unless the test says otherwise."""

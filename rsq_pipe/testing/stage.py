@@ -16,7 +16,7 @@ from rsq_pipe.streams.message import NO_HEADERS
 from rsq_pipe.streams.serializers import JsonSerializer, MsgpackSerializer, Serializer
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.testing.own_loop import own_loop
-from rsq_pipe.testing.stage_run import StageRun
+from rsq_pipe.testing.runs import StageRun
 from rsq_pipe.testing.stage_test import StageTest
 
 

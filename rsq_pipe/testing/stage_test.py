@@ -15,16 +15,19 @@ from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.error_text import told
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.outcome import Outcomes
+from rsq_pipe.model.partials import unpacked
 from rsq_pipe.spec.graph import Graph, Stage
+from rsq_pipe.spec.stages.aggregate import Aggregation
 from rsq_pipe.streams.headers import WHY
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.settlement import Part, spelled_out
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver, headers_of
-from rsq_pipe.testing.at_end import leaving
-from rsq_pipe.testing.failed import Dead, Retried
-from rsq_pipe.testing.stage_run import StageRun
+from rsq_pipe.testing.runs import Dead, Retried, StageRun
 from rsq_pipe.testing.state_in_memory import StateInMemory
 from rsq_pipe.verbs.build import build
+from rsq_pipe.verbs.windows.results import Group, Results
+from rsq_pipe.verbs.windows.window_state import SESSIONS, window_end
 
 
 class StageTest(StageObserver):
@@ -75,7 +78,7 @@ class StageTest(StageObserver):
 
     async def _end(self) -> None:
         """Have all input end: what waits in the stage's state leaves it."""
-        batch, outcomes = await leaving(self._chain.first.stage, self._state)
+        batch, outcomes = await _leaving(self._chain.first.stage, self._state)
         for port, emitted in outcomes.emitted.items():
             encode, decode = self._serializer.encode, self._serializer.decode
             self._run.ports[port].extend(decode(encode(record)) for record in emitted.records)
@@ -142,3 +145,29 @@ class _Errors(BatchTrace):
         """Take note of a failure."""
         self._errors[place] = told(error)
         return super().failing(place, error)
+
+
+async def _leaving(stage: Stage, state: StateInMemory) -> tuple[Batch, Outcomes]:
+    """Make the results of what an `aggregate` has in windows, in their order; nothing of other stages."""
+    if not isinstance(stage.options, Aggregation):
+        return Batch([], []), Outcomes()
+    results = Results(stage.name, stage.options)
+    batch = results.of(sorted(_groups(stage.options, state)))
+    return batch, await results.process(batch)
+
+
+def _groups(of: Aggregation, state: StateInMemory) -> list[Group]:
+    found: list[Group] = []
+    for bucket, fields in state.hashes.items():
+        if bucket == SESSIONS and of.windows is not None:
+            gap = of.windows.gap
+            found += [
+                Group(one[0], one[1] + gap, name, one[2:])
+                for name, value in fields.items()
+                for one in unpacked(value)
+            ]
+        elif bucket.lstrip("-").isdigit():
+            start = int(bucket)
+            end = window_end(start, of.windows)
+            found += [Group(start, end, name, unpacked(value)) for name, value in fields.items()]
+    return found

@@ -21,9 +21,8 @@ from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.telemetry.observer import StageObserver
 from rsq_pipe.testing.preview.passage import Made, Passage, StagePreview
 from rsq_pipe.testing.state_in_memory import StateInMemory
-from rsq_pipe.verbs.build import build
+from rsq_pipe.verbs.build import build, leaving
 from rsq_pipe.verbs.verb import Verb
-from rsq_pipe.verbs.windows.leaving import leaving
 
 
 async def tried(

@@ -1,4 +1,4 @@
-"""standing: a test that ran out of time says where its records are."""
+"""A test that runs out of time says where its records are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rsq_pipe.engine.state import PipelineState, StageState
 from rsq_pipe.spec.graph import Graph
+from rsq_pipe.testing.execution import standing
 from rsq_pipe.testing.pipeline_test import PipelineTest
-from rsq_pipe.testing.standing import standing
 
 GRAPH = Graph(pipeline="orders", stages=(), root=Path(), path=Path("orders.yaml"))
 TEST = PipelineTest(GRAPH, own=(), given={"read": 5, "back": 2}, sinks={}, streams={})

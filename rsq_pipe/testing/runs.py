@@ -1,0 +1,124 @@
+"""Runs: what became of the records that one stage, or a whole pipeline, was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from rsq_pipe.engine.summary import StageSummary
+from rsq_pipe.suggestion import suggest
+
+T = TypeVar("T")
+
+
+# Plain tuples, so that they compare with what a test writes down.
+
+
+class Dead(NamedTuple):
+    """
+    Hold one dead letter.
+
+    Args:
+        record: The record as the stage got it.
+        reason: A word for the cause: `handler_error`, `rejected`, `timeout` ...
+        error: What `rsq-pipe dlq show` prints: `ValueError: order 3 has no lines`.
+    """
+
+    record: dict[str, Any]
+    reason: str
+    error: str
+
+
+class Retried(NamedTuple):
+    """
+    Hold one record that is to be handled again.
+
+    Args:
+        record: The record as the stage got it.
+        error: Why: what was raised, or what the handler gave as the reason.
+        delay: Seconds it would wait, without the backoff's jitter.
+    """
+
+    record: dict[str, Any]
+    error: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """
+    Hold what `run_stage` found, each list in the order of the records given.
+
+    Args:
+        stage: The stage's name.
+        ports: Port -> the records it got, as the next stage would read them; the one output is "".
+        headers: Port -> the headers of these records.
+        dropped: The records that ended here on purpose, or by `on_error: drop`.
+        retried: The records that would be handled again later.
+        dead: The records that became dead letters.
+        halted: Why the stage stopped, where `on_error: stop` says so; what came after was not handled.
+    """
+
+    stage: str
+    ports: Mapping[str, list[dict[str, Any]]]
+    headers: Mapping[str, list[dict[str, str]]]
+    dropped: list[dict[str, Any]]
+    retried: list[Retried]
+    dead: list[Dead]
+    halted: BaseException | None = None
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What the one output got; LookupError for a stage that has only ports."""
+        return self.port("")
+
+    def port(self, name: str) -> list[dict[str, Any]]:
+        """Return what a port got; LookupError if the stage has none of this name."""
+        if name not in self.ports:
+            missing = f"port {name!r}" if name else "one output"
+            there = (
+                ", ".join(f".port({port!r})" if port else ".records" for port in self.ports) or "no output"
+            )
+            raise LookupError(f"stage {self.stage!r} has no {missing}; it has {there}")
+        return self.ports[name]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRun:
+    """
+    Hold what `run_pipeline` found.
+
+    Args:
+        pipeline: The pipeline's name.
+        sinks: Sink stage -> the records that reached it, in the order of their arrival.
+        streams: Key of a stream that the pipeline publishes -> its records.
+        letters: Stage -> its dead letters.
+        counts: Stage -> records received, emitted, dropped, retried and dead.
+    """
+
+    pipeline: str
+    sinks: Mapping[str, list[dict[str, Any]]]
+    streams: Mapping[str, list[dict[str, Any]]]
+    letters: Mapping[str, list[Dead]]
+    counts: Mapping[str, StageSummary]
+
+    def sink(self, name: str) -> list[dict[str, Any]]:
+        """Return what reached a sink; LookupError if there is none of this name."""
+        return self._found(self.sinks, "sink", name)
+
+    def stream(self, key: str) -> list[dict[str, Any]]:
+        """Return what stands in a published stream; LookupError if the pipeline publishes no such stream."""
+        return self._found(self.streams, "published stream", key)
+
+    def dead(self, stage: str | None = None) -> list[Dead]:
+        """Return a stage's dead letters, or those of all stages; LookupError if there is no such stage."""
+        if stage is None:
+            return [letter for letters in self.letters.values() for letter in letters]
+        return self._found(self.letters, "stage", stage)
+
+    def _found(self, those: Mapping[str, list[T]], what: str, name: str) -> list[T]:
+        if name not in those:
+            hint = suggest(name, those, otherwise="" if those else "it has none at all")
+            raise LookupError(f"pipeline {self.pipeline!r} has no {what} {name!r}; {hint}")
+        return those[name]

@@ -14,7 +14,7 @@ from rsq_pipe.cli.diagram import mermaid
 from rsq_pipe.cli.diagram.model import Diagram, diagram
 from rsq_pipe.cli.printable import on_one_line, printable
 from rsq_pipe.spec.expressions.expression import Expression
-from rsq_pipe.spec.fields_behind import fields_behind
+from rsq_pipe.spec.field_check import fields_behind
 from rsq_pipe.spec.graph import Graph, RouteCase, Stage
 from rsq_pipe.spec.known_fields import Known
 from rsq_pipe.spec.loader import load

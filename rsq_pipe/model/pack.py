@@ -13,8 +13,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import not_finite
-from rsq_pipe.model.row_records import RowRecords, row_records
-from rsq_pipe.model.rows import maker
+from rsq_pipe.model.row_records import RowRecords, maker, row_records
 
 
 class Packed(NamedTuple):

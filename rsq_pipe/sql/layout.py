@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from rsq_pipe.model.rows import maker
+from rsq_pipe.model.row_records import maker
 
 FieldPath: TypeAlias = tuple[str, ...]
 """The names from the top of a record to a field."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from rsq_pipe.errors import MissingFieldError
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Failure, Outcomes, Reject, Retry
-from rsq_pipe.model.rows import made as made_of_rows
+from rsq_pipe.model.row_records import made as made_of_rows
 from rsq_pipe.spec.expressions.field_path import FieldPath
 from rsq_pipe.spec.stages.select import Selection
 from rsq_pipe.verbs.failed import expression_failure

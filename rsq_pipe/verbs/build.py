@@ -1,4 +1,4 @@
-"""Building a stage's verb from its description."""
+"""Building the verb of a stage, and of what leaves a stage's state, from the stage's description."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rsq_pipe.handlers.handler import resolve
 from rsq_pipe.model.state import StateReader
 from rsq_pipe.spec.fusing import sends
 from rsq_pipe.spec.graph import Stage, VerbName
+from rsq_pipe.spec.stages.join import Joining
+from rsq_pipe.spec.stages.lookup import HttpRef, Lookup, PostgresRef, RedisRef
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.verbs.aggregate import Aggregate
 from rsq_pipe.verbs.batch_call import BatchCall
@@ -21,17 +23,21 @@ from rsq_pipe.verbs.dedupe import Dedupe
 from rsq_pipe.verbs.explode import Explode
 from rsq_pipe.verbs.filter import Filter
 from rsq_pipe.verbs.join import Join
-from rsq_pipe.verbs.looking_up import looking_up
+from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.map import Map
 from rsq_pipe.verbs.passing import Pass
 from rsq_pipe.verbs.python_sink import python_sink
 from rsq_pipe.verbs.route import Route
 from rsq_pipe.verbs.sample import Sample
 from rsq_pipe.verbs.select import Select
+from rsq_pipe.verbs.server_lookup import ServerLookup
 from rsq_pipe.verbs.sql import Sql
 from rsq_pipe.verbs.stage_handler import StageHandler
 from rsq_pipe.verbs.validate import checking
 from rsq_pipe.verbs.verb import Verb
+from rsq_pipe.verbs.windows.pairing import Shape
+from rsq_pipe.verbs.windows.results import Results
+from rsq_pipe.verbs.windows.unmatched import Unmatched
 
 if TYPE_CHECKING:
     from rsq_pipe.streams.client import StreamClient
@@ -126,3 +132,43 @@ def _call(stage: Stage, root: Path, pipeline: str, form: Serializer | None) -> V
         raise exc.in_stage(stage.name, "call its handler") from exc
     at = StageHandler(stage, handler, root=root, pipeline=pipeline)
     return BatchCall(at, form.decode if form else None) if handler.batch else Call(at)
+
+
+def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
+    """
+    Build the verb of a `lookup` stage; nothing is opened yet.
+
+    Args:
+        stage: The stage.
+        root: The project root.
+        client: The pipeline's server.
+    """
+    lookup: Lookup = stage.options
+    table = lookup.table
+    # Each client is loaded where it is used: it takes time, and may not be installed.
+    if isinstance(table, RedisRef):
+        from rsq_pipe.verbs.tables.redis_table import RedisTable  # noqa: PLC0415
+
+        return ServerLookup(stage, RedisTable(table, client))
+    if isinstance(table, PostgresRef):
+        from rsq_pipe.verbs.tables.postgres_table import PostgresTable  # noqa: PLC0415
+
+        return ServerLookup(stage, PostgresTable(table, lookup.by, tuple(lookup.fields)))
+    if isinstance(table, HttpRef):
+        from rsq_pipe.verbs.tables.http_table import HttpTable  # noqa: PLC0415
+
+        return ServerLookup(stage, HttpTable(table))
+    return FileLookup(stage.name, stage.options, root)
+
+
+def leaving(stage: Stage, form: Serializer) -> Results | Unmatched:
+    """
+    Make the verb of what leaves a stage's state: the results of groups, or records that found no other.
+
+    Args:
+        stage: A stage of which `closes` is true.
+        form: How what waits is written.
+    """
+    if isinstance(stage.options, Joining):
+        return Unmatched(Shape(stage.name, stage.options, stage.outputs), form)
+    return Results(stage.name, stage.options)

@@ -14,13 +14,12 @@ from rsq_pipe.handlers.handler import Handler
 from rsq_pipe.handlers.validation import validator
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.graph import Stage
-from rsq_pipe.verbs.context import StageContext
+from rsq_pipe.verbs.context import StageContext, Values
 from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.executor import Executor, ThreadExecutor
 from rsq_pipe.verbs.normalise import Normaliser
 from rsq_pipe.verbs.resources import Resources
 from rsq_pipe.verbs.task_executor import TaskExecutor
-from rsq_pipe.verbs.values import Values
 
 CLOSE_TIMEOUT = 5.0  # seconds one resource may take to close
 

@@ -25,7 +25,7 @@ from rsq_pipe.spec.stages.join import Joining
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.serializers import Serializer
 from rsq_pipe.streams.waiting import first
-from rsq_pipe.verbs.windows.leaving import leaving
+from rsq_pipe.verbs.build import leaving
 from rsq_pipe.verbs.windows.results import Results
 from rsq_pipe.verbs.windows.unmatched import Unmatched
 from rsq_pipe.verbs.windows.window_state import CLOSED, closed_until

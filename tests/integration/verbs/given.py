@@ -11,7 +11,7 @@ from rsq_pipe.model.outcome import Failure, Outcomes
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.loader import load
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.verbs.looking_up import looking_up
+from rsq_pipe.verbs.build import looking_up
 from rsq_pipe.verbs.verb import Verb
 from tests.unit.verbs.given import batch
 

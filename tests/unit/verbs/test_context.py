@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from rsq_pipe.verbs.context import Context
-from rsq_pipe.verbs.values import Values
+from rsq_pipe.verbs.context import Context, Values
 from tests.unit.verbs.given import batch_of, calling, one, outcomes, stage
 
 VALUES = Values({"customers": "c.csv", "limits": {"large": [1, {"a": 2}]}, "items": 3}, "enrich")

@@ -12,7 +12,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.streams.settlement import Settled, Settlement
+from rsq_pipe.streams.settlement import Part, Settled
 from rsq_pipe.streams.waiting import first
 
 
@@ -71,36 +71,23 @@ class Backlog:
         self._left = room(state, self._below, self._bound, self._process.totals)
         self._turn()
         if self.is_open:
-            self._process.blocked.discard(self._told)
+            self._process.blocked.discard(self.look)
 
-    def wrote(self, settlement: Settlement, settled: Settled) -> None:
-        """State what was written; what was read with it makes room above."""
-        if self._outside and settled.committed:
-            self._spend(settlement)
-        tell(self._process, settled)
-        self._told()
-
-    def _spend(self, settlement: Settlement) -> None:
-        for part in settlement.parts:
-            self._left -= sum(out.stream in self._outside for out in part.outputs)
-            self._left -= sum(rows.size for rows in part.rows if rows.stream in self._outside)
-        if self._left <= 0:
-            self._turn()
-
-    def _told(self) -> None:
-        """Take note of what a settlement has told."""
-        if self._state is None:
-            return
-        left: float = room(self._state, self._below, self._bound, self._process.totals)
+    def look(self, wrote: Sequence[Part] = ()) -> None:
+        """Open or close by what settlements have told; `wrote` is what this worker has just written of it."""
         if self._outside:
-            left = min(self._left, left)
-        self._left = left
-        if (left > 0) is not self.is_open:
+            for part in wrote:
+                self._left -= sum(out.stream in self._outside for out in part.outputs)
+                self._left -= sum(rows.size for rows in part.rows if rows.stream in self._outside)
+        if self._state is not None:
+            left = room(self._state, self._below, self._bound, self._process.totals)
+            self._left = min(self._left, left) if self._outside else left
+        if (self._left > 0) is not self.is_open:
             self._turn()
         if self.is_open:
-            self._process.blocked.discard(self._told)
+            self._process.blocked.discard(self.look)
         else:
-            self._process.blocked.add(self._told)
+            self._process.blocked.add(self.look)
             self._process.full.set()
 
     async def has_room(self) -> bool:

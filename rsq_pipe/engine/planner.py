@@ -15,8 +15,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written, chosen
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.model.delivery import Delivered
-from rsq_pipe.model.outcome import Emitted, Outcomes, Reject
-from rsq_pipe.model.state import StateChange
+from rsq_pipe.model.outcome import Outcomes, Reject
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.headers import RID
@@ -107,8 +106,9 @@ class Planner:
             return plan
         draft = Draft(plan, self._packed, self._means(self._stage.name))
         for step in work.steps:
-            draft.means, draft.step = self._means(step.link.stage.name), step
-            self._add(draft, step, portion)
+            # What a source brings, and what leaves a stage's state, has come in by no entry.
+            entered = bool(step.batch.deliveries) or step.link.stage is not self._stage
+            draft.add(step, self._means(step.link.stage.name), portion, entered=entered)
         draft.means = self._means(self._stage.name)
         if work.letters or work.singles:
             self._add_unread(draft, work, portion)
@@ -145,31 +145,6 @@ class Planner:
             origins = step.batch.origins
             step.fates |= {place: "halted" for place in step.outcomes.failed if origins[place] in halted}
 
-    def _add(self, draft: Draft, step: Step, portion: frozenset[int]) -> None:
-        """Add what a stage made of its batch, as far as it came by these deliveries."""
-        batch, outcomes, written = step.batch, step.outcomes, step.written
-        whole = len(portion) >= len(batch.deliveries)  # nearly always
-        if not whole:
-            outcomes, written = _part_of(step, portion)
-        # What a source brings, and what leaves a stage's state, has come in by no entry.
-        if batch.deliveries or step.link.stage is not self._stage:
-            came = len(batch.records) if whole else sum(origin in portion for origin in batch.origins)
-            draft.counts[f"{step.link.stage.name}:in"] += came
-        if outcomes.state is not None:
-            draft.change(outcomes.state)
-        for port, emitted in outcomes.emitted.items():
-            draft.emit(emitted, written.get(port))
-        for reason, places in outcomes.dropped.items():
-            draft.drop(places, reason)
-        for key, places in outcomes.unknown.items():
-            draft.miss(places, key)
-        if outcomes.done:
-            draft.deliver(outcomes.done)
-        if outcomes.stored:
-            draft.store(outcomes.stored)
-        for place in outcomes.failed:
-            draft.fail(place)
-
     def _add_unread(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:
         """Add what becomes of entries as such."""
         entered = bool(work.unpacked.batch.deliveries)
@@ -182,8 +157,8 @@ class Planner:
                 draft.outputs += singles
 
 
-def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written]]:
-    """Take of what a stage made what came by some deliveries, and write that anew."""
+def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written], int]:
+    """Take of what a stage made what came by some deliveries, write that anew, and count what came."""
     origins, of, ports = step.batch.origins, step.outcomes, step.link.ports
 
     def own(places: Sequence[int]) -> list[int]:
@@ -203,7 +178,7 @@ def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, W
         of.state,
         {key: own(places) for key, places in of.unknown.items()},
     )
-    return part, written
+    return part, written, len(own(range(len(origins))))
 
 
 @dataclass(slots=True)
@@ -234,19 +209,48 @@ class Draft:
     state: StateOf | None = None
     step: Step = field(init=False)
 
-    def emit(self, emitted: Emitted, written: Written | None) -> None:
-        """Add records that go on; to a stream, or where nothing was written to a stage of the same chain."""
-        records = len(emitted.records)
-        self.counts[f"{self.means.stage.name}:out"] += records
-        if written is not None:
-            self.outputs += written.outputs
-            self.rows += written.rows
-            name = self.packed.get(written.key)
-            if name is not None:
-                self.counts[name] += records
-        if self.means.journals:
-            for place in dict.fromkeys(emitted.sources):
+    def add(self, step: Step, means: Means, portion: frozenset[int], *, entered: bool) -> None:
+        """
+        Add what a stage made of its batch, as far as it came by some deliveries.
+
+        Args:
+            step: What it made.
+            means: The stage's.
+            portion: Places of the deliveries.
+            entered: Whether the records are counted as those that came to the stage.
+        """
+        self.step, self.means = step, means
+        outcomes, written, came = step.outcomes, step.written, len(step.batch.records)
+        if len(portion) < len(step.batch.deliveries):  # hardly ever
+            outcomes, written, came = _part_of(step, portion)
+        if entered:
+            self.counts[f"{means.stage.name}:in"] += came
+        if outcomes.state is not None:
+            self.state = StateOf(means.state, means.timers, outcomes.state)
+        for port, emitted in outcomes.emitted.items():
+            self.counts[f"{means.stage.name}:out"] += len(emitted.records)
+            if port in written:  # or to a stage of the same chain
+                self.outputs += written[port].outputs
+                self.rows += written[port].rows
+                if (name := self.packed.get(written[port].key)) is not None:
+                    self.counts[name] += len(emitted.records)
+            for place in dict.fromkeys(emitted.sources) if means.journals else ():
                 self._note(place, "emitted")
+        if outcomes.dropped or outcomes.failed or outcomes.done or outcomes.stored or outcomes.unknown:
+            self._add_others(outcomes)
+
+    def _add_others(self, outcomes: Outcomes) -> None:
+        """Add the records that do not go on."""
+        for reason, places in outcomes.dropped.items():
+            self.drop(places, reason)
+        for key, places in outcomes.unknown.items():
+            self.miss(places, key)
+        if outcomes.done:
+            self.deliver(outcomes.done)
+        if outcomes.stored:
+            self.store(outcomes.stored)
+        for place in outcomes.failed:
+            self.fail(place)
 
     def deliver(self, places: Sequence[int]) -> None:
         """Add records that have left the pipeline."""
@@ -259,10 +263,6 @@ class Draft:
         self.counts[f"{self.means.stage.name}:stored"] += len(places)
         for place in places if self.means.journals else ():
             self._note(place, "stored")
-
-    def change(self, change: StateChange) -> None:
-        """Add what the batch makes of the stage's state."""
-        self.state = StateOf(self.means.state, self.means.timers, change)
 
     def drop(self, places: Sequence[int], reason: str) -> None:
         """Add records that end here."""

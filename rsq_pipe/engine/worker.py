@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import structlog
 
-from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.engine.backlog import Backlog, tell
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.guarded import GuardedChain
@@ -152,7 +152,7 @@ class StageWorker:
             return
         for portion in portions:
             plan = self._planner.plan(work, portion)
-            while plan.is_void or (settled := await self._settled(plan)).is_unfinished:
+            while plan.is_void or (settled := await self._settled(plan)).stale or settled.gone:
                 lost |= self._ended(plan) if plan.is_void else work.places(settled.gone)
                 work = await self._again(work, portion - lost)
                 plan = self._planner.plan(work, portion - lost)
@@ -169,7 +169,8 @@ class StageWorker:
     async def _settled(self, plan: Plan) -> Settled:
         assert self._consumer is not None
         settled = await self._consumer.settle(plan.settlement)
-        self._backlog.wrote(plan.settlement, settled)
+        tell(self._process, settled)
+        self._backlog.look(settled.committed)
         if self._remembers:
             self._process.settled[self._stage.name].set()
         if settled.full and plan.settlement.state is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import methodcaller
 from os.path import commonprefix
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgpack
 import msgspec
@@ -31,8 +32,32 @@ class Packed(NamedTuple):
     headers: dict[int, dict[str, str]]
 
 
-class Packs(Protocol):
-    """Turn records into the bytes of a pack and back: what a record holds comes out as it went in."""
+_DICTS = frozenset((dict,))
+_count_none = methodcaller("count", None)
+
+# A pack is [names, rows, prefix, rests, headers]: the fields' names once, where all records have the same in
+# one order, and a list of values for each record; else names is null, and the rows are the records. Ids are
+# cut in two: most begin alike. docs/adr/0015-packs.md has the measurements behind this form.
+
+
+class Packs:
+    """
+    Turn records into the bytes of a pack and back: what a record holds comes out as it went in.
+
+    Args:
+        form: What the bytes are called.
+        write: Writes a list of plain values.
+        read: Reads it.
+        has_nan: Whether that form has a number NaN, or its writer writes null instead.
+    """
+
+    def __init__(
+        self, form: str, write: Callable[[Any], bytes], read: Callable[[bytes], Any], *, has_nan: bool
+    ) -> None:
+        self._form = form
+        self._write = write
+        self._read = read
+        self._has_nan = has_nan
 
     def encode(
         self,
@@ -49,85 +74,58 @@ class Packs(Protocol):
             records, rids, headers: As of Packed.
             finite: Whether it is known that no number of theirs is NaN or infinite.
         """
-        ...
-
-    def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
-        """Decode a pack, to `RowRecords` where wished and possible; DecodeError where the bytes are none."""
-        ...
-
-
-_DICTS = frozenset((dict,))
-_count_none = methodcaller("count", None)
-
-# A pack is [names, rows, prefix, rests, headers]: the fields' names once, where all records have the same in
-# one order, and a list of values for each record; else names is null, and the rows are the records. Ids are
-# cut in two: most begin alike. docs/adr/0015-packs.md has the measurements behind this form.
-
-
-class JsonPacks:
-    """Write packs as one line of JSON, which `redis-cli` shows as text."""
-
-    def __init__(self) -> None:
-        self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder()
-
-    def encode(
-        self,
-        records: Sequence[Any],
-        rids: Sequence[str],
-        headers: Mapping[int, Mapping[str, str]],
-        *,
-        finite: bool = False,
-    ) -> bytes:
-        """Encode records; what JSON has no type for is written as text, as by JsonSerializer."""
-        parts = _parts(records, rids, headers)
+        names, rows = _rows(records)
+        prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
+        rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
+        beside = {str(place): dict(some) for place, some in headers.items()}
         try:
-            raw = self._encoder.encode(parts)
-            # msgspec writes NaN as null. Where all nulls are plain ones, there is none.
-            if not finite and b"null" in raw and raw.count(b"null") != _nulls(parts):
-                place = not_finite(msgspec.to_builtins(parts[1]))
+            raw = self._write([names, rows, prefix, rests, beside])
+            # Where all nulls are plain ones, none of them was a NaN.
+            if not (finite or self._has_nan) and b"null" in raw and raw.count(b"null") != _nulls(names, rows):
+                place = not_finite(msgspec.to_builtins(rows))
                 if place:
                     raise EncodeError(f"a record cannot be written as JSON: {place} is not a finite number")
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
-            raise EncodeError(f"a record cannot be written as JSON: {exc}") from exc
+            raise EncodeError(f"a record cannot be written as {self._form}: {exc}") from exc
         return raw
 
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
-        """Decode a pack."""
+        """Decode a pack, to `RowRecords` where wished and possible; DecodeError where the bytes are none."""
         try:
-            if raw[:1] == _COMPRESSED:
-                raw = _whole(raw)
-            return _read(self._decoder.decode(raw), as_rows=as_rows)
-        except (msgspec.DecodeError, RecursionError, ValueError, TypeError, AttributeError) as exc:
+            names, rows, prefix, rests, headers = self._read(_whole(raw) if raw[:1] == _COMPRESSED else raw)
+            records: Sequence[dict[str, Any]]
+            if names is not None:
+                records = row_records(names, rows) if as_rows else maker(tuple(names))(rows)
+            elif all(type(record) is dict for record in rows):
+                records = rows
+            else:
+                raise ValueError("one of them is no record")  # noqa: TRY301  told as all else
+            rids = [prefix + rest for rest in rests] if prefix else rests
+            "".join(rids)  # raises where one is no text
+            if len(records) != len(rids):
+                raise ValueError(f"{len(records)} records with {len(rids)} ids")  # noqa: TRY301
+            return Packed(records, rids, _beside(headers, len(records)) if headers else {})
+        except Exception as exc:  # what may be wrong with bytes has many types; msgpack has some of its own
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
 
-class MsgpackPacks:
+class JsonPacks(Packs):
+    """Write packs as one line of JSON, which `redis-cli` shows as text; what it has no type for, as text."""
+
+    def __init__(self) -> None:
+        super().__init__("JSON", msgspec.json.Encoder().encode, msgspec.json.Decoder().decode, has_nan=False)
+
+
+class MsgpackPacks(Packs):
     """Write packs as msgpack, for pipelines with `serializer: msgpack`."""
 
-    def encode(
-        self,
-        records: Sequence[Any],
-        rids: Sequence[str],
-        headers: Mapping[int, Mapping[str, str]],
-        *,
-        finite: bool = False,  # noqa: ARG002  msgpack writes NaN as what it is
-    ) -> bytes:
-        """Encode records, as by MsgpackSerializer."""
-        try:
-            raw: bytes = msgpack.packb(_parts(records, rids, headers), use_bin_type=True, datetime=False)
-        except (TypeError, ValueError, OverflowError) as exc:
-            raise EncodeError(f"a record cannot be written as msgpack: {exc}") from exc
-        return raw
-
-    def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
-        """Decode a pack."""
-        try:
-            if raw[:1] == _COMPRESSED:
-                raw = _whole(raw)
-            return _read(msgpack.unpackb(raw, raw=False, strict_map_key=False), as_rows=as_rows)
-        except Exception as exc:  # the unpacker raises ValueError, its own types and UnicodeDecodeError
-            raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
+    def __init__(self) -> None:
+        super().__init__(
+            "msgpack",
+            partial(msgpack.packb, use_bin_type=True, datetime=False),
+            partial(msgpack.unpackb, raw=False, strict_map_key=False),
+            has_nan=True,
+        )
 
 
 _COMPRESSED = b"x"
@@ -157,16 +155,6 @@ def _whole(raw: bytes) -> bytes:
     return whole
 
 
-def _parts(
-    records: Sequence[Any], rids: Sequence[str], headers: Mapping[int, Mapping[str, str]]
-) -> list[Any]:
-    names, rows = _rows(records)
-    prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
-    rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
-    beside = {str(place): dict(some) for place, some in headers.items()}
-    return [names, rows, prefix, rests, beside]
-
-
 def _rows(records: Sequence[Any]) -> tuple[Sequence[Any] | None, Sequence[Any]]:
     """Return the fields' names and the values of each record; no names and the records where these differ."""
     if isinstance(records, RowRecords):
@@ -186,28 +174,11 @@ def _rows(records: Sequence[Any]) -> tuple[Sequence[Any] | None, Sequence[Any]]:
     return names, [list(record.values()) for record in records]
 
 
-def _nulls(parts: Sequence[Any]) -> int:
+def _nulls(names: Sequence[Any] | None, rows: Sequence[Any]) -> int:
     """Count the nulls that a pack's bytes hold if no value is NaN, none is nested and no text says "null"."""
-    names, rows = parts[0], parts[1]
     if names is None:
         return 1 + sum(list(record.values()).count(None) for record in rows)
     return sum(map(_count_none, rows))
-
-
-def _read(parts: Any, *, as_rows: bool) -> Packed:
-    names, rows, prefix, rests, headers = parts
-    records: Sequence[dict[str, Any]]
-    if names is not None:
-        records = row_records(names, rows) if as_rows else maker(tuple(names))(rows)
-    elif all(type(record) is dict for record in rows):
-        records = rows
-    else:
-        raise ValueError("one of them is no record")
-    rids = [prefix + rest for rest in rests] if prefix else rests
-    "".join(rids)  # raises where one is no text
-    if len(records) != len(rids):
-        raise ValueError(f"{len(records)} records with {len(rids)} ids")
-    return Packed(records, rids, _beside(headers, len(records)) if headers else {})
 
 
 def _beside(headers: Any, count: int) -> dict[int, dict[str, str]]:

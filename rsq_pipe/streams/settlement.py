@@ -209,11 +209,6 @@ class Settlement:
     kept: int = 0
     state: StateOf | None = None
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all of it is written or nothing."""
-        return self.position is not None or self.state is not None or bool(self.counts) or bool(self.drops)
-
     @classmethod
     def ack(cls, entries: Iterable[Entry]) -> Settlement:
         """Acknowledge entries and write nothing."""
@@ -247,8 +242,3 @@ class Settled:
     totals: Mapping[str, int] = field(default_factory=dict)
     stale: bool = False
     full: bool = False
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether nothing was written, and what is left is to be settled otherwise."""
-        return self.stale or bool(self.gone)

@@ -19,6 +19,7 @@ from rsq_pipe.streams.settlement import (
     OTHER_REASONS,
     Output,
     Part,
+    Position,
     Rows,
     Settled,
     Settlement,
@@ -27,6 +28,9 @@ from rsq_pipe.streams.settlement import (
 
 ROOM = 50
 """Fields beyond the bound that a dead letter, or a record of our own, may add."""
+
+_MOST_WORDS = 2 * (MAX_FIELDS + ROOM)
+"""Names and values of an entry: one alone, or more, would stop the script in the middle of its writes."""
 
 _ID, _RUN = attrgetter("id"), attrgetter("stream", "deliveries")
 
@@ -41,22 +45,50 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
         ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
             kinds of value, or sending the settlement again would write it again.
     """
-    sheet, parts = _Sheet(), settlement.parts
+    sheet, parts, counters = _Sheet(), settlement.parts, settlement.counters
     for part in parts:
         if len(parts) > 1 and part.is_one_to_one:
             sheet.add_to_run(part.entries[0], part.outputs[0])
         else:
             sheet.add(part)
+    total = sum(map(len, sheet.ids.values()))
+    if total > MAX_ENTRIES or any(len({*ids}) < len(ids) for ids in sheet.ids.values()):
+        raise _wrong_entries(sheet.ids, total)
+    head: list[_Word] = [group, consumer, settlement.kept, int(is_whole(settlement))]
+    head += [sheet.number(counters.key, "hash"), counters.prefix] if counters else [0, ""]
+    drops = {key: _named(reasons) for key, reasons in settlement.drops.items()}
+    for before, counted in (((), settlement.counts), ((MAX_REASONS, OTHER_REASONS), drops)):
+        head += (*before, len(counted))
+        for key, amounts in counted.items():
+            head += (sheet.number(key, "hash"), len(amounts))
+            for pair in amounts.items():
+                head += pair
+    head += _position(settlement.position, sheet) if settlement.position else [0, "", "", ""]
+    state = _state(settlement.state, sheet) if settlement.state else [0]
+    # Behind all that numbers a key.
+    head.append(len(sheet.kinds))
+    for key, kind in sheet.kinds.items():
+        head += (sheet.keys[key], kind)
+    head.append(len(sheet.ids))
     for stream, ids in sheet.ids.items():
-        if len(set(ids)) != len(ids):
-            raise ValueError(f"an entry of {stream!r} stands twice in a settlement; give it one part")
-    if (total := sum(map(len, sheet.ids.values()))) > MAX_ENTRIES:
-        # The script would take too long over them.
-        raise ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
-    head = _head(settlement, group, consumer, sheet)
+        head += (sheet.keys[stream], len(ids))
     # What only adds entries may not write to a full server, all else may.
     drains = sheet.ids or settlement.state is not None or not any(part.adds for part in parts)
-    return SETTLE if drains else INGEST, [*sheet.keys], head + sheet.body
+    return SETTLE if drains else INGEST, [*sheet.keys], head + state + sheet.body
+
+
+def is_whole(settlement: Settlement) -> bool:
+    """Tell whether all of it is written or nothing."""
+    moves = settlement.position is not None or settlement.state is not None
+    return moves or bool(settlement.counts) or bool(settlement.drops)
+
+
+def _wrong_entries(ids: Mapping[str, Sequence[str]], total: int) -> ValueError:
+    for stream, some in ids.items():
+        if len(set(some)) < len(some):
+            return ValueError(f"an entry of {stream!r} stands twice in a settlement; give it one part")
+    # The script would take too long over them.
+    return ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
 
 
 class _Sheet:
@@ -89,7 +121,10 @@ class _Sheet:
             body += ("r", self.number(retry.key, "zset"), retry.delay, retry.member)
         for kind, outputs in (("o", part.outputs), ("d", part.dead), ("j", part.notes)):
             for stream, fields in outputs:
-                body += (kind, self.number(stream, "stream"), _paired(fields))
+                size = len(fields)
+                if size % 2 or not 2 <= size <= _MOST_WORDS:
+                    raise _wrong_fields(size)
+                body += (kind, self.number(stream, "stream"), size)
                 body += fields
 
     def add_to_run(self, entry: Delivered, output: Output) -> None:
@@ -104,7 +139,8 @@ class _Sheet:
         names = fields[::2]
         alike = (stream, target, len(fields), names)
         if alike != self._alike:
-            _paired(fields)
+            if len(fields) % 2 or not 2 <= len(fields) <= _MOST_WORDS:
+                raise _wrong_fields(len(fields))
             self.body += ("*", self.number(stream), self.number(target, "stream"), len(names), *names, 0)
             self._alike, self._size_at = alike, len(self.body) - 1
         self.ids[stream].append(entry.id)
@@ -127,38 +163,17 @@ def _whole(rows: Rows) -> int:
     return width
 
 
-def _paired(fields: Sequence[str | bytes]) -> int:
-    """Count names and values: one alone, or too many, would stop the script in the middle of its writes."""
-    size = len(fields)
+def _wrong_fields(size: int) -> ValueError:
     if size < 2 or size % 2:
-        raise ValueError(f"an output has {size} names and values; they come in pairs")
-    if size > 2 * (MAX_FIELDS + ROOM):
-        raise ValueError(f"an output has {size // 2:,} fields; the bound is {MAX_FIELDS:,}")
-    return size
+        return ValueError(f"an output has {size} names and values; they come in pairs")
+    return ValueError(f"an output has {size // 2:,} fields; the bound is {MAX_FIELDS:,}")
 
 
-def _head(settlement: Settlement, group: str, consumer: str, sheet: _Sheet) -> list[_Word]:
-    counters, position = settlement.counters, settlement.position
-    head: list[_Word] = [group, consumer, settlement.kept, int(settlement.is_whole)]
-    head += [sheet.number(counters.key, "hash"), counters.prefix] if counters else [0, ""]
-    head += _amounts(settlement.counts, sheet)
-    head += (MAX_REASONS, OTHER_REASONS)
-    head += _amounts({key: _named(reasons) for key, reasons in settlement.drops.items()}, sheet)
-    if position:
-        if position.new == position.expected and sheet.kinds and not sheet.ids:
-            # Nothing would tell the script that it has been here before.
-            raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
-        head += [sheet.number(position.key, "hash"), position.field, position.expected, position.new]
-    else:
-        head += [0, "", "", ""]
-    state = _state(settlement.state, sheet) if settlement.state else [0]
-    head.append(len(sheet.kinds))
-    for key, kind in sheet.kinds.items():
-        head += (sheet.keys[key], kind)
-    head.append(len(sheet.ids))
-    for stream, ids in sheet.ids.items():
-        head += (sheet.keys[stream], len(ids))
-    return head + state
+def _position(position: Position, sheet: _Sheet) -> list[_Word]:
+    if position.new == position.expected and sheet.kinds and not sheet.ids:
+        # Nothing would tell the script that it has been here before.
+        raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
+    return [sheet.number(position.key, "hash"), position.field, position.expected, position.new]
 
 
 _KINDS = {"lacks": "set", "add": "set", "timer": "zset", "forget": "zset"}
@@ -182,15 +197,6 @@ def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
         key = state.timers if kind == "zset" else state.bucket(op.bucket)
         words += (op.kind, sheet.number(key, kind), op.extra, len(op.words))
         words += op.words
-    return words
-
-
-def _amounts(counted: Mapping[str, Mapping[str, int]], sheet: _Sheet) -> list[_Word]:
-    words: list[_Word] = [len(counted)]
-    for key, amounts in counted.items():
-        words += (sheet.number(key, "hash"), len(amounts))
-        for pair in amounts.items():
-            words += pair
     return words
 
 
@@ -219,7 +225,7 @@ def unpack(reply: Any, settlement: Settlement) -> Settled:
         fields = [field for amounts in settlement.counts.values() for field in amounts]
         return Settled(settlement.parts, totals=dict(zip(fields, totals, strict=True)))
     entries = frozenset((gone[i].decode(), gone[i + 1].decode()) for i in range(0, len(gone), 2))
-    if settlement.is_whole:
+    if is_whole(settlement):
         return Settled((), settlement.parts, gone=entries)
     numbers = set(lost)
     committed: list[Part] = []

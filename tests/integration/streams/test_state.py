@@ -114,7 +114,7 @@ async def test_where_the_checks_hold_all_is_written_and_the_entries_are_acknowle
 ) -> None:
     settled = await stage.settle(change(HOLDING[case]), *(copied(message, output) for message in batch))
 
-    assert (len(settled.committed), settled.stale, settled.is_unfinished) == (2, False, False)
+    assert (len(settled.committed), settled.stale, len(settled.gone)) == (2, False, 0)
     assert await stage.all() == {
         "": [
             *("seen", "10", "closed", "6", "keys", "5", "version", "2", "at", "3.5", "ticks", "2"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from rsq_pipe.engine.backlog import Backlog
+from rsq_pipe.engine.backlog import Backlog, tell
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.client import StreamClient
-from rsq_pipe.streams.settlement import Output, Part, Settled, Settlement
+from rsq_pipe.streams.settlement import Output, Part, Settled
 from tests.unit.engine.stages import graph, sink, source, stage
 
 PRICE = "{orders}:price"
@@ -33,8 +33,9 @@ def holding(records: int) -> PipelineState:
 
 
 def wrote(backlog: Backlog, totals: Mapping[str, int], *outputs: Output) -> None:
-    settlement = Settlement([Part(outputs=outputs)])
-    backlog.wrote(settlement, Settled(settlement.parts, totals=totals))
+    settled = Settled([Part(outputs=outputs)], totals=totals)
+    tell(backlog._process, settled)
+    backlog.look(settled.committed)
 
 
 class Consumer:

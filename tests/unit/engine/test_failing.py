@@ -20,6 +20,7 @@ from rsq_pipe.model.outcome import MAX_CHILDREN, Emit, Failure, Outcome, Reject,
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Part, RetryAt
+from rsq_pipe.streams.wire import is_whole
 from tests.unit.engine.given import (
     JSON,
     counts,
@@ -323,7 +324,7 @@ async def test_on_error_stop_of_all_settles_nothing() -> None:
     plan = await planned(stage(on_error="stop"), [entry()], [FINAL])
 
     assert plan.settlement.parts == []
-    assert not plan.settlement.is_whole
+    assert not is_whole(plan.settlement)
     assert plan.halt is not None
 
 

@@ -19,6 +19,7 @@ from rsq_pipe.model.outcome import Drop, Emit, Failure, Outcome, Reject
 from rsq_pipe.spec.graph import StreamRef, Telemetry
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Position, Settlement
+from rsq_pipe.streams.wire import is_whole
 from rsq_pipe.telemetry.observer import BatchTrace
 from tests.unit.engine.given import (
     META,
@@ -72,7 +73,7 @@ async def test_a_batch_has_one_part_whatever_becomes_of_its_records() -> None:
     assert (len(part.retries), len(part.dead), part.notes) == (1, 1, [])
     assert counts(plan) == {"in": 7, "out": 4, "dropped": 2, "retried": 1, "dead": 1}
     assert drops(plan) == {"returned None": 1, "old": 1}
-    assert plan.settlement.is_whole
+    assert is_whole(plan.settlement)
 
 
 async def test_drops_of_one_reason_are_counted_together() -> None:

@@ -12,6 +12,7 @@ from rsq_pipe.model.state import Op, StateChange
 from rsq_pipe.spec.graph import Stage, Telemetry
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import StateOf
+from rsq_pipe.streams.wire import is_whole
 from tests.unit.engine.given import counts, entry, fields, handled, pack, part_of
 from tests.unit.engine.stages import graph, source, stage
 
@@ -49,7 +50,7 @@ async def test_a_change_of_state_is_part_of_the_settlement_and_its_records_are_c
     plan = planner.plan(work, work.portion)
 
     assert plan.settlement.state == StateOf("{orders}:price:state", "{orders}:price:timers", change)
-    assert plan.settlement.is_whole
+    assert is_whole(plan.settlement)
     assert counts(plan) == {"in": 3, "stored": 2, "dead": 1}
     notes = [fields(note.fields) for note in part_of(plan).notes]
     assert [(note["rsq-rid"], note["outcome"]) for note in notes] == [

@@ -18,6 +18,12 @@ from rsq_pipe.streams.dead_letter import writable
 FIELD = "failed"
 """The field of the pipeline's hash."""
 
+UNREAD = "unread"
+"""The field that is there from the beginning of a run until one has seen all sources end."""
+
+CUT_OFF = "its process ended without a word: it was killed, or its own code ended it, as os._exit does"
+"""What is known of a run whose process is not there any more, and left its sign of life behind."""
+
 HEALTHY = 30.0
 """Seconds that a run works before an earlier one's end is forgotten: one that dies each time shows it."""
 
@@ -61,18 +67,31 @@ class LastFailure:
             await self._channel.execute("HDEL", self._meta, FIELD, key=self._meta)
             self._forgot = True
 
-    async def ends(self, fault: BaseException | None, *, finished: bool) -> None:
+    async def ends(self, fault: BaseException | None, *, finished: bool, cut: bool = False) -> None:
         """
         Keep what this run ends by; one that has come to its end forgets what was kept.
+
+        Args:
+            fault: What ends it, if it is an error.
+            finished: Whether it has come to its end.
+            cut: Whether there may be more in its sources all the same.
 
         Redis: HSET or HDEL.
         """
         if fault is not None:
-            text = said(fault) if isinstance(fault, RsqPipeError) else told(fault)
-            kept = msgspec.json.encode(Failed(redact(writable(text))[:_MAX_WHY], time.time()))
-            await self._channel.execute("HSET", self._meta, FIELD, kept, key=self._meta)
+            await self.keep(said(fault) if isinstance(fault, RsqPipeError) else told(fault), time.time())
         elif finished:
-            await self._channel.execute("HDEL", self._meta, FIELD, key=self._meta)
+            fields = (FIELD,) if cut else (FIELD, UNREAD)
+            await self._channel.execute("HDEL", self._meta, *fields, key=self._meta)
+
+    async def keep(self, why: str, at: float) -> None:
+        """
+        Keep what a run ended by, and when.
+
+        Redis: HSET.
+        """
+        kept = msgspec.json.encode(Failed(redact(writable(why))[:_MAX_WHY], at))
+        await self._channel.execute("HSET", self._meta, FIELD, kept, key=self._meta)
 
 
 def last_failure(table: Mapping[str, str]) -> Failed | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import PipelineBusyError
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.script import PRESENCE
-from rsq_pipe.streams.worker import is_gone, worker_name
+from rsq_pipe.streams.worker import is_gone, is_of_this_machine, worker_name
 
 SECONDS = 15
 """How long a process counts as running after its last sign of life."""
@@ -62,6 +64,26 @@ class Presence:
     async def gone(self) -> list[str]:
         """Name those that would still count as running, and are known not to exist any more."""
         return [name for name in await self._shown() if is_gone(name)]
+
+    async def dead(self) -> dict[str, float]:
+        """
+        Name those that ended without taking their sign away, and when they gave the last one.
+
+        Of this machine's they are those that do not exist any more, of others those that have been silent.
+        """
+        key = self._key
+        since = await server_time(self._client, key) - self._seconds
+        found = await self._client.channel.execute("ZRANGE", key, "0", "-1", "WITHSCORES", key=key)
+        signs = {name.decode(): float(at) for name, at in zip(found[::2], found[1::2], strict=True)}
+        return {
+            name: at
+            for name, at in signs.items()
+            if is_gone(name) or (at < since and not is_of_this_machine(name))
+        }
+
+    async def forget(self, names: Iterable[str]) -> None:
+        """Take the signs of others away, which are dead."""
+        await self._client.channel.execute("ZREM", self._key, *names, key=self._key)
 
     async def _shown(self) -> list[str]:
         # One set, and no key for each that a SCAN would have to find: a server has millions of other keys.

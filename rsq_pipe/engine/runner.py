@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 
-from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.changes.ledger_names import ledger_names
 from rsq_pipe.engine.changes.lost_place import lost_place
@@ -27,6 +26,7 @@ from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.process import Process
+from rsq_pipe.engine.processes.earlier_runs import begin_reading, take_over, tell_of_dead
 from rsq_pipe.engine.processes.placement import place
 from rsq_pipe.engine.processes.role import Role
 from rsq_pipe.engine.processes.supervised import place_among
@@ -140,7 +140,7 @@ class Runner:
         fault = self._fault or self._unread()
         if answers:  # one that is away would hold up the end again and again
             await briefly(self._process.publish())
-            await briefly(self._last_failure.ends(fault, finished=self._finished))
+            await briefly(self._last_failure.ends(fault, finished=self._finished, cut=bool(self.cut)))
             await briefly(Retention(self._client, self.graph).trim(exactly=True))
             self.summary = await self._summary(
                 time.monotonic() - began, finished=self._finished and not fault
@@ -156,10 +156,10 @@ class Runner:
         self._stopping.set()
 
     async def _prepare(self) -> None:
+        await tell_of_dead(self._presence, self._last_failure)
         await begin(self._client, self.graph, self._presence, fresh=self._fresh)
-        freed = await provision.inherit(self._client, self.graph)
-        if freed:
-            self._log.info("took over what a process that is gone had in flight", records=freed)
+        await take_over(self._client, self.graph)
+        await begin_reading(self._client, self.graph, may_end=self._ends_by_itself)
         asked = time.monotonic()
         self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rsq_pipe.engine.last_failure import last_failure
+from rsq_pipe.engine.last_failure import CUT_OFF, Failed, last_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,19 @@ class FailedRun:
     seconds: float
 
 
-def failed_run(table: Mapping[str, str], now: float) -> FailedRun | None:
-    """Read it out of the fields of the pipeline's hash; None where the last run did not end so."""
+def failed_run(table: Mapping[str, str], dead: Mapping[str, float], now: float) -> FailedRun | None:
+    """
+    Tell by what the last run ended.
+
+    Args:
+        table: Fields of the pipeline's hash.
+        dead: Processes that have ended without a word, and when they gave their last sign of life.
+        now: The server's clock.
+
+    Returns:
+        None where it did not end by an error.
+    """
     found = last_failure(table)
+    if dead and (found is None or found.at < max(dead.values())):
+        found = Failed(CUT_OFF, max(dead.values()))
     return None if found is None else FailedRun(found.why, found.at, max(0.0, now - found.at))

@@ -11,15 +11,8 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.count_fields import appended, count_fields
 from rsq_pipe.engine.fusion import fused
 from rsq_pipe.engine.hold import held_stages, hold_fields
-from rsq_pipe.engine.keyspace import (
-    Keyspace,
-    counter_fields,
-    group_mark,
-    group_marks,
-    groups,
-    lookups,
-)
-from rsq_pipe.engine.last_failure import FIELD
+from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups, lookups
+from rsq_pipe.engine.last_failure import FIELD, UNREAD
 from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
@@ -158,6 +151,7 @@ class PipelineStatus:
         plan: What a run of the file as it is would do, in a sentence; empty where it just goes on.
         refusal: Why the server takes no writes, in its words, its disk being full; empty where it does.
         failed: What the last run ended by; None where it did not end by an error.
+        unread: Whether the last run ended, or this one has not yet, before all its sources did.
     """
 
     pipeline: str
@@ -172,6 +166,7 @@ class PipelineStatus:
     plan: str = ""
     refusal: str = ""
     failed: FailedRun | None = None
+    unread: bool = False
 
     @property
     def full(self) -> bool:
@@ -248,7 +243,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
         fields=[
-            *("spec", FIELD, *counter_fields(graph), *group_marks(graph)),
+            *("spec", FIELD, UNREAD, *counter_fields(graph), *group_marks(graph)),
             *(*count_fields(graph), *pause_fields(graph), *stale_fields(graph), *hold_fields(graph)),
         ],
         hashes=[
@@ -258,7 +253,8 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
     )
     found = None if as_run else await plan(client, graph)
     now = await server_time(client, keys.meta)
-    runs = await Presence(client, graph.pipeline).others()
+    presence = Presence(client, graph.pipeline)
+    runs, dead = await presence.others(), await presence.dead()
     above = fused(graph)
     stages = []
     pauses = {
@@ -296,7 +292,8 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         gone=tuple(change for change in found.gone if not change.holds.is_empty) if found else (),
         plan=found.outlook if found else "",
         refusal=await refusal_to_write(client, keys.meta),
-        failed=failed_run(shot.table, now),
+        failed=failed_run(shot.table, dead, now),
+        unread=UNREAD in shot.table,
     )
 
 

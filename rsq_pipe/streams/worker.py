@@ -11,6 +11,8 @@ import zlib
 from functools import cache
 from pathlib import Path
 
+_NAME = re.compile(r".*_([^_]+)_(\d+)-[0-9a-f]{12}")
+
 
 def worker_name(role: str) -> str:
     """
@@ -29,7 +31,7 @@ def is_gone(name: str) -> bool:
     False for processes of other hosts: of these only silence tells. A True that is wrong (another process
     has the id) is impossible; a wrong False only means waiting for the silence.
     """
-    match = re.fullmatch(r".*_([^_]+)_(\d+)-[0-9a-f]{12}", name)
+    match = _NAME.fullmatch(name)
     if match is None or match[1] != _here():
         return False
     try:
@@ -39,6 +41,12 @@ def is_gone(name: str) -> bool:
     except OSError:
         return False
     return _is_zombie(Path("/proc", match[2]))
+
+
+def is_of_this_machine(name: str) -> bool:
+    """Tell whether the process behind a name runs here, or did, so that `is_gone` knows of it."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match[1] == _here()
 
 
 def _is_zombie(process: Path) -> bool:

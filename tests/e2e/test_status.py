@@ -295,3 +295,71 @@ def test_a_run_under_way_has_a_rate_and_consumers(project: Project, server: Stre
     finally:
         run.send_signal(signal.SIGTERM)
         run.communicate(timeout=20)
+
+
+def test_a_pipeline_that_was_stopped_in_the_middle_of_its_file_is_not_simply_drained(
+    tmp_path: Path, name: str, server: StreamServer
+) -> None:
+    project = Project(tmp_path / "project", name)
+    project.records(range(5))
+    project.spec(
+        """
+        read: {source: {type: jsonl, path: in.jsonl}}
+        out: {sink: {type: jsonl, path: out.jsonl}}
+        """
+    )
+    where = ("--redis", server.url)
+
+    def headline() -> str:
+        return rsq_pipe("status", project.path, *where, cwd=project.root).stdout.splitlines()[0]
+
+    rsq_pipe("run", project.path, *where, "--limit", "2", cwd=project.root)
+    told = "not running, what it has read is drained, but the last run ended before its sources did"
+    assert headline().endswith(told)
+    assert looked(project, server)["unread"] is True
+
+    rsq_pipe("run", project.path, *where, cwd=project.root)
+    assert headline().endswith("not running, drained")
+    assert looked(project, server)["unread"] is False
+
+    rsq_pipe("run", project.path, *where, "--fresh", "--processes", "2", cwd=project.root)
+    assert headline().endswith("not running, drained")
+
+
+def test_a_run_that_a_handler_ends_without_a_word_is_told_of_by_status_and_by_the_next_run(
+    tmp_path: Path, name: str, server: StreamServer
+) -> None:
+    project = Project(tmp_path / "project", name)
+    project.records(range(3))
+    project.handlers("""
+        import os, pathlib
+
+        def end(record):
+            if pathlib.Path("deadly").exists():
+                os._exit(3)
+            return record
+    """)
+    project.spec(
+        """
+        read: {source: {type: jsonl, path: in.jsonl}}
+        work: {call: "handlers:end"}
+        out: {sink: {type: jsonl, path: out.jsonl}}
+        """
+    )
+    (project.root / "deadly").touch()
+    where = ("--redis", server.url)
+    died = rsq_pipe("run", project.path, *where, cwd=project.root)
+    assert died.returncode == 3
+
+    failed = looked(project, server)["failed"]
+    assert "ended without a word: it was killed, or its own code ended it, as os._exit does" in failed["why"]
+    shown = rsq_pipe("status", project.path, *where, cwd=project.root).stdout
+    assert "work: 1 consumer is gone and left records in flight" in shown
+
+    (project.root / "deadly").unlink()
+    again = rsq_pipe("run", project.path, *where, cwd=project.root)
+    assert again.returncode == 0, again.stderr
+    assert "an earlier run: its process ended without a word" in again.stderr
+    assert '"stages": ["work"]' in again.stderr
+    assert looked(project, server)["failed"] is None
+    assert project.numbers() == [0, 1, 2]

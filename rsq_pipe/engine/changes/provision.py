@@ -177,21 +177,23 @@ def replacing(stage: Stage) -> str:
     return f"replace:{stage.name}"
 
 
-async def inherit(client: StreamClient, graph: Graph) -> int:
+async def inherit(client: StreamClient, graph: Graph) -> dict[str, int]:
     """
     Free the entries of consumers whose process, on this machine, does not exist any more.
 
     Others wait until they have been idle for `reclaim: idle`; of these it is known at once.
 
     Returns:
-        How many records the next reclaim will take over.
+        Of which stages the next reclaim will take over records, and how many.
     """
-    freed = 0
+    freed: dict[str, int] = {}
     for stream, names in groups(graph).items():
         for name in names:
             for consumer in await client.consumer_info(stream, name):
                 if is_gone(consumer.name):
-                    freed += await records_pending(client, stream, name, consumer=consumer.name)
+                    records = await records_pending(client, stream, name, consumer=consumer.name)
+                    if records:
+                        freed[name] = freed.get(name, 0) + records
                     await client.channel.run(HAND_BACK, [stream], [name, consumer.name, _IDLE_MS, 0])
     return freed
 

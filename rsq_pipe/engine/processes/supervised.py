@@ -26,6 +26,11 @@ def place_among() -> tuple[int, int]:
     return int(os.environ.get(NUMBER, "0")), int(os.environ.get(COUNT, "1"))
 
 
+def is_supervised() -> bool:
+    """Tell whether this is one of a supervisor's processes."""
+    return SUPERVISED in os.environ
+
+
 def own_number() -> int | None:
     """Tell which of a supervisor's processes this is; None where it is none."""
     return int(os.environ[NUMBER]) if NUMBER in os.environ else None

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 import structlog
 
 from rsq_pipe.engine.changes.beginning import begin
+from rsq_pipe.engine.last_failure import LastFailure
 from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.processes.earlier_runs import begin_reading, tell_of_dead
 from rsq_pipe.engine.processes.forked import Forked
 from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, SUPERVISED
 from rsq_pipe.engine.state import look_at
@@ -104,7 +106,9 @@ class Supervisor:
         presence = Presence(self._client, self._graph.pipeline, self._graph.spec_hash)
         begun = False
         try:
+            await tell_of_dead(presence, LastFailure(self._client, self._graph))
             await begin(self._client, self._graph, presence, fresh=self._fresh)
+            await begin_reading(self._client, self._graph, may_end=True)
             begun = True
         finally:
             # After a start from nothing the sign lapses by itself; by then the processes show their own.

@@ -1,0 +1,57 @@
+"""Earlier runs: what a run that begins finds of those before it, and leaves for those that ask."""
+
+from __future__ import annotations
+
+import structlog
+
+from rsq_pipe.engine.changes.provision import inherit
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.last_failure import CUT_OFF, UNREAD, LastFailure
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.engine.processes.supervised import is_supervised
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+
+async def tell_of_dead(presence: Presence, failure: LastFailure) -> None:
+    """
+    Say, once, which earlier processes have ended without a word, and keep it as what the last run ended by.
+
+    Of several processes of one run the supervisor does so.
+
+    Raises:
+        ServerUnavailableError: The server cannot be reached.
+
+    Redis: ZRANGE; HSET and ZREM where there are any.
+    """
+    dead = {} if is_supervised() else await presence.dead()
+    if dead:
+        structlog.get_logger("rsq_pipe").warning(f"an earlier run: {CUT_OFF}", processes=sorted(dead))
+        await failure.keep(CUT_OFF, max(dead.values()))
+        await presence.forget(dead)
+
+
+async def take_over(client: StreamClient, graph: Graph) -> None:
+    """Take over what processes that are gone had in flight, and say in which stages that was."""
+    freed = await inherit(client, graph)
+    if freed:
+        log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
+        what = "took over what a process that is gone had in flight"
+        log.info(what, records=sum(freed.values()), stages=sorted(freed))
+
+
+async def begin_reading(client: StreamClient, graph: Graph, *, may_end: bool) -> None:
+    """
+    Note that the sources of the pipeline have not ended yet, until a run has seen all of them do.
+
+    Args:
+        client, graph: The pipeline.
+        may_end: Whether this run would see it.
+
+    Redis: HSET.
+    """
+    has_sources = any(stage.verb == "source" for stage in graph.stages)
+    # Not by each of several processes: one may begin when another has seen the end.
+    if has_sources and may_end and not is_supervised():
+        meta = Keyspace(graph.pipeline).meta
+        await client.channel.execute("HSET", meta, UNREAD, "1", key=meta)

@@ -6,6 +6,7 @@ import structlog
 
 from rsq_pipe.engine.changes.anew import check_anew
 from rsq_pipe.engine.changes.changeover import change_over
+from rsq_pipe.engine.changes.elsewhere import tell_of_others
 from rsq_pipe.engine.changes.provision import clear, last_graph, lay
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.spec.graph import Graph
@@ -41,5 +42,6 @@ async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh
         seen = await last_graph(client, graph)
         await change_over(client, graph, presence)
         if await lay(client, graph, presence, seen):
+            await tell_of_others(client, graph, presence)
             return
         structlog.get_logger("rsq_pipe").info("another run began meanwhile; looking again")

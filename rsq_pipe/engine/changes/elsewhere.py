@@ -1,0 +1,65 @@
+"""Elsewhere: warns a run of others under its pipeline's name that do something else, or did, elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from pathlib import Path
+
+import structlog
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.presence import Presence
+from rsq_pipe.errors import StreamFullError
+from rsq_pipe.server.home import Home
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+FILE = "file"
+"""The field of the pipeline's hash that holds where the file that ran last lies: `host:path`."""
+
+log = structlog.get_logger("rsq_pipe")
+
+
+async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence) -> None:
+    """
+    Warn where a record may come to stages other than those of this file, and remember where it lies.
+
+    A new release takes over like this, too, process by process, from a folder of its own: so nothing is
+    refused. But two pipelines that were given one name share everything, down to the sink's files.
+
+    Redis: HGET and HSET of one field, and a look at who runs.
+    """
+    runs = await presence.others_of_another_file()
+    if runs:
+        log.warning(
+            "another version of this pipeline's file is being run; until that is stopped, records go through "
+            "the one or the other",
+            pipeline=graph.pipeline,
+            runs=", ".join(runs),
+        )
+    here = f"{platform.node()}:{graph.path.resolve()}"
+    meta = Keyspace(graph.pipeline).meta
+    last = (await client.channel.execute("HGET", meta, FILE, key=meta) or b"").decode(errors="replace")
+    if last == here:
+        return
+    if _is_there(last) and not _came_along(client, graph):
+        log.warning(
+            "this pipeline was last run from another file, and goes on where that one was; if they are two "
+            "pipelines, give one of them another name",
+            pipeline=graph.pipeline,
+            last=last.partition(":")[2],
+        )
+    with contextlib.suppress(StreamFullError):
+        await client.channel.execute("HSET", meta, FILE, here, key=meta)
+
+
+def _is_there(place: str) -> bool:
+    """Whether it is a file of this machine that has not been moved to where this one is."""
+    host, _, path = place.partition(":")
+    return bool(path) and host == platform.node() and Path(path).is_file()
+
+
+def _came_along(client: StreamClient, graph: Graph) -> bool:
+    """Whether the server's data lies in the project: a copy of that has the data of its own."""
+    return str(Home(graph.root).socket) in client.channel.address

@@ -20,7 +20,6 @@ from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import Planner
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.set_aside import SetAside
-from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.engine.stored_state import StoredState
 from rsq_pipe.engine.telling import FailureLog
@@ -30,6 +29,7 @@ from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.consumer import StreamConsumer
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Settled
+from rsq_pipe.streams.waiting import Settling
 
 _DELIVERIES = attrgetter("deliveries")
 
@@ -150,14 +150,35 @@ class StageWorker:
             for portion in portions:  # each from the state that the one before leaves
                 await self._settle(await self._again(work, portion))
             return
+        assert self._consumer is not None
         for portion in portions:
-            plan = self._planner.plan(work, portion)
-            while plan.is_void or (settled := await self._settled(plan)).stale or settled.gone:
-                lost |= self._ended(plan) if plan.is_void else work.places(settled.gone)
-                work = await self._again(work, portion - lost)
+            while True:
                 plan = self._planner.plan(work, portion - lost)
-            if plan.failures or plan.halt is not None:
+                if plan.is_void:
+                    lost |= self._ended(plan)
+                else:
+                    settled = await self._consumer.settle(plan.settlement)
+                    tell(self._process, settled)
+                    self._backlog.look(settled.committed)
+                    if self._remembers:
+                        self._changed_state(plan, settled)
+                    if not (settled.stale or settled.gone):
+                        break
+                    lost |= work.places(settled.gone)
+                work = await self._again(work, portion - lost)
+            if plan.failures:
                 lost |= self._ended(plan)
+        if work.letters or any(step.link.is_watched or step.fates for step in work.steps):
+            self._tell_of(work, lost)
+
+    def _changed_state(self, plan: Plan, settled: Settled) -> None:
+        """Tell those who wait for the stage's state to change; a state that is full ends the run."""
+        self._process.settled[self._stage.name].set()
+        if settled.full and plan.settlement.state is not None:
+            raise too_many_keys(self._stage, plan.settlement.state.change.most)
+
+    def _tell_of(self, work: Work, lost: frozenset[int]) -> None:
+        """Tell of a batch that is settled to who follows it, and to who hands out what is put off."""
         for step in work.steps:
             if step.link.is_watched:
                 step.end(lost)
@@ -165,17 +186,6 @@ class StageWorker:
                 self._process.retried[step.link.stage.name].set()
         if work.letters:
             self._unread.settled(work, lost)
-
-    async def _settled(self, plan: Plan) -> Settled:
-        assert self._consumer is not None
-        settled = await self._consumer.settle(plan.settlement)
-        tell(self._process, settled)
-        self._backlog.look(settled.committed)
-        if self._remembers:
-            self._process.settled[self._stage.name].set()
-        if settled.full and plan.settlement.state is not None:
-            raise too_many_keys(self._stage, plan.settlement.state.change.most)
-        return settled
 
     async def _again(self, work: Work, portion: frozenset[int]) -> Work:
         """Process what is left of a batch again, where its chain has a state; that may have changed."""

@@ -1,11 +1,16 @@
-"""Waiting: for an event with a limit, for the first of several things, to the end of one."""
+"""Waiting: for an event, for the first of several things, to the end of one, while others are done."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_TURNS = 2
+"""Turns of the event loop until a settlement is on its way: one for its task, one for `uninterrupted`'s."""
 
 
 async def until(event: asyncio.Event, seconds: float) -> None:
@@ -24,9 +29,6 @@ async def first(*things: Awaitable[Any]) -> None:
             task.cancel()
 
 
-T = TypeVar("T")
-
-
 async def uninterrupted(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     Await a coroutine; a cancellation of the caller takes effect when it has ended.
@@ -42,3 +44,53 @@ async def uninterrupted(coroutine: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()  # seen, or the loop would report it as lost
         raise
+
+
+class Settling(Generic[T]):
+    """
+    Run one settlement beside other work, and the next only when it has ended: they keep their order.
+
+    Args:
+        failed: Called when a settlement has failed, so that nobody goes on; `end` raises what it was.
+    """
+
+    def __init__(self, failed: Callable[[], object]) -> None:
+        self._failed = failed
+        self._task: asyncio.Task[T] | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a settlement has not ended yet."""
+        return self._task is not None and not self._task.done()
+
+    async def begin(self, settlement: Coroutine[Any, Any, T]) -> None:
+        """Begin a settlement, and give it the turns to be sent; the one before must have ended."""
+        self._task = asyncio.ensure_future(settlement)
+        self._task.add_done_callback(self._done)
+        # A batch that is there already is handled at once: where that only computes, the settlement would be
+        # sent when it is done, and the server would have nothing to do meanwhile.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    async def end(self) -> T | None:
+        """
+        Wait for the settlement under way, and return what it returned; None where there is none.
+
+        Raises:
+            StreamError: What it failed with.
+
+        Cancellation: the command that was sent runs to its end; nothing else is sent.
+        """
+        task, self._task = self._task, None
+        return None if task is None else await task
+
+    async def cancel(self) -> None:
+        """Give the settlement under way up, where there is one: what was sent runs to its end."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _done(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            self._failed()

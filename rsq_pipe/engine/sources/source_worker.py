@@ -24,7 +24,6 @@ from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.plan import Plan, Work
 from rsq_pipe.engine.planner import NO_ENTRIES, Planner
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.settling import Settling
 from rsq_pipe.engine.sources.arrivals import Arrivals
 from rsq_pipe.engine.sources.limited import Limited
 from rsq_pipe.engine.sources.prefetch import Prefetch
@@ -36,7 +35,7 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position, Settled
-from rsq_pipe.streams.waiting import first, until
+from rsq_pipe.streams.waiting import Settling, first, until
 from rsq_pipe.telemetry.observer import SourceTrace
 
 RECORDS = 2_000

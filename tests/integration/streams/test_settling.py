@@ -6,10 +6,10 @@ from time import monotonic
 
 from redis import Redis
 
-from rsq_pipe.engine.settling import Settling
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.producer import StreamProducer
 from rsq_pipe.streams.settlement import Settled, Settlement
+from rsq_pipe.streams.waiting import Settling
 from tests.integration.streams.conftest import Consume
 from tests.support.consumers import GROUP, copied, copy_to
 from tests.support.server import StreamServer

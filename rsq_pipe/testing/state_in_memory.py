@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rsq_pipe.model import partials
-from rsq_pipe.model.sessions import merged_sessions
+from rsq_pipe.model.partials import merged_sessions
 from rsq_pipe.model.state import (
     EVICTED,
     KEYS,

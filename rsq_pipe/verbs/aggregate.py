@@ -9,8 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Outcomes
-from rsq_pipe.model.partials import packed
-from rsq_pipe.model.sessions import apart
+from rsq_pipe.model.partials import apart, packed
 from rsq_pipe.model.state import SCALARS, Fields, Now, StateChange, StateReader
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.spec.stages.aggregate import LATE, Aggregation

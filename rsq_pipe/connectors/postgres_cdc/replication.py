@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 
 from rsq_pipe.connectors.ledger.database import RefusedError
-from rsq_pipe.connectors.postgres.faults import sorted_out
+from rsq_pipe.connectors.postgres.connection import sorted_out
 from rsq_pipe.connectors.postgres.names import listed
 from rsq_pipe.connectors.postgres_cdc.mark import lsn_text
 from rsq_pipe.connectors.sink import TargetUnavailableError

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from rsq_pipe.model import distinct, exact_sum, extreme, sketch
-from rsq_pipe.model.partials import KINDS, letters, merged, packed, unpacked
-from rsq_pipe.model.sessions import apart, merged_sessions
+from rsq_pipe.model.partials import KINDS, apart, letters, merged, merged_sessions, packed, unpacked
 from rsq_pipe.streams.client import StreamClient
 
 Merge = Callable[[bytes, bytes], Awaitable[bytes]]

@@ -28,6 +28,7 @@ from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_
 from rsq_pipe.cli.signals import Terminals, leave_signals_to_parent, stop_on_hangup
 from rsq_pipe.cli.stage_name import STAGE, known
 from rsq_pipe.cli.start import EarlyStop
+from rsq_pipe.cli.stopping import say_ended_at_once, say_stopping
 from rsq_pipe.engine.processes.forked import Forked, Told, fork
 from rsq_pipe.engine.processes.supervised import NUMBER, SUPERVISED, own_number, say_ended
 from rsq_pipe.engine.processes.supervisor import Supervisor
@@ -321,10 +322,12 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
         nonlocal told
         if told:
             # What is in flight stays pending and comes back; nothing is half written.
+            say_ended_at_once()
             show_cursor()
             os._exit(FORCED)
         told = True
         drain()
+        say_stopping()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, tell)

@@ -237,9 +237,12 @@ def test_a_signal_to_a_child_of_a_handler_is_not_one_to_the_run(
     assert project.numbers("out/all.jsonl") == list(range(1_000))
 
 
-def test_a_second_signal_ends_it_there_and_then(project: Project, valkey: StreamServer, run: Start) -> None:
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["alone", "supervised"])
+def test_a_second_signal_ends_it_there_and_then(
+    project: Project, valkey: StreamServer, run: Start, options: tuple[str, ...]
+) -> None:
     project.spec(SLOW.replace("handlers:slow", "handlers:hang"))
-    process = run("--drain-timeout", "60s")
+    process = run("--drain-timeout", "60s", *options)
     eventually((project.root / "hanging").exists, timeout=15, what="the handler hangs")
 
     process.send_signal(signal.SIGINT)
@@ -248,6 +251,9 @@ def test_a_second_signal_ends_it_there_and_then(project: Project, valkey: Stream
     process.send_signal(signal.SIGINT)
 
     assert process.wait(timeout=1) == 130
+    _, stderr = process.communicate(timeout=5)
+    assert stderr.count("stopping: what is in flight is finished first") == 1
+    assert stderr.count("ended without waiting for what is in flight: nothing is lost") == 1
     project.spec(SLOW)
     finish(project, valkey)
 

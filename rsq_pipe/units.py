@@ -29,6 +29,16 @@ RATE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?/ ?(s|m|h)$"
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(B|KiB|MiB|GiB|kB|MB|GB)$"
 
 
+_SPELT_OUT = {
+    **dict.fromkeys(("millisecond", "msec", "milli"), "ms"),
+    **dict.fromkeys(("second", "sec"), "s"),
+    **dict.fromkeys(("minute", "min"), "m"),
+    **dict.fromkeys(("hour", "hr", "hourly"), "h"),
+    **dict.fromkeys(("day", "daily"), "d"),
+}
+"""Units of durations as others spell them."""
+
+
 def parse_count(text: str) -> int:
     """
     Read a count.
@@ -61,7 +71,16 @@ def parse_duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]+)", text.strip())
     if match and match[2] in DURATIONS:
         return float(match[1]) * DURATIONS[match[2]]
-    raise ValueError(f"{text!r} is not a duration; write a number and ms, s, m, h or d, such as 30s")
+    raise ValueError(f"{text!r} is not a duration; {_meant(text)}")
+
+
+def _meant(text: str) -> str:
+    """Say how a duration is written; that one, where it is clear which is meant."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)? ?([a-z]+?)s?", text.strip().lower())
+    unit = _SPELT_OUT.get(match[2]) if match else None
+    if match and unit:
+        return f"write {match[1] or 1}{unit}"
+    return "write a number and ms, s, m, h or d, such as 30s"
 
 
 def format_duration(seconds: float) -> str:

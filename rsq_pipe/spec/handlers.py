@@ -27,6 +27,10 @@ def parse_handler(text: str) -> HandlerRef:
         ValueError: It is not of that form.
     """
     if not re.match(HANDLER_PATTERN, text):
+        module, dot, function = text.rpartition(".")
+        written = f"{module}:{function}"
+        if dot and re.match(HANDLER_PATTERN, written):
+            raise ValueError(f"{text!r} is not a handler; write {written}, with a colon before the function")
         raise ValueError(f"{text!r} is not a handler; write module:function, such as orders.handlers:price")
     module, _, function = text.partition(":")
     return HandlerRef(module, function, text)

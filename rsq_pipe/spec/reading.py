@@ -28,6 +28,8 @@ _FIXES = {
     "undefined alias": "define it with & above",
     "another document": "keep one pipeline in one file",
     "cannot start any token": "quote the text",
+    "expected ',' or '}'": "close the brackets, and quote a value with [ ] { } or a comma in it",
+    "expected ',' or ']'": "close the brackets, and quote a value with [ ] { } or a comma in it",
 }
 
 

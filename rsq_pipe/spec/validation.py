@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from rsq_pipe.connectors.setting_error import SettingError
+from rsq_pipe.connectors.table import LISTED
 from rsq_pipe.spec.document import Document, Path_
 from rsq_pipe.spec.reading import retype
 from rsq_pipe.suggestion import OTHER_TYPES, meant, one_of, suggest
@@ -46,6 +47,10 @@ _BOUNDS |= {
     "too_short": ("min_length", "at least"),
     "too_long": ("max_length", "at most"),
 }
+
+
+_CONNECTORS = {name for names in LISTED.values() for name in names}
+"""Types of sources and sinks: one that stands where these do is short for them in other tools."""
 
 
 def validate(
@@ -295,6 +300,8 @@ def _unquote(value: object, wanted: str) -> str:
         return "remove the quotes" if not isinstance(retype(value), str) else ""
     if wanted == "text" and isinstance(value, bool | int | float):
         return f'write "{json.dumps(value)}" in quotes'
+    if wanted == "a mapping" and isinstance(value, str) and value in _CONNECTORS:
+        return f"write {{type: {value}, ...}}"
     return {"a list": "write [a, b]", "a mapping": "write {key: value}"}.get(wanted, "")
 
 

@@ -94,7 +94,7 @@ def draft(document: Document, name: str, value: object) -> Draft:
     verb = _pick_verb(document, value, path)
     if verb is None or not isinstance(value, dict):
         return Draft(name, None, None, None, ())
-    settings = validate(document, STAGES[verb], value, path, elsewhere=_owners())
+    settings = validate(document, STAGES[verb], value, path, elsewhere=_owners() | _inside(verb, value[verb]))
     check_burst(document, value, path)
     options = _options(document, verb, value.get(verb), (*path, verb))
     return Draft(name, verb, settings, options, _ports(document, (*path, "ports"), verb, value))
@@ -111,6 +111,16 @@ def _owners() -> dict[str, str]:
         for key in _keys(model):
             verbs.setdefault(key, []).append(verb)
     return {key: f"{one_of(names)} stages" for key, names in verbs.items()}
+
+
+def _inside(verb: VerbName, value: object) -> dict[str, str]:
+    """Say of each setting of a stage's connector where it is written, for one that stands beside it."""
+    name = value.get("type") if isinstance(value, dict) else value
+    if verb not in {"source", "sink"} or not isinstance(name, str) or name not in LISTED[verb]:
+        return {}
+    fields = getattr(connector(verb, name).options, "model_fields", {})
+    keys = {field.alias or key for key, field in fields.items()} - set(_keys(STAGES[verb]))
+    return {key: f"the {verb}; write `{verb}: {{type: {name}, {key}: ...}}`" for key in keys}
 
 
 def _check_stage_name(document: Document, name: str, path: Path_) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,9 @@ from rsq_pipe.units import Duration, Many
 
 SIDES = ("left", "right")
 """The two inputs, in the order of `Stage.inputs`; also the ports of records that found no other."""
+
+_COMPARED = re.compile(r"([\w.]+)\s*={1,2}\s*([\w.]+)")
+"""A condition on both sides, as other tools take it."""
 
 Kind = Literal["inner", "left", "outer"]
 
@@ -164,6 +168,10 @@ def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, Recor
     """Read by what records of the two sides belong together."""
     if value is None:  # that it is missing is told elsewhere
         return None
+    if isinstance(value, str) and (compared := _COMPARED.fullmatch(value.strip())):
+        what = f"{value!r} compares, and a key is what a record of each side has by itself"
+        document.report(path, what, _as_keys(*compared.groups()))
+        return None
     if not isinstance(value, dict):
         found = _side(document, value, path)
         return None if found is None else (found, found)
@@ -184,6 +192,13 @@ def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, Recor
         document.report(path, what, "write as many on both sides, in the same order", key=True)
         return None
     return left, right
+
+
+def _as_keys(first: str, second: str) -> str:
+    """Say how the two sides of a comparison, `orders.id == payments.order`, are written as keys."""
+    if "." in first and "." in second:  # as in SQL, where the side stands before its field
+        first, second = first.partition(".")[2], second.partition(".")[2]
+    return f"write {first}" if first == second else f"write {{left: {first}, right: {second}}}"
 
 
 def _side(document: Document, value: Any, path: Path_) -> RecordKey | None:

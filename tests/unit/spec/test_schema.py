@@ -57,6 +57,7 @@ BEYOND_SCHEMA = {
     "unset_variables",
 }
 NOT_YAML = {
+    "brackets_in_braces",
     "alias_bomb",
     "keys_that_are_no_text",
     "colon_in_text",

@@ -13,7 +13,7 @@ import msgpack
 import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
-from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.finite import may_hold_null, not_finite
 from rsq_pipe.model.row_records import RowRecords, maker, row_records
 
 
@@ -81,7 +81,8 @@ class Packs:
         try:
             raw = self._write([names, rows, prefix, rests, beside])
             # Where all nulls are plain ones, none of them was a NaN.
-            if not (finite or self._has_nan) and b"null" in raw and raw.count(b"null") != _nulls(names, rows):
+            unsure = not (finite or self._has_nan) and may_hold_null(raw)
+            if unsure and raw.count(b"null") != _nulls(names, rows):
                 place = not_finite(msgspec.to_builtins(rows))
                 if place:
                     raise EncodeError(f"a record cannot be written as JSON: {place} is not a finite number")

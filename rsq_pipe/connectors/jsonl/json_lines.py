@@ -10,7 +10,7 @@ import msgspec
 from rsq_pipe.connectors.record_id import named
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.model.finite import not_finite
+from rsq_pipe.model.finite import may_hold_null, not_finite
 from rsq_pipe.streams.wording import unwritable
 
 _encoder = msgspec.json.Encoder()
@@ -36,7 +36,7 @@ def json_lines(batch: Batch, *, rid: bool = False) -> tuple[bytes, dict[int, Exc
         return _one_by_one(batch, rid=rid)
     # msgspec writes NaN as null, which would change the record in silence. Where all nulls are plain ones,
     # there is none.
-    if b"null" in lines and lines.count(b"null") != _nulls(records) and any(map(not_finite, records)):
+    if may_hold_null(lines) and lines.count(b"null") != _nulls(records) and any(map(not_finite, records)):
         return _one_by_one(batch, rid=rid)
     return lines, {}
 

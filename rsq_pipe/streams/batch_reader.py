@@ -6,11 +6,14 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+from redis.exceptions import ResponseError
+
 from rsq_pipe.errors import ServerUnavailableError, StreamError
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.entry import RawEntry, first_of, read_reply, sizes_of
-from rsq_pipe.streams.link import Link, checked
+from rsq_pipe.streams.faults import translate
+from rsq_pipe.streams.link import Link
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 QUICK = 0.1
@@ -229,7 +232,9 @@ class Reader:
             finally:
                 self._blocked = False
             self.may_have_lost_a_reply = False
-            entries = read_reply(checked(reply, link.address))
+            if isinstance(reply, ResponseError):
+                raise translate(reply, link.address) from reply
+            entries = read_reply(reply)
         except ServerUnavailableError:
             if self._interrupted:  # by closing the connection; what it carried is handed back
                 return []

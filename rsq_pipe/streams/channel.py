@@ -147,7 +147,12 @@ class Channel:
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Run a script on the server that holds `keys[0]`: by its hash, and whole where that lacks it."""
         call = (len(keys), *keys, *args)
-        (reply,) = await self.exchange([("EVALSHA", script.sha, *call)], key=keys[0])
+        by_hash = ("EVALSHA", script.sha, *call)
+        _, (reply,) = await self._pool().exchange([by_hash], keys[0], timeout=self.timeout)
+        if not isinstance(reply, ResponseError):
+            return reply
+        if isinstance(reply, AskError):
+            (reply,) = await self.exchange([by_hash], key=keys[0])
         if isinstance(reply, NoScriptError):
             # Not SCRIPT LOAD and the call again: a server whose scripts are flushed between the two, or that
             # is another by then, would have to be taught for ever.

@@ -25,7 +25,7 @@ def documented() -> dict[str, set[str]]:
 
 
 def measured(folder: Path) -> dict[str, set[str]]:
-    """File -> the functions that a batch crossed, of all but streams."""
+    """File -> the functions that a batch crossed."""
     command: list[str | Path] = [
         sys.executable,
         "-m",
@@ -40,7 +40,7 @@ def measured(folder: Path) -> dict[str, set[str]]:
     for line in shown.splitlines():
         if line.endswith(".py"):
             file = line
-        elif line.startswith("    ") and file and not file.startswith("streams/"):
+        elif line.startswith("    ") and file:
             found[file].add(line.split()[0])
     return found
 

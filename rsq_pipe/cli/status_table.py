@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rsq_pipe.cli.fitting import Fitting
 from rsq_pipe.cli.printable import on_one_line, printable
-from rsq_pipe.cli.table import drop_lines, named, unknown_lines
+from rsq_pipe.cli.table import Fitting, drop_lines, named, unknown_lines
 from rsq_pipe.errors import NeverRanError
 from rsq_pipe.ops.bounds import Breach
 from rsq_pipe.ops.status import PipelineStatus, StageStatus

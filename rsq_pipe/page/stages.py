@@ -12,11 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rsq_pipe.ops import remembered
-from rsq_pipe.ops.dead_letters.dead_letters import find
+from rsq_pipe.ops.dead_letters.dead_letters import Turns, find
 from rsq_pipe.ops.dead_letters.letter_page import letter_page
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import Selection, iso
-from rsq_pipe.ops.dead_letters.turns import Turns
 from rsq_pipe.ops.peek import Filter, document, peek
 from rsq_pipe.page import shapes
 from rsq_pipe.page.answers import answer, bad, moment, number

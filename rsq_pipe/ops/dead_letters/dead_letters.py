@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +15,6 @@ from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
 from rsq_pipe.ops.dead_letters.dead_letter_queue import DeadLetterQueue, find_queues
 from rsq_pipe.ops.dead_letters.payload import Payloads
 from rsq_pipe.ops.dead_letters.selection import LetterName, Selection, Sieve
-from rsq_pipe.ops.dead_letters.turns import Turns
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.entry import range_reply
@@ -21,6 +22,9 @@ from rsq_pipe.streams.link import checked
 
 PAGE = 100
 """Dead letters read at once."""
+
+LONGEST_TURN = 0.01
+"""Seconds of work in between, about; one record's expression is not cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,3 +192,21 @@ async def _refuse_unclear(found: DeadLetters, selection: Selection) -> None:
 
 def _letters(queue: DeadLetterQueue, reply: Any) -> list[DeadLetter]:
     return [DeadLetter(queue.stage, entry) for entry in range_reply(queue.key, reply)]
+
+
+class Turns:
+    """Tell for how long records are gone through one by one, and let others have their turn meanwhile."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """For how long it goes on."""
+        return time.monotonic() - self._began
+
+    async def others(self) -> None:
+        """Let others go on, where it is their turn; to be called after each record."""
+        if time.monotonic() - self._last >= LONGEST_TURN:
+            await asyncio.sleep(0)
+            self._last = time.monotonic()

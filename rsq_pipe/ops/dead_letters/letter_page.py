@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsq_pipe.ops.dead_letters.dead_letter import DeadLetter
-from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters
-from rsq_pipe.ops.dead_letters.turns import Turns
+from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, Turns
 from rsq_pipe.streams.entry import range_reply
 
 READ = 100

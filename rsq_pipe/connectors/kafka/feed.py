@@ -17,6 +17,8 @@ from rsq_pipe.connectors.kafka.settings import ReadOptions
 
 T = TypeVar("T")
 
+_NOT_ANY_MORE = "the partition is not read any more"
+
 WAIT = 0.5
 """Seconds that one look for messages takes where there are none."""
 
@@ -38,6 +40,7 @@ class Feed:
         self._consumer: Any = None
         self._starting = asyncio.Lock()
         self._next: dict[TopicPartition, int] = {}
+        self._readers: dict[TopicPartition, object] = {}
         self._users = 0
 
     def enter(self) -> None:
@@ -47,14 +50,14 @@ class Feed:
             if self._background is None:
                 self._background, self._starting = Background(), asyncio.Lock()
 
-    def leave(self, partition: TopicPartition) -> None:
+    def leave(self, partition: TopicPartition, reader: object) -> None:
         """Read a partition no more; the last one that leaves closes the connections."""
         with self._lock:
             self._users -= 1
             background = self._background
             if background is None:
                 return
-            background.run(self._drop(partition))
+            background.run(self._drop(partition, reader))
             if not self._users:
                 background.run(self._close())
                 background.stop()
@@ -64,19 +67,24 @@ class Feed:
         """Tell the offset of the oldest message, and the one behind the newest that may be read."""
         return self._run(self._ends(partition))
 
-    def begin(self, partition: TopicPartition, offset: int) -> None:
-        """Read a partition from an offset."""
-        self._run(self._begin(partition, offset))
+    def begin(self, partition: TopicPartition, offset: int, reader: object) -> None:
+        """Read a partition from an offset; whoever read it before gets nothing any more."""
+        self._run(self._begin(partition, offset, reader))
 
-    def take(self, partition: TopicPartition, size: int) -> tuple[list[Any], int]:
+    def take(self, partition: TopicPartition, size: int, reader: object) -> tuple[list[Any], int]:
         """
         Give the next messages, or none after a short wait; and the offset to go on at.
 
+        Args:
+            partition: The partition.
+            size: How many messages at most.
+            reader: Who began to read it.
+
         Raises:
             OffsetOutOfRangeError: There is no message at that offset any more, or not yet.
-            RefusedError, AwayError: As they say.
+            RefusedError, AwayError: As they say; the latter also where another one reads it by now.
         """
-        return self._run(self._take(partition, size))
+        return self._run(self._take(partition, size, reader))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._background is not None, "nobody has entered"
@@ -107,13 +115,16 @@ class Feed:
         behind = await consumer.end_offsets([partition])
         return first[partition], behind[partition]
 
-    async def _begin(self, partition: TopicPartition, offset: int) -> None:
+    async def _begin(self, partition: TopicPartition, offset: int, reader: object) -> None:
         await self._ready()
-        self._next[partition] = offset
+        self._next[partition], self._readers[partition] = offset, reader
         self._assign()
 
-    async def _drop(self, partition: TopicPartition) -> None:
-        if self._next.pop(partition, None) is not None and self._consumer is not None:
+    async def _drop(self, partition: TopicPartition, reader: object) -> None:
+        if self._readers.get(partition) is not reader:
+            return  # it left late, and its successor reads the partition
+        del self._next[partition], self._readers[partition]
+        if self._consumer is not None:
             self._assign()
 
     def _assign(self) -> None:
@@ -125,15 +136,15 @@ class Feed:
         for partition, offset in self._next.items():
             self._consumer.seek(partition, offset)
 
-    async def _take(self, partition: TopicPartition, size: int) -> tuple[list[Any], int]:
-        consumer, begin = self._consumer, self._next.get(partition)
-        if consumer is None or begin is None:
-            raise AwayError("the partition is not read any more")
+    async def _take(self, partition: TopicPartition, size: int, reader: object) -> tuple[list[Any], int]:
+        if self._readers.get(partition) is not reader:
+            raise AwayError(_NOT_ANY_MORE)
+        consumer, begin = self._consumer, self._next[partition]
         found = await consumer.getmany(partition, timeout_ms=round(WAIT * 1000), max_records=size)
         # Where another partition was added meanwhile, this one's place was set back to where it is known.
         messages = [one for one in found.get(partition, ()) if one.offset >= begin]
-        if self._next.get(partition) != begin:
-            raise AwayError("the partition is not read any more")
+        if self._readers.get(partition) is not reader or self._next[partition] != begin:
+            raise AwayError(_NOT_ANY_MORE)
         after = messages[-1].offset + 1 if messages else begin
         if not messages and consumer.assignment() and partition in consumer.assignment():
             # What is no message, the end of a transaction for one, is passed over.
@@ -144,6 +155,7 @@ class Feed:
     async def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
         self._next.clear()
+        self._readers.clear()
         if consumer is not None:
             await consumer.stop()
 

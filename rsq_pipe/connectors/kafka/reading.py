@@ -111,6 +111,8 @@ class KafkaSource:
             SourceError: The messages behind the position are lost, or the cluster refuses.
         """
         # Now, and not when the first chunk is asked for: a `close` that comes in between ends this reading.
+        # One before that has not ended yet must not take messages from this one, and can be named no more.
+        self.close(shard)
         closing = self._closing[shard] = threading.Event()
         return self._read(shard, position, size, closing)
 
@@ -123,7 +125,7 @@ class KafkaSource:
         except RefusedError as exc:
             raise self._error(f"{shard}: {exc}") from exc
         finally:
-            self._feed.leave(partition)
+            self._feed.leave(partition, closing)
 
     def close(self, shard: str = "") -> None:
         """Have the reading of a shard end; of all if none is named."""
@@ -141,7 +143,7 @@ class KafkaSource:
                 first, behind = self._feed.ends(partition)
                 end = behind if end is None else end
                 offset = self._begin(shard, position, first, behind)
-                self._feed.begin(partition, offset)
+                self._feed.begin(partition, offset, closing)
                 for chunk in self._chunks(shard, partition, offset, size, closing):
                     position = chunk.position
                     yield chunk
@@ -183,7 +185,7 @@ class KafkaSource:
         # First of all where it begins: a run that is ended before a message comes goes on there.
         yield Chunk.of((), str(offset))
         while not closing.is_set():
-            messages, after = self._feed.take(partition, size)
+            messages, after = self._feed.take(partition, size, closing)
             if messages or after != offset:
                 offset = after
                 yield self._messages.chunk(shard, messages, str(offset))

@@ -174,8 +174,9 @@ class SharedSourceWorker:
         if error is not None and not (isinstance(error, StreamError) and error.retryable):
             self._process.halt(error)
         elif error is None and worker.exhausted:
-            self._ended[shard] = worker
-            if worker.fault is not None and self._source.endless:
+            if not self._source.endless:
+                self._ended[shard] = worker
+            elif worker.fault is not None:
                 # Without end, nobody would ever be told of it.
                 self._process.halt(worker.fault)
 

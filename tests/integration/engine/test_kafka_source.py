@@ -10,6 +10,8 @@ from typing import Any
 import msgpack
 import pytest
 
+from rsq_pipe.connectors.kafka.reading import KafkaSource
+from rsq_pipe.connectors.source import Chunk
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import SinkError, SourceError
 from tests.integration.engine.lab import Lab
@@ -92,6 +94,30 @@ async def test_a_run_waits_for_more_and_finds_partitions_that_are_added(
     second = await lab.up()
     await wait_until(lambda: numbers(lab) == [3, 4, 5], what="the next run goes on")
     await second.stop()
+
+
+async def test_a_partition_whose_reading_was_ended_by_anything_is_read_on(
+    lab: Lab, kafka: KafkaBroker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[KafkaSource] = []
+    read = KafkaSource.read
+
+    def noted(source: KafkaSource, shard: str, position: str, size: int) -> Iterator[Chunk]:
+        readings.append(source)
+        return read(source, shard, position, size)
+
+    monkeypatch.setattr(KafkaSource, "read", noted)
+    await made(kafka, topic, 1, 3)
+    spec(lab, kafka, topic)
+    run = await lab.up()
+    await wait_until(lambda: numbers(lab) == [0, 1, 2], what="all is written")
+
+    readings[0].close(f"{topic}/0")
+    await wait_until(lambda: len(readings) == 2, what="another reading begins")
+    await sent(kafka, topic, [{"n": 3}])
+
+    await wait_until(lambda: numbers(lab) == [0, 1, 2, 3], what="it is read on")
+    await run.stop()
 
 
 async def test_a_limit_reads_so_many_of_all_partitions_together(

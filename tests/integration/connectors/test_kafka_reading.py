@@ -1,0 +1,82 @@
+"""Readings of one partition that overlap: the former takes nothing from the one that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rsq_pipe.connectors.away import told_to
+from rsq_pipe.connectors.kafka.reading import KafkaSource
+from rsq_pipe.connectors.kafka.settings import ReadOptions
+from rsq_pipe.connectors.source import Chunk
+from tests.support.kafka import KafkaBroker, kafka
+
+__all__ = ["kafka"]
+
+
+class Reading:
+    """Read a shard in a thread of its own, a chunk at a time, as the engine does."""
+
+    def __init__(self, source: KafkaSource, shard: str, position: str) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._chunks = source.read(shard, position, 100)
+        self.away: list[str] = []
+        self._thread.submit(told_to, self.away.append)
+
+    def next(self) -> Future[Chunk | None]:
+        return self._thread.submit(next, self._chunks, None)
+
+    def end(self) -> None:
+        self._thread.submit(self._chunks.close).result(timeout=20)  # type: ignore[attr-defined]
+        self._thread.shutdown()
+
+
+@pytest.fixture
+def source(kafka: KafkaBroker, name: str, tmp_path: Path) -> Iterator[KafkaSource]:
+    kafka.make(name)
+    options = ReadOptions.model_validate({"brokers": [kafka.address], "topic": name})
+    source = KafkaSource(options, stage="read", root=tmp_path)
+    yield source
+    source.close()
+
+
+def test_a_reading_that_was_let_go_of_takes_no_messages_from_its_successor(
+    source: KafkaSource, kafka: KafkaBroker, name: str
+) -> None:
+    shard = f"{name}/0"
+    former = Reading(source, shard, "")
+    assert former.next().result(timeout=20) is not None
+    waiting = former.next()
+    later = Reading(source, shard, "0")
+    assert later.next().result(timeout=20) is not None
+
+    kafka.send(name, [{"n": n} for n in range(5)])
+    ended = waiting.result(timeout=20)
+    chunk = later.next().result(timeout=20)
+    former.end()
+    later.end()
+
+    assert ended is None
+    assert chunk is not None
+    assert [record["n"] for record in chunk.records] == list(range(5))
+
+
+def test_a_reading_that_ends_late_does_not_interrupt_its_successor(
+    source: KafkaSource, kafka: KafkaBroker, name: str
+) -> None:
+    shard = f"{name}/0"
+    former = Reading(source, shard, "")
+    assert former.next().result(timeout=20) is not None
+    later = Reading(source, shard, "0")
+    assert later.next().result(timeout=20) is not None
+
+    former.end()
+    kafka.send(name, [{"n": 0}])
+    chunk = later.next().result(timeout=20)
+    later.end()
+
+    assert chunk is not None
+    assert (later.away, [record["n"] for record in chunk.records]) == ([], [0])

@@ -11,7 +11,6 @@ import structlog
 
 from rsq_pipe.engine.changes.beginning import begin
 from rsq_pipe.engine.changes.ledger_names import ledger_names
-from rsq_pipe.engine.changes.lost_place import lost_place
 from rsq_pipe.engine.housekeeping.briefly import briefly
 from rsq_pipe.engine.housekeeping.gauges import PERIOD as GAUGES_PERIOD
 from rsq_pipe.engine.housekeeping.gauges import measure
@@ -22,6 +21,7 @@ from rsq_pipe.engine.housekeeping.housekeeping import Housekeeping
 from rsq_pipe.engine.housekeeping.promoter import Promoter
 from rsq_pipe.engine.housekeeping.retention import Retention
 from rsq_pipe.engine.last_failure import LastFailure
+from rsq_pipe.engine.located import located
 from rsq_pipe.engine.pauses import PERIOD as PAUSES_PERIOD
 from rsq_pipe.engine.presence import PERIOD as PRESENCE_PERIOD
 from rsq_pipe.engine.presence import Presence
@@ -35,11 +35,11 @@ from rsq_pipe.engine.sinks.sink_worker import SinkWorker, flush
 from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker, source_role
 from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
-from rsq_pipe.engine.state import PipelineState, look_at, lost
+from rsq_pipe.engine.state import PipelineState, look_at
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.engine.windows.closer import Closer
 from rsq_pipe.engine.worker import StageWorker
-from rsq_pipe.errors import DrainTimeoutError, GroupLostError, StreamError, StreamFullError
+from rsq_pipe.errors import DrainTimeoutError, GroupLostError, SettleError, StreamError, StreamFullError
 from rsq_pipe.spec.fusing import closes, sends
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.backoff import Backoff
@@ -133,8 +133,8 @@ class Runner:
         try:
             await self._prepare()
             await self._work()
-        except GroupLostError as exc:
-            raise await self._located(exc) from exc
+        except (GroupLostError, SettleError) as exc:
+            raise await located(self._client, self.graph, exc) from exc.__cause__
         finally:
             answers = await briefly(self._leave())
         fault = self._fault or self._unread()
@@ -145,8 +145,8 @@ class Runner:
             self.summary = await self._summary(
                 time.monotonic() - began, finished=self._finished and not fault
             )
-        if isinstance(fault, GroupLostError):
-            raise await self._located(fault)
+        if isinstance(fault, GroupLostError | SettleError):
+            raise await located(self._client, self.graph, fault) from fault.__cause__
         if fault is not None:
             raise fault
         return self.summary or await self._summary(time.monotonic() - began, finished=self._finished)
@@ -377,13 +377,6 @@ class Runner:
     def _unread(self) -> BaseException | None:
         """Tell of a source that could not be read to its end: all else is done, but the run is no success."""
         return next((source.fault for source in self._sources if source.fault is not None), None)
-
-    async def _located(self, exc: GroupLostError) -> GroupLostError:
-        """Whoever noticed a lost group first, the user reads what can be done about it."""
-        if not (exc.stream and exc.group):
-            return exc
-        found = await briefly(lost_place(self._client, self.graph, exc.stream, exc.group))
-        return found or lost(exc.stream, exc.group)
 
     async def _summary(self, seconds: float, *, finished: bool) -> Summary:
         state = await briefly(look_at(self._client, self.graph)) or self.state

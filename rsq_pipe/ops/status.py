@@ -14,11 +14,13 @@ from rsq_pipe.engine.hold import held_stages, hold_fields
 from rsq_pipe.engine.keyspace import Keyspace, counter_fields, group_mark, group_marks, groups, lookups
 from rsq_pipe.engine.last_failure import FIELD, UNREAD
 from rsq_pipe.engine.legible import legible
+from rsq_pipe.engine.located import located
 from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
 from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
+from rsq_pipe.errors import SettleError
 from rsq_pipe.model.counters import COUNTED, finished
 from rsq_pipe.ops.failed_run import FailedRun, failed_run
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
@@ -229,7 +231,10 @@ async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> P
         ZRANGEBYSCORE; GET; INFO and PING, where the user may.
     """
     with legible(graph.pipeline, client.channel.address):
-        return await _look(client, graph, as_run=as_run)
+        try:
+            return await _look(client, graph, as_run=as_run)
+        except SettleError as exc:
+            raise await located(client, graph, exc) from exc.__cause__
 
 
 async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> PipelineStatus:

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from rsq_pipe.connectors.files.file_target import FileTarget
 from rsq_pipe.engine.presence import Presence
-from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SinkError
+from rsq_pipe.errors import GroupLostError, PipelineBusyError, ServerUnavailableError, SettleError, SinkError
 from rsq_pipe.streams.settlement import Settled, Settlement
 from tests.integration.engine.lab import READ, Lab
 from tests.support.signals import wait_until
@@ -116,7 +116,9 @@ async def test_a_run_that_could_not_begin_leaves_no_sign_of_life(lab: Lab) -> No
     lab.spec(PLAIN)
     await lab.redis("SET", lab.key("read"), "a string")
     for _ in range(2):
-        with pytest.raises(Exception, match="in use for something else"):
+        with pytest.raises(
+            SettleError, match=r":read' holds a string, and pipeline '.*' needs a stream there"
+        ):
             await lab.run()
     await lab.redis("DEL", lab.key("read"))
 

@@ -12,7 +12,7 @@ import pytest
 from rsq_pipe.engine import last_failure
 from rsq_pipe.engine.changes import provision
 from rsq_pipe.engine.last_failure import LastFailure
-from rsq_pipe.errors import SinkError
+from rsq_pipe.errors import SettleError, SinkError
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, StageStatus, look
 from rsq_pipe.streams.worker import worker_name
@@ -240,3 +240,13 @@ async def test_a_stage_added_since_the_last_run_is_new_and_has_all_of_its_stream
 
     assert (seen.state, seen.lag) == ("new", 5)
     assert (await look(waiting.client, waiting.graph)).changed
+
+
+async def test_a_key_that_holds_something_else_is_named_with_what_it_should_hold(lab: Lab) -> None:
+    lab.spec(PLAIN)
+    await lab.redis("SET", lab.key("add:retry"), "a string")
+
+    with pytest.raises(
+        SettleError, match=r":add:retry' holds a string, and pipeline '.*' needs a zset there"
+    ):
+        await look(lab.client, lab.graph)

@@ -1,0 +1,62 @@
+"""Located: an error of the server, told with the place in the pipeline that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rsq_pipe.engine.changes.lost_place import lost_place
+from rsq_pipe.engine.housekeeping.briefly import briefly
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.state import lost
+from rsq_pipe.errors import GroupLostError, SettleError
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+
+async def located(
+    client: StreamClient, graph: Graph, exc: GroupLostError | SettleError
+) -> GroupLostError | SettleError:
+    """
+    Say which group was lost, or which key holds something else, and what can be done about it.
+
+    Returns:
+        Another error, or the one given, where no more is known.
+
+    Redis: as `lost_place`; TYPE of each key of the pipeline.
+    """
+    if isinstance(exc, GroupLostError):
+        if not (exc.stream and exc.group):
+            return exc
+        return await briefly(lost_place(client, graph, exc.stream, exc.group)) or lost(exc.stream, exc.group)
+    if "WRONGTYPE" not in exc.reply:
+        return exc
+    return await briefly(_taken(client, graph, exc.reply)) or exc
+
+
+async def _taken(client: StreamClient, graph: Graph, reply: str) -> SettleError | None:
+    """Find the first key of a pipeline that holds something else than the pipeline would put there."""
+    wanted = dict(_types(graph))
+    found = await client.channel.scatter([["TYPE", key] for key in wanted], list(wanted))
+    for (key, kind), said in zip(wanted.items(), found, strict=True):
+        there = said.decode() if isinstance(said, bytes) else str(said)
+        if there not in (kind, "none"):
+            return SettleError(
+                f"server {client.channel.address}: the key {key!r} holds a {there}, and pipeline "
+                f"{graph.pipeline!r} needs a {kind} there; rename or delete that key, or give the pipeline "
+                "another name",
+                reply=reply,
+            )
+    return None
+
+
+def _types(graph: Graph) -> Iterator[tuple[str, str]]:
+    """List the keys of a pipeline, and what each of them is, as TYPE says it."""
+    keys = Keyspace(graph.pipeline)
+    yield from ((keys.meta, "hash"), (keys.runs, "zset"), (keys.history, "stream"), (keys.calls, "hash"))
+    yield from ((keys.housekeeping, "string"), (keys.rest, "string"), (keys.audit, "stream"))
+    for stage in graph.stages:
+        streams = (*keys.inputs(stage), *map(keys.stream, stage.outputs.values()))
+        yield from ((key, "stream") for key in (*streams, keys.dlq(stage), keys.journal(stage)))
+        yield from ((keys.retry(stage), "zset"), (keys.timers(stage), "zset"))
+        yield from ((key, "hash") for key in (keys.drops(stage), keys.unknown(stage), keys.state(stage)))
+        yield keys.rate(stage), "string"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from rsq_pipe.error_text import told
-from rsq_pipe.errors import EncodeError, RsqPipeError
+from rsq_pipe.errors import EncodeError
 
 
 class Expression(Protocol):
@@ -13,6 +12,10 @@ class Expression(Protocol):
 
     def evaluate(self, record: Any) -> Any:
         """Compute it; may raise anything."""
+        ...
+
+    def why(self, error: Exception) -> str:
+        """Say why that has failed."""
         ...
 
 
@@ -31,6 +34,5 @@ def computed(setting: str, expression: Expression, record: Any) -> Any:
     try:
         return expression.evaluate(record)
     except Exception as exc:  # noqa: BLE001  an expression may raise anything
-        # Our own errors are sentences; of the others the type is half of what they say.
-        why = str(exc) if isinstance(exc, RsqPipeError) else told(exc)
+        why = expression.why(exc)
         raise EncodeError(f"`{setting}` cannot be computed of this record: {why}", record) from None

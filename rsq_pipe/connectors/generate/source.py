@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from rsq_pipe.connectors.closing import Closing
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.source import Arrival, Chunk
-from rsq_pipe.error_text import told
 from rsq_pipe.units import Many, Rate, parse_rate
 
 TICK = 0.05
@@ -34,6 +33,10 @@ class Computes(Protocol):
 
     def evaluate(self, record: Mapping[str, Any], /) -> Any:
         """Give its value."""
+        ...
+
+    def why(self, error: Exception, /) -> str:
+        """Say why it has none."""
         ...
 
 
@@ -84,7 +87,7 @@ class GenerateSource:
         self._count = options.count
         self._pace = parse_rate(options.rate) if options.rate else 0.0
         self._draws = Draws(options.seed, len(fields))
-        self._fields = [(name, one.evaluate) for name, one in fields.items()]
+        self._fields = [(name, one.evaluate, one.why) for name, one in fields.items()]
         self._closing = Closing()
         self._made_so_far = 0
 
@@ -124,12 +127,12 @@ class GenerateSource:
     def _made(self, number: int) -> Arrival:
         known: dict[str, Any] = {"n": number}
         record: dict[str, Any] = {}
-        for place, (name, value) in enumerate(self._fields):
+        for place, (name, value, why_not) in enumerate(self._fields):
             known["random"] = self._draws.of(number, place)
             try:
                 record[name] = value(known)
             except Exception as exc:  # noqa: BLE001  an expression may raise anything
-                why = f"record {number}: field {name!r}: {told(exc)}"
+                why = f"record {number}: field {name!r}: {why_not(exc)}"
                 return Arrival(str(number), None, str(record).encode(), why)
             if name not in ("n", "random"):
                 known[name] = record[name]

@@ -22,8 +22,10 @@ Part = Literal["topic", "retained"]
 Text = Annotated[Any, WithJsonSchema({"type": "string", "minLength": 1})]
 
 
-def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
+def _address(value: Any) -> Any:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return value
+    host, colon, port = str(value).rpartition(":")
     if not (colon and host and is_port(port)) or "/" in host:
         raise ValueError(f"{value!r} is not HOST:PORT; write broker:1883, or broker:8883 with `tls`")
     return value
@@ -56,7 +58,7 @@ class Broker(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    broker: Annotated[str, AfterValidator(_address)] = Field(description="Its address: `broker:1883`.")
+    broker: Annotated[str, BeforeValidator(_address)] = Field(description="Its address: `broker:1883`.")
     tls: bool = Field(default=False, description="Talk to it encrypted.")
     ca: str | None = Field(default=None, description="A file with the authority that signed its certificate.")
     user: str = Field(default="", description="The user.")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from rsq_pipe.hosts import is_port
+from rsq_pipe.hosts import LAST_PORT, is_port
 from rsq_pipe.units import Duration, Size
 
 
-def _listen(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not (colon and host and (is_port(port) or port == "0")):
-        raise ValueError("must be HOST:PORT; write 127.0.0.1:8080")
+def _listen(value: Any) -> Any:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return value
+    host, colon, port = str(value).rpartition(":")
+    if not (is_port(port) or port == "0") and port.isascii() and port.isdigit():
+        raise ValueError(f"{value} has no port from 1 to {LAST_PORT}, or 0; write 127.0.0.1:8080")
+    if not (colon and host and port.isascii() and port.isdigit()):
+        example = port if port.isascii() and port.isdigit() else "8080"
+        raise ValueError(f"must be HOST:PORT; write 127.0.0.1:{example}")
     return value
 
 
@@ -29,7 +34,7 @@ class WebhookSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: Annotated[str, AfterValidator(_listen)] = Field(
+    listen: Annotated[str, BeforeValidator(_listen)] = Field(
         description="The address and port to listen at: `127.0.0.1:8080`."
     )
     path: Annotated[str, AfterValidator(_path)] = Field(default="/", description="The path of the requests.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from rsq_pipe.errors import ExpressionError, MissingFieldError
 from rsq_pipe.spec.expressions.compiler import GLOBALS, Compiler
-from rsq_pipe.spec.expressions.explanation import of_syntax
+from rsq_pipe.spec.expressions.explanation import explained, of_syntax
 from rsq_pipe.spec.expressions.field_reads import field_reads
 from rsq_pipe.spec.expressions.grammar import MODEL, Grammar
 from rsq_pipe.spec.expressions.slips import word
@@ -43,6 +43,10 @@ class Expression:
     timed: bool
     code: CodeType = field(repr=False, compare=False)
     evaluate: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
+
+    def why(self, error: Exception) -> str:
+        """Say why `evaluate` has failed, in the words of expressions."""
+        return explained(error)
 
     def __reduce__(self) -> tuple[Callable[[str], Expression], tuple[str]]:
         return compile_expression, (self.text,)

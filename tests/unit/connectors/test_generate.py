@@ -61,7 +61,7 @@ def test_a_record_for_which_an_expression_has_no_value_is_broken_and_the_others_
 
     assert [one.offset for one in arrivals] == ["0", "1", "2", "3"]
     assert arrivals[2].data is None
-    assert arrivals[2].error == "record 2: field 'share': ZeroDivisionError: division by zero"
+    assert arrivals[2].error == "record 2: field 'share': a division by zero"
 
 
 def test_no_more_a_second_are_made_than_the_rate_says() -> None:

@@ -338,3 +338,26 @@ def test_the_path_that_a_webhook_listens_on_is_no_file(project: Path) -> None:
     checked = check(write(project, spec), environ={})
 
     assert checked.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            "type: webhook, listen: 99999",
+            "listen: 99999 has no port from 1 to 65535, or 0; write 127",
+        ),
+        ("type: webhook, listen: 8080", "listen: must be HOST:PORT; write 127.0.0.1:8080"),
+        ("type: mqtt, topic: t, broker: 1883", "broker: 1883 is not HOST:PORT; write broker:1883"),
+        ("type: mqtt, topic: t, broker: 'b:99999'", "broker: 'b:99999' is not HOST:PORT; write broker:1883"),
+        ("type: kafka, topic: t, brokers: 'b:99999'", "brokers: 'b:99999' has no port from 1 to 65535"),
+    ],
+)
+def test_an_address_without_a_host_or_a_port_that_is_one_is_told_as_that(
+    project: Path, source: str, said: str
+) -> None:
+    stages = f"stages:\n  read: {{source: {{{source}}}}}\n  out: {{sink: {{type: stdout}}}}"
+
+    checked = check(write(project, f"version: 1\npipeline: hook\n{stages}"), environ={})
+
+    assert [said in str(problem) for problem in checked.problems] == [True], checked.problems

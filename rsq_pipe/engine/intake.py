@@ -61,6 +61,7 @@ def consumer(
     *,
     wait: float | None = None,
     size: int = 0,
+    name: str = "",
 ) -> StreamConsumer:
     """
     Make a stage's consumer; it reads the stage's own `again` stream first, then its inputs.
@@ -72,6 +73,7 @@ def consumer(
         fused: The stages that run in its worker.
         wait: Seconds to wait for a batch to be full; the stage's own setting if left out.
         size: Bytes from which on a batch is full, too; 0 for any.
+        name: What it is called, where it takes the place of one that has ended; one of its own if left out.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
@@ -81,6 +83,7 @@ def consumer(
         Keyspace(graph.pipeline).inputs(stage),
         ConsumerConfig(
             group=stage.name,
+            worker_name=name,
             batch_size=stage.batch_size,
             batch_wait_ms=round((stage.batch_wait if wait is None else wait) * 1000),
             block_ms=BLOCK_MS,

@@ -10,7 +10,9 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import psycopg
 import pytest
+from redis import Redis
 
 from tests.support.command_line import rsq_pipe, start
 from tests.support.ports import free_port
@@ -71,6 +73,38 @@ def test_status_says_which_database_a_sink_waits_for_and_stops_once_it_is_back(
         eventually(lambda: _count(own_postgres) == 200, timeout=20)
         eventually(lambda: paused(project, server, "out") is None, timeout=10)
         assert run.poll() is None
+
+
+def test_a_sink_that_several_may_write_stays_one_consumer_however_often_a_write_fails(
+    project: Project, server: StreamServer, own_postgres: PostgresServer
+) -> None:
+    project.records(range(100))
+    options = f'dsn: "{own_postgres.dsn}", table: away, create: true, timeout: 1s, writers: 2'
+    project.spec(
+        f"""
+        read: {{source: {{type: jsonl, path: in.jsonl, follow: true}}}}
+        out: {{sink: {{type: postgres, {options}}}}}
+        """,
+        top="reclaim: {idle: 300ms}",
+    )
+    stream = f"{{{project.pipeline}}}:read"
+    with running(project, server), Redis(unix_socket_path=str(server.socket), decode_responses=True) as redis:
+        eventually(lambda: _count(own_postgres) == 100, timeout=20)
+        with psycopg.connect(own_postgres.dsn) as locking:
+            locking.execute("lock table away in access exclusive mode")
+            project.records(range(100, 101))
+            seen = [False]  # whether the batch is handed back, each time that this changes
+
+            def has_failed_three_times() -> bool:
+                found: Any = redis.xpending_range(stream, "out", "-", "+", 1)
+                is_back = bool(found) and found[0]["time_since_delivered"] > 3_600_000
+                seen.extend([is_back] if is_back != seen[-1] else [])
+                return seen.count(True) >= 3
+
+            eventually(has_failed_three_times, timeout=40, what="the batch was handed back three times")
+            consumers: Any = redis.xinfo_consumers(stream, "out")
+            assert len(consumers) == 1
+        eventually(lambda: _count(own_postgres) == 101, timeout=40)
 
 
 def test_status_says_what_a_source_waits_for(project: Project, server: StreamServer) -> None:

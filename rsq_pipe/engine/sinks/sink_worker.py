@@ -36,6 +36,7 @@ from rsq_pipe.streams.entry import RawEntry, records_in
 from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.settlement import Position
 from rsq_pipe.streams.waiting import until
+from rsq_pipe.streams.worker import worker_name
 from rsq_pipe.verbs.passing import Pass
 
 RECORDS = 5_000
@@ -71,6 +72,7 @@ class SinkWorker:
         self._pace = Pace(process, stage, self._brake, self._gather.records)
         process.holds.watch([stage.name], self._brake)
         self._consumer: StreamConsumer | None = None
+        self._consumer_name = worker_name(stage.name)
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(self._log)
@@ -166,7 +168,13 @@ class SinkWorker:
                 return
             gather = self._gather
             self._consumer = consumer(
-                self._process, self._stage, gather.records, wait=gather.seconds, size=gather.size
+                self._process,
+                self._stage,
+                gather.records,
+                wait=gather.seconds,
+                size=gather.size,
+                # Each time that the target does not answer it reads anew: no other consumer for that.
+                name=self._consumer_name,
             )
             self._brake.holds(self._consumer)
             self._pace.start()

@@ -23,10 +23,12 @@ from rsq_pipe.spec.loader import load
 WIDTH = 120
 """Columns where there is no terminal."""
 
+_USAGE = "it is `rsq-pipe trace SPEC ID`, the pipeline's file and a record's, an entry's or a trace's id"
+
 
 @click.command("trace")
-@click.argument("name", metavar="ID")
-@click.argument("spec", type=click.Path(), metavar="[SPEC]", required=False)
+@click.argument("name", type=click.Path(), metavar="[SPEC]", required=False)
+@click.argument("spec", metavar="ID", required=False)
 @click.option(
     "--file",
     "file",
@@ -38,7 +40,7 @@ WIDTH = 120
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter an option
-    ctx: click.Context, name: str, spec: str | None, file: Path | None, url: str | None, as_json: bool
+    ctx: click.Context, name: str | None, spec: str | None, file: Path | None, url: str | None, as_json: bool
 ) -> None:
     """
     Draw the way of one record through its pipeline.
@@ -46,12 +48,15 @@ def command(  # noqa: PLR0917  one parameter an option
     One line a stage: how long the record waited, how long the stage had it, the attempt, and the outcome.
 
     ID is a record id (`read:orders.jsonl:17`), an entry id or a trace id. With --file it is found in a trace
-    file; with SPEC in the pipeline's streams, retries and dead letters, and SPEC may stand first, as in other
-    commands. Exit code 1 if it is nowhere.
+    file; with SPEC in the pipeline's streams, retries and dead letters. SPEC may stand behind ID, too. Exit
+    code 1 if it is nowhere.
     """
+    if name is None:
+        raise click.UsageError(f"the ID is missing; {_USAGE}")
     if file is not None:
         if spec is not None:
-            raise click.UsageError(f"--file says where to look; leave {spec!r} out, or --file")
+            one = name if Path(name).is_file() else spec
+            raise click.UsageError(f"--file says where to look; leave {one!r} out, or --file")
         trace, ui, where = read_trace(file, name), "", _in_file(file)
     else:
         name, path = _told_apart(name, spec)
@@ -70,15 +75,14 @@ def command(  # noqa: PLR0917  one parameter an option
 
 def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
     """Tell which is the record's id and which the pipeline's file: all other commands take the file first."""
-    usage = "it is `rsq-pipe trace ID SPEC`, a record's, an entry's or a trace's id and the pipeline's file"
     if second is None:
         what = "the file of a pipeline, and no ID" if Path(first).is_file() else "an ID, and no file"
-        raise click.UsageError(f"{first!r} is {what}; {usage}, or --file FILE that `run --trace-file` wrote")
+        raise click.UsageError(f"{first!r} is {what}; {_USAGE}, or --file FILE that `run --trace-file` wrote")
     if Path(second).is_file():
         return first, Path(second)
     if Path(first).is_file():
         return second, Path(first)
-    raise click.UsageError(f"neither {first!r} nor {second!r} is a file; {usage}")
+    raise click.UsageError(f"neither {first!r} nor {second!r} is a file; {_USAGE}")
 
 
 async def _kept(graph: Graph, address: str, name: str) -> RecordTrace:

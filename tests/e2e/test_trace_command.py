@@ -171,7 +171,9 @@ def test_redis_alone_tells_of_a_record_nobody_has_been_given_yet(
     assert told == [("read", 0, "emitted"), ("work", 1, "waiting")]
 
 
-def test_the_pipeline_may_stand_first_as_in_all_other_commands(traced: Project, server: StreamServer) -> None:
+def test_the_pipeline_stands_first_as_elsewhere_and_may_stand_last(
+    traced: Project, server: StreamServer
+) -> None:
     rid = "read:in.jsonl:2"
 
     swapped = run(traced.root, "trace", str(traced.path), rid, "--redis", server.url, "--json")
@@ -187,6 +189,8 @@ def test_the_pipeline_may_stand_first_as_in_all_other_commands(traced: Project, 
         (("pipeline.yaml",), "'pipeline.yaml' is the file of a pipeline, and no ID"),
         (("read:in.jsonl:2",), "'read:in.jsonl:2' is an ID, and no file"),
         (("x", "pipeline.yaml", "--file", "in.jsonl"), "leave 'pipeline.yaml' out, or --file"),
+        (("pipeline.yaml", "x", "--file", "in.jsonl"), "leave 'pipeline.yaml' out, or --file"),
+        ((), "the ID is missing; it is `rsq-pipe trace SPEC ID`"),
         (("x", "--file", "no.jsonl"), "'no.jsonl' does not exist"),
     ],
 )

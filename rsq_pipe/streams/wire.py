@@ -57,6 +57,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
     head: list[_Word] = [group, consumer, settlement.kept, int(is_whole(settlement))]
     head += [sheet.number(counters.key, "hash"), counters.prefix] if counters else [0, ""]
     drops = {key: _named(reasons) for key, reasons in settlement.drops.items()}
+    # What is counted, and what is counted by its reason, of which a hash has no more than some by name.
     for before, counted in (((), settlement.counts), ((MAX_REASONS, OTHER_REASONS), drops)):
         head += (*before, len(counted))
         for key, amounts in counted.items():

@@ -167,7 +167,7 @@ def drawn_stages(found: Plan) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("waiting", "pending", "retry", "dead"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("position", no_wrap=True)
+    table.add_column("position", overflow="fold")  # the one that gives way, to a second line
     for change in found.told:
         numbers = _numbers(change.holds)
         table.add_row(_text(change.stage), _what(change), *numbers, _text(_position(change.holds)))

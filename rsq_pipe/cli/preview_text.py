@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from rsq_pipe.cli.diagram.model import streams
 from rsq_pipe.cli.difference import Change, differences, spelled
 from rsq_pipe.cli.printable import escaped, printable
 from rsq_pipe.spec.graph import ConnectorRef, HandlerRef, Stage
@@ -54,6 +55,8 @@ def described(stage: Stage) -> str:
         path = getattr(stage.options.options, "path", "")
         shown = path if isinstance(path, str) else ", ".join(path)
         return f"{stage.verb} {stage.options.type} {shown}".rstrip()
+    if stage.verb == "pass":
+        return streams(stage)
     return f"call {stage.options.text}" if isinstance(stage.options, HandlerRef) else stage.verb
 
 

@@ -18,6 +18,7 @@ from rsq_pipe.model.counters import COUNTED
 from rsq_pipe.spec.graph import Graph
 
 _ENDLESS = 10_000
+_NOTHING = ("", "-")
 
 
 def named(stage: str, above: str | None) -> str:
@@ -112,14 +113,25 @@ class Fitting:
     rows: Sequence[Sequence[Text]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        table = self._table()
-        if console.measure(table, options=options.update(width=_ENDLESS)).maximum <= options.max_width:
-            yield table
-            return
+        # Columns that hold nothing go first.
+        for fitted in (self, self._without_empty()):
+            table = fitted._table()
+            if console.measure(table, options=options.update(width=_ENDLESS)).maximum <= options.max_width:
+                yield table
+                return
         # A table cut down to the screen would show the first digits of its numbers.
         for row in self.rows:
             yield Text(row[0].plain, style="bold")
             yield Padding(Columns(list(self._facts(row)), padding=(0, 3, 0, 0)), (0, 0, 0, 2))
+
+    def _without_empty(self) -> Fitting:
+        """Leave out the columns in which no row has anything."""
+        held = [
+            at
+            for at in range(len(self.columns))
+            if at == 0 or any(row[at].plain not in _NOTHING for row in self.rows)
+        ]
+        return Fitting([self.columns[at] for at in held], [[row[at] for at in held] for row in self.rows])
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -133,5 +145,5 @@ class Fitting:
     def _facts(self, row: Sequence[Text]) -> Iterator[Text]:
         """Name each cell; what a row does not have is left out."""
         for name, cell in zip(self.columns[1:], row[1:], strict=True):
-            if cell.plain not in ("", "-"):
+            if cell.plain not in _NOTHING:
                 yield Text.assemble((f"{name} ", "dim"), cell)

@@ -33,7 +33,8 @@ class Node:
     @property
     def title(self) -> str:
         """What it does, in a line."""
-        return " ".join(filter(None, (self.verb or self.kind, self.detail)))
+        verb = "" if self.verb == "pass" else self.verb or self.kind
+        return " ".join(filter(None, (verb, self.detail)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +132,12 @@ def _detail(stage: Stage) -> str:
             return handler.text
         case dict() as fields:
             return ", ".join(fields)
+        case None if stage.verb == "pass":
+            return streams(stage)
         case _:
             return getattr(stage.options, "text", "")
+
+
+def streams(stage: Stage) -> str:
+    """Say what a source or sink of type `stream` is: the stage itself reads and writes, as any other does."""
+    return "source stream" if any(ref.external for ref in stage.inputs) else "sink stream"

@@ -133,7 +133,7 @@ function spoken(node, stage, word) {
 }
 
 /** Say what a stage does: its verb, and of what system. */
-export const doing = (stage) => (stage.connector ? `${stage.verb} ${stage.connector}` : stage.verb);
+export const doing = (stage) => (stage.connector ? `${stage.verb} ${stage.connector}` : stage.verb === "pass" ? "stream" : stage.verb);
 
 const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 

@@ -38,6 +38,22 @@ def drawn(project: Project, stages: str) -> Diagram:
     return diagram(load(project.spec(stages)))
 
 
+def test_sources_and_sinks_of_streams_are_called_what_the_file_calls_them(project: Project) -> None:
+    chain = drawn(
+        project,
+        """
+        read: {source: {type: stream, stream: orders-in}}
+        add: {map: {m: "n + 1"}}
+        out: {sink: {type: stream, stream: orders-out}}
+        """,
+    )
+
+    titles = {node.name: node.title for node in chain.nodes}
+    assert titles["read"] == "source stream"
+    assert titles["out"] == "sink stream"
+    assert titles["orders-in"] == "stream"
+
+
 def test_a_chain_is_one_lane(project: Project) -> None:
     chain = drawn(project, 'read: {source: {type: jsonl, path: in.jsonl}}\nadd: {map: {m: "n + 1"}}\n')
 

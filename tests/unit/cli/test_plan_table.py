@@ -9,8 +9,8 @@ from rsq_pipe.engine.changes.change import Plan, StageChange
 from rsq_pipe.engine.changes.past import Holding
 
 
-def drawn(*changes: StageChange) -> list[str]:
-    console = Console(width=120, color_system=None)
+def drawn(*changes: StageChange, width: int = 120) -> list[str]:
+    console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(drawn_stages(Plan("p", ran=True, kept=True, stages=changes)))
     return [" ".join(line.split()) for line in capture.get().splitlines()[1:]]
@@ -49,3 +49,13 @@ def test_a_position_is_how_far_a_file_is_read_or_written_and_of_other_stages_not
         "store same 0 0 0 0 table",
         "calc same 0 0 0 0",
     ]
+
+
+def test_on_a_narrow_screen_a_position_goes_on_in_the_next_line_and_no_number_is_cut() -> None:
+    place = "/srv/shop/data/2026/orders-of-all-shops.jsonl"
+    read = Holding(positions={place: "12345678:2:140ed16a"}, placed=1, dead=1_234_567)
+
+    first, *more = drawn(StageChange("read", "same", holds=read), width=60)
+
+    assert first.startswith("read same 0 0 0 1,234,567 ")
+    assert "".join([first.rpartition(" ")[2], *more]).endswith("12,345,678")

@@ -70,6 +70,16 @@ def test_where_there_is_none_a_stage_is_a_paragraph_of_named_facts(width: int) -
         assert sum(fact in line for line in facts) == 1, f"{fact!r} is not whole in {facts}"
 
 
+def test_on_a_narrow_screen_columns_that_hold_nothing_go_before_the_table_does() -> None:
+    rests = replace(
+        VALIDATE, lag=0, pending=0, oldest_seconds=None, oldest_pending_seconds=None, gone=0, rate=None
+    )
+    table = shown(80, replace(STATUS, stages=(READ, rests)))
+
+    assert table[1].split() == ["stage", "lag", "pending", "retry", "dead", "consumers", "records"]
+    assert table[3].split() == ["validate_addresses", "0", "0", "1", "1,234", "4", "987,655"]
+
+
 def test_a_source_has_no_facts_that_it_cannot_have() -> None:
     lines = shown(40)
 

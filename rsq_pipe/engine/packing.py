@@ -128,7 +128,10 @@ class Port:
             written.bad[place] = exc
             return
         if len(raw) > self.max_record:
-            why = f"the record has {len(raw):,} bytes when it is encoded; max_record is {self.max_record:,}"
+            why = (
+                f"the record has {len(raw):,} bytes when it is encoded; `max_record` of the pipeline allows "
+                f"{self.max_record:,}: drop fields above, or raise it"
+            )
             written.bad[place] = EncodeError(why, raw[:4096])
             return
         headers: Mapping[str, str] = {RID: emitted.rids[place], **emitted.headers.get(place, {})}

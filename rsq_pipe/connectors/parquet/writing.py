@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import msgspec
 
@@ -46,7 +46,7 @@ def write_parquet(
         return
     try:
         with _faults_told():
-            schema = _inferred(lines)
+            schema = _as_first(lines, _inferred(lines))
             if not (_has(schema, "Float64") and _has_large_numbers(lines)):
                 _write(_reader(lines, schema), to, compression)
                 return
@@ -87,6 +87,20 @@ def _inferred(lines: Lines) -> Any:
 
     found: Any = library.infer_json_schema(_file(lines))
     return core.Schema([_without_null(field) for field in found])
+
+
+def _as_first(lines: Lines, schema: Any) -> Any:
+    """Put the columns into the order of the first record's fields; those it does not have come behind."""
+    from arro3 import core  # noqa: PLC0415
+
+    with _opened(lines) as file:
+        places = {name: place for place, name in enumerate(msgspec.json.decode(file.readline()))}
+    fields: list[Any] = sorted(schema, key=lambda field: places.get(field.name, len(places)))
+    return core.Schema(fields)
+
+
+def _opened(lines: Lines) -> BinaryIO:
+    return io.BytesIO(lines) if isinstance(lines, bytes) else lines.open("rb")
 
 
 def _file(lines: Lines) -> io.BytesIO | Path:

@@ -66,6 +66,15 @@ def test_columns_without_stated_types_are_what_all_their_values_are(
     }
 
 
+@pytest.mark.parametrize("last", [3, "x"], ids=["of one type", "of several"])
+def test_columns_without_stated_types_stand_in_the_order_of_the_first_record(
+    tmp_path: Path, written: Callable[..., Any], last: Any
+) -> None:
+    assert written({"zip": 1, "city": "a", "b": 1}, {"a": 0, "b": last, "zip": 2, "city": "b"}) == {}
+
+    assert list(columns(tmp_path / "x-000001.parquet")) == ["zip", "city", "b", "a"]
+
+
 @pytest.mark.parametrize(
     ("values", "texts"),
     [

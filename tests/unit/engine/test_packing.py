@@ -139,7 +139,10 @@ def test_a_record_larger_than_any_entry_may_be_is_refused_in_words(count: int) -
     written = PORT.write(many)
 
     (error,) = written.bad.values()
-    assert str(error) == ("the record has 16,777,227 bytes when it is encoded; max_record is 16,777,216")
+    assert str(error) == (
+        "the record has 16,777,227 bytes when it is encoded; `max_record` of the pipeline allows 16,777,216: "
+        "drop fields above, or raise it"
+    )
     assert list(written.bad) == [count - 1]
     assert len(singles(written.outputs)) == count - 1
 

@@ -7,6 +7,7 @@ import re
 import socket
 from urllib.parse import urlsplit
 
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?(/\d*)?")
 _NETLOC = re.compile(r"([^:/?#]*://)([^/?#]*)")
 
 
@@ -23,6 +24,13 @@ def is_port(text: str) -> bool:
 def is_of_host(error: OSError) -> bool:
     """Tell whether an address cannot be taken for its host, so that no other port will help."""
     return isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}
+
+
+def missing_scheme(url: str) -> str:
+    """Say what a URL lacks that is a host or a socket alone; empty for all else, and quotes nothing of it."""
+    if url.startswith("/"):
+        return "write unix:// before it"
+    return "write redis:// before it" if _HOST.fullmatch(url) else ""
 
 
 def split_hosts(url: str) -> tuple[str, list[tuple[str, int]]]:

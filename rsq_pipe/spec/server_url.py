@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from rsq_pipe.hosts import split_hosts
+from rsq_pipe.hosts import missing_scheme, split_hosts
 from rsq_pipe.suggestion import suggest
 
 SCHEMES = (
@@ -62,7 +62,7 @@ def check_server_url(url: str) -> str:
 def _scheme(url: str) -> str:
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
     if match is None:
-        raise ValueError(f"the server's URL does not begin with a scheme; {_SPELLING}")
+        raise ValueError(f"the server's URL does not begin with a scheme; {missing_scheme(url) or _SPELLING}")
     if match[1] not in SCHEMES:
         raise ValueError(f"{match[1]!r} is not a scheme of a server's URL; {suggest(match[1], SCHEMES)}")
     return match[1]

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.exceptions import RedisError
 
-from rsq_pipe.hosts import split_hosts
+from rsq_pipe.hosts import missing_scheme, split_hosts
 
 SCHEMES = (
     *("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://"),
@@ -59,7 +59,8 @@ class Endpoint:
         """
         # No message quotes the URL, or what urllib says of it: any part of it may be part of a password.
         if not url.startswith(SCHEMES):
-            raise ValueError(f"a server URL starts with one of {', '.join(SCHEMES)}; this one does not")
+            fix = missing_scheme(url) or "this one does not"
+            raise ValueError(f"a server URL starts with one of {', '.join(SCHEMES)}; {fix}")
         scheme, _, rest = url.partition("://")
         protocol, _, kind = scheme.partition("+")
         try:

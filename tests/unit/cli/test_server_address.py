@@ -15,6 +15,8 @@ from rsq_pipe.cli.main import cli
 @pytest.mark.parametrize(
     ("url", "said"),
     [
+        ("localhost:6379/1", "write redis:// before it"),
+        ("hunter2@localhost:6379", "this one does not"),
         ("redis://h:1/hunter2", "the database in it is not a number"),
         ("redis://h:1/-1", "the database in it is not a number"),
         ("redis+sentinel://h:1/orders/hunter2", "the database in it is not a number"),

@@ -22,6 +22,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.changes.moves import Requeue
 from rsq_pipe.engine.changes.past import Holding, look_back
+from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
 from rsq_pipe.spec.graph import Graph
@@ -64,23 +65,25 @@ def command(  # noqa: PLR0917  one parameter an option
     if pruning:
         _prune(graph, url)
         return
-    found, server = _plan(graph, url)
+    found, server, others = _plan(graph, url)
     options = as_given(ctx)
     if as_json:
-        sys.stdout.write(json.dumps(_document(graph, found, server, options), indent=2) + "\n")
+        sys.stdout.write(json.dumps(_document(graph, found, server, others, options), indent=2) + "\n")
     else:
         console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-        console.print(_drawn(graph, found, server, options), soft_wrap=True)
+        console.print(_drawn(graph, found, server, others, options), soft_wrap=True)
     ctx.exit(FAILED if found.stranded else DONE)
 
 
-def _plan(graph: Graph, url: str | None) -> tuple[Plan, str]:
+def _plan(graph: Graph, url: str | None) -> tuple[Plan, str, list[str]]:
+    """Look at what a run would do, on which server, and who runs another version of the file there."""
     if is_unborn(graph, url):
-        return Plan(graph.pipeline, ran=False, kept=False, stages=()), ""
+        return Plan(graph.pipeline, ran=False, kept=False, stages=()), "", []
 
-    async def look(address: str) -> tuple[Plan, str]:
+    async def look(address: str) -> tuple[Plan, str, list[str]]:
         async with connect(address) as client:
-            return await plan(client, graph), client.channel.address
+            others = await Presence(client, graph.pipeline, graph.spec_hash).others_of_another_file()
+            return await plan(client, graph), client.channel.address, others
 
     with server_address(graph, url) as address:
         return asyncio.run(look(address))
@@ -119,7 +122,7 @@ def _prune(graph: Graph, url: str | None) -> None:
         click.echo(on_one_line(f"{graph.pipeline}: {line}"))
 
 
-def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str, object]:
+def _document(graph: Graph, found: Plan, server: str, others: list[str], options: str) -> dict[str, object]:
     """Give the keys of `--json`, which stay as they are from one release to the next."""
     return {
         "pipeline": found.pipeline,
@@ -131,11 +134,12 @@ def _document(graph: Graph, found: Plan, server: str, options: str) -> dict[str,
         "stages": [asdict(change) for change in found.stages],
         "moves": [{"does": type(move).__name__.lower(), **asdict(move)} for move in found.moves],
         "orphaned_groups": [{"group": group, "stream": stream} for group, stream in found.strangers],
+        "runs_of_another_version": others,
         "message": printable(refusal(graph, found, options)) if found.stranded else "",
     }
 
 
-def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableType:
+def _drawn(graph: Graph, found: Plan, server: str, others: list[str], options: str) -> RenderableType:
     if not found.ran:
         return _text(str(NeverRanError(found.pipeline, server)))
     parts: list[RenderableType] = [_text(f"{found.pipeline} on {server}: {found}"), drawn_stages(found)]
@@ -156,8 +160,18 @@ def _drawn(graph: Graph, found: Plan, server: str, options: str) -> RenderableTy
     if found.stranded:
         parts.append(Text(printable(refusal(graph, found, options)), style="bold"))
     else:
-        parts.append(Text("`rsq-pipe run` goes on with this file."))
+        parts.append(_text(f"`rsq-pipe run` goes on with this file{_once(found, others)}."))
     return Group(*parts)
+
+
+def _once(found: Plan, others: list[str]) -> str:
+    """Say what is to be stopped first."""
+    if not others:
+        return ""
+    named = ", ".join(others)
+    if found.moves:
+        return f" once the processes of another version have ended, and refuses it before: {named}"
+    return f"; until the processes of another version are stopped, records go through either: {named}"
 
 
 def drawn_stages(found: Plan) -> Table:

@@ -325,6 +325,40 @@ def test_plan_tells_by_its_exit_code_whether_a_run_goes_on(project: Project, ser
     assert shown.stdout == project.spec(STAGES).read_text()
 
 
+def test_plan_names_who_runs_another_version_of_the_file_and_says_whether_a_run_waits_for_that(
+    project: Project, server: StreamServer
+) -> None:
+    project.spec(
+        """
+        read: {source: {type: stream, stream: NAME.in}}
+        out: {sink: {type: jsonl, path: out/all.jsonl}}
+    """.replace("NAME", project.pipeline)
+    )
+    process = start("run", project.path, "--redis", server.url, cwd=project.root)
+    try:
+        plan = ("plan", project.path, "--redis", server.url)
+        eventually(
+            lambda: "never ran" not in rsq_pipe(*plan, cwd=project.root).stdout, timeout=30, what="it runs"
+        )
+        assert "`rsq-pipe run` goes on with this file." in rsq_pipe(*plan, cwd=project.root).stdout
+        text = project.path.read_text()
+        project.path.write_text(text.replace("out/all", "out/more"))
+        changed = rsq_pipe(*plan, cwd=project.root)
+        project.path.write_text(text.replace("  out:", "  m: {map: {m: n}}\n  out:"))
+        between = rsq_pipe(*plan, cwd=project.root)
+        refused = rsq_pipe("run", *plan[1:], cwd=project.root)
+        told = json.loads(rsq_pipe(*plan, "--json", cwd=project.root).stdout)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+    assert changed.returncode == 0
+    assert "goes on with this file; until the processes of another version are stopped" in changed.stdout
+    assert "once the processes of another version have ended, and refuses it before" in between.stdout
+    assert (refused.returncode, "is being run from another file by run-" in refused.stderr) == (1, True)
+    assert [name.startswith("run-") for name in told["runs_of_another_version"]] == [True]
+
+
 def test_plan_of_a_pipeline_that_never_ran_starts_no_server(project: Project) -> None:
     project.spec(STAGES)
 

@@ -190,6 +190,9 @@ class Runner:
                         yield stage, StageWorker(self._process, stage)
                     if closes(stage):
                         yield stage, Closer(self._process, stage)
+        if self._ends_by_itself:  # those that have no source cannot know that all input has ended
+            others = (stage for stage in self.graph.stages if stage.name not in self._names and closes(stage))
+            yield from ((stage, Closer(self._process, stage)) for stage in others)
 
     async def _work(self) -> None:
         roles = [self._start(self._lasting(stage.name, role.run)) for stage, role in self._roles]
@@ -327,11 +330,8 @@ class Runner:
         if held and (self.cut or self._unread() is not None):
             # What was not read comes in another run: it should find its windows open.
             self._log.warning("windows stay open, since a source was not read to its end", stages=held)
-        elif held and held[0] in closers:
-            closers[held[0]].end_input()
-            return
         elif held:
-            self._tell_of_others(held[:1])
+            closers[held[0]].end_input()
             return
         self._finished = True
         self._stopping.set()

@@ -72,6 +72,20 @@ async def test_all_windows_close_when_all_input_has_ended(lab: PackedLab) -> Non
     assert await lab.redis("HGET", lab.key("hourly:state"), "keys") == b"0"
 
 
+async def test_windows_of_a_stage_that_another_process_runs_close_when_all_input_has_ended(
+    lab: PackedLab,
+) -> None:
+    put(lab, range(300))
+    lab.spec(HOURLY)
+    below = await lab.up(stages=["hourly", "out"])
+
+    summary = await lab.run(stages=["read"])
+
+    assert summary.finished
+    assert results(lab) == expected(range(300))
+    await below.stop()
+
+
 async def test_what_comes_in_another_run_enters_new_windows_and_is_late_for_those_that_closed(
     lab: PackedLab,
 ) -> None:

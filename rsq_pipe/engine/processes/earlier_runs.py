@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import structlog
 
 from rsq_pipe.engine.changes.provision import inherit
@@ -9,6 +11,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.last_failure import CUT_OFF, UNREAD, LastFailure
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.processes.supervised import is_supervised
+from rsq_pipe.errors import StreamFullError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
@@ -27,8 +30,10 @@ async def tell_of_dead(presence: Presence, failure: LastFailure) -> None:
     dead = {} if is_supervised() else await presence.dead()
     if dead:
         structlog.get_logger("rsq_pipe").warning(f"an earlier run: {CUT_OFF}", processes=sorted(dead))
-        await failure.keep(CUT_OFF, max(dead.values()))
-        await presence.forget(dead)
+        # A full server keeps no note; the run that is to drain it begins all the same.
+        with suppress(StreamFullError):
+            await failure.keep(CUT_OFF, max(dead.values()))
+            await presence.forget(dead)
 
 
 async def take_over(client: StreamClient, graph: Graph) -> None:
@@ -54,4 +59,5 @@ async def begin_reading(client: StreamClient, graph: Graph, *, may_end: bool) ->
     # Not by each of several processes: one may begin when another has seen the end.
     if has_sources and may_end and not is_supervised():
         meta = Keyspace(graph.pipeline).meta
-        await client.channel.execute("HSET", meta, UNREAD, "1", key=meta)
+        with suppress(StreamFullError):  # as above
+            await client.channel.execute("HSET", meta, UNREAD, "1", key=meta)

@@ -20,6 +20,7 @@ from rsq_pipe.spec.fusing import STATEFUL, has_state
 from rsq_pipe.spec.graph import Stage
 from rsq_pipe.streams.serializers import JsonSerializer, Serializer
 from rsq_pipe.telemetry.observer import BatchTrace, StageObserver
+from rsq_pipe.verbs.call import Call
 from rsq_pipe.verbs.verb import Remembering, Verb
 
 AT_A_TIME = 0.02
@@ -190,8 +191,9 @@ class Chain:
 
         User code gets no more of it in one call than `batch.size`; pure verbs, which compute on the event
         loop, no more than takes a moment. A stage with state gets all of it: it decides once, by one state.
+        So does one whose calls get a record each.
         """
-        if stage.verb in STATEFUL:
+        if stage.verb in STATEFUL or isinstance(verb, Call):
             size = len(batch.records)
         elif not verb.pure:
             size = stage.batch_size

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import PACK_RECORDS
 from rsq_pipe.engine.process import Process
-from rsq_pipe.spec.fusing import runs_user_code, sends
+from rsq_pipe.spec.fusing import asks_server, runs_user_code, sends
 from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.batch_reader import ReadSize
 from rsq_pipe.streams.config import ConsumerConfig
@@ -53,6 +53,21 @@ def together(graph: Graph, stages: Sequence[Stage]) -> int:
     return max(min(size, graph.max_backlog), min(MANY, graph.max_backlog // 4))
 
 
+def quickly(graph: Graph, stages: Sequence[Stage]) -> int:
+    """
+    Say how many records a worker reads at once, at most, as long as it handles so many in a moment.
+
+    A batch costs much by itself, and no call gets more than `batch.size`. Where a function takes 50 us or
+    longer it stays at one pack: what is read waits, and other workers could have had it.
+
+    Args:
+        graph, stages: As of `together`.
+    """
+    asked = stages[0].batch_wait > 0 or any(stage.batch_size != PACK_RECORDS for stage in stages)
+    waits = any(sends(stage) or asks_server(stage) or stage.verb == "join" for stage in stages)
+    return 0 if asked or waits else min(MANY, graph.max_backlog // 4)
+
+
 def consumer(
     process: Process,
     stage: Stage,
@@ -62,6 +77,7 @@ def consumer(
     wait: float | None = None,
     size: int = 0,
     name: str = "",
+    quick: bool = False,
 ) -> StreamConsumer:
     """
     Make a stage's consumer; it reads the stage's own `again` stream first, then its inputs.
@@ -74,10 +90,12 @@ def consumer(
         wait: Seconds to wait for a batch to be full; the stage's own setting if left out.
         size: Bytes from which on a batch is full, too; 0 for any.
         name: What it is called, where it takes the place of one that has ended; one of its own if left out.
+        quick: Whether more may be read at once as long as it is handled in a moment.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
     most = at_most(stage, records or together(graph, (stage, *fused)))
+    many = quickly(graph, (stage, *fused)) if quick else 0
     return StreamConsumer(
         process.client,
         Keyspace(graph.pipeline).inputs(stage),
@@ -93,6 +111,6 @@ def consumer(
             create_groups=False,  # they are made before; made again here, one that was lost would begin at 0
         ),
         isolation=process.isolation,
-        read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size),
+        read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size, many),
         pending_seen=process.pending[stage.name],
     )

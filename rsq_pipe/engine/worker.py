@@ -90,7 +90,8 @@ class StageWorker:
         Cancellation: what the verbs are doing is abandoned and its entries are handed back.
         """
         # One for each time: a consumer that has ended, by a fault say, reads no more.
-        self._consumer = consumer(self._process, self._stage, fused=self._stages)
+        quick = self._ahead and not self._remembers
+        self._consumer = consumer(self._process, self._stage, fused=self._stages, quick=quick)
         self._brake.holds(self._consumer)
         self._pace.start()
         if self._stopped:

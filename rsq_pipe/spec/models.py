@@ -67,7 +67,8 @@ class Batch(Settings):
 
     size: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=500,
-        description="Records in one batch, at most; at 500 a stage that only computes takes up to 2,000.",
+        description="Records in one batch, at most; at 500 a stage that only computes, or whose function is "
+        "quick, reads up to 2,000.",
     )
     wait: Duration = Field(
         default=0.0, description="How long to wait for a batch to fill; by default a batch is what is there."

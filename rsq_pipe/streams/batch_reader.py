@@ -83,8 +83,8 @@ class BatchReader:
         self._brought = (0, 0)  # records and bytes of the last read
         self.handed_out: Sequence[RawEntry] = ()
         """The batch that was taken last, until it has been handled."""
-        self.took = QUICK
-        """Seconds that handling the last batch took."""
+        self._taken = 0  # records of the batch handed out last
+        self._took = QUICK  # seconds that handling it took
         self.is_ready = False
         """Whether a read has ended that was begun, or something is left of one."""
 
@@ -117,11 +117,17 @@ class BatchReader:
             number = first_of(batch, most)
             batch, self._rest = batch[:number], batch[number:]
             self.is_ready = bool(self._rest)
+        self._taken = min(records, most)
         full = 2 * records >= most
-        if ahead and full and self.took < QUICK and size < LARGE and not self._stopping.is_set():
+        if ahead and full and self._took < QUICK and size < LARGE and not self._stopping.is_set():
             self.begin()
         self.handed_out = batch
         return batch
+
+    def handled(self, seconds: float) -> None:
+        """Take note of how long handling the last batch took."""
+        self._took = seconds
+        self._read_size.handled(self._taken, seconds)
 
     def let_go(self) -> None:
         """Leave what is left of the last read pending."""
@@ -292,10 +298,12 @@ class ReadSize:
         an_entry: Records that an entry holds, at most, as far as is known before the first read; 0 where each
             holds one and every read is to ask for a whole batch.
         size: Bytes from which on a batch is full, too; 0 for any.
+        quickly: Records that a batch may hold as long as so many are handled quickly.
     """
 
-    def __init__(self, records: int, an_entry: int = 0, size: int = 0) -> None:
-        self.records = records
+    def __init__(self, records: int, an_entry: int = 0, size: int = 0, quickly: int = 0) -> None:
+        self.records = self._least = records
+        self._many = quickly
         self._size = size
         self._learns = an_entry > 0
         self._an_entry = float(max(an_entry, 1))
@@ -315,6 +323,13 @@ class ReadSize:
             return records
         most = max(1, int(records / max(1.0, held / len(batch))))
         return min(most, self.entries, MAX_ENTRIES - len(batch))
+
+    def handled(self, records: int, seconds: float) -> None:
+        """Take note of how long a batch took: where many of its kind take a moment, more are read at once."""
+        if self._many > self._least:
+            is_quick = seconds * self._many < QUICK * records
+            self.records = self._many if is_quick else self._least
+            self.learn(())
 
     def learn(self, entries: Sequence[RawEntry]) -> tuple[int, int]:
         """

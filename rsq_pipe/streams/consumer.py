@@ -250,7 +250,7 @@ class StreamConsumer:
                 try:
                     yield entries
                 finally:
-                    self._batches.took = clock() - began
+                    self._batches.handled(clock() - began)
                     self._batches.handed_out = ()
             if self._failed:
                 self._batches.let_go()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rsq_pipe.engine.intake import MANY, together
+from rsq_pipe.engine.intake import MANY, quickly, together
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
 from tests.support.project import Project
@@ -57,3 +57,20 @@ def test_it_leaves_room_for_others_in_what_the_stream_below_may_hold(project: Pr
     )
 
     assert together(of, [of.stage("work")]) == 750
+
+
+@pytest.mark.parametrize(
+    ("stage", "records"),
+    [
+        ('call: "handlers:work"', MANY),
+        ('call: "handlers:work", batch: {size: 499}', 0),
+        ('call: "handlers:work", batch: {wait: 1s}', 0),
+        ("lookup: {table: {redis: 'customers:{id}'}, key: id, as: customer}", 0),
+    ],
+)
+def test_a_stage_that_calls_a_function_reads_many_while_it_is_quick(
+    project: Project, stage: str, records: int
+) -> None:
+    of = graph(project, f"work: {{{stage}}}\n")
+
+    assert quickly(of, [of.stage("work")]) == records

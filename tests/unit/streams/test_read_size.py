@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rsq_pipe.streams.batch_reader import MAX_BYTES, ReadSize
+from rsq_pipe.streams.batch_reader import MAX_BYTES, QUICK, ReadSize
 from rsq_pipe.streams.entry import RawEntry, first_of, records_in
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
@@ -95,3 +95,17 @@ def test_the_first_entries_that_hold_no_more_records_and_one_at_least(
 def test_the_first_entries_are_no_more_than_one_settlement_may_hold() -> None:
     assert first_of(entries(*[1] * (MAX_ENTRIES + 5)), 100_000) == MAX_ENTRIES
     assert first_of(entries(*[1] * (MAX_ENTRIES + 5)), MAX_ENTRIES + 2) == MAX_ENTRIES
+
+
+def test_more_packs_are_asked_for_while_so_many_records_are_handled_quickly() -> None:
+    size = ReadSize(500, 500, quickly=2_000)
+
+    def after(records: int, seconds: float) -> tuple[int, int]:
+        size.handled(records, seconds)
+        return size.records, size.entries
+
+    assert after(500, QUICK / 5) == (2_000, 4)
+    assert after(2_000, QUICK / 2) == (2_000, 4)
+    assert after(2_000, QUICK) == (500, 1)
+    assert after(500, QUICK / 3) == (500, 1)
+    assert after(1, 0.0001) == (500, 1)  # one alone says nothing of many

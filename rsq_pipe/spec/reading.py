@@ -17,6 +17,7 @@ from rsq_pipe.errors import SpecSyntaxError
 from rsq_pipe.spec.document import Document, Path_, Place, spell
 from rsq_pipe.spec.problem import Problem
 from rsq_pipe.spec.variables import Variables
+from rsq_pipe.suggestion import near
 
 MAX_BYTES = 2**20
 MAX_VALUES = 20_000  # with aliases expanded: ten lines of nested aliases can stand for billions of values
@@ -85,7 +86,10 @@ def _read_text(path: Path) -> str:
     try:
         raw = _read_regular(path)
     except FileNotFoundError as exc:
-        raise problem("there is no such file", "check the name") from exc
+        like = _like(path)
+        raise problem(
+            "there is no such file", f"did you mean {like!r}?" if like else "check the name"
+        ) from exc
     except IsADirectoryError as exc:
         raise problem("this is a folder", "name the pipeline file in it") from exc
     except OSError as exc:
@@ -100,6 +104,17 @@ def _read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise problem(f"the file is not UTF-8: byte {exc.start}", "save it as UTF-8") from exc
+
+
+def _like(path: Path) -> str:
+    """Find the pipeline file that was most likely meant, beside where none is; empty if there is none."""
+    try:
+        names = sorted(one.name for one in path.parent.iterdir() if one.suffix in {".yaml", ".yml"})
+    except OSError:
+        return ""
+    stems = {name.rpartition(".")[0]: name for name in names}
+    found = stems.get(path.name) or stems.get(near(path.stem, stems) or "")
+    return str(path.with_name(found)) if found else ""
 
 
 def _read_regular(path: Path) -> bytes | None:

@@ -66,6 +66,25 @@ def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("orders", "did you mean 'orders.yaml'?"),
+        ("order.yaml", "did you mean 'orders.yaml'?"),
+        ("orders.yml", "did you mean 'orders.yaml'?"),
+        ("flights.yaml", "check the name"),
+        ("nowhere/orders.yaml", "check the name"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_with_the_one_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, fix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("orders.yaml").touch()
+
+    assert [problem.fix for problem in check(Path(name)).problems] == [fix]
+
+
+@pytest.mark.parametrize(
     ("raw", "what"),
     [
         (b"version: \xff\n", "the file is not UTF-8: byte 9"),

@@ -26,7 +26,8 @@ class Target(Rig):
     @property
     def options(self) -> dict[str, Any]:
         topics = {"topic": self.place.name, "ledger": f"{self.place.name}-ledger"}
-        return {"brokers": self._broker.address, **topics, "timeout": "5s"}
+        # A transaction may take five seconds more, and is to be given up within an outage of ten.
+        return {"brokers": self._broker.address, **topics, "timeout": "3s"}
 
     @property
     def login_options(self) -> dict[str, Any]:

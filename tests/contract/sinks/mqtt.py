@@ -16,7 +16,7 @@ class Target(Rig):
     server = "Mosquitto"
     nothing: ClassVar[Why] = {"missing": "a topic is there with its first message"}
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
-    bad_said = 'can only concatenate str (not "int") to str'
+    bad_said = "`+` cannot be applied to text and a whole number"
     login_said = "Not authorized; mend `user`, `password`"
 
     @cached_property

@@ -16,7 +16,7 @@ PASSWORD = "of-the-target"
 class Target(Rig):
     server = "Redis, Valkey"
     bad: ClassVar[Record] = {"n": "seven", "pad": ""}
-    bad_said = 'can only concatenate str (not "int") to str'
+    bad_said = "`+` cannot be applied to text and a whole number"
     login_said = (
         "refused the login: invalid username-password pair or user is disabled; check user and password"
     )

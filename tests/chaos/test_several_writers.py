@@ -26,6 +26,7 @@ pytestmark = pytest.mark.chaos
 
 RECORDS = 12_000
 WRITERS = 3
+PATIENCE = 120
 STRIKES = int(os.environ.get("STRIKES", "12"))
 SEED = int(os.environ.get("SEED", "3"))
 
@@ -99,7 +100,7 @@ class Table:
 
     def finish(self) -> None:
         """Wait until all runs have ended."""
-        codes = [run.wait(60) for run in self._runs]
+        codes = [run.wait(PATIENCE) for run in self._runs]
         assert codes == [0] * WRITERS, self.log()
 
     def doubled(self) -> int:
@@ -144,7 +145,7 @@ class Table:
 
     def _flow(self, records: int) -> None:
         aim = min(RECORDS, self._settled() + records)
-        eventually(lambda: self._settled() >= aim, timeout=60, what=f"more records settled: {self.log()}")
+        eventually(lambda: self._settled() >= aim, timeout=PATIENCE, what=f"more records settled: {self.log()}")
 
     def _settled(self) -> int:
         return int(self._asked.hget(f"{{{self._project.pipeline}}}:meta", "out:in") or 0)
@@ -168,7 +169,7 @@ def tables(tmp_path: Path, postgres: PostgresServer) -> Iterator[Tables]:
         yield made
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("lease", [0.3, 5.0])
 def test_runs_that_are_killed_and_paused_write_each_record_once(tables: Tables, lease: float) -> None:
     with tables("none", SEED, lease) as table:
@@ -183,7 +184,7 @@ def test_runs_that_are_killed_and_paused_write_each_record_once(tables: Tables, 
 
 
 @pytest.mark.parametrize("sabotage", ["write_as_if_nobody_had_it_before", "write_again_what_was_fenced"])
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_without_a_safety_of_several_writers_kills_and_pauses_double_records(
     tables: Tables, sabotage: str
 ) -> None:

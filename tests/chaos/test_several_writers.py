@@ -145,7 +145,8 @@ class Table:
 
     def _flow(self, records: int) -> None:
         aim = min(RECORDS, self._settled() + records)
-        eventually(lambda: self._settled() >= aim, timeout=PATIENCE, what=f"more records settled: {self.log()}")
+        what = f"more records settled: {self.log()}"
+        eventually(lambda: self._settled() >= aim, timeout=PATIENCE, what=what)
 
     def _settled(self) -> int:
         return int(self._asked.hget(f"{{{self._project.pipeline}}}:meta", "out:in") or 0)

@@ -143,7 +143,7 @@ class Feed:
         found = await consumer.getmany(partition, timeout_ms=round(WAIT * 1000), max_records=size)
         # Where another partition was added meanwhile, this one's place was set back to where it is known.
         messages = [one for one in found.get(partition, ()) if one.offset >= begin]
-        if self._readers.get(partition) is not reader or self._next[partition] != begin:
+        if self._readers.get(partition) is not reader:
             raise AwayError(_NOT_ANY_MORE)
         after = messages[-1].offset + 1 if messages else begin
         if not messages and consumer.assignment() and partition in consumer.assignment():

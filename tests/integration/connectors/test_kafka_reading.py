@@ -34,6 +34,13 @@ class Reading:
         self._thread.shutdown()
 
 
+def begun(source: KafkaSource, shard: str, position: str = "") -> Reading:
+    """Begin a reading: its first chunk says where."""
+    reading = Reading(source, shard, position)
+    assert reading.next().result(timeout=20) is not None
+    return reading
+
+
 @pytest.fixture
 def source(kafka: KafkaBroker, name: str, tmp_path: Path) -> Iterator[KafkaSource]:
     kafka.make(name)
@@ -47,11 +54,9 @@ def test_a_reading_that_was_let_go_of_takes_no_messages_from_its_successor(
     source: KafkaSource, kafka: KafkaBroker, name: str
 ) -> None:
     shard = f"{name}/0"
-    former = Reading(source, shard, "")
-    assert former.next().result(timeout=20) is not None
+    former = begun(source, shard)
     waiting = former.next()
-    later = Reading(source, shard, "0")
-    assert later.next().result(timeout=20) is not None
+    later = begun(source, shard, "0")
 
     kafka.send(name, [{"n": n} for n in range(5)])
     ended = waiting.result(timeout=20)
@@ -68,10 +73,8 @@ def test_a_reading_that_ends_late_does_not_interrupt_its_successor(
     source: KafkaSource, kafka: KafkaBroker, name: str
 ) -> None:
     shard = f"{name}/0"
-    former = Reading(source, shard, "")
-    assert former.next().result(timeout=20) is not None
-    later = Reading(source, shard, "0")
-    assert later.next().result(timeout=20) is not None
+    former = begun(source, shard)
+    later = begun(source, shard, "0")
 
     former.end()
     kafka.send(name, [{"n": 0}])

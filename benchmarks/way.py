@@ -25,11 +25,12 @@ from benchmarks import orders, ours
 from benchmarks.harness import Harness, command
 from benchmarks.measure import Figures
 from benchmarks.runner_here import length, run_here
-from rsq_pipe.engine.packing import PACK_RECORDS
 
 PACKAGE = str(Path(rsq_pipe.__file__).parent) + os.sep
 HANDLER = "touch"
 WORKERS = "Runner._lasting"
+BATCH = 400
+"""Records of each batch: by default those of quick handlers grow where there is more to read, and machines differ."""
 ROUND = 6
 """Batches of all stages that are looked at together: what is not of a batch comes in bursts, now and then."""
 
@@ -48,7 +49,7 @@ class Calls:
 
     def functions(self) -> dict[str, list[str]]:
         """List file -> names, each with calls a batch, of what nearly every batch crosses."""
-        batches = self._handled / PACK_RECORDS
+        batches = self._handled / BATCH
         found = sorted(
             (code.co_filename.removeprefix(PACKAGE), code.co_qualname, self._calls[code] / batches)
             for code, rounds in self._rounds.items()
@@ -63,7 +64,7 @@ class Calls:
             return
         code = frame.f_code
         self._handled += code.co_name == HANDLER
-        now = self._handled // (PACK_RECORDS * ROUND)
+        now = self._handled // (BATCH * ROUND)
         if self._last.get(code) != now:
             if _is_beside(frame):
                 return
@@ -101,7 +102,8 @@ def way(url: str, total: int, listed: Path) -> Figures:
 
     with tempfile.TemporaryDirectory(prefix="rsq-") as folder:
         stages = ours.three_calls("way-in", "way-out")
-        spec = ours.project(Path(folder), "way", stages, max_backlog=ours.ROOM, defaults={"fuse": False})
+        settings = {"max_backlog": ours.ROOM, "defaults": {"fuse": False, "batch": {"size": BATCH}}}
+        spec = ours.project(Path(folder), "way", stages, **settings)
         orders.push(url, "way-in", total)
         run_here(spec, url, "way-out", total, count=count)
     found = calls.functions()

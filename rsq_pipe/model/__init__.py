@@ -1,1 +1,1 @@
-"""Plain data that the stages hand to each other: batches, outcomes, packs. No I/O."""
+"""Plain data that stages pass to each other: batches, outcomes, packs. No I/O."""

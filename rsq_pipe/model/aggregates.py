@@ -1,4 +1,4 @@
-"""Aggregates: the functions of `aggregate`, each with the partials it keeps and what it makes of them."""
+"""Aggregates: the functions of `aggregate`, with the partials each keeps and how its result is computed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Aggregate:
 
     Args:
         folds: What is kept of the values: names in FOLDS.
-        result: Makes the value of the partials, in the order of `folds`, and of the second argument if there
-            is one.
+        result: Computes the value from the partials, in the order of `folds`, and from the second argument if
+            there is one.
         says: What it is, for the reference page.
         takes: How it is written.
         least, most: How many arguments it takes.
@@ -46,10 +46,10 @@ FOLDS: Mapping[str, str] = {
     "sketch": "sketch",
     "distinct": "distinct",
 }
-"""What is kept of the values of an argument -> the kind of its partial."""
+"""What is kept of an argument's values -> the kind of its partial."""
 
 NUMBERS = frozenset(("sum", "squares", "sketch"))
-"""Folds of numbers alone."""
+"""Folds of numbers only."""
 
 ORDERED = frozenset(("least", "greatest"))
 """Folds of numbers and texts."""
@@ -60,7 +60,7 @@ def _average(total: Sequence[Any], count: int) -> float | None:
 
 
 def _variance(count: int, total: Sequence[Any], squares: Sequence[Any]) -> float | None:
-    """Tell the variance of a sample, from exact sums: nothing is lost where the numbers are nearly alike."""
+    """Compute the variance of a sample from exact sums: precise even if the numbers are nearly equal."""
     if count < 2:
         return None
     return _divided(_exactly(squares) - _exactly(total) ** 2 / count, count - 1)
@@ -126,4 +126,4 @@ AGGREGATES: Mapping[str, Aggregate] = {
     "any": Aggregate(("true", "values"), _any, "whether one value is true", "any(x)"),
     "all": Aggregate(("true", "values"), _all, "whether all values are true", "all(x)"),
 }
-"""Name -> function. Null is passed over by all, as in SQL; of nothing but nulls each is null, a count 0."""
+"""Name -> function. All ignore null, as in SQL; given only nulls, each returns null, and a count 0."""

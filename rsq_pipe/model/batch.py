@@ -16,24 +16,24 @@ def _unknown(place: int) -> bytes:
     raise LookupError(f"the bytes of record {place} were not kept")
 
 
-# Not frozen: its columns are filled in a loop. Columns rather than an object a record, since making such an
-# object takes longer than most stages take for the record.
+# Not frozen: its columns are filled in a loop. Columns rather than one object per record, because making
+# such an object takes longer than most stages spend on the record.
 @dataclass(slots=True)
 class Batch:
     """
-    Hold records and what is known of each, at the same place in every column.
+    Hold records and what is known of each, at the same index in every column.
 
     Args:
         records: What handlers get.
         rids: Record ids.
-        origins: For each record the place in `deliveries` of the entry it came in. Of a pack there are many
-            with the same; the children that a stage made of a record have its origin.
-        deliveries: The entries; none where a source brings the records.
-        headers: Place -> headers beside the record id, of the few records that have any. Never changed in
-            place: batches share them.
-        attempts: Place -> how many handler calls have failed for this record, where any has.
-        original: Tells the bytes of the record at a place as they came in, whatever a handler has done to the
-            record since: what a retry and a dead letter carry on.
+        origins: For each record, the place in `deliveries` of the entry it came in. Records of one pack share
+            it; children that a stage made of a record have its origin.
+        deliveries: The entries; none if a source brings the records.
+        headers: Place -> headers other than the record id, for the few records that have any. Never changed
+            in place: batches share them.
+        attempts: Place -> how many handler calls have failed for this record, if any has.
+        original: Gives the bytes of the record at a place as they came in, whatever a handler has done to the
+            record since: a retry and a dead letter carry these.
     """
 
     records: list[Any]
@@ -53,23 +53,23 @@ class Batch:
 
     @property
     def knows_bytes(self) -> bool:
-        """Whether `original` tells any bytes; asking it for some may take decoding a whole pack."""
+        """Whether `original` has any bytes; asking for some may mean decoding a whole pack."""
         return self.original is not _unknown
 
     def headers_at(self, place: int) -> Mapping[str, str]:
-        """Return a record's headers beside its id; do not change them."""
+        """Return a record's headers other than its id; do not change them."""
         return self.headers.get(place, NO_HEADERS)
 
     def attempts_at(self, place: int) -> int:
-        """Tell how many handler calls have failed for a record so far."""
+        """Return how many handler calls have failed for a record so far."""
         return self.attempts.get(place, 0)
 
     def delivery_at(self, place: int) -> Delivered | None:
-        """Return the entry a record came in; None for one that a source has just brought."""
+        """Return the entry a record came in; None if a source has just brought it."""
         return self.deliveries[self.origins[place]] if self.deliveries else None
 
     def only(self, places: Sequence[int]) -> Batch:
-        """Take some of the records, in the order given; of the same deliveries."""
+        """Take some of the records, in the order given, with the same deliveries."""
         original = self.original
         return Batch(
             [self.records[place] for place in places],
@@ -91,7 +91,7 @@ class Batch:
 
 
 def taken(sparse: Mapping[int, Any], places: Sequence[int]) -> dict[int, Any]:
-    """Take a sparse column's values at some places, to be found by their place among these."""
+    """Take a sparse column's values at some places, keyed by their position in `places`."""
     if not sparse:
         return {}
     return {new: sparse[old] for new, old in enumerate(places) if old in sparse}

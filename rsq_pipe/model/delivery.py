@@ -1,4 +1,4 @@
-"""Delivery: one entry of an input stream, as it was handed to this worker."""
+"""Delivery: one entry of an input stream, as it was delivered to this worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class Delivered(Protocol):
-    """State what every account of a delivery tells; see Delivery."""
+    """State what every kind of delivery offers; see Delivery."""
 
     @property
     def stream(self) -> str:
@@ -20,7 +20,7 @@ class Delivered(Protocol):
 
     @property
     def deliveries(self) -> int:
-        """How often it has been handed out."""
+        """How often it has been delivered."""
         ...
 
 
@@ -31,7 +31,7 @@ class Delivery(NamedTuple):
     Args:
         stream: The stream's key.
         id: The entry id.
-        deliveries: Redis's delivery count when the entry was handed out; 0 to accept any.
+        deliveries: Redis's delivery count when the entry was delivered; 0 to accept any.
     """
 
     stream: str

@@ -1,4 +1,4 @@
-"""Distinct: how many different values there are, exactly up to a bound and estimated beyond (HyperLogLog)."""
+"""Distinct: how many different values there are, exact up to a bound and estimated beyond (HyperLogLog)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 EXACT = 512
-"""Different values that are counted exactly."""
+"""How many different values are counted exactly."""
 
 BITS = 12
 REGISTERS = 1 << BITS
@@ -18,23 +18,23 @@ HASH = 8
 """Bytes of a value's hash."""
 
 # A count is [0, the hashes joined] or [1, a byte for each register]. The registers are a function of
-# the hashes, and there are registers if and only if there were more than EXACT hashes: so the order in which
-# counts are merged does not matter.
+# the hashes, and there are registers if and only if there were more than EXACT hashes, so the order in
+# which counts are merged does not matter.
 _LISTED, _ESTIMATED = 0, 1
 
 
 def hashed(value: bytes) -> bytes:
-    """Hash a value, written in one way."""
+    """Hash a value that is in canonical form."""
     return blake2b(value, digest_size=HASH).digest()
 
 
 def distinct(values: Iterable[bytes]) -> list[int | bytes]:
-    """Count different values, each written in one way."""
+    """Count different values, each in canonical form."""
     return _counted({hashed(value) for value in values})
 
 
 def merged_distinct(one: Sequence[int | bytes], other: Sequence[int | bytes]) -> list[int | bytes]:
-    """Count the values of two counts; merge.lua does the same."""
+    """Combine two counts into one; merge.lua does the same."""
     if one[0] == other[0] == _LISTED:
         return _counted({*_hashes(one[1]), *_hashes(other[1])})
     pairs = zip(_registers(one), _registers(other), strict=True)
@@ -42,7 +42,7 @@ def merged_distinct(one: Sequence[int | bytes], other: Sequence[int | bytes]) ->
 
 
 def how_many(count: Sequence[int | bytes]) -> int:
-    """Tell how many different values there are."""
+    """Return how many different values there are."""
     form, content = count
     assert isinstance(content, bytes)
     return len(content) // HASH if form == _LISTED else round(_estimate(content))

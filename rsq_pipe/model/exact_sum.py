@@ -1,4 +1,4 @@
-"""Exact sum: numbers added without rounding, so that any order and grouping gives the same sum."""
+"""Exact sum: numbers added without rounding, so that every order and grouping gives the same sum."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-# A sum is [what it is of, doubles...]: the doubles' exact sum is the value, and none overlaps another
-# (Shewchuk, "Adaptive Precision Floating-Point Arithmetic", 1997). Three doubles do for nearly all sums.
+# A sum is [type, doubles...]: the doubles' exact sum is the value, and no two overlap (Shewchuk, "Adaptive
+# Precision Floating-Point Arithmetic", 1997). Nearly all sums need at most three doubles.
 NOTHING, WHOLE, FRACTIONS = 0, 1, 2
 
 LARGEST = 1e290
-"""The largest number that is added: 1e18 of them are no infinity yet."""
+"""The largest number that is added: the sum of 1e18 of them is still not infinite."""
 
 
 def summed(values: Collection[Any], *, whole: bool) -> list[Any]:
@@ -43,7 +43,8 @@ def split(number: int) -> list[float]:
 
 
 def _rest_and_sum(values: list[float]) -> list[float]:
-    # fsum() rounds an exact sum once. What that took away is the exact sum of the same and minus the result.
+    # fsum() rounds an exact sum once. What rounding took away is the exact sum of the numbers and minus the
+    # result.
     parts: list[float] = []
     left = list(values)
     while part := math.fsum(left):
@@ -59,7 +60,7 @@ def squares(values: Iterable[Any]) -> list[Any]:
         square = value * value
         found.append(square)
         if type(value) is float and square:
-            # Dekker's product: the halves' products are exact.
+            # Dekker's product: the products of the halves are exact.
             big = value * 134217729.0
             high = big - (big - value)
             low = value - high
@@ -87,7 +88,7 @@ def _grown(parts: Iterable[float], added: float) -> list[float]:
 
 
 def total(partial: Sequence[Any]) -> int | float | None:
-    """Tell a sum: null of nothing, a whole number of whole numbers, else rounded once."""
+    """Return a sum: null for no values, a whole number for whole numbers, otherwise rounded once."""
     kind, *parts = partial
     if kind == NOTHING:
         return None

@@ -1,4 +1,4 @@
-"""Extreme: the least or greatest of values, and the first or last by time; in a form that Lua can compare."""
+"""Extreme: the least or greatest value, and the first or last by time, in a form that Lua can compare."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import msgspec
 
 from rsq_pipe.model.exact_sum import split
 
-# A number is [whether it is a whole one, its doubles from the largest], as Lua knows no whole numbers beyond
-# 2^53. Text is itself. Numbers stand before texts; of equal numbers the whole one stands for both. Nothing is
-# False, since Lua's arrays cannot hold nil.
+# A number is [whether it is whole, its doubles from the largest], as Lua has no whole numbers beyond 2^53.
+# Text stays as it is. Numbers sort before text; of equal numbers the whole one is kept. Nothing is False,
+# since Lua's arrays cannot hold nil.
 NOTHING = False
 
 _DIGITS = re.compile(r"\d+")
@@ -21,7 +21,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def ordered(value: Any) -> Any:
-    """Write a number or a text as it is compared."""
+    """Write a number or text in the form in which it is compared."""
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, float):
@@ -64,7 +64,7 @@ def _equal_and_whole(one: Any, other: Any) -> bool:
 
 
 def _compared(one: Any, other: Any) -> int:
-    """Tell how two values stand: below 0 where the first is the lesser."""
+    """Compare two values: below 0 if the first is the lesser."""
     if isinstance(one, bytes) or isinstance(other, bytes):
         left = (isinstance(one, bytes), one if isinstance(one, bytes) else b"")
         right = (isinstance(other, bytes), other if isinstance(other, bytes) else b"")
@@ -78,7 +78,7 @@ def _compared(one: Any, other: Any) -> int:
 
 
 def shown(value: Any) -> Any:
-    """Tell what an extreme is; None for nothing."""
+    """Return the value of an extreme; None for nothing."""
     if value is NOTHING:
         return None
     if isinstance(value, bytes):
@@ -87,12 +87,12 @@ def shown(value: Any) -> Any:
 
 
 def placed(at: int, rid: str, value: Any) -> list[Any]:
-    """Note a value with its place in time: [when, a key by which ids sort, the value as JSON]."""
+    """Attach to a value its place in time: [when, a key by which ids sort, the value as JSON]."""
     return [at, sort_key(rid).encode(), _encoder.encode(value)]
 
 
 def sort_key(rid: str) -> str:
-    """Write an id so that `read:9` stands before `read:10`: the length of a number in front of it."""
+    """Write an id so that `read:9` sorts before `read:10`: each number is prefixed with its length."""
     return _DIGITS.sub(lambda found: chr(48 + min(len(found[0]), 60)) + found[0], rid)
 
 
@@ -111,10 +111,10 @@ def merged_last(one: Any, other: Any) -> Any:
 
 
 def value_of(placed: Any) -> Any:
-    """Tell what a placed value is; None for nothing."""
+    """Return the value of a placed one; None for nothing."""
     return None if placed is NOTHING else msgspec.json.decode(placed[2])
 
 
 def plain(value: Any) -> Any:
-    """Write a date or moment as the text it is in a record."""
+    """Write a date or datetime as the text that a record holds for it."""
     return value.isoformat() if isinstance(value, date) else value

@@ -1,4 +1,4 @@
-"""Numbers that are none: NaN and the infinities, which JSON has no form for."""
+"""Numbers that are not finite: NaN and the infinities, which JSON cannot express."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterable
 from typing import Any
 
 MAX_DEPTH = 1_000
-"""Levels of a record that is searched for numbers that are none; msgspec writes no deeper one."""
+"""How many levels of a record are searched for such numbers; msgspec writes no deeper record."""
 
 may_hold_null = re.compile(b"null").search
-"""Whether JSON may say null, as it does for such numbers; `in` takes twice as long over a batch."""
+"""Whether JSON may contain null, as it does for such numbers; `in` takes twice as long over a batch."""
 
 _LOOKED_INTO = (float, dict, list, tuple)
 
 
 def not_finite(value: Any) -> str:
     """
-    Name the place of the first NaN or infinity, which msgspec writes as null; empty if there is none.
+    Find where the first NaN or infinity is, which msgspec writes as null; empty if there is none.
 
     Raises:
-        RecursionError: It is deeper than MAX_DEPTH, or holds itself.
+        RecursionError: The value is deeper than MAX_DEPTH, or contains itself.
     """
     waiting = [(value, "$", 0)]
     while waiting:

@@ -1,4 +1,4 @@
-"""Folds: the values of some records made into the partial of their group."""
+"""Folds: turn the values of some records into the partial of their group."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def _true(values: Sequence[Any]) -> int:
 def _distinct(values: Sequence[Any]) -> list[int | bytes]:
     kinds = {*map(type, values)}
     if kinds <= _QUICK:
-        values = [*{*values}]  # most values come many times
+        values = [*{*values}]  # most values occur many times
     return distinct.distinct(_encoder.encode(canonical(value)) for value in values)
 
 
-# A set takes 1 and True for one value, and can hold no list.
+# A set treats 1 and True as one value, and cannot hold a list.
 _QUICK = frozenset((str, int, float))
 
 
 def canonical(value: Any) -> Any:
-    """Write a number that is whole as a whole number: 1 and 1.0 are one value, as in SQL."""
+    """Turn a number that is whole into an int: 1 and 1.0 are one value, as in SQL."""
     return int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value
 
 
@@ -52,7 +52,7 @@ OF_VALUES: Mapping[str, Fold] = {
     "sketch": sketch.sketched,
     "distinct": _distinct,
 }
-"""Folds that ask for nothing but the values, none of them null."""
+"""Folds that need nothing but the values, none of them null."""
 
 
 def first(at: Sequence[int], rids: Sequence[str], values: Sequence[Any]) -> Any:

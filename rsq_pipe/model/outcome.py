@@ -1,4 +1,4 @@
-"""Outcomes: what a handler wishes for a record, as values; and those of a whole batch, by what they are."""
+"""Outcomes: what a handler asks for a record, as values; and those of a whole batch, grouped by kind."""
 
 from __future__ import annotations
 
@@ -69,21 +69,21 @@ class Failure:
     retryable: bool = True
 
 
-# What a verb returns for each record. A bare dict means Emit(dict), None means Drop, a list a split
-# into children; they are not wrapped, because most records of most stages are one bare dict.
+# What a verb returns for each record. A bare dict means Emit(dict), None means Drop, a list means several
+# children; they are not wrapped, because in most stages most records become one bare dict.
 Outcome: TypeAlias = (
     dict[str, Any] | Sequence["dict[str, Any] | Emit"] | Emit | Drop | Retry | Reject | Failure | None
 )
 
 
 MAX_CHILDREN = 10_000
-"""Records that one record may become in one stage."""
+"""How many records one record may become in one stage."""
 
 NO_RECORD, EMPTY_LIST, UNSAID = "returned None", "returned no records", "no reason given"
-"""Reasons for drops of handlers that give none; `on_error: drop` adds the word for the failure."""
+"""Drop reasons for handlers that give none; `on_error: drop` adds the word for the failure."""
 
 
-# Not frozen, as the batch's columns are filled in a loop.
+# Not frozen, because the batch's columns are filled in a loop.
 @dataclass(slots=True)
 class Emitted:
     """
@@ -91,9 +91,9 @@ class Emitted:
 
     Args:
         records: The records.
-        rids: Their ids: those of the records they were made of, or of children.
-        sources: For each the place, in the stage's batch, of the record it was made of; ascending.
-        headers: Place among these -> headers beside the record id, of the few that have any.
+        rids: Their ids: those of the records they were made from, or of children.
+        sources: For each, the place in the stage's batch of the record it was made from; ascending.
+        headers: Place among these -> headers other than the record id, for the few that have any.
     """
 
     records: list[Any] = field(default_factory=list)
@@ -110,18 +110,18 @@ class Outcomes:
     """
     Say what becomes of each record of a batch.
 
-    Each is in one of these, or in `emitted` as often as it has become records.
+    Each record is in exactly one of these, or in `emitted` once for each record it has become.
 
     Args:
-        emitted: Port -> the records sent there; the one output has the empty name.
+        emitted: Port -> the records sent there; the name of a single output is empty.
         dropped: Reason -> places of the records that end here.
-        failed: Place -> why a record failed, or is to be handled again, or is rejected.
+        failed: Place -> why a record failed, or has to be handled again, or is rejected.
         done: Places of records that have left the pipeline here: through a sink, or a stage called for its
-            effects.
+            side effects.
         stored: Places of records that have gone into the stage's state, and leave it as others, or never.
-        state: How the batch changes the stage's state; of all its records, or of none.
-        unknown: Key -> places of the records that looked for it and found nothing; each is in one of the
-            others as well.
+        state: How the batch changes the stage's state; for all its records, or for none.
+        unknown: Key -> places of records that looked it up and found nothing; each is in one of the others as
+            well.
     """
 
     emitted: dict[str, Emitted] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Outcomes:
 
 
 def placed(part: Outcomes, places: Sequence[int]) -> Outcomes:
-    """Return what became of some of a batch's records, given their places in it, as a part of that batch."""
+    """Translate the outcomes of some of a batch's records, at these places, to places in the whole batch."""
     emitted = {
         port: Emitted(some.records, some.rids, [places[source] for source in some.sources], some.headers)
         for port, some in part.emitted.items()

@@ -1,4 +1,4 @@
-"""Partials: what is kept of a group's values until its window or session closes, merged in any order."""
+"""Partials: what is kept of a group's values until its window or session closes, mergeable in any order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Kind:
 
     Args:
         letter: Its name in merge.lua.
-        merge: Make one of two.
+        merge: Combines two into one.
     """
 
     letter: str
@@ -42,7 +42,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def letters(kinds: Sequence[str]) -> str:
-    """Spell kinds as merge.lua reads them."""
+    """Write kinds as merge.lua reads them."""
     return "".join(KINDS[kind].letter for kind in kinds)
 
 
@@ -59,12 +59,12 @@ def unpacked(raw: bytes) -> list[Any]:
 
 
 def merged(kinds: Sequence[str], one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
-    """Make the partials of one group of two of its; merge.lua does the same."""
+    """Combine two sets of partials of one group; merge.lua does the same."""
     return [KINDS[kind].merge(a, b) for kind, a, b in zip(kinds, one, other, strict=True)]
 
 
-# The sessions of a group are [[first, last, partial...]...], in order of time, with at least the gap between
-# any two. Merging is that of intervals, so its order does not matter.
+# The sessions of a group are [[first, last, partial...]...], ordered by time, with at least the gap between
+# any two. They merge as intervals do, so the order of merging does not matter.
 
 
 def apart(times: Sequence[int], places: Sequence[int], gap: int) -> list[list[int]]:
@@ -81,7 +81,7 @@ def apart(times: Sequence[int], places: Sequence[int], gap: int) -> list[list[in
 
 
 def merged_sessions(kinds: Sequence[str], gap: int, one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
-    """Make the sessions of a group of two lists of them; merge.lua does the same."""
+    """Combine two lists of a group's sessions into one; merge.lua does the same."""
     found: list[Any] = []
     for first, last, *partials in sorted([*one, *other], key=lambda session: session[0]):
         if found and first - found[-1][1] < gap:

@@ -1,4 +1,4 @@
-"""Sketch: quantiles of numbers, by counting them in bins that grow with the numbers (DDSketch)."""
+"""Sketch: quantiles of numbers, by counting them in bins whose width grows with the numbers (DDSketch)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ ERROR = 0.01
 """How far a quantile may be from the number at its rank, as a share of that number."""
 
 MAX_BINS = 2_048
-"""Bins a sketch keeps for numbers above zero, and as many for those below: 17 powers of ten."""
+"""How many bins a sketch keeps above zero, and as many below: they span 17 powers of ten."""
 
 SMALLEST = 1e-12
 """Numbers closer to zero count as zero."""
 
 # Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch", VLDB 2019. A sketch is
 # [how many are zero, [bin, how many, bin, how many...] of those above zero, the same of those below].
-# Of more bins than it keeps, those nearest zero become one: whichever way sketches are merged, the same stay.
-# Bins are a little narrower than they would have to be: a quantile is told with five digits.
+# If there are more bins than it keeps, those nearest zero become one: in whatever order sketches are merged,
+# the same bins stay. Bins are a little narrower than necessary, because a quantile is given to five digits.
 _WITHIN = 0.99 * ERROR
 _GAMMA = (1 + _WITHIN) / (1 - _WITHIN)
 _SCALE = 1 / math.log(_GAMMA)
@@ -44,7 +44,7 @@ def merged_sketch(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
 
 
 def quantile(sketch: Sequence[Any], share: float) -> float | None:
-    """Tell the number at a rank, a share of the way from the least to the greatest; None of nothing."""
+    """Return the number at a rank, given as a share of the way from least to greatest; None for nothing."""
     zeros, above, below = sketch[0], _bins(sketch[1]), _bins(sketch[2])
     count = zeros + sum(above.values()) + sum(below.values())
     if not count:
@@ -67,7 +67,7 @@ def _ascending(zeros: int, above: Mapping[int, int], below: Mapping[int, int]) -
 
 
 def _middle(at: int) -> float:
-    """Choose the number of a bin that is nearest to both its ends, by their own measure."""
+    """Choose the number in a bin whose relative distance to both ends is the same."""
     return float(f"{2 * math.exp(at / _SCALE) / (_GAMMA + 1):.5g}")
 
 

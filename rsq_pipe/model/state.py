@@ -1,4 +1,4 @@
-"""State: what a stage remembers between batches, what is asked of it, and how a batch changes it."""
+"""State: what a stage remembers between batches, how it is queried, and how a batch changes it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 SCALARS = ""
-"""The bucket of a stage's single values: how many keys it holds, how far its time has come."""
+"""The bucket of a stage's single values: how many keys it holds, how far its time has advanced."""
 
 KEYS = "keys"
-"""The scalar that counts what the buckets hold; settlements keep it."""
+"""The scalar that counts what the buckets hold; settlements keep it up to date."""
 
 EVICTED = "evicted"
-"""The scalar that counts what was let go to make room; settlements keep it."""
+"""The scalar that counts what was evicted to make room; settlements keep it up to date."""
 
 VERSION = "version"
-"""The scalar that counts settlements that changed the state; they keep it. While it stands, all does."""
+"""The scalar that counts settlements that changed the state. If it has not changed, nothing has."""
 
 CheckKind = Literal["equals", "absent", "lacks", "lengths"]
 WriteKind = Literal[
@@ -33,8 +33,8 @@ class Op(NamedTuple):
     Args:
         kind: What is checked or written; see the methods of StateChange.
         bucket: The part of the state.
-        words: Fields, values, members, as the kind wants them.
-        extra: What else the kind needs.
+        words: Fields, values or members, as the kind requires.
+        extra: What else the kind requires.
     """
 
     kind: CheckKind | WriteKind
@@ -46,15 +46,15 @@ class Op(NamedTuple):
 @dataclass(slots=True)
 class StateChange:
     """
-    Say how a batch changes its stage's state: every check holds, and all is written, or nothing is.
+    Say how a batch changes its stage's state: if every check holds, all is written; otherwise nothing.
 
-    A bucket is a hash or a set. Those that hold anything stand in the timers, each with the time when it is
-    due: that is where they are found again.
+    A bucket is a hash or a set. Each one that holds anything is listed in the timers, with the time when it
+    is due; that list is how buckets are found again.
 
     Args:
-        checks: What the verb has read and decided by; if it is otherwise by now the batch is processed again.
-        writes: What is written if it is not; each field once.
-        most: How many keys the buckets may hold together; more are refused. 0 for any number.
+        checks: What the verb read and based its decision on; if it has changed, the batch is processed again.
+        writes: What is written if it has not; each field once.
+        most: How many keys the buckets may hold together; beyond that, keys are refused. 0 for no limit.
     """
 
     checks: list[Op] = field(default_factory=list)
@@ -63,14 +63,14 @@ class StateChange:
 
     @property
     def size(self) -> int:
-        """About how many bytes it writes; members of sets are short, and left out."""
+        """About how many bytes it writes; members of sets are short, and not counted."""
         sized = (op.words for op in self.writes if op.kind in {"set", "append", "merge"})
         return sum(len(word) for words in sized for word in words if not isinstance(word, int))
 
     # Checks
 
     def equals(self, bucket: str, values: Mapping[str | bytes, Value | None]) -> None:
-        """Fields of a hash hold these values; None: there is no such field."""
+        """Require that fields of a hash hold these values; None: the field does not exist."""
         there = [word for pair in values.items() if pair[1] is not None for word in pair]
         missing = [name for name, value in values.items() if value is None]
         if there:
@@ -79,12 +79,12 @@ class StateChange:
             self.checks.append(Op("absent", bucket, missing))
 
     def lacks(self, bucket: str, members: Sequence[str | bytes]) -> None:
-        """None of these is a member of a set."""
+        """Require that none of these is a member of a set."""
         if members:
             self.checks.append(Op("lacks", bucket, members))
 
     def lengths(self, bucket: str, lengths: Mapping[str | bytes, int]) -> None:
-        """Fields of a hash are so many bytes long, 0 if not there: enough where values only grow."""
+        """Require these lengths in bytes of a hash's fields, 0 if absent: enough where values only grow."""
         if lengths:
             self.checks.append(Op("lengths", bucket, _flat(lengths)))
 
@@ -103,15 +103,15 @@ class StateChange:
         self._write("add", bucket, members)
 
     def append(self, bucket: str, values: Mapping[str | bytes, bytes]) -> None:
-        """Add bytes to the end of what fields of a hash hold."""
+        """Append bytes to what fields of a hash hold."""
         self._write("append", bucket, _flat(values))
 
     def merge(self, bucket: str, kinds: str, partials: Mapping[str | bytes, bytes]) -> None:
-        """Merge partial results into fields of a hash, as `merge.lua` does by their kinds."""
+        """Merge partial results into fields of a hash by their kinds, as `merge.lua` does."""
         self._write("merge", bucket, _flat(partials), kinds)
 
     def rise(self, values: Mapping[str, int | float]) -> None:
-        """Set scalars to these numbers, where they hold none or a lower one."""
+        """Set scalars to these numbers where they hold none or a lower one."""
         self._write("raise", SCALARS, [word for name, value in values.items() for word in (name, str(value))])
 
     def count(self, amounts: Mapping[str, int]) -> None:
@@ -119,16 +119,16 @@ class StateChange:
         self._write("count", SCALARS, _flat(amounts))
 
     def timer(self, due: Mapping[str, int | float], *, only: Literal["", "NX", "GT", "LT"] = "") -> None:
-        """Say when buckets, or what else has a time, are due, in milliseconds; inf for never."""
+        """Say when buckets, or other things with a time, are due, in milliseconds; inf for never."""
         words = [word for name, at in due.items() for word in (str(at), name)]
         self._write("timer", SCALARS, words, only)
 
     def forget(self, names: Sequence[str]) -> None:
-        """Take names out of the timers."""
+        """Remove names from the timers."""
         self._write("forget", SCALARS, names)
 
     def unlink(self, bucket: str, *, evicted: bool = False) -> None:
-        """Let a whole bucket go, with its timer; `evicted` counts what it held as let go to make room."""
+        """Delete a whole bucket with its timer; `evicted` counts what it held as evicted to make room."""
         self.writes.append(Op("evict" if evicted else "unlink", bucket))
 
     def _write(self, kind: WriteKind, bucket: str, words: Sequence[Value], extra: str = "") -> None:
@@ -141,32 +141,32 @@ def _flat(values: Mapping[str | bytes, Value] | Mapping[str, int]) -> list[Value
 
 
 class Now(NamedTuple):
-    """Ask for the server's clock; answered with milliseconds since 1970."""
+    """Ask for the server's clock; the answer is milliseconds since 1970."""
 
 
 class Fields(NamedTuple):
-    """Ask for fields of a hash; answered with a list of bytes, None for what is not there."""
+    """Ask for fields of a hash; the answer is a list of bytes, None for what does not exist."""
 
     fields: Sequence[str | bytes]
     bucket: str = SCALARS
 
 
 class Members(NamedTuple):
-    """Ask which of these are members of a set; answered with a list of bool."""
+    """Ask which of these are members of a set; the answer is a list of bool."""
 
     bucket: str
     members: Sequence[str | bytes]
 
 
 class Known(NamedTuple):
-    """Ask which of these are a member of any of these sets; answered with a list of their places."""
+    """Ask which of these are members of any of these sets; the answer is a list of their places."""
 
     buckets: Sequence[str]
     members: Sequence[str | bytes]
 
 
 class Page(NamedTuple):
-    """Ask for a part of a hash; answered with where the next begins, 0 at the end, and a dict of bytes."""
+    """Ask for a page of a hash; the answer is where the next begins, 0 at the end, and a dict of bytes."""
 
     bucket: str
     cursor: int = 0
@@ -174,7 +174,7 @@ class Page(NamedTuple):
 
 
 class Timers(NamedTuple):
-    """Ask for timers due by a time, the earliest first; answered with a dict of name -> milliseconds."""
+    """Ask for timers due by a time, earliest first; the answer is a dict of name -> milliseconds."""
 
     until: float = float("inf")
     most: int = 1_000
@@ -185,10 +185,10 @@ Question: TypeAlias = Now | Fields | Members | Known | Page | Timers
 
 class StateReader(Protocol):
     """
-    What a verb with state reads it by, and knows no server.
+    Let a verb read its state without knowing any server.
 
     Attributes:
-        refused: How many changes were not written, since the state was not what they were made by any more.
+        refused: How many changes were not written because the state they were based on had changed.
     """
 
     refused: int
@@ -198,7 +198,7 @@ class StateReader(Protocol):
         Ask several questions at once, in one round trip.
 
         Returns:
-            An answer to each, all of one moment.
+            An answer to each, all from one moment.
 
         Raises:
             StreamError: From the server.
@@ -209,5 +209,5 @@ class StateReader(Protocol):
 
 
 def decoded(values: Iterable[bytes | None]) -> list[str]:
-    """Read scalars as text, empty for what is not there."""
+    """Read scalars as text, empty for those that do not exist."""
     return ["" if value is None else value.decode() for value in values]

@@ -1,4 +1,4 @@
-"""Waiting: a record that waits in a stage's state for others, and how it is written there."""
+"""Waiting: a record that waits in a stage's state for others, and the form it is stored in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import msgpack
 
 MET: bytes = msgpack.packb(None)
-"""Appended to records that wait: all of them have found another."""
+"""Appended to records that wait: all of them have found a match."""
 
 
-# Not frozen: what comes later marks it.
+# Not frozen: a later match marks it.
 @dataclass(slots=True)
 class Waiting:
     """
@@ -20,7 +20,7 @@ class Waiting:
     Args:
         rid: Its id.
         raw: Its bytes, as the pipeline's serializer wrote them.
-        met: Whether it has found another already.
+        met: Whether it has already found a match.
     """
 
     rid: str
@@ -29,18 +29,18 @@ class Waiting:
 
 
 def written(waiting: Iterable[Waiting]) -> bytes:
-    """Write records one behind the other; more, and `MET`, are appended to what is written."""
+    """Write records one after another; more records, and `MET`, are appended to what is written."""
     return b"".join([_pack((one.rid, one.raw, one.met)) for one in waiting])
 
 
 def all_met(value: bytes) -> bool:
-    """Tell whether the last that was written says that all before it have found another."""
-    return value.endswith(MET)  # a record ends with whether it has been met: True or False
+    """Tell whether the last thing written says that all records before it have found a match."""
+    return value.endswith(MET)  # a record ends with whether it has found a match: True or False
 
 
 def read(value: bytes) -> list[Waiting]:
-    """Read what was written, in that order."""
-    try:  # nearly always one record, with the mark or without it
+    """Read what was written, in the order it was written."""
+    try:  # nearly always one record, with or without the mark
         rid, raw, met = _unpack(value[:-1]) if value.endswith(MET) else _unpack(value)
     except ValueError:
         return _read_several(value)

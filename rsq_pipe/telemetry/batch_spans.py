@@ -27,7 +27,7 @@ UNSETTLED = "unsettled"
 @dataclass(frozen=True, slots=True)
 class StageTracing:
     """
-    Hold what the batches of one stage worker share.
+    Hold what all batches of one stage worker share.
 
     Args:
         tracer: The SDK's.
@@ -36,7 +36,7 @@ class StageTracing:
         facts: Attributes that all spans have.
         again: The key of the stage's own stream, where replayed records come from.
         is_entry: Whether records come from outside.
-        max_links: What one span holds, by the SDK's limits.
+        max_links: How many links one span holds, by the SDK's limits.
         tally: Where to count.
         under_way: The batches that have open spans.
     """
@@ -52,7 +52,7 @@ class StageTracing:
     under_way: set[BatchSpans] = field(default_factory=set)
 
     def about(self, delivery: Delivered | None, rid: str) -> dict[str, Value]:
-        """Say which record a span is of, and in which entry it came, if it came in any."""
+        """Say which record a span is about, and which entry it came in, if any."""
         attributes = {**self.facts, "rsq.rid": rid[:MAX_TEXT]}
         if delivery is not None:
             attributes |= {
@@ -67,7 +67,7 @@ class BatchSpans(BatchTrace):
     """
     Trace one batch.
 
-    Spans are found by the place of their record in the batch: an entry may hold several records.
+    Spans are keyed by the place of their record in the batch, because an entry may hold several records.
 
     Args:
         stage: What it shares with the stage's other batches.
@@ -84,14 +84,14 @@ class BatchSpans(BatchTrace):
         """Headers of records whose spans began when they failed."""
 
     def trace(self, selection: Selection) -> None:
-        """Start the spans of records, and take away or mark the contexts that are not followed."""
+        """Start the spans of records, and remove or mark the contexts that are not followed."""
         headers = dict(self.batch.headers)
         for place in selection.broken:
             headers[place] = {n: text for n, text in headers[place].items() if n not in {PARENT, STATE}}
             if not headers[place]:
                 del headers[place]
         for place, context in selection.passed_over.items():
-            # The trace goes on by its id, for whoever looks for it; the stages behind must not record it.
+            # The trace id goes on, for whoever searches for it; the stages below must not record the trace.
             headers[place] = {**headers[place], **replace(context, sampled=False).headers}
         if selection.parents:
             self._start_whole([(i, c) for i, c in selection.parents.items() if c is not None])
@@ -100,7 +100,7 @@ class BatchSpans(BatchTrace):
         self.batch = replace(self.batch, headers=headers)
 
     def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:
-        """Note why a record failed; one without a trace gets one here, so that each failure can be found."""
+        """Note why a record failed; one without a trace gets one here, so that every failure can be found."""
         headers = self._late.get(place) or self.batch.headers_at(place)
         if place not in self._open:
             if not self._stage.sampler.starts_traces:
@@ -112,7 +112,7 @@ class BatchSpans(BatchTrace):
         return headers
 
     def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
-        """End the spans: only now is it known whether what they tell counts."""
+        """End the spans: only now is it known whether their outcomes count."""
         if not self._open:
             return
         now = time.time_ns()
@@ -163,9 +163,10 @@ class BatchSpans(BatchTrace):
             attributes["rsq.wait_ms"] = self._waited(delivery)
         links = [Link(self._whole.get_span_context(), {"rsq.link": "batch"})] if self._whole else []
         old = read_parent(headers.pop(REPLAY_LINK, ""))
-        if old is not None and is_of(self.batch, place, stage.again):  # where this stage alone writes
+        if old is not None and is_of(self.batch, place, stage.again):  # only this stage writes there
             links.append(Link(remote(old), {"rsq.link": "replay"}))
-            # A replay may come days later: a trace of its own, linked, and not the old one's long tail.
+            # A replay may come days later: it gets its own trace, with a link, rather than prolonging the old
+            # one.
             if old.parent == headers.get(PARENT) and stage.sampler.starts_traces:
                 parent = None
         span = start(
@@ -199,7 +200,7 @@ class BatchSpans(BatchTrace):
         )
 
     def _end_whole(self, at: int, *, committed: int, fenced: int) -> None:
-        """End the batch's own span, when those of its records are ended; both numbers are of records."""
+        """End the batch's own span, after those of its records; both numbers count records."""
         self._open.clear()
         self._stage.under_way.discard(self)
         if self._whole is not None:
@@ -215,14 +216,14 @@ class BatchSpans(BatchTrace):
         fate = fates.get(place, "")
         if fate:
             return UNSETTLED if fate == "halted" else fate
-        if self._open[place].failed:  # and nobody says what came of that
+        if self._open[place].failed:  # and nobody knows what came of it
             return UNSETTLED
         return "dropped" if place in dropped else "emitted"
 
     # Times
 
     def _waited(self, delivery: Delivered) -> int:
-        """Milliseconds since the entry was written, by two machines' clocks, so never less than none."""
+        """Milliseconds since the entry was written, by two machines' clocks, so never below zero."""
         written = _written_at(delivery)
         return max(0, self._began // 1_000_000 - written) if written else 0
 

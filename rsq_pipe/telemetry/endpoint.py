@@ -1,4 +1,4 @@
-"""Endpoint: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever supervises the process."""
+"""Endpoint: `/metrics` for Prometheus, `/livez` and `/readyz` for whatever supervises the process."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rsq_pipe.telemetry.health import Health
 log = logging.getLogger("rsq_pipe.telemetry")
 
 PATIENCE = 5.0
-"""Seconds a client may take for all of its request and for all of the answer, however steadily it goes on."""
+"""Seconds a client may take for its whole request and for the whole answer, however steadily it goes on."""
 
 MOST = 32
-"""Clients at a time; the one that has been there longest makes room for the next."""
+"""How many clients at a time; the one connected longest makes room for the next."""
 
 Metrics = Callable[[str], tuple[str, bytes]]
 """From an `Accept` header to a content type and a body."""
@@ -30,15 +30,15 @@ Metrics = Callable[[str], tuple[str, bytes]]
 
 class Endpoint:
     """
-    Answer on a port, from threads of its own: a stuck event loop is what `/livez` must be able to tell.
+    Answer on a port, from its own threads: `/livez` must be able to report a stuck event loop.
 
     Args:
-        host: The address to listen on; anybody who reaches it reads the names and rates of all stages.
-        port: 0 for one that is free.
+        host: The address to listen on; anyone who reaches it can read the names and rates of all stages.
+        port: 0 for any free one.
         health, metrics: Asked at each request.
 
     Raises:
-        RsqPipeError: The port is taken, or the address is not of this machine.
+        RsqPipeError: The port is taken, or the address does not belong to this machine.
     """
 
     def __init__(self, host: str, port: int, health: Health, metrics: Metrics) -> None:
@@ -63,24 +63,24 @@ class Endpoint:
 
 
 class _Server(ThreadingHTTPServer):
-    """Give every client a thread, for a bounded time, and to a bounded number of them."""
+    """Give every client a thread, for a limited time, and limit the number of clients."""
 
     daemon_threads = True
     allow_reuse_address = True
-    # Not 5, as http.server has it: what comes in one moment would be kept waiting by the system, for seconds.
+    # Not 5, as in http.server: the system would keep connections that arrive all at once waiting for seconds.
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self._since: dict[socket.socket, float] = {}  # the oldest first
+        self._since: dict[socket.socket, float] = {}  # oldest first
         self._lock = threading.Lock()
         super().__init__(address, handler)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  the base class's
-        """Make room for a client where there is none: a probe takes milliseconds, and must get through."""
+        """Make room for a client if there is none: a probe takes milliseconds, and must get through."""
         with self._lock:
             crowd = list(self._since)
             if len(crowd) >= MOST:
-                # Their threads end in a moment, except those that are in the middle of an answer.
+                # Their threads end in a moment, except those in the middle of an answer.
                 for oldest in crowd[: len(crowd) - MOST + 1]:
                     _hang_up(oldest)
             if len(crowd) >= 2 * MOST:
@@ -102,13 +102,13 @@ class _Server(ThreadingHTTPServer):
         super().close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  the base class's
-        """Tell of a fault of ours; that a client is gone is none."""
+        """Log a fault of ours; a client that went away is not one."""
         if not isinstance(why := sys.exception(), OSError):
             log.error("a request for metrics could not be answered", exc_info=why)
 
 
 def _hang_up(client: socket.socket) -> None:
-    # Not close(): its thread still uses the descriptor, whose number may be another file's a moment later.
+    # Not close(): its thread still uses the descriptor, whose number may soon belong to another file.
     with contextlib.suppress(OSError):
         client.shutdown(socket.SHUT_RDWR)
 
@@ -134,7 +134,7 @@ class _Request(BaseHTTPRequestHandler):
                 self._answer(404, "text/plain", b"there is /metrics, /livez and /readyz\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        """Say nothing: a probe every second is no news."""
+        """Say nothing: a probe every second is not news."""
 
     def _state(self, *, well: bool, trouble: str) -> None:
         self._answer(200 if well else 503, "text/plain", b"ok\n" if well else f"{trouble}\n".encode())

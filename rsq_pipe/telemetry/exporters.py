@@ -29,7 +29,7 @@ def metric_exporter(protocol: str) -> MetricExporter:
 
 
 def _load(protocol: str, module: str, name: str) -> object:
-    # It tells of every attempt at every request; that one failed for good is enough.
+    # It logs every attempt at every request; one line for a final failure is enough.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.ERROR)
     package = "grpc" if protocol == GRPC else "http"
     try:

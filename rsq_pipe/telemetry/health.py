@@ -1,4 +1,4 @@
-"""Health: whether this process works, and whether it can be given work."""
+"""Health: whether this process is alive, and whether it is ready for work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READY = 5.0
 
 class Health:
     """
-    Know the last signs of life. Written by the event loop, read by the endpoint's threads.
+    Keep the last signs of life. Written by the event loop, read by the endpoint's threads.
 
     Args:
         clock: Where the time comes from, in seconds.
@@ -26,19 +26,19 @@ class Health:
         self._reached: float | None = None
 
     def turned(self) -> None:
-        """Note that the event loop turns."""
+        """Note that the event loop is running."""
         self._turned = self._clock()
 
     def reached(self) -> None:
-        """Note that the groups are made and the server answered."""
+        """Note that the groups are made and the server has answered."""
         self._reached = self._clock()
 
     @property
     def live(self) -> bool:
-        """Whether the event loop turned lately; if not, only a restart helps."""
+        """Whether the event loop ran recently; if not, only a restart helps."""
         return self._clock() - self._turned < LIVE
 
     @property
     def ready(self) -> bool:
-        """Whether the server answered lately, after the groups were made."""
+        """Whether the server answered recently, after the groups were made."""
         return self.live and self._reached is not None and self._clock() - self._reached < READY

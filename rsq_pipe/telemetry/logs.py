@@ -25,13 +25,13 @@ def set_up(
     """
     Send log lines to standard error; standard output belongs to the `stdout` sink.
 
-    One line is one event: what records, handlers and exceptions bring along can neither forge a second line
-    nor move a terminal's cursor, and secrets are masked in whatever they would have come out as.
+    One line is one event: nothing that records, handlers or exceptions contain can forge a second line or
+        move a terminal's cursor, and secrets are masked in whatever form they would have been printed.
 
     Args:
-        style: `console` for people, `json` for machines, `auto` to choose by whether it is a terminal.
-        level: What is logged, in `logging`'s numbers.
-        process: Which of several processes this is, asked at each line: a fork is another one.
+        style: `console` for people, `json` for machines, `auto` for `console` only on a terminal.
+        level: The lowest level that is logged, as a number of `logging`.
+        process: Which of several processes this is, asked for each line: after a fork the answer changes.
     """
 
     def numbered(_: Any, __: str, event: _EventDict) -> _EventDict:
@@ -48,7 +48,7 @@ def set_up(
     ]
     rendering: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _redact]
     if console:
-        # Not its own exception formatter: that shows local variables, which are records and secrets.
+        # Not structlog's own exception formatter: it shows local variables, which are records and secrets.
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
         rendering += [_escape, renderer]
     else:
@@ -63,7 +63,7 @@ def set_up(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            # Last of all once more, on the line as it is printed: secrets also come within other values.
+            # Once more at the very end, on the line as printed: secrets also occur inside other values.
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering, _redacted],
         )
     )
@@ -73,7 +73,7 @@ def set_up(
 
 
 class _StandardError(logging.Handler):
-    """Write to what is standard error now: while a live table is drawn, that keeps lines clear of it."""
+    """Write to whatever is standard error now: while a live table is drawn, that keeps lines clear of it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -83,7 +83,7 @@ class _StandardError(logging.Handler):
             self._own_up(record, exc)
 
     def _own_up(self, record: logging.LogRecord, exc: Exception) -> None:
-        """Say in one line that a line could not be written: its parts may be what a terminal acts on."""
+        """Say in one line that a line could not be written, leaving out parts that a terminal may act on."""
         where = f"{record.pathname}:{record.lineno}"
         what = f"a log line of {where} cannot be written: {type(exc).__name__}: {_spelt(exc, str)}"
         with contextlib.suppress(OSError, ValueError):  # standard error is gone
@@ -114,14 +114,14 @@ def _escape(_: Any, __: str, event: _EventDict) -> _EventDict:
 
 
 _PLAIN = {"event", "level", "timestamp", "logger", "logger_name"}
-"""What the renderer prints as it stands."""
+"""What the renderer prints unchanged."""
 
 _MARKED = frozenset(" \t=\r\n\"'")
-"""What a value stands in quotes for, as structlog has it."""
+"""Characters that make a value be quoted, as structlog does."""
 
 
 class _Shown:
-    """A value as the renderer is to print it, whatever its own `repr` would say."""
+    """A value as the renderer should print it, whatever its own `repr` says."""
 
     def __init__(self, value: object) -> None:
         plain = isinstance(value, str) and value.isprintable() and not _MARKED & set(value)
@@ -132,7 +132,7 @@ class _Shown:
 
 
 def _spelt(value: object, how: Callable[[object], str]) -> str:
-    """Spell a value of a handler's, whose own code may fail at that."""
+    """Turn a handler's value into text; the value's own code may fail at that."""
     try:
         return how(value)
     except Exception as exc:  # noqa: BLE001  whatever that code raises

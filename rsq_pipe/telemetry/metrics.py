@@ -1,4 +1,4 @@
-"""Metrics: what a process measures, and what it knows of its pipeline, as OpenTelemetry instruments."""
+"""Metrics: what a process measures and what it knows of its pipeline, as OpenTelemetry instruments."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 UNTOLD = 256
-"""Batches noted at most before the SDK is told of them: one by one, each costs 78 us, in a row 10."""
+"""How many batches are collected before the SDK gets them: one by one each costs 78 us, in a row 10."""
 
 
 class Metrics:
     """
     Hold the instruments.
 
-    `messaging.process.duration` is of the conventions for messaging metrics, version 1.45
+    `messaging.process.duration` is from the conventions for messaging metrics, version 1.45
     (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/); what they have no name for is
-    under `rsq.`. What is counted of records and what stages hold comes from Redis, by the runner's look:
-    exact over crashes and restarts, at no cost to the hot path, and the same from every process of a
-    pipeline, so take the maximum over processes and not the sum. Duration, batch size and latency are this
-    process's own.
+    under `rsq.`. Record counts and what stages hold come from Redis, through the runner's look: exact across
+    crashes and restarts, at no cost to the hot path, and the same from every process of a pipeline, so take
+    the maximum over processes and not the sum. Duration, batch size and latency are this process's own.
 
     Args:
         meter: The SDK's.
         pipeline: Its name.
-        lost: Asked for the spans that did not reach a collector.
-        broken: Asked for the records with a broken `traceparent`.
+        lost: Returns the number of spans that did not reach a collector.
+        broken: Returns the number of records with a broken `traceparent`.
     """
 
     def __init__(
@@ -69,13 +68,13 @@ class Metrics:
         self._stages = stages
 
     def batch(self, stage: str, size: int, seconds: float) -> None:
-        """Measure one batch; readers find it at their next look."""
+        """Measure one batch; readers see it the next time they collect."""
         self._untold.append((stage, size, seconds))
         if len(self._untold) >= UNTOLD:
             self._tell()
 
     def latency(self, seconds: float, sink: object) -> None:
-        """Measure one record that has arrived."""
+        """Measure one record that has reached a sink."""
         self._latency.record(seconds, {"rsq.pipeline": self._pipeline, "rsq.stage": str(sink)})
 
     def _tell(self) -> None:
@@ -102,7 +101,7 @@ class Metrics:
                     found = value(state)
                     if found is not None:
                         own = {"rsq.pipeline": self._pipeline, "rsq.stage": stage}
-                        # Not on the counters: their series would begin again where `fuse` changes.
+                        # Not on the counters: their series would start over whenever `fuse` changes.
                         fused = {"rsq.fused_with": state.fused_with} if state.fused_with else {}
                         yield Observation(found, own | fused)
 
@@ -127,7 +126,7 @@ class Metrics:
 
     def _create_counters(self, meter: Meter, lost: Callable[[], int], broken: Callable[[], int]) -> None:
         def records(_: CallbackOptions) -> Iterable[Observation]:
-            # The SDK asks its observable instruments first, and collects the histograms after that.
+            # The SDK reads its observable instruments first, and collects the histograms after that.
             self._tell()
             for stage, state in self._stages.items():
                 for what in COUNTED:

@@ -1,4 +1,4 @@
-"""Observe: from what a user asked for to the observer of a run; imports OpenTelemetry only where needed."""
+"""Observe: turns what a user asked for into the observer of a run; imports OpenTelemetry only if needed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def observe(
     address: tuple[str, int] | None = None,
 ) -> Iterator[Observer]:
     """
-    Follow a run for as long as the block lasts.
+    Observe a run for as long as the block lasts.
 
     Args:
         graph: The pipeline.
@@ -39,7 +39,7 @@ def observe(
         address: Host and port for `/metrics`, `/livez` and `/readyz`.
 
     Raises:
-        RsqPipeError: A package is missing, the port is taken, the file cannot be written.
+        RsqPipeError: A package is missing, the port is taken, or the file cannot be written.
     """
     to = destinations(environ, trace_file=trace_file, scraped=address is not None)
     _hide(environ)
@@ -97,7 +97,7 @@ def _observer(
 
 
 def _hide(environ: Mapping[str, str]) -> None:
-    """Keep the collector's credentials out of logs."""
+    """Keep the collector's credentials out of the logs."""
     for name, value in environ.items():
         if name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("_HEADERS"):
             redaction.add(pair.partition("=")[2].strip() for pair in value.split(","))

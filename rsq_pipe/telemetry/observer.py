@@ -1,4 +1,4 @@
-"""Observer: what the runner tells of its work to whoever traces and measures it. These look away."""
+"""Observer: what the runner reports to whatever traces and measures it. These classes ignore it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class StageGauges:
     State what one stage of the whole pipeline holds, whichever processes work on it.
 
     Args:
-        lag: Records not yet delivered to it; None where the server cannot tell.
-        pending: Entries delivered and not settled.
+        lag: Records not yet delivered to it; None if the server cannot tell.
+        pending: Entries delivered but not settled.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
         counters: `in`, `out`, `dropped`, `stored`, `retried`, `dead`, and `dropped:REASON` for each reason:
             records since the pipeline's first run.
-        oldest_pending: Seconds the oldest entry that is not settled has stood in its stream.
-        fused_with: The stage above, in whose worker it runs; empty if it has one of its own.
-        paused: Seconds since it was paused by its breaker; 0 where it is not.
+        oldest_pending: Seconds since the oldest unsettled entry was written to its stream.
+        fused_with: The stage above in whose worker it runs; empty if it has its own worker.
+        paused: Seconds since its breaker paused it; 0 if it is not paused.
     """
 
     lag: int | None
@@ -41,14 +41,14 @@ class StageGauges:
 
 class BatchTrace:
     """
-    Follow one batch of one stage: `failing` as needed, then `end`, or `close` where it is abandoned.
+    Follow one batch of one stage: `failing` as needed, then `end`, or `close` if it is abandoned.
 
     Args:
         batch: The batch.
 
     Attributes:
         batch: The batch; records that are traced carry the context of their new span in their headers, and
-            hand it to whatever becomes of them.
+            pass it on to whatever they become.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -56,40 +56,40 @@ class BatchTrace:
 
     def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:  # noqa: ARG002
         """
-        Take note of a record that failed.
+        Note that a record failed.
 
         Returns:
-            Its headers beside the record id, with its trace context, a new one if it had none; not to be
-            changed in place.
+            Its headers other than the record id, with its trace context, a new one if it had none; do not
+            change them in place.
         """
         return self.batch.headers_at(place)
 
     def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
         """
-        Take note of what became of the batch, after the settlement.
+        Note what became of the batch, after the settlement.
 
         Args:
             outcomes: What the stage made of the records.
             fates: Place -> `retried`, `dead-lettered`, `dropped` or `halted` (it stays pending), of each
                 record that failed; a record's fate takes precedence over its outcome.
-            lost: Places in the batch's `deliveries` of entries that this worker did not settle; of a batch
+            lost: Places in the batch's `deliveries` of entries that this worker did not settle; for a batch
                 without deliveries, 0 stands for all of it, as it does in its `origins`.
         """
 
     def close(self) -> None:
-        """Take note that the batch was abandoned; idempotent, and nothing to do after `end`."""
+        """Note that the batch was abandoned; idempotent, and does nothing after `end`."""
 
 
 class StageObserver:
-    """Follow the batches of one stage worker; several may be under way."""
+    """Follow the batches of one stage worker; several may be in flight."""
 
     def begin(self, batch: Batch) -> BatchTrace:
-        """Take note of a batch."""
+        """Note that a batch begins."""
         return BatchTrace(batch)
 
     def burying(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:  # noqa: ARG002
         """
-        Take note of an entry that is dead-lettered before any handler sees it: undecodable, or a killer.
+        Note an entry that is dead-lettered before any handler sees it: undecodable, or it kills its worker.
 
         Returns:
             The dead letter, with the context of the entry's trace, a new one if it had none.
@@ -98,7 +98,7 @@ class StageObserver:
 
     def buried(self, lost: Container[tuple[str, str]]) -> None:
         """
-        Take note that the entries which `burying` was told of are settled.
+        Note that the entries passed to `burying` are settled.
 
         Args:
             lost: Stream and id of those that this worker did not settle.
@@ -110,14 +110,14 @@ class StageObserver:
 
 class SourceTrace:
     """
-    Follow some records that a source brings, until `settled`.
+    Follow some of the records that a source brings, until `settled`.
 
     Args:
         batch: Those that can be read.
         dead: Dead letters of those that cannot.
 
     Attributes:
-        batch, dead: The same; of the first those that are sampled, and all dead letters, carry the context of
+        batch, dead: The same; the sampled records of `batch`, and all dead letters, carry the context of
             their trace.
     """
 
@@ -126,7 +126,7 @@ class SourceTrace:
         self.dead = dead
 
     def settled(self, counts: bool) -> None:
-        """Take note of how that ended; False where it was given up, or another process brought them."""
+        """Note how that ended; False if it was given up, or another process brought them."""
 
 
 class SourceObserver:
@@ -134,7 +134,7 @@ class SourceObserver:
 
     def enter(self, batch: Batch, dead: list[Output]) -> SourceTrace:
         """
-        Take note of records about to enter.
+        Note the records that are about to enter.
 
         Args:
             batch: Those that can be read; without deliveries.
@@ -152,7 +152,7 @@ class Observer:
     """
 
     watches = False
-    """Whether anybody looks: if not, nothing is collected for it."""
+    """Whether anyone is looking: if not, nothing is collected."""
 
     def __init__(self, health: Health | None = None) -> None:
         self._health = health
@@ -166,24 +166,24 @@ class Observer:
         return SourceObserver()
 
     def look(self, stages: Mapping[str, StageGauges]) -> None:
-        """Take note of what the pipeline holds, by stage."""
+        """Note what each stage of the pipeline holds."""
 
     def turned(self) -> None:
-        """Take note that the event loop turns."""
+        """Note that the event loop is running."""
         if self._health is not None:
             self._health.turned()
 
     def reached(self) -> None:
-        """Take note that the groups are made and the server answered."""
+        """Note that the groups are made and the server has answered."""
         if self._health is not None:
             self._health.reached()
 
     def close(self) -> None:
-        """Hand over what was noted; takes two seconds at most. Idempotent."""
+        """Deliver what was noted; takes two seconds at most. Idempotent."""
 
 
 def headers_of(fields: Sequence[str | bytes]) -> dict[str, str]:
-    """Read an output's headers back; `data` is left out."""
+    """Read an output's headers; `data` is left out."""
     pairs = zip(fields[::2], fields[1::2], strict=True)
     texts = ((_text(name), value) for name, value in pairs)
     return {name: _text(value) for name, value in texts if name != "data"}

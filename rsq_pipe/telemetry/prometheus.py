@@ -1,4 +1,4 @@
-"""Prometheus: the metrics in the words of its text format; needs the extra `metrics`."""
+"""Prometheus: the metrics in its text format; needs the extra `metrics`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 
 class Prometheus:
-    """Collect the metrics when they are asked for; nothing of it is global."""
+    """Collect the metrics when they are asked for; no global state."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -20,7 +20,7 @@ class Prometheus:
 
     def text(self, accept: str) -> tuple[str, bytes]:
         """
-        Spell the metrics in the format a client prefers.
+        Write the metrics in the format a client prefers.
 
         Returns:
             The content type and the body.

@@ -26,10 +26,10 @@ from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.telemetry.trace_context import TraceContext
 
 MAX_TEXT = 256
-"""Characters of a record id or an entry id in a span."""
+"""How many characters of a record id or an entry id a span holds."""
 
 MAX_ERROR = 1_024
-"""Characters of an error message in a span."""
+"""How many characters of an error message a span holds."""
 
 Value = str | int | float | bool
 
@@ -41,7 +41,7 @@ class RecordSpan:
 
     Args:
         span: The SDK's.
-        context: What the record's headers carry on: this span's ids, and the trace state it came with.
+        context: What the record's headers pass on: this span's ids, and the trace state it came with.
         failed: Whether the record failed.
     """
 
@@ -53,8 +53,8 @@ class RecordSpan:
         """
         Say why the record failed.
 
-        Exceptions are noted as https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/ has
-        it, without the stack: that stands in the dead letter, and may quote the record.
+        Exceptions are recorded as https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/
+        says, but without the stack: that is in the dead letter, and may quote the record.
         """
         kind = error if isinstance(error, str) else f"{type(error).__module__}.{type(error).__qualname__}"
         text = writable(redact(told(error).removeprefix(f"{type(error).__name__}: ")))[:MAX_ERROR]
@@ -88,8 +88,8 @@ def start(
     at: int,
     links: Sequence[Link] = (),
 ) -> RecordSpan:
-    """Start a span under a record's incoming context; a trace of its own where there is none."""
-    # An empty context: what happens to be current in this task is no parent of a record.
+    """Start a span under a record's incoming context; without one it gets its own trace."""
+    # An empty context: whatever is current in this task is not the record's parent.
     context = (
         Context() if parent is None else set_span_in_context(NonRecordingSpan(remote(parent)), Context())
     )
@@ -100,7 +100,7 @@ def start(
 
 
 def remote(context: TraceContext) -> SpanContext:
-    """Spell a record's context in the SDK's words."""
+    """Turn a record's context into the SDK's type."""
     state = TraceState.from_header([context.state]) if context.state else TraceState()
     flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
     return SpanContext(

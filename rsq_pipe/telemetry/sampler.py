@@ -1,4 +1,4 @@
-"""Sampler: chooses which of the records that enter are traced; one decision a batch, not one a record."""
+"""Sampler: chooses which incoming records are traced; one decision per batch, not per record."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from rsq_pipe.spec.sampling import Sampling
 from rsq_pipe.telemetry.trace_context import TraceContext
 
 BUNCH = 0.5
-"""Seconds for which traces are saved up where records come faster than they may be traced: a batch with a
-traced record has a span of its own as well, so five records in one batch cost less than five in five."""
+"""Seconds for which unused traces are saved up when records come faster than they may be traced: a batch
+with a traced record also has its own span, so five records in one batch cost less than five in five."""
 
 _LAST_64 = (1 << 64) - 1
 
 
 class Sampler:
     """
-    Choose records.
+    Choose the records to trace.
 
     Args:
-        sampling: Which.
-        parent_based: Whether a record that comes with a trace context is traced as that says; otherwise by
-            its trace id.
-        trust: Whether every such record is, however many come. Anybody who may write to a stream may claim
-            that all its records are sampled.
+        sampling: The rate.
+        parent_based: Whether a record that comes with a trace context follows that context's decision;
+            otherwise its trace id decides.
+        trust: Whether every such record is traced, however many come. Anyone who can write to a stream can
+            claim that all its records are sampled.
         draw, clock: Where chance and time (seconds) come from.
     """
 
@@ -44,21 +44,21 @@ class Sampler:
         self._trust = trust
         self._draw = draw or random.Random()  # noqa: S311 (nobody gains by guessing it)
         self._clock = clock
-        # A full bucket: of a short run the first records are traced.
+        # A full bucket: in a short run the first records are traced.
         self._most = max(1.0, sampling.value)
         self._tokens, self._filled = self._most, clock()
         self._least = max(1.0, sampling.value * BUNCH)
-        # What comes with a trace has an allowance of its own: records without one, which are many more, would
-        # use it up, and few traces would get from one pipeline into the next.
+        # Records that come with a trace have their own allowance: records without one are far more frequent
+        # and would use it up, and few traces would get from one pipeline into the next.
         self._allowance, self._allowed = self._most, clock()
 
     @property
     def starts_traces(self) -> bool:
-        """Whether any record without a trace gets one; those that fail count."""
+        """Whether any record without a trace gets one; failing records count."""
         return self._sampling.mode != "none"
 
     def choose(self, count: int) -> Sequence[int]:
-        """Choose among `count` records that enter without a trace; return their places, in order."""
+        """Choose among `count` records that enter without a trace; return their places in order."""
         match self._sampling.mode:
             case "all":
                 return range(count)
@@ -70,7 +70,7 @@ class Sampler:
                 return self._a_share(count)
 
     def follows(self, context: TraceContext) -> bool:
-        """Decide on a record that comes with a trace context from outside."""
+        """Decide whether to trace a record that comes with a trace context from outside."""
         if self._parent_based:
             return context.sampled
         match self._sampling.mode:
@@ -86,11 +86,11 @@ class Sampler:
         Choose which of the contexts that records bring from outside are followed.
 
         Args:
-            contexts: Theirs.
-            records: How many records came from outside with them, those without a context included.
+            contexts: The contexts.
+            records: How many records came from outside with them, including those without a context.
 
         Returns:
-            The places of those chosen, in order: no more, over time, than `choose` may choose.
+            The places of the chosen ones in order: over time, no more than `choose` may choose.
         """
         wished = [place for place, context in enumerate(contexts) if self.follows(context)]
         if self._trust or not self._parent_based:
@@ -122,7 +122,7 @@ class Sampler:
         share = self._sampling.value
         if share >= 1 or share <= 0:
             return range(count) if share >= 1 else ()
-        # Draws how many records to skip, so that the work is by those chosen and not by those passed over.
+        # Draws how many records to skip, so that the work grows with those chosen and not with those skipped.
         chosen: list[int] = []
         at, log_rest = -1, math.log1p(-share)
         while True:
@@ -136,8 +136,8 @@ def sampler(sampling: Sampling, environ: Mapping[str, str], *, trust: bool = Fal
     """
     Make the sampler of a pipeline; `OTEL_TRACES_SAMPLER` and its `_ARG` win over the pipeline file.
 
-    See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. A sampler
-    that is none of the six standard ones is left to the file.
+    See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. With a sampler
+    that is not one of the six standard ones, the file decides.
     """
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
     parent_based = name.startswith("parentbased_")
@@ -157,5 +157,5 @@ def _ratio(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        return 1.0  # as the specification has it for an argument that is missing or invalid
+        return 1.0  # as the specification says for a missing or invalid argument
     return value if 0 <= value <= 1 else 1.0

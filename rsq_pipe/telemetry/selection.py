@@ -1,4 +1,4 @@
-"""Selection: which records of a batch are traced, and whose trace contexts are not to be followed."""
+"""Selection: which records of a batch are traced, and whose trace contexts are not followed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from rsq_pipe.telemetry.trace_context import TraceContext, read
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    Hold places of a batch's records.
+    Hold the places of a batch's records.
 
     Args:
-        parents: Place -> the context a traced record came with; None for one that begins a trace here.
-        broken: Places of records with a context that is none.
-        passed_over: Place -> the context of a record whose trace is not followed, though its sender does.
+        parents: Place -> the context a traced record came with; None if its trace begins here.
+        broken: Places of records whose context is malformed.
+        passed_over: Place -> the context of a record whose trace is not followed, although its sender traces
+            it.
     """
 
     parents: Mapping[int, TraceContext | None]
@@ -29,7 +30,7 @@ class Selection:
 
 def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str]) -> Selection | None:
     """
-    Choose the records of a batch that are traced; the others cost nothing where no stream is from outside.
+    Choose the records of a batch that are traced; the others cost nothing if no stream is from outside.
 
     Args:
         batch: The batch.
@@ -38,7 +39,7 @@ def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str
         outside: The keys of the streams among its inputs that others write.
 
     Returns:
-        None if all records are to go on as they are.
+        None if all records go on as they are.
     """
     if not outside and not batch.headers:
         return None
@@ -69,7 +70,7 @@ def select(batch: Batch, sampler: Sampler, *, again: str, outside: frozenset[str
 
 
 def _replayed(batch: Batch, again: str) -> Sequence[int]:
-    """Find records sent back from the dead letters without their old context: they begin a new trace."""
+    """Find records replayed from the dead letters without their old context: they begin a new trace."""
     return [
         place
         for place, headers in batch.headers.items()
@@ -78,8 +79,8 @@ def _replayed(batch: Batch, again: str) -> Sequence[int]:
 
 
 def _fresh(batch: Batch, entries: Collection[int], contexts: Collection[int]) -> Sequence[int]:
-    """Find the records that came from outside without a context, or with one that is broken."""
-    if not contexts and len(entries) == len(batch.deliveries):  # nearly always, where there are any
+    """Find the records that came from outside without a context, or with a malformed one."""
+    if not contexts and len(entries) == len(batch.deliveries):  # nearly always, if there are any
         return range(len(batch))
     return [
         place for place, origin in enumerate(batch.origins) if origin in entries and place not in contexts
@@ -87,6 +88,6 @@ def _fresh(batch: Batch, entries: Collection[int], contexts: Collection[int]) ->
 
 
 def is_of(batch: Batch, place: int, stream: str) -> bool:
-    """Tell whether a record came in an entry of some stream."""
+    """Tell whether a record came in an entry of this stream."""
     delivery = batch.delivery_at(place)
     return delivery is not None and delivery.stream == stream

@@ -22,7 +22,7 @@ class SourceSpans(SourceObserver):
     Trace one source.
 
     A sampled record's first span is a PRODUCER span `send <stage>` of operation type `send`, whose context is
-    the record's creation context; see StageSpans for where these words come from.
+    the record's creation context; StageSpans says where these terms come from.
 
     Args:
         tracer: The SDK's.
@@ -45,7 +45,7 @@ class SourceSpans(SourceObserver):
         }
 
     def enter(self, batch: Batch, dead: list[Output]) -> SourceTrace:
-        """Start the spans of the records that are sampled, and of all that cannot be read."""
+        """Start the spans of the sampled records, and of all records that cannot be read."""
         now = time.time_ns()
         open_: list[tuple[RecordSpan, str]] = []
         chosen = self._sampler.choose(len(batch))
@@ -64,7 +64,7 @@ class SourceSpans(SourceObserver):
     def _sending(self, batch: Batch, place: int, now: int) -> tuple[RecordSpan, Mapping[str, str]]:
         came_with = batch.headers_at(place)
         span = self._start(batch.rids[place], came_with, now)
-        # The context has a state always: it says when the record entered.
+        # The context always has a state: it says when the record entered.
         return span, {**came_with, **span.context.headers}
 
     def _burying(self, letter: Output, now: int) -> tuple[RecordSpan, Output]:
@@ -91,8 +91,8 @@ class EntrySpans(SourceTrace):
     Hold the open spans of records that are about to enter.
 
     Args:
-        batch, dead: As of a SourceTrace.
-        spans: Each with its outcome, if the records enter.
+        batch, dead: As in SourceTrace.
+        spans: Each with its outcome, should the records enter.
     """
 
     def __init__(self, batch: Batch, dead: list[Output], spans: list[tuple[RecordSpan, str]]) -> None:
@@ -100,7 +100,7 @@ class EntrySpans(SourceTrace):
         self._open = spans
 
     def settled(self, counts: bool) -> None:
-        """End them: the records are in the pipeline, or another process brought them."""
+        """End them: the records are in the pipeline, or another process has brought them."""
         now = time.time_ns()
         for span, outcome in self._open:
             span.end(outcome if counts else "unsettled", settled=counts, at=now)

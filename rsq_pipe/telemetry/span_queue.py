@@ -15,31 +15,31 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 log = logging.getLogger("rsq_pipe.telemetry")
 
 MAX_QUEUE = 65_536
-"""Spans that wait at most; `OTEL_BSP_MAX_QUEUE_SIZE` says otherwise. About 2 kB each."""
+"""How many spans may wait; `OTEL_BSP_MAX_QUEUE_SIZE` overrides it. About 2 kB each."""
 
 BATCH = 512
-"""Spans one export carries at most; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` says otherwise."""
+"""How many spans one export carries at most; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` overrides it."""
 
 PAUSE = 1.0
-"""Seconds until spans that do not fill a batch are sent; `OTEL_BSP_SCHEDULE_DELAY` (milliseconds) wins."""
+"""Seconds until a partial batch is sent; `OTEL_BSP_SCHEDULE_DELAY` (milliseconds) overrides it."""
 
 FAREWELL = 2.0
-"""Seconds the end of a process may wait for spans that are still here, and for a collector that is silent."""
+"""Seconds the end of a process may wait for remaining spans while the collector is silent."""
 
 LONGEST = 10.0
-"""Seconds it may wait at most, for a collector that goes on taking them."""
+"""Seconds it may wait at most while the collector keeps taking them."""
 
 
 class SpanQueue(SpanProcessor):
     """
-    Export spans from a thread of its own.
+    Export spans from its own thread.
 
     The SDK's BatchSpanProcessor drops the oldest spans without a count one can read, and its shutdown waits
-    for an exporter that hangs. This one drops the newest, counts them, and leaves when its time is up.
+    for an exporter that hangs. This one drops the newest, counts them, and gives up when its time is over.
 
     Args:
-        exporter: Called by the thread alone; may block.
-        limit, batch: Spans, waiting and per export.
+        exporter: Called only by the thread; may block.
+        limit, batch: How many spans may wait, and how many go into one export.
         pause: Seconds.
     """
 
@@ -55,22 +55,22 @@ class SpanQueue(SpanProcessor):
         self._in_hand = 0
         self.exported = 0
         self._taken = 0.0  # when the last batch was
-        # Each written by one thread only, so that no count is lost between them.
+        # Each is written by one thread only, so no count is lost between them.
         self._refused = self._undelivered = self._left_behind = 0
-        # A daemon: the process's end waits `FAREWELL` for it, and not for as long as a request hangs.
+        # A daemon: the process's end waits `FAREWELL` for it, not for as long as a request hangs.
         self._thread = threading.Thread(target=self._work, name="rsq-pipe spans", daemon=True)
         self._thread.start()
 
     @property
     def dropped(self) -> int:
-        """Spans that did not reach their exporter: no room, the exporter failed, or no time was left."""
+        """Spans that did not reach their exporter: no room, the exporter failed, or time ran out."""
         return self._refused + self._undelivered + self._left_behind
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing; only finished spans count."""
+        """Do nothing; only finished spans matter."""
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Take a span; one for which there is no room is dropped and counted."""
+        """Take a span; if there is no room, it is dropped and counted."""
         if len(self._spans) >= self._limit or self._closing:
             self._refused += 1
             return
@@ -79,7 +79,7 @@ class SpanQueue(SpanProcessor):
             self._wake.set()
 
     def shutdown(self) -> None:
-        """Export what waits; waits for a silent exporter for `FAREWELL` seconds at most. Idempotent."""
+        """Export what waits; wait for a silent exporter for `FAREWELL` seconds at most. Idempotent."""
         self.close(FAREWELL)
 
     def close(self, seconds: float, longest: float = LONGEST) -> None:
@@ -88,7 +88,7 @@ class SpanQueue(SpanProcessor):
 
         Args:
             seconds: How long the exporter may be silent.
-            longest: How long all of it may take, where it goes on taking spans.
+            longest: How long all of it may take while the exporter keeps taking spans.
         """
         if self._closing:
             return
@@ -108,7 +108,7 @@ class SpanQueue(SpanProcessor):
             )
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until nothing waits; False if the time is up before."""
+        """Wait until nothing waits; False if the time runs out first."""
         deadline = time.monotonic() + timeout_millis / 1000
         self._wake.set()
         while self._spans and self._thread.is_alive() and time.monotonic() < deadline:
@@ -136,7 +136,7 @@ class SpanQueue(SpanProcessor):
                 continue
             self._undelivered += len(batch)
             if not self._failing:
-                # Once an outage: the exporter has logged why.
+                # Once per outage: the exporter has logged why.
                 self._failing = True
                 log.warning("spans cannot be delivered; the pipeline goes on, and counts those it drops")
 

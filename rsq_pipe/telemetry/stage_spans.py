@@ -1,4 +1,4 @@
-"""StageSpans: the spans of one stage worker: of its batches, and of entries that meet no handler."""
+"""StageSpans: the spans of one stage worker: for its batches, and for entries that never reach a handler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StageSpans(StageObserver):
     version 1.45 (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/, in development):
     a span is named `{operation} {destination}`, processing is a CONSUMER span of operation type `process`,
     and a span for a batch links to the creation context of each message. A record's own span is a child of
-    that context, so that one record is one trace. What the conventions do not name is under `rsq.`.
+    that context, so one record is one trace. What the conventions do not name is under `rsq.`.
 
     Args:
         tracer: The SDK's.
@@ -37,7 +37,7 @@ class StageSpans(StageObserver):
         pipeline, stage: Names.
         again: The key of the stage's own stream, where replayed records come from.
         outside: The keys of the streams among its inputs that others write.
-        max_links: What one span holds, by the SDK's limits.
+        max_links: How many links one span holds, by the SDK's limits.
         tally: Where to count.
     """
 
@@ -103,7 +103,7 @@ class StageSpans(StageObserver):
         return Output(letter.stream, with_context(letter.fields, span.context))
 
     def buried(self, lost: Container[tuple[str, str]]) -> None:
-        """End the spans of entries that met no handler."""
+        """End the spans of entries that never reached a handler."""
         now = time.time_ns()
         for key, span in self._buried.items():
             counts = key not in lost
@@ -111,7 +111,7 @@ class StageSpans(StageObserver):
         self._buried.clear()
 
     def close(self) -> None:
-        """End the spans of batches that were never settled, and of entries likewise."""
+        """End the spans of batches and entries that were never settled."""
         for batch in list(self._stage.under_way):
             batch.close()
         self.buried(lost=self._buried.copy())

@@ -1,4 +1,4 @@
-"""Tally: what tracing counts besides spans."""
+"""Tally: what tracing counts, apart from spans."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 
 def _forget(seconds: float, stage: object) -> None:
-    """Measure nothing."""
+    """Do nothing."""
 
 
 @dataclass(slots=True)
 class Tally:
     """
-    Count.
+    Count for tracing.
 
     Args:
-        broken: Records that came with a `traceparent` that is not one.
+        broken: Records that came with a malformed `traceparent`.
         latency: Called with the seconds a traced record took from its source to a sink, and the sink's name.
     """
 

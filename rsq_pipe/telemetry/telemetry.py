@@ -1,4 +1,4 @@
-"""Telemetry: traces and metrics of one process, by the OpenTelemetry SDK."""
+"""Telemetry: traces and metrics of one process, through the OpenTelemetry SDK."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ from rsq_pipe.telemetry.trace_file import TraceFile
 from rsq_pipe.version import __version__
 
 MAX_LINKS = 128
-"""Links of a batch's span, unless `OTEL_SPAN_LINK_COUNT_LIMIT` says otherwise; those left out are counted."""
+"""Links of a batch's span, unless `OTEL_SPAN_LINK_COUNT_LIMIT` says otherwise; the rest are counted."""
 
 
 class Telemetry(Observer):
     """
     Trace and measure one process of a pipeline.
 
-    Nothing is global: a handler may use OpenTelemetry with a set-up of its own. Baggage is neither read nor
+    Nothing is global: a handler may use OpenTelemetry with its own set-up. Baggage is neither read nor
     written, and payloads are never attributes.
 
     Args:
-        graph: The pipeline; `telemetry.sample` says what is traced where `OTEL_TRACES_SAMPLER` does not.
-        to: Who is told.
+        graph: The pipeline; its `telemetry.sample` says what is traced unless `OTEL_TRACES_SAMPLER` does.
+        to: Where telemetry is sent.
         environ: The `OTEL_*` variables.
         health: Told of signs of life.
-        readers: Readers of the metrics beside the exporter, such as Prometheus's.
+        readers: Readers of the metrics besides the exporter, such as Prometheus's.
 
     Raises:
         RsqPipeError: An exporter's package is not installed.
@@ -75,7 +75,7 @@ class Telemetry(Observer):
         self._queues = [_queue(exporter, environ) for exporter in _span_exporters(to)]
         self._limits = SpanLimits(max_span_attribute_length=MAX_ERROR)
         resource = _resource(graph.pipeline)
-        # The sampling is done before a span is thought of, so whatever reaches the SDK is wanted.
+        # Sampling is decided before a span is even made, so whatever reaches the SDK is wanted.
         provider = TracerProvider(
             sampler=ALWAYS_ON, resource=resource, span_limits=self._limits, shutdown_on_exit=False
         )
@@ -119,7 +119,7 @@ class Telemetry(Observer):
         )
 
     def look(self, stages: Mapping[str, StageGauges]) -> None:
-        """Take note of what the pipeline holds, by stage."""
+        """Note what each stage of the pipeline holds."""
         if self._metrics is not None:
             self._metrics.look(stages)
 
@@ -127,12 +127,12 @@ class Telemetry(Observer):
         """
         Export what waits, to all destinations at once; idempotent.
 
-        One that is silent is left behind after two seconds, one that goes on taking spans after ten.
+        A silent one is given up after two seconds, one that keeps taking spans after ten.
         """
         if self._closed:
             return
         self._closed = True
-        # A queue gives up by itself, and a little sooner, so that there is time left to say what was lost.
+        # A queue gives up by itself, a little sooner, so that there is time left to say what was lost.
         ends: list[tuple[Callable[[], object], float]] = [
             (partial(queue.close, FAREWELL * 0.9), LONGEST + FAREWELL) for queue in self._queues
         ]
@@ -149,7 +149,7 @@ class Telemetry(Observer):
 
 class MeasuredStage(StageObserver):
     """
-    Measure a stage worker's batches beside tracing them.
+    Measure a stage worker's batches in addition to tracing them.
 
     Args:
         spans: Told everything.
@@ -163,15 +163,15 @@ class MeasuredStage(StageObserver):
         self._spans = spans
 
     def begin(self, batch: Batch) -> BatchTrace:
-        """Take note of a batch."""
+        """Note that a batch begins."""
         return MeasuredBatch(self._spans.begin(batch), self._metrics, self._stage)
 
     def burying(self, stream: str, entry_id: str, deliveries: int, letter: Output) -> Output:
-        """Take note of an entry that no handler sees."""
+        """Note an entry that no handler sees."""
         return self._spans.burying(stream, entry_id, deliveries, letter)
 
     def buried(self, lost: Container[tuple[str, str]]) -> None:
-        """Take note that such entries are settled."""
+        """Note that such entries are settled."""
         self._spans.buried(lost)
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ class MeasuredStage(StageObserver):
 
 class MeasuredBatch(BatchTrace):
     """
-    Measure one batch, if it is settled, beside tracing it.
+    Measure one batch, if it is settled, in addition to tracing it.
 
     Args:
         spans: Told everything.
@@ -197,7 +197,7 @@ class MeasuredBatch(BatchTrace):
         self._began = time.monotonic()
 
     def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:
-        """Take note of a record that failed."""
+        """Note that a record failed."""
         return self._spans.failing(place, error)
 
     def end(self, outcomes: Outcomes, fates: Mapping[int, str], lost: Container[int]) -> None:
@@ -238,7 +238,7 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _resource(pipeline: str) -> Resource:
-    """Say who speaks; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win."""
+    """Say who is reporting; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win."""
     own: dict[str, AnyValue] = {
         "service.name": pipeline,
         "service.namespace": "rsq-pipe",

@@ -1,4 +1,4 @@
-"""TraceContext: what the headers `traceparent` and `tracestate` say, read with suspicion."""
+"""TraceContext: the headers `traceparent` and `tracestate`, read without trusting them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsq_pipe.ids import shown
 from rsq_pipe.streams.headers import PARENT, STATE
 
 MAX_STATE = 512
-"""Characters of a `tracestate` that are passed on: as many as the W3C asks for. A longer one is left out."""
+"""How many characters of a `tracestate` are passed on, as the W3C asks for; a longer one is left out."""
 
 _OURS = "rsq"
 _SAMPLED = 0x01
@@ -20,12 +20,12 @@ _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-
 @dataclass(frozen=True, slots=True)
 class TraceContext:
     """
-    Name a span of some trace, as https://www.w3.org/TR/trace-context/ has it.
+    Name a span of some trace, as defined by https://www.w3.org/TR/trace-context/.
 
     Args:
         trace_id, span_id: As numbers, neither 0.
-        sampled: Whether whoever made the span records the trace.
-        state: What vendors add, `key=value` pairs.
+        sampled: Whether the maker of the span records the trace.
+        state: What vendors add, as `key=value` pairs.
     """
 
     trace_id: int
@@ -35,12 +35,12 @@ class TraceContext:
 
     @property
     def parent(self) -> str:
-        """Spell the `traceparent`."""
+        """Write the `traceparent`."""
         return f"00-{self.trace_id:032x}-{self.span_id:016x}-{'01' if self.sampled else '00'}"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Spell both headers, `tracestate` only where there is one."""
+        """Write both headers, `tracestate` only if there is one."""
         return {PARENT: self.parent, STATE: self.state} if self.state else {PARENT: self.parent}
 
     @property
@@ -61,7 +61,7 @@ class TraceContext:
 
 
 def read(headers: Mapping[str, str]) -> TraceContext | None:
-    """Read the trace context of a record; None if it has none, or one that is broken or forged."""
+    """Read the trace context of a record; None if there is none, or it is malformed or forged."""
     context = read_parent(headers.get(PARENT, ""))
     if context is None or not (state := headers.get(STATE, "")):
         return context
@@ -69,7 +69,7 @@ def read(headers: Mapping[str, str]) -> TraceContext | None:
 
 
 def read_parent(text: str) -> TraceContext | None:
-    """Read one `traceparent`; None if it is not one. Later versions are read as far as this one goes."""
+    """Read one `traceparent`; None if it is not one. Of later versions, read the part that this one has."""
     match = _FORM.fullmatch(text)
     if match is None:
         return None
@@ -81,7 +81,7 @@ def read_parent(text: str) -> TraceContext | None:
 
 
 def with_context(fields: Sequence[str | bytes], context: TraceContext) -> list[str | bytes]:
-    """Spell an output's fields with this trace context in place of any other."""
+    """Write an output's fields with this trace context in place of any other."""
     kept: list[str | bytes] = []
     for name, value in zip(fields[::2], fields[1::2], strict=True):
         if name not in {PARENT, STATE, PARENT.encode(), STATE.encode()}:
@@ -92,7 +92,7 @@ def with_context(fields: Sequence[str | bytes], context: TraceContext) -> list[s
 
 
 def names(rid: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Name a record in a log line: its id, and its trace where its headers tell of one."""
+    """Name a record in a log line: its id, and its trace if its headers name one."""
     context = read(headers)
     own = {"rid": shown(rid)}
     return own if context is None else {**own, "trace_id": f"{context.trace_id:032x}"}

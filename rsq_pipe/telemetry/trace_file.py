@@ -1,4 +1,4 @@
-"""TraceFile: spans as OTLP JSON, one line an export, in a file that several processes may share."""
+"""TraceFile: spans as OTLP JSON, one line per export, in a file that several processes may share."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class TraceFile(SpanExporter):
     """
     Append spans to a file.
 
-    The lines are `TracesData` of https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/, ids in
-    hexadecimal as the OTLP/JSON mapping has them, so a collector's file receiver reads them too.
+    The lines are `TracesData` of https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/, with ids
+    in hexadecimal as the OTLP/JSON mapping requires, so a collector's file receiver can read them too.
 
     Args:
-        path: Appended to; made with its folder where it is missing.
+        path: Appended to; created, with its folder, if it is missing.
 
     Raises:
         OSError: It cannot be opened for writing.
@@ -31,17 +31,17 @@ class TraceFile(SpanExporter):
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A pipe that nobody reads is an error, and not waited for; writes then wait as they would have.
+        # A pipe that nobody reads is an error instead of a wait; writes then wait as usual.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self._file = os.open(path, flags, _MODE)
         os.set_blocking(self._file, True)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write one line; FAILURE where it does not fit on the disk whole."""
+        """Write one line; FAILURE if it does not fit on the disk whole."""
         if not spans:
             return SpanExportResult.SUCCESS
         line = msgspec.json.encode(traces_data(spans)) + b"\n"
-        # In one write: with O_APPEND, lines of several processes stand one after the other.
+        # In one write: with O_APPEND, lines of several processes stay whole, one after another.
         written = os.write(self._file, line)
         return SpanExportResult.SUCCESS if written == len(line) else SpanExportResult.FAILURE
 
@@ -51,7 +51,7 @@ class TraceFile(SpanExporter):
 
 
 def traces_data(spans: Sequence[ReadableSpan]) -> dict[str, Any]:
-    """Spell spans of one resource and scope as OTLP/JSON."""
+    """Write spans of one resource and scope as OTLP/JSON."""
     scope = spans[0].instrumentation_scope
     name = {"name": scope.name, "version": scope.version or ""} if scope else {"name": ""}
     scoped = {"scope": name, "spans": [_span(span) for span in spans]}
@@ -67,7 +67,7 @@ def _span(span: ReadableSpan) -> dict[str, Any]:
         **_ids(context),
         **parent,
         "name": span.name,
-        "kind": span.kind.value + 1,  # OTLP has 0 for "unspecified"
+        "kind": span.kind.value + 1,  # in OTLP 0 means "unspecified"
         "startTimeUnixNano": str(span.start_time or 0),
         "endTimeUnixNano": str(span.end_time or 0),
         "attributes": _attributes(span.attributes),

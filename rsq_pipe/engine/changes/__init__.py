@@ -1,1 +1,1 @@
-"""What a run does about the runs before it: a changed file, what the last one left, a start from nothing."""
+"""How a run deals with the runs before it: a changed file, what the last one left, a fresh start."""

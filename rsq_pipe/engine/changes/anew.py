@@ -1,4 +1,4 @@
-"""Anew: whether all sinks of a pipeline may start over, before anything is taken away."""
+"""Anew: checks that all sinks of a pipeline can start over, before anything is deleted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SECONDS = 10.0
 
 async def check_anew(client: StreamClient, graph: Graph) -> None:
     """
-    Make sure that no sink will refuse to start over: then the others would have been emptied for nothing.
+    Make sure that no sink will refuse to start over: by then the others would already have been emptied.
 
     Raises:
-        SinkError: One would, or its target is away.
+        SinkError: One would, or its target cannot be reached.
 
-    Cancellation: at any point; targets are only looked at.
+    Cancellation: at any point; targets are only read.
     """
     ledgers = await ledger_names(client, graph.pipeline)
     for stage in graph.stages:

@@ -1,4 +1,4 @@
-"""Beginning: what a run does before its stages work, and again where others did meanwhile."""
+"""Beginning: what a run does before its stages work, and again when another run began meanwhile."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rsq_pipe.streams.client import StreamClient
 
 async def begin(client: StreamClient, graph: Graph, presence: Presence, *, fresh: bool = False) -> None:
     """
-    Become a run of the pipeline: be seen as one, take over what the last one left, make the groups.
+    Register as a run of the pipeline, take over what the last run left, and make the groups.
 
     Args:
         client: The server.
         graph: The pipeline.
-        presence: This run's; to be ended by the caller.
-        fresh: Delete what the pipeline has before.
+        presence: This run's; the caller ends it.
+        fresh: First delete everything the pipeline has.
 
     Raises:
         PipelineChangedError: The file would strand what an earlier run left.
         SinkError: `fresh`, and a sink would refuse to start over: nothing was deleted.
-        PipelineBusyError: Another run is up, and what is to be done takes that there is none.
-        GroupLostError: A group was made by an earlier run and is not there any more.
+        PipelineBusyError: Another run is up, and what has to be done requires that there is none.
+        GroupLostError: A group made by an earlier run no longer exists.
 
-    Cancellation: between two steps; beginning again goes on.
+    Cancellation: between two steps; calling it again continues.
     """
     while True:
-        # Shown before others are looked for: of two that start over at once, neither may miss the other.
+        # Registered before looking for others: when two start over at once, each must see the other.
         await presence.show()
         if fresh:
             await presence.refuse_others()

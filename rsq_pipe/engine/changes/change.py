@@ -1,4 +1,4 @@
-"""Change: how a pipeline's file differs from the one that ran last, and what becomes of what that left."""
+"""Change: how a pipeline's file differs from the one that ran last, and what happens to what that left."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Kind = Literal["added", "removed", "renamed", "moved", "changed", "same"]
 @dataclass(frozen=True, slots=True)
 class StageChange:
     """
-    Describe what became of one stage.
+    Describe what happened to one stage.
 
     Args:
-        stage: Its name; where it is gone, the one it had.
-        kind: `renamed` is a guess by likeness; whether it is right, only the user knows.
-        what: What is different, in words.
+        stage: Its name; the old one if it is gone.
+        kind: `renamed` is a guess by likeness; only the user knows whether it is right.
+        what: What differs, in words.
         holds: What it holds.
         heir: The stage of the file that looks like it, where it was renamed.
-        stranded: What would be lost or doubled if the file were run as it is; empty if nothing.
-        verb: What it does, or did; empty where that is not known.
+        stranded: What would be lost or duplicated if the file were run as it is; empty if nothing.
+        verb: What it does, or did; empty if unknown.
     """
 
     stage: str
@@ -42,12 +42,12 @@ class StageChange:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
-    Say what a run of a file would do to what the last one left.
+    Say what running a file would do to what the last run left.
 
     Args:
         pipeline: Its name.
         ran: Whether it ever ran on the server.
-        kept: Whether the graph of the last run is known in full.
+        kept: Whether the last run's graph is known in full.
         stages: The stages of the file in its order, then those that are gone.
         moves: What a run does before it reads.
         strangers: Groups no stage reads through, on the pipeline's own streams, as (group, stream).
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def stranded(self) -> tuple[StageChange, ...]:
-        """The stages for which a run asks what is to be done."""
+        """The stages for which a run asks the user what to do."""
         return tuple(change for change in self.stages if change.stranded)
 
     @property
@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def told(self) -> tuple[StageChange, ...]:
-        """The stages, each once: one that was renamed as what it was, and not as its heir, too."""
+        """Every stage once: a renamed one under its old name, not again as its heir."""
         heirs = {change.heir for change in self.stages if change.kind == "renamed"}
         return tuple(
             change for change in self.stages if not (change.kind == "added" and change.stage in heirs)
@@ -80,12 +80,12 @@ class Plan:
 
     @property
     def differs(self) -> bool:
-        """Whether the file does anything else than the one that ran last."""
+        """Whether the file does anything different from the one that ran last."""
         return self.ran and any(change.kind != "same" for change in self.stages)
 
     @property
     def outlook(self) -> str:
-        """Say in one sentence what a run of a file that differs would do; empty for one that does not."""
+        """Say in one sentence what running a changed file would do; empty if it has not changed."""
         if not self.differs:
             return ""
         what = f"the file has changed since it was last run ({self})"
@@ -105,12 +105,12 @@ class Plan:
 
 
 def compare(pipeline: str, past: Past, now: LastRun) -> Plan:
-    """Compare what was run with what is to be run."""
+    """Compare what ran last with what is to run."""
     if not past.ran:
         added_all = tuple(StageChange(stage.name, "added", verb=stage.verb) for stage in now.stages)
         return Plan(pipeline, ran=False, kept=False, stages=added_all)
     gone = [name for name in past.last.names if name not in now.names]
-    # One that an earlier change left behind counts for as long as it holds something.
+    # A stage left behind by an earlier change counts for as long as it holds something.
     gone += [
         name
         for name, holding in past.holdings.items()
@@ -154,7 +154,7 @@ def _here(stage: LastStage, past: Past, renames: Mapping[str, str]) -> StageChan
 
 
 def _forgets(changed: Sequence[str], holds: Holding) -> bool:
-    """Tell whether a stage would not know again what it remembers."""
+    """Tell whether a stage would no longer recognise what it remembers."""
     return REMEMBERS in changed and holds.keys > 0
 
 
@@ -182,7 +182,7 @@ def _verb(name: str, past: Past) -> str:
 
 
 def _twin(before: LastStage, past: Past, added: Sequence[LastStage]) -> str:
-    """Name the new stage that reads or writes what one that is gone did; where no graph is kept, may read."""
+    """Name the new stage that reads or writes what a gone one did, or may read it where no graph is kept."""
     for stage in added:
         if before.target and stage.target == before.target:
             return stage.name
@@ -192,7 +192,7 @@ def _twin(before: LastStage, past: Past, added: Sequence[LastStage]) -> str:
 
 
 def _renamed(key: str, before: LastRun, renames: Mapping[str, str]) -> str:
-    """Spell a stream as its writer would call it under its likely new name."""
+    """Spell a stream's key as it would be under its writer's likely new name."""
     for stage in before.stages:
         heir = renames.get(stage.name)
         if heir and key in stage.writes.values():

@@ -24,20 +24,20 @@ log = structlog.get_logger("rsq_pipe")
 
 
 async def plan(client: StreamClient, graph: Graph) -> Plan:
-    """See what a run would do to what the last one left; nothing is changed."""
+    """Find out what a run would do to what the last one left; change nothing."""
     return compare(graph.pipeline, await look_back(client, graph.pipeline), describe(graph))
 
 
 async def change_over(client: StreamClient, graph: Graph, presence: Presence) -> None:
     """
-    Let a pipeline go on with its file as it is now.
+    Let a pipeline continue with its file as it is now.
 
     Raises:
         PipelineChangedError: Something would be stranded; nothing was changed.
-        PipelineBusyError: Places in streams have to be moved, and another file's run is up.
+        PipelineBusyError: Positions in streams have to be moved, and a run of another file is up.
 
-    Delivery: what a stage has not done is done by whoever reads in its place, once.
-    Cancellation: between two moves; the next run goes on.
+    Delivery: what a stage has left undone is done once, by whoever reads in its place.
+    Cancellation: between two moves; the next run continues.
     Redis: HKEYS and a MULTI to look; then hand_over.lua, requeue.lua.
     """
     found = await plan(client, graph)
@@ -52,7 +52,7 @@ async def change_over(client: StreamClient, graph: Graph, presence: Presence) ->
         if isinstance(move, Requeue):
             await _requeue(client, graph, move)
         elif not await hand_over(client, move.stream, keys.meta, move.stage, move.heirs):
-            # Somebody outside has written in between: look again, and ask.
+            # Someone outside has written in between: look again, and ask.
             await change_over(client, graph, presence)
             return
     if found.differs:

@@ -1,4 +1,4 @@
-"""Choices: why a changed file is not run, and what can be done, as commands to be pasted."""
+"""Choices: why a changed file is refused, and what can be done about it, as commands to paste."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rsq_pipe.spec.graph import Graph
 
 def refusal(graph: Graph, found: Plan, options: str = "") -> str:
     """
-    Say why a file is not run, and what can be done.
+    Say why a file is refused, and what can be done about it.
 
     Args:
         graph: The file.
-        found: What a run of it would do; it strands something.
-        options: What the commands need beside the file, ` --redis URL` say.
+        found: What running it would do; it strands something.
+        options: What the commands need besides the file, such as ` --redis URL`.
     """
     spec = f"{graph.spec}{options}"
     old = f"{shlex.quote(str(graph.path.with_suffix('.last.yaml')))}{options}"
@@ -38,7 +38,7 @@ def refusal(graph: Graph, found: Plan, options: str = "") -> str:
 
 
 def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
-    """Finish with the file as it was; where only dead letters are left, that needs a replay first."""
+    """Finish with the old file; where only dead letters are left, that needs a replay first."""
     dead = [change.stage for change in found.stranded if change.holds.dead]
     # Nothing enters a source again.
     again = [change.stage for change in found.stranded if change.holds.dead and change.verb != "source"]
@@ -54,12 +54,12 @@ def _finish(found: Plan, spec: str, old: str, *, keep: str) -> Iterator[str]:
 
 
 def _is_finite(change: StageChange) -> bool:
-    """Whether a stage gives out what it remembers, once its input has ended."""
+    """Whether a stage emits what it remembers once its input has ended."""
     return change.holds.keys > 0 and change.verb in {"aggregate", "join"}
 
 
 def _rename(found: Plan, spec: str) -> Iterator[str]:
-    """Offer new names: those that are likely, else those of stages that are new and that no other one was."""
+    """Offer new names: the likely ones, else those of new stages that no other stage was matched with."""
     gone = [change for change in found.stranded if change.kind != "changed"]
     taken = {change.heir for change in gone}
     free = [change for change in found.stages if change.kind == "added" and change.stage not in taken]
@@ -92,7 +92,7 @@ def _rename(found: Plan, spec: str) -> Iterator[str]:
 
 
 def _may_be(old: StageChange, new: StageChange) -> bool:
-    """Whether a stage can take over what another one held: sources and sinks only from their like."""
+    """Whether a stage can take over what another one held: a source only from a source, and so on."""
     ends = ("source", "sink")
     return not old.verb or old.verb == new.verb or not (old.verb in ends or new.verb in ends)
 

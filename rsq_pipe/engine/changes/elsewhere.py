@@ -1,4 +1,4 @@
-"""Elsewhere: warns a run of others under its pipeline's name that do something else, or did, elsewhere."""
+"""Elsewhere: warns when another file or folder is, or was, run under the same pipeline name."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 FILE = "file"
-"""The field of the pipeline's hash that holds where the file that ran last lies: `host:path`."""
+"""The field of the pipeline's hash that says where the file that ran last lies: `host:path`."""
 
 log = structlog.get_logger("rsq_pipe")
 
 
 async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence) -> None:
     """
-    Warn where a record may come to stages other than those of this file, and remember where it lies.
+    Warn if records may go to stages that are not in this file, and remember where this file lies.
 
-    A new release takes over like this, too, process by process, from a folder of its own: so nothing is
-    refused. But two pipelines that were given one name share everything, down to the sink's files.
+    A new release takes over in this way too, process by process, from a folder of its own, so nothing is
+    refused. But two pipelines that share a name share everything, down to the sink's files.
 
-    Redis: HGET and HSET of one field, and a look at who runs.
+    Redis: HGET and HSET of one field, and a look at which runs are up.
     """
     runs = await presence.others_of_another_file()
     if runs:
@@ -55,11 +55,11 @@ async def tell_of_others(client: StreamClient, graph: Graph, presence: Presence)
 
 
 def _is_there(place: str) -> bool:
-    """Whether it is a file of this machine that has not been moved to where this one is."""
+    """Whether it is a file on this machine that has not been moved to where this one is."""
     host, _, path = place.partition(":")
     return bool(path) and host == platform.node() and Path(path).is_file()
 
 
 def _came_along(client: StreamClient, graph: Graph) -> bool:
-    """Whether the server's data lies in the project: a copy of that has the data of its own."""
+    """Whether the server's data lies inside the project: a copy of the project then has its own data."""
     return str(Home(graph.root).socket) in client.channel.address

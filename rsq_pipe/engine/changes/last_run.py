@@ -1,4 +1,4 @@
-"""LastRun: the graph a pipeline was last run with, as it is kept in Redis, and what is told without it."""
+"""LastRun: the graph a pipeline last ran with, as kept in Redis, and what can be told without it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GRAPH = "graph"
 """The field of the pipeline's hash that holds the graph."""
 
 TAKEN = ("group", "position", "left", "replace", "settled", "appended", "ledger", "discarded")
-"""The fields of that hash that begin so are of no stage of that name, but for its counters."""
+"""The fields of that hash that begin like this belong to no stage of that name, except its counters."""
 
 _COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")
 
@@ -27,18 +27,18 @@ _COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")
 @dataclass(frozen=True, slots=True)
 class LastStage:
     """
-    Describe one stage as it was run.
+    Describe one stage as it ran.
 
     Args:
         name: Its name.
-        verb: What it did; empty where that is not known.
-        reads: The keys of its inputs, its own `again` stream left out.
-        writes: Port -> key; its dead letters are left out.
+        verb: What it did; empty if unknown.
+        reads: The keys of its inputs, without its own `again` stream.
+        writes: Port -> key, without its dead letters.
         target: A source's or sink's connector and paths; empty for all others.
-        digests: Setting -> what tells whether it changed.
-        fused: The stage above, in whose worker it ran; empty if it had one of its own.
-        rate: How many records it handled at most; None for as many as it could.
-        max_keys: How many keys it might remember; 0 of a stage without state.
+        digests: Setting -> a digest that shows whether it changed.
+        fused: The stage above in whose worker it ran; empty if it had its own worker.
+        rate: How many records it handled at most; None if unlimited.
+        max_keys: How many keys it could remember; 0 for a stage without state.
         windows: Those of an `aggregate` that has any.
     """
 
@@ -57,16 +57,16 @@ class LastStage:
 @dataclass(frozen=True, slots=True)
 class LastRun:
     """
-    Describe a pipeline as it was run.
+    Describe a pipeline as it ran.
 
     Args:
         stages: In its order.
-        text: Its file; empty where that is not known.
+        text: Its file's text; empty if unknown.
         file: The file's name, without its folder.
-        description: What the file says of itself.
-        serializer: How it wrote records; empty where that is not known.
-        reclaim_idle: Seconds without a sign of life after which a consumer counted as gone.
-        ui: Where its traces are looked at; empty if unknown.
+        description: The file's own description.
+        serializer: How it wrote records; empty if unknown.
+        reclaim_idle: Seconds without a sign of life after which a consumer counted as dead.
+        ui: Where its traces can be viewed; empty if unknown.
     """
 
     stages: tuple[LastStage, ...] = ()
@@ -90,7 +90,7 @@ class LastRun:
         raise KeyError(name)
 
     def dump(self) -> bytes:
-        """Write it as it is kept."""
+        """Write it in the form that is kept."""
         return msgspec.json.encode(self)
 
 
@@ -98,7 +98,7 @@ _decoder: msgspec.json.Decoder[LastRun] = msgspec.json.Decoder(LastRun)
 
 
 def describe(graph: Graph) -> LastRun:
-    """Describe a graph as it is kept once it is run."""
+    """Describe a graph in the form that is kept once it has run."""
     keys, above = Keyspace(graph.pipeline), fused(graph)
     stages = (
         LastStage(
@@ -129,7 +129,7 @@ def describe(graph: Graph) -> LastRun:
 
 
 def parse(raw: str | None) -> LastRun | None:
-    """Read what `dump` wrote; None where there is nothing, or another release wrote it in another way."""
+    """Read what `dump` wrote; None if there is nothing, or another release wrote it in another form."""
     if raw is None:
         return None
     try:
@@ -140,9 +140,9 @@ def parse(raw: str | None) -> LastRun | None:
 
 def recall(pipeline: str, fields: Collection[str]) -> LastRun:
     """
-    Tell from the fields of a pipeline's hash which stages it had, where no graph is kept.
+    Work out from the fields of a pipeline's hash which stages it had, where no graph is kept.
 
-    Marks name what each stage read, counters name those that read nothing, which are sources.
+    Marks name what each stage read; stages with counters but no mark read nothing, so they are sources.
     """
     reads: dict[str, list[str]] = {}
     for name in _counted(fields):
@@ -191,7 +191,7 @@ def positions(fields: Collection[str], name: str) -> list[str]:
 
 
 def _port(stream: str, output: str) -> str | None:
-    """Tell which port of a stage a stream is; None if it is none of it."""
+    """Tell which port of a stage a stream belongs to; None if it is not one of that stage's."""
     if stream == output:
         return ""
     return stream.removeprefix(f"{output}.") if stream.startswith(f"{output}.") else None

@@ -1,9 +1,9 @@
 """
-Ledger names: under which name a sink that was renamed is known outside, in the ledger beside its table.
+Ledger names: the name that a renamed sink has outside, in the ledger beside its table.
 
-That ledger cannot be renamed in the step that renames all on the server, and what a killed or paused writer
-has committed stands in it alone. So it keeps the name of the stage that began it, and the pipeline's hash
-says which sink has it now. Whoever is called like that stage later gets a ledger of another name.
+That ledger cannot be renamed in the step that renames everything on the server, and only it knows what a
+killed or paused writer has committed. So it keeps the name of the stage that began it, and the pipeline's
+hash says which sink has it now. A later stage of that name gets a ledger of another name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.streams.client import StreamClient
 
 _OWN = "_R"
-"""Stands in no name of a stage; what is named so may name topics and folders too."""
+"""No stage's name contains this, but it is allowed in the names of topics and folders too."""
 
 
 def ledger_field(stage: str) -> str:
@@ -23,7 +23,7 @@ def ledger_field(stage: str) -> str:
 
 
 def ledger_stage(field: str) -> str:
-    """Tell whose field it is; empty where it is none."""
+    """Tell which stage a field belongs to; empty if it is no such field."""
     kind, _, rest = field.partition(":")
     name, _, what = rest.partition(":")
     return name if kind == "ledger" and what == "name" else ""
@@ -31,7 +31,7 @@ def ledger_stage(field: str) -> str:
 
 async def ledger_names(client: StreamClient, pipeline: str) -> dict[str, str]:
     """
-    Read what ledgers are called, of those stages that have no ledger of their own name.
+    Read the ledger names of those stages whose ledger does not bear their own name.
 
     Redis: HKEYS, then HMGET of those fields.
     """
@@ -45,7 +45,7 @@ async def ledger_names(client: StreamClient, pipeline: str) -> dict[str, str]:
 
 
 def after_rename(names: Mapping[str, str], old: str, new: str) -> dict[str, str]:
-    """Tell what the ledgers of a sink's new name, and of who has its old one later, are called."""
+    """Tell what the ledgers are called: the renamed sink's, and that of a later stage with its old name."""
     kept = names.get(old, old)
     return {new: kept, old: _another(old, {*names.values(), kept})}
 

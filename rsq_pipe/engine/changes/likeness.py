@@ -1,4 +1,4 @@
-"""Likeness: which stage of a file is likely one that is gone, under a new name."""
+"""Likeness: which stage of a file is likely to be a gone one under a new name."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rsq_pipe.spec.graph import VerbName
 
 _VERBS = get_args(VerbName)
 _ENOUGH = 2.0
-"""What makes two stages alike: the same work, or the same place and a similar name, say."""
+"""What makes two stages alike, such as the same work, or the same place and a similar name."""
 
 
 def likely_renames(
     before: LastRun, now: LastRun, gone: Sequence[LastStage], added: Sequence[LastStage]
 ) -> dict[str, str]:
     """
-    Guess renames, old name -> new name, each new name once.
+    Guess renames as old name -> new name, using each new name once.
 
-    Where verbs are known they must agree. Alike are stages that do the same, read the same, are read by the
-    same, and have similar names.
+    Where the verbs are known, they must agree. Stages are alike if they do the same, read the same, are read
+    by the same stages, and have similar names.
     """
     renames: dict[str, str] = {}
-    for old in gone:  # in the pipeline's order, so that what stands above is mapped already
+    for old in gone:  # in the pipeline's order, so that the stages above are already mapped
         scores = {
             new.name: _score(old, new, before, now, renames)
             for new in added
@@ -50,7 +50,7 @@ def _score(
     above, below = _writers(old, before), _readers(old, before)
     if {renames.get(name, name) for name in above} == _writers(new, now):
         score += 1.0
-    # Readers may be renamed as well, and are not mapped yet: those that stayed tell.
+    # Readers may be renamed too, and are not mapped yet: compare those that stayed.
     if below & set(now.names) and below & set(now.names) <= _readers(new, now):
         score += 1.0
     return score

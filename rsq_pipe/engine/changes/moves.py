@@ -1,4 +1,4 @@
-"""Moves: what a run does to what the last one left, so that nothing is lost and nothing comes twice."""
+"""Moves: what a run does to what the last one left, so that nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rsq_pipe.engine.changes.past import Past
 @dataclass(frozen=True, slots=True)
 class Requeue:
     """
-    Put what a stage has not done of a stream it no longer reads into its own `again` stream.
+    Put what a stage has left undone of a stream it no longer reads into its own `again` stream.
 
     Args:
-        stage, stream: Whose, and of which.
+        stage, stream: Which stage, and of which stream.
     """
 
     stage: str
@@ -27,11 +27,11 @@ class Requeue:
 @dataclass(frozen=True, slots=True)
 class HandOver:
     """
-    Let the new readers of a stream begin where an old one was, pending entries included, and end its group.
+    Let a stream's new readers begin where an old one stopped, with its pending entries, and end its group.
 
     Args:
-        stage, stream: The one that reads the stream no more.
-        heirs: Who reads it now; none if nobody new does.
+        stage, stream: The stage that no longer reads the stream.
+        heirs: Its new readers; none if there are no new ones.
     """
 
     stage: str
@@ -44,10 +44,10 @@ Move: TypeAlias = Requeue | HandOver
 
 def moves(pipeline: str, past: Past, now: LastRun) -> tuple[Move, ...]:
     """
-    Find the moves that a run of another graph needs; what is stranded has none.
+    Find the moves that a run of another graph needs; there are none for what is stranded.
 
-    A stage that reads a stream no more leaves a place in it. A new reader that began anywhere else would read
-    again what was done, or miss what was not.
+    A stage that stops reading a stream leaves a position in it. A new reader that began anywhere else would
+    repeat what was done, or miss what was not.
     """
     readers = _readers(pipeline, now)
     lost: dict[str, list[str]] = defaultdict(list)
@@ -67,12 +67,12 @@ def _leave(
 ) -> list[Move]:
     over = HandOver(stage, stream, heirs)
     if not past.readings[stage, stream].holds:
-        # The `again` stream of a stage that is gone goes with the rest of it.
+        # The `again` stream of a stage that is gone is dealt with along with the stage.
         return [over]
     if stage not in now.names:
         return []  # stranded: the user decides
     if alone and any(stage in _below(now, heir) for heir in heirs):
-        return [over]  # a stage was put in between: what waited goes through it
+        return [over]  # a stage was inserted: what was waiting goes through it
     return [Requeue(stage, stream), over]
 
 
@@ -87,7 +87,7 @@ def _readers(pipeline: str, now: LastRun) -> Mapping[str, list[str]]:
 
 
 def _below(now: LastRun, name: str) -> set[str]:
-    """Name all stages that what a stage writes can reach."""
+    """Name all stages that a stage's output can reach."""
     found: set[str] = set()
     todo = [name]
     while todo:

@@ -1,4 +1,4 @@
-"""Holding: what the stages a pipeline ever had still hold, whatever its file says now."""
+"""Holding: what all stages a pipeline ever had still hold, whatever its file says now."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.snapshot import Snapshot, take
 
 SHOWN_POSITIONS = 5
-"""Positions of one stage that are read to be shown; of all it is known that they are there."""
+"""How many positions of a stage are read for display; the rest are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """
-    Describe one stage's place in one stream.
+    Describe one stage's position in one stream.
 
     Args:
-        stage, stream: Whose, and where.
-        lag: Records not delivered yet; None where the server cannot tell how many.
-        pending: Records delivered and not settled.
+        stage, stream: Which stage, and in which stream.
+        lag: Records not delivered yet; None if the server cannot tell.
+        pending: Records delivered but not settled.
         last: The id of the last entry delivered; empty where the group is gone.
     """
 
@@ -37,7 +37,7 @@ class Reading:
 
     @property
     def holds(self) -> bool:
-        """Whether anything of it is not done."""
+        """Whether anything in it is still to be done."""
         return self.lag != 0 or self.pending > 0
 
 
@@ -47,12 +47,12 @@ class Holding:
     Say what one stage holds.
 
     Args:
-        lag: Records not delivered to it; None where the server cannot tell how many.
-        pending: Records delivered and not settled.
+        lag: Records not delivered to it; None if the server cannot tell.
+        pending: Records delivered but not settled.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
-        positions: Shard or target -> position, some of them.
-        placed: How many positions there are.
+        positions: Shard or target -> position, for some of them.
+        placed: How many positions there are in all.
         last: Stream -> the id of the last entry delivered.
         keys: How many keys it remembers.
     """
@@ -68,12 +68,12 @@ class Holding:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds no record and remembers none; a position is none."""
+        """Whether it holds no records and remembers none; a position does not count."""
         return self.lag == 0 and not (self.pending or self.retry or self.dead or self.keys)
 
     @property
     def waits(self) -> bool:
-        """Whether it holds records that somebody has yet to do; dead letters wait for nobody."""
+        """Whether it holds records that still have to be processed; dead letters do not count."""
         return self.lag != 0 or self.pending > 0 or self.retry > 0
 
     @property
@@ -102,16 +102,16 @@ class Holding:
 @dataclass(frozen=True, slots=True)
 class Past:
     """
-    Describe what runs of a pipeline left on a server.
+    Describe what the runs of a pipeline left on a server.
 
     Args:
-        ran: Whether there was any.
-        last: The graph of the last.
-        kept: Whether that graph is kept; else it is what could be told without it.
+        ran: Whether there were any runs.
+        last: The graph of the last run.
+        kept: Whether that graph is kept; otherwise it is what could be worked out without it.
         readings: Every group they made, by stage and stream.
-        holdings: By stage, for all that ever were.
+        holdings: By stage, for every stage there ever was.
         fields: Names of the fields of the pipeline's hash.
-        strangers: Groups nobody of the pipeline made, on streams of its own, as (group, stream).
+        strangers: Groups on the pipeline's own streams that the pipeline did not make, as (group, stream).
     """
 
     ran: bool
@@ -125,12 +125,12 @@ class Past:
 
 async def look_back(client: StreamClient, pipeline: str) -> Past:
     """
-    See what runs of a pipeline left, without its file.
+    Find out what the runs of a pipeline left, without its file.
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: HKEYS, then MULTI as the runner's look; nothing is written.
+    Redis: HKEYS, then MULTI as in the runner's look; nothing is written.
     """
     keys = Keyspace(pipeline)
     fields = frozenset(

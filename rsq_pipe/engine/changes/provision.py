@@ -1,4 +1,4 @@
-"""Provision: what must stand in Redis before a stage reads, and what `--fresh` takes away."""
+"""Provision: what must exist in Redis before a stage reads, and what `--fresh` deletes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rsq_pipe.streams.lease import EPOCH
 from rsq_pipe.streams.script import CLEAR, HAND_BACK, PROVISION
 from rsq_pipe.streams.worker import is_gone
 
-_IDLE_MS = 24 * 60 * 60 * 1000  # what entries of a consumer that is gone are made to show
+_IDLE_MS = 24 * 60 * 60 * 1000  # what the entries of dead consumers are made to show
 _SCAN = 1_000
-_TOLD = "strangers"  # the field that holds the groups the log has told of
+_TOLD = "strangers"  # the field that holds the groups already logged
 
 log = structlog.get_logger("rsq_pipe")
 
@@ -33,24 +33,24 @@ async def lay(
     client: StreamClient, graph: Graph, presence: Presence | None = None, seen: bytes = b""
 ) -> bool:
     """
-    Make every group of the pipeline, before any source produces, and keep its graph for the next run.
+    Make every group of the pipeline before any source produces, and keep its graph for the next run.
 
-    A group made later would miss what has been trimmed by then. What each has to do is counted in records
-    from then on.
+    A group made later would miss what has been trimmed by then. From here on, what each group has to do is
+    counted in records.
 
     Args:
         client: The server.
         graph: The pipeline.
-        presence: The run this is for; None asks nobody.
-        seen: The graph of the last run as `last_graph` found it, before anything was decided by it.
+        presence: The run this is for; None skips the check for other runs.
+        seen: The last run's graph as `last_graph` read it, before anything was decided from it.
 
     Returns:
-        False, with nothing done, where what was seen of the pipeline may have been moved by others: there
-        was another run since, or this one counts as ended, since it was paused.
+        False, with nothing done, if others may have changed what was seen of the pipeline: another run began
+        since, or this one counts as ended because it was paused.
 
     Raises:
-        GroupLostError: A group was made by an earlier run and is not there any more.
-        SettleError: A key of the pipeline holds something else.
+        GroupLostError: A group made by an earlier run no longer exists.
+        SettleError: A key of the pipeline holds another type of value.
 
     Redis: XINFO GROUPS of each stream; provision.lua.
     """
@@ -81,7 +81,7 @@ async def lay(
 
 
 async def last_graph(client: StreamClient, graph: Graph) -> bytes:
-    """Read the graph of the last run, as it is stored; empty if there was none."""
+    """Read the graph of the last run as stored; empty if there was none."""
     meta = Keyspace(graph.pipeline).meta
     return await client.channel.execute("HGET", meta, GRAPH, key=meta) or b""
 
@@ -91,14 +91,14 @@ def _sha(text: bytes) -> str:
 
 
 async def _news(client: StreamClient, keys: Keyspace, graph: Graph) -> list[bytes | str]:
-    """List the fields that describe the graph, and their values; none where it is the one that is stored."""
+    """List the fields that describe the graph, with their values; none if it is the one stored."""
     fields = {"spec": graph.spec_hash.encode(), GRAPH: describe(graph).dump()}
     found = await client.channel.execute("HMGET", keys.meta, *fields, key=keys.meta)
     return [] if list(fields.values()) == found else [word for pair in fields.items() for word in pair]
 
 
 async def _tell_of_strangers(client: StreamClient, keys: Keyspace, graph: Graph, strangers: str) -> None:
-    """Warn once of groups that no stage reads through: what they have not read is kept for them for ever."""
+    """Warn once of groups that no stage reads through: what they have not read is kept forever."""
     told = await client.channel.execute("HGET", keys.meta, _TOLD, key=keys.meta)
     if strangers == (told or b"").decode():
         return
@@ -117,27 +117,27 @@ async def clear(client: StreamClient, graph: Graph, presence: Presence) -> int:
     """
     Delete everything of the pipeline: streams, dead letters, positions, counters.
 
-    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them again. So
-    are the epochs of its leases, and what ledgers of sinks are called: a writer that was paused in an earlier
-    run stays fenced off; and the list of what operators did.
+    Streams from outside are kept; the pipeline's groups on them are removed, so that it reads them again.
+    Also kept are the epochs of its leases and the names of its sinks' ledgers, so that a writer paused in an
+    earlier run stays fenced off, and the list of what operators did.
 
     Returns:
         How many keys were deleted.
 
     Raises:
-        PipelineBusyError: Somebody else runs the pipeline; nothing was deleted.
+        PipelineBusyError: Someone else is running the pipeline; nothing was deleted.
 
     Redis: SCAN, then clear.lua.
     """
     await presence.refuse_others()
     keys = Keyspace(graph.pipeline)
-    # Also those of stages that are in the file no more.
+    # Including those of stages that are no longer in the file.
     own = {(name, stream) for stream, names in groups(graph).items() for name in names}
     for name, stream in sorted(own | set(made(await marked(client, keys)))):
         if not stream.startswith(f"{{{graph.pipeline}}}:"):
-            with contextlib.suppress(SettleError):  # there is no such stream
+            with contextlib.suppress(SettleError):  # the stream does not exist
                 await client.channel.execute("XGROUP", "DESTROY", stream, name, key=stream)
-    # A SCAN may miss what is made meanwhile: whatever can be, by one that was paused, is named besides.
+    # A SCAN may miss keys made meanwhile, so every key that a paused run could make is named as well.
     doomed = {key.decode() for key in await _scanned(client, keys)} | set(_keys_of(graph))
     kept = {keys.meta, keys.runs, keys.audit}
     doomed = {key for key in doomed if key not in kept and not key.endswith(EPOCH)}
@@ -173,18 +173,18 @@ def _keys_of(graph: Graph) -> Iterator[str]:
 
 
 def replacing(stage: Stage) -> str:
-    """Name the field that says a sink may replace what it finds, once: whichever process opens it."""
+    """Name the field that lets a sink replace what it finds, once, whichever process opens it."""
     return f"replace:{stage.name}"
 
 
 async def inherit(client: StreamClient, graph: Graph) -> dict[str, int]:
     """
-    Free the entries of consumers whose process, on this machine, does not exist any more.
+    Free the entries of consumers whose process, on this machine, no longer exists.
 
-    Others wait until they have been idle for `reclaim: idle`; of these it is known at once.
+    Others have to be idle for `reclaim: idle` first; for these it is known at once.
 
     Returns:
-        Of which stages the next reclaim will take over records, and how many.
+        For each stage, how many records the next reclaim will take over.
     """
     freed: dict[str, int] = {}
     for stream, names in groups(graph).items():

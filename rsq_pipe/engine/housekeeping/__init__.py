@@ -1,1 +1,1 @@
-"""What is done for the whole pipeline beside its batches."""
+"""What is done for the whole pipeline, apart from its batches."""

@@ -1,4 +1,4 @@
-"""Briefly: what is only tidy, done at the end of a run, if the server still answers."""
+"""Briefly: optional tidying at the end of a run, done only if the server still answers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 from rsq_pipe.errors import StreamError
 
 FAREWELL = 0.5
-"""Seconds for it: a server that is away must not hold up the end."""
+"""Seconds it may take: a server that is away must not delay the end."""
 
 T = TypeVar("T")
 
 
 async def briefly(work: Coroutine[Any, Any, T]) -> T | None:
-    """Do what can be left undone."""
+    """Do what may be left undone."""
     with contextlib.suppress(StreamError, TimeoutError):
         async with asyncio.timeout(FAREWELL):
             return await work

@@ -1,4 +1,4 @@
-"""Gauges: what the look found, and the age of what is pending, for metrics."""
+"""Gauges: what the runner's look found, and the age of what is pending, for metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: XPENDING, its summary, for each group of a stage that has something to do; all keys in one slot.
+    Redis: the summary form of XPENDING, for each group of a stage with work to do; all keys in one slot.
     """
     keys = Keyspace(graph.pipeline)
     busy = [stage for stage in graph.stages if not state.stages[stage.name].idle]
@@ -52,7 +52,7 @@ async def measure(client: StreamClient, graph: Graph, state: PipelineState) -> d
 
 
 def _age(reply: Any, now: float) -> float:
-    """Tell how long ago the first pending entry was written; a lost group has none, the look reports it."""
+    """Tell how long ago the first pending entry was written; a lost group has none: the look reports it."""
     if isinstance(reply, Exception) or not reply[0]:
         return 0.0
     return max(0.0, now - int(reply[1].partition(b"-")[0]) / 1000)

@@ -1,4 +1,4 @@
-"""History: what every stage did and held each minute of the last day, kept by the runs themselves."""
+"""History: what every stage did and held in each minute of the last day, kept by the runs themselves."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.link import Command, checked
 
 PERIOD = 5.0
-"""Seconds between two times that it is added how long calls took."""
+"""Seconds between two additions of call times."""
 
 STEP = 60
 """Seconds between two points."""
 
 KEPT = 1_440
-"""Points that are kept: a day of them."""
+"""How many points are kept: a day of them."""
 
 
 class History:
     """
-    Keep a point a minute, and how long calls take.
+    Keep one point a minute, and how long calls take.
 
     Args:
         client, graph: The pipeline.
-        times: How long the calls of this process took.
+        times: How long this process's calls took.
     """
 
     def __init__(self, client: StreamClient, graph: Graph, times: CallTimes) -> None:
@@ -45,7 +45,7 @@ class History:
 
     async def keep_times(self) -> None:
         """
-        Add how long calls of this process took to what the others have, all in one hash.
+        Add how long this process's calls took to the times of the others, all in one hash.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
@@ -59,7 +59,7 @@ class History:
         try:
             for reply in await self._client.channel.exchange(commands, key=key) if commands else ():
                 checked(reply, self._client.channel.address)
-        except (SettleError, StreamFullError):  # a server that is full goes without
+        except (SettleError, StreamFullError):  # a full server does without
             pass
         except StreamError:
             self._times.give_back(counts)
@@ -67,7 +67,7 @@ class History:
 
     async def keep_point(self, state: PipelineState) -> None:
         """
-        Keep the point of a minute, once it has begun.
+        Keep the point of a minute, once the minute has begun.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
@@ -80,13 +80,13 @@ class History:
             self._next = time.monotonic() + STEP - now % STEP
 
     async def end(self, state: PipelineState) -> None:
-        """Keep what was done up to the end of a run, which may have been a short one."""
+        """Keep what was done up to the end of a run, which may have been short."""
         await self.keep_times()
         await self._add("*", state)
 
     async def _add(self, entry_id: str, state: PipelineState) -> None:
-        # The point of a minute has one id, so that of several processes one adds it. Nothing waits for it: a
-        # server that is full goes without.
+        # The point of a minute has a fixed id, so only one of several processes adds it. Nothing waits for
+        # it: a full server does without.
         with contextlib.suppress(SettleError, StreamFullError):
             fields = _fields(self._graph, state)
             await self._client.channel.execute(
@@ -95,7 +95,7 @@ class History:
 
 
 def _fields(graph: Graph, state: PipelineState) -> list[str]:
-    """Spell a point: each stage's records done since the first run, and its backlog."""
+    """Write a point: each stage's records done since the first run, and its backlog."""
     found: list[str] = []
     for stage in graph.stages:
         counted = partial(_counted, state.counters, stage.name)

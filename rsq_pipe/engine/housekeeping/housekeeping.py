@@ -27,19 +27,19 @@ SECONDS = 2.0
 
 
 _HEARD = 0.75
-"""Part of the lease for which one that was heard of is taken to keep house: more than a turn."""
+"""Part of the lease for which a leader that was heard of is taken to be at work: longer than a turn."""
 
 
 class Housekeeping:
     """
-    Trim, look after retries that nobody else looks after, keep the history, and tell the others of a rest.
+    Trim, promote retries that no process is promoting, keep the history, and tell others when all is at rest.
 
-    One of the pipeline's processes does it at a time. Nothing of it harms where two do, one of which was
-    paused and does not know yet that it has lost the lease: each step reads what holds when it is done.
+    One of the pipeline's processes does it at a time. No harm is done where two do, because one was paused
+    and does not know yet that it lost the lease: each step checks the facts at the moment it acts.
 
     Args:
         client, graph: The pipeline.
-        retried: Stage -> set to have its promoter look for what is due.
+        retried: Stage -> event to set so that its promoter looks for what is due.
         history: What the stages did.
         seconds: How long the lease outlives the last turn of its holder.
     """
@@ -58,9 +58,9 @@ class Housekeeping:
         self._lease = Lease(client, keys.housekeeping, seconds)
         self._rest = keys.rest
         self.seconds = seconds
-        """How old what another says may be."""
+        """How old another process's word may be."""
         self._name = worker_name("house")
-        self._heard = -math.inf  # when the one that keeps house was last known to be there
+        self._heard = -math.inf  # when the leader was last known to be alive
         self._stages = [stage.name for stage in graph.stages if stage.verb != "source"]
         self._retried = retried
         self._history = history
@@ -69,17 +69,17 @@ class Housekeeping:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one, as far as its clock tells; asks no server."""
+        """Whether this process leads, as far as its clock tells; asks no server."""
         return self._lease.is_held
 
     async def turn(self, state: PipelineState) -> None:
         """
-        Do what is due, if no other process is there to do it.
+        Do what is due, unless another process is there to do it.
 
         Raises:
-            StreamError: From the server. The next turn goes on.
+            StreamError: From the server. The next turn continues.
 
-        Cancellation: between two steps; nothing is half done.
+        Cancellation: between two steps; no step is left half done.
         """
         if time.monotonic() < self._heard + _HEARD * self.seconds or not await self._lease.take():
             return
@@ -88,31 +88,31 @@ class Housekeeping:
         await self._history.keep_point(state)
 
     async def end(self) -> None:
-        """Let the next process have it at once."""
+        """Let the next process take over at once."""
         if self.leads:
             await self._channel.execute("DEL", self._rest, key=self._rest)
         await self._lease.drop()
 
     def _wake(self, state: PipelineState) -> None:
-        # Who put a record off promotes it, to the moment. This is for those whose process has died.
+        # The process that delayed a record promotes it on time. This is for those whose process has died.
         for name in self._stages:
             if state.stages[name].retry:
                 self._retried[name].set()
 
     async def _trim(self, state: PipelineState) -> None:
-        """Trim what is done with; of a pipeline at rest only now and then, for `keep` to run out."""
+        """Trim what is done; for a pipeline at rest only now and then, so that `keep` can run out."""
         now, (at, counters) = time.monotonic(), self._trimmed
         if state.counters != counters or now >= at + AT_REST:
             await self._retention.trim()
             self._trimmed = (now, state.counters)
 
-    # A rest: looking at all streams costs several commands a stage, and one process's look does for all.
+    # At rest: looking at all streams costs several commands a stage, and one process's look serves all.
 
     async def rests(self, state: PipelineState) -> None:
         """
         Tell the others what this process has just seen, if it is the one that looks for all.
 
-        Redis: SET with an expiry: of one that has died, or pauses, nobody believes it for long.
+        Redis: SET with an expiry, so that nobody believes a process for long that has died or is paused.
         """
         if self.leads:
             ttl, told = round(self._lease.seconds * 1000), f"{_digest(state)} {self._name}"
@@ -120,12 +120,12 @@ class Housekeeping:
 
     async def is_as(self, state: PipelineState) -> bool:
         """
-        Tell whether another process has just seen what this one saw; False where that is not known.
+        Tell whether another process has just seen what this one saw; False if unknown.
 
         As long as that process is heard of, this one need not ask for its lease; when it falls silent, this
-        one keeps house at once if it can.
+        one takes over at once if it can.
 
-        Redis: GET; then as of `turn`.
+        Redis: GET; then as for `turn`.
         """
         if self.leads:
             return False
@@ -142,6 +142,6 @@ class Housekeeping:
 
 
 def _digest(state: PipelineState) -> str:
-    """Name a state: counters only grow, so that two that have one name are the same."""
+    """Name a state: counters only grow, so two states with the same name are equal."""
     written = msgspec.msgpack.encode(state, order="deterministic")
     return hashlib.blake2b(written, digest_size=16).hexdigest()

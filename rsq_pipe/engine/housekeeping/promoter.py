@@ -15,7 +15,7 @@ from rsq_pipe.streams.script import PROMOTE
 from rsq_pipe.streams.waiting import first
 
 AT_ONCE = 500
-"""Records one call moves."""
+"""How many records one call moves."""
 
 
 class Promoter:
@@ -25,8 +25,8 @@ class Promoter:
     Args:
         client: The server.
         graph, stage: Whose retries.
-        added: Set when the set is to be looked at: this process has put a record into it, which may be due
-            before all others, or others have whose processes may have died.
+        added: Set when the retry set should be looked at: this process has put a record into it that may be
+        due before all others, or processes that did so may have died.
     """
 
     def __init__(self, client: StreamClient, graph: Graph, stage: Stage, added: asyncio.Event) -> None:
@@ -50,7 +50,7 @@ class Promoter:
             if stopping.is_set():
                 return
             self._added.clear()
-            due = time.monotonic()  # again, should this fail
+            due = time.monotonic()  # try again if this fails
             try:
                 moved, due_in = await self._channel.run(PROMOTE, self._keys, [AT_ONCE])
             except StreamError as exc:
@@ -63,6 +63,6 @@ class Promoter:
             due = now if moved == AT_ONCE else math.inf if due_in < 0 else now + due_in / 1000
 
     async def _until(self, due: float, stopping: asyncio.Event) -> None:
-        """Wait until a record is due, or the set is to be looked at."""
+        """Wait until a record is due, or the set should be looked at."""
         pauses = [] if due == math.inf else [asyncio.sleep(max(0.0, due - time.monotonic()))]
         await first(stopping.wait(), self._added.wait(), *pauses)

@@ -8,18 +8,18 @@ from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.script import TRIM
 
 AT_REST = 30.0
-"""Seconds between two trims where nothing was settled in between."""
+"""Seconds between two trims when nothing was settled in between."""
 
 
 class Retention:
     """
-    Trim the pipeline's own streams, and those it publishes as soon as anybody reads them through a group.
+    Trim the pipeline's own streams, and those it publishes once anyone reads them through a group.
 
     Streams from outside belong to whoever made them, and dead letters stay.
 
     Args:
         client: The server.
-        graph: The pipeline; `keep` holds acknowledged entries longer.
+        graph: The pipeline; `keep` retains acknowledged entries longer.
     """
 
     def __init__(self, client: StreamClient, graph: Graph) -> None:
@@ -41,13 +41,13 @@ class Retention:
         Trim once.
 
         Args:
-            exactly: To the entry; else by whole nodes, which costs the server next to nothing.
+            exactly: To the entry; otherwise by whole nodes, which costs the server next to nothing.
 
         Returns:
             How many entries were removed.
 
-        Redis: trim.lua, which notes how far each group is, computes the bound and trims in one step, and
-        does nothing where a group that should be there is missing.
+        Redis: trim.lua, which notes how far each group has got, computes the bound and trims in one step, and
+        does nothing if a group that should exist is missing.
         """
         how = "=" if exactly else "~"
         return sum(

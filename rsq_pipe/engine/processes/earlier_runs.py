@@ -1,4 +1,4 @@
-"""Earlier runs: what a run that begins finds of those before it, and leaves for those that ask."""
+"""Earlier runs: what a new run finds of those before it, and what it leaves for later look-ups."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rsq_pipe.streams.client import StreamClient
 
 async def tell_of_dead(presence: Presence, failure: LastFailure) -> None:
     """
-    Say, once, which earlier processes have ended without a word, and keep it as what the last run ended by.
+    Log, once, which earlier processes ended without a word, and store it as how the last run ended.
 
-    Of several processes of one run the supervisor does so.
+    When one run has several processes, its supervisor does this.
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
 
-    Redis: ZRANGE; HSET and ZREM where there are any.
+    Redis: ZRANGE; HSET and ZREM if there are any.
     """
     dead = {} if is_supervised() else await presence.dead()
     if dead:
@@ -37,7 +37,7 @@ async def tell_of_dead(presence: Presence, failure: LastFailure) -> None:
 
 
 async def take_over(client: StreamClient, graph: Graph) -> None:
-    """Take over what processes that are gone had in flight, and say in which stages that was."""
+    """Take over what dead processes had in flight, and say in which stages."""
     freed = await inherit(client, graph)
     if freed:
         log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
@@ -47,7 +47,7 @@ async def take_over(client: StreamClient, graph: Graph) -> None:
 
 async def begin_reading(client: StreamClient, graph: Graph, *, may_end: bool) -> None:
     """
-    Note that the sources of the pipeline have not ended yet, until a run has seen all of them do.
+    Note that the sources of the pipeline have not ended, until a run has seen all of them end.
 
     Args:
         client, graph: The pipeline.
@@ -56,7 +56,7 @@ async def begin_reading(client: StreamClient, graph: Graph, *, may_end: bool) ->
     Redis: HSET.
     """
     has_sources = any(stage.verb == "source" for stage in graph.stages)
-    # Not by each of several processes: one may begin when another has seen the end.
+    # Not by each of several processes: one may begin after another has seen the end.
     if has_sources and may_end and not is_supervised():
         meta = Keyspace(graph.pipeline).meta
         with suppress(StreamFullError):  # as above

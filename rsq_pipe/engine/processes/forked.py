@@ -1,4 +1,4 @@
-"""Forked: the first processes of a supervisor, made of itself while it has nothing yet but its modules."""
+"""Forked: a supervisor's first processes, forked from it while it has loaded nothing but modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @dataclass(frozen=True)
 class Told:
     """
-    Say to a forked process that it is one, and may begin.
+    Tell a forked process that it is one, and may begin.
 
     Args:
         address: The server's URL.
@@ -29,12 +29,12 @@ class Told:
 
 class Forked:
     """
-    Hold a process that waits until it may begin, and ends if this one does before.
+    Hold a process that waits until it may begin, and ends if this one ends first.
 
     Args:
         pid: Its id.
-        go: The pipe by which it is told, and which it watches from then on.
-        heard: The pipe into which it writes its exit code when it ends of its own accord.
+        go: The pipe through which it is told to begin, and which it watches from then on.
+        heard: The pipe to which it writes its exit code when it ends of its own accord.
     """
 
     def __init__(self, pid: int, go: int, heard: int) -> None:
@@ -44,16 +44,16 @@ class Forked:
         self._code: asyncio.Future[int] | None = None
 
     def begin(self, address: str) -> None:
-        """Have it begin."""
+        """Tell it to begin."""
         with contextlib.suppress(BrokenPipeError):  # it has died; its exit code says so
             os.write(self._go, f"{address}\n".encode())
         loop = asyncio.get_running_loop()
         self._code = loop.create_future()
-        # A thread, as asyncio has one where the system has nothing better; it ends with the process.
+        # A thread, as asyncio does where the system has nothing better; it ends with the process.
         threading.Thread(target=self._await_end, args=(loop, self._code), daemon=True).start()
 
     async def wait(self) -> int:
-        """Wait until it has ended; return its exit code, less than nothing where a signal ended it."""
+        """Wait until it has ended; return its exit code, negative if a signal ended it."""
         assert self._code is not None
         return await asyncio.shield(self._code)
 
@@ -81,17 +81,17 @@ class Forked:
 
 def fork(count: int) -> list[Forked] | Told:
     """
-    Make processes of this one, which have imported by then what it has: half a second each would take.
+    Fork processes that have already imported what this one has: importing would take each half a second.
 
-    To be called before anything of a user is imported, a connection is made, or a thread is started: of those
-    each process is to have its own.
+    Call it before anything of the user's is imported, a connection is made, or a thread is started: each
+    process must have its own.
 
     Args:
         count: How many.
 
     Returns:
-        To this process: the others; none where the system's own libraries may not be forked. To each of
-        them, once `Forked.begin` was called: that it is to begin.
+        To this process: the others; none if the system's own libraries may not be forked. To each of them,
+        once `Forked.begin` was called: that it may begin.
     """
     if sys.platform != "linux" or threading.active_count() > 1:
         return []
@@ -118,8 +118,8 @@ def fork(count: int) -> list[Forked] | Told:
 
 
 def _begin(number: int, count: int, hears: int, says: int) -> Told:
-    """Become one of the processes; wait until it may begin, and end where the supervisor ends before."""
-    # A session of its own: a Ctrl-C in the terminal reaches the supervisor, which tells them once.
+    """Become one of the processes; wait until it may begin, and end if the supervisor ends first."""
+    # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which tells each process once.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came before that
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)

@@ -1,4 +1,4 @@
-"""Placement: which of a supervisor's processes is the first to read a source, or to write a sink."""
+"""Placement: which of a supervisor's processes is first to read a source or write a sink."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from rsq_pipe.engine.sources.source_worker import SourceWorker
 T = TypeVar("T")
 
 HEAD_START = 1.0
-"""Seconds for which a process leaves to another what that one is to do: it is to have started by then."""
+"""Seconds for which a process leaves another's share to it: by then that one should have started."""
 
 
 def place(roles: Sequence[Role], number: int, count: int) -> None:
     """
-    Have this process be late where another one is to read a source or to write a sink.
+    Make this process wait before it takes a source or sink that is meant for another one.
 
-    Each of them is one process's at a time, and whoever comes first takes it: without this the process that
-    starts first would do all of it, with one core, and the others would have nothing to do but the stages
-    between. Nothing depends on it: what nobody has taken after `HEAD_START` is taken by whoever is there.
+    Each of these is run by one process at a time, and whoever comes first takes it: otherwise the process
+    that starts first would take them all, on one core, and leave the others nothing but the stages between.
+    Nothing depends on it: whatever has not been taken after `HEAD_START` is taken by whichever process is
+    there.
 
     Args:
         roles: What this process is about to run.
@@ -37,7 +38,7 @@ def place(roles: Sequence[Role], number: int, count: int) -> None:
 
 
 def left_to_others(sources: Sequence[T], sinks: Sequence[T], number: int, count: int) -> Iterator[T]:
-    """Give each source to a process, in turn, and the sinks to those that read none, if there are any."""
+    """Assign the sources to processes in turn, and the sinks to those without a source, if there are any."""
     readers = min(len(sources), count)
     writers = range(readers, count) if readers < count else range(count)
     yield from (source for at, source in enumerate(sources) if at % count != number)

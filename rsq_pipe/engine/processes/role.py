@@ -1,4 +1,4 @@
-"""Role: what a run keeps going."""
+"""Role: what a run keeps running."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Role(Protocol):
         ...
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
+        """Take note of the pipeline's state."""
         ...
 
     async def run(self) -> None:

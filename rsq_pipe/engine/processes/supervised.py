@@ -1,4 +1,4 @@
-"""What a supervisor tells the processes it keeps, in their environment, and what they tell it."""
+"""What a supervisor tells its processes, in their environment, and what they tell it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import contextlib
 import os
 
 SUPERVISED = "RSQ_PIPE_SUPERVISED"
-"""The pipe a process watches: when its other end is closed, the supervisor is gone."""
+"""The pipe a process watches: when its other end closes, the supervisor is gone."""
 
 ENDED = "RSQ_PIPE_ENDED"
-"""The pipe into which a process writes its exit code when it ends of its own accord."""
+"""The pipe to which a process writes its exit code when it ends of its own accord."""
 
 NUMBER = "RSQ_PIPE_NUMBER"
-"""Which of the processes it is, from 0."""
+"""Which of the processes this is, from 0."""
 
 COUNT = "RSQ_PIPE_PROCESSES"
 """How many there are."""
 
 ADDRESS = "RSQ_PIPE_REDIS"
-"""The server's URL, which `ps` does not show here; a user may state it so, too."""
+"""The server's URL, which `ps` does not show here; users may set it as well."""
 
 
 def place_among() -> tuple[int, int]:
@@ -32,12 +32,12 @@ def is_supervised() -> bool:
 
 
 def own_number() -> int | None:
-    """Tell which of a supervisor's processes this is; None where it is none."""
+    """Tell which of a supervisor's processes this is; None if it is not one."""
     return int(os.environ[NUMBER]) if NUMBER in os.environ else None
 
 
 def say_ended(code: int) -> None:
-    """Tell the supervisor, where there is one, that this process ends of its own accord."""
+    """Tell the supervisor, if there is one, that this process is ending of its own accord."""
     if ENDED in os.environ:
         with contextlib.suppress(OSError):  # it is gone
             os.write(int(os.environ[ENDED]), str(code).encode())

@@ -26,26 +26,26 @@ from rsq_pipe.streams.backoff import Backoff
 from rsq_pipe.streams.client import StreamClient
 
 _DONE = (0, 4)  # finished, with or without dead letters
-_ANEW = 3  # no server at its start: this one has had one, so it comes back
+_NO_SERVER = 3  # no server at its start: the supervisor has had one, so the server will come back
 
 
 class Supervisor:
     """
     Keep processes running.
 
-    One that ends of its own accord says so, and its exit code counts: where a stage cannot go on, the others
-    end too. One that dies, by whatever signal or `os._exit` code, finds no server, or fails by a fault of
-    ours, is started again; its entries go to the others meanwhile. All of them hold the
-    end of a pipe whose other end is here: where this process is gone, also by SIGKILL, they drain and end.
+    One that ends of its own accord says so, and its exit code counts: if a stage cannot continue, the others
+    end too. One that dies, by whatever signal or `os._exit` code, finds no server, or fails through a bug of
+    ours, is restarted; meanwhile its entries go to the others. They all hold the end of a pipe whose other
+    end is here: if this process is gone, even by SIGKILL, they drain and end.
 
     Args:
         graph: The pipeline.
         client: The server, for provisioning and the summary.
-        address: The server's URL, handed to the processes in their environment, where `ps` does not show it.
+        address: The server's URL, passed to the processes in their environment, where `ps` does not show it.
         processes: How many.
-        options: Further words for their command line.
+        options: Further arguments for their command line.
         fresh: Start over first.
-        forked: The processes that are there already, and wait.
+        forked: The processes that exist already and are waiting.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Supervisor:
         """What they did, once all have ended."""
         self._client = client
         self._processes = processes
-        # -P: or `-m` would import from the current folder, whose random.py is not Python's.
+        # -P: without it `-m` would import from the current folder, whose random.py is not Python's.
         self._command = [sys.executable, "-P", "-m", "rsq_pipe", "run", str(graph.path), *options]
         self._address = address
         self._fresh = fresh
         self._forked = dict(enumerate(forked))
         self._stopping = asyncio.Event()
-        self._told = False  # the processes, that they are to end
-        self._finished = False  # one process has seen that nothing is left to be done, for any of them
+        self._told = False  # whether the processes were told to end
+        self._finished = False  # one process has seen that none of them has anything left to do
         self._running: set[asyncio.subprocess.Process | Forked] = set()
         self._codes: list[int] = []
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
@@ -81,7 +81,7 @@ class Supervisor:
         Run until every process has ended.
 
         Raises:
-            RsqPipeError: A process ended because a stage cannot go on; it has said why.
+            RsqPipeError: A process ended because a stage cannot continue; it has said why.
         """
         began = time.monotonic()
         await self._begin()
@@ -111,7 +111,8 @@ class Supervisor:
             await begin_reading(self._client, self._graph, may_end=True)
             begun = True
         finally:
-            # After a start from nothing the sign lapses by itself; by then the processes show their own.
+            # After a fresh start this entry expires by itself; by then the processes have registered their
+            # own.
             if not (begun and self._fresh):
                 with contextlib.suppress(StreamError):
                     await presence.end()
@@ -134,7 +135,7 @@ class Supervisor:
         while not self._stopping.is_set():
             began = time.monotonic()
             code, said = await self._life(number, watched)
-            if said and code != _ANEW:
+            if said and code != _NO_SERVER:
                 self._codes.append(code)
                 if code in _DONE:
                     self._finish()
@@ -143,13 +144,13 @@ class Supervisor:
                 return
             if self._stopping.is_set() or self._finished:
                 return
-            if time.monotonic() - began > 60:  # it ran well for a while: not the same trouble again
+            if time.monotonic() - began > 60:  # it ran well for a while: this is a new problem
                 backoff.reset()
             self._log.warning("a process died and is started again", number=number, code=code)
             await backoff.wait(RuntimeError(f"exit code {code}"), self._stopping)
 
     def _finish(self) -> None:
-        """Tell the others, which would find out by and by, that all sources have ended and all is drained."""
+        """Tell the others that all sources have ended and all is drained: they would notice only later."""
         self._finished = True
         self._tell_all()
 
@@ -168,11 +169,11 @@ class Supervisor:
 
     async def _lived(self, process: asyncio.subprocess.Process | Forked, heard: int) -> tuple[int, bool]:
         self._running.add(process)
-        if self._told:  # while it was being started, when nobody could tell it
+        if self._told:  # while it was starting, when nobody could tell it
             _tell(process)
         code = await self._ended(process)
         self._running.discard(process)
-        # Not until the other end is closed: a process that a handler made may still hold it.
+        # Only once the other end is closed: a process started by a handler may still hold it.
         os.set_blocking(heard, False)
         with contextlib.suppress(BlockingIOError):
             return code, os.read(heard, 16) == str(code).encode()
@@ -192,7 +193,8 @@ class Supervisor:
             # Several readers of one standard input would tear its lines apart.
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=(watched, says),
-            # A session of its own: a Ctrl-C in the terminal reaches the supervisor, which tells them once.
+            # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which tells each
+            # process once.
             start_new_session=True,
         )
 

@@ -1,1 +1,1 @@
-"""Windows: when they close, and how what their groups hold is sent on."""
+"""Windows: when they close, and how the contents of their groups are sent on."""

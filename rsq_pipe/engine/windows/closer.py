@@ -1,4 +1,4 @@
-"""Closer: closes the windows of a stage, or lets go of what waits in it, and sends on what that leaves."""
+"""Closer: closes the windows of a stage, or releases what waits in it, and sends on the results."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from rsq_pipe.verbs.windows.unmatched import Unmatched
 from rsq_pipe.verbs.windows.window_state import CLOSED, closed_until
 
 PERIOD = 0.25
-"""Seconds between two looks at the windows that are open."""
+"""Seconds between two looks at the open windows."""
 
 LEASE = 10.0
-"""Seconds for which the others leave it to the process that closes windows; renewed with each portion."""
+"""Seconds for which the others leave work to the process that closes windows; renewed with each portion."""
 
 AT_REST = 30.0
-"""The same in seconds at most, where the last look found nothing to do and no record has come since."""
+"""Seconds between two looks at most, if the last one found nothing to do and no record has come since."""
 
 PORTION = 500
-"""Results that are settled at once, about."""
+"""About how many results are settled at once."""
 
 
 class Closer:
     """
-    Close the windows of one stage. Each process has one; what one has begun any other goes on with.
+    Close the windows of one stage. Each process has a closer; any of them can finish what another began.
 
     Args:
         process: What the stages of this process share.
@@ -76,7 +76,7 @@ class Closer:
         Close windows until `stop`.
 
         Delivery: a group leaves the state in the step that sends its result on.
-        Cancellation: between two steps; another process, or the next run, goes on.
+        Cancellation: between two steps; another process, or the next run, continues.
         """
         await self._sender.open()
         try:
@@ -95,18 +95,18 @@ class Closer:
         self._sender.stop()
 
     def end_input(self) -> None:
-        """Close all windows: nothing comes any more."""
+        """Close all windows: no more records will come."""
         self._input_ended = True
         self._wake.set()
 
     @property
     def has_room(self) -> bool:
-        """Whether it may go on: no stream below is full."""
+        """Whether it may continue: no stream below is full."""
         return self._sender.is_open
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
-        if state != self._looked:  # also what other processes settle
+        """Take note of the pipeline's state."""
+        if state != self._looked:  # includes what other processes settle
             self._rests_until = 0.0
         self._looked = state
         self._sender.looked(state)
@@ -119,17 +119,17 @@ class Closer:
 
     @property
     def _has_reason(self) -> bool:
-        """Whether anything is to be done before all input has ended; at first what a crash has left."""
+        """Whether there may be work before all input has ended; at first, what a crash has left."""
         emits = self._emission is not None and self._emission.emits
         return self._is_new or emits or self._time is not None
 
     @property
     def _has_news(self) -> bool:
-        """Whether there may be something to do, as far as is known without asking the server."""
+        """Whether there may be something to do, as far as can be told without asking the server."""
         return self._settled.is_set() or time.monotonic() >= self._rests_until
 
     async def _turn(self) -> None:
-        """Close what can be closed by now, unless another process is at it."""
+        """Close what can be closed by now, unless another process is doing so."""
         self._settled.clear()
         self._rests_until = 0.0
         looked, tried = self._looked, self._sender.tried
@@ -152,7 +152,7 @@ class Closer:
             await self._dropped()
 
     def _rest(self) -> None:
-        """Ask again when the clock may have brought something: there was nothing to do."""
+        """Ask again when time may have made something due: there was nothing to do."""
         waits = [AT_REST]
         if self._time is not None:
             waits.append(self._time.wait)
@@ -164,7 +164,7 @@ class Closer:
         try:
             await self._lease.drop()
         except StreamError:
-            return  # it lapses by itself
+            return  # it expires by itself
 
     async def _stored(self) -> bytes | None:
         ((stored,),) = await self._state.ask(Fields([CLOSED]))
@@ -185,7 +185,7 @@ class Closer:
                 return
 
     async def _close(self, closed: int, until: int) -> int:
-        """Close windows: from now on no record enters them. Return up to when they are."""
+        """Close windows, so that no record can enter them; return up to when they are closed."""
         if until > closed:
             stored = await self._stored()
             change = StateChange()
@@ -195,7 +195,7 @@ class Closer:
         return await self._closed()
 
     async def _send(self, closed: int) -> None:
-        """Send on what is in windows that are closed."""
+        """Send on what is in the closed windows."""
         if self._sessions is not None:
             await self._sessions.send(closed)
             return
@@ -208,7 +208,7 @@ class Closer:
                 return
 
     async def _send_bucket(self, bucket: str) -> bool:
-        """Send on what is in a bucket; False where that is to be gone on with in another turn."""
+        """Send on what is in a bucket; False if that has to continue in another turn."""
         emptying = Emptying(self._state, bucket, PORTION)
         while await self._may_go_on():
             stored = await self._stored()
@@ -235,13 +235,13 @@ class Closer:
 
 
 def _leaving(stage: Stage, form: Serializer) -> tuple[Results | Unmatched, int]:
-    """Make what makes records of what leaves a state, and tell up to when nothing was closed at first."""
+    """Make the verb that builds records from a state, and tell up to when nothing was closed at first."""
     never = 0 if isinstance(stage.options, Joining) else closed_until(None, stage.options.windows)
     return leaving(stage, form), never
 
 
 def _portion(groups: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Take as many groups as one settlement may write; at least one."""
+    """Take as many groups as one settlement may write, but at least one."""
     some: dict[bytes, bytes] = {}
     size = 0
     for name, partials in sorted(groups.items()):

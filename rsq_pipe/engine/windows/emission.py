@@ -1,4 +1,4 @@
-"""Emission: sends on what groups hold while their windows are open, in rounds, of each that has changed."""
+"""Emission: sends on what changed groups hold while their windows are still open, in rounds."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from rsq_pipe.verbs.windows.results import Group, Results
 from rsq_pipe.verbs.windows.window_state import EMITTED, FINISHED, ROUND, SESSIONS, changed, window_end
 
 PORTION = 500
-"""Changed groups whose results are settled at once, about."""
+"""About how many changed groups' results are settled at once."""
 
 
 class Emission:
     """
     Send on results of open windows.
 
-    A round begins by counting it: from then on settlements note what has changed for the next one, so what is
-    noted for this one stays as it is, and each group leaves it in the step that sends its result on.
+    A round begins by increasing the round counter: from then on settlements note changes for the next round,
+    so what is noted for this one stays as it is, and each group leaves it in the step that sends its result
+    on.
 
     Args:
         state: The stage's.
-        sender, results: Make and send on results.
+        sender, results: Send on results, and make them.
         windows: The stage's.
         period: Seconds between two rounds; 0 for none.
-        may_go_on: Whether there is room, and this process still has the lease; renews it.
+        may_go_on: Whether there is room and this process still has the lease; renews the lease.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Emission:
         self._period = round(period * 1000)
         self._may_go_on = may_go_on
         self.wait = 0.0 if period else math.inf
-        """Seconds from the last turn until there may be another round without a further record."""
+        """Seconds from the last turn until there may be another round without a new record."""
 
     @classmethod
     def of(
@@ -67,11 +68,11 @@ class Emission:
 
     @property
     def emits(self) -> bool:
-        """Whether results of open windows are sent on; else it only tidies up after a file that did."""
+        """Whether results of open windows are sent on; if not, it only cleans up after a file that did so."""
         return self._period > 0
 
     async def turn(self, *, ends: bool) -> None:
-        """Finish rounds that have begun, and begin the next when it is time, or as all input has ended."""
+        """Finish rounds that have begun, and begin the next one when it is due or all input has ended."""
         stored, now = await self._state.ask(Fields([ROUND, EMITTED, FINISHED]), Now())
         turn, emitted, finished = (int(value or 0) for value in stored)
         ((_, noted),) = await self._state.ask(Page(changed(turn), 0, 1))
@@ -88,7 +89,7 @@ class Emission:
                 return
 
     async def _finish(self, turn: int, *, last: bool) -> bool:
-        """Send on what is noted of a round; as all input has ended it is only forgotten."""
+        """Send on what is noted for a round; once all input has ended, just forget it."""
         bucket = changed(turn)
         emptying = Emptying(self._state, bucket, PORTION)
         while await self._may_go_on():
@@ -113,7 +114,7 @@ class Emission:
         return False
 
     async def _groups(self, names: Sequence[bytes], turn: int) -> list[Group]:
-        """Read groups; those whose windows have closed meanwhile are not there any more."""
+        """Read groups; those whose windows have closed meanwhile are no longer there."""
         of: dict[str, list[bytes]] = defaultdict(list)
         for name in names:
             window, _, group = name.partition(b" ")

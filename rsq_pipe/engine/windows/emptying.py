@@ -1,4 +1,4 @@
-"""Emptying: takes what a bucket of a state holds out of it, page by page."""
+"""Emptying: takes everything out of a bucket of a state, page by page."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rsq_pipe.model.state import Page, StateReader
 
 class Emptying:
     """
-    Go through a bucket while what has been read is taken out of it; nothing may be added meanwhile.
+    Go through a bucket while what has been read is removed; nothing may be added meanwhile.
 
-    It goes on where the last page ended: what has been taken out leaves gaps, and to go over these for each
-    page would take longer and longer. A pass that finds nothing shows that all is out.
+    It continues where the last page ended: removals leave gaps, and going over them again for each page would
+    take longer and longer. A pass that finds nothing shows that the bucket is empty.
 
     Args:
         state: The state.
         bucket: Which part of it; a hash.
-        size: Fields of one page, about.
+        size: About how many fields a page has.
     """
 
     def __init__(self, state: StateReader, bucket: str, size: int) -> None:
@@ -27,18 +27,18 @@ class Emptying:
         self._found_some = False
 
     async def page(self) -> Mapping[bytes, bytes]:
-        """Read the next page; empty now and then before the end."""
+        """Read the next page; it may be empty before the end."""
         (answer,) = await self._state.ask(Page(self._bucket, self._cursor, self._size))
         self._next, self._page = answer
         return self._page
 
     def is_all(self, taken: Mapping[bytes, bytes]) -> bool:
-        """Tell whether nothing is left once this part of the page has been taken out."""
+        """Tell whether nothing is left once this part of the page has been removed."""
         at_end = self._next == 0 and len(taken) == len(self._page)
         return at_end and not self._found_some and (self._cursor == 0 or not taken)
 
     def took(self, taken: Mapping[bytes, bytes]) -> None:
-        """State that this part of the page has been taken out, and go on."""
+        """Record that this part of the page has been removed, and move on."""
         self._found_some = self._found_some or bool(taken)
         if len(taken) == len(self._page):
             self._cursor = self._next

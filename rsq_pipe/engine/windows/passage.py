@@ -1,4 +1,4 @@
-"""Passage: waits until all that was under way to a stage at one moment has been settled there."""
+"""Passage: waits until everything that was on its way to a stage at one moment has been settled there."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _NONE = (0, 0)
 
 class Passage:
     """
-    Watch what a pipeline has under way to a stage, from the sources on, stage by stage.
+    Watch what a pipeline has on its way to a stage, from the sources down, stage by stage.
 
     A record that is in flight, or waits for its next attempt, while others overtake it is not late: a window
-    is closed once what was before the stage as the watermark was read has passed it. First what the inputs of
-    a stage held, then, as often as a record may fail, what of that waits and what of that has come again.
+    is closed only once everything that was ahead of the stage when the watermark was read has passed it.
+    First what the inputs of a stage held, then, as often as a record may fail, what of that waits for a retry
+    and what of that has come back.
 
     Args:
         client: The server.
-        graph, stage: To which stage.
+        graph, stage: The stage it is on the way to.
     """
 
     def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
@@ -41,7 +42,7 @@ class Passage:
 
     async def has_ended(self) -> bool:
         """
-        Go on as far as possible; tell whether all has passed.
+        Advance as far as possible; tell whether everything has passed.
 
         Redis: XREVRANGE, XINFO GROUPS, XPENDING and ZRANGE, two or three commands for each stream on the way.
         """
@@ -60,7 +61,7 @@ class Passage:
 
 
 class _Stretch(Protocol):
-    """A part of the way: what is asked as it begins, and what tells whether all of that has passed."""
+    """A part of the way: what to ask when it begins, and what tells whether all of that has passed."""
 
     held: Sequence[Command]
     left: Sequence[Command]
@@ -71,7 +72,7 @@ class _Stretch(Protocol):
         ...
 
     def has_passed(self, replies: Sequence[Any]) -> bool:
-        """Tell whether nothing of that is there any more."""
+        """Tell whether none of it is there any more."""
         ...
 
 
@@ -88,7 +89,7 @@ class _Entries:
     def begin(self, replies: Sequence[Any]) -> None:
         self.begun = True
         (entries,) = replies
-        # Where the newest has been trimmed, all groups have settled it.
+        # If the newest entry has been trimmed, all groups have settled it.
         self._newest = _number(entries[0][0]) if entries else _NONE
 
     def has_passed(self, replies: Sequence[Any]) -> bool:
@@ -100,7 +101,7 @@ class _Entries:
 
 
 class _Retries:
-    """Records that wait for their next attempt, until the last of those that did is due."""
+    """Records that wait for their next attempt, until the last of those waiting now is due."""
 
     def __init__(self, key: str) -> None:
         self.held: Sequence[Command] = [["ZRANGE", key, -1, -1, "WITHSCORES"]]

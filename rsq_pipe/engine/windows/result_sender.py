@@ -1,4 +1,4 @@
-"""ResultSender: sends on what was computed of groups, in the settlement that takes them out of the state."""
+"""ResultSender: sends on what was computed for groups, in the settlement that removes them from the state."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from rsq_pipe.verbs.verb import Verb
 
 class ResultSender:
     """
-    Send records that come out of a stage's state through the stages fused with it, as a source does.
+    Send records that leave a stage's state through the stages fused with it, as a source does.
 
     Args:
         process: What the stages of this process share.
         stage: The stage.
-        verb: What it does with them.
+        verb: What it does with these records.
     """
 
     def __init__(self, process: Process, stage: Stage, verb: Verb) -> None:
@@ -46,19 +46,19 @@ class ResultSender:
         self._failed = FailureLog(log)
         self._stopping = asyncio.Event()
         self.tried = 0
-        """How often the state was to be changed."""
+        """How many changes of the state were attempted."""
 
     async def open(self) -> None:
         """Open the verbs."""
         await self._chain.open()
 
     async def close(self) -> None:
-        """Close them, and tell of what failed."""
+        """Close the verbs, and report what failed."""
         self._failed.close()
         await self._chain.close()
 
     def stop(self) -> None:
-        """Wait neither for room nor for the server any longer."""
+        """Stop waiting for room or for the server."""
         self._stopping.set()
         self._backlog.stop()
 
@@ -68,11 +68,11 @@ class ResultSender:
         return self._backlog.is_open
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
+        """Take note of the pipeline's state."""
         self._backlog.looked(state)
 
     async def has_room(self) -> bool:
-        """Wait until there is room below; False where it was told to stop."""
+        """Wait until there is room below; False if told to stop."""
         return await self._backlog.has_room() and not self._stopping.is_set()
 
     async def send(self, batch: Batch, change: StateChange) -> bool:
@@ -80,7 +80,7 @@ class ResultSender:
         Send records on, and change the state they come from.
 
         Returns:
-            Whether that was done; not where the state was another by then.
+            Whether that was done; it is not if the state had changed by then.
 
         Delivery: all of it in one step, or nothing.
         """
@@ -99,7 +99,7 @@ class ResultSender:
         return counts
 
     async def change(self, change: StateChange) -> bool:
-        """Change the state and nothing else; whether that was done."""
+        """Change the state and nothing else; return whether that was done."""
         settled = await self._settled(Settlement(state=StateOf(*self._keys, change)))
         return settled is not None and not settled.stale
 

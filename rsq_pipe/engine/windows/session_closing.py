@@ -14,18 +14,18 @@ from rsq_pipe.verbs.windows.results import Group, Results
 from rsq_pipe.verbs.windows.window_state import CLOSED, SESSIONS
 
 PORTION = 500
-"""Groups that are settled at once."""
+"""How many groups are settled at once."""
 
 
 class SessionClosing:
     """
-    Send on sessions that have ended; of a group that has others, these stay.
+    Send on sessions that have ended; the group's other sessions stay.
 
     Args:
-        gap: Milliseconds without a record after which one has ended.
+        gap: Milliseconds without a record after which a session has ended.
         state: The stage's.
-        sender, results: Make and send on results.
-        may_go_on: Whether there is room, and this process still has the lease; renews it.
+        sender, results: Send on results, and make them.
+        may_go_on: Whether there is room and this process still has the lease; renews the lease.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class SessionClosing:
         results: Results,
         may_go_on: Callable[[], Awaitable[bool]],
     ) -> Self | None:
-        """Make it where a stage has sessions."""
+        """Make it if the stage has sessions."""
         if options.windows is None or not options.windows.gap:
             return None
         return cls(options.windows.gap, state, sender, results, may_go_on=may_go_on)
 
     async def send(self, closed: int) -> None:
-        """Send on what has ended by a time."""
+        """Send on what has ended by this time."""
         while await self._may_go_on():
             (stored,) = (await self._state.ask(Fields([CLOSED])))[0]
             (due,) = await self._state.ask(Timers(closed, PORTION))
@@ -85,7 +85,7 @@ class SessionClosing:
                 return
 
     async def _forget_bucket(self) -> None:
-        """Take the bucket of sessions out of the timers, if there are none."""
+        """Remove the bucket of sessions from the timers, if there are none."""
         (due,) = await self._state.ask(Timers())
         if list(due) == [SESSIONS]:
             change = StateChange()

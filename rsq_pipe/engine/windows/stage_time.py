@@ -18,29 +18,29 @@ from rsq_pipe.verbs.windows.window_state import came, seen
 
 
 class StageTime(Protocol):
-    """What tells how far the time of a stage has come."""
+    """Tells how far the time of a stage has advanced."""
 
     wait: float
-    """Seconds from the last answer until another is possible without a record; it is inf where none is."""
+    """Seconds from the last answer until a new one is possible without a record; inf if never."""
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
+        """Take note of the pipeline's state."""
         ...
 
     async def reached(self) -> int | None:
-        """Tell up to when what is due may be closed; None where nothing is."""
+        """Tell up to when what is due may be closed; None if nothing is due."""
         ...
 
 
 class EventTime:
     """
-    Follow the times of the records. What is on its way to the stage is not late: that is waited for.
+    Follow the times of the records. What is on its way to the stage is not late: it is waited for.
 
     Args:
         client: The server.
         graph, stage: Whose time it is.
         windows: Its windows.
-        state: What it has seen.
+        state: What the stage has seen.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class EventTime:
         self._state = state
         self._looked: PipelineState | None = None
         self._under_way: tuple[int, Passage] | None = None
-        """A watermark, and what was before the stage when it was read."""
+        """A watermark, and what was ahead of the stage when it was read."""
         self.wait = 0.0
 
     def looked(self, state: PipelineState) -> None:
-        """Take note of what the pipeline holds."""
+        """Take note of the pipeline's state."""
         self._looked = state
 
     async def reached(self) -> int | None:
-        """Take a watermark, and tell it once all that was on its way then has come."""
+        """Take a watermark, and return it once all that was on its way then has arrived."""
         if self._under_way is None:
             mark, due = await self._watermark()
             past = [int(at) for at in due.values() if mark is not None and at <= mark]
@@ -75,7 +75,7 @@ class EventTime:
         return until
 
     async def _watermark(self) -> tuple[int | None, Mapping[str, float]]:
-        """Tell how far the time of the records has come, and when the windows that are open are due."""
+        """Tell how far the time of the records has advanced, and when the open windows are due."""
         state = self._looked
         assert state is not None
         names = [ref.name for ref in self._stage.inputs]
@@ -86,7 +86,7 @@ class EventTime:
             Input(latest, now - (at or 0), is_empty(self._graph, self._stage, ref, state))
             for ref, latest, at in zip(self._stage.inputs, numbers[::2], numbers[1::2], strict=True)
         ]
-        # An input that is quiet for long enough holds no window open any more.
+        # An input that is quiet for long enough no longer holds a window open.
         left = [self._windows.idle - one.quiet for one in inputs if one.quiet < self._windows.idle]
         self.wait = min(left, default=math.inf) / 1000
         return watermark(inputs, self._windows), due
@@ -97,7 +97,7 @@ class ArrivalTime:
     Follow the server's clock.
 
     Args:
-        state: What is asked for it.
+        state: Asked for the clock.
     """
 
     def __init__(self, state: StateReader) -> None:
@@ -115,7 +115,7 @@ class ArrivalTime:
 
 
 def stage_time(client: StreamClient, graph: Graph, stage: Stage, state: StateReader) -> StageTime | None:
-    """Make what tells how far a stage's time has come; None where only the end of its input counts."""
+    """Make the clock of a stage; None if only the end of its input counts."""
     match stage.options:
         case Aggregation(windows=Windows() as windows) if not waits_for_end(graph, stage):
             return EventTime(client, graph, stage, windows, state)

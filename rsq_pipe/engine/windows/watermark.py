@@ -1,4 +1,4 @@
-"""Watermark: how far the time of a stage's records has come, and what still holds it."""
+"""Watermark: how far the time of a stage's records has advanced, and what still holds it back."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ALL = 1 << 60
 @dataclass(frozen=True, slots=True)
 class Input:
     """
-    State what is known of an input of a stage.
+    Hold what is known of an input of a stage.
 
     Args:
-        seen: The latest time of its records; None where none came yet.
+        seen: The latest time of its records; None if none came yet.
         quiet: Milliseconds since one came.
-        empty: Whether nothing of it is under way to the stage.
+        empty: Whether nothing from it is on its way to the stage.
     """
 
     seen: int | None
@@ -32,10 +32,10 @@ class Input:
 
 def watermark(inputs: Sequence[Input], windows: Windows) -> int | None:
     """
-    Tell up to when windows may be closed: no input that is not idle has records before that, but late ones.
+    Tell up to when windows may be closed: every input that is not idle has only late records before that.
 
     Returns:
-        Milliseconds since 1970; ALL where all inputs are idle; None where one of them has not begun.
+        Milliseconds since 1970; ALL if all inputs are idle; None if one of them has not begun.
     """
     awake = [one for one in inputs if not (one.empty and one.quiet >= windows.idle)]
     if any(one.seen is None for one in awake):
@@ -48,8 +48,8 @@ def waits_for_end(graph: Graph, stage: Stage) -> bool:
     """
     Tell whether the windows of a stage close only when all its sources have ended.
 
-    Files are in the order of their names, and a file in whatever order it is: with nothing said of `late`, no
-    record of theirs is late. What comes from a stream has no end.
+    Files are read in the order of their names, and their records may be in any order: unless `late` is set,
+    none of them is late. What comes from a stream has no end.
     """
     windows = stage.options.windows
     own = {ref for one in graph.stages for ref in one.outputs.values()}
@@ -59,7 +59,7 @@ def waits_for_end(graph: Graph, stage: Stage) -> bool:
 
 
 def above(graph: Graph, stage: Stage, ref: StreamRef | None = None) -> list[Stage]:
-    """List the stages, in order, that records come through on their way to a stage or one of its inputs."""
+    """List the stages, in order, that records pass on their way to a stage or one of its inputs."""
     writers: dict[StreamRef, set[str]] = {}
     for one in graph.stages:
         for output in (*one.outputs.values(), one.dlq):
@@ -74,6 +74,6 @@ def above(graph: Graph, stage: Stage, ref: StreamRef | None = None) -> list[Stag
 
 
 def is_empty(graph: Graph, stage: Stage, ref: StreamRef, state: PipelineState) -> bool:
-    """Tell whether nothing is under way to an input of a stage."""
+    """Tell whether nothing is on its way to an input of a stage."""
     idle = all(state.stages[one.name].idle for one in above(graph, stage, ref))
     return idle and not state.backlog.get(Keyspace(graph.pipeline).stream(ref), 0)

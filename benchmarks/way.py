@@ -30,7 +30,7 @@ PACKAGE = str(Path(rsq_pipe.__file__).parent) + os.sep
 HANDLER = "touch"
 WORKERS = "Runner._lasting"
 BATCH = 400
-"""Records of each batch: by default those of quick handlers grow where there is more to read, and machines differ."""
+"""Records of each batch, fixed: by default a batch of a quick handler grows with what there is to read."""
 ROUND = 6
 """Batches of all stages that are looked at together: what is not of a batch comes in bursts, now and then."""
 

@@ -1,4 +1,4 @@
-"""aggregate: records put into the partials of their groups, which leave as results when a window closes."""
+"""aggregate: merges records into the partials of their groups, sent on as results when a window closes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Slots: TypeAlias = dict[tuple[Any, Any], list[int]]
 
 
 MOMENT = 0.1
-"""Seconds for which what was read of a state is not read again."""
+"""Seconds for which what was read of a state is reused."""
 
 
 class Aggregate:
@@ -42,13 +42,13 @@ class Aggregate:
 
     Args:
         stage: The stage.
-        pipeline: The pipeline's name: it tells its inputs from retries.
-        state: What it reads its state by.
+        pipeline: The pipeline's name, used to tell its inputs from retries.
+        state: Reads the stage's state.
     """
 
     pure: ClassVar[bool] = False
     changed: ClassVar[frozenset[str]] = frozenset()
-    """What leaves here are late records, as they came."""
+    """What leaves here are late records, unchanged."""
 
     def __init__(self, stage: Stage, pipeline: str, state: StateReader) -> None:
         of: Aggregation = stage.options
@@ -65,14 +65,14 @@ class Aggregate:
     looks_ahead: ClassVar[bool] = True
 
     def assume(self, change: StateChange | None) -> None:
-        """Nothing: no partial is read, and whatever else is read is checked."""
+        """Do nothing: no partial is read, and everything else that is read is checked."""
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """
-        Handle one batch, by what is closed.
+        Handle one batch, given which windows are closed.
 
         Raises:
             StreamError: From the server.
@@ -84,7 +84,7 @@ class Aggregate:
         columns = self._folding.columns(records, failed)
         stored, now = await self._look()
         emits = self._of.emit is not None
-        # A group that has changed is noted beside, and counts twice.
+        # A group that has changed is also noted separately, and so counts twice.
         change = StateChange(most=self._of.max_keys * (2 if emits else 1))
         change.equals(SCALARS, {CLOSED: stored[0], **({ROUND: stored[1]} if emits else {})})
         closed = closed_until(stored[0], self._of.windows)
@@ -114,13 +114,13 @@ class Aggregate:
         )
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def _look(self) -> tuple[list[bytes | None], int]:
         """
-        Tell what is closed, which round it is, and the server's time.
+        Tell up to when windows are closed, which round it is, and the server's time.
 
-        What was read a moment ago will do, while no settlement has found it otherwise: each checks it.
+        A recent reading is good enough until a settlement finds it outdated: every settlement checks it.
         """
         seen, at, refused = self._seen
         clock = monotonic()
@@ -139,7 +139,7 @@ class Aggregate:
         change.timer(due_times(buckets, self._of.windows))
 
     def _note_changed(self, change: StateChange, slots: Slots, turn: int) -> None:
-        """Note which groups have a result to be sent on in the next round."""
+        """Note which groups have a result to send on in the next round."""
         if slots:
             names = (f"{start} {self._keys.written(key).decode()}" for start, key in slots)
             change.set(changed(turn), dict.fromkeys(names, "1"))
@@ -162,11 +162,11 @@ class Aggregate:
             due[group.decode()] = sessions[0][1] + gap
         if partials:
             change.merge(SESSIONS, f"{gap}~{self._folding.kinds}", partials)
-            change.timer(due, only="LT")  # it may be too early: the one before may go on
+            change.timer(due, only="LT")  # it may be too early: an earlier session may be extended
 
 
 def _slots(starts: Iterable[Sequence[int | str]], keys: Iterable[Any], failed: Failed) -> Slots:
-    """Sort the places of records by window and group."""
+    """Group the places of records by window and group."""
     slots: Slots = defaultdict(list)
     for place, (some, key) in enumerate(zip(starts, keys, strict=True)):
         if place not in failed:

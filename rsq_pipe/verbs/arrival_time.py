@@ -1,4 +1,4 @@
-"""Arrival time: when each record of a batch came, for expressions that ask for `now()`."""
+"""Arrival time: when each record of a batch arrived, for expressions that use `now()`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.expressions.clock import MOMENT
 
 _FIRST = 1_000_000_000
-"""Seconds since 1970 (2001) below which an entry id is no time: whoever adds entries may number them."""
+"""Seconds since 1970 (2001) below which an entry id is not a time: whoever adds entries may number them."""
 
 
 def timed(batch: Batch) -> Iterator[Any]:
     """
-    Yield a batch's records, with the clock of expressions set to the time each came.
+    Yield a batch's records, with the clock of expressions set to the time each arrived.
 
-    That is the time of its entry, which the server gave it: the same when a worker dies and another handles
-    it again, and for all stages that are fused. A source's records have no entry: they come when they are
-    read, and nobody has seen anything of them before.
+    That is the time of its entry, which the server set: it stays the same when a worker dies and another one
+    handles the record again, and for all fused stages. A source's records have no entry: they arrive when
+    they are read, as nothing was derived from them before.
     """
     read = time.time()
     times = [_time(delivery.id) or read for delivery in batch.deliveries]

@@ -1,4 +1,4 @@
-"""call with a batch handler: a user's function, once per batch, and again for halves of one that fails."""
+"""call with a batch handler: a user's function, called once per batch, and with halves of one that fails."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class BatchCall:
 
     Args:
         at: The handler in its stage.
-        decode: Makes a record of the bytes that `Batch.original` tells. Without it, and where the batch knows
-            none, the records are kept in another form during the call.
+        decode: Makes a record from the bytes that `Batch.original` gives. Without it, or if the batch has no
+            bytes, the records are copied in another form during the call.
     """
 
     pure: ClassVar[bool] = False
@@ -36,10 +36,10 @@ class BatchCall:
         self._call = self._async_call if at.handler.is_async else self._sync_call
 
     async def open(self) -> None:
-        """Nothing: a thread is started with the first batch, resources are made when asked for."""
+        """Do nothing: a thread is started with the first batch, resources are made when asked for."""
 
     async def process(self, batch: Batch) -> Outcomes:
-        """Handle one batch; records that are not what the annotation asks for fail before the call."""
+        """Handle one batch; records that do not match the annotation fail before the call."""
         if not len(batch):
             return Outcomes()
         results = list(batch.records)
@@ -56,7 +56,7 @@ class BatchCall:
         return self._at.normaliser.outcomes(batch, results)
 
     async def close(self) -> None:
-        """Close the handler's resources, and abandon what still runs."""
+        """Close the handler's resources, and abandon what is still running."""
         await self._at.close()
 
     def _bisection(self, batch: Batch, places: Sequence[int]) -> _Bisection:
@@ -104,14 +104,14 @@ _Part = tuple[list[Any], Batch, Sequence[int]]
 
 class _Bisection:
     """
-    Some records of a batch on their way through a handler that may raise.
+    Hold some records of a batch on their way through a handler that may raise.
 
     Args:
         at: The handler in its stage.
         call: Calls it.
         batch: The batch.
         places: Which of its records the handler gets.
-        originals: Makes the records from one to another of these again, as they came in.
+        originals: Makes the records in a range of these again, as they came in.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class _Bisection:
         self._batch = batch
         self._places = places
         self._originals = originals
-        # Enough to find one record that hangs; were there no bound, a service that is down would hold
+        # Enough to find one record that hangs; without this bound, a service that is down would hold
         # the stage for 2 * records * timeout.
         self._timeouts_left = len(places).bit_length() + 1
 
@@ -161,12 +161,12 @@ def _originals(
     """
     Say how records are made again, as they came in.
 
-    A handler that changed its records before it raised must not see them changed: a price would be doubled
-    twice. Where the batch knows their bytes that costs nothing beforehand; else they are pickled, at half a
-    microsecond a record, and unpickled only if need be.
+    A handler that changed its records before it raised must not get the changed ones: a price would be
+    doubled twice. If the batch has their bytes, this costs nothing in advance; otherwise they are pickled, at
+    half a microsecond a record, and unpickled only if needed.
     """
     if len(places) == 1:
-        return lambda _start, _end: []  # one record is not called again
+        return lambda _start, _end: []  # one record is not tried again
     if decode is not None and batch.knows_bytes:
         return lambda start, end: [decode(batch.original(place)) for place in places[start:end]]
     pickled = pickle.dumps([batch.records[place] for place in places])

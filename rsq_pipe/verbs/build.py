@@ -1,4 +1,4 @@
-"""Building the verb of a stage, and of what leaves a stage's state, from the stage's description."""
+"""Build: makes the verb of a stage, and that of what leaves its state, from the stage's description."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _OF_OPTIONS: dict[VerbName, Callable[[str, Any], Verb]] = {
     "explode": Explode,
     "sample": Sample,
 }
-"""Verbs that need nothing but the stage's name, for messages, and its options."""
+"""Verbs that need only the stage's name, for messages, and its options."""
 
 _OF_STAGE: dict[VerbName, Callable[[Stage, Path], Verb]] = {"validate": checking, "sql": Sql}
-"""Verbs that need the project root, from which they find files and classes."""
+"""Verbs that need the project root, where they find files and classes."""
 
 _OF_STATE: dict[VerbName, Callable[[str, Any, StateReader], Verb]] = {"dedupe": Dedupe}
-"""Verbs that remember something, and need what they read that by, too."""
+"""Verbs that remember something, and also need what reads it."""
 
 
 def build(  # noqa: PLR0911  one for each kind
@@ -69,19 +69,19 @@ def build(  # noqa: PLR0911  one for each kind
     client: StreamClient | None = None,
 ) -> Verb:
     """
-    Build a verb for one worker of a stage; every worker gets one of its own.
+    Build a verb for one worker of a stage; every worker gets its own.
 
     Args:
         stage: A stage that is neither a source nor a sink.
         root: The project root, from which handlers are imported.
         pipeline: The pipeline's name.
-        form: How records are written as bytes: those that `Batch.original` tells, from which a batch handler
-            gets a record again where a call has raised, and those that wait in a stage's state.
-        state: What a stage that remembers something reads that by.
-        client: The pipeline's server, for lookups in it; None where there is none.
+        form: How records are written as bytes: those that `Batch.original` gives, from which a batch handler
+            gets a record again if a call has raised, and those that wait in a stage's state.
+        state: Reads the state of a stage that remembers something.
+        client: The pipeline's server, for lookups in it; None if there is none.
 
     Raises:
-        HandlerNotFoundError: The function named is not there, or its module cannot be imported.
+        HandlerNotFoundError: The named function does not exist, or its module cannot be imported.
         HandlerContractError: It cannot be a handler.
     """
     match stage.verb:
@@ -145,7 +145,7 @@ def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
     """
     lookup: Lookup = stage.options
     table = lookup.table
-    # Each client is loaded where it is used: it takes time, and may not be installed.
+    # Each client is imported where it is used: that takes time, and it may not be installed.
     if isinstance(table, RedisRef):
         from rsq_pipe.verbs.tables.redis_table import RedisTable  # noqa: PLC0415
 
@@ -163,11 +163,11 @@ def looking_up(stage: Stage, root: Path, client: StreamClient | None) -> Verb:
 
 def leaving(stage: Stage, form: Serializer) -> Results | Unmatched:
     """
-    Make the verb of what leaves a stage's state: the results of groups, or records that found no other.
+    Make the verb of what leaves a stage's state: the results of groups, or records without a match.
 
     Args:
-        stage: A stage of which `closes` is true.
-        form: How what waits is written.
+        stage: A stage whose `closes` is true.
+        form: How records that wait are written.
     """
     if isinstance(stage.options, Joining):
         return Unmatched(Shape(stage.name, stage.options, stage.outputs), form)

@@ -1,4 +1,4 @@
-"""Context: what a handler may know and keep besides its record; its `with:` by attribute or by item."""
+"""Context: what a handler can know and keep besides its record; `with:` values by attribute or by item."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ R = TypeVar("R")
 
 class Values(Mapping[str, Any]):
     """
-    Hold what stands under `with:`, unchangeable at any depth: lists become tuples, mappings become Values.
+    Hold what is written under `with:`, immutable at any depth: lists become tuples, mappings become Values.
 
-    A name that Mapping has itself, such as `items`, is found by item only: `values["items"]`.
+    A name that Mapping itself uses, such as `items`, is available by item only: `values["items"]`.
     """
 
     __slots__ = ("_stage", "_values")
@@ -40,7 +40,7 @@ class Values(Mapping[str, Any]):
             raise KeyError(self._missing(name)) from None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # a protocol somebody looks for, such as copy's
+        if name.startswith("__"):  # a protocol that someone looks for, such as copy's
             raise AttributeError(name)
         try:
             return self._values[name]
@@ -85,8 +85,8 @@ class StageContext:
     Args:
         stage: The stage's name.
         pipeline: The pipeline's name.
-        values: What stands under `with:`.
-        root: The project root, from which relative paths count.
+        values: What is written under `with:`.
+        root: The project root, which relative paths start from.
         resources: What the stage's handler has opened.
     """
 
@@ -101,8 +101,8 @@ class StageContext:
 
     @property
     def logger(self) -> FilteringBoundLogger:
-        """A structlog logger that names pipeline and stage, and for one record its id and trace."""
-        # Here: it costs 80 ms, and `validate` imports this module and logs nothing.
+        """A structlog logger that names the pipeline and stage, and for one record its id and trace."""
+        # Here, because it costs 80 ms, and `validate` imports this module but logs nothing.
         import structlog  # noqa: PLC0415
 
         logger: FilteringBoundLogger = structlog.get_logger().bind(**self._facts())
@@ -126,7 +126,7 @@ class StageContext:
                 resource.
 
         Returns:
-            What the factory made. It is closed when the stage ends, the last one first.
+            What the factory made. It is closed when the stage ends, in reverse order.
         """
         return self._resources.get(factory, self._view())
 
@@ -141,7 +141,7 @@ class StageContext:
     @overload
     async def async_resource(self, factory: Callable[[], Awaitable[R]]) -> R: ...
     async def async_resource(self, factory: Callable[..., Any]) -> Any:
-        """Do as `resource` does for a factory that must be awaited, or makes an async context manager."""
+        """Do the same as `resource` for a factory that must be awaited, or makes an async context manager."""
         return await self._resources.get_async(factory, self._view())
 
     def _facts(self) -> dict[str, str]:
@@ -152,12 +152,12 @@ class StageContext:
 
 
 class _CallContext(StageContext):
-    """What one call's contexts share: they are views of their stage's."""
+    """What the contexts of single calls share: they are views of their stage's."""
 
     __slots__ = ("_of",)
 
     def __init__(self, of: StageContext) -> None:
-        # Not by the class above: one is made for every record.
+        # Not by calling the base class: a context is made for every record.
         self.stage = of.stage
         self.pipeline = of.pipeline
         self.values = of.values
@@ -181,7 +181,7 @@ class Context(_CallContext):
 
     @property
     def rid(self) -> str:
-        """The record id, the same in every attempt and replay: deduplicate effects outside by it."""
+        """The record id, the same in every attempt and replay: use it to deduplicate external effects."""
         return self._batch.rids[self._place]
 
     @property

@@ -1,4 +1,4 @@
-"""Contract: what a handler may return, and what becomes of it."""
+"""Contract: what a handler may return, and what it means."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Contract:
     Args:
         stage: The stage, for messages.
         handler: The handler, for messages.
-        ports: The ports a record may be sent to, besides the one output.
-        plain: Whether a dict that comes back can be passed on as it is. One that was validated as a
+        ports: The ports a record may be sent to, besides the default output.
+        plain: Whether a returned dict can be passed on as it is. One that was validated as a
             TypedDict may hold dates or Decimals, and is made encodable first.
     """
 
@@ -40,7 +40,7 @@ class Contract:
         Accept one returned value.
 
         Raises:
-            HandlerContractError: It is nothing a handler may return.
+            HandlerContractError: A handler may not return this.
         """
         if type(value) is dict and self.plain:
             return value
@@ -57,7 +57,7 @@ class Contract:
         return self._child(value)
 
     def error(self, what: str) -> HandlerContractError:
-        """Build an error that names stage and handler."""
+        """Build an error that names the stage and the handler."""
         return HandlerContractError(
             f"stage {self.stage!r}: handler {self.handler!r} {what}", stage=self.stage
         )

@@ -26,29 +26,29 @@ from rsq_pipe.verbs.members import member_maker
 from rsq_pipe.verbs.passing import passed
 
 DUPLICATE = "duplicate"
-"""The reason of drops."""
+"""The drop reason."""
 
 NEWEST, BEGUN, FILLED = "newest", "begun", "filled"
-"""The scalars that name the bucket keys are added to, when it was begun, and how many it was given."""
+"""The scalars for the bucket that keys are added to: its name, when it was begun, its number of keys."""
 
 _SCALARS = (NEWEST, BEGUN, FILLED, KEYS)
 
 PARTS = 8
-"""Buckets that the time, or the number, for which keys are remembered is divided into."""
+"""How many buckets the time, or the number, for which keys are remembered is divided into."""
 
 
 class Dedupe:
     """
-    Pass on the first record of each key, by the order in which they are handled; drop and count the others.
+    Pass on the first record of each key, in the order they are handled; drop and count the others.
 
-    Keys stand in buckets, sets that follow one another: only the newest is added to, and whole buckets are
-    forgotten. So a record is new if none of the buckets has its key, and that is still so when it is settled
-    if the newest is still the newest, and has none of the keys.
+    Keys are kept in buckets, a sequence of sets: only the newest is added to, and whole buckets are
+    forgotten. So a record is new if no bucket has its key; at settlement that still holds if the newest
+    bucket is still the newest and has none of the keys.
 
     Args:
         stage: For messages.
-        options: The key, and how long it is remembered.
-        state: What is remembered.
+        options: The key, and for how long it is remembered.
+        state: Reads what is remembered.
     """
 
     pure: ClassVar[bool] = False
@@ -66,15 +66,15 @@ class Dedupe:
     looks_ahead: ClassVar[bool] = True
 
     def assume(self, change: StateChange | None) -> None:
-        """Take it that the keys that a change adds are remembered."""
+        """Assume that the keys that a change adds are remembered."""
         writes = change.writes if change else ()
         self._assumed = frozenset(member for op in writes if op.kind == "add" for member in op.words)
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
-        """Handle one batch: one look at the state, and a second one now and then when a bucket is new."""
+        """Handle one batch with one look at the state, and occasionally a second one if a bucket is new."""
         first: dict[bytes, int] = {}
         dropped: list[int] = []
         failed: dict[int, Failure | Retry | Reject] = {}
@@ -104,7 +104,7 @@ class Dedupe:
         )
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def _look(self, members: list[bytes]) -> _Seen:
         """Find out which members are remembered."""
@@ -113,15 +113,15 @@ class Dedupe:
         )
         buckets = [name for name, due in timers.items() if due > now]
         if buckets != self._buckets:
-            # Only the newest takes more, and another one would be seen when this is settled: so it does not
-            # matter that they are asked later.
+            # Only the newest takes more keys, and a newer one would be noticed at settlement, so it does not
+            # matter that these are asked later.
             self._buckets = buckets
             (known,) = await self._state.ask(Known(buckets, members))
         newest, *numbers = decoded(scalars)
         return _Seen(now, timers, known, newest, *(int(number or 0) for number in numbers))
 
     def _change(self, seen: _Seen, members: list[bytes]) -> StateChange | None:
-        """Add members to the newest bucket, or to a new one; forget what is due, or too much."""
+        """Add members to the newest bucket, or to a new one; forget buckets that are due or too many."""
         due = [name for name, at in seen.timers.items() if at <= seen.now]
         if not members and not due:
             return None
@@ -147,14 +147,14 @@ class Dedupe:
             change.unlink(name, evicted=True)
 
     def _is_over(self, seen: _Seen) -> bool:
-        """Tell whether the newest bucket takes no more: it was begun too long ago, or holds too much."""
+        """Tell whether the newest bucket is full: it was begun too long ago, or holds too much."""
         is_full = self._of.evicts and seen.filled >= self._of.max_keys / PARTS
         is_old = seen.now >= seen.begun + self._within / PARTS
-        # Else one from before `within` was made longer would forget too early what is added now.
+        # Otherwise a bucket from before `within` was made longer would forget too early what is added now.
         return is_full or is_old or seen.timers.get(seen.newest, 0.0) < seen.now + self._within
 
     def _evicted(self, seen: _Seen, new: int, bucket: str) -> list[str]:
-        """Choose the buckets to forget to make room; all but the newest hold about as much."""
+        """Choose the buckets to forget to make room; all but the newest hold about the same number."""
         over = seen.keys + new - self._of.max_keys
         if not self._of.evicts or over <= 0:
             return []
@@ -165,14 +165,14 @@ class Dedupe:
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """
-    Hold what was remembered at a moment.
+    Hold what was remembered at one moment.
 
     Args:
         now: The moment, in milliseconds since 1970.
         timers: Bucket -> when it is due.
-        known: Places of the members that a bucket has.
-        newest: The bucket that is added to; empty where there is none yet.
-        begun: When that was begun.
+        known: Places of the members that are in a bucket.
+        newest: The bucket that is added to; empty if there is none yet.
+        begun: When that bucket was begun.
         filled: How many keys it holds.
         keys: How many all buckets hold.
     """

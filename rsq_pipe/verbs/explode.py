@@ -1,4 +1,4 @@
-"""explode: a record of each item of a list."""
+"""explode: one record for each item of a list."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Explode:
         self.changed = frozenset(filter(None, (explosion.index,)))
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -62,10 +62,10 @@ class Explode:
         return Outcomes({"": out} if sources else {}, {_REASON: dropped} if dropped else {}, failed)
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def _split(self, record: Record) -> list[Record]:
-        """Make the records of one; none where its list has no items and that is no record."""
+        """Make a record's children; none if its list is empty and that yields no record."""
         of = self._of
         items = found(record, of.field)
         if items is not None and type(items) is not list:
@@ -96,9 +96,9 @@ def _numbered(beside: Record, name: str, index: str, items: list[Any]) -> list[R
 
 def _set_apart(made: list[Record], beside: Record, name: str) -> None:
     """
-    Give each record lists and mappings of its own, but for its item, which is nobody else's.
+    Give each record its own lists and mappings, except for its item, which no other record has.
 
-    A handler below, fused with this stage, may change what it gets, and must not change its neighbours.
+    A handler below, fused with this stage, may change what it gets; that must not change its neighbours.
     """
     for field, value in beside.items():
         if type(value) in _NESTED and field != name:
@@ -117,9 +117,9 @@ def _copied(value: Any) -> Any:
 
 def _beside(of: Explosion) -> Callable[[Record], Record]:
     """
-    Make the function that tells what goes with each item of a record.
+    Make the function that picks what goes with each item of a record.
 
-    Where the item takes the place of a field, that is among them, so that the order stays.
+    If the item takes the place of a field, that field is included, so that the order stays.
     """
     if of.keep is not None:
         return _picked(of.keep)
@@ -154,7 +154,7 @@ def _without(record: Record, field: FieldPath, names: frozenset[str]) -> Record:
 
 
 def _free(record: Record, names: frozenset[str]) -> Record:
-    """Return the record; ValueError where one of some new names is taken."""
+    """Return the record; ValueError if it already has one of the new names."""
     for name in names:
         if name in record:
             raise there_already((name,))

@@ -1,4 +1,4 @@
-"""Failures: what was raised, made into an outcome."""
+"""Failures: turns what was raised into an outcome."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rsq_pipe.model.outcome import Failure
 from rsq_pipe.spec.expressions.explanation import explained
 
 _OURS = f"{Path(__file__).parents[1]}/"
-"""Where all frames of ours are."""
+"""Where all our own frames are."""
 
 
 def failure(error: BaseException) -> Failure:
     """
-    Make an exception into the record's outcome.
+    Turn an exception into the record's outcome.
 
     The traceback is cut down to where user code begins: nobody who reads a dead letter looks for a
-    mistake in our frames, and frames keep everything alive that they refer to.
+    mistake in our frames, and frames keep alive everything they refer to.
     """
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_OURS):
@@ -34,7 +34,7 @@ def failure(error: BaseException) -> Failure:
 
 def expression_failure(error: Exception, stage: str, place: str) -> Failure:
     """
-    Fail a record for which an expression raised: at once, as the same record can only fail the same way.
+    Fail a record for which an expression raised, for good: the same record can only fail the same way.
 
     Args:
         error: What it raised.
@@ -46,6 +46,6 @@ def expression_failure(error: Exception, stage: str, place: str) -> Failure:
         named: EvaluationError = MissingFieldError(f"{where}{error}", stage=stage, field=error.field)
     else:
         named = EvaluationError(f"{where}{explained(error)}", stage=stage)
-    # Its frames are a compiled expression's, and hold the record and whoever called.
+    # Its frames are those of a compiled expression, and hold the record and its callers.
     named.__cause__ = without_frames(error)
     return Failure(named, retryable=False)

@@ -1,4 +1,4 @@
-"""filter: records for which an expression is true."""
+"""filter: passes on records for which an expression is true."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Filter:
         self._timed = condition.timed
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -54,4 +54,4 @@ class Filter:
         )
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

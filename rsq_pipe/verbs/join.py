@@ -1,4 +1,4 @@
-"""join: records of two inputs that belong together, each pair as one; what waits is the stage's state."""
+"""join: pairs records of two inputs that belong together; records that wait are the stage's state."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ BUCKETS = "buckets"
 """The scalar that names the buckets in which records wait."""
 
 CAREFUL = 100
-"""Batches that a worker handles as if others change the state, too, after one of them has."""
+"""For how many batches a worker assumes that others change the state, after one of them has."""
 
 SHORT = 4_096
-"""Bytes of what waits at one place up to which they are written anew with what is added to them."""
+"""Up to this many bytes in one place, waiting records are rewritten together with what is added."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class _Seen:
         now: The server's clock.
         closed, named, version: The three scalars, as they are stored.
         live: The buckets in which records wait, ascending.
-        values: Field -> bucket -> what is there; nothing where nothing is.
+        values: Field -> bucket -> what is there; absent if nothing is.
     """
 
     now: int
@@ -66,8 +66,8 @@ class _Made:
     Hold a change of the state that has been made.
 
     Args:
-        change: It.
-        version: The version that it is made from.
+        change: The change.
+        version: The version it is based on.
         is_alone: Whether nobody else changes the state, and the change begins no bucket.
     """
 
@@ -76,7 +76,7 @@ class _Made:
     is_alone: bool = False
 
     def added_to(self, seen: _Seen, wanted: Collection[bytes]) -> bool:
-        """Add what it writes to what was read, unless that shows it already; False if others changed it."""
+        """Add what it writes to what was read, unless that has it already; False if others changed it."""
         version = int(seen.version or 0)
         if version != self.version:
             return version == self.version + 1
@@ -95,15 +95,15 @@ class Join:
     """
     Join the records of two inputs; any number of workers share the state.
 
-    Each record is put together with those of the other side that wait for it, and then waits itself. Two that
-    arrive at the same time at two workers cannot miss each other: the settlement checks that nothing has been
-    added to what was read, and else the batch is processed again. A worker that finds the state as its own
-    last settlement has left it has the state to itself: it checks only that this is still so.
+    Each record is paired with those of the other side that wait for it, and then waits itself. Two that
+    arrive at two workers at the same time cannot miss each other: the settlement checks that nothing has been
+    added to what was read; otherwise the batch is processed again. A worker that finds the state as its own
+    last settlement left it has the state to itself, and checks only that this is still so.
 
     Args:
         stage: For messages.
         joining: What is joined.
-        state: Where records wait.
+        state: Reads the state in which records wait.
         streams: Key of an input stream -> 0 for the left one and 1 for the right.
         ports: The sides whose unmatched records a stage reads.
         form: How a record that waits is written.
@@ -129,7 +129,7 @@ class Join:
         self._most = joining.max_keys
         self._keys = [match_maker(joining.left), match_maker(joining.right)]
         self._live: list[int] = []
-        self._last = _Made(StateChange(), -2)  # none: as any that has not led to what is there
+        self._last = _Made(StateChange(), -2)  # none: like any change that did not lead to the current state
         self._careful = 0
         self._refused = state.refused
         self._assumed: _Made | None = None
@@ -138,16 +138,16 @@ class Join:
 
     @property
     def looks_ahead(self) -> bool:
-        """Only where nobody else changes the state, and no bucket has just been begun."""
+        """Only if nobody else changes the state, and no bucket has just been begun."""
         return self._assumed is None or self._assumed.is_alone
 
     def assume(self, change: StateChange | None) -> None:
-        """Take it that what a change writes waits."""
+        """Assume that what a change writes is waiting."""
         known = self._last if self._last.change is change else None
         self._assumed = None if change is None else known or _Made(change, 0)
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """
@@ -162,7 +162,7 @@ class Join:
         wanted = list(dict.fromkeys(name for one in keys.values() for name in one[1:] if name))
         seen = await self._look(wanted)
         if self._assumed is not None and not self._assumed.added_to(seen, wanted):
-            self._state.refused += 1  # others change the state: what they leave is read when that is settled
+            self._state.refused += 1  # others change the state: what they leave is read once that is settled
             return Outcomes()
         pairing = Pairing(self._stage, self.shape, batch, self._form)
         pairs = pairing.made(keys, seen.waiting, failed)
@@ -174,10 +174,10 @@ class Join:
         return pairs.outcomes
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def _keyed(self, batch: Batch) -> tuple[dict[int, Keyed], dict[int, Any]]:
-        """Tell the side and fields of each record, or why it has no key."""
+        """Find the side and fields of each record, or why it has no key."""
         keys: dict[int, Keyed] = {}
         failed: dict[int, Any] = {}
         sides = [self._streams.get(delivery.stream) for delivery in batch.deliveries]
@@ -192,7 +192,7 @@ class Join:
         return keys, failed
 
     async def _look(self, wanted: Sequence[bytes]) -> _Seen:
-        """Read what waits; once more where other buckets have been made or closed since."""
+        """Read what waits; once more if buckets have been made or closed since."""
         while True:
             live = self._live if wanted else []
             asked = [Fields(wanted, str(bucket)) for bucket in live]
@@ -228,7 +228,7 @@ class Join:
         return change
 
     def _is_alone(self, seen: _Seen) -> bool:
-        """Tell whether nobody else changes the state, as far as can be told."""
+        """Tell whether nobody else changes the state, as far as can be known."""
         if self._state.refused != self._refused:
             self._refused, self._careful = self._state.refused, CAREFUL
         self._careful = max(0, self._careful - 1)
@@ -244,7 +244,7 @@ class Join:
 
     @staticmethod
     def _added(pairs: Pairs, seen: _Seen, bucket: int) -> dict[int, dict[str | bytes, bytes]]:
-        """Tell what is added to what waits, by bucket and field."""
+        """List what is added to what waits, by bucket and field."""
         added: dict[int, dict[str | bytes, bytes]] = {
             bucket: {name: written(new) for name, new in pairs.new.items()}
         }
@@ -255,7 +255,7 @@ class Join:
             for other, value in values.items():
                 if len(values) == 1 or not all(one.met for one in read(value)):
                     fields = added.setdefault(other, {})
-                    # Before what is new here: the mark is of what stands before it.
+                    # Before what is new here: the mark applies to what precedes it.
                     fields[name] = MET + fields.get(name, b"")
         return added
 
@@ -263,7 +263,7 @@ class Join:
 def _whole(
     added: Mapping[str | bytes, bytes], bucket: int, seen: _Seen
 ) -> tuple[dict[str | bytes, bytes], dict[str | bytes, bytes]]:
-    """Tell what short values are with what is added to them, and what is added to the others."""
+    """Return short values whole, with what is added to them, and for the others only what is added."""
     put: dict[str | bytes, bytes] = {}
     long: dict[str | bytes, bytes] = {}
     held: Mapping[Any, Mapping[int, bytes]] = seen.values

@@ -1,4 +1,4 @@
-"""lookup: what stands in a table under a record's key."""
+"""lookup: what a table holds under a record's key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rsq_pipe.verbs.tables.keys import key_maker
 from rsq_pipe.verbs.tables.table import BrokenTableError, Row, Table, Wanted
 
 UNKNOWN = "unknown key"
-"""The reason of drops."""
+"""The drop reason."""
 
 _TEXTS = {str}
 _NESTED = frozenset((dict, list))
@@ -51,7 +51,7 @@ class FileLookup:
 
     @property
     def changed(self) -> frozenset[str]:
-        """No field where all that the file holds is plain: its values came as records' own do."""
+        """No field if all values in the file are plain: they came the same way as records' own values."""
         return frozenset() if self._held.table.plain else self._targets
 
     @property
@@ -60,7 +60,7 @@ class FileLookup:
         return self._held
 
     async def open(self) -> None:
-        """Read the file, in a thread; TableError where it is no table."""
+        """Read the file, in a thread; TableError if it is not a table."""
         try:
             await asyncio.to_thread(self._held.open)
         except (BrokenTableError, OSError) as exc:
@@ -82,7 +82,7 @@ class FileLookup:
         )
 
     async def close(self) -> None:
-        """Nothing: others may hold the same file."""
+        """Do nothing: others may hold the same file."""
 
 
 class RowJoin:
@@ -102,7 +102,7 @@ class RowJoin:
         self._nulls = dict.fromkeys((lookup.name,) if lookup.name else lookup.fields.values())
 
     def keys(self, batch: Batch) -> list[tuple[Any, Any]]:
-        """Tell each record's key and how it is listed; for one that has none: None and its failure."""
+        """Find each record's key and how it is listed; for one without a key: None, and its failure."""
         found: list[tuple[Any, Any]] = []
         for record in batch.records:
             try:
@@ -119,8 +119,8 @@ class RowJoin:
 
         Args:
             batch: The records.
-            keys: As of `keys`.
-            rows: For each its row, under the names it gets; None where there is none; why it failed.
+            keys: As from `keys`.
+            rows: For each record its row, under the names it gets; None if there is none; or why it failed.
         """
         records: list[Any] = []
         places: list[int] = []
@@ -159,7 +159,7 @@ class RowJoin:
         return f"stage {self._stage!r}: {self._of.table.text} has no row for {self._of.key.text} {listed!r}"
 
     def _joined(self, record: Record, row: Row | None) -> Record:
-        """Put a row into a record; ValueError where one of its names is taken."""
+        """Put a row into a record; ValueError if one of its names is taken."""
         if row is None:
             new = self._nulls
         elif self._of.name:
@@ -174,21 +174,21 @@ class RowJoin:
 
 
 def replaced(lookup: Lookup) -> int:
-    """Count the fields that a record has already, and that are replaced: its key, where it is named so."""
+    """Count the fields that records already have and that are replaced: the key, if a field is named so."""
     return int(_own(lookup) in lookup.targets)
 
 
 def _own(lookup: Lookup) -> str:
-    """Name the field that is the key, where it stands at the top of a record."""
+    """Name the field that is the key, if it is at the top level of a record."""
     fields = lookup.key.fields
     return fields[0][0] if len(fields) == 1 and len(fields[0]) == 1 else ""
 
 
 def _quick(lookup: Lookup) -> Callable[[Sequence[Record], Table], list[Record] | None] | None:
     """
-    Make the function that joins a whole batch of which every record has a text for its key, and a row.
+    Make the function that joins a whole batch if every record has a text key and a row.
 
-    It returns None for any other batch, which goes the careful way. None where the key is more than a field.
+    It returns None for any other batch, which goes the careful way. None if the key is more than a field.
     """
     own = _own(lookup)
     if not own:
@@ -210,7 +210,7 @@ def _quick(lookup: Lookup) -> Callable[[Sequence[Record], Table], list[Record] |
             )
         except Exception:  # noqa: BLE001 - the careful way says what is wrong, and with which record
             return None
-        # Where a name was taken, its record has grown by less.
+        # Where a name was taken, its record has grown by fewer fields.
         if sum(map(len, joined)) != sum(map(len, records)) + growth * len(records):
             return None
         return joined
@@ -219,7 +219,7 @@ def _quick(lookup: Lookup) -> Callable[[Sequence[Record], Table], list[Record] |
 
 
 def copied(value: Any) -> Any:
-    """Give a record lists and mappings of its own: a handler below may change what it gets."""
+    """Copy lists and mappings for a record: a handler below may change what it gets."""
     if type(value) not in _NESTED:
         return value
     if type(value) is dict:

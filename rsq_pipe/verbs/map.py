@@ -1,4 +1,4 @@
-"""map: fields replaced by the values of expressions."""
+"""map: sets fields to the values of expressions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Map:
         self.changed = frozenset(fields)
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop: 200 records take well under a millisecond."""
@@ -58,4 +58,4 @@ class Map:
         return Outcomes({"": made(batch, mapped, places)} if mapped else {}, failed=failed)
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

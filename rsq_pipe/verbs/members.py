@@ -1,4 +1,4 @@
-"""Members: keys of records as a set on the server holds them, short and in one form."""
+"""Members: records' keys in the form that a set on the server holds, short and canonical."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rsq_pipe.spec.record_key import RecordKey
 from rsq_pipe.verbs.picking import Record, found
 
 SIZE = 16
-"""Bytes of a member, at most: a key is its JSON, or a digest of that."""
+"""The longest member in bytes: a key is its JSON, or a digest of that."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def member_maker(key: RecordKey) -> Callable[[Record], bytes]:
     """
-    Make the function that tells the member for a record's key.
+    Make the function that returns the member for a record's key.
 
-    1 and 1.0 are one key, "1" and true are others; the order of a mapping's fields does not matter. It raises
-    MissingFieldError for a field that is not there, ValueError for a key that is null, or no value of JSON,
-    and whatever an expression raises.
+    1 and 1.0 are the same key, "1" and true are different ones; the order of a mapping's fields does not
+    matter. It raises MissingFieldError if a field is missing, ValueError if the key is null or not a JSON
+    value, and whatever an expression raises.
     """
     value = _value_maker(key)
     if len(key.fields) < 2:
@@ -38,7 +38,7 @@ def member_maker(key: RecordKey) -> Callable[[Record], bytes]:
 
 
 def match_maker(key: RecordKey) -> Callable[[Record], bytes | None]:
-    """Make the same function for records that are to meet others: None where a part of the key is null."""
+    """Make the same function for records that look for a match: None if a part of the key is null."""
     value, several = _value_maker(key), len(key.fields) > 1
 
     def match(record: Record) -> bytes | None:
@@ -49,7 +49,7 @@ def match_maker(key: RecordKey) -> Callable[[Record], bytes | None]:
 
 
 def _value_maker(key: RecordKey) -> Callable[[Record], Any]:
-    """Make the function that tells the value of a record's key; a list where it is several fields."""
+    """Make the function that returns the value of a record's key; a list if it has several fields."""
     if key.expression is not None:
         return key.expression.evaluate
     if len(key.fields) > 1:
@@ -62,7 +62,7 @@ def _value_maker(key: RecordKey) -> Callable[[Record], Any]:
 
 
 def member_of(value: Any) -> bytes:
-    """Make the member for a key's value; ValueError for null, or what is no value of JSON."""
+    """Make the member for a key's value; ValueError if it is null, or not a JSON value."""
     if value is None:
         raise ValueError("the key is null, so nothing tells such records apart; filter them out before")
     text = _encode(value if type(value) is str or type(value) is int else _canonical(value))
@@ -70,7 +70,7 @@ def member_of(value: Any) -> bytes:
 
 
 def _canonical(value: Any) -> Any:
-    """Write numbers in one way, at any depth."""
+    """Write numbers in one canonical form, at any depth."""
     kind = type(value)
     if kind is float:
         if not math.isfinite(value):

@@ -11,7 +11,7 @@ from rsq_pipe.verbs.record_headers import onward
 
 
 def passed(batch: Batch, places: Sequence[int] | None = None) -> Emitted:
-    """Send on the records at some places, ascending, as they are; all where none are given."""
+    """Send on the records at some places, ascending, unchanged; all of them if none are given."""
     if places is None or len(places) == len(batch):
         return made(batch, batch.records)
     records = batch.records
@@ -20,7 +20,7 @@ def passed(batch: Batch, places: Sequence[int] | None = None) -> Emitted:
 
 def made(batch: Batch, records: list[Any], places: Sequence[int] | None = None) -> Emitted:
     """
-    Send on records made of those at some places, one of each; of all where none are given.
+    Send on records made from those at some places, one from each; from all of them if none are given.
 
     Columns that stay whole are shared with the batch, not copied.
     """
@@ -32,17 +32,17 @@ def made(batch: Batch, records: list[Any], places: Sequence[int] | None = None) 
 
 
 class Pass:
-    """Hand each record on as it is."""
+    """Pass each record on unchanged."""
 
     pure: ClassVar[bool] = True
     changed: ClassVar[frozenset[str] | None] = frozenset()
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch."""
         return Outcomes({"": passed(batch)} if len(batch) else {})
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

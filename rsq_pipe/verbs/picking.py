@@ -1,4 +1,4 @@
-"""Picking: values found, taken out and put down by the path of their field."""
+"""Picking: finds, removes and sets values by the path of their field."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rsq_pipe.spec.expressions.field_path import FieldPath, spell_path
 
 Record: TypeAlias = dict[str, Any]
 Pairs: TypeAlias = Sequence[tuple[FieldPath, FieldPath]]
-"""Where a field stands -> where it is to stand."""
+"""Where a field is -> where it goes."""
 
 
 def missing(path: FieldPath) -> MissingFieldError:
-    """Say that a field is not there."""
+    """Say that a field is missing."""
     name = spell_path(path)
     return MissingFieldError(f"field {name!r} is not in the record", field=name)
 
 
 def found(record: Record, path: FieldPath) -> Any:
-    """Return a field's value; MissingFieldError where it is not there."""
+    """Return a field's value; MissingFieldError if it is missing."""
     at: Any = record
     for name in path:
         if type(at) is not dict or name not in at:
@@ -31,14 +31,14 @@ def found(record: Record, path: FieldPath) -> Any:
 
 def holder(record: Record, path: FieldPath) -> Record:
     """
-    Return the mapping that a field stands in, to be changed: it and those around it are copied.
+    Return the mapping that contains a field, to be changed: it and those around it are copied.
 
     Args:
-        record: A copy already.
+        record: Already a copy.
         path: The field.
 
     Raises:
-        MissingFieldError: It has no such mapping.
+        MissingFieldError: There is no such mapping.
     """
     at = record
     for name in path[:-1]:
@@ -50,7 +50,7 @@ def holder(record: Record, path: FieldPath) -> Record:
 
 
 def taken(record: Record, path: FieldPath) -> Any:
-    """Take a field out of a record, which is a copy; MissingFieldError where it is not there."""
+    """Remove a field from a record, which is a copy, and return it; MissingFieldError if it is missing."""
     found(record, path)
     return holder(record, path).pop(path[-1])
 
@@ -60,7 +60,7 @@ def put(record: Record, path: FieldPath, value: Any) -> None:
     Put a field into a record, which is a copy, at the end of its mapping.
 
     Raises:
-        ValueError: There is one of this name already, or it would stand in what is no mapping.
+        ValueError: There is already one of this name, or it would be inside something that is not a mapping.
     """
     at = record
     for depth, name in enumerate(path[:-1], 1):
@@ -80,10 +80,10 @@ def there_already(path: FieldPath) -> ValueError:
 
 def pick(record: Record, pairs: Pairs, *, ignore: bool = False) -> Record:
     """
-    Make a record of some fields of another, which stays as it is.
+    Make a record from some fields of another, which stays unchanged.
 
     Raises:
-        MissingFieldError: One is not there, and that is not to be ignored.
+        MissingFieldError: A field is missing and `ignore` is not set.
     """
     picked: Record = {}
     for source, target in pairs:
@@ -101,14 +101,14 @@ def picker(pairs: Pairs) -> Callable[[Record], Record]:
     """
     Make a function that picks fields much faster than `pick`.
 
-    It raises whatever Python does where one is missing: `pick` then says which.
+    If a field is missing, it raises whatever Python does: `pick` then says which.
     """
     function: Callable[[Record], Record] = eval(f"lambda record: {_spelled(pairs)}")  # noqa: S307  literals
     return function
 
 
 def picker_of_all(pairs: Pairs) -> Callable[[Sequence[Record]], list[Record]]:
-    """Make a function that picks fields of each of some records, as `picker` of one."""
+    """Make a function that picks fields from each of several records, as `picker` does from one."""
     spelled = f"lambda records: [{_spelled(pairs)} for record in records]"
     function: Callable[[Sequence[Record]], list[Record]] = eval(spelled)  # noqa: S307  names are literals
     return function

@@ -1,4 +1,4 @@
-"""sink `python`: a user's function, called with the records of a batch and their ids, for its effects."""
+"""sink `python`: a user's function, called for its effects with the records of a batch and their ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | N
     If the function raises, it is called again with each half of the records, until only bad ones are left.
 
     Raises:
-        HandlerNotFoundError: It is not there, or its module cannot be imported.
+        HandlerNotFoundError: The function does not exist, or its module cannot be imported.
     """
     ref: ConnectorRef = stage.options
     module, _, name = ref.options.call.partition(":")
@@ -41,7 +41,7 @@ def python_sink(stage: Stage, *, root: Path, pipeline: str, form: Serializer | N
     handler = Handler(
         called, ref.options.call, batch=True, is_async=is_async, takes_context=True, annotation=None
     )
-    # As `call` with `to: none`: what comes back says what became of a record, and goes nowhere.
+    # Like `call` with `to: none`: what is returned says what became of a record, and goes nowhere.
     effects = replace(stage, verb="call", outputs={})
     at = StageHandler(effects, handler, root=root, pipeline=pipeline)
     return BatchCall(at, form.decode if form else None)
@@ -55,7 +55,7 @@ class _Returned:
     name: str
 
     def outcomes(self, returned: Any, count: int) -> list[Any]:
-        """Give an outcome for each record; nothing stands for: all are done."""
+        """Return an outcome for each record; a function that returns nothing has done them all."""
         if returned is None:
             return [None] * count
         if not isinstance(returned, list):

@@ -12,14 +12,14 @@ from rsq_pipe.errors import HandlerError
 
 R = TypeVar("R")
 
-RESOURCE_LIMIT = 100  # per stage worker; more means that a factory is made again for every record
+RESOURCE_LIMIT = 100  # per stage worker; more means that a new factory is made for every record
 
 
 class Resources:
     """
     Build each resource once per stage worker, and close them in reverse order.
 
-    Thread-safe: a call that overran its timeout may still be asking while the next one does.
+    Thread-safe: a call that overran its timeout may still be asking while the next one asks.
 
     Args:
         stage: For messages.
@@ -27,17 +27,17 @@ class Resources:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        # The factory is kept beside what it made: as long as it lives, the key cannot be another's.
+        # The factory is kept beside what it made: while it lives, no other object can have its key.
         self._made: dict[Hashable, tuple[Callable[..., Any], Any]] = {}
         self._closers: list[Callable[[], Any]] = []
         self._lock = RLock()
-        # Here: it takes 40 ms to import, and who checks a file imports handlers, which name a context.
+        # Here, because it takes 40 ms to import, and checking a file imports handlers, which name a context.
         import asyncio  # noqa: PLC0415
 
         self._async_lock = asyncio.Lock()
 
     def get(self, factory: Callable[..., R], view: object) -> R:
-        """Find what this factory made, or let it make it; a factory that raises is asked again next time."""
+        """Return what this factory made, or call it; a factory that raises is called again next time."""
         key = _key(factory, type(view))
         with self._lock:
             if key not in self._made:
@@ -45,7 +45,7 @@ class Resources:
             return self._made[key][1]  # type: ignore[no-any-return]
 
     async def get_async(self, factory: Callable[..., Any], view: object) -> Any:
-        """Do as `get` does for a factory that must be awaited, or that makes an async context manager."""
+        """Do the same as `get` for a factory that must be awaited, or makes an async context manager."""
         key = _key(factory, type(view))
         async with self._async_lock:
             if key not in self._made:
@@ -55,7 +55,7 @@ class Resources:
             return self._made[key][1]
 
     def take_closers(self) -> list[Callable[[], Any]]:
-        """Forget all resources, and give what closes them, in the order to call it; each may be awaitable."""
+        """Forget all resources; return what closes them, in the order to call it, each perhaps awaitable."""
         with self._lock:
             closers = self._closers[::-1]
             self._closers.clear()
@@ -72,7 +72,7 @@ class Resources:
         self._made[key] = factory, resource
 
     def _entered(self, made: Any) -> Any:
-        """Enter a context manager; note what closes the resource."""
+        """Enter a context manager, and note how to close the resource."""
         if inspect.isawaitable(made) or (hasattr(made, "__aenter__") and not _closes(made)):
             if inspect.iscoroutine(made):
                 made.close()
@@ -85,7 +85,7 @@ class Resources:
             self._note_close(made)
             return made
         resource = made.__enter__()
-        # Some connections commit in __exit__ and close in close() only.
+        # Some connections commit in __exit__ and close only in close().
         self._note_close(resource)
         self._closers.append(lambda: made.__exit__(None, None, None))
         return resource
@@ -108,10 +108,10 @@ def _closes(made: Any) -> bool:
 
 
 def _call(factory: Callable[..., Any], view: object) -> Any | Awaitable[Any]:
-    """Call a factory with the stage's view if it asks for something, else with nothing."""
+    """Call a factory with the stage's view if it takes a parameter, otherwise with nothing."""
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # some builtins say nothing about themselves
+    except (TypeError, ValueError):  # some builtins have no signature
         return factory()
     wants = any(
         p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters
@@ -123,8 +123,8 @@ def _key(factory: Callable[..., Any], view: type) -> Hashable:
     """
     Recognise a factory.
 
-    A lambda in a handler is a new function at each call, but its code and what it has closed over are
-    the same; the context is what nearly all of them close over, and is as good as any other of the stage.
+    A lambda in a handler is a new function at each call, but its code and what it closes over are the same;
+    nearly all of them close over the context, and one context is as good as any other of the stage.
     """
     if not inspect.isfunction(factory):
         return factory

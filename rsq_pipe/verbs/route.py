@@ -1,4 +1,4 @@
-"""route: each record to the port of the first case that fits."""
+"""route: sends each record to the port of the first case that matches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Route:
         self._cases = tuple((case.to, case.when.evaluate if case.when else None) for case in cases)
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -54,7 +54,7 @@ class Route:
         return Outcomes(emitted, failed=failed)
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def _unrouted(self) -> Failure:
         error = EvaluationError(

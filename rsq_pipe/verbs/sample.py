@@ -1,4 +1,4 @@
-"""sample: a share of the records, chosen by their ids."""
+"""sample: passes on a share of the records, chosen by their ids."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Sample:
     """
     Pass on a share of the records; drop and count the others.
 
-    What becomes of a record hangs on its id alone, which attempts, replays and other processes see, too. The
-    stage's name goes into it: 10% of 10%, by two stages, is 1%.
+    Whether a record passes depends only on its id, which is the same in attempts, replays and other
+    processes. The stage's name is part of the hash: 10% of 10%, by two stages, is 1%.
 
     Args:
-        stage: For the choice.
-        share: How many.
+        stage: Part of the hash.
+        share: The share that passes.
     """
 
     pure: ClassVar[bool] = True
@@ -37,7 +37,7 @@ class Sample:
         self._greatest = max(bound, 0).to_bytes(_BYTES, "big")
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -51,4 +51,4 @@ class Sample:
         return Outcomes({"": passed(batch, kept)} if kept else {}, {_REASON: dropped} if dropped else {})
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

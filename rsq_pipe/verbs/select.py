@@ -1,4 +1,4 @@
-"""select: some of a record's fields, or all but some, under their names or new ones."""
+"""select: some of a record's fields, or all but some, under their own names or new ones."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from rsq_pipe.verbs.picking import (
 
 class Select:
     """
-    Pass on records with other fields.
+    Pass on records with a selection of their fields.
 
-    Most batches go through a function made for all their records at once; where that raises, each record goes
-    by itself, and those that fail say why.
+    Most batches go through a function that handles all their records at once; if it raises, records are
+    handled one by one, and those that fail say why.
 
     Args:
         stage: For messages.
-        selection: What becomes of the fields.
+        selection: What happens to the fields.
     """
 
     pure: ClassVar[bool] = True
-    # Values are moved, none is made.
+    # Values are moved; none is made.
     changed: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, stage: str, selection: Selection) -> None:
@@ -50,7 +50,7 @@ class Select:
         self._all = _for_all(selection, self._one)
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch on the event loop."""
@@ -58,11 +58,11 @@ class Select:
             return Outcomes()
         try:
             return Outcomes({"": made(batch, self._all(batch.records))})
-        except Exception:  # noqa: BLE001 - whatever Python raises where a record is not as most are
+        except Exception:  # noqa: BLE001 - whatever Python raises for an unusual record
             return self._one_by_one(batch)
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def _one_by_one(self, batch: Batch) -> Outcomes:
         records: list[Any] = []
@@ -70,7 +70,7 @@ class Select:
         for place, record in enumerate(batch.records):
             try:
                 records.append(self._one(record))
-            except Exception as exc:  # noqa: BLE001 - a record may be no dict
+            except Exception as exc:  # noqa: BLE001 - a record may not be a dict
                 failed[place] = expression_failure(exc, self._stage, "select")
         places = [place for place in range(len(batch)) if place not in failed]
         return Outcomes({"": made(batch, records, places)} if records else {}, failed=failed)
@@ -83,9 +83,9 @@ class Select:
 
 class _Shape:
     """
-    Drop and rename fields of one record at a time, wherever they stand.
+    Drop and rename fields of one record at a time, at any depth.
 
-    A field that gets another name in the same mapping keeps its place there; one that moves goes to the end.
+    A field renamed within its mapping keeps its place there; one that moves goes to the end.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -100,7 +100,7 @@ class _Shape:
                 self._moved.append((source, target))
 
     def of(self, record: Record) -> Record:
-        """Make the record that goes on."""
+        """Make the record that is passed on."""
         made = record.copy()
         # First: a field may move out of a mapping that is dropped.
         moved = [(target, self._take(made, source)) for source, target in self._moved]
@@ -122,7 +122,7 @@ class _Shape:
             return []
 
     def _rename(self, record: Record, parent: FieldPath, names: Mapping[str, str]) -> Record:
-        # Any name stands for the one that is last in the path.
+        # Any of the names will do as the last part of the path.
         first = next(iter(names))
         try:
             at = holder(record, (*parent, first))
@@ -141,7 +141,7 @@ class _Shape:
 
 
 def _relabelled(at: Record, parent: FieldPath, names: Mapping[str, str]) -> Record:
-    """Give fields of a mapping new names, all at once, so that two can be swapped."""
+    """Rename fields of a mapping, all at once, so that two can be swapped."""
     renamed = {names.get(name, name): value for name, value in at.items()}
     if len(renamed) < len(at):
         taken_by_others = {name for name in at if name not in names}
@@ -153,7 +153,7 @@ def _relabelled(at: Record, parent: FieldPath, names: Mapping[str, str]) -> Reco
 def _for_all(
     selection: Selection, one: Callable[[Record], Record]
 ) -> Callable[[Sequence[Record]], list[Record]]:
-    """Make the function for all records of a batch; where it does not raise, it does what `one` does."""
+    """Make the function for all records of a batch; unless it raises, it does the same as `one`."""
     keep, ignore = selection.keep, selection.ignore
     if keep is not None and not ignore:
         return picker_of_all(keep)
@@ -186,11 +186,11 @@ def _without(records: Sequence[Record], names: Sequence[str], *, ignore: bool) -
 
 
 def _renamed(records: Sequence[Record], names: Mapping[str, str], *, ignore: bool) -> list[Record]:
-    """Rename fields; KeyError where one is missing, or its new name is taken."""
+    """Rename fields; KeyError if one is missing, or its new name is taken."""
     fields = list(records[0])
     new = [names.get(name, name) for name in fields]
     whole = len(set(new)) == len(new) and names.keys() <= set(fields)
-    # Nearly always: all have the same fields, in one order.
+    # Nearly always all have the same fields, in the same order.
     if whole and all(list(record) == fields for record in records):
         return made_of_rows(new, [tuple(record.values()) for record in records])
     renamed = [{names.get(name, name): value for name, value in record.items()} for record in records]

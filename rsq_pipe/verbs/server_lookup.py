@@ -1,4 +1,4 @@
-"""lookup in a server: one question a batch, for the keys that are not remembered."""
+"""lookup in a server: one query per batch, for the keys that are not cached."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class ServerLookup:
         self.changed: frozenset[str] | None = lookup.targets
 
     async def open(self) -> None:
-        """Nothing: the first batch connects."""
+        """Do nothing: the first batch connects."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """
         Handle one batch.
 
         Raises:
-            TableError: The server refuses what is asked: the stage cannot go on.
+            TableError: The server refuses the query: the stage cannot continue.
         """
         keys = self._join.keys(batch)
         rows = await self._rows(dict.fromkeys(key for key, _ in keys if key is not None))
@@ -76,7 +76,7 @@ class ServerLookup:
         return {**found, **rows}
 
     def _row(self, answers: Mapping[Key, Answer], key: Key) -> Row | Failure | None:
-        """Take of an answer what records get."""
+        """Pick from an answer what records get."""
         answer = answers.get(key)
         if answer is None:
             return None
@@ -103,7 +103,7 @@ class Answers:
 
     Args:
         policy: How many, and for how long.
-        clock: Seconds that only grow.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, policy: CachePolicy, clock: Callable[[], float] = time.monotonic) -> None:
@@ -112,18 +112,18 @@ class Answers:
         self._kept: dict[Key, tuple[float, Row | None]] = {}
 
     def known(self, keys: Iterable[Key]) -> dict[Key, Row | None]:
-        """Say what is known of some keys."""
+        """Return what is known of some keys."""
         now, kept = self._clock(), self._kept
         found = {key: kept[key] for key in keys if key in kept}
         return {key: row for key, (until, row) in found.items() if until > now}
 
     def keep(self, answers: Mapping[Key, Row | None]) -> None:
-        """Remember answers; the oldest are forgotten where there are too many."""
+        """Remember answers; if there are too many, the oldest are forgotten."""
         if not self._policy.size or not self._policy.ttl:
             return
         until, kept = self._clock() + self._policy.ttl, self._kept
         for key, row in answers.items():
-            kept.pop(key, None)  # so that it becomes the latest
+            kept.pop(key, None)  # so that it becomes the newest
             kept[key] = (until, row)
         while len(kept) > self._policy.size:
             del kept[next(iter(kept))]

@@ -1,4 +1,4 @@
-"""sql: records made by a query, of each record by itself, with files beside it."""
+"""sql: records made by a query, run on each record by itself, with files to join."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _PARTS = 16
-"""Parts that a batch is tried in whose query took too long, until the record is found that does."""
+"""Into how many parts a batch is split whose query took too long, until the slow record is found."""
 
 
 _LOADING = 300.0
-"""Seconds that reading the files may take, at least."""
+"""Minimum of seconds allowed for reading the files."""
 
 
 class Sql:
@@ -59,7 +59,7 @@ class Sql:
         self.changed: frozenset[str] | None = None
 
     async def open(self) -> None:
-        """Nothing: files are read with the first batch, in its thread."""
+        """Do nothing: files are read with the first batch, in its thread."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """
@@ -90,7 +90,7 @@ class Sql:
         return self._outcomes(batch, made, late)
 
     async def close(self) -> None:
-        """Cut off what still runs, and let go of the database."""
+        """Stop what is still running, and release the database."""
         self._cut_off()
         await self._executor.close()
         await self._loader.close()
@@ -99,7 +99,7 @@ class Sql:
             self._tables = None
 
     async def _current(self) -> Statement:
-        """Read what has changed of the files, in a thread; find the names of the query anew if that is so."""
+        """Read the files that have changed, in a thread; if any has, resolve the query's names again."""
         if self._tables is not None and self._statement is not None and not self._tables.references.changed():
             return self._statement
         [result] = await self._loader.each(self._loaded, [None])
@@ -123,13 +123,13 @@ class Sql:
         return Statement(self._connection, self._tables.shape, self._of.types)
 
     def _cut_off(self) -> None:
-        """Interrupt the query; its thread has been left behind, with its connection."""
+        """Interrupt the query; its thread has been abandoned, with its connection."""
         if self._connection is not None:
             self._connection.interrupt()
             self._connection = self._statement = None
 
     def _stopped(self, error: BaseException) -> HandlerError:
-        """Say what keeps the stage from working, which no record is to blame for."""
+        """Say what stops the stage from working; no record is to blame for it."""
         what = str(error) if isinstance(error, SqlError | HandlerError) else told(error)
         kind = "cannot use its files" if isinstance(error, ReferenceError_) else "cannot run its query"
         made = HandlerError(f"stage {self._stage!r} {kind}: {what}", stage=self._stage)
@@ -163,7 +163,7 @@ class Sql:
 
 
 def _changed(statement: Statement) -> frozenset[str]:
-    """Name the fields that may hold a value SQL has made; all others come from the record as they are."""
+    """Name the fields that may hold a value made by SQL; all others come from the record unchanged."""
     names: set[str] = set()
     for item in statement.fields.layout:
         if isinstance(item, Column):
@@ -175,13 +175,13 @@ def _changed(statement: Statement) -> frozenset[str]:
 
 class _Tables:
     """
-    The database of a query, with the files it joins: one for all workers of a stage in a process.
+    Hold the database of a query, with the files it joins: one for all workers of a stage in a process.
 
     Thread-safe.
 
     Args:
         of: The query.
-        root: Where paths start.
+        root: The folder that paths are relative to.
     """
 
     _lock: ClassVar[threading.Lock] = threading.Lock()
@@ -207,7 +207,7 @@ class _Tables:
         return tables
 
     def leave(self) -> None:
-        """Close it with the last that uses it."""
+        """Close it when the last user leaves."""
         with self._lock:
             self._users -= 1
             if not self._users:

@@ -1,4 +1,4 @@
-"""StageHandler: a handler with all that its calls need in one stage worker."""
+"""StageHandler: a handler with everything its calls need in one stage worker."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StageHandler:
         )
 
     async def close(self) -> None:
-        """Close the resources, the last one first, then the executor; what cannot be closed is logged."""
+        """Close the resources, last one first, then the executor; log what cannot be closed."""
         for closer in self._resources.take_closers():
             error = await self._close(closer)
             if error is not None:
@@ -64,7 +64,7 @@ class StageHandler:
         await self.executor.close()
 
     async def _close(self, closer: Callable[[], Any]) -> BaseException | None:
-        """Run in the executor, as some connections may be closed only by the thread that made them."""
+        """Run it in the executor, as some connections may be closed only by the thread that made them."""
         call = _called_and_awaited if self.handler.is_async else _called
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):

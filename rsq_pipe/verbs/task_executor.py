@@ -1,4 +1,4 @@
-"""TaskExecutor: async calls, some at once, in tasks that can be left behind."""
+"""TaskExecutor: async calls, several at once, in tasks that can be abandoned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsq_pipe.model.outcome import Failure
 from rsq_pipe.verbs.executor import ABANDONED_LIMIT, overrun, too_many
 from rsq_pipe.verbs.failed import failure
 
-GRACE = 1.0  # seconds a cancelled call gets to clean up before it is left behind
+GRACE = 1.0  # seconds a cancelled call gets to clean up before it is abandoned
 YIELD_EVERY = 0.01  # seconds of calls that never wait, after which others get the event loop
 
 
@@ -20,13 +20,13 @@ class TaskExecutor:
     """
     Run async calls on the event loop.
 
-    A batch is worked by as many tasks as calls may run at once, each taking the next item when it is
-    done with one: no task, timer or future per call. A call that blocks the loop itself cannot be stopped.
+    As many tasks work on a batch as calls may run at once; each takes the next item when it is done with
+    one, so there is no task, timer or future per call. A call that blocks the loop itself cannot be stopped.
 
     Args:
         stage: For messages.
         timeout: Seconds one call may take.
-        concurrency: Calls at once; with 1 they run in order.
+        concurrency: How many calls at once; with 1 they run in order.
         grace: Seconds a call that overran may take to end once it is cancelled.
     """
 
@@ -38,7 +38,7 @@ class TaskExecutor:
         self._abandoned: set[asyncio.Task[None]] = set()
 
     async def each(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        """Do as `Executor.each` says."""
+        """Do what `Executor.each` says."""
         results: list[Any] = [None] * len(items)
         todo = iter(enumerate(items))
         walks: dict[asyncio.Task[None], _Walk] = {}
@@ -75,14 +75,14 @@ class TaskExecutor:
         return results
 
     async def close(self) -> None:
-        """Give what was left behind one more chance to clean up."""
+        """Give abandoned calls one more chance to clean up."""
         for task in self._abandoned:
             task.cancel()
         if self._abandoned:
             await asyncio.wait(self._abandoned, timeout=self._grace)
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """Cancel calls that overran; those that will not end are left behind, up to a limit."""
+        """Cancel calls that overran; those that will not end are abandoned, up to a limit."""
         if not tasks:
             return
         for task in tasks:
@@ -100,9 +100,9 @@ class TaskExecutor:
 
     def _leave(self, task: asyncio.Task[None]) -> None:
         """
-        Cancel a task and wait for it no longer.
+        Cancel a task and stop waiting for it.
 
-        It is taken out of asyncio's own list too: asyncio.run() waits for all it finds there, and one
+        It is also removed from asyncio's own list: asyncio.run() waits for all tasks it finds there, and one
         handler that swallows its cancellation would keep the process from ending.
         """
         task.cancel()
@@ -123,9 +123,9 @@ class TaskExecutor:
 
 class _Walk:
     """
-    What one task does: take the next item, call, put the result in its place.
+    Do the work of one task: take the next item, call, put the result in its place.
 
-    `index` is that of the call under way since `since`; None between calls, when there is nothing to overrun.
+    `index` is that of the call running since `since`; None between calls, when nothing can overrun.
     """
 
     __slots__ = ("_call", "_results", "_todo", "abandoned", "index", "since")
@@ -150,7 +150,7 @@ class _Walk:
             self.index = index
             try:
                 result = await call(item)
-            # SystemExit and KeyboardInterrupt too: user code ends its record, never the process.
+            # SystemExit and KeyboardInterrupt too: user code can end its record, never the process.
             except BaseException as exc:
                 if self.abandoned:
                     return
@@ -168,6 +168,6 @@ class _Walk:
 
 
 def _cancelled(error: BaseException) -> bool:
-    """Tell a cancellation of our task from a CancelledError that user code let out of a task of its own."""
+    """Tell whether our task was cancelled, or user code let a CancelledError escape from its own task."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

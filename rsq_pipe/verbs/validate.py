@@ -1,4 +1,4 @@
-"""validate: records that are what they should be; the others fail, with all that is wrong with them."""
+"""validate: passes on valid records; the others fail, with everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MISSING = object()
 _WORDS = 200  # characters of a message of the schema library: an `enum` may hold thousands of values
 _UNKNOWN = "is not among the fields"
 _LOOKED_THROUGH = 5_000
-"""Values of a record that all mistakes of a schema are looked for in: the library lists them all at once."""
+"""How many values a record may have for all its mistakes to be listed: the library finds them all at once."""
 
 Mistakes = list[tuple[str, str]]
 
@@ -51,11 +51,11 @@ _Check: TypeAlias = Callable[[dict[str, Any], Mistakes], dict[str, Any]]
 
 class _Pure:
     """
-    Check record by record on the event loop; what is wrong with one is told of that one.
+    Check record by record on the event loop; a record's mistakes are reported for that record only.
 
     Args:
         stage, what: For messages.
-        check: Returns the record as it goes on, itself or a copy; says what is wrong with it.
+        check: Returns the record to pass on, itself or a copy; says what is wrong with it.
     """
 
     pure: ClassVar[bool] = True
@@ -66,7 +66,7 @@ class _Pure:
         self._check = check
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch."""
@@ -86,12 +86,12 @@ class _Pure:
         return Outcomes({"": made(batch, valid, places)} if valid else {}, failed=failed)
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class ByFields(_Pure):
     """
-    Check records by a rule a field.
+    Check records by rules for their fields.
 
     Args:
         stage: For messages.
@@ -132,7 +132,7 @@ class ByFields(_Pure):
 
 class BySchema(_Pure):
     """
-    Check records by a JSON Schema; none is changed but for fields it does not know.
+    Check records by a JSON Schema; nothing in them is changed, except that unknown fields may be removed.
 
     Args:
         stage: For messages.
@@ -154,7 +154,7 @@ class BySchema(_Pure):
             if not self._is_valid(checked):
                 known = set(mistakes)
                 mistakes += [one for one in self._mistakes(checked) if one not in known]
-        except Exception as exc:  # noqa: BLE001 - a value that JSON has no form for; the library says it in many ways
+        except Exception as exc:  # noqa: BLE001 - JSON has no form for the value; the library says so in many ways
             mistakes.append(("the record", f"cannot be checked: {exc}"))
         return checked
 
@@ -184,7 +184,7 @@ class BySchema(_Pure):
 
 class ByModel:
     """
-    Check records by a class of the user's, whose validators may do what they like: in a thread, as handlers.
+    Check records by a user's class, whose validators may do anything: in a thread, like handlers.
 
     Args:
         stage: The stage.
@@ -210,14 +210,14 @@ class ByModel:
         self._executor = ThreadExecutor(stage.name, stage.timeout)
 
     async def open(self) -> None:
-        """Nothing: a thread is started with the first batch."""
+        """Do nothing: a thread is started with the first batch."""
 
     async def process(self, batch: Batch) -> Outcomes:
         """Handle one batch in a thread."""
         return self._normaliser.outcomes(batch, await self._executor.each(self._checked, batch.records))
 
     async def close(self) -> None:
-        """Abandon what still runs."""
+        """Abandon what is still running."""
         await self._executor.close()
 
     def _checked(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +244,7 @@ class ByModel:
 def _closed(
     record: dict[str, Any], known: frozenset[str], extra: Extra, mistakes: Mistakes
 ) -> dict[str, Any]:
-    """Take away the fields that nobody knows, or tell them."""
+    """Remove the fields that are not known, or report them."""
     if record.keys() <= known:
         return record
     if extra == "reject":

@@ -1,4 +1,4 @@
-"""Verb: a stage's work, a batch of records in, the outcomes of all of them out; no I/O on Redis."""
+"""Verb: a stage's work: a batch of records in, the outcomes of all of them out; no I/O on Redis."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class Verb(Protocol):
 
     One instance serves one stage worker: it is never called twice at once.
 
-    A verb never raises for what a record contains: that is a `Failure` in the record's place.
+    A verb never raises because of what a record contains: it puts a `Failure` in the record's place.
     """
 
     @property
     def pure(self) -> bool:
-        """Whether it does nothing but make records of records: no user code, no effects, no waiting."""
+        """Whether it only makes records from records: no user code, no effects, no waiting."""
         ...
 
     @property
     def changed(self) -> frozenset[str] | None:
         """
-        The fields of a record that it sends on which may hold a value it has made; None for anything at all.
+        The fields of a record it sends on that may hold a value it has made; None for any field at all.
 
-        A field that only goes on under its name or another, or not at all, is none of them.
+        A field that is only passed on, under its name or another, or dropped, does not count.
         """
         ...
 
     async def open(self) -> None:
-        """Make what lives as long as the stage."""
+        """Open what lives as long as the stage."""
         ...
 
     async def process(self, batch: Batch) -> Outcomes:
@@ -43,27 +43,27 @@ class Verb(Protocol):
         Returns:
             What becomes of each of its records; the columns may be the batch's own.
 
-        Cancellation: safe at any point; nothing has been written anywhere that counts.
+        Cancellation: safe at any point; nothing has been written that counts.
         """
         ...
 
     async def close(self) -> None:
-        """Release what `open` made; abandon what still runs."""
+        """Release what `open` made; abandon what is still running."""
         ...
 
 
 class Remembering(Verb, Protocol):
-    """A verb with state, which may be handed a batch while what became of the one before is being settled."""
+    """A verb with state, which may get a batch while the one before is still being settled."""
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether it can handle the next batch before that is settled; else it would find out too late."""
+        """Whether it can handle the next batch meanwhile; if not, it would find out too late."""
         ...
 
     def assume(self, change: StateChange | None) -> None:
         """
-        Take it that the state has been changed so, whether what is read shows it already or not yet.
+        Assume that the state has been changed like this, whether or not a read shows it yet.
 
-        Where it is not so in the end the next batch is processed again. None: what is read is all there is.
+        If the change fails in the end, the next batch is processed again. None: what is read is all there is.
         """
         ...

@@ -1,1 +1,1 @@
-"""Tables: what lookup finds rows in."""
+"""Tables: where a lookup finds rows."""

@@ -1,4 +1,4 @@
-"""HeldTable: a lookup's file, read once in a process and again when it has changed."""
+"""HeldTable: a lookup's file, read once per process and again when it has changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsq_pipe.connectors.wording import wording
 from rsq_pipe.verbs.tables.table import BrokenTableError, Table, Wanted, load, stamp
 
 PERIOD = 1.0
-"""Seconds between two looks at a file; one that has changed is read once it has stood still for so long."""
+"""Seconds between two looks at a file; a changed file is read once it has been stable for this long."""
 
 _held: WeakValueDictionary[str, HeldTable] = WeakValueDictionary()
 _lock = threading.Lock()
@@ -18,10 +18,10 @@ _lock = threading.Lock()
 
 class HeldTable:
     """
-    Hold the rows of a file for all workers of a process that want the same of it.
+    Hold the rows of a file for all workers of a process that want the same from it.
 
-    A file that has changed is read beside the work, and takes the place of the old rows as a whole. One that
-    cannot be read, or is no table, leaves the old rows where they are.
+    A file that has changed is read in the background, and replaces the old rows as a whole. If it cannot be
+    read, or is not a table, the old rows stay.
 
     Thread-safe.
 
@@ -30,8 +30,8 @@ class HeldTable:
 
     Attributes:
         table: The rows.
-        trouble: Why the rows are not those that the file holds now; empty where they are.
-        since: When that was found, seconds since 1970.
+        trouble: Why the rows are not those now in the file; empty if they are.
+        since: When that was found, in seconds since 1970.
         readings: How often it was read.
     """
 
@@ -39,8 +39,8 @@ class HeldTable:
         self._wanted = wanted
         self._reading = threading.Lock()
         self._next = 0.0
-        self._stands: object = ()  # what was read last, whatever came of it
-        self._seen: object = ()  # what may still be being written
+        self._stands: object = ()  # what was read last, successfully or not
+        self._seen: object = ()  # what may still be in the middle of being written
         self._is_loaded = False
         self.table: Table  # from `open` on
         self.trouble = ""
@@ -49,7 +49,7 @@ class HeldTable:
 
     @staticmethod
     def of(wanted: Wanted) -> HeldTable:
-        """Find the one that those who want the same share."""
+        """Find the table shared by all who want the same."""
         with _lock:
             held = _held.get(wanted.identity)
             if held is None:
@@ -58,10 +58,10 @@ class HeldTable:
 
     def open(self) -> None:
         """
-        Read the file, unless somebody has.
+        Read the file, unless it has been read.
 
         Raises:
-            BrokenTableError, OSError: It is no table.
+            BrokenTableError, OSError: It is not a table, or cannot be read.
 
         Blocking: call it in a thread.
         """
@@ -74,7 +74,7 @@ class HeldTable:
                 self.readings = 1
 
     def look(self) -> None:
-        """Have the file read again, in a thread, if it has changed and stands still; costs nothing mostly."""
+        """Have the file reread, in a thread, if it has changed and is stable; usually costs nothing."""
         now = time.monotonic()
         if now < self._next or not self._is_loaded:
             return
@@ -103,7 +103,7 @@ class HeldTable:
         except OSError as exc:
             why = f"{self._wanted.file.path}: {wording(exc)}"
         else:
-            if stamp(path) != found:  # written while it was read: it is looked at again
+            if stamp(path) != found:  # written while it was read: look again later
                 return
             self.table, self.trouble = table, ""
             self.readings += 1

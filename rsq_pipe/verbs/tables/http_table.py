@@ -1,4 +1,4 @@
-"""HttpTable: rows that a web service gives, a request a key."""
+"""HttpTable: rows from a web service, one request per key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rsq_pipe.verbs.tables.keys import Key
 from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, UnavailableError
 
 MAX_ANSWER = 1024 * 1024
-"""Bytes of one answer; a row is small."""
+"""The longest answer in bytes; a row is small."""
 
 _UNKNOWN = frozenset((404, 410))
 _LOGIN = frozenset((401, 403, 407))
@@ -30,18 +30,18 @@ class HttpTable:
     Ask a web service with GET, several keys at once.
 
     Args:
-        of: Where, and how many at once.
+        of: The service, and how many requests at once.
     """
 
     def __init__(self, of: HttpRef) -> None:
         self._of = of
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(of.concurrency)
-        # The key stands behind it, never in it.
+        # The key comes after this part, never inside it.
         self._beginning = str(of.url.parts[0])
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
-        """Ask for each key; where the service does not answer for one, for none."""
+        """Ask for each key; if the service does not answer for one, give no answers."""
         try:
             check_host(self._beginning, self._of.allow)
         except OSError as exc:
@@ -66,7 +66,7 @@ class HttpTable:
     async def _one(self, key: Key) -> Answer | None:
         parts = (key,) if isinstance(key, str) else key
         if any(part in {"", ".", ".."} for part in parts):
-            # A client, or a server, takes these for a step in the path, and another resource is asked for.
+            # A client or a server would take these for a step in the path, and ask for another resource.
             return ValueError(f"{', '.join(parts)!r} cannot stand in an address")
         try:
             url = self._of.url.spell(key, lambda part: quote(part, safe=""))
@@ -83,7 +83,7 @@ class HttpTable:
                 raise UnavailableError(said(exc)) from exc
 
     async def _get(self, url: str) -> Answer | None:
-        # Redirects would lead past the check of addresses.
+        # Redirects would bypass the check of addresses.
         request = self._opened().get(as_is(url), headers=self._of.headers, allow_redirects=False)
         async with request as response:
             status = response.status
@@ -109,7 +109,7 @@ class HttpTable:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # The stage's `timeout` is that of the whole batch.
+            # The stage's `timeout` applies to the whole batch.
             self._session = session(self._of.concurrency, self._of.allow)
         return self._session
 

@@ -13,7 +13,7 @@ Key: TypeAlias = str | tuple[str, ...]
 """A key of one part, or of several."""
 
 EMPTY = "(empty)"
-"""What an empty text is called where keys are listed."""
+"""How an empty text appears where keys are listed."""
 
 
 def key_text(value: Any) -> str | None:
@@ -40,9 +40,9 @@ def key_text(value: Any) -> str | None:
 
 def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
     """
-    Make the function that tells a record's key: the key, None where a part is null; and how it is listed.
+    Make the function that returns a record's key, None if a part is null, and how the key is listed.
 
-    It raises MissingFieldError for a field that is not there, ValueError for what is no key, and whatever an
+    It raises MissingFieldError if a field is missing, ValueError if a value cannot be a key, and whatever an
     expression raises.
     """
     expression = key.expression
@@ -75,7 +75,7 @@ def key_maker(key: RecordKey) -> Callable[[Record], tuple[Key | None, str]]:
 
 
 def _value(record: Record, field: FieldPath) -> Any:
-    """Return a field's value; null where what it should stand in is null, as a lookup may leave it."""
+    """Return a field's value; null if its parent is null, as a lookup may leave it."""
     at: Any = record
     for name in field:
         if at is None and at is not record:
@@ -87,5 +87,5 @@ def _value(record: Record, field: FieldPath) -> Any:
 
 
 def listed(parts: Sequence[str | None]) -> str:
-    """Name a key where unknown ones are listed."""
+    """Write a key in the form used to list unknown ones."""
     return ", ".join("null" if part is None else part.strip() or EMPTY for part in parts)

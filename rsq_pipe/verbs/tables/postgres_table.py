@@ -1,4 +1,4 @@
-"""PostgresTable: rows of a query, asked for many keys at once."""
+"""PostgresTable: rows of a query that is run for many keys at once."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from rsq_pipe.verbs.tables.remote_table import Answer, RefusedError, Unavailable
 _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|not permitted"
 )
-"""What a server says while a client connects that no time mends; it gives no code there."""
+"""Messages of a server while a client connects that no retry helps; they come without a code."""
 
 _FAREWELL = 1.0
-"""Seconds that a question which was cut off gets to end."""
+"""Seconds that an interrupted query gets to end."""
 
 T = TypeVar("T")
 
 
 class PostgresTable:
     """
-    Ask a PostgreSQL server over a connection of its own, opened with the first batch and again when it broke.
+    Ask a PostgreSQL server over its own connection, opened with the first batch and again after it breaks.
 
     Args:
         of: The server and the query.
         by: The columns that hold the key.
-        columns: Those that records get; none for all.
+        columns: The columns that records get; none for all.
     """
 
     def __init__(self, of: PostgresRef, by: tuple[str, ...], columns: Sequence[str] = ()) -> None:
@@ -49,7 +49,7 @@ class PostgresTable:
         self._connection: psycopg.AsyncConnection[Any] | None = None
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
-        """Ask for all keys at once; where one is no value of its column, for the others without it."""
+        """Ask for all keys at once; if one does not fit its column's type, ask for the others without it."""
         askable = [key for key in keys if _can_be_sent(key)]
         if not askable:
             return {}
@@ -75,7 +75,7 @@ class PostgresTable:
         except psycopg.DataError as exc:
             if len(keys) == 1:
                 return {keys[0]: ValueError(_said(exc))}
-        # One of them is no number, say, for a column of numbers. It fails alone.
+        # One of them does not fit, such as text for a column of numbers. It fails alone.
         middle = len(keys) // 2
         return {**await self._ask(keys[:middle]), **await self._ask(keys[middle:])}
 
@@ -99,7 +99,7 @@ class PostgresTable:
             [key if isinstance(key, str) else key[at] for key in keys] for at in range(len(self._by))
         ]
         async with psycopg.AsyncRawCursor(connection) as cursor:
-            # Text of no type, so that the server reads the keys as what the query compares them with.
+            # Text without a type, so that the server takes the keys as the type the query compares them with.
             await cursor.execute(self._of.query.encode(), [_array(part) for part in parts])
             if cursor.description is None:
                 raise RefusedError("the query gives no rows; write a `select`")
@@ -129,13 +129,13 @@ class PostgresTable:
         }
 
     async def _uncut(self, asking: Coroutine[Any, Any, T], connection: psycopg.AsyncConnection[Any]) -> T:
-        """Wait for an answer; where that is cut off, the connection goes, too: it may never come."""
+        """Wait for an answer; if the wait is cut off, drop the connection too: the answer may never come."""
         task = asyncio.ensure_future(asking)
         try:
             await asyncio.wait({task})
         finally:
             if not task.done():
-                # To cancel it would have psycopg ask the server to end the query, and wait for that.
+                # Cancelling it would have psycopg ask the server to end the query, and wait for that.
                 _shut(connection)
                 await asyncio.wait({task}, timeout=_FAREWELL)
                 task.cancel()
@@ -151,7 +151,7 @@ def _shut(connection: psycopg.AsyncConnection[Any]) -> None:
 
 
 def _can_be_sent(key: Key) -> bool:
-    """Tell whether PostgreSQL has such a text; what it has not is in no row."""
+    """Tell whether PostgreSQL can store such a text; if it cannot, no row has it."""
     text = key if isinstance(key, str) else "".join(key)
     try:
         text.encode()
@@ -167,12 +167,12 @@ def _array(texts: Sequence[str]) -> str:
 
 
 def _folded(key: Key) -> Key:
-    """Write a key as it may come back from a column that sees no difference: a uuid, citext, char(8)."""
+    """Write a key as it may come back from a column that ignores differences: a uuid, citext, char(8)."""
     return key.casefold().rstrip() if isinstance(key, str) else tuple(one.casefold().rstrip() for one in key)
 
 
 def _plain(value: Any) -> Any:
-    """Make a value one of JSON: numbers without a fixed width and dates as text, as a csv file has them."""
+    """Turn a value into a JSON one: numbers without a fixed width and dates as text, as in a csv file."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -192,7 +192,7 @@ def _plain(value: Any) -> Any:
 
 
 def _said(exc: BaseException) -> str:
-    """Say in one line what the server said."""
+    """Return the server's message as one line."""
     text = str(exc).strip() or type(exc).__name__
     if isinstance(exc, psycopg.Error) and exc.diag.message_primary:
         text = exc.diag.message_primary

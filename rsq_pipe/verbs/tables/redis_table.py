@@ -19,7 +19,7 @@ class RedisTable:
     Ask a Redis server.
 
     Args:
-        of: The keys, and how their values are written.
+        of: The keys, and the form of their values.
         client: The pipeline's own server; used unless `of` names another.
     """
 
@@ -30,7 +30,7 @@ class RedisTable:
         self._values = None if used is None else Values(used, of.value)
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
-        """Read all keys in one write; in a cluster, in one a server."""
+        """Read all keys in one write; in a cluster, one write per server."""
         if self._values is None:
             raise RefusedError("there is no server here to ask; name one by `url`")
         names = [self._of.key.spell(key) for key in keys]

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from rsq_pipe.verbs.tables.keys import Key
 
 Answer: TypeAlias = dict[str, Any] | ValueError
-"""A row; or what is wrong with what stands under a key: the error of each record that asks for it."""
+"""A row, or what is wrong with the value under a key: the error of each record that asks for it."""
 
 
 class RemoteTable(Protocol):
@@ -20,14 +20,14 @@ class RemoteTable(Protocol):
 
     async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, Answer]:
         """
-        Ask for some keys, none of them twice.
+        Ask for some keys, each given once.
 
         Returns:
             An answer for each key that is known.
 
         Raises:
-            UnavailableError: The server does not answer, or cannot now.
-            RefusedError: What no time mends: a wrong password, a table that is not there.
+            UnavailableError: The server does not answer, or cannot at the moment.
+            RefusedError: A retry does not help: a wrong password, a table that does not exist.
 
         Cancellation: safe at any point.
         """
@@ -39,8 +39,8 @@ class RemoteTable(Protocol):
 
 
 class UnavailableError(Exception):
-    """A server that does not answer, or cannot now."""
+    """A server that does not answer, or cannot at the moment."""
 
 
 class RefusedError(Exception):
-    """A server that refuses what is asked, whatever the key."""
+    """A server that refuses the query, whatever the key."""

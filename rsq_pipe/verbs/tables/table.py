@@ -18,13 +18,13 @@ from rsq_pipe.suggestion import suggest
 from rsq_pipe.verbs.tables.keys import Key, key_text, listed
 
 _AT_ONCE = 10_000
-"""Values of which it is asked together whether they are plain."""
+"""How many values are checked at once for whether they are plain."""
 
 Row = dict[str, Any]
 
 
 class BrokenTableError(ValueError):
-    """A file that is no table: what is wrong with it, where, and what to do."""
+    """A file that is not a table: what is wrong with it, where, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Table:
     Hold a file's rows.
 
     Args:
-        rows: Key -> row, or those of its columns that are asked for, under the names they get.
+        rows: Key -> row, or only its requested columns, under the names they get.
         flat: Whether no value is a list or a mapping.
-        plain: Whether every value is the same out of a stream.
+        plain: Whether every value would come out of a stream unchanged.
     """
 
     rows: Mapping[Key, Row] = field(default_factory=dict, repr=False)
@@ -46,7 +46,7 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """
-    Say what is read of a file; tables are shared by those who want the same.
+    Say what is read from a file; those who want the same share a table.
 
     Args:
         path: The file.
@@ -62,16 +62,16 @@ class Wanted:
 
     @property
     def identity(self) -> str:
-        """What is the same for all who want the same."""
+        """What is equal for all who want the same."""
         return repr(self)
 
 
 def load(wanted: Wanted) -> Table:
     """
-    Read a file whole.
+    Read a whole file.
 
     Raises:
-        BrokenTableError: It is no table, or has more rows than it may.
+        BrokenTableError: It is not a table, or has too many rows.
         OSError: It cannot be read.
 
     Blocking: call it in a thread.
@@ -104,7 +104,7 @@ def load(wanted: Wanted) -> Table:
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
-    """Tell what changes when a file does; None where there is none."""
+    """Return what changes when a file does; None if there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116  a third of the time of Path.stat
     except OSError:
@@ -136,7 +136,7 @@ def _rows(wanted: Wanted) -> Iterator[tuple[int, Row]]:
     name = wanted.file.path
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
     with wanted.path.open(encoding="utf-8-sig", newline="") as text:
-        # strict: a quote that is never closed is an error, and not a field that holds the rest of the file.
+        # strict: a quote that is never closed is an error, instead of a field with the rest of the file.
         reader = csv.reader(text, delimiter=wanted.file.delimiter, strict=True)
         begin = 1
         try:
@@ -165,7 +165,7 @@ def _objects(wanted: Wanted) -> Iterator[tuple[int, Row]]:
                 raise BrokenTableError(f"{name}:{number}: {wording(exc)}") from exc
             yield number, row
     if not number:
-        # What is being written anew is empty for a moment.
+        # A file that is being rewritten is empty for a moment.
         raise BrokenTableError(f"{name}: the file is empty; a table has a row a line")
 
 

@@ -1,4 +1,4 @@
-"""Arguments: what expressions give for the records of a batch, in columns, checked for what takes them."""
+"""Arguments: the values of expressions for the records of a batch, in columns, checked by their use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsq_pipe.verbs.failed import expression_failure
 
 Failed: TypeAlias = dict[int, Failure | Retry | Reject]
 Check: TypeAlias = Callable[[Any], str]
-"""Says what is wrong with a value; empty if nothing is."""
+"""Says what is wrong with a value; empty if it is fine."""
 
 _NUMBERS = frozenset((int, float, bool, type(None)))
 _TEXTS = frozenset((str, type(None)))
@@ -31,10 +31,10 @@ class Argument:
     Evaluate one expression for all records of a batch.
 
     Args:
-        expression: It.
+        expression: The expression.
         stage, place: For messages: `compute.delay`.
-        check: Says of a value what is wrong with it.
-        quick: Tells of a whole column at once that nothing is; False where it cannot tell.
+        check: Says what is wrong with a value.
+        quick: Tells for a whole column at once that it is fine; False if it cannot tell.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class Argument:
         self._check, self._quick = check, quick
 
     def column(self, records: Sequence[Any], failed: Failed) -> list[Any]:
-        """List the values; None for a record for which there is none, which has failed."""
+        """List the values; None for a record without one, which has failed."""
         field, evaluate = self._field, self._evaluate
         try:
             values = [record[field] for record in records] if field else [evaluate(r) for r in records]
             if self._quick(values):
                 return values
-        except Exception:  # noqa: BLE001  whose it is, is found one by one
+        except Exception:  # noqa: BLE001  the record at fault is found one by one
             values = []
         return [self._value(place, record, failed) for place, record in enumerate(records)]
 
@@ -79,9 +79,9 @@ def argument(expression: Expression, stage: str, place: str, folds: Sequence[str
     Make the argument of a function.
 
     Args:
-        expression, stage, place: As of an Argument.
+        expression, stage, place: As for an Argument.
         folds: What is done with the values.
-        wanted: The function as it is written, for messages.
+        wanted: The function as written, for messages.
     """
     if not NUMBERS.isdisjoint(folds):
         largest = math.sqrt(LARGEST) if "squares" in folds else LARGEST
@@ -101,7 +101,7 @@ def _are_numbers(values: Sequence[Any], largest: float) -> bool:
     if not {*map(type, values)} <= _NUMBERS:
         return False
     numbers = [value for value in values if value is not None]
-    # The sum is NaN if one is.
+    # The sum is NaN if any value is.
     return not numbers or (
         math.isfinite(sum(numbers)) and max(numbers) <= largest and min(numbers) >= -largest
     )

@@ -1,23 +1,23 @@
-"""Buckets: the parts of a state that are let go of whole, each a while after the last record entered it."""
+"""Buckets: the parts of a state that are deleted whole, each a while after the last record entered it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PARTS = 8
-"""How many buckets a stretch is divided into: what is kept that long is kept an eighth longer at most."""
+"""How many buckets a period is divided into: what is kept for it is kept an eighth longer at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
     """
-    Number buckets by the server's clock, and say when nothing in one is to be kept any more.
+    Number buckets by the server's clock, and say when a bucket's contents need not be kept any more.
 
-    What has been closed stays so: no bucket is used again that is due by then. Where things are kept until
-    the input ends, buckets are numbered by how often it has ended: 0, 1, 2, each due with the next end.
+    What has been closed stays closed: a bucket that was due by then is not used again. If things are kept
+    until the input ends, buckets are numbered by how often it has ended: 0, 1, 2, each due at the next end.
 
     Args:
-        within: Milliseconds that something is kept; None until the input ends.
+        within: Milliseconds that something is kept; None for until the input ends.
     """
 
     within: int | None
@@ -28,7 +28,7 @@ class Buckets:
 
     def current(self, now: int, closed: int) -> int:
         """
-        Number the bucket for what comes now.
+        Number the bucket for what arrives now.
 
         Args:
             now: The server's clock, in milliseconds.
@@ -44,7 +44,7 @@ class Buckets:
 
 
 def spelled(buckets: list[int]) -> str:
-    """Write numbers of buckets into one scalar."""
+    """Write the numbers of buckets into one scalar."""
     return ",".join(map(str, buckets))
 
 

@@ -1,4 +1,4 @@
-"""Event times: when records were, and which windows they are in."""
+"""Event times: the times of records, and which windows they fall into."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EventTimes:
         self._on = None if of.on is None else Argument(of.on, stage, "on", _wrong, self._quick)
 
     def of(self, records: Sequence[Any], failed: Failed) -> list[int] | None:
-        """Tell the time of each record, in milliseconds since 1970; None where nothing says what that is."""
+        """Return the time of each record, in milliseconds since 1970; None if nothing defines it."""
         if self._on is None:
             return None
         self._found = []
@@ -41,7 +41,7 @@ class EventTimes:
         return bool(found)
 
     def windows(self, times: Sequence[int], closed: int) -> list[tuple[int | str, ...]]:
-        """List the starts of the windows that each record is in and that are open; none where it is late."""
+        """List the starts of the open windows that each record falls into; none if it is late."""
         assert self._windows is not None
         every, over = self._windows.every, self._windows.over
         if self._windows.gap:

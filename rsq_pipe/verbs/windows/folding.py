@@ -1,4 +1,4 @@
-"""Folding: the records of a group made into its partials, and these into the fields of its result."""
+"""Folding: turns the records of a group into its partials, and these into the fields of its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Places: TypeAlias = Sequence[int]
 
 class Folding:
     """
-    Make the partials of groups; what several functions ask of one argument is kept once.
+    Make the partials of groups; what several functions need of one argument is kept once.
 
     Args:
         compute: Field of a result -> what is computed.
@@ -28,7 +28,7 @@ class Folding:
     def __init__(self, compute: Sequence[tuple[str, Computation]], stage: str) -> None:
         self._arguments: list[Argument] = []
         self._partials: list[tuple[str, int]] = []
-        """What is kept: a fold, and the argument whose values it gets; -1 for the records."""
+        """What is kept: a fold, and the argument whose values it gets; -1 for the records themselves."""
         self._results: list[tuple[str, Computation, list[int]]] = []
         wanted: dict[str, list[tuple[str, Computation]]] = defaultdict(list)
         for name, computation in compute:
@@ -55,7 +55,7 @@ class Folding:
     def over(
         self, columns: Sequence[list[Any]], times: Sequence[int] | None, rids: Sequence[str]
     ) -> Callable[[Places], list[Any]]:
-        """Make the function that makes the partials of some of a batch's records."""
+        """Make the function that computes the partials of some of a batch's records."""
         at = times or [0] * len(rids)
         holes = [None in column for column in columns]
 
@@ -82,7 +82,7 @@ class Folding:
         return fold
 
     def results(self, partials: Sequence[Any]) -> dict[str, Any]:
-        """Tell what was computed of a group."""
+        """Return what was computed for a group."""
         found: dict[str, Any] = {}
         for name, computation, places in self._results:
             given = [partials[place] for place in places]
@@ -92,7 +92,7 @@ class Folding:
 
 
 def folds_of(computation: Computation) -> tuple[str, ...]:
-    """Say what is kept for a computation."""
+    """List what is kept for a computation."""
     return ("records",) if computation.argument is None else AGGREGATES[computation.function].folds
 
 
@@ -101,7 +101,7 @@ def _text(computation: Computation) -> str:
 
 
 def _argument(some: Sequence[tuple[str, Computation]], stage: str) -> Argument:
-    """Make the argument of several functions: what is wrong for one of them is wrong."""
+    """Make the argument of several functions: a value that is wrong for one of them is wrong."""
     kept = [fold for _, computation in some for fold in folds_of(computation)]
     name, computation = max(some, key=lambda one: _strictness(one[1]))
     assert computation.argument is not None

@@ -1,4 +1,4 @@
-"""Group keys: what tells the groups of a batch apart, and how each is written."""
+"""Group keys: what distinguishes the groups of a batch, and how each is written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.verbs.windows.arguments import Argument, Failed
 
 MAX_BYTES = 1_024
-"""Bytes of the values that make a group, written as JSON."""
+"""The longest group in bytes, its values written as JSON."""
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 class _Truth:
-    """A truth value in the key of a dict, where it is no number."""
+    """A truth value in the key of a dict, where it must not equal a number."""
 
     def __init__(self, value: bool) -> None:
         self.value = value
@@ -31,7 +31,7 @@ _encoder = msgspec.json.Encoder(enc_hook=lambda key: key.value)
 
 class GroupKeys:
     """
-    Tell the groups of records.
+    Find the groups of records.
 
     Args:
         by: Field of a result -> what makes the group.
@@ -42,14 +42,14 @@ class GroupKeys:
         self._by = [Argument(expression, stage, f"by.{name}", _wrong, _quick) for name, expression in by]
 
     def of(self, records: Sequence[Any], failed: Failed) -> Iterator[Any] | list[Any]:
-        """Name the group of each record by what can be the key of a dict; `written` writes it."""
+        """Name the group of each record by something that can be the key of a dict; `written` writes it."""
         columns = [_hashable(by.column(records, failed)) for by in self._by]
         if len(columns) == 1:
             return columns[0]
         return zip(*columns, strict=True) if columns else iter([()] * len(records))
 
     def written(self, key: Any) -> bytes:
-        """Write a group's values as JSON, in one way."""
+        """Write a group's values as JSON, in canonical form."""
         return _encoder.encode([key] if len(self._by) == 1 else key)
 
 
@@ -71,7 +71,7 @@ def _wrong(value: Any) -> str:
 
 
 def _hashable(values: list[Any]) -> list[Any]:
-    """Have 1 and 1.0 be one group and true another, as `written` does."""
+    """Make 1 and 1.0 one group and true another, as `written` does."""
     kinds = {*map(type, values)}
     if float in kinds:
         values = [canonical(value) for value in values]

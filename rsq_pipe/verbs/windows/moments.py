@@ -10,7 +10,7 @@ from typing import Any
 from rsq_pipe.errors import EvaluationError
 
 KEPT = 50_000
-"""Texts that are remembered with their moments: many records have the same."""
+"""How many texts are remembered with their moments: many records share one."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS = dt.timedelta(milliseconds=1)
@@ -20,13 +20,13 @@ _NUMBERS = frozenset((int, float))
 
 
 class Moments:
-    """Read moments; remembers those of texts."""
+    """Read moments; remember those of texts."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
 
     def all(self, values: Sequence[Any]) -> list[int] | None:
-        """Read many at once; None where one of them is to be read alone."""
+        """Read many at once; None if one of them has to be read on its own."""
         kinds = {*map(type, values)}
         if kinds <= _TEXTS:
             known = self._known
@@ -54,10 +54,10 @@ def moment(value: Any) -> int:
     Read a moment.
 
     Args:
-        value: ISO 8601 text, UTC where it has no offset; seconds since 1970; a date or moment.
+        value: ISO 8601 text, UTC if it has no offset; seconds since 1970; a date or datetime.
 
     Raises:
-        EvaluationError: It is none.
+        EvaluationError: It is not a moment.
     """
     if isinstance(value, str):
         try:
@@ -88,7 +88,7 @@ def _since(at: dt.datetime) -> int:
 
 
 def spelled(at: int) -> str:
-    """Spell a moment as ISO 8601 in UTC, with milliseconds only where it has some."""
+    """Write a moment as ISO 8601 in UTC, with milliseconds only if it has any."""
     whole, rest = divmod(at, 1000)
     try:
         text = (_EPOCH + dt.timedelta(seconds=whole)).isoformat()[:19]

@@ -1,4 +1,4 @@
-"""Pairing: which records of a batch belong to which, of those that wait and of each other; no I/O."""
+"""Pairing: which records of a batch match which, of those that wait and of each other; no I/O."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rsq_pipe.verbs.record_headers import onward
 
 Record = dict[str, Any]
 LETTERS = (b"L", b"R")
-"""What the name of a field in the state begins with: the side; its key follows."""
+"""How the name of a field in the state begins: with the side; its key follows."""
 
 Keyed: TypeAlias = tuple[int, bytes, bytes]
-"""The side of a record, 0 for the left one, the field in which it waits, and that in which its others do."""
+"""The side of a record, 0 for the left one, the field in which it waits, and that of its matches."""
 
 
 def keyed(side: int, key: bytes | None) -> Keyed:
-    """Say where a record waits, and where those that it belongs to; nowhere where its key is null."""
+    """Say where a record waits, and where its matches do; nowhere if its key is null."""
     return (side, b"", b"") if key is None else (side, LETTERS[side] + key, LETTERS[1 - side] + key)
 
 
 UNMATCHED = "unmatched"
-"""Why a record is dropped that found no other, where nobody reads the port of its side."""
+"""Why a record without a match is dropped, if nobody reads the port of its side."""
 
 
 class Shape:
@@ -49,20 +49,20 @@ class Shape:
         self._ports = tuple(side if side in ports else None for side in SIDES)
 
     def of(self, left: Record | None, right: Record | None) -> Record:
-        """Put two records into one; None for one that was not found."""
+        """Put two records into one; None for a missing one."""
         if self._left:
             return {self._left: left, self._right: right}
-        assert left is not None  # the specification sees to it
+        assert left is not None  # the specification ensures it
         return {**left, self._right: right}
 
     def alone(self, side: int, record: Record) -> tuple[str | None, Record]:
-        """Say by which port a record goes that found no other, None for none, and as what."""
+        """Return the port of a record without a match, None for none, and the record to send there."""
         if self._keeps[side]:
             return "", self.of(None, record) if side else self.of(record, None)
         return self._ports[side], record
 
     def check(self, side: int, record: Record) -> None:
-        """Refuse a left record that has a field where the right one is to stand."""
+        """Refuse a left record that already has the field where the right one goes."""
         if side == 0 and not self._left and self._right in record:
             raise RecordInvalidError(
                 f"stage {self._stage!r}: the left record has a field {self._right!r} already, where the "
@@ -80,7 +80,7 @@ class Pairs:
     Args:
         outcomes: Pairs, and what left alone, failed or waits.
         new: Field in which they wait -> the records of this batch that wait now.
-        met: Fields in which others waited that have found a record now.
+        met: Fields whose waiting records have found a match now.
     """
 
     outcomes: Outcomes
@@ -90,11 +90,11 @@ class Pairs:
 
 class Pairing:
     """
-    Put the records of one batch together with those that wait, and with each other, in their order.
+    Pair the records of one batch with those that wait, and with each other, in their order.
 
     Args:
         stage: For messages.
-        shape: Makes what leaves.
+        shape: Makes the records that leave.
         batch: The batch.
         form: How a record that waits is written.
     """
@@ -113,11 +113,11 @@ class Pairing:
         failed: dict[int, Any],
     ) -> Pairs:
         """
-        Put them together.
+        Pair them.
 
         Args:
-            keys: Place in the batch -> side and fields, of the records that have a key.
-            waiting: Tells who waits in a field already.
+            keys: Place in the batch -> side and fields, for the records that have a key.
+            waiting: Returns what already waits in a field.
             failed: What has failed before; what fails here is added.
         """
         found = Pairs(Outcomes(failed=failed))
@@ -149,7 +149,7 @@ class Pairing:
         if side == 0:
             self._shape.check(side, record)
         own = found.new.get(here, ())
-        # Also of its own side, since all of them are a pair each for one record of the other.
+        # On its own side too, since each of them makes a pair with one record of the other.
         if len(waiting(here)) + len(own) >= MAX_CHILDREN:
             raise RecordInvalidError(
                 f"stage {self._stage!r}: {MAX_CHILDREN:,} records of the {SIDES[side]} side wait for this "
@@ -169,7 +169,7 @@ class Pairing:
         self._stored.append(place)
 
     def _put_together(self, place: int, side: int, raw: bytes, others: Sequence[Waiting]) -> None:
-        # Records of their own each: a handler below, fused with this stage, may change what it gets.
+        # Each gets its own copies: a handler below, fused with this stage, may change what it gets.
         decode, of, rid = self._decode, self._shape.of, self._batch.rids[place]
         if side:
             made = [of(decode(other.raw), decode(raw)) for other in others]
@@ -183,7 +183,7 @@ class Pairing:
         sources += [place] * len(made)
 
     def _leave(self, place: int, side: int) -> None:
-        """Send a record on whose key is null: there is nothing to wait for."""
+        """Send on a record whose key is null: there is nothing to wait for."""
         port, record = self._shape.alone(side, self._batch.records[place])
         if port is None:
             self._dropped.append(place)

@@ -1,4 +1,4 @@
-"""Results: the groups of a closed window made into records."""
+"""Results: turns the groups of a closed window into records."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Group(NamedTuple):
     Hold what is known of a group of a window.
 
     Args:
-        start: The window's start, or how often all input had ended where there are no windows.
+        start: The window's start, or how often all input had ended if there are no windows.
         end: Its end.
-        name: The values that make the group, as JSON.
+        name: The values that define the group, as JSON.
         partials: What is kept of its records.
-        turn: In which round it is sent on while its window is open; None where that has closed.
+        turn: In which round it is sent on while its window is open; None if the window has closed.
     """
 
     start: int
@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
 class Results:
     """
-    Make results of groups, and let those through that are what they must be.
+    Make results of groups, and pass those that meet the `having` condition.
 
     Args:
         stage: The stage's name.
@@ -61,8 +61,8 @@ class Results:
         Make the results of some groups of a window.
 
         Args:
-            bucket: The window's start, or how often all input had ended where there are none.
-            fields: The values that make a group, as JSON, and its partials.
+            bucket: The window's start, or how often all input had ended if there are none.
+            fields: The values that define a group, as JSON, and its partials.
         """
         end = window_end(bucket, self._of.windows)
         return self.of(Group(bucket, end, name, unpacked(partials)) for name, partials in fields)
@@ -81,7 +81,7 @@ class Results:
         return Batch(records, rids, original=lambda place: msgspec.json.encode(records[place]))
 
     def described(self, bucket: str, group: bytes, raw: bytes) -> Any:
-        """Show what a bucket holds of a group: its result as it is by now, or those of its sessions."""
+        """Show what a bucket holds for a group: its result so far, or those of its sessions."""
         windows = self._of.windows
         if bucket != SESSIONS or windows is None:
             return self.batch(int(bucket), [(group, raw)]).records[0]
@@ -98,10 +98,10 @@ class Results:
         return record if self._of.emit is None else {**record, FINAL: group.turn is None}
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
-        """Let the results through for which `having` is true; null compared with something is not."""
+        """Pass the results for which `having` is true; comparing null with something is not."""
         if self._of.having is None:
             return Outcomes({"": passed(batch)} if batch.records else {})
         kept = [place for place, record in enumerate(batch.records) if self._holds(record)]
@@ -116,4 +116,4 @@ class Results:
             return False
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Unmatched: the records of a join that have found no other, when they wait no longer."""
+"""Unmatched: the records of a join that found no match by the end of their wait."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rsq_pipe.verbs.windows.pairing import LETTERS, UNMATCHED, Shape
 
 class Unmatched:
     """
-    Send on what waited in vain: with null for the other, or by the port of its side, or nowhere.
+    Send on what waited in vain: with null for the match, or through the port of its side, or nowhere.
 
     Args:
-        shape: Makes what leaves.
-        form: How what waits is written.
+        shape: Makes the records that leave.
+        form: How waiting records are written.
     """
 
     pure: ClassVar[bool] = True
@@ -32,7 +32,7 @@ class Unmatched:
 
     def batch(self, bucket: int, fields: Iterable[tuple[bytes, bytes]]) -> Batch:  # noqa: ARG002 - as Results
         """
-        List the records of a bucket that have found no other.
+        List the records of a bucket that found no match.
 
         Args:
             bucket: Its number.
@@ -53,10 +53,10 @@ class Unmatched:
         )
 
     async def open(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     async def process(self, batch: Batch) -> Outcomes:
-        """Send each to where it goes alone."""
+        """Send each to where unmatched records of its side go."""
         emitted: dict[str, tuple[list[Any], list[str], list[int]]] = {}
         dropped: list[int] = []
         for place, record in enumerate(batch.records):
@@ -74,4 +74,4 @@ class Unmatched:
         )
 
     async def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Window state: what is kept of windows beside their groups, and under which names."""
+"""Window state: what is kept about windows besides their groups, and under which names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rsq_pipe.model.batch import Batch
 from rsq_pipe.spec.stages.aggregate import Windows
 from rsq_pipe.verbs.windows.arguments import Failed
 
-# A bucket holds the groups of one window and is named after its start. Where there are no windows it is named
-# after how often all input has ended so far: 0, 1, 2, and so on, as if each were a window of one tick.
+# A bucket holds the groups of one window and is named after its start. Without windows it is named after
+# how often all input has ended so far: 0, 1, 2, and so on, as if each were a window of one tick.
 SESSIONS = "sessions"
 """
 The bucket of all sessions: group -> its sessions. The timers then hold, beside it, each group with the time
@@ -17,7 +17,7 @@ when the first of its sessions may end.
 """
 
 CLOSED = "closed"
-"""The scalar up to which windows are closed: those that end then or before take no record any more."""
+"""The scalar up to which windows are closed: those that end at or before it take no more records."""
 
 ROUND = "round"
 """The scalar that counts how often results of open windows have been sent on."""
@@ -26,36 +26,36 @@ FINISHED = "finished"
 """The scalar that counts how many of these rounds are finished."""
 
 EMITTED = "emitted"
-"""The scalar that holds when that was last begun, by the server's clock."""
+"""The scalar that holds when the last round was begun, by the server's clock."""
 
 NEVER = -(1 << 60)
 """Before all windows."""
 
 
 def closed_until(stored: bytes | None, windows: Windows | None) -> int:
-    """Read up to when windows are closed."""
+    """Return up to when windows are closed."""
     if stored is not None:
         return int(stored)
     return NEVER if windows else 0
 
 
 def is_group(timer: bytes) -> bool:
-    """Tell whether a timer is that of a group's sessions, and not of a bucket."""
+    """Tell whether a timer belongs to a group's sessions rather than to a bucket."""
     return timer.startswith(b"[")
 
 
 def changed(turn: int) -> str:
-    """Name the bucket of the groups that have changed since a round: window and group, each with "1"."""
+    """Name the bucket of groups that have changed since a round: window and group, each with "1"."""
     return f"changed:{turn}"
 
 
 def window_end(start: int, windows: Windows | None) -> int:
-    """Tell when a window ends."""
+    """Return when a window ends."""
     return start + (windows.over if windows else 1)
 
 
 def due_times(starts: Iterable[int], windows: Windows | None) -> dict[str, int | float]:
-    """Tell when buckets are due: at their windows' ends."""
+    """Return when buckets are due: at the ends of their windows."""
     return {str(start): window_end(start, windows) for start in starts}
 
 
@@ -65,7 +65,7 @@ def seen(name: str) -> str:
 
 
 def came(name: str) -> str:
-    """Name the scalar that holds when an input's last record came, by the server's clock."""
+    """Name the scalar that holds when an input's last record arrived, by the server's clock."""
     return f"at:{name}"
 
 
@@ -73,7 +73,7 @@ def seen_times(
     batch: Batch, inputs: Mapping[str, str], times: Sequence[int], failed: Failed, now: int
 ) -> dict[str, int]:
     """
-    Tell the latest time of each input's records, and that there were some; retries say nothing of an input.
+    Return the latest time of each input's records, and when they came; retries say nothing about an input.
 
     Args:
         batch: The records.

@@ -1,4 +1,4 @@
-"""`rsq-pipe acl`: the users a pipeline needs on its server, with no right too many."""
+"""`rsq-pipe acl`: the users a pipeline needs on its server, with the fewest rights."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def command(spec: Path, url: str | None, name: str, form: str) -> None:
 
     The first runs it (`run` without --fresh). The second looks after it as well: `status`, `doctor`, `dlq`,
     `trace`, `run --fresh`. Both may touch the pipeline's own keys and the streams from outside that its file
-    names, no channels, and run the commands listed. Write a password each in place of PASSWORD. Asks no
-    server; its address says whether it is a cluster, or found by sentinels, and which database.
+    names, no channels, and run the commands listed. Put a password for each in place of PASSWORD. Contacts no
+    server; the address alone says whether it is a cluster or behind sentinels, and which database.
     """
     graph = load(spec)
     address = url or graph.redis_url

@@ -1,4 +1,4 @@
-"""What `run` looks at before it begins: mistakes that can be told at once, and losses worth a question."""
+"""What `run` checks before it begins: mistakes visible at once, and losses worth asking about."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rsq_pipe.spec.protected import why_taken
 
 def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
     """
-    Refuse what could only end at once.
+    Refuse a run that could only fail at once.
 
     Args:
         graph: The pipeline.
@@ -29,7 +29,8 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
 
     Raises:
         SpecError: A source names files that are not there.
-        UsageError: Processes are to share standard input: one would get all records, the others end at once.
+        UsageError: Several processes would share standard input: one would get all records, the others would
+            end at once.
     """
     for stage in _sources(graph, names):
         source = source_of(graph, stage)
@@ -48,7 +49,7 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
 
 def check_trace_file(graph: Graph, file: Path | None) -> None:
     """
-    Refuse to write traces into a file that is the pipeline's for something else.
+    Refuse to write traces into a file that the pipeline uses for something else.
 
     Raises:
         UsageError: It is the pipeline file, code, a source's, a sink's, or in `.rsq`.

@@ -65,9 +65,9 @@ def command(spec: Path, url: str | None, origin: str, fields: tuple[str, ...], n
     """
     Write a test of a real failure, or of a record that was read.
 
-    It is added to the test file beside SPEC: the record as the stage got it, and what became of it. Then it
-    is run, to see whether the same happens here. Change what it expects to what should have happened, and
-    mend the stage until it passes.
+    It is added to the test file beside SPEC: the record as the stage got it, and what became of it. The test
+    is then run, to see whether the same happens here. Change what it expects to what should have happened,
+    and fix the stage until it passes.
     """
     set_up("auto", level=logging.WARNING)  # handlers log
     graph = load(spec)
@@ -178,7 +178,7 @@ async def _letter(graph: Graph, url: str | None, what: str) -> Captured:
 
 
 async def _record(graph: Graph, url: str | None, rid: str) -> Captured:
-    """Find a record by its id: as a dead letter, before a stage, or where its source reads it."""
+    """Find a record by its id: among the dead letters, waiting for a stage, or in its source."""
     with_server = None
     try:
         found = await _first_letter(graph, url, Selection(rid=rid))
@@ -243,7 +243,7 @@ def _own(headers: Any) -> dict[str, str]:
 
 
 async def _standing(graph: Graph, url: str | None, rid: str) -> Captured | None:
-    """Find a record that a stage has not settled."""
+    """Find a record that a stage has not settled yet."""
     from rsq_pipe.ops.peek import peek  # noqa: PLC0415
 
     payloads = Payloads(graph.serializer)
@@ -259,7 +259,7 @@ async def _standing(graph: Graph, url: str | None, rid: str) -> Captured | None:
 
 
 def _read_again(graph: Graph, rid: str) -> Captured:
-    """Read a source from its beginning, as far as the record."""
+    """Read a source from its beginning up to the record."""
     for stage in graph.stages:
         if stage.verb != "source" or not rid.startswith(f"{stage.name}:") or not _is_readable(stage):
             continue
@@ -281,6 +281,6 @@ def _read_again(graph: Graph, rid: str) -> Captured:
 
 
 def _is_readable(stage: Stage) -> bool:
-    """Tell whether a source reads files, and so the same again."""
+    """Tell whether a source reads files, and so gives the same records again."""
     paths = getattr(stage.options.options, "path", None)
     return paths is not None and "-" not in paths

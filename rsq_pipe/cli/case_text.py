@@ -1,4 +1,4 @@
-"""Case text: how a test of a test file went, drawn for people, as JSON, and as the XML of JUnit."""
+"""Case text: the result of a pipeline test, drawn for people, as JSON, and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def lines(result: CaseResult) -> Iterator[Text]:
-    """Draw a test: a line where it passed, else what did not happen as expected, each with its place."""
+    """Draw a test: one line if it passed, else each failed expectation with its place."""
     case = result.case
     name = on_one_line(case.name)
     took = f"  {result.seconds:.1f}s" if result.seconds >= _SLOW else ""
@@ -69,7 +69,7 @@ def _field(field: Difference) -> Iterator[Text]:
 
 
 def where(document: Document, path: Path_) -> str:
-    """Spell the place of a path as editors and terminals take it: `orders_test.yaml:12:9`."""
+    """Format the place of a path as editors and terminals understand it: `orders_test.yaml:12:9`."""
     for length in range(len(path), 0, -1):
         place = document.keys.get(path[:length]) or document.values.get(path[:length])
         if place:
@@ -109,12 +109,12 @@ def described(result: CaseResult) -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    # The record is the user's, and stays whole; what is not printable is escaped.
+    # The record belongs to the user and stays whole; unprintable characters are escaped.
     return escaped(spelled(value)).replace("\n", "\\n")
 
 
 def junit(results: Mapping[Path, Sequence[CaseResult]]) -> str:
-    """Write the XML that continuous integration reads: a suite a file."""
+    """Write the XML that continuous integration reads: one suite per file."""
     parts = ['<?xml version="1.0" encoding="utf-8"?>', "<testsuites>"]
     for file, found in results.items():
         failures = sum(not result.is_passed for result in found)

@@ -1,4 +1,4 @@
-"""`rsq-pipe connectors`: the sources and sinks there are, what each promises, and its settings."""
+"""`rsq-pipe connectors`: the available sources and sinks, what each promises, and its settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _INSTALLED = Listed("", "see the package that installed it")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> None:
     """
-    List the sources and sinks there are, or show the settings of one.
+    List the available sources and sinks, or show the settings of one.
 
     The list says how each source goes on after a stop, what a sink's target has of each record, and the
     extra to install where one is needed. With NAME: every setting, and an example. Needs no server.
@@ -66,7 +66,7 @@ def _described(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def _settings(one: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a connector, and the groups that these name."""
+    """Give the settings of a connector, and the groups of settings they refer to."""
     groups = setting_groups(one["kind"], one["type"])
     return {
         "settings": _named(setting_rows(one["kind"], one["type"])),
@@ -130,7 +130,7 @@ def _example(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _print(table: Table) -> None:
-    # Not cut off where it goes to a file or another program.
+    # Not cut to the screen's width when it goes to a file or another program.
     console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False)
     with console.capture() as capture:
         console.print(table)

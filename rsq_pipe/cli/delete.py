@@ -1,4 +1,4 @@
-"""`rsq-pipe delete`: everything a pipeline has on a server, taken away."""
+"""`rsq-pipe delete`: delete everything a pipeline has on a server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def command(ctx: click.Context, pipeline: str, url: str | None, spec: Path | Non
     PIPELINE is its name, as `rsq-pipe pipelines` shows it. Records that wait, dead letters, what stages
     remember, positions and counters go for good; files that sinks wrote, and streams from outside, stay. So
     does the replication slot of a `postgres_cdc` source, unless --drop-slots names the pipeline's file: the
-    statement that drops it is printed. It asks first, and says what would go. Refused while somebody runs
+    statement that drops it is printed. It says what would go, and asks first. Refused while somebody runs
     the pipeline; and where a slot cannot be dropped, nothing else is deleted.
     """
     if not yes and not sys.stdin.isatty():
@@ -55,7 +55,7 @@ def command(ctx: click.Context, pipeline: str, url: str | None, spec: Path | Non
 
 
 def _with_slots(spec: Path, pipeline: str) -> Graph:
-    """Read the file that names slots: what is kept of it on the server may be anybody's."""
+    """Read the file that names slots: its copy on the server may have been written by anybody."""
     graph = load(spec)
     if graph.pipeline != pipeline:
         raise click.UsageError(
@@ -103,7 +103,7 @@ async def _delete(address: str, pipeline: str, graph: Graph | None, *, yes: bool
 
 
 async def _drop(graph: Graph) -> None:
-    """Drop slots before anything else goes: where that fails, the command can be given again."""
+    """Drop slots before anything else is deleted: if that fails, the command can be run again."""
     try:
         found = await drop_slots(graph)
     except SourceError as exc:

@@ -1,4 +1,4 @@
-"""`rsq-pipe dev`: a pipeline that runs while it is written."""
+"""`rsq-pipe dev`: run a pipeline while you write it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ FORCED = 130
 )
 def command(spec: Path, url: str | None, fresh: bool) -> None:
     """
-    Run a pipeline while it is written.
+    Run a pipeline while you write it.
 
-    Watches SPEC, the modules of its handlers with what they import, and the files its stages name. When a
-    handler changes, only the stages that use it are started anew, in a process that has loaded the new code
-    before the old one drains; nothing is lost or doubled. When SPEC changes it is planned as by
-    `rsq-pipe plan`, and all stages are started anew. What is wrong is shown with its place, and what ran
-    before keeps running.
+    Watches SPEC, the modules of its handlers and what they import, and the files its stages name. When a
+    handler changes, only the stages that use it are restarted, in a process that loads the new code before
+    the old one drains; nothing is lost or duplicated. When SPEC changes it is checked as by `rsq-pipe plan`,
+    and all stages are restarted. Mistakes are shown with their place, and what ran before keeps running.
     """
     if find_spec("watchfiles") is None:
         raise click.UsageError("dev needs the package watchfiles: pip install 'rsq-pipe[dev]'")
@@ -55,7 +54,7 @@ async def _run(spec: Path, url: str | None, *, fresh: bool) -> None:
     def tell() -> None:
         nonlocal told
         if told:
-            os._exit(FORCED)  # its processes stop reading, and drain: what they are told by is closed
+            os._exit(FORCED)  # closes the pipes to its processes: they stop reading, and drain
         told = True
         session.stop()
 

@@ -11,12 +11,12 @@ from typing import Any, Literal
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    Name one field that is not what it was.
+    Describe one field that has changed.
 
     Args:
         kind: What became of it.
-        path: Its name, behind those of the mappings it stands in.
-        before, after: Its values; None where it is not there.
+        path: Its name, preceded by those of the mappings that contain it.
+        before, after: Its values; None where it is absent.
     """
 
     kind: Literal["added", "changed", "removed"]
@@ -26,7 +26,7 @@ class Change:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> Iterator[Change]:
-    """Yield what is different, in the order of the fields; a list is one value."""
+    """Yield the differences, in the order of the fields; a list is one value."""
     for name in dict.fromkeys((*before, *after)):
         where = f"{path}.{name}" if path else str(name)
         if name not in after:
@@ -48,5 +48,5 @@ def spelled(value: Any) -> str:
 
 
 def _same(one: Any, other: Any) -> bool:
-    # 1, 1.0 and true are equal in Python, and not in what is written.
+    # 1, 1.0 and true are equal in Python, but not as written.
     return type(one) is type(other) and spelled(one) == spelled(other)

@@ -1,4 +1,4 @@
-"""`rsq-pipe dlq`: look at dead letters, mend them, send them back, or delete them."""
+"""`rsq-pipe dlq`: look at dead letters, edit them, send them back, or delete them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rsq_pipe.cli import dlq_export, dlq_list, dlq_purge, dlq_replay, dlq_show
 @click.group("dlq", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """
-    Look at dead letters, mend them, send them back.
+    Look at dead letters, edit them, send them back.
 
     PIPELINE is a pipeline's file, or its name together with --redis.
     """

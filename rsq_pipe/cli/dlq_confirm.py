@@ -1,4 +1,4 @@
-"""Asking before dead letters are touched, counting while they are, and telling what became of them."""
+"""Confirm before dead letters are touched, count meanwhile, and report what became of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
-    """Refuse where there is nobody to ask, before anything is done."""
+    """Refuse before anything is done if there is nobody to ask."""
     if not yes and not dry_run and not sys.stdin.isatty():
         raise click.UsageError(
             f"`dlq {verb}` asks before it touches anything, and here is nobody to ask; "
@@ -48,7 +48,7 @@ async def carry_out(
     yes: bool,
     dry_run: bool,
 ) -> int:
-    """Show a plan, ask, do the work, and report, also where it was interrupted; return the exit code."""
+    """Show a plan, ask, do the work, and report, even if interrupted; return the exit code."""
     progress = Progress()
     _show(plan, as_json=request.as_json)
     if not dry_run and plan.count:
@@ -70,7 +70,7 @@ async def carry_out(
 
 
 def tell_untouched(progress: Progress) -> None:
-    """Tell of dead letters that were planned for and did not go."""
+    """Report the dead letters that were planned for but did not go."""
     total = progress.total
     if total.held:
         remark(f"{letters(total.held)} left: a stage that reads them as its input has them in flight")
@@ -79,7 +79,7 @@ def tell_untouched(progress: Progress) -> None:
 
 
 def planned(plan: Preview) -> Counter[str]:
-    """Count by stage what would go."""
+    """Count what would go, by stage."""
     counts = Counter[str]()
     for group in plan.groups:
         counts[group.stage] += group.count
@@ -87,7 +87,7 @@ def planned(plan: Preview) -> Counter[str]:
 
 
 def noted(found: DeadLetters, action: str, plan: Preview, **more: Any) -> Action:
-    """Say what the pipeline's list of actions is to say; of `more`, what there is."""
+    """Give what the pipeline's list of actions records; of `more`, only what is set."""
     stages = ", ".join(planned(plan))
     pipeline = found.queues[0].pipeline if found.queues else ""
     said = {key: value for key, value in more.items() if value}
@@ -96,7 +96,7 @@ def noted(found: DeadLetters, action: str, plan: Preview, **more: Any) -> Action
 
 
 def _show(plan: Preview, *, as_json: bool) -> None:
-    """Print what would go and what would stay; with --json aside, and only if somebody can be asked."""
+    """Print what would go and stay; with --json on standard error, and only to a terminal."""
     if plan.groups and (not as_json or sys.stderr.isatty()):
         screen = console(stderr=as_json)
         screen.print(failures(plan.groups, screen))
@@ -108,7 +108,7 @@ def _show(plan: Preview, *, as_json: bool) -> None:
 
 
 async def _watched(work: Coroutine[Any, Any, None], progress: Progress, count: int) -> None:
-    """Do it with a bar where there is a terminal; the first signal ends it after the step under way."""
+    """Do the work, with a progress bar on a terminal; the first signal ends it after the current step."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, progress.stopping.set)

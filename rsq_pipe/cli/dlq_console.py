@@ -22,13 +22,13 @@ WIDE = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console on standard output, or aside."""
+    """Make a console on standard output, or on standard error."""
     lively = (sys.stderr if stderr else sys.stdout).isatty()
     return Console(stderr=stderr, width=None if lively else WIDE, highlight=False, markup=False)
 
 
 def failures(groups: Iterable[FailureGroup], screen: Console) -> RenderableType:
-    """Draw groups: one a row where there is room for it, else one a paragraph."""
+    """Draw groups: one per row where there is room, else one per paragraph."""
     return _table(groups) if screen.width >= ROOMY else _paragraphs(groups)
 
 
@@ -64,18 +64,18 @@ def _table(groups: Iterable[FailureGroup]) -> Table:
 
 
 def moment(when: datetime) -> str:
-    """Spell a moment in UTC, to the second."""
+    """Format a moment in UTC, to the second."""
     return f"{when:%Y-%m-%d %H:%M:%S}Z"
 
 
 def tell_passed_over(sieve: Sieve) -> None:
-    """Tell of dead letters that `--where` could not be asked of, so that a misspelt field is found."""
+    """Report dead letters for which `--where` could not be evaluated, so that a misspelt field is noticed."""
     if sieve.passed_over:
         remark(f"{letters(sieve.passed_over)} passed over, since --where has no value: {sieve.why}")
 
 
 def tell_none(pipeline: str, stages: Sequence[str], total: int) -> None:
-    """Tell that nothing was found: because nothing matches, or because nothing is there."""
+    """Say that nothing was found: either nothing matches, or nothing is there."""
     what = f"no dead letter matches, of {total:,}" if total else "no dead letters"
     where = f" of stage {', '.join(stages)}" if stages else ""
     console().print(printable(f"{pipeline}: {what}{where}"))

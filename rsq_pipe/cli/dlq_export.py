@@ -1,4 +1,4 @@
-"""`rsq-pipe dlq export`: dead letters as lines that can be mended and replayed."""
+"""`rsq-pipe dlq export`: dead letters as lines that can be edited and replayed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def command(request: DlqRequest, output: Path | None, raw: bool) -> None:
     """
     Write dead letters as JSON lines.
 
-    Mend the payloads in the file, take out the lines that are to stay, and `dlq replay --edit FILE` sends the
-    rest back. Bytes that are no record stand under `raw` in base64, and under `text` to be read;
-    give such a line a `payload`.
+    Correct the payloads in the file, remove the lines of letters that are to stay, and `dlq replay --edit
+    FILE` sends the rest back. Bytes that are no record stand under `raw` in base64, and under `text` to be
+    read; give such a line a `payload`.
     """
     if raw and len(request.selection.names) != 1:
         raise click.UsageError("--raw writes one dead letter: name it with --id")
@@ -65,7 +65,7 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     try:
-        # A file that is there may be one that somebody has been mending.
+        # An existing file may be one that somebody has been editing.
         file = output.open("xb")
     except FileExistsError as exc:
         raise click.UsageError(f"{output} exists already; choose another name, or delete it") from exc
@@ -75,7 +75,7 @@ def _opened(output: Path | None) -> Iterator[BinaryIO]:
         with file:
             yield file
     except BaseException as exc:
-        # Cut off, it would pass for all there is, and stand in the way of a second try.
+        # A truncated file would look complete, and block a second try.
         output.unlink(missing_ok=True)
         if isinstance(exc, OSError) and exc.filename is None:
             exc.filename = str(output)

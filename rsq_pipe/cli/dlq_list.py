@@ -29,7 +29,7 @@ def command(request: DlqRequest) -> None:
             groups, there = asyncio.run(_grouped(request, address))
     except NeverRanError as exc:
         if request.graph is None:
-            raise  # it is as likely that the name is wrong
+            raise  # just as likely the name is wrong
         remark(str(exc))
         return
     if request.as_json:
@@ -44,7 +44,7 @@ def command(request: DlqRequest) -> None:
 
 
 async def _grouped(request: DlqRequest, address: str) -> tuple[FailureGroups, int]:
-    """Group what matches, and count what is there."""
+    """Group the dead letters that match, and count all there are."""
     groups = FailureGroups()
     async with request.letters(address) as found:
         async for page in found.pages():

@@ -1,4 +1,4 @@
-"""`rsq-pipe dlq purge`: dead letters deleted for good."""
+"""`rsq-pipe dlq purge`: delete dead letters for good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rsq-pipe dlq replay`: dead letters back to the stage that failed them."""
+"""`rsq-pipe dlq replay`: send dead letters back to the stage that failed them."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     Send dead letters back to exactly the stage that failed them.
 
-    Each keeps its record id and headers, and starts with no attempts. Moving is atomic: interrupted, and
-    called again, it loses and doubles nothing. Nothing enters a source again: what a source could not read
-    needs --edit, and then goes to the stages behind it.
+    Each keeps its record id and headers, and starts with no attempts. Moving is atomic: a replay that is
+    interrupted and called again loses and duplicates nothing. Nothing enters a source again: what a source
+    could not read needs --edit, and then goes to the stages behind it.
     """
     refuse_to_guess("replay", yes=yes, dry_run=dry_run)
     edits = _edits_of(edit, fields, added)
@@ -102,7 +102,7 @@ async def _replay(
         plan = await preview_replay(found, edits)
         tell_passed_over(found.sieve)
         question = f"Replay {letters(plan.count)}?"
-        # Names alone: what they were set to may be private.
+        # Names only: the values may be private.
         mended = {"set": sorted({*edits.fields, *edits.added}), "payload": bool(edits.by_letter)}
         action = noted(found, "replay", plan, rate=rate, **mended)
         work = partial(action.around, partial(replay, found, edits, rate=rate))
@@ -147,13 +147,13 @@ def _documents(plan: Preview, progress: Progress) -> Iterator[dict[str, object]]
 def _edits_of(
     path: Path | None, fields: tuple[tuple[str, Any], ...], added: tuple[tuple[str, Any], ...]
 ) -> Edits:
-    """Read the mended export whole before anything is moved: one bad line, and nothing is."""
+    """Read the whole edited export first: one bad line, and nothing is moved."""
     try:
         edits = Edits.of(list(_edits(path)) if path else [], dict(fields), dict(added))
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
     if path and not edits.by_letter:
-        # A selection without names would mean all there are.
+        # A selection without names would mean all dead letters.
         raise click.UsageError(f"{path} holds no dead letter; without --edit all are replayed as they are")
     return edits
 

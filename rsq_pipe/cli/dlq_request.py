@@ -1,4 +1,4 @@
-"""DlqRequest: which dead letters of which pipeline on which server; what all `dlq` commands take."""
+"""DlqRequest: which dead letters of which pipeline on which server; common to all `dlq` commands."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class DlqRequest:
 
     Args:
         pipeline: The pipeline's name.
-        graph: Its spec, where it was named by its file.
-        url: The server, where one was given.
+        graph: Its spec, if the pipeline was named by its file.
+        url: The server, if one was given.
         selection: Which dead letters.
         as_json: Whether to print for machines.
     """
@@ -60,7 +60,7 @@ class DlqRequest:
 
     @asynccontextmanager
     async def letters(self, address: str) -> AsyncIterator[DeadLetters]:
-        """Find the dead letters meant; a stage that is none is the user's mistake, as in other commands."""
+        """Find the selected dead letters; an unknown stage is a usage error, as in other commands."""
         redaction.add_url(address)
         async with connect(address) as client:
             try:
@@ -74,7 +74,7 @@ def dlq_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument PIPELINE and the options that choose, as one DlqRequest."""
 
     @wraps(command)
-    def gathered(  # noqa: PLR0917  one parameter an option
+    def gathered(  # noqa: PLR0917  one parameter per option
         spec: str,
         url: str | None,
         stages: tuple[str, ...],

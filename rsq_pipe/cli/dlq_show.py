@@ -1,4 +1,4 @@
-"""`rsq-pipe dlq show`: one dead letter, whole."""
+"""`rsq-pipe dlq show`: print whole dead letters."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ FIRST = 20
 @click.argument("name", metavar="ID|RID", required=False)
 def command(request: DlqRequest, name: str | None) -> None:
     """
-    Print dead letters whole: payload, headers, error, traceback.
+    Print whole dead letters: payload, headers, error, traceback.
 
-    ID is an entry id or stage/id, as `dlq list` gives them; RID a record id. Without it, what the options
-    choose is printed: the first 20 of these, unless --limit says otherwise; with --json all. Bytes that are
-    no record are shown with what is not text escaped.
+    ID is an entry id or stage/id, as `dlq list` gives them; RID a record id. Without it, the options choose:
+    the first 20 that match, unless --limit says otherwise; with --json all. Bytes that are not a record are
+    shown with everything but text escaped.
     """
     if name:
         letter = parse_name(name)
@@ -46,7 +46,7 @@ def command(request: DlqRequest, name: str | None) -> None:
 
 
 async def _show(request: DlqRequest, address: str) -> tuple[int, int]:
-    """Print what matches; return how many these are, and how many are there."""
+    """Print what matches; return how many match, and how many there are."""
     bounded = request.selection.limit is None and not request.as_json
     if bounded:
         request = request.only(limit=FIRST + 1)
@@ -81,5 +81,5 @@ def _print(request: DlqRequest, found: DeadLetters, letter: DeadLetter, *, first
 
 
 def redacted(document: dict[str, object]) -> dict[str, object]:
-    """Mask secrets in what an error says; the record and its headers are the user's, and stay whole."""
+    """Mask secrets in the error; the record and its headers belong to the user and stay whole."""
     return document | {name: redact(str(document[name])) for name in ("message", "traceback")}

@@ -42,7 +42,7 @@ class SinceType(click.ParamType[Since]):
     name = "since"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Since:
-        """Turn `1h`, `2026-11-23` or `2026-11-23T08:00` into one of the two; without an offset it is UTC."""
+        """Turn `1h`, `2026-11-23` or `2026-11-23T08:00` into either; without an offset it is UTC."""
         if isinstance(value, Since):
             return value
         try:
@@ -76,7 +76,7 @@ class RateType(click.ParamType[float]):
     name = "rate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Turn `100/s` into a number a second."""
+        """Turn `100/s` into a number per second."""
         try:
             rate = value if isinstance(value, float) else parse_rate(value)
         except ValueError as exc:

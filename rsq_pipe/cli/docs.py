@@ -1,4 +1,4 @@
-"""`rsq-pipe docs`: a pipeline as a page of Markdown."""
+"""`rsq-pipe docs`: describe a pipeline as a Markdown page."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def command(spec: Path) -> None:
     """
     Print a page about a pipeline, in Markdown.
 
-    Its description, a drawing, and each stage with what it does, what it reads, and the fields that records
-    have behind it, where these are known: from csv headers, `validate`, `select` and what stands between.
+    Its description, a drawing, and each stage: what it does, what it reads, and the fields its records have
+    afterwards, where these are known (from csv headers, `validate`, `select` and the stages between them).
     Needs no server.
     """
     graph = load(spec)
@@ -72,7 +72,7 @@ def _reads(drawn: Diagram, stage: Stage) -> str:
 
 
 def _details(stage: Stage) -> Iterator[str]:
-    """Spell the expressions of a stage."""
+    """Format the expressions of a stage."""
     match stage.options:
         case dict() as fields:
             for name, value in fields.items():
@@ -105,7 +105,7 @@ def _expression(value: Expression) -> str:
 
 
 def _code(text: str) -> str:
-    """Spell text as code, whatever backticks it holds."""
+    """Format text as code, whatever backticks it holds."""
     text = on_one_line(text)
     if "`" not in text:
         return f"`{text}`"
@@ -114,5 +114,5 @@ def _code(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Spell text that Markdown is to take for nothing else."""
+    """Escape text so that Markdown shows it as it is."""
     return _MARKS.sub(r"\\\1", on_one_line(text))

@@ -1,4 +1,4 @@
-"""`rsq-pipe doctor`: what a server is like, which guarantees follow, and how to mend what is missing."""
+"""`rsq-pipe doctor`: how a server is set up, which guarantees follow, and how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: boo
     Check a server for what a pipeline needs of it.
 
     Version and known defects, persistence, memory, the user's rights, scripts, replicas, cluster, clock,
-    latency. Each finding says what was seen, what holds because of it, and how to mend it. Changes nothing.
+    latency. Each finding says what was seen, what holds because of it, and how to fix it. Changes nothing.
     Exit code 1 if there is a problem, 3 if the server is not reachable.
     """
     graph = load(spec) if spec else None
@@ -60,7 +60,7 @@ def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: boo
 
 
 async def _examined(address: str, graph: Graph | None) -> tuple[str, list[Finding]]:
-    # Without a name: a user who may not set one could not even be told so.
+    # The connection sets no name: a user who may not set one could not even be told so.
     async with connect(address, name=None) as client:
         return client.channel.address, await examine(client, graph)
 

@@ -39,7 +39,7 @@ def exit_code(error: RsqPipeError) -> int:
 
 
 def report(error: RsqPipeError) -> None:
-    """Print what happened, without a traceback; problems of a spec already begin with their place."""
+    """Print what happened, without a traceback; a spec's problems already begin with their place."""
     prefix = "" if isinstance(error, SpecError) else "rsq-pipe: "
     sys.stderr.write(f"{prefix}{printable(str(error))}\n")
     if isinstance(error, SpecValidationError):
@@ -48,10 +48,10 @@ def report(error: RsqPipeError) -> None:
 
 
 def unwritable(error: Exception) -> str:
-    """Say why output cannot be written, where that is what an error is about; else nothing."""
+    """Say why output cannot be written, if that is what the error is about."""
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:
         return f"{error.filename or 'output'} cannot be written: {error.strerror}"
-    # We ourselves encode nothing but UTF-8: any other encoding is that of standard output.
+    # Our own code encodes only UTF-8: any other encoding is that of standard output.
     if isinstance(error, UnicodeEncodeError) and not error.encoding.startswith("utf"):
         what = error.object[error.start]
         return (
@@ -62,7 +62,7 @@ def unwritable(error: Exception) -> str:
 
 
 def unusable_name(error: Exception) -> str:
-    """Say so where a file's name is one that no file can have, or is told from a folder that is gone."""
+    """Say so if a file name is invalid, or relative to a folder that is gone."""
     if isinstance(error, FileNotFoundError) and error.filename is None and not _has_folder():
         return "the current folder was removed; change to another one"
     if isinstance(error, OSError) and error.errno in _NO_NAME:
@@ -81,7 +81,7 @@ def _has_folder() -> bool:
 
 
 def report_fault(error: Exception, *, debug: bool) -> int:
-    """Own up to an error that is nobody's mistake but ours."""
+    """Report an error that is a bug of rsq-pipe."""
     what = printable(told(error))
     sys.stderr.write(f"rsq-pipe: this is a fault of rsq-pipe: {what}\n")
     if debug:

@@ -1,4 +1,4 @@
-"""Frames: one drawing in place of the other at the foot of a terminal; what is printed stands above."""
+"""Frames: drawings that replace each other at the bottom of a terminal; printed lines stay above."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.segment import ControlType
 
 class Frames:
     """
-    Draw frames, and take the last one away at the end. Made by `frames`.
+    Draw frames, and remove the last one at the end. Made by `frames`.
 
     Args:
         live: Where they are drawn.
@@ -36,7 +36,7 @@ class Frames:
         self._live.update(frame, refresh=True)
 
     def resized(self) -> None:
-        """Draw the last frame again, at once: what is printed next goes above it, and counts its rows."""
+        """Redraw the last frame at once: what is printed next goes above it, and counts its rows."""
         before, self._width = self._width, self._live.console.width
         if self._width < before:
             self._wipe_wrapped(self._width)
@@ -44,10 +44,10 @@ class Frames:
 
     def _wipe_wrapped(self, width: int) -> None:
         """
-        Wipe what a narrower window has made of the last frame.
+        Wipe the last frame after the window has become narrower.
 
-        A terminal wraps the lines that do not fit any more. The frame then stands on more rows than it was
-        drawn on, and those above would be left behind.
+        The terminal wraps the lines that no longer fit. The frame then takes more rows than it was drawn on,
+        and the extra rows would be left behind.
         """
         more = sum(max(0, length - 1) // width for length in self._lengths)
         wipe = (ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)
@@ -57,8 +57,8 @@ class Frames:
 
 @contextmanager
 def frames() -> Iterator[Frames]:
-    """Draw on the terminal of standard error, from the event loop; what is printed meanwhile goes above."""
-    # Output into a file stays what it is.
+    """Draw on standard error's terminal, from the event loop; what is printed meanwhile goes above."""
+    # Output into a file stays as it is.
     live = Live(
         console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
     )

@@ -1,4 +1,4 @@
-"""`rsq-pipe graph`: a drawing of a pipeline."""
+"""`rsq-pipe graph`: draw a pipeline."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -
     """
     Draw a pipeline.
 
-    One line a stage: what it does, and the port it reads where that is not the one output. `●` is a stage,
+    One line per stage: what it does, and the port it reads unless that is the plain output. `●` is a stage,
     `○` a fused one, which runs in the worker of the stage above it, without a stream in between (drawn
     dashed in the other formats), `◇` a stream from outside. Needs a server for `--live` only.
     """
@@ -70,7 +70,7 @@ def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -
 
 def _status(graph: Graph, url: str | None) -> PipelineStatus:
     refuse_empty(url)
-    # Imported for --live only: a drawing is made where there is no redis, and at once.
+    # Imported for --live only: a plain drawing needs no redis package, and is quick.
     from rsq_pipe.cli.status import status_of  # noqa: PLC0415
 
     return status_of(graph, url)

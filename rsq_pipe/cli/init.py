@@ -1,4 +1,4 @@
-"""`rsq-pipe init`: a project that runs at once."""
+"""`rsq-pipe init`: write a project that runs at once."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _files(folder: Path, file: Path | None) -> dict[str, str]:
 
 
 def _name(text: str) -> str:
-    """Make a pipeline's name of a file's or folder's."""
+    """Make a pipeline's name from a file's or folder's name."""
     found = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
     return found if re.match(r"[a-z]", found) else f"pipeline-{found}".rstrip("-")
 

@@ -1,4 +1,4 @@
-"""Leftovers: `run --rename` and `--discard`, for stages that the file has no more."""
+"""Leftovers: `run --rename` and `--discard`, for stages that the file no longer has."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def settle_leftovers(
     Rename and discard what was asked for, and say so.
 
     Raises:
-        click.UsageError: A name does not fit the file or what was run.
+        click.UsageError: A name fits neither the file nor the last run.
         PipelineBusyError: Somebody runs the pipeline.
     """
     async with connect(address) as client:
@@ -94,7 +94,7 @@ async def _discard(client: StreamClient, graph: Graph, stage: str) -> Discarded:
 
 
 def _new_file(pipeline: str, stage: str) -> Path:
-    """Name a file that is not there: two may be written in one second."""
+    """Choose an unused file name: two may be written in one second."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     name = f"{pipeline}-{stage}-discarded-{stamp}"
     names = chain([f"{name}.jsonl"], (f"{name}-{number}.jsonl" for number in count(2)))

@@ -21,7 +21,7 @@ def letter_text(letter: DeadLetter, payloads: Payloads, ui: str = "") -> Text:
     Args:
         letter: What to draw.
         payloads: How payloads are read.
-        ui: Where traces are looked at; empty if nobody said.
+        ui: Where traces can be viewed; empty if not configured.
     """
     text = Text()
     for part in _parts(letter, payloads, ui):

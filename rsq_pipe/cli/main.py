@@ -1,4 +1,4 @@
-"""The command line: finds the command, and turns errors into messages and exit codes."""
+"""The command line: find the command, and turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from rsq_pipe.errors import RsqPipeError
 from rsq_pipe.suggestion import suggest
 from rsq_pipe.version import __version__
 
-# Name -> (module, what `--help` says). A command's module is imported when the command is called, and
-# not for `--help`: that must be quick, and must work where what another command needs does not.
+# Name -> (module, what `--help` says). A command's module is imported only when the command is called:
+# `--help` must be quick, and must work even if another command's dependencies are broken.
 COMMANDS = {
     "init": ("rsq_pipe.cli.init", "Write a project that runs at once."),
     "run": ("rsq_pipe.cli.run", "Run a pipeline."),
-    "dev": ("rsq_pipe.cli.dev", "Run a pipeline while it is written."),
+    "dev": ("rsq_pipe.cli.dev", "Run a pipeline while you write it."),
     "preview": ("rsq_pipe.cli.preview", "Show the first records before and after each stage."),
     "test": ("rsq_pipe.cli.test", "Run the tests of pipelines."),
     "status": ("rsq_pipe.cli.status", "Show how a pipeline is doing."),
     "pipelines": ("rsq_pipe.cli.pipelines", "List the pipelines of a server."),
-    "serve": ("rsq_pipe.cli.serve", "Serve a page that shows the pipelines of a server, and JSON."),
+    "serve": ("rsq_pipe.cli.serve", "Serve a web page, and a JSON API, for the pipelines of a server."),
     "delete": ("rsq_pipe.cli.delete", "Delete everything a pipeline has on a server."),
     "plan": ("rsq_pipe.cli.plan", "Show what a run would do after the file has changed."),
     "top": ("rsq_pipe.cli.top", "Watch a pipeline on this terminal, with keys to pause, look and replay."),
     "pause": ("rsq_pipe.cli.pause", "Pause stages until they are resumed."),
-    "resume": ("rsq_pipe.cli.resume", "Have stages go on that are paused."),
+    "resume": ("rsq_pipe.cli.resume", "Let paused stages go on."),
     "repair": ("rsq_pipe.cli.repair", "Let a sink go on in a file that is not as the pipeline left it."),
     "graph": ("rsq_pipe.cli.graph", "Draw a pipeline."),
     "docs": ("rsq_pipe.cli.docs", "Print a page about a pipeline, in Markdown."),
     "state": ("rsq_pipe.cli.state", "Show what a stage remembers."),
-    "peek": ("rsq_pipe.cli.peek", "Show the records that stand before a stage."),
-    "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, mend them, send them back."),
-    "trace": ("rsq_pipe.cli.trace", "Draw the way of one record through its pipeline."),
+    "peek": ("rsq_pipe.cli.peek", "Show the records that wait for a stage."),
+    "dlq": ("rsq_pipe.cli.dlq", "Look at dead letters, edit them, send them back."),
+    "trace": ("rsq_pipe.cli.trace", "Draw the path of one record through its pipeline."),
     "doctor": ("rsq_pipe.cli.doctor", "Check a server for what a pipeline needs of it."),
     "acl": ("rsq_pipe.cli.acl", "Print the users a pipeline needs on its server, with the least rights."),
     "validate": ("rsq_pipe.cli.validate", "Check pipeline files without running them."),
     "connectors": (
         "rsq_pipe.cli.connectors",
-        "List the sources and sinks there are, or show the settings of one.",
+        "List the available sources and sinks, or show the settings of one.",
     ),
     "schema": ("rsq_pipe.cli.schema", "Print the JSON Schema of pipeline files."),
     "completion": ("rsq_pipe.cli.completion", "Print a script that completes commands in the shell."),
@@ -78,7 +78,7 @@ class LazyGroup(click.RichGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # Not while the shell completes a line: it would print the error between the user's keys.
+        # Not while the shell completes a line: the error would be printed into what the user is typing.
         named = args and not args[0].startswith("-") and not ctx.resilient_parsing
         if named and args[0] not in COMMANDS:
             ctx.fail(f"there is no command {args[0]!r}; {suggest(args[0], COMMANDS)}")
@@ -118,14 +118,14 @@ def cli(ctx: click.Context, debug: bool) -> None:
 def main() -> None:
     """Run the command line, and exit with its code."""
     _open_closed_streams()
-    # Until a command takes it for itself, Ctrl-C ends the process without a word. A KeyboardInterrupt in the
-    # middle of an import would come out as an error of whatever was being imported.
+    # Until a command handles Ctrl-C itself, it ends the process silently. A KeyboardInterrupt in the middle
+    # of an import would show up as an error of the module being imported.
     interrupted = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         code = cli(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as exc:
-        # A user may have mistaken a place, and written a URL with its password where it is quoted.
+        # A user may have put a URL with its password in the wrong place, where errors quote it.
         exc.message = printable(exc.message)  # type: ignore[misc]  # click says Final, and reads it late
         exc.show()
         code = exc.exit_code
@@ -141,7 +141,7 @@ def main() -> None:
         report(exc)
         code = exit_code(exc)
         say_ended(code)
-    except Exception as exc:  # noqa: BLE001  whatever else it is, it is our fault and not the user's
+    except Exception as exc:  # noqa: BLE001  anything else is our fault and not the user's
         if why := unwritable(exc):
             _leave_standard_output()
             sys.stderr.write(f"rsq-pipe: {printable(why)}\n")
@@ -159,7 +159,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Read and write nothing where `>&-` closed a stream: Python has none; a file might take its number."""
+    """Replace standard streams closed by `>&-`: Python has none there, and a file might take their number."""
     if sys.stdin is None:
         sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
     for name in ("stdout", "stderr"):
@@ -169,5 +169,5 @@ def _open_closed_streams() -> None:
 
 
 def _leave_standard_output() -> None:
-    """Let Python's own flush at exit go nowhere: its reader, `head` say, is gone, or its disk is full."""
+    """Send Python's own flush at exit nowhere: the reader (`head`, say) is gone, or the disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The page beside a run: `run --page` serves it in a process of its own, which ends with the run."""
+"""The page beside a run: `run --page` serves it from a separate process, which ends with the run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PATIENCE = 10
 
 
 class PageAddress(click.ParamType[tuple[str, int]]):
-    """Read `HOST:PORT`, or one of the two."""
+    """Read `HOST:PORT`, or either alone."""
 
     name = "address"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, int]:
-        """Turn text into a host of this machine and a port."""
+        """Turn text into an address of this machine and a port."""
         if isinstance(value, tuple):
             return value
         text = str(value)
@@ -35,7 +35,7 @@ class PageAddress(click.ParamType[tuple[str, int]]):
         if not colon and not text.isdigit():
             host, port = text, str(PORT)
         host = host.strip("[]") or HOST
-        if port != "0" and not is_port(port):  # 0 is any that is free
+        if port != "0" and not is_port(port):  # 0 means any free port
             self.fail(
                 f"{on_one_line(text)!r} is no address; write --page {HOST}:{PORT}, or --page", param, ctx
             )
@@ -59,17 +59,17 @@ page_option = click.option(
 @contextlib.contextmanager
 def page_beside(server: str, address: tuple[str, int] | None) -> Iterator[None]:
     """
-    Serve the page of a server in a process of its own, which takes nothing from the run's.
+    Serve a server's page from a separate process, which takes no time from the run's.
 
     Args:
         server: The server's URL, handed on in the environment, where `ps` does not show it.
-        address: Where the page is to answer; None for no page.
+        address: Where the page listens; None for no page.
     """
     if address is None:
         yield
         return
     require_extra()
-    # Taken here, so that an address that is in use is told before anything runs.
+    # Bound here, so that an address in use is reported before anything runs.
     with listen(*address, option="--page") as listener:
         said = f"the page is at {spelled(listener)}"
         watched, held = os.pipe()
@@ -81,7 +81,7 @@ def page_beside(server: str, address: tuple[str, int] | None) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(held)  # by this it knows, also where this process is killed
+        os.close(held)  # its end tells the page to stop, even if this process is killed
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -101,6 +101,6 @@ def _start(server: str, listener: int, watched: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=(watched, listener),
-        # A session of its own: a Ctrl-C in the terminal is for the run, which drains; the page shows that.
+        # Its own session: Ctrl-C in the terminal is for the run, which drains while the page shows it.
         start_new_session=True,
     )

@@ -1,4 +1,4 @@
-"""`rsq-pipe pause`: stages read nothing until they are resumed."""
+"""`rsq-pipe pause`: pause stages until they are resumed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def command(spec: Path, stages: tuple[str, ...], url: str | None, why: str) -> N
     """
     Pause stages until they are resumed.
 
-    They end the batch that is in flight and read nothing more, whichever processes run them, now or later;
-    a source brings nothing more. Stages fused with one that is paused wait with it. Nothing is lost: what
-    comes waits in the streams, and those above pause by themselves once these are full. A run does not end
-    while records wait. `status` says which stages are paused, why and since when.
+    They finish the batch in flight and read nothing more, whichever processes run them, now or later; a
+    source reads nothing more. Stages fused with a paused one wait with it. Nothing is lost: new records wait
+    in the streams, and the stages above pause by themselves once these are full. A run does not end while
+    records wait. `status` says which stages are paused, why and since when.
     """
     graph = load(spec)
     known(graph, stages)

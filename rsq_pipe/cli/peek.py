@@ -1,4 +1,4 @@
-"""`rsq-pipe peek`: the records that stand before a stage."""
+"""`rsq-pipe peek`: show the records that wait for a stage."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ class _Shown:
     "`headers['tenant']`, `payload`. A field that is missing means no.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
-def command(  # noqa: PLR0917  one parameter an option
+def command(  # noqa: PLR0917  one parameter per option
     spec: Path, stage: str, url: str | None, count: int, where: Expression | None, as_json: bool
 ) -> None:
     """
-    Show the records that stand before a stage.
+    Show the records that wait for a stage.
 
-    Between stages several records stand in one entry of a stream; here each is shown by itself: pending ones,
-    which are delivered and not settled, waiting ones, those that are due for another attempt or replayed, and
-    then those whose next attempt is not due yet. Nothing is changed by looking.
+    Between stages one stream entry may hold several records; here each is shown by itself: first pending
+    ones, which are delivered but not settled, then waiting ones, those due for another attempt or replayed,
+    and last those whose next attempt is not due yet. Looking changes nothing.
     """
     graph = load(spec)
     redaction.add(graph.secrets)
@@ -117,8 +117,8 @@ def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
 
 
 def drawn(found: Peeked, payloads: Payloads) -> Text:
-    """Draw a record: where it stands, its headers, and what it holds."""
-    # The record and its headers are the user's, and stay whole; what is not printable is escaped.
+    """Draw a record: where it is, its headers, and what it holds."""
+    # The record and its headers belong to the user and stay whole; unprintable characters are escaped.
     text = Text.assemble((escaped(found.rid), "bold"), f"  {printable(_state(found))}\n")
     text.append(f"  {printable(f'{found.stream} {found.id}'.rstrip())}\n", style="dim")
     for name, value in found.headers.items():

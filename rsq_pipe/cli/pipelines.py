@@ -1,4 +1,4 @@
-"""`rsq-pipe pipelines`: what runs or rests on a server."""
+"""`rsq-pipe pipelines`: list the pipelines of a server."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def command(url: str | None, as_json: bool) -> None:
     """
     List the pipelines of a server.
 
-    Those that run and those that rest, also where their files are elsewhere: name, state, stages of the last
-    run, backlog, dead letters, and when the last record that a stage has read was written. Changes nothing.
-    The server's keys are gone through in small steps, so that others do not wait; of a cluster, all nodes'.
+    Running and resting ones, even if their files are elsewhere: name, state, stages of the last run, backlog,
+    dead letters, and when the last record read by a stage was written. Changes nothing. The keys of the
+    server (of all nodes of a cluster) are scanned in small steps, so that other clients do not wait.
     """
     with server_here(url) as address:
         server, found = asyncio.run(_found(address))

@@ -1,4 +1,4 @@
-"""`rsq-pipe plan`: what a run of a changed file would do to what the last one left."""
+"""`rsq-pipe plan`: what a run of a changed file would do to what the last run left."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ WIDE = 160
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(  # noqa: PLR0917  one parameter an option
+def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context, spec: Path, url: str | None, show_last: bool, pruning: bool, as_json: bool
 ) -> None:
     """
     Show what a run would do after the file has changed.
 
     Compares the file with the graph of the last run, which is kept on the server: stages added, removed,
-    renamed (a guess by likeness), moved and changed, and what each still holds. Changes nothing, except with
-    --prune. Exit code 0 if `run` would go on, 1 if it would refuse because something would be lost or
-    doubled, 3 if the server is not reachable.
+    renamed (guessed by similarity), moved and changed, and what each still holds. Changes nothing, except
+    with --prune. Exit code 0 if `run` would go on, 1 if it would refuse because something would be lost or
+    duplicated, 3 if the server cannot be reached.
     """
     if show_last and pruning:
         raise click.UsageError("--show-last prints the file, and removes nothing; leave it or --prune out")
@@ -76,7 +76,7 @@ def command(  # noqa: PLR0917  one parameter an option
 
 
 def _plan(graph: Graph, url: str | None) -> tuple[Plan, str, list[str]]:
-    """Look at what a run would do, on which server, and who runs another version of the file there."""
+    """Find what a run would do, on which server, and who runs another version of the file there."""
     if is_unborn(graph, url):
         return Plan(graph.pipeline, ran=False, kept=False, stages=()), "", []
 
@@ -165,7 +165,7 @@ def _drawn(graph: Graph, found: Plan, server: str, others: list[str], options: s
 
 
 def _once(found: Plan, others: list[str]) -> str:
-    """Say what is to be stopped first."""
+    """Say what must be stopped first."""
     if not others:
         return ""
     named = ", ".join(others)
@@ -175,13 +175,13 @@ def _once(found: Plan, others: list[str]) -> str:
 
 
 def drawn_stages(found: Plan) -> Table:
-    """Draw the stages, what has changed, what each holds, and how far files are read and written."""
+    """Draw the stages: what has changed, what each holds, and how far files are read and written."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "change"):
         table.add_column(name, no_wrap=True)
     for name in ("waiting", "pending", "retry", "dead"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("position", overflow="fold")  # the one that gives way, to a second line
+    table.add_column("position", overflow="fold")  # the column that wraps when space is short
     for change in found.told:
         numbers = _numbers(change.holds)
         table.add_row(_text(change.stage), _what(change), *numbers, _text(_position(change.holds)))
@@ -194,7 +194,7 @@ def _what(change: StageChange) -> Text:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Draw a text that may hold what the server said: names of groups, streams and files."""
+    """Draw text that may come from the server: names of groups, streams and files."""
     return Text(on_one_line(text), style=style)
 
 

@@ -56,8 +56,8 @@ def command(spec: Path, stages: tuple[str, ...], limit: int, inputs: tuple[str, 
     Show the first records before and after each stage.
 
     Needs no server and leaves nothing behind: positions, streams and dead letters stay as they are, and sinks
-    write nothing. Handlers are called, with all that they do. Each record is tried once; stages that remember
-    something begin with nothing, and what they hold is shown as if all input had ended.
+    write nothing. Handlers are really called, with all their side effects. Each record is tried once; stages
+    with state start empty, and what they hold is shown as if all input had ended.
     """
     set_up("auto")  # handlers log
     graph = load(spec)
@@ -84,7 +84,7 @@ async def _show(
         first = False
         screen.print(heading(found), soft_wrap=True)
         for line in lines(found):
-            if screen.is_terminal and line.style == "dim":  # what was there before; what is new stays whole
+            if screen.is_terminal and line.style == "dim":  # only old fields are cut, never new ones
                 line.truncate(screen.width, overflow="ellipsis")
             screen.print(line, soft_wrap=True)
 
@@ -122,7 +122,7 @@ def documents(found: StagePreview) -> list[dict[str, Any]]:
 
 
 def _files(graph: Graph, inputs: Sequence[str]) -> dict[str, Path]:
-    """Read `--input` options: which stage gets which file."""
+    """Parse `--input` options: which stage gets which file."""
     files: dict[str, Path] = {}
     there = [stage.name for stage in graph.stages]
     for given in inputs:
@@ -151,7 +151,7 @@ def _only_source(graph: Graph) -> str:
 
 
 def _refuse_silence(graph: Graph, files: dict[str, Path]) -> None:
-    """Refuse to wait for what is typed: it would look as if nothing happened."""
+    """Refuse to wait for typed input: it would look as if nothing happened."""
     for stage in graph.stages:
         paths = getattr(getattr(stage.options, "options", None), "path", ())
         if stage.verb == "source" and "-" in paths and stage.name not in files and sys.stdin.isatty():

@@ -25,7 +25,7 @@ _COUNTED: tuple[tuple[Fate, str], ...] = (
 
 
 def heading(found: StagePreview) -> Text:
-    """Name a stage, and count what became of its records."""
+    """Write a stage's heading: its name, and counts of what became of its records."""
     stage = found.stage
     text = Text.assemble((printable(stage.name), "bold"), f"  {_line(printable(described(stage)))}  ")
     fates = Counter(passage.fate for passage in found.passages)
@@ -50,7 +50,7 @@ def lines(found: StagePreview) -> Iterator[Text]:
 
 
 def described(stage: Stage) -> str:
-    """Say what a stage does, in a word or two."""
+    """Describe a stage in a word or two."""
     if isinstance(stage.options, ConnectorRef):
         path = getattr(stage.options.options, "path", "")
         shown = path if isinstance(path, str) else ", ".join(path)
@@ -121,7 +121,7 @@ def _named(made: Made) -> str:
 
 
 def _value(value: Any) -> str:
-    # The record is the user's, and stays whole; what is not printable is escaped.
+    # The record belongs to the user and stays whole; unprintable characters are escaped.
     return _line(escaped(spelled(value)))
 
 

@@ -16,24 +16,24 @@ def printable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Escape what is not printable, line ends excepted; nothing is taken out."""
+    """Escape what is not printable, except line ends; nothing is removed."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\n" else _escape(char) for char in text)
 
 
 def on_one_line(text: str) -> str:
-    """Do as `printable` does, and escape line ends too: a name with one would pass for a line of ours."""
+    """Do as `printable`, and escape line ends too: a name with one could pass for a line of ours."""
     return printable(text).replace("\n", "\\n")
 
 
 def on_terminal(raw: bytes) -> bytes:
-    """Escape in bytes that go to a terminal as they are what it acts on, line ends excepted."""
+    """Escape what a terminal acts on in raw bytes, except line ends."""
     return escaped(raw.decode(errors="backslashreplace")).encode()
 
 
 def json_line(value: dict[str, Any]) -> str:
-    """Write one object on one line, in ASCII: whatever stands in it, a terminal shows it and does nothing."""
+    """Write an object on one line, in ASCII: a terminal shows whatever it holds and acts on nothing."""
     return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f") + "\n"
 
 

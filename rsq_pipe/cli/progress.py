@@ -1,4 +1,4 @@
-"""Progress: a live table on a terminal, else one log line an interval; and how long the rest will take."""
+"""Progress: a live table on a terminal, else one log line per interval; with the time left."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SURE = 2.0
 
 
 async def show(runner: Runner, stages: Sequence[str] | None = None, *, lively: bool) -> None:
-    """Show the progress of a run of some stages, or all, until cancelled."""
+    """Show the progress of a run of some or all stages until cancelled."""
     began = time.monotonic()
     if not lively:
         await _tell(runner, began)
         return
-    # Here: what draws takes 60 ms to import, and most runs have no terminal.
+    # Imported here: drawing takes 60 ms to import, and most runs have no terminal.
     from rsq_pipe.cli.frames import frames  # noqa: PLC0415
     from rsq_pipe.cli.table import progress_table  # noqa: PLC0415
 
@@ -74,7 +74,7 @@ def is_lively(graph: Graph, stages: Sequence[str] | None) -> bool:
 
 
 def show_cursor() -> None:
-    """Give a terminal back its cursor, which a live table hides: the process ends without another word."""
+    """Show the terminal's cursor again, which a live table hides: the process is about to end abruptly."""
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h")
 
@@ -98,7 +98,7 @@ async def _tell(runner: Runner, began: float) -> None:
 
 
 def stands(runner: Runner) -> dict[str, str]:
-    """Say again what keeps a pipeline from going on: it was said once, and that may be long ago."""
+    """Repeat what keeps a pipeline from going on: it was said only once, maybe long ago."""
     found = {}
     if runner.state and runner.state.pauses:
         found["paused"] = "; ".join(f"{name}: {one.why}" for name, one in runner.state.pauses.items())
@@ -115,9 +115,9 @@ def _so_far(runner: Runner, began: float) -> Summary:
 
 class TimeLeft:
     """
-    Reckon by how far each source has come since it was first seen, in this run.
+    Estimate the time left from each source's progress since it was first seen in this run.
 
-    What an earlier run has read says nothing of how fast this one is.
+    What an earlier run has read says nothing about the speed of this one.
     """
 
     def __init__(self) -> None:
@@ -125,11 +125,11 @@ class TimeLeft:
 
     def told(self, shares: Mapping[str, float], now: float) -> dict[str, str]:
         """
-        Say of each source how far it is: `43% read, 2m 5s left`.
+        Say how far each source is: `43% read, 2m 5s left`.
 
         Args:
             shares: How much of each has been read, 0 to 1.
-            now: Seconds on a clock that only goes on.
+            now: Seconds of a monotonic clock.
         """
         return {name: self._said(name, share, now) for name, share in shares.items()}
 

@@ -36,7 +36,7 @@ def reference_page() -> str:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    """Write a command, and those below it."""
+    """Write a command and its subcommands."""
     context = click.Context(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     yield f"## {name}\n\n    {usage}\n\n{_text(command.help or '')}\n"
@@ -70,7 +70,7 @@ def _value(option: click.Option) -> str:
 
 
 def _text(text: str) -> str:
-    """Take click's own marks out."""
+    """Remove click's own markers."""
     return re.sub(r"^\x08\n", "", cleandoc(text), flags=re.MULTILINE).partition("\f")[0].strip()
 
 

@@ -1,4 +1,4 @@
-"""`rsq-pipe repair`: a sink goes on in its file as it is, where every run ended with an error."""
+"""`rsq-pipe repair`: let a sink go on in its file as it is, after every run ended with an error."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def command(spec: Path, stage: str, url: str | None, yes: bool) -> None:
 
     For the error "it is not the file this pipeline wrote", where the file cannot be put back. Says how the
     file differs from what was committed to it, asks, and stores the file's end as the place where the next
-    run goes on. The file itself is not touched: all that is in it stays. What is not in it is not brought
-    back: the pipeline does not have acknowledged records any more, only `run --fresh` makes them again.
-    Nothing else may write the file meanwhile. Exit code 1 where it does.
+    run goes on. The file itself is not touched: everything in it stays. What is missing from it is not
+    restored: the pipeline no longer has acknowledged records, only `run --fresh` makes them again. Nothing
+    else may write the file meanwhile. Exit code 1 if something does.
     """
     graph = load(spec)
     known(graph, [stage])

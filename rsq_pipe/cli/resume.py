@@ -1,4 +1,4 @@
-"""`rsq-pipe resume`: stages that were paused go on."""
+"""`rsq-pipe resume`: let paused stages go on."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from rsq_pipe.units import age
 @redis_option
 def command(spec: Path, stages: tuple[str, ...], url: str | None) -> None:
     """
-    Have stages go on that are paused.
+    Let paused stages go on.
 
-    For those that `rsq-pipe pause` has paused, or too many of whose records became dead letters
-    (`on_error: {dlq: {max: 5%}}`); of these, what was handled before does not count any more. A stage that
-    its breaker has paused tries by itself whether it works again, and needs no command.
+    For stages paused by `rsq-pipe pause`, or because too many of their records became dead letters
+    (`on_error: {dlq: {max: 5%}}`); for the latter, counting starts over. A stage paused by its breaker tries
+    again by itself, and needs no command.
     """
     graph = load(spec)
     known(graph, stages)

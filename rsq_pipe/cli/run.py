@@ -1,4 +1,4 @@
-"""`rsq-pipe run`: run a pipeline until it is done, or until told to stop."""
+"""`rsq-pipe run`: run a pipeline until it is done or told to stop."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ Tell = Callable[[Summary | None], None]
     "--quiet", is_flag=True, help="Print nothing but warnings and errors; with --json, the summary."
 )
 @click.pass_context
-def command(  # noqa: PLR0917  one parameter an option
+def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context,
     spec: Path,
     url: str | None,
@@ -150,11 +150,10 @@ def command(  # noqa: PLR0917  one parameter an option
     Run a pipeline.
 
     Ends by itself when every source has ended and everything is drained: exit code 0, or 4 if dead letters
-    appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in flight. A
-    terminal that is closed (SIGHUP) stops it as well, except under nohup.
-    With --stage, stages that are left out have to be run by somebody: it waits for them, too.
-    Where the file lacks stages that still hold something, it is refused with exit code 2 and the choices:
-    see `rsq-pipe plan`.
+    appeared. Otherwise it runs until SIGTERM or SIGINT; a second one does not wait for what is in flight.
+    Closing the terminal (SIGHUP) stops it too, except under nohup. With --stage, the other stages must be run
+    by another process: the run waits for them, too. If the file lacks stages that still hold something, the
+    run is refused with exit code 2 and the choices: see `rsq-pipe plan`.
     """
     _refuse_what_excludes(processes, stages, limit, fresh=fresh, moves=bool(renames or discards))
     set_up(log_format, level=logging.WARNING if quiet else logging.INFO, process=own_number)
@@ -208,7 +207,7 @@ def command(  # noqa: PLR0917  one parameter an option
             raise exc.with_options(as_given(ctx)) from None
     code = DEAD_LETTERS if summary.dead else DONE
     tell(summary)
-    if SUPERVISED in os.environ and summary.finished:  # and was not told to stop, by whomever
+    if SUPERVISED in os.environ and summary.finished:  # and nobody told it to stop
         say_ended(code)
     ctx.exit(code)
 
@@ -300,7 +299,7 @@ async def _supervise(
 
 
 async def _told_of(run: Callable[[], Awaitable[Summary]], by: Runner | Supervisor, tell: Tell) -> Summary:
-    """Run; where that ends by an error, tell before it what was done all the same."""
+    """Run; if that ends with an error, still report what was done before showing the error."""
     try:
         return await run()
     except RsqPipeError:
@@ -309,7 +308,7 @@ async def _told_of(run: Callable[[], Awaitable[Summary]], by: Runner | Superviso
 
 
 async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summary]]) -> Summary:
-    """Run; the first signal stops, the second ends the process there and then."""
+    """Run; the first signal stops, the second ends the process at once."""
     loop = asyncio.get_running_loop()
     terminals = Terminals()
     told = False
@@ -339,7 +338,7 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
     try:
         return await run()
     except DrainTimeoutError as exc:
-        # Python would wait for what hangs before it ends.
+        # Python would wait for whatever hangs before it exits.
         report(exc)
         sys.stdout.flush()
         show_cursor()
@@ -351,7 +350,7 @@ async def _until_told(stop: Callable[[], None], run: Callable[[], Awaitable[Summ
 
 
 def _watch(pipe: int, tell: Callable[[], None]) -> None:
-    """Take the end of the supervisor, which closes its side of the pipe, for a signal to stop."""
+    """Treat the supervisor's end, which closes its side of the pipe, as a signal to stop."""
     loop = asyncio.get_running_loop()
 
     def closed() -> None:
@@ -363,9 +362,9 @@ def _watch(pipe: int, tell: Callable[[], None]) -> None:
 
 def _calm_the_collector() -> None:
     """
-    Have Python look for garbage in cycles less often.
+    Make Python look for cyclic garbage less often.
 
-    A batch is thousands of live objects without cycles, and Python's default goes through them every 700
+    A batch is thousands of live objects without cycles, and by default Python scans them every 700
     allocations: that was 45% of the CPU time of 100,000 records through three stages (8.7s, then 4.8s).
     """
     gc.freeze()
@@ -387,5 +386,5 @@ def _watching(trace_file: Path | None, metrics_port: int | None, metrics_host: s
 
 
 def _own_port(port: int) -> int:
-    """Give each of several processes a port of its own."""
+    """Give each of several processes its own port."""
     return port + int(os.environ.get(NUMBER, "0")) if port else 0

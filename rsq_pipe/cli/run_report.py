@@ -1,4 +1,4 @@
-"""What `run` says at its end: a table for people, a document or a log line for machines."""
+"""What `run` prints at its end: a table for people, a document or a log line for machines."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def report(
     graph: Graph, summary: Summary, stages: Collection[str] | None, *, as_json: bool, log_format: LogFormat
 ) -> None:
     """
-    Tell how a run ended.
+    Report how a run ended.
 
     Args:
         graph: The pipeline.
         summary: What it did.
         stages: The stages that were run; None for all.
         as_json: Print one line of JSON to standard output, and nothing for people.
-        log_format: `json` leaves tables out: the end is then a log line.
+        log_format: `json` leaves tables out: the report is then a log line.
     """
     above = fused(graph, stages)
     if as_json:
-        # The last line there: a `stdout` sink has printed its records before.
+        # The last line on standard output: a `stdout` sink has printed its records before.
         sys.stdout.write(json.dumps(document(graph, summary, above)) + "\n")
         sys.stdout.flush()
     elif log_format == "json":
@@ -45,7 +45,7 @@ def report(
 
 
 def tell_cut(graph: Graph, sources: Sequence[str]) -> None:
-    """Say that there may be more than `--limit` allowed, and what becomes of it."""
+    """Say that there may be more records than `--limit` allowed, and what becomes of them."""
     structlog.get_logger("rsq_pipe").info(
         "read no more, by --limit; a run without it goes on there, and closes the windows that are open",
         pipeline=graph.pipeline,

@@ -1,4 +1,4 @@
-"""`rsq-pipe schema`: what editors complete pipeline files from."""
+"""`rsq-pipe schema`: print the schema from which editors complete pipeline files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rsq-pipe serve`: the page, and the JSON API, of the pipelines of a server."""
+"""`rsq-pipe serve`: serve the web page and JSON API for a server's pipelines."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def command(  # noqa: PLR0917  one parameter an option
     jaeger: str,
 ) -> None:
     """
-    Serve a page that shows the pipelines of a server, and JSON.
+    Serve a web page, and a JSON API, for the pipelines of a server.
 
-    The server is that of the pipeline file SPEC, where one is given, or of --redis. Each pipeline's graph
-    with rates and backlog, dead letters to be mended and replayed, the way of a record, and who works. The
-    JSON is under /api. Without a token it answers this machine alone. It speaks HTTP: put a proxy with TLS in
-    front of it where others are to reach it.
+    The server is that of the pipeline file SPEC, if one is given, or of --redis. The page shows each
+    pipeline's graph with rates and backlog, dead letters to edit and replay, the path of a record, and the
+    workers. The JSON API is under /api. Without a token only this machine is answered. It speaks plain HTTP:
+    put a TLS proxy in front of it if others are to reach it.
     """
     known = read_tokens(tokens, token_file)
     refuse_open(host, known)
@@ -105,14 +105,14 @@ async def _serve(
         who = f"tokens: {', '.join(tokens)}" if tokens else "this machine only, no token"
         said = f"the page of {client.channel.address} is at {where} ({how}{who}); Ctrl-C ends it"
         watched = os.environ.get(SUPERVISED)
-        if watched is not None:  # the run that this is the page beside says where it is
+        if watched is not None:  # the run beside which this page runs prints the address
             await serve(site, listener, lambda: None, watched=int(watched))
         else:
             await serve(site, listener, lambda: click.echo(printable(said), err=True))
 
 
 def read_tokens(given: tuple[str, ...], file: Path | None) -> dict[str, str]:
-    """Collect the tokens, which nothing prints from now on."""
+    """Collect the tokens, which are redacted from now on."""
     lines = list(given)
     if file is not None:
         try:
@@ -149,24 +149,24 @@ def refuse_open(host: str, tokens: dict[str, str]) -> None:
 
 
 def require_extra() -> None:
-    """Say what to install where the page's libraries are missing."""
+    """Say what to install if the page's libraries are missing."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise click.UsageError("the page needs the extra `page`: pip install 'rsq-pipe[page]'")
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     """
-    Take the address before anything else is done; one that cannot be taken is the user's mistake.
+    Bind the address before anything else; an address that cannot be bound is a usage error.
 
     Args:
         host, port: The address.
-        option: The one that names another port.
+        option: The option that sets another port.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=256)
     except OSError as exc:
-        # Python's own words name the address once more; a name that is not found has no such number.
+        # Python's own text repeats the address; an unknown host name has no system errno.
         why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
         fix = f"take another {option}, or 0"
         if is_of_host(exc):
@@ -179,13 +179,13 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
 
 
 def spelled(listener: socket.socket) -> str:
-    """Spell the address to look at."""
+    """Format the address to open in a browser."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, asked for by nobody else."""
+    """Tell whether a host is this machine's loopback address."""
     if host == "localhost":
         return True
     try:

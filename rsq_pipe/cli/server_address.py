@@ -47,7 +47,7 @@ redis_option_here = click.option(
 @contextmanager
 def server_address(graph: Graph, url: str | None) -> Iterator[str]:
     """
-    Find a pipeline's server; the embedded one is started where nobody uses it, and ends with the command.
+    Find a pipeline's server; the embedded one is started if nobody uses it, and ends with the command.
 
     Raises:
         ServerStartError: The embedded server cannot be started.
@@ -60,17 +60,17 @@ def server_address(graph: Graph, url: str | None) -> Iterator[str]:
 
 
 def is_unborn(graph: Graph, url: str | None) -> bool:
-    """Tell whether the pipeline's own server was never started; none is, to learn what is on it."""
+    """Tell whether the pipeline's embedded server was never started; this starts none to find out."""
     return not url and not graph.redis_url and not Home(graph.root).data.exists()
 
 
 @contextmanager
 def address_of_runs(graph: Graph, url: str | None) -> Iterator[str]:
     """
-    Find the server where a pipeline ran, to look at what it left there.
+    Find the server where a pipeline ran, for looking at what it left there.
 
     Raises:
-        NeverRanError: It would be the embedded one, which was never started.
+        NeverRanError: It would be the embedded server, which was never started.
         ServerStartError: The embedded server cannot be started.
     """
     if is_unborn(graph, url):
@@ -80,8 +80,8 @@ def address_of_runs(graph: Graph, url: str | None) -> Iterator[str]:
 
 
 def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
-    """Make a client, shown as `name` by CLIENT LIST; a URL that is none is the user's mistake."""
-    # Here: a command that may need a server is to start quickly where it needs none.
+    """Make a client, shown as `name` by CLIENT LIST; an invalid URL is a usage error."""
+    # Imported here: a command that turns out to need no server should start quickly.
     from rsq_pipe.streams.client import StreamClient  # noqa: PLC0415
 
     redaction.add_url(address)
@@ -92,7 +92,7 @@ def connect(address: str, *, name: str | None = "rsq-pipe") -> StreamClient:
 
 
 def as_given(ctx: click.Context) -> str:
-    """Spell the `--redis URL` of a command for the next one; a variable is there for that by itself."""
+    """Give the `--redis URL` to repeat in the next command; an environment variable needs no repeating."""
     if ctx.get_parameter_source("url") is not ParameterSource.COMMANDLINE:
         return ""
     return f" --redis {shlex.quote(ctx.params['url'])}"
@@ -101,10 +101,10 @@ def as_given(ctx: click.Context) -> str:
 @contextmanager
 def server_here(url: str | None) -> Iterator[str]:
     """
-    Find the server: the one given, or the embedded one of the project around the current folder.
+    Find the server: the one given, or the embedded one of the project in or above the current folder.
 
     Raises:
-        UsageError: None is given, and none was ever started here.
+        UsageError: No server is given, and none was ever started here.
         ServerStartError: The embedded server cannot be started.
     """
     if url:

@@ -1,4 +1,4 @@
-"""Server URL: as `--redis` or RSQ_PIPE_REDIS give it; imports nothing that could ask a server."""
+"""Server URL: as `--redis` or RSQ_PIPE_REDIS gives it; imports no client library."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ VARIABLE = "RSQ_PIPE_REDIS"
 
 def refuse_empty(url: str | None) -> None:
     """
-    Refuse an address that is given and empty: a secret that came to nothing would mean the embedded server.
+    Refuse an address that is given but empty: an unset secret would silently mean the embedded server.
 
     Raises:
-        click.UsageError: It says which of the two is empty.
+        click.UsageError: Says which of the two is empty.
     """
     variable = os.environ.get(VARIABLE)  # click takes an empty one for none
     instead = "for the server of the pipeline's file, or the embedded one"
@@ -25,6 +25,6 @@ def refuse_empty(url: str | None) -> None:
 
 
 def given(_ctx: click.Context, _option: click.Parameter, url: str | None) -> str | None:
-    """Take what was given, unless it is empty."""
+    """Return the URL that was given; refuse an empty one."""
     refuse_empty(url)
     return url

@@ -1,4 +1,4 @@
-"""Signals: of a terminal that is closed, or an ssh connection lost; and of child processes made by fork."""
+"""Signals: a closed terminal or lost ssh connection, and signals in forked child processes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def stop_on_hangup(stop: Callable[[], None]) -> None:
-    """Have SIGHUP stop what runs in this event loop; where it is ignored, as under nohup, it stays so."""
+    """Stop what runs in this event loop on SIGHUP, unless it is ignored, as under nohup."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return
     loop = asyncio.get_running_loop()
 
     def hung_up() -> None:
-        # A terminal that is closed may say so twice, by its shell and by the kernel: no reason to be hasty.
+        # A closed terminal may send two, one from its shell and one from the kernel: the second must not
+        # force an end.
         loop.remove_signal_handler(signal.SIGHUP)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         stop()
@@ -26,13 +27,13 @@ def stop_on_hangup(stop: Callable[[], None]) -> None:
 
 
 class Terminals:
-    """Know which of the standard streams are terminals, and leave those that are closed."""
+    """Know which standard streams are terminals, and stop writing to closed ones."""
 
     def __init__(self) -> None:
         self._numbers = [number for number in (1, 2) if os.isatty(number)]
 
     def leave_closed(self) -> None:
-        """Write nowhere, from now on, where a terminal is gone: a line would be an error, and end a drain."""
+        """Discard output to a terminal that is gone: a write would fail, and end a drain."""
         for number in self._numbers:
             if not os.isatty(number):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -42,12 +43,12 @@ class Terminals:
 
 def leave_signals_to_parent() -> None:
     """
-    Have forked children take signals for themselves alone.
+    Keep the signals of forked children from this process.
 
-    A child inherits the way by which a signal wakes this process's event loop: without this, the SIGTERM by
-    which a pool ends its workers would stop the run, and the workers would not end.
+    A child inherits the descriptor through which signals wake this process's event loop: without this, the
+    SIGTERM by which a pool ends its workers would stop the run, and the workers would not end.
     """
-    # Held back meanwhile: a signal may reach a child before it has run a single line.
+    # Signals are blocked meanwhile: one may reach a child before it has run a single line.
     os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_begin_anew)
 
 

@@ -15,7 +15,7 @@ from rsq_pipe.suggestion import suggest
 
 
 class StageName(click.ParamType[str]):
-    """Complete the stages of the SPEC that stands before the option."""
+    """Complete the stages of the SPEC given before the option."""
 
     name = "stage"
 
@@ -25,7 +25,7 @@ class StageName(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002  click's signature
         incomplete: str,
     ) -> list[CompletionItem]:
-        """List the stages that begin with what is typed; none while the file is not a pipeline."""
+        """List the stages that begin with what is typed; none if the file is not a pipeline."""
         # An option whose value is still being typed stops click's parsing before the arguments.
         spec = ctx.params.get("spec") or next(iter(ctx.args), None)
         try:

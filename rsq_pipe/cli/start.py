@@ -1,4 +1,4 @@
-"""Where `rsq-pipe` begins: takes the SIGTERM that comes while the rest is still being imported."""
+"""The entry point of `rsq-pipe`: catches a SIGTERM that comes while the rest is still being imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class EarlyStop:
 
 
 def main() -> None:
-    """Run the command line; a `run` that is told to stop while it starts stops as it would later, cleanly."""
+    """Run the command line; a `run` told to stop while it starts stops as cleanly as later."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     if words[:1] == ["run"]:
         signal.signal(signal.SIGTERM, _note)

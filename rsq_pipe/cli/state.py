@@ -1,4 +1,4 @@
-"""`rsq-pipe state`: what a stage remembers."""
+"""`rsq-pipe state`: show what a stage remembers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(spec: Path, stage: str, url: str | None, key: str | None, as_json: b
     Show what a stage remembers.
 
     How many keys, and in which parts, each with the time when it is due: forgotten, closed or given up.
-    Nothing is changed by looking.
+    Looking changes nothing.
     """
     graph = load(spec)
     redaction.add(graph.secrets)
@@ -113,7 +113,7 @@ def _where(found: Remembered, one: Found) -> str:
 def _due(found: Remembered, due: float | None) -> str:
     if due is None:
         return "never"
-    if found.verb == "aggregate":  # by the time of the records, and not of any clock
+    if found.verb == "aggregate":  # by the records' own time, not by a clock
         return f"at {datetime.fromtimestamp(due, UTC):%Y-%m-%dT%H:%M:%SZ}"
     left = due - time.time()
     return f"in {age(left)}" if left > 0 else f"{age(-left)} ago"

@@ -1,4 +1,4 @@
-"""`rsq-pipe status`: how a pipeline is doing; with bounds, a probe."""
+"""`rsq-pipe status`: show how a pipeline is doing; with bounds, serve as a probe."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ WIDE = 160
 @click.option("--max-dlq", type=click.IntRange(0), metavar="N", help="Dead letters a stage may have.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, one a line with `--watch`.")
 @click.pass_context
-def command(  # noqa: PLR0917  one parameter an option
+def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context,
     spec: Path,
     url: str | None,
@@ -79,14 +79,12 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     Show how a pipeline is doing.
 
-    Per stage: records not yet delivered (lag), delivered and not settled (pending), the age of the oldest of
-    both, records waiting for their next attempt, dead letters, consumers at work and gone, records a second.
-    One marked (fused) gets its records in the worker of the stage above; only retries, replays and what was
-    written before wait for it.
-
-    Creates nothing. Exit code 1 if a bound is passed, a stage lost its place in a stream, the server or its
-    disk is full, or a bound is given and the pipeline never ran there; 3 if it is not reachable: fit for a
-    probe.
+    Per stage: records not yet delivered (lag), delivered but not settled (pending), the age of the oldest of
+    both, records waiting for their next attempt, dead letters, consumers at work and gone, records per
+    second. A stage marked (fused) gets its records in the worker of the stage above; only retries, replays
+    and records written before fusing wait for it. Creates nothing. Exit code 1 if a bound is passed, a stage
+    lost its place in a stream, the server or its disk is full, or a bound is given and the pipeline never ran
+    there; 3 if it is not reachable: fit for a probe.
     """
     graph = load(spec)
     known(graph, stages)
@@ -101,13 +99,13 @@ def command(  # noqa: PLR0917  one parameter an option
 
 def status_of(graph: Graph, url: str | None, *, rates: bool = False) -> PipelineStatus:
     """
-    Look once; where rates are asked for and something runs, twice, half a second apart.
+    Look once, or twice half a second apart if rates are asked for and something runs.
 
     Raises:
         ServerUnavailableError, ServerStartError: There is no server to ask.
     """
     if is_unborn(graph, url):
-        return never_ran(graph)  # and no server is started to learn that
+        return never_ran(graph)  # no server is started to find that out
     with server_address(graph, url) as address:
         return asyncio.run(_look(address, graph, rates=rates))
 
@@ -122,7 +120,7 @@ async def _look(address: str, graph: Graph, *, rates: bool) -> PipelineStatus:
 
 
 async def _watch(address: str, graph: Graph, show: Shown, every: float) -> None:
-    """Look until told to end; a server that is away meanwhile is said to be, and looked for again."""
+    """Look until told to end; say so while the server is away, and keep trying."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -165,7 +163,7 @@ class Shown:
         self.passed = False
 
     def once(self, status: PipelineStatus) -> None:
-        """Print one status."""
+        """Print a status."""
         if self._as_json:
             sys.stdout.write(json.dumps(self._document(status), indent=2) + "\n")
         else:
@@ -173,7 +171,7 @@ class Shown:
 
     @contextmanager
     def frames(self) -> Iterator[Callable[[PipelineStatus | Exception], None]]:
-        """Give what prints one status after the other: in place on a terminal, else one below the other."""
+        """Give a printer of successive statuses: in place on a terminal, else one below the other."""
         if self._as_json:
             yield self._line
         elif not sys.stdout.isatty():

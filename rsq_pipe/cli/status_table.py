@@ -1,4 +1,4 @@
-"""The table of `status`: one line a stage, or one paragraph where the screen is narrow."""
+"""The table of `status`: one line per stage, or one paragraph on a narrow screen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = ("lag", "pending", "oldest", "retry", "dead", "consumers", "records/s"
 
 
 def status_table(status: PipelineStatus, breaches: Sequence[Breach] = ()) -> RenderableType:
-    """Draw a pipeline's status, and the bounds that are passed below it."""
+    """Draw a pipeline's status, and below it the bounds that are passed."""
     if not status.ran:
         never_ran = NeverRanError(status.pipeline, status.server)
         head: list[RenderableType] = [Text(on_one_line(str(never_ran)))]
@@ -34,7 +34,7 @@ def _stages(stages: Sequence[StageStatus]) -> Fitting:
 
 
 def remarks(status: PipelineStatus) -> list[Text]:
-    """Say what the table has no column for: drops, misses, state, windows, pauses, what is left, changes."""
+    """Say what has no column in the table: drops, misses, state, windows, pauses, what is left, changes."""
     drops = drop_lines({stage.name: stage.drops for stage in status.stages})
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
     failed = _failed(status)
@@ -53,7 +53,7 @@ def headline(status: PipelineStatus) -> str:
 
 
 def _failed(status: PipelineStatus) -> Iterator[Text]:
-    """Tell by what the last run ended, also of one that begins again and again."""
+    """Say with which error the last run ended, also if it starts again and again."""
     if status.failed is not None:
         which = "a run" if status.runs else "the last run"
         what = f"{which} ended {age(status.failed.seconds)} ago by an error: {status.failed.why}"
@@ -61,7 +61,7 @@ def _failed(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _memories(status: PipelineStatus) -> Iterator[Text]:
-    """Tell how many keys stages remember, and what they have forgotten to make room."""
+    """Say how many keys stages remember, and how many they forgot to make room."""
     for stage in status.stages:
         found = stage.remembers
         if found is not None and (found.keys or found.evicted):
@@ -72,7 +72,7 @@ def _memories(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _windows(status: PipelineStatus) -> Iterator[Text]:
-    """Tell what waits in windows, or for the end of all input, and how far the time of a stage has come."""
+    """Say what waits in windows or for the end of all input, and each stage's watermark."""
     for stage in status.stages:
         found = stage.windows
         if found is None or not (found.open or found.watermark):
@@ -88,7 +88,7 @@ def _windows(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _pauses(status: PipelineStatus) -> Iterator[Text]:
-    """Tell which stages pause, or work with an old table, why and since when; which wait for their `rate`."""
+    """Say which stages pause or use an old table, why and since when, and which wait for their `rate`."""
     for stage in status.stages:
         if stage.paused is not None:
             until = " until it is resumed" if stage.paused.held else ""
@@ -106,7 +106,7 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _left(status: PipelineStatus) -> Iterator[Text]:
-    """Tell what becomes of records whose consumers are gone."""
+    """Say what becomes of records whose consumers are gone."""
     for stage in status.stages:
         if stage.gone:
             who = "1 consumer is" if stage.gone == 1 else f"{stage.gone:,} consumers are"
@@ -116,13 +116,13 @@ def _left(status: PipelineStatus) -> Iterator[Text]:
 
 
 def _changes(status: PipelineStatus) -> Iterator[Text]:
-    """Tell what a run of a changed file would do, and what stages hold that it has no more."""
+    """Say what a run of a changed file would do, and what removed stages still hold."""
     if status.plan:
         yield Text(printable(status.plan), style="yellow")
 
 
 def cells(stage: StageStatus) -> list[Text]:
-    """Write the numbers of a stage, one for each of `COLUMNS`."""
+    """Format the numbers of a stage, one for each of `COLUMNS`."""
     rate = "-" if stage.rate is None else f"{stage.rate:,.0f}"
     done = Text(f"{stage.done:,}")
     if stage.verb == "source" and stage.state == "ok":  # it reads no stream, so nothing of it can wait

@@ -1,4 +1,4 @@
-"""Stopping: what a run answers to the signal that stops it, and to a second one."""
+"""Stopping: what a run prints on the signal that stops it, and on a second one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS = 1.0
 
 
 def say_stopping() -> None:
-    """Say that what is in flight is finished first; one of several processes leaves it to their parent."""
+    """Say that what is in flight is finished first; of several processes only the parent says so."""
     if SUPERVISED not in os.environ:
         structlog.get_logger("rsq_pipe").info(
             "stopping: what is in flight is finished first; another signal (Ctrl-C) does not wait for it"
@@ -22,7 +22,7 @@ def say_stopping() -> None:
 
 
 def say_ended_at_once() -> None:
-    """Say what becomes of what is in flight, where the process ends without having finished it."""
+    """Say what becomes of records in flight that the process does not finish."""
     if SUPERVISED not in os.environ:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, _SECONDS)

@@ -1,4 +1,4 @@
-"""Imports structlog without rich, which it would use for tracebacks that show local variables: never here."""
+"""Import structlog without rich, whose tracebacks show local variables: never wanted here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def _without_rich() -> None:
-    """Import structlog; its rich, with pygments and attrs behind it, takes longer than all the rest of it."""
+    """Import structlog without rich, which with pygments and attrs takes longer than all the rest."""
     if "structlog" in sys.modules:
         return
     modules: dict[str, Any] = sys.modules
     rich = modules.get("rich")
-    modules["rich"] = None  # Python's own way to say that there is no such module
+    modules["rich"] = None  # Python's own way of marking a module as absent
     try:
         import structlog  # noqa: F401, PLC0415
     finally:

@@ -1,4 +1,4 @@
-"""The tables of `run` and `status`: what every stage did; as paragraphs where the screen is too narrow."""
+"""The tables of `run` and `status`: what each stage did; paragraphs if the screen is too narrow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def named(stage: str, above: str | None) -> str:
 
 
 def summary_table(summary: Summary, above: Mapping[str, str]) -> Fitting:
-    """Draw what a run did; `above` names the stages that run in another's worker."""
+    """Draw what a run did; `above` maps fused stages to the stage in whose worker they run."""
     columns = _columns(summary)
     waits = any(summary.waiting.values())
     rows = []
@@ -40,7 +40,7 @@ def summary_table(summary: Summary, above: Mapping[str, str]) -> Fitting:
 
 
 def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
-    """Say why records were dropped, a line a stage that dropped any."""
+    """Say why records were dropped, one line per stage that dropped any."""
     return [
         Text(
             f"{stage} dropped: "
@@ -52,7 +52,7 @@ def drop_lines(drops: Mapping[str, Mapping[str, int]]) -> list[Text]:
 
 
 def unknown_lines(unknown: Mapping[str, Mapping[str, int]]) -> list[Text]:
-    """Say which keys lookups did not find, a line a stage that missed any."""
+    """Say which keys lookups did not find, one line per stage that missed any."""
     return [
         Text(
             f"{stage} found nothing for: "
@@ -70,7 +70,7 @@ def progress_table(
     above: Mapping[str, str],
     read: Mapping[str, str] | None = None,
 ) -> Fitting:
-    """Draw what a run has done so far, what every stage has before it, and how far sources are read."""
+    """Draw what a run has done so far, each stage's backlog, and how far sources are read."""
     columns = _columns(summary)
     rows = []
     for name, stage in summary.stages.items():
@@ -82,7 +82,7 @@ def progress_table(
 
 
 def _columns(summary: Summary) -> tuple[str, ...]:
-    """Name the columns; few pipelines have a stage that stores anything."""
+    """Name the columns; `stored` is shown only if a stage stores anything."""
     stores = any(stage.stored for stage in summary.stages.values())
     return COUNTED if stores else tuple(name for name in COUNTED if name != "stored")
 
@@ -113,19 +113,19 @@ class Fitting:
     rows: Sequence[Sequence[Text]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        # Columns that hold nothing go first.
+        # Columns that hold nothing are dropped first.
         for fitted in (self, self._without_empty()):
             table = fitted._table()
             if console.measure(table, options=options.update(width=_ENDLESS)).maximum <= options.max_width:
                 yield table
                 return
-        # A table cut down to the screen would show the first digits of its numbers.
+        # A table cut to the screen's width would show only the first digits of its numbers.
         for row in self.rows:
             yield Text(row[0].plain, style="bold")
             yield Padding(Columns(list(self._facts(row)), padding=(0, 3, 0, 0)), (0, 0, 0, 2))
 
     def _without_empty(self) -> Fitting:
-        """Leave out the columns in which no row has anything."""
+        """Leave out the columns that are empty in every row."""
         held = [
             at
             for at in range(len(self.columns))
@@ -143,7 +143,7 @@ class Fitting:
         return table
 
     def _facts(self, row: Sequence[Text]) -> Iterator[Text]:
-        """Name each cell; what a row does not have is left out."""
+        """Pair each cell with its column's name; leave out empty cells."""
         for name, cell in zip(self.columns[1:], row[1:], strict=True):
             if cell.plain not in _NOTHING:
                 yield Text.assemble((f"{name} ", "dim"), cell)

@@ -1,4 +1,4 @@
-"""`rsq-pipe test`: what a pipeline does with given records, beside what it is to do."""
+"""`rsq-pipe test`: compare what a pipeline does with given records with what it should do."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ CAPTURE = "capture"
 
 
 class TestGroup(click.RichGroup):
-    """A command with an argument that may be left out, and a command below it."""
+    """A command with an optional argument, and a subcommand."""
 
     __test__ = False
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Let the word `capture` be the command below, and options stand behind the argument."""
+        """Take the word `capture` as the subcommand, and allow options after the argument."""
         if args[:1] == [CAPTURE]:
             return super().parse_args(ctx, ["", *args])
         ctx.allow_interspersed_args = True
@@ -43,10 +43,10 @@ class TestGroup(click.RichGroup):
 
 
 class _Path(click.Argument):
-    """An argument that is not written before the command below."""
+    """An argument that the usage of the subcommand does not show."""
 
     def get_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Leave it out where the usage of that one is told."""
+        """Leave it out of the subcommand's usage."""
         return [] if ctx.info_name == CAPTURE else super().get_usage_pieces(ctx)
 
 
@@ -77,7 +77,7 @@ class _Path(click.Argument):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a test.")
 @click.pass_context
-def command(  # noqa: PLR0917  one parameter an option
+def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context,
     path: Path | None,
     words: tuple[str, ...],
@@ -89,11 +89,11 @@ def command(  # noqa: PLR0917  one parameter an option
     """
     Run the tests of pipelines.
 
-    SPEC is a pipeline's file, whose tests stand beside it: orders_test.yaml for orders.yaml; or that file
+    SPEC is a pipeline's file, whose tests are beside it (orders_test.yaml for orders.yaml), or the test file
     itself. Without it, all tests below DIR, or below the current folder, are run. No server is needed:
     records go through the stages in memory, handlers are called, sinks write nothing. `rsq-pipe test capture`
-    writes a test of a dead letter, or of a record that was read.
-    Exit code 0: all passed; 1: some did not; 2: a file is wrong, or there is no such test.
+    writes a test of a dead letter, or of a record that was read. Exit code 0: all passed; 1: some failed; 2:
+    a file is wrong, or there is no such test.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -124,7 +124,7 @@ command.add_command(capture, CAPTURE)
 
 
 def _files(path: Path | None) -> list[Path]:
-    """Find the test files meant."""
+    """Find the test files to run."""
     folder = path or Path()
     if folder.is_dir():
         files = list(test_files(folder))
@@ -147,7 +147,7 @@ def _files(path: Path | None) -> list[Path]:
 
 
 def _read(files: Sequence[Path]) -> list[CaseFile]:
-    """Read test files; the mistakes of all of them at once."""
+    """Read test files, and report the mistakes of all of them at once."""
     read, mistakes = [], []
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""`rsq-pipe top`: a pipeline on a terminal, live, with keys to pause, look and replay."""
+"""`rsq-pipe top`: watch a pipeline live on a terminal, with keys to pause, look and replay."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def command(spec: Path, url: str | None, every: float) -> None:
     """
     Watch a pipeline on this terminal, with keys to pause, look and replay.
 
-    Enter lists the dead letters of the stage under the cursor, and shows one whole; `r` there replays it, `a`
-    all of the stage, each after a question. `p` pauses a stage, `r` has it go on, `q` quits. Looking changes
+    Enter lists the dead letters of the stage under the cursor, and shows one whole; there `r` replays it, `a`
+    all of the stage, each after a question. `p` pauses a stage, `r` resumes it, `q` quits. Looking changes
     nothing on the server.
     """
     graph = load(spec)

@@ -1,4 +1,4 @@
-"""`rsq-pipe trace`: draw the way of one record."""
+"""`rsq-pipe trace`: draw the path of one record."""
 
 from __future__ import annotations
 
@@ -39,17 +39,16 @@ _USAGE = "it is `rsq-pipe trace SPEC ID`, the pipeline's file and a record's, an
 @redis_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def command(  # noqa: PLR0917  one parameter an option
+def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context, name: str | None, spec: str | None, file: Path | None, url: str | None, as_json: bool
 ) -> None:
     """
-    Draw the way of one record through its pipeline.
+    Draw the path of one record through its pipeline.
 
-    One line a stage: how long the record waited, how long the stage had it, the attempt, and the outcome.
-
+    One line per stage: how long the record waited, how long the stage had it, the attempt, and the outcome.
     ID is a record id (`read:orders.jsonl:17`), an entry id or a trace id. With --file it is found in a trace
-    file; with SPEC in the pipeline's streams, retries and dead letters. SPEC may stand behind ID, too. Exit
-    code 1 if it is nowhere.
+    file; with SPEC in the pipeline's streams, retries and dead letters. SPEC may also follow ID. Exit code 1
+    if the record is not found.
     """
     if name is None:
         raise click.UsageError(f"the ID is missing; {_USAGE}")
@@ -74,7 +73,7 @@ def command(  # noqa: PLR0917  one parameter an option
 
 
 def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
-    """Tell which is the record's id and which the pipeline's file: all other commands take the file first."""
+    """Tell the record's id from the pipeline's file: all other commands take the file first."""
     if second is None:
         what = "the file of a pipeline, and no ID" if Path(first).is_file() else "an ID, and no file"
         raise click.UsageError(f"{first!r} is {what}; {_USAGE}, or --file FILE that `run --trace-file` wrote")

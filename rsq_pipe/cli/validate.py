@@ -1,4 +1,4 @@
-"""`rsq-pipe validate`: every mistake in pipeline files, without running them."""
+"""`rsq-pipe validate`: report every mistake in pipeline files, without running them."""
 
 from __future__ import annotations
 
@@ -47,10 +47,9 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
     FILE may be a folder, for all .yaml and .yml files in it and below, or a pattern. Needs no server. Tests,
     orders_test.yaml, are checked as such, and not run.
     Every mistake is printed as `file:line:column: path: what; fix`. Exit code 0 if there is none, else 2.
-    Of files given together, it warns where two name the same pipeline: they would share its streams.
-
-    With --connect a line tells of each thing that a file names whether it can be reached; nothing is changed
-    there, and an answer is waited for some ten seconds. Exit code 3 where one cannot.
+    If two of the files name the same pipeline, it warns: they would share its streams. With --connect it
+    prints for each system that a file names whether it can be reached, waiting some ten seconds for an
+    answer; nothing is changed there. Exit code 3 if one cannot.
     """
     wrong = unreached = False
     namesakes = Namesakes()
@@ -72,7 +71,7 @@ def command(ctx: click.Context, files: tuple[str, ...], connect: bool, url: str 
 
 
 def _are_tests(path: Path) -> bool:
-    """Print what is wrong with a file of tests, or how many stand in it."""
+    """Print what is wrong with a test file, or how many tests it has."""
     from rsq_pipe.testing.cases.reading import read_cases  # noqa: PLC0415  where there are tests
 
     try:
@@ -90,7 +89,7 @@ def _are_tests(path: Path) -> bool:
 
 
 def _all_reached(graph: Graph, url: str | None, shown: str) -> bool:
-    """Print of each thing that a pipeline talks to whether it was reached."""
+    """Print for each system that a pipeline talks to whether it was reached."""
     from rsq_pipe.cli.server_address import connect  # noqa: PLC0415  the client library; not to check a file
     from rsq_pipe.ops.reach import reach  # noqa: PLC0415
 
@@ -104,7 +103,7 @@ def _all_reached(graph: Graph, url: str | None, shown: str) -> bool:
 
 
 def _expand(files: Iterable[str]) -> Iterator[Path | Checked]:
-    """Yield the files meant, and what is wrong with an argument that means none."""
+    """Yield the files that an argument means, or what is wrong if it means none."""
     for file in files:
         try:
             found = sorted(_meant(file))
@@ -120,7 +119,7 @@ def _expand(files: Iterable[str]) -> Iterator[Path | Checked]:
 def _meant(file: str) -> Iterator[Path]:
     path = Path(os.path.normpath(file))
     if path.is_dir():
-        # Hidden folders are left out: a `.venv` holds many YAML files, and no pipeline.
+        # Hidden folders are left out: a `.venv` holds many YAML files but no pipeline.
         yield from (inner for suffix in SUFFIXES for inner in matching(path, f"**/*{suffix}"))
     elif has_magic(file) and not path.exists():
         yield from (inner for inner in matching(Path(path.anchor), file) if not inner.is_dir())
@@ -137,22 +136,22 @@ def _count(number: int, noun: str) -> str:
 
 
 class Namesakes:
-    """Remember which file was the first to name a pipeline, and warn of another one that names it."""
+    """Remember which file first named a pipeline, and warn of another that names it."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], tuple[Path, str]] = {}
 
     def told(self, path: Path, checked: Checked) -> Checked:
         """
-        Return what a check found, with a warning where an earlier file names the same pipeline.
+        Return what a check found, with a warning if an earlier file names the same pipeline.
 
-        No more than a warning: it harms only where both run on one server, and `--redis` has the last word.
+        Only a warning: it does harm only if both run on one server, and `--redis` has the last word.
         """
         graph = checked.graph
         if graph is None or checked.named_at is None:
             return checked
         line, column = checked.named_at
-        # By what the files say, pipelines on two servers share nothing; each root has its own embedded one.
+        # Pipelines on different servers share nothing, and each root has its own embedded server.
         name = (graph.pipeline, graph.redis_url or str(graph.root))
         file, place = self._first.setdefault(name, (path.resolve(), f"{path}:{line}"))
         if file == path.resolve():

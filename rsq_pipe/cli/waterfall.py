@@ -1,4 +1,4 @@
-"""Waterfall: a trace drawn in the terminal, a line a step, time to the right."""
+"""Waterfall: a trace drawn in the terminal, one line per step, time to the right."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def waterfall(trace: RecordTrace) -> Table:
         outcome = Text(on_one_line(step.outcome), style=_COLOURS.get(step.outcome, ""))
         numbers = [Text(_NUMBERS[name](step)) for name in known]
         table.add_row(Text(on_one_line(stage)), *numbers, outcome, Text(_bar(trace, step)))
-        # A command that shows a dead letter stands below, whole: here it would be cut.
+        # The command that shows a dead letter is printed below, where it is not cut.
         for remark in filter(None, (step.error, "" if step.outcome == DEAD else step.note)):
             table.add_row(*[""] * (2 + len(known)), Text(on_one_line(_short(remark)), style="dim"))
     return table

@@ -10,7 +10,7 @@ _SHAPES = {"source": "cds", "sink": "note", "route": "diamond", "": "cylinder"}
 
 
 def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
-    """Draw a pipeline in the DOT language; where no stream lies in between, the arrow is dashed."""
+    """Draw a pipeline in the DOT language; an arrow without a stream in between is dashed."""
     lines = [f"digraph {_quoted(diagram.pipeline)} {{", "    rankdir=TB", "    node [shape=box]"]
     for node in diagram.nodes:
         label = "\n".join(filter(None, (node.name, node.title, notes.get(node.name, ""))))

@@ -10,7 +10,7 @@ _SHAPES = {"source": ("[/", "/]"), "sink": ("[\\", "\\]"), "route": ("{", "}"), 
 
 
 def draw(diagram: Diagram, notes: Mapping[str, str]) -> str:
-    """Draw a pipeline as a Mermaid flowchart; where no stream lies in between, the arrow is dotted."""
+    """Draw a pipeline as a Mermaid flowchart; an arrow without a stream in between is dotted."""
     ids = {node.name: f"n{number}" for number, node in enumerate(diagram.nodes)}
     lines = ["flowchart TD"]
     for node in diagram.nodes:
@@ -29,7 +29,7 @@ def _label(node: Node, notes: Mapping[str, str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Spell what Mermaid would read as its own: quotes, tags, entities."""
+    """Escape what Mermaid would read as syntax: quotes, tags, entities."""
     for mark, code in (("#", "#35;"), ('"', "#quot;"), ("<", "#lt;"), (">", "#gt;")):
         text = text.replace(mark, code)
     return text

@@ -14,14 +14,14 @@ from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, Stage, StreamRe
 @dataclass(frozen=True, slots=True)
 class Node:
     """
-    Draw one stage, or one stream from outside.
+    Describe one stage, or one stream from outside.
 
     Args:
         name: The stage's name, or the stream's key.
         kind: Which of the two it is.
-        verb: What the stage does; empty for a stream.
-        detail: More of it: the handler, the path, the fields.
-        fused: The stage above, in whose worker it runs; None if it has one of its own.
+        verb: The stage's verb; empty for a stream.
+        detail: More about it: the handler, the path, the fields.
+        fused: The stage above in whose worker it runs; None if it has its own worker.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Node:
 
     @property
     def title(self) -> str:
-        """What it does, in a line."""
+        """What it does, in one line."""
         verb = "" if self.verb == "pass" else self.verb or self.kind
         return " ".join(filter(None, (verb, self.detail)))
 
@@ -49,14 +49,14 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """Hold a pipeline's nodes, each behind all it is fed by, and its edges."""
+    """Hold a pipeline's edges, and its nodes, each after all that feed it."""
 
     pipeline: str
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
     def is_fused(self, edge: Edge) -> bool:
-        """Tell whether no stream lies in between: the stage below runs in the worker of the one above."""
+        """Tell whether there is no stream in between: the lower stage runs in the worker of the upper one."""
         return any(node.name == edge.target and node.fused == edge.source for node in self.nodes)
 
     def into(self, name: str) -> list[Edge]:
@@ -123,7 +123,7 @@ _PLACES = {
 def _detail(stage: Stage) -> str:
     match stage.options:
         case ConnectorRef() as connector:
-            # Only what says where: other options may hold secrets.
+            # Only options that say where: others may hold secrets.
             shown = ("path", "stream", _PLACES.get(connector.type, ""))
             place: Any = next(filter(None, (getattr(connector.options, one, "") for one in shown if one)), "")
             places = [place] if isinstance(place, str) else list(place)
@@ -139,5 +139,5 @@ def _detail(stage: Stage) -> str:
 
 
 def streams(stage: Stage) -> str:
-    """Say what a source or sink of type `stream` is: the stage itself reads and writes, as any other does."""
+    """Name the streams of a source or sink of type `stream`: the stage reads and writes them itself."""
     return "source stream" if any(ref.external for ref in stage.inputs) else "sink stream"

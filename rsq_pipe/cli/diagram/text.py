@@ -1,4 +1,4 @@
-"""Text: a drawing for the terminal, a line a stage, with a lane for each stream on its way down."""
+"""Text: a drawing for the terminal, one line per stage, with a lane for each stream."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def draw(diagram: Diagram, notes: Mapping[str, str], width: int | None = None) -
 
     Args:
         diagram: What to draw.
-        notes: What to say of a node besides.
-        width: Columns of the screen; what a stage does goes on in further lines there. None for any number.
+        notes: What else to say of a node.
+        width: Columns of the screen; longer descriptions are wrapped. None for no limit.
 
     Returns:
         Lines without colour; `●` is a stage, `○` one that runs in the worker of the stage above, `◇` a stream
@@ -64,7 +64,7 @@ def _wrapped(title: str, width: int) -> list[str]:
 
 
 def _below(line: str, *, ends: bool) -> str:
-    """Draw the lanes of a stage's line as they go on below it."""
+    """Draw the lanes that continue below a stage's line."""
     return "".join(" " if ends and mark in _STAGES else "│" if mark in _STAGES else mark for mark in line)
 
 
@@ -73,16 +73,16 @@ class _Lanes:
 
     def __init__(self) -> None:
         self._lanes: list[Edge | None] = []
-        self._at = 0  # where the stage drawn last stands
-        self._ended = -1  # its lane, where nothing reads it
+        self._at = 0  # the column of the stage drawn last
+        self._ended = -1  # its column, if nothing reads it
 
     def join(self, name: str) -> list[str]:
-        """End the lanes that lead to a stage, all but the first of them, in a line of their own."""
+        """Draw a line that ends all lanes leading to a stage but the first."""
         ends = [at for at, edge in enumerate(self._lanes) if edge is not None and edge.target == name]
         if not ends:
             self._lanes.append(None)
             self._at = len(self._lanes) - 1
-            # Right below a stage whose lane ended it would look fed by that one.
+            # Placed right below a stage whose lane ended, it would look fed by that stage.
             return [" ".join(map(_down, self._lanes)).rstrip()] if self._at == self._ended else []
         self._at, *others = ends
         if not others:
@@ -116,7 +116,7 @@ class _Lanes:
         return [self._line(self._at, begun, "├", "╮", "┬")] if begun else []
 
     def _line(self, at: int, others: Sequence[int], first: str, last: str, between: str) -> str:
-        """Draw a line from one lane to others on its right, across those it has nothing to do with."""
+        """Draw a line from one lane to others on its right, crossing unrelated lanes."""
         marks = []
         for lane, edge in enumerate(self._lanes[: max(others) + 1]):
             if lane == at:
@@ -132,7 +132,7 @@ class _Lanes:
         return " ".join([line, *map(_down, self._lanes[len(marks) :])]).rstrip()
 
     def _free(self, after: int = -1) -> int:
-        """Find a lane nobody uses."""
+        """Find an unused lane."""
         for at in range(after + 1, len(self._lanes)):
             if self._lanes[at] is None:
                 return at

@@ -1,4 +1,4 @@
-"""Sample: what a file's first records say of it: its format, and its fields' types."""
+"""Sample: a file's format and its fields' types, as its first records show them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Sample:
 
     Args:
         kind: `csv` or `jsonl`.
-        types: Field -> its type: of a csv file a type of the source, of a jsonl file a rule of `validate`.
+        types: Field -> its type: for a csv file a type of the source, for a jsonl file a rule of `validate`.
         records: How many records were looked at.
-        first: The first of them, with these types.
+        first: The first record, with these types.
         delimiter: The character between the fields of a csv file.
-        na: What stands in a csv file for no value, in columns that are no text otherwise.
+        na: What stands for no value in a csv file, in columns that are otherwise not text.
     """
 
     kind: str
@@ -52,7 +52,7 @@ def sample(file: Path) -> Sample:
     Look at a file's first records.
 
     Raises:
-        ValueError: Its name says no format, or it holds no record.
+        ValueError: Its name tells no format, or it holds no record.
         SourceError: It cannot be read.
     """
     kind = format_of(file)
@@ -75,7 +75,7 @@ def sample(file: Path) -> Sample:
 
 
 def _nulls(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Tell which words stand for no value: those without which a column is of numbers, or of dates."""
+    """Find the words that stand for no value: without them a column holds only numbers, or only dates."""
     plain, there = infer(header, rows, ()), {text for row in rows for text in row}
     return tuple(word for word in _NULLS if word in there and infer(header, rows, (word,)) != plain)
 
@@ -83,7 +83,7 @@ def _nulls(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, .
 def _records(file: Path, kind: str, settings: dict[str, Any], size: int = ROWS) -> list[dict[str, Any]]:
     made = connector("source", kind)
     assert made.connect is not None
-    # What stands in the file is all there is, for now: its last line is whole.
+    # The file is taken as complete for now: its last line is whole.
     options = made.options(path=escape(str(file.resolve())), final=True, **settings)
     source = made.connect(options, stage="read", root=file.resolve().parent)
     (shard,) = source.shards()
@@ -96,7 +96,7 @@ def _records(file: Path, kind: str, settings: dict[str, Any], size: int = ROWS) 
 
 
 def _delimiter(file: Path) -> str:
-    """Tell from the header which character parts the fields."""
+    """Tell from the header which character separates the fields."""
     try:
         with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
             header = lines.readline(65_536).decode(errors="replace")
@@ -106,7 +106,7 @@ def _delimiter(file: Path) -> str:
 
 
 def _rules(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Tell what `validate` may want of each field; of one with values of several types nothing."""
+    """Give a `validate` rule for each field; none for a field with values of several types."""
     rules: dict[str, str] = {}
     for name in dict.fromkeys(name for record in records for name in record):
         values = [record[name] for record in records if record.get(name) is not None]

@@ -111,7 +111,7 @@ tests:
 
 
 def example(name: str) -> dict[str, str]:
-    """Write a project with data of its own: file -> text."""
+    """Write a project with sample data: file -> text."""
     return {
         "pipeline.yaml": SCHEMA + _EXAMPLE.format(name=name),
         "handlers.py": _EXAMPLE_HANDLERS,
@@ -127,7 +127,7 @@ def of_file(name: str, path: str, found: Sample) -> dict[str, str]:
     Args:
         name: The pipeline's.
         path: The file, as the pipeline names it.
-        found: What is in it.
+        found: What was found in it.
     """
     return {
         "pipeline.yaml": SCHEMA + _pipeline(name, path, found),

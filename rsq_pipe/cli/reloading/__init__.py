@@ -1,1 +1,1 @@
-"""`rsq-pipe dev`: a pipeline that runs while it is written, a process for each module of handlers."""
+"""`rsq-pipe dev`: run a pipeline while it is written, with one process per module of handlers."""

@@ -1,4 +1,4 @@
-"""A process of `dev`: loads the pipeline, says what it found, and runs some stages when it is told to."""
+"""A child process of `dev`: load the pipeline, report what was found, and run stages when told to."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ GLANCE = 0.005
 
 def main(spec: str, answers: int) -> None:
     """
-    Be such a process.
+    Run the child process.
 
-    What it is told comes by standard input, an object a line: `{"plan": ADDRESS}`, `{"run": {...}}`. What it
-    says goes to a pipe, likewise. It ends when standard input does: `dev` is gone then.
+    Its instructions come on standard input, one object per line: `{"plan": ADDRESS}`, `{"run": {...}}`. Its
+    answers go to a pipe in the same form. It ends when standard input ends: `dev` is gone then.
 
     Args:
         spec: The pipeline file.
@@ -63,13 +63,13 @@ def main(spec: str, answers: int) -> None:
         code = exit_code(exc)
     say(ended=code)
     sys.stdout.flush()
-    # Python would wait for a handler that hangs before it ends.
+    # Python would wait for a hanging handler before it exits.
     os._exit(code)
 
 
 class Answers:
     """
-    Say something to `dev`.
+    Send answers to `dev`.
 
     Args:
         number: The pipe's number.
@@ -85,7 +85,7 @@ class Answers:
 
 
 async def _plan(graph: Graph, address: str) -> str:
-    """Say why the pipeline may not be run as it is written now; nothing where it may."""
+    """Say why the pipeline may not be run as it is written now; empty if it may."""
     async with connect(address) as client:
         found = await plan(client, graph)
     return refusal(graph, found, "") if found.stranded else ""
@@ -113,8 +113,8 @@ async def _run(graph: Graph, say: Answers, *, address: str, stages: list[str], f
 
 
 async def _tell_running(runner: Runner, say: Answers) -> None:
-    """Say once that the stages are at work."""
-    while runner.state is None:  # noqa: ASYNC110  it tells nobody; once in a process, for some milliseconds
+    """Tell once that the stages are at work."""
+    while runner.state is None:  # noqa: ASYNC110  nothing signals it; once per process, for some milliseconds
         await asyncio.sleep(GLANCE)
     say(running=True)
 

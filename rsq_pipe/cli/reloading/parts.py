@@ -1,4 +1,4 @@
-"""Parts: which stages of a pipeline run in which process of `dev`, and which files concern them."""
+"""Parts: which stages run in which process of `dev`, and which files they depend on."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _QUOTED = re.compile(r"'([^'\n]+)'")
 
 def described(graph: Graph) -> dict[str, Any]:
     """
-    Describe a pipeline whose handlers are imported, as JSON holds it.
+    Describe a pipeline whose handlers are imported, as JSON.
 
     Returns:
-        `parts`: name -> its stages and the files by which it is started anew; `tables`: file -> the stages
-        that look something up in it, and see by themselves when it changes; and what `dev` needs else.
+        `parts`: name -> its stages and the files whose change restarts it; `tables`: file -> the stages that
+        look something up in it, and notice changes by themselves; and what else `dev` needs.
     """
     parts: dict[str, list[Stage]] = {OTHERS: []}
     for stage in graph.stages:
@@ -60,7 +60,7 @@ def described(graph: Graph) -> dict[str, Any]:
 
 
 def _module(stage: Stage) -> str:
-    """Name the file of a stage's code, where it has some of the user's own."""
+    """Name the file of a stage's code, if the user wrote some."""
     options = stage.options
     if isinstance(options, HandlerRef):
         module = options.module
@@ -73,7 +73,7 @@ def _module(stage: Stage) -> str:
 
 
 def _connector(stage: Stage) -> str:
-    """Name the file of a source's or sink's code, where that is the user's own."""
+    """Name the file of a source's or sink's code, if the user wrote it."""
     call = getattr(getattr(stage.options, "options", None), "call", None)
     module = call.partition(":")[0] if isinstance(call, str) else ""
     return str(getattr(sys.modules.get(module), "__file__", None) or "")
@@ -85,7 +85,7 @@ def _table(graph: Graph, stage: Stage) -> Path | None:
 
 
 def _code(part: str) -> set[Path]:
-    """Find a module's file and those it imports, as far as they stand in the project."""
+    """Find a module's file and those it imports, as far as they are in the project."""
     own = imported_files()
     files = {name: Path(file) for name, file in _files_of_modules() if Path(file) in own}
     waiting, found = [Path(part)] if Path(part) in own else [], set()
@@ -105,7 +105,7 @@ def _files_of_modules() -> list[tuple[str, str]]:
 
 
 def _imports(file: Path, module: str) -> Iterator[str]:
-    """Name what a file imports, wherever it does, and the packages that stands in."""
+    """Name what a file imports, anywhere in it, and the packages that contain it."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_bytes())):
         names: Sequence[str] = ()
@@ -121,7 +121,7 @@ def _imports(file: Path, module: str) -> Iterator[str]:
 
 
 def _files_named(graph: Graph, stage: str) -> Iterator[Path]:
-    """Find the files that a stage's settings name, other than those it reads and writes records in."""
+    """Find the files that a stage's settings name, except those it reads records from or writes them to."""
     settings = read_document(graph.path, None).value["stages"].get(stage, {})
     for text in _texts({key: value for key, value in settings.items() if key not in {"source", "sink"}}):
         for name in (text, *_QUOTED.findall(text)):
@@ -133,7 +133,7 @@ def _files_named(graph: Graph, stage: str) -> Iterator[Path]:
 def _is_file(file: Path) -> bool:
     try:
         return file.is_file()
-    except OSError:  # a text that is no name
+    except OSError:  # text that is not a file name
         return False
 
 

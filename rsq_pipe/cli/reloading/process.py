@@ -1,4 +1,4 @@
-"""Process: one process of `dev`, as the one that keeps it sees it."""
+"""Process: one child process of `dev`, as seen by its parent."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 
 class StageProcess:
     """
-    Keep one process. Made by `start`.
+    Control one child process. Made by `start`.
 
     Args:
-        process: It.
-        answers: What it says.
+        process: The process.
+        answers: Its answers.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, answers: asyncio.StreamReader) -> None:
@@ -36,14 +36,14 @@ class StageProcess:
 
     @classmethod
     async def start(cls, spec: Path) -> StageProcess:
-        """Start one; it loads the pipeline, and waits."""
+        """Start a process; it loads the pipeline, and waits."""
         ours, theirs = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "rsq_pipe.cli.reloading.child", str(spec), str(theirs)),
                 stdin=asyncio.subprocess.PIPE,
                 pass_fds=(theirs,),
-                process_group=0,  # Ctrl-C is for the one that keeps it
+                process_group=0,  # Ctrl-C is for the parent
             )
         finally:
             os.close(theirs)
@@ -54,24 +54,24 @@ class StageProcess:
         return cls(process, reader)
 
     async def loaded(self) -> dict[str, Any]:
-        """Wait for what it found: `ready` or `wrong`; neither where it died."""
+        """Wait for what it found: `ready` or `wrong`; neither if it died."""
         found = await self._answer()
         self.seconds_to_load = time.monotonic() - self._started
         return found
 
     async def refused(self, address: str) -> str:
-        """Ask whether the pipeline may be run as it is written now; empty if so, else why not."""
+        """Ask why the pipeline may not be run as it is written now; empty if it may."""
         self._tell(plan=address)
         return str((await self._answer()).get("plan", "it could not be found out: the process ended"))
 
     def run(self, address: str, stages: Sequence[str], *, fresh: bool = False) -> None:
-        """Have it run some stages."""
+        """Tell it to run some stages."""
         self.stages = stages
         self._tell(run={"address": address, "stages": list(stages), "fresh": fresh})
         self.listening = asyncio.ensure_future(self._listen())
 
     async def stop(self) -> None:
-        """Have it drain, and wait until it has ended."""
+        """Tell it to drain, and wait until it has ended."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 if self.listening is None:
@@ -81,7 +81,7 @@ class StageProcess:
         await self.ended()
 
     async def ended(self) -> int:
-        """Wait for its end; gives its exit code."""
+        """Wait for its end; return its exit code."""
         if self.listening is not None:
             await self.listening
         code = await self._process.wait()
@@ -96,7 +96,7 @@ class StageProcess:
 
     @property
     def has_told_all(self) -> bool:
-        """Whether it has ended, and all that it said was heard."""
+        """Whether it has ended and all its answers were read."""
         return self.listening is not None and self.listening.done()
 
     async def _listen(self) -> None:
@@ -104,7 +104,7 @@ class StageProcess:
             if "running" in told:
                 self.running.set()
             self.done = told.get("done", self.done)
-        self.running.set()  # nobody is to wait for it any more
+        self.running.set()  # nobody need wait for it any longer
 
     async def _answer(self) -> dict[str, Any]:
         line = await self._answers.readline()

@@ -1,4 +1,4 @@
-"""Screen: what `dev` says: a line for each thing that happens, with the time it took."""
+"""Screen: the output of `dev`: a line for each event, with the time it took."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLES = {
 
 
 class Screen:
-    """Say what happens."""
+    """Print what happens."""
 
     def __init__(self) -> None:
         self._console = console()
@@ -46,5 +46,5 @@ def listed(files: Iterable[str]) -> str:
 
 
 def spelled(seconds: float) -> str:
-    """Spell a short time."""
+    """Format a short time."""
     return f"{seconds * 1000:,.0f} ms" if seconds < 10 else f"{seconds:.1f} s"

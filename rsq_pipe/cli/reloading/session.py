@@ -30,15 +30,15 @@ _MOST_FOLDERS = 500
 
 class Session:
     """
-    Run a pipeline, and start those of its processes anew whose files have changed.
+    Run a pipeline, and replace the processes whose files have changed.
 
-    A process that is to take over loads its code beside the one that works; only when it is ready does that
-    one drain: it finishes what it has in flight, settles it, and hands back the rest.
+    The new process loads its code beside the old one. Only when it is ready does the old one drain: it
+    finishes what it has in flight, settles it, and hands back the rest.
 
     Args:
         spec: The pipeline file.
         url: The server; None for the spec's, or the embedded one.
-        fresh: Start over after each change, all in one process.
+        fresh: Start over after each change, with all stages in one process.
     """
 
     def __init__(self, spec: Path, url: str | None, *, fresh: bool) -> None:
@@ -77,7 +77,7 @@ class Session:
                 await self._end()
 
     async def _begin(self, stack: ExitStack) -> None:
-        """Load the pipeline for the first time, and run it; while it is wrong, wait for a change."""
+        """Load the pipeline for the first time, and run it; while it has mistakes, wait for a change."""
         first = await self._loading()
         if first is None:
             return
@@ -88,7 +88,7 @@ class Session:
         await self._take_over({self._part_of_first(): first})
 
     async def _change(self, changed: Collection[str]) -> None:
-        """Do what a change of files asks for."""
+        """React to changed files."""
         shown = listed(map(_short, changed))
         parts = set(self._parts_of(changed))
         tables = {name for file in changed for name in self._about["tables"].get(file, ())}
@@ -111,7 +111,7 @@ class Session:
         await self._take_over({mine[0]: first}, only=mine)
 
     async def _loading(self) -> StageProcess | None:
-        """Start a process that takes over, and have it load; None where what it loads is wrong."""
+        """Start a replacement process and let it load; None if what it loads is wrong."""
         self._stamp(self._files())
         process = await StageProcess.start(self._spec)
         found = await process.loaded()
@@ -131,7 +131,7 @@ class Session:
         return None
 
     async def _may_run(self, process: StageProcess) -> bool:
-        """Ask for the plan of a file that has changed; where it would lose something, say so."""
+        """Check the plan of a changed file; say so if it would lose something."""
         if self._fresh or not (why := await process.refused(self._address)):
             return True
         await process.stop()
@@ -141,13 +141,13 @@ class Session:
         return False
 
     async def _take_over(self, ready: dict[str, StageProcess], only: Sequence[str] | None = None) -> None:
-        """Put processes with new code in the place of those that work, as soon as all of them are ready."""
+        """Replace the working processes by those with new code, once all of these are ready."""
         parts = self._parts()
         names = list(parts) if only is None else [name for name in only if name in parts]
         loading = {name: ready.get(name) or await StageProcess.start(self._spec) for name in names}
         for name, process in loading.items():
             if name not in ready and "ready" not in await process.loaded():
-                # The file was changed once more meanwhile: that is told by the next look.
+                # The file has changed again meanwhile: the next look will report that.
                 for other in loading.values():
                     await other.stop()
                 return
@@ -223,7 +223,7 @@ class Session:
         return {file for file in self._files() if _stamp(file) != self._stamps.get(file)}
 
     async def _changes(self) -> AsyncIterator[set[str]]:
-        """Yield the files that have changed, at the beginning none; see between whether processes ended."""
+        """Yield the changed files, at first none; between changes, check whether processes ended."""
         yield set()
         while not self._stopping.is_set():
             woken: set[str] = set()
@@ -248,7 +248,7 @@ class Session:
             yield changed
 
     def _code_that_may_be_meant(self) -> Iterable[str]:
-        """Name all code of the project, while the file that says what is meant is wrong."""
+        """Name all code of the project: while the pipeline file is wrong, any of it may be meant."""
         if self._about:
             return
         for number, (folder, inner, files) in enumerate(os.walk(project_root(self._spec))):
@@ -258,7 +258,7 @@ class Session:
                 return
 
     def _look_for_ends(self) -> None:
-        """Say once that all has been read, or that a stage could not go on."""
+        """Say once that everything has been read, or that a stage could not go on."""
         over = {name: process for name, process in self._processes.items() if process.has_told_all}
         if self._is_told_ended or not over:
             return
@@ -267,7 +267,7 @@ class Session:
             self._is_told_ended = True
             self._screen.say("ended", f"{named(failed)}: could not go on; waiting for a change")
             return
-        # Others do not know when sources end that they do not read: they wait for records.
+        # Processes that do not read a source never learn that it has ended: they keep waiting for records.
         done = over[OTHERS].done if OTHERS in over else None
         if done is None:
             return
@@ -284,5 +284,5 @@ def _stamp(file: str) -> int:
 
 
 def _short(file: str) -> str:
-    """Name a file from the current folder."""
+    """Give a file's path relative to the current folder."""
     return os.path.relpath(file)

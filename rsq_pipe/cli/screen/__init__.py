@@ -1,1 +1,1 @@
-"""The screens of `rsq-pipe top`. Alone imports Textual."""
+"""The screens of `rsq-pipe top`. Only this package imports Textual."""

@@ -1,4 +1,4 @@
-"""The app of `rsq-pipe top`, its colours and keys; and its first screen: all stages, live."""
+"""The app of `rsq-pipe top`, its colours and keys, and its first screen: all stages, live."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Top(App[None]):
 
 class StagesScreen(Screen[None]):
     """
-    Show every stage: what waits, what failed, how fast it works now and worked before.
+    Show every stage: what waits, what failed, and its speed now and before.
 
     Args:
         graph: The pipeline.
@@ -73,7 +73,7 @@ class StagesScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # Enter is the table's own key, which the footer does not name.
+        # The table handles Enter itself, and the footer does not show it.
         Binding("d", "letters", "dead letters", key_display="enter"),
         Binding("p", "pause", "pause stage"),
         Binding("r", "resume", "resume stage"),
@@ -84,14 +84,14 @@ class StagesScreen(Screen[None]):
         self._graph = graph
         self._client = client
         self._every = every
-        # Held here: a look that ends while the screen is taken down must still find them.
+        # Kept here: a look that ends while the screen is torn down must still find them.
         self._headline = Static("looking ...", id="head")
         self._table = DataTable[Text](cursor_type="row")
         self._notes = Static()
         self._rates = {stage.name: deque[float](maxlen=LOOKS) for stage in graph.stages}
 
     def compose(self) -> ComposeResult:
-        """Lay out the headline, the table and the remarks below it."""
+        """Compose the headline, the table and the remarks below it."""
         yield self._headline
         yield self._table
         with VerticalScroll(id="remarks"):
@@ -99,7 +99,7 @@ class StagesScreen(Screen[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Name the columns and the stages, and begin to look."""
+        """Set up the columns and stages, and begin to look."""
         table = self._table
         for column in ("stage", *COLUMNS[:-1], f"last {LOOKS} looks", COLUMNS[-1]):
             table.add_column(column, key=column)
@@ -109,7 +109,7 @@ class StagesScreen(Screen[None]):
         self.run_worker(self._watch())
 
     async def _watch(self) -> None:
-        """Look again and again; a server that is away is said to be, and looked for again."""
+        """Look again and again; say so while the server is away, and keep trying."""
         before: PipelineStatus | None = None
         while True:
             try:
@@ -141,7 +141,7 @@ class StagesScreen(Screen[None]):
         self._notes.update(Text("\n").join(remarks(status)))
 
     def on_data_table_row_selected(self) -> None:
-        """Take Enter for `d`."""
+        """Treat Enter as `d`."""
         self.action_letters()
 
     def action_letters(self) -> None:
@@ -153,7 +153,7 @@ class StagesScreen(Screen[None]):
         await self._hold(pausing=True)
 
     async def action_resume(self) -> None:
-        """Have the stage under the cursor go on."""
+        """Resume the stage under the cursor."""
         await self._hold(pausing=False)
 
     async def _hold(self, *, pausing: bool) -> None:
@@ -186,9 +186,9 @@ class StagesScreen(Screen[None]):
 
 def sparkline(values: Sequence[float], width: int) -> str:
     """
-    Draw the last `width` numbers, each as a block as high as its share of the highest.
+    Draw the last `width` numbers as blocks, scaled to the highest.
 
-    Zero is a gap at the foot, so that a stage that does nothing looks different from one that does little.
+    Zero leaves a gap, so that a stage that does nothing looks different from one that does little.
     """
     shown = values[-width:]
     most = max(shown, default=0.0)

@@ -1,4 +1,4 @@
-"""The dead letters of one stage, one below the other, and each of them whole."""
+"""The dead letters of one stage: a list, and each one whole."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WIDEST = 100
 
 class LettersScreen(Screen[None]):
     """
-    List a stage's dead letters, the oldest first; more are read as the cursor comes to the end.
+    List a stage's dead letters, oldest first; more are read as the cursor nears the end.
 
     Args:
         graph: The pipeline.
@@ -61,7 +61,7 @@ class LettersScreen(Screen[None]):
         self._reading = False
 
     def compose(self) -> ComposeResult:
-        """Lay out the headline and the list."""
+        """Compose the headline and the list."""
         yield self._headline
         yield self._table
         yield Footer()
@@ -72,7 +72,7 @@ class LettersScreen(Screen[None]):
         self.run_worker(self._begin())
 
     async def _begin(self) -> None:
-        """Read from the beginning, with what has come or gone meanwhile."""
+        """Read again from the beginning: letters may have come or gone."""
         self._table.clear()
         self._shown.clear()
         try:
@@ -111,7 +111,7 @@ class LettersScreen(Screen[None]):
             await self._more()
 
     def on_data_table_row_selected(self) -> None:
-        """Take Enter for `d`."""
+        """Treat Enter as `d`."""
         self.action_letter()
 
     def action_letter(self) -> None:
@@ -163,7 +163,7 @@ def _question(plan: Preview, stage: str) -> str:
 
 class LetterScreen(Screen[bool]):
     """
-    Show one dead letter whole. Ends with whether it is to be replayed.
+    Show one dead letter whole. Its result says whether to replay it.
 
     Args:
         text: The letter.
@@ -187,10 +187,10 @@ class LetterScreen(Screen[bool]):
 
 class Confirm(ModalScreen[bool]):
     """
-    Ask until it is answered: `y` yes, `n` or Esc no.
+    Ask until answered: `y` for yes, `n` or Esc for no.
 
     Args:
-        question: What is asked.
+        question: The question.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

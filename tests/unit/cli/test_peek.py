@@ -100,4 +100,4 @@ def test_help_names_the_command_and_loads_no_redis() -> None:
 
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
-    assert "Show the records that stand before a stage." in found
+    assert "Show the records that wait for a stage." in found

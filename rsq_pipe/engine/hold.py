@@ -36,9 +36,19 @@ def hold_field(stage: str) -> str:
     return f"paused:{stage}:hold"
 
 
+def resumed_field(stage: str) -> str:
+    """Name the field that counts how often a stage has been resumed."""
+    return f"paused:{stage}:resumed"
+
+
 def hold_fields(graph: Graph) -> list[str]:
-    """Name those of all stages."""
+    """Name those of all stages that say so."""
     return [hold_field(stage.name) for stage in graph.stages]
+
+
+def resumed_fields(graph: Graph) -> list[str]:
+    """Name those of all stages that count."""
+    return [resumed_field(stage.name) for stage in graph.stages]
 
 
 def read_hold(text: str | bytes) -> Hold:
@@ -53,3 +63,9 @@ def held_stages(graph: Graph, table: Mapping[str, str]) -> dict[str, Hold]:
     """Read which stages are held out of the fields of the pipeline's hash."""
     found = ((stage.name, table.get(hold_field(stage.name))) for stage in graph.stages)
     return {name: read_hold(text) for name, text in found if text is not None}
+
+
+def times_resumed(graph: Graph, table: Mapping[str, str]) -> dict[str, int]:
+    """Read how often each stage has been resumed, likewise; those that never were are left out."""
+    found = ((stage.name, table.get(resumed_field(stage.name))) for stage in graph.stages)
+    return {name: int(text) for name, text in found if text is not None}

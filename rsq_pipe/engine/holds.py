@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.dead_letter_share import DeadLetterShare
-from rsq_pipe.engine.hold import Hold, hold_field
+from rsq_pipe.engine.hold import Hold, hold_field, resumed_field
 from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.counters import finished
 from rsq_pipe.spec.graph import DeadLetterLimit, Graph, Stage
 from rsq_pipe.streams.client import StreamClient
+from rsq_pipe.streams.script import HOLD
 
 _REASON = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """
+    Hold what this process has begun to hold.
+
+    Args:
+        hold: Why.
+        resumed: How often the stage had been resumed when the reason was seen.
+        written: When the server was told, by `time.monotonic`.
+    """
+
+    hold: Hold
+    resumed: int
+    written: float = math.inf
 
 
 class Holds:
@@ -37,7 +57,8 @@ class Holds:
         self._halt = halt
         self._by = by
         self._held: dict[str, Hold] = {}
-        self._unwritten: dict[str, Hold] = {}
+        self._own: dict[str, _Own] = {}  # those that no look has found yet
+        self._resumed: Mapping[str, int] = {}
         self._counters: dict[str, int] = {}
         self._brakes: list[tuple[Collection[str], Brake]] = []
         self.limits = [
@@ -53,19 +74,26 @@ class Holds:
         self._brakes.append((stages, brake))
         self._turn()
 
-    def looked(self, held: Mapping[str, Hold], counters: Mapping[str, int]) -> None:
-        """Take note of what the server says."""
+    def looked(self, state: PipelineState, asked: float) -> None:
+        """Take note of what the server says, and of when it was asked, by `time.monotonic`."""
+        for name in {*state.resumed, *self._resumed}:
+            if state.resumed.get(name, 0) != self._resumed.get(name, 0):
+                self._own.pop(name, None)  # whatever this process saw, somebody has looked at it
+        # What this process has written since is not there yet, which is no sign that it was resumed.
+        self._own = {name: own for name, own in self._own.items() if own.written >= asked}
+        held = {**state.held, **{name: own.hold for name, own in self._own.items()}}
         for name in held.keys() - self._held.keys():
             self._log.warning("paused until it is resumed", stage=name, reason=held[name].why)
-        resumed = self._held.keys() - held.keys() - self._unwritten.keys()
-        for name in resumed:
+        gone = self._held.keys() - held.keys()
+        for name in gone:
             self._log.warning("goes on: it was resumed", stage=name)
-        self._held = {**held, **self._unwritten}
         for stage, _, share in self.limits:
-            if stage.name in resumed:  # what was handled before does not count any more
-                share.begin(*_handled(stage, self._known(counters)))
+            before, now = (found.get(stage.name, 0) for found in (self._resumed, state.resumed))
+            if stage.name in gone or before != now:  # what was handled before does not count any more
+                share.begin(*_handled(stage, self._known(state.counters)))
+        self._held, self._resumed = held, state.resumed
         self._turn()
-        self.told(counters)
+        self.told(state.counters)
 
     def told(self, counters: Mapping[str, int]) -> None:
         """Take note of counters, as a look or a settlement has told them: those that it knows only grow."""
@@ -84,14 +112,16 @@ class Holds:
         Raises:
             ServerUnavailableError: It cannot be reached.
 
-        Redis: HGET, HSET; whoever was first stays.
+        Redis: hold.lua; whoever was first stays.
         """
-        execute, meta = self._client.channel.execute, self._meta
-        for name, hold in tuple(self._unwritten.items()):
-            if await execute("HGET", meta, hold_field(name), key=meta) is None:
-                await execute("HSET", meta, hold_field(name), hold.dump(), key=meta)
-            # The next look finds it; until it was there it is no sign that somebody has resumed the stage.
-            del self._unwritten[name]
+        for name, own in tuple(self._own.items()):
+            if own.written < math.inf:
+                continue
+            said = (hold_field(name), own.hold.dump(), resumed_field(name), own.resumed)
+            holds = await self._client.channel.run(HOLD, [self._meta], [*said])
+            if self._own.get(name) is own:
+                # Of one that was resumed meanwhile the next look tells.
+                self._own[name] = replace(own, written=time.monotonic() if holds else -math.inf)
 
     def _known(self, counters: Mapping[str, int]) -> Mapping[str, int]:
         for name, count in counters.items():
@@ -104,7 +134,8 @@ class Holds:
             self._halt(HandlerError(what, stage=stage.name))
             return
         hold = Hold(why, time.time(), self._by)
-        self._held[stage.name] = self._unwritten[stage.name] = hold
+        self._held[stage.name] = hold
+        self._own[stage.name] = _Own(hold, self._resumed.get(stage.name, 0))
         self._log.warning("paused until it is resumed", stage=stage.name, reason=why)
         self._turn()
 

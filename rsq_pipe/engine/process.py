@@ -98,7 +98,7 @@ class Process:
     def looked(self, state: PipelineState, asked: float) -> None:
         """Take note of what the pipeline holds, and of when that was asked, by `time.monotonic`."""
         self.pauses.looked(state.paused, asked)
-        self.holds.looked(state.held, state.counters)
+        self.holds.looked(state, asked)
         self.still(state, asked)
 
     def still(self, state: PipelineState, asked: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsq_pipe.engine.count_fields import appended, count_fields, packed
-from rsq_pipe.engine.hold import Hold, held_stages, hold_fields
+from rsq_pipe.engine.hold import Hold, held_stages, hold_fields, resumed_fields, times_resumed
 from rsq_pipe.engine.keyspace import (
     Keyspace,
     counter_fields,
@@ -66,6 +66,7 @@ class PipelineState:
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
         paused: Stages that pause since their calls fail one after another.
         held: Stages that are paused until they are resumed.
+        resumed: How often stages have been resumed.
     """
 
     stages: Mapping[str, StageState]
@@ -74,6 +75,7 @@ class PipelineState:
     settled: Mapping[str, int] = field(default_factory=dict)
     paused: Mapping[str, Paused] = field(default_factory=dict)
     held: Mapping[str, Hold] = field(default_factory=dict)
+    resumed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pauses(self) -> Mapping[str, Paused | Hold]:
@@ -127,7 +129,10 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
         ],
         lengths=[keys.dlq(stage) for stage in graph.stages],
         table=keys.meta,
-        fields=[*counter_fields(graph), *count_fields(graph), *pause_fields(graph), *hold_fields(graph)],
+        fields=[
+            *(*counter_fields(graph), *count_fields(graph), *pause_fields(graph)),
+            *(*hold_fields(graph), *resumed_fields(graph)),
+        ],
         hashes=_reasons(graph) if known is None else (),
     )
     for stream, names in readers.items():
@@ -147,7 +152,9 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
     for stage in lookups(graph):
         counters |= unknown_counters(stage, shot.hashes.get(keys.unknown(stage), {}))
     pauses, held = paused_stages(graph, shot.table), held_stages(graph, shot.table)
-    return PipelineState(stages, backlog, counters, settled, pauses, held)
+    return PipelineState(
+        *(stages, backlog, counters, settled, pauses, held), resumed=times_resumed(graph, shot.table)
+    )
 
 
 def _reasons(graph: Graph) -> list[str]:

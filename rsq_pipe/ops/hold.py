@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq_pipe.engine.hold import Hold, hold_field, read_hold
+from rsq_pipe.engine.hold import Hold, hold_field, read_hold, resumed_field
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
@@ -34,12 +34,14 @@ async def resume(client: StreamClient, graph: Graph, stage: str) -> tuple[Hold, 
     Returns:
         Why it was paused, and for how many seconds; None where it was not.
 
-    Redis: HGET, HDEL, TIME.
+    Redis: HGET, HINCRBY, HDEL, TIME.
     """
     meta, field = Keyspace(graph.pipeline).meta, hold_field(stage)
     before = await client.channel.execute("HGET", meta, field, key=meta)
     if before is None:
         return None
+    # Counted first: a process that is about to pause the stage for what it saw before must find it counted.
+    await client.channel.execute("HINCRBY", meta, resumed_field(stage), 1, key=meta)
     await client.channel.execute("HDEL", meta, field, key=meta)
     hold = read_hold(before)
     return hold, max(0.0, await server_time(client, meta) - hold.since)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
+from rsq_pipe.engine.holds import Holds
+from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.ops.hold import pause, resume
 from rsq_pipe.ops.status import look
@@ -71,10 +75,11 @@ async def test_a_stage_pauses_when_too_many_records_became_dead_letters_and_goes
         found = await resume(lab.client, lab.graph, "work")
         assert found is not None
         await wait_until(lambda: len(lab.module.CALLS) > called, what="it goes on")
-        if dead < 90:  # the rest of the bad ones are too many again
-            await held(lab)
+        ends = asyncio.gather(*(run.ended() for run in up))
+        while not ends.done():  # the rest of the bad ones may be too many again
             await resume(lab.client, lab.graph, "work")
-        summaries = await asyncio.gather(*(run.ended() for run in up))
+            await asyncio.wait([ends], timeout=0.2)
+        summaries = await ends
 
     assert 10 < dead <= 10 + 50 * runs
     assert called < 300 + 100 * runs + 50
@@ -86,6 +91,48 @@ async def test_a_stage_pauses_when_too_many_records_became_dead_letters_and_goes
     assert len(await lab.dead_letters("work")) == 100
     assert all(summary.paused == {} for summary in summaries)
     assert sorted(lab.module.CALLS) == list(range(2_000)), "nobody was called twice"
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_a_process_that_comes_late_does_not_pause_a_stage_again_that_was_resumed_since(
+    lab: Lab, noticed: bool
+) -> None:
+    holds, state = await _about_to_pause(lab)
+
+    await pause(lab.client, lab.graph, "work", "another process was first")
+    await resume(lab.client, lab.graph, "work")
+    if noticed:
+        holds.looked(replace(state, resumed={"work": 1}, counters=BAD), time.monotonic())
+    await holds.publish()
+
+    assert (await lab.state()).held == {}
+
+
+async def test_a_stage_stays_paused_that_a_look_from_before_does_not_know_to_be(lab: Lab) -> None:
+    holds, state = await _about_to_pause(lab)
+    asked = time.monotonic()
+
+    with capture_logs() as logs:
+        await holds.publish()
+        holds.looked(state, asked)
+
+    assert (await lab.state()).held.keys() == {"work"}
+    assert not logs
+
+
+async def _about_to_pause(lab: Lab) -> tuple[Holds, PipelineState]:
+    """Have a process see that a stage is to be paused, and not say so yet."""
+    lab.records(range(10))
+    spec(lab, "pause", "False")
+    await lab.run()
+    state = await lab.state()
+    holds = Holds(lab.client, lab.graph, halt=lambda error: pytest.fail(str(error)))
+    holds.looked(state, time.monotonic())
+    holds.told(BAD)
+    return holds, state
+
+
+BAD = {"work:in": 1_000, "work:dead": 500}
 
 
 async def test_a_stage_stops_the_run_when_too_many_records_became_dead_letters(lab: Lab) -> None:

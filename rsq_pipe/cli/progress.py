@@ -28,6 +28,7 @@ _TAKEN = {
         "dead",
         "paused",
         "away",
+        "awaits",
         "process",
         "pipeline",
         "event",
@@ -102,6 +103,8 @@ def stands(runner: Runner) -> dict[str, str]:
     found = {}
     if runner.state and runner.state.pauses:
         found["paused"] = "; ".join(f"{name}: {one.why}" for name, one in runner.state.pauses.items())
+    if runner.awaits:
+        found["awaits"] = ", ".join(runner.awaits)
     if away := Outage.lasting():
         found["away"] = "; ".join(f"server {where} for {age(seconds)}" for where, seconds in away.items())
     return found

@@ -177,7 +177,9 @@ def command(  # noqa: PLR0917  one parameter per option
         if processes > 1:
             options = [*_options(stages, drain_timeout, log_format), *(["--quiet"] if quiet else [])]
             options += _watching(trace_file, metrics_port, metrics_host)
-            work = _supervise(graph, address, processes, options, forked, fresh=fresh, tell=tell)
+            work = _supervise(
+                *(graph, address, processes, options, forked), names=names, fresh=fresh, tell=tell
+            )
         else:
             port = None if metrics_port is None else _own_port(metrics_port)
             observer = stack.enter_context(
@@ -284,6 +286,7 @@ async def _supervise(
     options: Sequence[str],
     forked: Sequence[Forked],
     *,
+    names: Sequence[str],
     fresh: bool,
     tell: Tell,
 ) -> Summary:
@@ -292,6 +295,7 @@ async def _supervise(
             *(graph, client, address),
             processes=processes,
             options=options,
+            stages=names,
             fresh=fresh,
             forked=forked,
         )

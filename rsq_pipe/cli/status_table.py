@@ -39,7 +39,7 @@ def remarks(status: PipelineStatus) -> list[Text]:
     unknown = unknown_lines({stage.name: stage.unknown for stage in status.stages})
     failed = _failed(status)
     rest = (*_memories(status), *_windows(status), *_pauses(status), *_left(status), *_changes(status))
-    return [*failed, *drops, *unknown, *rest]
+    return [*failed, *drops, *unknown, *_awaited(status), *rest]
 
 
 def headline(status: PipelineStatus) -> str:
@@ -103,6 +103,16 @@ def _pauses(status: PipelineStatus) -> Iterator[Text]:
                 ),
                 style="bold yellow",
             )
+
+
+def _awaited(status: PipelineStatus) -> Iterator[Text]:
+    """Tell which sources a run is waiting for that has read its own."""
+    if status.awaits:
+        names = ", ".join(status.awaits)
+        what = (
+            f"other sources have ended; their run waits for these to end as well, wherever they run: {names}"
+        )
+        yield Text(on_one_line(what), style="yellow")
 
 
 def _left(status: PipelineStatus) -> Iterator[Text]:

@@ -32,6 +32,7 @@ from rsq_pipe.engine.processes.role import Role
 from rsq_pipe.engine.processes.supervised import place_among
 from rsq_pipe.engine.rates import PERIOD as RATES_PERIOD
 from rsq_pipe.engine.sinks.sink_worker import SinkWorker, flush
+from rsq_pipe.engine.source_ends import SourceEnds
 from rsq_pipe.engine.sources.shared_source_worker import SharedSourceWorker, source_role
 from rsq_pipe.engine.sources.source_worker import SourceWorker
 from rsq_pipe.engine.stale import PERIOD as TABLES_PERIOD
@@ -113,7 +114,9 @@ class Runner:
         self._stopping = asyncio.Event()
         self._fault: BaseException | None = None
         self._finished = False
-        self._told_of_others = False
+        self._ends = SourceEnds(client, graph, self._names)
+        self.awaits: Sequence[str] = ()
+        """Sources and stages that other runs are to run, and that alone keep this one from ending."""
         self._others: set[str] = set()
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
@@ -159,7 +162,7 @@ class Runner:
         await tell_of_dead(self._presence, self._last_failure)
         await begin(self._client, self.graph, self._presence, fresh=self._fresh)
         await take_over(self._client, self.graph)
-        await begin_reading(self._client, self.graph, may_end=self._ends_by_itself)
+        await begin_reading(self._client, self.graph, self._names, may_end=self._ends.may_end)
         asked = time.monotonic()
         self.state = await look_at(self._client, self.graph)
         self.before = dict(self.state.counters)
@@ -190,7 +193,7 @@ class Runner:
                         yield stage, StageWorker(self._process, stage)
                     if closes(stage):
                         yield stage, Closer(self._process, stage)
-        if self._ends_by_itself:  # those that have no source cannot know that all input has ended
+        if self._ends.may_end:  # those that have no source cannot know that all input has ended
             others = (stage for stage in self.graph.stages if stage.name not in self._names and closes(stage))
             yield from ((stage, Closer(self._process, stage)) for stage in others)
 
@@ -289,7 +292,7 @@ class Runner:
         while not self._stopping.is_set():
             self._process.full.clear()
             await self._outlasting(self._look)
-            moved = self.state != before or (self._ends_by_itself and self._exhausted)
+            moved = self.state != before or self._has_read_all
             before = self.state
             period = LOOK_PERIOD if moved else min(2 * period, RESTING_PERIOD)
             has_room = all(role.has_room for _, role in self._roles)
@@ -301,8 +304,10 @@ class Runner:
 
     async def _look(self) -> None:
         # Asked before the look: a source that ends after it may have brought records that the look missed.
-        exhausted = self._ends_by_itself and self._exhausted
+        exhausted = self._has_read_all
         self._observer.turned()
+        if exhausted:
+            await self._ends.tell(whole=not self.cut and self._unread() is None)
         known = self.state if self._rests and not exhausted else None
         shares = not self._presence.is_alone
         asked = time.monotonic()
@@ -317,17 +322,19 @@ class Runner:
         self._grant(state)
         if self._rests and shares:
             await self._housekeeping.rests(state)
-        if exhausted and state.drained:
+        awaited = self._ends.awaited(state.ended)
+        if exhausted and state.drained and not awaited:
             self._end_or_close(state)
         elif exhausted:
-            flush((role for _, role in self._roles), state)
-            self._tell_of_others(state.busy_beside(self._names))
+            if not awaited:
+                flush((role for _, role in self._roles), state)
+            self._tell_of_others([*awaited, *state.busy_beside(self._names)])
 
     def _end_or_close(self, state: PipelineState) -> None:
         """Nothing is under way any more: have the first stage with open windows close them, or end."""
         closers = {stage.name: role for stage, role in self._roles if isinstance(role, Closer)}
         held = [stage.name for stage in self.graph.stages if state.stages[stage.name].open]
-        if held and (self.cut or self._unread() is not None):
+        if held and (self.cut or self._unread() is not None or self._ends.not_whole(state.ended)):
             # What was not read comes in another run: it should find its windows open.
             self._log.warning("windows stay open, since a source was not read to its end", stages=held)
         elif held:
@@ -338,11 +345,10 @@ class Runner:
 
     def _tell_of_others(self, stages: Sequence[str]) -> None:
         """Say once that the run waits for others."""
-        if stages and not self._told_of_others:
-            self._told_of_others = True
-            self._log.info(
-                "all sources have ended; waiting for stages this run was not asked to run", stages=stages
-            )
+        if stages and not self.awaits:
+            what = "all sources of this run have ended; waiting for stages this run was not asked to run"
+            self._log.info(what, stages=stages)
+        self.awaits = stages or self.awaits
 
     async def _measure(self) -> None:
         if self.state is not None:
@@ -351,14 +357,6 @@ class Runner:
     def _grant(self, state: PipelineState) -> None:
         for _, role in self._roles:
             role.looked(state)
-
-    @property
-    def _ends_by_itself(self) -> bool:
-        """Whether every record comes from a source that this run pumps and that can end."""
-        own = {ref for stage in self.graph.stages for ref in stage.outputs.values()}
-        outside = any(ref.external and ref not in own for stage in self.graph.stages for ref in stage.inputs)
-        sources = {stage.name for stage in self.graph.stages if stage.verb == "source"}
-        return not outside and sources <= set(self._names)
 
     @property
     def _sources(self) -> list[SourceWorker | SharedSourceWorker]:
@@ -371,8 +369,9 @@ class Runner:
         return {name: share for name, role in sources if (share := role.share) is not None}
 
     @property
-    def _exhausted(self) -> bool:
-        return all(source.exhausted for source in self._sources)
+    def _has_read_all(self) -> bool:
+        """Whether all sources of this run have ended, and nothing comes from outside."""
+        return self._ends.may_end and all(source.exhausted for source in self._sources)
 
     def _unread(self) -> BaseException | None:
         """Tell of a source that could not be read to its end: all else is done, but the run is no success."""

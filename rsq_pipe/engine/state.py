@@ -19,6 +19,7 @@ from rsq_pipe.engine.keyspace import (
 from rsq_pipe.engine.legible import legible
 from rsq_pipe.engine.paused import Paused, pause_fields, paused_stages
 from rsq_pipe.engine.record_counts import to_do
+from rsq_pipe.engine.source_ends import end_fields, ended_sources
 from rsq_pipe.errors import GroupLostError
 from rsq_pipe.spec.fusing import closes
 from rsq_pipe.spec.graph import Graph
@@ -67,6 +68,7 @@ class PipelineState:
         paused: Stages that pause since their calls fail one after another.
         held: Stages that are paused until they are resumed.
         resumed: How often stages have been resumed.
+        ended: The sources that have ended, and whether they were read whole.
     """
 
     stages: Mapping[str, StageState]
@@ -76,6 +78,7 @@ class PipelineState:
     paused: Mapping[str, Paused] = field(default_factory=dict)
     held: Mapping[str, Hold] = field(default_factory=dict)
     resumed: Mapping[str, int] = field(default_factory=dict)
+    ended: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def pauses(self) -> Mapping[str, Paused | Hold]:
@@ -131,7 +134,7 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
         table=keys.meta,
         fields=[
             *(*counter_fields(graph), *count_fields(graph), *pause_fields(graph)),
-            *(*hold_fields(graph), *resumed_fields(graph)),
+            *(*hold_fields(graph), *resumed_fields(graph), *end_fields(graph)),
         ],
         hashes=_reasons(graph) if known is None else (),
     )
@@ -153,7 +156,9 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
         counters |= unknown_counters(stage, shot.hashes.get(keys.unknown(stage), {}))
     pauses, held = paused_stages(graph, shot.table), held_stages(graph, shot.table)
     return PipelineState(
-        *(stages, backlog, counters, settled, pauses, held), resumed=times_resumed(graph, shot.table)
+        *(stages, backlog, counters, settled, pauses, held),
+        resumed=times_resumed(graph, shot.table),
+        ended=ended_sources(graph, shot.table),
     )
 
 

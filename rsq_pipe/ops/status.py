@@ -18,15 +18,17 @@ from rsq_pipe.engine.located import located
 from rsq_pipe.engine.paused import pause_fields, paused_stages
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.record_counts import to_do
+from rsq_pipe.engine.source_ends import awaited_sources, end_fields
 from rsq_pipe.engine.stale import stale_fields, stale_stages
 from rsq_pipe.engine.summary import by_frequency
 from rsq_pipe.errors import SettleError
 from rsq_pipe.model.counters import COUNTED, finished
 from rsq_pipe.ops.failed_run import FailedRun, failed_run
 from rsq_pipe.ops.inputs import InputState, is_alive, look_at
+from rsq_pipe.ops.limited import StageLimit, limited_by
 from rsq_pipe.ops.memories import StageMemory, memories, state_hashes
 from rsq_pipe.ops.windows import StageWindows, stage_windows, window_timers
-from rsq_pipe.spec.graph import Graph, RateLimit, Stage
+from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.clock import server_time
 from rsq_pipe.streams.memory import Memory, memory_of, refusal_to_write
@@ -51,20 +53,6 @@ class StagePause:
     since: float
     seconds: float
     held: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StageLimit:
-    """
-    Say that a stage waits for its `rate`.
-
-    Args:
-        rate: As the file says it.
-        seconds: How long until all that has been asked for by now will have been let through.
-    """
-
-    rate: str
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +142,7 @@ class PipelineStatus:
         refusal: Why the server takes no writes, in its words, its disk being full; empty where it does.
         failed: What the last run ended by; None where it did not end by an error.
         unread: Whether the last run ended, or this one has not yet, before all its sources did.
+        awaits: Sources that have not ended, where runs of others have and are waiting for them.
     """
 
     pipeline: str
@@ -169,6 +158,7 @@ class PipelineStatus:
     refusal: str = ""
     failed: FailedRun | None = None
     unread: bool = False
+    awaits: tuple[str, ...] = ()
 
     @property
     def full(self) -> bool:
@@ -248,7 +238,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         lengths=[*(keys.dlq(stage) for stage in graph.stages), *readers],
         table=keys.meta,
         fields=[
-            *("spec", FIELD, UNREAD, *counter_fields(graph), *group_marks(graph)),
+            *("spec", FIELD, UNREAD, *counter_fields(graph), *group_marks(graph), *end_fields(graph)),
             *(*count_fields(graph), *pause_fields(graph), *stale_fields(graph), *hold_fields(graph)),
         ],
         hashes=[
@@ -281,7 +271,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
             if stage.name in shot.groups[key]
         ]
         seen = _stage(graph, stage, shot=shot, inputs=inputs, runs=runs, now=now)
-        limited = None if stage.rate is None else await _limited(client, stage.rate, keys.rate(stage), now)
+        limited = None if stage.rate is None else await limited_by(client, stage.rate, keys.rate(stage), now)
         seen = replace(seen, paused=pauses.get(stage.name), limited=limited, stale=old.get(stage.name))
         seen = replace(seen, remembers=held.get(stage.name), windows=windows.get(stage.name))
         stages.append(replace(seen, fused=above.get(stage.name)))
@@ -299,6 +289,7 @@ async def _look(client: StreamClient, graph: Graph, *, as_run: bool) -> Pipeline
         refusal=await refusal_to_write(client, keys.meta),
         failed=failed_run(shot.table, dead, now),
         unread=UNREAD in shot.table,
+        awaits=awaited_sources(graph, shot.table) if runs else (),
     )
 
 
@@ -355,16 +346,6 @@ def _stage(
         unknown=_frequent(shot, keys.unknown(stage)),
         again=sum((lag or 0) + pending for lag, pending, _ in found[:1]),
     )
-
-
-async def _limited(client: StreamClient, limit: RateLimit, bucket: str, now: float) -> StageLimit | None:
-    """Tell from its token bucket whether a stage waits."""
-    kept = await client.channel.execute("GET", bucket, key=bucket)
-    if kept is None:
-        return None
-    left, at = map(float, kept.split())
-    left += max(0.0, now - at) * limit.per_second
-    return StageLimit(limit.text, -left / limit.per_second) if left < 0 else None
 
 
 def _frequent(shot: Snapshot, key: str) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 
 import structlog
@@ -11,6 +12,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.last_failure import CUT_OFF, UNREAD, LastFailure
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.engine.processes.supervised import is_supervised
+from rsq_pipe.engine.source_ends import SourceEnds
 from rsq_pipe.errors import StreamFullError
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
@@ -45,19 +47,23 @@ async def take_over(client: StreamClient, graph: Graph) -> None:
         log.info(what, records=sum(freed.values()), stages=sorted(freed))
 
 
-async def begin_reading(client: StreamClient, graph: Graph, *, may_end: bool) -> None:
+async def begin_reading(client: StreamClient, graph: Graph, names: Collection[str], *, may_end: bool) -> None:
     """
     Note that the sources of the pipeline have not ended, until a run has seen all of them end.
 
     Args:
         client, graph: The pipeline.
+        names: The stages that are run.
         may_end: Whether this run would see it.
 
-    Redis: HSET.
+    Redis: HMGET, HDEL, HSET.
     """
     has_sources = any(stage.verb == "source" for stage in graph.stages)
     # Not by each of several processes: one may begin after another has seen the end.
-    if has_sources and may_end and not is_supervised():
+    if is_supervised():
+        return
+    await SourceEnds(client, graph, names).begin()
+    if has_sources and may_end:
         meta = Keyspace(graph.pipeline).meta
         with suppress(StreamFullError):  # as above
             await client.channel.execute("HSET", meta, UNREAD, "1", key=meta)

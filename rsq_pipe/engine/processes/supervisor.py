@@ -44,6 +44,7 @@ class Supervisor:
         address: The server's URL, passed to the processes in their environment, where `ps` does not show it.
         processes: How many.
         options: Further arguments for their command line.
+        stages: Names of the stages they run; none for all.
         fresh: Start over first.
         forked: The processes that exist already and are waiting.
     """
@@ -56,6 +57,7 @@ class Supervisor:
         *,
         processes: int,
         options: Sequence[str],
+        stages: Sequence[str] = (),
         fresh: bool,
         forked: Sequence[Forked] = (),
     ) -> None:
@@ -66,6 +68,7 @@ class Supervisor:
         self._processes = processes
         # -P: without it `-m` would import from the current folder, whose random.py is not Python's.
         self._command = [sys.executable, "-P", "-m", "rsq_pipe", "run", str(graph.path), *options]
+        self._names = list(stages) or [stage.name for stage in graph.stages]
         self._address = address
         self._fresh = fresh
         self._forked = dict(enumerate(forked))
@@ -108,7 +111,7 @@ class Supervisor:
         try:
             await tell_of_dead(presence, LastFailure(self._client, self._graph))
             await begin(self._client, self._graph, presence, fresh=self._fresh)
-            await begin_reading(self._client, self._graph, may_end=True)
+            await begin_reading(self._client, self._graph, self._names, may_end=True)
             begun = True
         finally:
             # After a fresh start this entry expires by itself; by then the processes have registered their

@@ -14,7 +14,7 @@ from rsq_pipe.streams.backoff import Outage
 
 
 def runner(**pauses: Paused) -> Any:
-    return cast("Any", SimpleNamespace(state=SimpleNamespace(pauses=pauses)))
+    return cast("Any", SimpleNamespace(state=SimpleNamespace(pauses=pauses), awaits=()))
 
 
 def test_a_run_that_goes_on_says_nothing_of_it() -> None:

@@ -1,0 +1,108 @@
+"""SourceEnds: which sources of a pipeline have ended, whichever runs read them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+
+from rsq_pipe.engine.keyspace import Keyspace
+from rsq_pipe.errors import StreamFullError
+from rsq_pipe.spec.graph import Graph
+from rsq_pipe.streams.client import StreamClient
+
+WHOLE = "1"
+"""What is kept of a source that was read to its end."""
+
+NOT_WHOLE = "0"
+"""What is kept of one that has ended before: something of it cannot be read, or the run read only so much."""
+
+
+def end_field(source: str) -> str:
+    """Name the field of the pipeline's hash that says that a source has ended."""
+    return f"ended:{source}"
+
+
+def end_fields(graph: Graph) -> list[str]:
+    """Name those of all sources."""
+    return [end_field(name) for name in sources(graph)]
+
+
+def ended_sources(graph: Graph, table: Mapping[str, str]) -> dict[str, bool]:
+    """Read which sources have ended, and whether they were read whole, out of the fields of the hash."""
+    found = ((name, table.get(end_field(name))) for name in sources(graph))
+    return {name: text == WHOLE for name, text in found if text is not None}
+
+
+def awaited_sources(graph: Graph, table: Mapping[str, str]) -> tuple[str, ...]:
+    """Name the sources that have not ended though others have, likewise; none where none has."""
+    ended = ended_sources(graph, table)
+    return tuple(name for name in sources(graph) if ended and name not in ended)
+
+
+def sources(graph: Graph) -> list[str]:
+    """Name the sources of a pipeline."""
+    return [stage.name for stage in graph.stages if stage.verb == "source"]
+
+
+class SourceEnds:
+    """
+    Note that the sources of one run have ended, and tell which others a run waits for.
+
+    Several runs may each read some of a pipeline's sources: input has ended when all of them have. What is
+    kept is forgotten when a source is read again, and as a whole by the first run after all had ended.
+
+    Args:
+        client, graph: The pipeline.
+        names: The stages that run here.
+    """
+
+    def __init__(self, client: StreamClient, graph: Graph, names: Collection[str]) -> None:
+        self._channel = client.channel
+        self._meta = Keyspace(graph.pipeline).meta
+        self._all = sources(graph)
+        self._own = [name for name in self._all if name in names]
+        self._told = ""
+        outputs = {ref for stage in graph.stages for ref in stage.outputs.values()}
+        self._has_outside = any(
+            ref.external and ref not in outputs for stage in graph.stages for ref in stage.inputs
+        )
+
+    @property
+    def may_end(self) -> bool:
+        """Whether all records come from sources, some of which are read here: the run may see their end."""
+        return not self._has_outside and bool(self._own)
+
+    async def begin(self) -> None:
+        """
+        Forget that sources have ended which are read from now on.
+
+        Redis: HMGET, HDEL.
+        """
+        if not self._own:
+            return
+        fields = [end_field(name) for name in self._all]
+        found = await self._channel.execute("HMGET", self._meta, *fields, key=self._meta)
+        again = fields if None not in found else [end_field(name) for name in self._own]
+        await self._channel.execute("HDEL", self._meta, *again, key=self._meta)
+
+    async def tell(self, *, whole: bool) -> None:
+        """
+        Note that the sources that are read here have ended, so that other runs need not wait for them.
+
+        Redis: HSET, once; again where the server was full.
+        """
+        said = WHOLE if whole else NOT_WHOLE
+        if self._told == said:
+            return
+        pairs = [word for name in self._own for word in (end_field(name), said)]
+        with suppress(StreamFullError):
+            await self._channel.execute("HSET", self._meta, *pairs, key=self._meta)
+            self._told = said
+
+    def awaited(self, ended: Collection[str]) -> list[str]:
+        """Name the sources that other runs are to read, and that have not ended yet."""
+        return [name for name in self._all if name not in self._own and name not in ended]
+
+    def not_whole(self, ended: Mapping[str, bool]) -> bool:
+        """Whether another run did not read one of its sources to its end."""
+        return any(not whole for name, whole in ended.items() if name not in self._own)

@@ -26,6 +26,9 @@ from rsq_pipe.redaction import redact
 FIRST, LONGEST = 0.5, 60.0
 """Seconds between two attempts: the first pause, doubled up to the longest, unless the service names one."""
 
+SILENT = 5.0
+"""Seconds without an answer after which it is said that one is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -61,7 +64,7 @@ class Get:
         pause = GrowingPause(FIRST, LONGEST)
         while True:
             try:
-                return await self.once(url, parameters)
+                return await self._waited_for(url, parameters)
             except EndpointUnavailableError as exc:
                 away(exc)
                 grown = pause.fails()
@@ -70,6 +73,15 @@ class Get:
                 await asyncio.sleep(wait)
             except EndpointRefusedError as exc:
                 raise SourceError(str(exc), stage=self._stage) from exc
+
+    async def _waited_for(self, url: str, parameters: Mapping[str, str]) -> Page:
+        """Ask for a page once; where the answer is long in coming, say so meanwhile."""
+        why = f"no answer yet; it may take `timeout`, {self._settings.timeout:g} s"
+        told = asyncio.get_running_loop().call_later(SILENT, away, self._told(url, why))
+        try:
+            return await self.once(url, parameters)
+        finally:
+            told.cancel()
 
     async def once(self, url: str, parameters: Mapping[str, str]) -> Page:
         """

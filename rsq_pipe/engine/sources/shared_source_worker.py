@@ -106,7 +106,7 @@ class SharedSourceWorker:
     def stop(self) -> None:
         """Let the chunks that enter do so, and return from `run`; what was read after them is read again."""
         self._stopping.set()
-        for worker, _ in self._running.values():
+        for worker in (*(worker for worker, _ in self._running.values()), *self._ended.values()):
             worker.stop()
 
     @property

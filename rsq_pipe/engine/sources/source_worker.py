@@ -89,6 +89,8 @@ class SourceWorker:
         self._brake = Brake()
         process.holds.watch([link.stage.name for link in self._chain.links()], self._brake)
         self._stopping = asyncio.Event()
+        from_outside = any(ref.external for one in graph.stages for ref in one.inputs)
+        self._is_alone = not from_outside and sum(one.verb == "source" for one in graph.stages) == 1
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(self._log)
         # What standard input holds is new with every process, so its record ids must be, too.
@@ -142,6 +144,8 @@ class SourceWorker:
     def stop(self) -> None:
         """Let the chunk that enters do so, and return from `run`; what was read after it is read again."""
         self._stopping.set()
+        if self._faults:
+            self._process.pauses.works(self._stage.name, self._part)  # from now on the run's error says it
         self._backlog.stop()
         self._pace.stop()
         if self._chunks is not None:
@@ -179,7 +183,8 @@ class SourceWorker:
         finally:
             self._failed.close()
             await self._chain.close()
-            if not self._stopping.is_set():  # a run that is stopped meanwhile says so at its end
+            # A run that is stopped meanwhile says so at its end; what is not read any further stays so.
+            if not self._stopping.is_set() and not self._faults:
                 self._process.pauses.works(self._stage.name, self._part)
 
     def _told_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], None]:
@@ -202,6 +207,14 @@ class SourceWorker:
                 self._faults[shard] = exc
                 if len(shards) > 1 or self._endless is not None:
                     self._log.error("cannot go on with a file; the others are read", error=str(exc))
+                elif self._part or not self._is_alone:
+                    self._tell_of_end(exc)
+
+    def _tell_of_end(self, exc: SourceError) -> None:
+        """Say that the source is not read any further: others may keep the run from ending by it for long."""
+        what = "a source is not read any further; the run ends by this error when the others have ended"
+        self._log.error(what, error=str(exc))
+        self._process.pauses.waits(self._stage.name, f"not read any further: {exc}", self._part)
 
     async def _changed(self, source: EndlessSource) -> Sequence[str]:
         """Wait until shards have something new; none where it is to stop."""

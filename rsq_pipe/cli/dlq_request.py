@@ -16,13 +16,16 @@ from rsq_pipe import redaction
 from rsq_pipe.cli.dlq_types import LetterNameType, Since, SinceType, WhereType
 from rsq_pipe.cli.server_address import address_of_runs, connect, redis_option
 from rsq_pipe.cli.stage_name import STAGE
-from rsq_pipe.errors import UnknownStageError
+from rsq_pipe.engine.located import located
+from rsq_pipe.errors import NeverRanError, RsqPipeError, SettleError, StreamError, UnknownStageError
+from rsq_pipe.ops.as_run import as_run
 from rsq_pipe.ops.dead_letters.dead_letters import DeadLetters, find
 from rsq_pipe.ops.dead_letters.selection import LetterName, Selection
 from rsq_pipe.spec.expressions.expression import Expression
 from rsq_pipe.spec.fields import NAME_PATTERN
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.loader import load
+from rsq_pipe.streams.client import StreamClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,23 @@ class DlqRequest:
         redaction.add_url(address)
         async with connect(address) as client:
             try:
-                found = await find(client, self.pipeline, self.graph, self.selection)
-            except UnknownStageError as exc:
-                raise click.UsageError(str(exc)) from exc
-            yield found
+                yield await self._found(client)
+            except SettleError as exc:
+                raise await self._located(client, exc) from exc.__cause__
+
+    async def _found(self, client: StreamClient) -> DeadLetters:
+        try:
+            return await find(client, self.pipeline, self.graph, self.selection)
+        except UnknownStageError as exc:
+            raise click.UsageError(str(exc)) from exc
+
+    async def _located(self, client: StreamClient, exc: SettleError) -> RsqPipeError:
+        """Say which key it is about; of a pipeline without its file as far as the server knows its stages."""
+        try:
+            graph = self.graph or (await as_run(client, self.pipeline)).graph
+        except (NeverRanError, StreamError):
+            return exc
+        return await located(client, graph, exc)
 
 
 def dlq_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,6 +22,7 @@ from rsq_pipe.engine.changes.changeover import plan
 from rsq_pipe.engine.changes.choices import refusal
 from rsq_pipe.engine.changes.moves import Requeue
 from rsq_pipe.engine.changes.past import Holding, look_back
+from rsq_pipe.engine.located import locating
 from rsq_pipe.engine.presence import Presence
 from rsq_pipe.errors import NeverRanError, RsqPipeError
 from rsq_pipe.ops.prune import Pruned, prune
@@ -81,7 +82,7 @@ def _plan(graph: Graph, url: str | None) -> tuple[Plan, str, list[str]]:
         return Plan(graph.pipeline, ran=False, kept=False, stages=()), "", []
 
     async def look(address: str) -> tuple[Plan, str, list[str]]:
-        async with connect(address) as client:
+        async with connect(address) as client, locating(client, graph):
             others = await Presence(client, graph.pipeline, graph.spec_hash).others_of_another_file()
             return await plan(client, graph), client.channel.address, others
 
@@ -91,7 +92,7 @@ def _plan(graph: Graph, url: str | None) -> tuple[Plan, str, list[str]]:
 
 def _last(graph: Graph, url: str | None) -> str:
     async def look(address: str) -> str:
-        async with connect(address) as client:
+        async with connect(address) as client, locating(client, graph):
             return (await look_back(client, graph.pipeline)).last.text
 
     text = ""
@@ -108,7 +109,7 @@ def _last(graph: Graph, url: str | None) -> str:
 
 def _prune(graph: Graph, url: str | None) -> None:
     async def act(address: str) -> Pruned:
-        async with connect(address) as client:
+        async with connect(address) as client, locating(client, graph):
             return await prune(client, graph)
 
     done = Pruned()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 from rsq_pipe.engine.changes.lost_place import lost_place
 from rsq_pipe.engine.housekeeping.briefly import briefly
@@ -31,6 +32,15 @@ async def located(
     if "WRONGTYPE" not in exc.reply:
         return exc
     return await briefly(_taken(client, graph, exc.reply)) or exc
+
+
+@asynccontextmanager
+async def locating(client: StreamClient, graph: Graph) -> AsyncIterator[None]:
+    """Have errors of the server that are raised inside say so, likewise."""
+    try:
+        yield
+    except (GroupLostError, SettleError) as exc:
+        raise await located(client, graph, exc) from exc.__cause__
 
 
 async def _taken(client: StreamClient, graph: Graph, reply: str) -> SettleError | None:

@@ -19,7 +19,7 @@ NOT_WHOLE = "0"
 
 def end_field(source: str) -> str:
     """Name the field of the pipeline's hash that says that a source has ended."""
-    return f"ended:{source}"
+    return f"ended:{source}:source"
 
 
 def end_fields(graph: Graph) -> list[str]:

@@ -18,7 +18,10 @@ from rsq_pipe.spec.stages.aggregate import Windows
 GRAPH = "graph"
 """The field of the pipeline's hash that holds the graph."""
 
-TAKEN = ("group", "position", "left", "replace", "settled", "appended", "ledger", "discarded")
+TAKEN = (
+    *("group", "position", "left", "replace", "settled", "appended", "ledger", "discarded"),
+    *("paused", "ended"),
+)
 """The fields of that hash that begin like this belong to no stage of that name, except its counters."""
 
 _COUNTER = re.compile(r"([a-z][a-z0-9_-]*):(?:in|out|dropped|retried|dead)")

@@ -28,7 +28,6 @@ from benchmarks.runner_here import length, run_here
 
 PACKAGE = str(Path(rsq_pipe.__file__).parent) + os.sep
 HANDLER = "touch"
-WORKERS = "Runner._lasting"
 BATCH = 400
 """Records of each batch, fixed: by default a batch of a quick handler grows with what there is to read."""
 ROUND = 6
@@ -74,17 +73,13 @@ class Calls:
 
 
 def _is_beside(frame: FrameType | None) -> bool:
-    """Tell whether something is called by what the runner does beside its workers, as looks at the state."""
+    """Tell whether something is called by what the runner does beside its workers, which are tasks of their own."""
     outermost: CodeType | None = None
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
             outermost = frame.f_code
         frame = frame.f_back
-    return (
-        outermost is not None
-        and outermost.co_filename.endswith("runner.py")
-        and outermost.co_qualname != WORKERS
-    )
+    return outermost is not None and outermost.co_filename.endswith("runner.py")
 
 
 def _is_named(name: str) -> bool:

@@ -17,10 +17,11 @@ from rsq_pipe.streams.in_flight import Isolation
 
 class GuardedChain:
     """
-    Have batches go through a chain as long as the breakers of its stages are closed.
+    Have batches go through a chain while not all breakers of its stages are calm.
 
     While one is open a batch stays in hand, and after each pause one of its records goes through the chain.
-    Once that has been handled the others follow.
+    Once that has been handled the others follow. While all are calm the worker need not ask it: the batch
+    goes through the chain itself, and what failed of it is judged afterwards.
 
     Args:
         chain: The chain.
@@ -39,6 +40,8 @@ class GuardedChain:
             for link in chain.links()
             if not link.verb.pure and (breaker := pauses.of(link.stage)) is not None
         }
+        self.breakers = tuple(self._breakers.values())
+        """Those of the chain's stages."""
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -58,12 +61,9 @@ class GuardedChain:
 
         Cancellation: as of the chain.
         """
-        breakers = self._breakers.values()
-        if not any(breaker.is_open for breaker in breakers):
+        if not self._open():
             made = await self._chain.process(batch)
-            if any(step.outcomes.failed for step in made) or not all(one.is_calm for one in breakers):
-                for step in made:
-                    self._judge(step)
+            self.judge(made)
             return made
         steps: list[Step] = []
         try:
@@ -78,6 +78,11 @@ class GuardedChain:
             await self._aside.give_up()
             raise
         return steps
+
+    def judge(self, steps: Sequence[Step]) -> None:
+        """Let the breakers take note of what became of a batch."""
+        for step in steps:
+            self._judge(step)
 
     async def _probed(self, batch: Batch, steps: list[Step]) -> list[int]:
         """

@@ -254,11 +254,12 @@ class Runner:
             )
 
     async def _lasting(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a role again and again through outages of the server."""
+        """Run a role, and again after each outage of the server."""
         backoff = Backoff(name)
         while True:
             try:
-                await run()
+                # A task of its own: whatever it waits for resumes it alone, and not this frame as well.
+                await asyncio.ensure_future(run())
                 return
             except StreamError as exc:
                 if not exc.retryable:

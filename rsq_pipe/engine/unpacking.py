@@ -79,10 +79,8 @@ class Unpacker:
             Records in the order of the entries; an entry that cannot be decoded, or came too often, has none.
         """
         fields = entries[0].fields if entries else None
-        if self._reads_at_once and fields and fields[0] == DATA and (alone := self._alone(entries)):
-            count = len(entries)
-            batch = Batch(*alone, range(count), entries, original=lambda place: entries[place].fields[1])
-            return Unpacked(batch, [1] * count)
+        if self._reads_at_once and fields and fields[0] == DATA and (singles := self._all_single(entries)):
+            return singles
         headers: dict[int, Mapping[str, str]] = {}
         attempts: dict[int, int] = {}
         batch = Batch([], [], [], entries, headers, attempts)
@@ -96,13 +94,24 @@ class Unpacker:
             try:
                 if self._foreign.any:
                     entry = entries[place] = self._foreign.plain(entry)  # noqa: PLW2901
-                if entry.fields and entry.fields[0] == PACK:
-                    self._add_pack(entry, place, found, headers)
-                elif entry.deliveries > self._most:
-                    decoded(entry, self._serializer)  # what cannot be decoded is a dead letter for that
-                    found.unread[place] = _exhausted(entry)
+                fields = entry.fields
+                if not fields or fields[0] != PACK:
+                    self._add_single(entry, place, found, headers, attempts)
+                elif entry.deliveries > 1:
+                    self._packs.decode(entry.data)  # what cannot be decoded is a dead letter for that
+                    found.returned.append(place)
                 else:
-                    self._add_single(entry, batch, headers, attempts)
+                    # Written as [PACK, count, DATA, bytes]; of anything else `data` finds what there is.
+                    raw = fields[3] if len(fields) == 4 and fields[2] == DATA else entry.data
+                    packed = self._packs.decode(raw, as_rows=self._as_rows)
+                    if self._as_rows:
+                        batch.records = cast("list[Any]", joined(batch.records, packed.records))
+                    else:
+                        batch.records += packed.records
+                    name = self._branches.get(entry.stream)
+                    batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+                    for at, beside in packed.headers.items():
+                        headers[start + at] = _believable(beside)
             except DecodeError as exc:
                 found.unread[place] = without_frames(exc)  # it says what is wrong with the bytes
             except Exception as exc:  # noqa: BLE001  a serializer may raise anything; its entry is a dead letter
@@ -114,12 +123,12 @@ class Unpacker:
         batch.original = Originals(entries, starts, origins, self._packs, self._serializer)
         return found
 
-    def _alone(self, entries: Sequence[RawEntry]) -> tuple[list[dict[str, Any]], list[str]] | None:
+    def _all_single(self, entries: Sequence[RawEntry]) -> Unpacked | None:
         """
         Decode entries of one record each, all with its id or all with nothing beside it, at once.
 
         Returns:
-            Records and ids; None where an entry is another, or comes again, or cannot be read.
+            None where an entry is another, or comes again, or cannot be read.
         """
         # By columns: what is done for each entry of an outsider's stream in turn takes several times as long.
         streams, entry_ids, fields, deliveries = zip(*entries, strict=True)
@@ -137,32 +146,25 @@ class Unpacker:
             return None
         assert isinstance(self._serializer, JsonSerializer)
         records = self._serializer.decode_all(raws)
-        return None if records is None or not all(rids) else (records, rids)
-
-    def _add_pack(
-        self, entry: RawEntry, place: int, found: Unpacked, headers: dict[int, Mapping[str, str]]
-    ) -> None:
-        batch, packed = found.batch, self._packs.decode(entry.data, as_rows=self._as_rows)
-        if entry.deliveries > 1:
-            found.returned.append(place)
-            return
-        for at, beside in packed.headers.items():
-            headers[len(batch.records) + at] = _believable(beside)
-        if self._as_rows:
-            batch.records = cast("list[Any]", joined(batch.records, packed.records))
-        else:
-            batch.records += packed.records
-        name = self._branches.get(entry.stream)
-        batch.rids += packed.rids if name is None else [branch(rid, name) for rid in packed.rids]
+        if records is None or not all(rids):
+            return None
+        count = len(entries)
+        batch = Batch(records, rids, range(count), entries, original=raws.__getitem__)
+        return Unpacked(batch, [1] * count)
 
     def _add_single(
         self,
         entry: RawEntry,
-        batch: Batch,
+        place: int,
+        found: Unpacked,
         headers: dict[int, Mapping[str, str]],
         attempts: dict[int, int],
     ) -> None:
-        fields = entry.fields
+        if entry.deliveries > self._most:
+            decoded(entry, self._serializer)  # what cannot be decoded is a dead letter for that
+            found.unread[place] = _exhausted(entry)
+            return
+        batch, fields = found.batch, entry.fields
         if isinstance(batch.records, RowRecords):
             batch.records = [*batch.records]
         # Nearly every record comes with its id alone, or with nothing.

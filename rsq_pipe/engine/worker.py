@@ -120,6 +120,7 @@ class StageWorker:
 
         Where the stage cannot go on the batch stays pending.
         """
+        breakers = self._guarded.breakers
         try:
             if self._remembers and not (settling.is_under_way and self._chain.looks_ahead):
                 await settling.end()
@@ -127,7 +128,16 @@ class StageWorker:
             refused = self._state.refused
             unpacked = self._unread.unpacker.unpack(entries)
             async with self._processing:
-                steps = await self._guarded.process(unpacked.batch) if unpacked.batch.records else []
+                if not unpacked.batch.records:
+                    steps = []
+                elif all(breaker.is_calm for breaker in breakers):
+                    steps = await self._chain.process(unpacked.batch)
+                    if any(step.outcomes.failed for step in steps) or not all(
+                        one.is_calm for one in breakers
+                    ):
+                        self._guarded.judge(steps)
+                else:
+                    steps = await self._guarded.process(unpacked.batch)
             is_read = not (unpacked.unread or unpacked.returned)
             work = Work(unpacked, steps, *(() if is_read else self._unread.ends(unpacked, entries)))
             await settling.end()  # of the batch before

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from rsq_pipe.errors import HandlerError, HandlerTimeoutError
 from rsq_pipe.model.outcome import Failure
 from rsq_pipe.units import format_duration
+from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.failed import failure
 
 ABANDONED_LIMIT = 16  # calls of one stage worker that ran past their timeout and still run
@@ -22,9 +23,16 @@ ABANDONED_LIMIT = 16  # calls of one stage worker that ran past their timeout an
 class Executor(Protocol):
     """Where a stage worker's handler calls run: a thread for sync functions, tasks for async ones."""
 
-    async def each(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    async def each(
+        self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
+    ) -> list[Any]:
         """
         Call once per item.
+
+        Args:
+            call: What is called.
+            items: What each call gets.
+            contract: Makes an outcome of what a call returned, as a part of it; None to take that as it is.
 
         Returns:
             What each call returned, or a Failure in its place: it raised, or ran past the timeout.
@@ -60,12 +68,14 @@ class ThreadExecutor:
         self._worker: _Worker | None = None
         self._abandoned: list[_Worker] = []
 
-    async def each(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    async def each(
+        self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
+    ) -> list[Any]:
         """Do as `Executor.each` says."""
         results: list[Any] = []
         while len(results) < len(items):
             worker = self._worker = self._worker or self._hire()
-            run = _Run(call, items[len(results) :] if results else items, self._timeout)
+            run = _Run(call, items[len(results) :] if results else items, self._timeout, contract)
             worker.inbox.put(run)
             try:
                 await run.ended.wait()
@@ -134,13 +144,20 @@ class _Run:
     """
 
     __slots__ = (
-        *("abandoned", "call", "context", "count", "ended", "has_overrun", "items", "results", "since"),
-        *("timer", "_loop", "_timeout"),
+        *("abandoned", "call", "context", "contract", "count", "ended", "has_overrun", "items", "results"),
+        *("since", "timer", "_loop", "_timeout"),
     )
 
-    def __init__(self, call: Callable[[Any], Any], items: Sequence[Any], timeout: float) -> None:
+    def __init__(
+        self,
+        call: Callable[[Any], Any],
+        items: Sequence[Any],
+        timeout: float,
+        contract: Contract | None = None,
+    ) -> None:
         self.call = call
         self.items = items
+        self.contract = contract
         self.results: list[Any] = []
         self.count = len(items)  # how many of the results count
         self.since = float("inf")  # a thread that a busy machine has not started yet is not late
@@ -154,13 +171,17 @@ class _Run:
 
     def work(self) -> None:
         """Make the calls; the hot loop: one attribute store and one append per item beside the call."""
-        call, append = self.call, self.results.append
+        call, append, contract = self.call, self.results.append, self.contract
+        is_plain = contract is not None and contract.plain
         self.since = monotonic()
         result = None
         try:
             for item in self.items:
                 try:
                     result = call(item)
+                    # Nearly all return a dict that goes on as it is.
+                    if contract is not None and not (is_plain and type(result) is dict):
+                        result = contract.outcome(result)
                 except _Abandoned:
                     return
                 # SystemExit and KeyboardInterrupt too: user code ends its record, never the process.

@@ -9,6 +9,7 @@ from typing import Any
 
 from rsq_pipe.errors import HandlerError
 from rsq_pipe.model.outcome import Failure
+from rsq_pipe.verbs.contract import Contract
 from rsq_pipe.verbs.executor import ABANDONED_LIMIT, overrun, too_many
 from rsq_pipe.verbs.failed import failure
 
@@ -37,14 +38,16 @@ class TaskExecutor:
         self._grace = grace
         self._abandoned: set[asyncio.Task[None]] = set()
 
-    async def each(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    async def each(
+        self, call: Callable[[Any], Any], items: Sequence[Any], contract: Contract | None = None
+    ) -> list[Any]:
         """Do what `Executor.each` says."""
         results: list[Any] = [None] * len(items)
         todo = iter(enumerate(items))
         walks: dict[asyncio.Task[None], _Walk] = {}
 
         def begin() -> None:
-            walk = _Walk(call, todo, results)
+            walk = _Walk(call, todo, results, contract)
             walks[asyncio.create_task(walk.work(), name=f"rsq-pipe {self._stage}")] = walk
 
         for _ in range(min(self._concurrency, len(items))):
@@ -128,12 +131,17 @@ class _Walk:
     `index` is that of the call running since `since`; None between calls, when nothing can overrun.
     """
 
-    __slots__ = ("_call", "_results", "_todo", "abandoned", "index", "since")
+    __slots__ = ("_call", "_contract", "_results", "_todo", "abandoned", "index", "since")
 
     def __init__(
-        self, call: Callable[[Any], Any], todo: Iterator[tuple[int, Any]], results: list[Any]
+        self,
+        call: Callable[[Any], Any],
+        todo: Iterator[tuple[int, Any]],
+        results: list[Any],
+        contract: Contract | None,
     ) -> None:
         self._call = call
+        self._contract = contract
         self._todo = todo
         self._results = results
         self.index: int | None = None
@@ -144,12 +152,14 @@ class _Walk:
         return self.index is not None and monotonic() - self.since >= timeout
 
     async def work(self) -> None:
-        call, results = self._call, self._results
+        call, results, contract = self._call, self._results, self._contract
         self.since = breath = monotonic()
         for index, item in self._todo:
             self.index = index
             try:
                 result = await call(item)
+                if contract is not None:
+                    result = contract.outcome(result)
             # SystemExit and KeyboardInterrupt too: user code can end its record, never the process.
             except BaseException as exc:
                 if self.abandoned:

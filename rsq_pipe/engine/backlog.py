@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rsq_pipe.engine.count_fields import appended, packed, settled
+from rsq_pipe.engine.count_fields import appended, packed, retried, settled
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.process import Process
 from rsq_pipe.engine.state import PipelineState
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.streams.settlement import Part, Settled
+from rsq_pipe.streams.settlement import Settled
 from rsq_pipe.streams.waiting import first
 
 
@@ -37,6 +37,8 @@ class Backlog:
     others read too only this worker's own writes are known in between: a fast one could overfill its stream
     between two looks, so what it writes is taken off at once.
 
+    The room is computed from all that only when so much was written that it could be used up.
+
     Args:
         process: What the stages of this process share.
         stages: Names of the chain's stages.
@@ -53,7 +55,17 @@ class Backlog:
         }
         self.is_open = True
         """Whether there was room at the last look, less what was written since."""
-        self._left: float = float("inf")  # records that may be written until the next look
+        # What fills the streams below: records written to them, and put off by those who read them.
+        self._filling = [
+            *(stream.appended for stream in self._below),
+            *{retried(name) for stream in self._below for name in stream.settled},
+        ]
+        self._outside_since = (
+            0  # records that this worker has written outside since the streams were looked at
+        )
+        self._filled = 0  # the sum of all these when the room was computed last
+        self._left: float = float("inf")  # records that may be written from then on
+        self._at_look = self._left
         self._opened = asyncio.Event()
         self._stopping = asyncio.Event()
         self._state: PipelineState | None = None
@@ -68,22 +80,35 @@ class Backlog:
     def looked(self, state: PipelineState) -> None:
         """State what the streams hold."""
         self._state = state
-        self._left = room(state, self._below, self._bound, self._process.totals)
+        self._outside_since = 0
+        self._left = self._at_look = self._room(state)
         self._turn()
         if self.is_open:
             self._process.blocked.discard(self.look)
 
-    def look(self, wrote: Sequence[Part] = ()) -> None:
-        """Open or close by what settlements have told; `wrote` is what this worker has just written of it."""
+    def note(self, settled: Settled) -> None:
+        """Take note of a settlement of this worker, and have all look who wait for room."""
+        process, totals = self._process, self._process.totals
+        if settled.totals:
+            totals.update(settled.totals)
+            if process.holds.limits:
+                process.holds.told(settled.totals)
+            for look in tuple(process.blocked):
+                look()
+        filled = sum(totals.get(field, 0) for field in self._filling)
         if self._outside:
-            for part in wrote:
-                self._left -= sum(out.stream in self._outside for out in part.outputs)
-                self._left -= sum(rows.size for rows in part.rows if rows.stream in self._outside)
+            self._outside_since += self._written_outside(settled)
+            filled += self._outside_since
+        # Nothing else takes room away: until it could be used up it need not be computed.
+        if filled - self._filled >= self._left:
+            self.look()
+
+    def look(self) -> None:
+        """Open or close by what settlements have told since the streams were looked at."""
         if self._state is not None:
-            left = room(self._state, self._below, self._bound, self._process.totals)
-            self._left = min(self._left, left) if self._outside else left
-        if (self._left > 0) is not self.is_open:
-            self._turn()
+            left = self._room(self._state)
+            self._left = min(left, self._at_look - self._outside_since) if self._outside else left
+        self._turn()
         if self.is_open:
             self._process.blocked.discard(self.look)
         else:
@@ -101,6 +126,19 @@ class Backlog:
         """Wait no longer."""
         self._stopping.set()
 
+    def _room(self, state: PipelineState) -> int:
+        totals = self._process.totals
+        self._filled = self._outside_since + sum(totals.get(field, 0) for field in self._filling)
+        return room(state, self._below, self._bound, totals)
+
+    def _written_outside(self, settled: Settled) -> int:
+        """Count what was written to streams that others read too."""
+        return sum(
+            sum(out.stream in self._outside for out in part.outputs)
+            + sum(rows.size for rows in part.rows if rows.stream in self._outside)
+            for part in settled.committed
+        )
+
     def _turn(self) -> None:
         """Open or close, where it is not as what is left says."""
         if (self._left > 0) is self.is_open:
@@ -112,16 +150,6 @@ class Backlog:
             self._opened.clear()
         if self._consumer is not None:
             (self._consumer.resume if self.is_open else self._consumer.pause)()
-
-
-def tell(process: Process, settled: Settled) -> None:
-    """Take note of what a settlement has told, and tell those of a process who wait for room."""
-    if settled.totals:
-        process.totals.update(settled.totals)
-        if process.holds.limits:
-            process.holds.told(settled.totals)
-        for told in tuple(process.blocked):
-            told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +182,6 @@ def room(state: PipelineState, streams: Sequence[Outlet], bound: int, totals: Ma
     """
     Tell how many records may still be written before the fullest of some streams is full.
 
-    It is asked after every batch: the streams are looked up before, by `outlets`.
-
     Args:
         state: What the pipeline held at the last look.
         streams: Those that are written.
@@ -176,7 +202,7 @@ def room(state: PipelineState, streams: Sequence[Outlet], bound: int, totals: Ma
             for name, field in stream.settled.items():
                 # What waits for its next attempt is held as well; what was put off since the look, too.
                 waits = state.stages[name].retry if name in state.stages else 0
-                counter = f"{name}:retried"
+                counter = retried(name)
                 waits += max(0, totals.get(counter, 0) - state.counters.get(counter, 0))
                 since = totals.get(field, 0) - waits
                 behind = since if behind is None else min(behind, since)

@@ -18,6 +18,11 @@ def settled(group: str, stream: str) -> str:
     return f"settled:{group}:{stream}"
 
 
+def retried(stage: str) -> str:
+    """Name the field that counts the records that a stage has put off until their next attempt."""
+    return f"{stage}:retried"
+
+
 def packed(graph: Graph) -> dict[str, list[str]]:
     """List the groups of every stream of packs, all that stages write for others: key -> stage names."""
     keys = Keyspace(graph.pipeline)

@@ -8,7 +8,7 @@ from dataclasses import InitVar, dataclass, field
 from rsq_pipe.engine.chain import Step
 from rsq_pipe.engine.unpacking import Unpacked
 from rsq_pipe.model.batch import Batch
-from rsq_pipe.streams.settlement import Output, Settlement
+from rsq_pipe.streams.settlement import Output, RetryAt, Settlement
 
 
 @dataclass(slots=True)
@@ -67,9 +67,9 @@ class Work:
             for place in step.outcomes.failed:
                 yield step.batch.origins[place], len(step.batch.original(place))
         for place, singles in self.singles.items():
-            yield place, _size(singles)
+            yield place, size_of(singles)
         for place, letter in self.letters.items():
-            yield place, _size([letter])
+            yield place, size_of([letter])
 
     def weights(self) -> list[tuple[int, int]]:
         """Tell for each delivery how many records it makes a settlement write, and about how many bytes."""
@@ -94,7 +94,8 @@ class Work:
         return [(records[place], round(sizes[place])) for place in range(count)]
 
 
-def _size(entries: Sequence[Output]) -> int:
+def size_of(entries: Sequence[Output | RetryAt]) -> int:
+    """Tell about how many bytes some entries hold."""
     return sum(len(field) for entry in entries for field in entry.fields)
 
 
@@ -127,6 +128,7 @@ class Plan:
         halted: Places of the deliveries that stay pending since a stage stops at one of their records.
         failures: The records that failed for good.
         halt: Why the stage has to stop, where `on_error: stop` says so.
+        is_large: Whether it writes more than one settlement of several entries should.
         is_void: Whether nothing is settled before the deliveries that are left have been processed again: the
             state would be that of the halted ones, too.
     """
@@ -135,6 +137,7 @@ class Plan:
     halted: frozenset[int] = frozenset()
     failures: list[Failed] = field(default_factory=list)
     halt: BaseException | None = None
+    is_large: bool = False
     is_void: bool = False
 
     def failed_by_stage(self) -> dict[str, list[Failed]]:

@@ -13,7 +13,7 @@ from rsq_pipe.engine.count_fields import appended, packed, settled
 from rsq_pipe.engine.failing import Fault, Means, fault, reason_of
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.packing import Written, chosen
-from rsq_pipe.engine.plan import Plan, Work
+from rsq_pipe.engine.plan import Plan, Work, size_of
 from rsq_pipe.model.delivery import Delivered
 from rsq_pipe.model.outcome import Outcomes, Reject
 from rsq_pipe.spec.graph import Graph, Stage
@@ -53,36 +53,6 @@ class Planner:
         self._settled = {stream: settled(stage.name, stream) for stream in own if stream in packed(graph)}
         self._packed = {stream: appended(stream) for stream in packed(graph)}
 
-    def portions(self, work: Work) -> list[frozenset[int]]:
-        """Say which deliveries are settled together: all, unless they became too much for one settlement."""
-        count = len(work.unpacked.batch.deliveries)
-        records, size, sound = 0, 0, not (work.singles or work.letters)
-        for step in work.steps:
-            outcomes = step.outcomes
-            records += len(outcomes.failed) + len(outcomes.stored)
-            for port, written in step.written.items():
-                records += len(outcomes.emitted[port].records)
-                size += written.size
-            if outcomes.state is not None:
-                size += outcomes.state.size
-            sound = sound and not outcomes.failed
-        if not sound:
-            records += sum(map(len, work.singles.values()))
-            size += sum(beside for _, beside in work.sizes_beside())
-        if records <= MAX_RECORDS and size <= MAX_BYTES:
-            return [work.portion] if count else []
-        found: list[frozenset[int]] = []
-        start, records, size = 0, 0, 0
-        for place, (own_records, own_size) in enumerate(work.weights()):
-            if place not in work.portion:
-                continue
-            if place > start and (records + own_records > MAX_RECORDS or size + own_size > MAX_BYTES):
-                found.append(work.portion & frozenset(range(start, place)))
-                start, records, size = place, 0, 0
-            records += own_records
-            size += own_size
-        return [*found, work.portion & frozenset(range(start, count))]
-
     def plan(
         self, work: Work, portion: frozenset[int] = NO_ENTRIES, position: Position | None = None
     ) -> Plan:
@@ -112,6 +82,7 @@ class Planner:
         draft.means = self._means(self._stage.name)
         if work.letters or work.singles:
             self._add_unread(draft, work, portion)
+        plan.is_large = draft.records > MAX_RECORDS or draft.size > MAX_BYTES
         deliveries, sizes = work.unpacked.batch.deliveries, work.unpacked.sizes
         whole = len(portion) >= len(deliveries)
         draft.entries = deliveries if whole else [deliveries[place] for place in sorted(portion)]
@@ -127,6 +98,21 @@ class Planner:
         plan.settlement.drops = draft.drops
         plan.settlement.state = draft.state
         return plan
+
+    def portions(self, work: Work, portion: frozenset[int]) -> list[frozenset[int]]:
+        """Say which of some deliveries are settled together, where the plan for all of them is large."""
+        found: list[list[int]] = [[]]
+        records = size = 0
+        weights = work.weights()
+        for place in sorted(portion):
+            own_records, own_size = weights[place]
+            if found[-1] and (records + own_records > MAX_RECORDS or size + own_size > MAX_BYTES):
+                found.append([])
+                records = size = 0
+            found[-1].append(place)
+            records += own_records
+            size += own_size
+        return [*map(frozenset, found)]
 
     def _find_halted(self, plan: Plan, steps: Sequence[Step], portion: frozenset[int]) -> None:
         """Find the entries that stay pending since a stage stops at one of their records."""
@@ -155,6 +141,8 @@ class Planner:
         for place, singles in work.singles.items():
             if place in portion:
                 draft.outputs += singles
+                draft.records += len(singles)
+                draft.size += size_of(singles)
 
 
 def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written], int]:
@@ -193,6 +181,8 @@ class Draft:
 
     Attributes:
         step: What that stage made of its batch; set before any of it is added.
+        records: How many records it writes.
+        size: About how many bytes these are.
     """
 
     plan: Plan
@@ -208,6 +198,8 @@ class Draft:
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     state: StateOf | None = None
     step: Step = field(init=False)
+    records: int = 0
+    size: int = 0
 
     def add(self, step: Step, means: Means, portion: frozenset[int], *, entered: bool) -> None:
         """
@@ -227,11 +219,14 @@ class Draft:
             self.counts[f"{means.stage.name}:in"] += came
         if outcomes.state is not None:
             self.state = StateOf(means.state, means.timers, outcomes.state)
+            self.size += outcomes.state.size
         for port, emitted in outcomes.emitted.items():
             self.counts[f"{means.stage.name}:out"] += len(emitted.records)
             if port in written:  # or to a stage of the same chain
                 self.outputs += written[port].outputs
                 self.rows += written[port].rows
+                self.records += len(emitted.records)
+                self.size += written[port].size
                 if (name := self.packed.get(written[port].key)) is not None:
                     self.counts[name] += len(emitted.records)
             for place in dict.fromkeys(emitted.sources) if means.journals else ():
@@ -261,6 +256,7 @@ class Draft:
     def store(self, places: Sequence[int]) -> None:
         """Add records that have gone into the stage's state."""
         self.counts[f"{self.means.stage.name}:stored"] += len(places)
+        self.records += len(places)
         for place in places if self.means.journals else ():
             self._note(place, "stored")
 
@@ -287,6 +283,8 @@ class Draft:
         if not isinstance(outcome, Reject) and not means.is_final(step, place):
             self.counts[f"{means.stage.name}:retried"] += 1
             self.retries.append(means.retry_at(step, place, found))
+            self.records += 1
+            self.size += size_of(self.retries[-1:])
             self._end(place, "retried")
             return
         self._fail_for_good(place, found, rejected=isinstance(outcome, Reject))
@@ -308,6 +306,8 @@ class Draft:
         """Add a dead letter."""
         self.counts[f"{self.means.stage.name}:dead"] += 1
         self.dead.append(letter)
+        self.records += 1
+        self.size += size_of([letter])
 
     def _end(self, place: int, fate: str) -> None:
         self.step.fates[place] = fate

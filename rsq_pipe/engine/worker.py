@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import structlog
 
-from rsq_pipe.engine.backlog import Backlog, tell
+from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.failing import too_many_keys
 from rsq_pipe.engine.guarded import GuardedChain
@@ -153,32 +153,34 @@ class StageWorker:
         except HandlerError as exc:  # not of a record: no record is to blame
             self._process.halt(exc)
 
-    async def _settle(self, work: Work) -> None:
+    async def _settle(self, work: Work, lost: frozenset[int] = frozenset()) -> None:
         """Settle what a batch has become; what is another worker's by now is left out, and not done again."""
-        lost: frozenset[int] = frozenset()
-        portions = self._planner.portions(work)
-        if len(portions) > 1 and work.changes_state:
-            for portion in portions:  # each from the state that the one before leaves
-                await self._settle(await self._again(work, portion))
-            return
         assert self._consumer is not None
-        for portion in portions:
-            while True:
-                plan = self._planner.plan(work, portion - lost)
-                if plan.is_void:
-                    lost |= self._ended(plan)
-                else:
-                    settled = await self._consumer.settle(plan.settlement)
-                    tell(self._process, settled)
-                    self._backlog.look(settled.committed)
-                    if self._remembers:
-                        self._changed_state(plan, settled)
-                    if not (settled.stale or settled.gone):
-                        break
-                    lost |= work.places(settled.gone)
-                work = await self._again(work, portion - lost)
-            if plan.failures:
+        todo = [work.portion]
+        while todo:
+            portion = todo.pop() - lost
+            plan = self._planner.plan(work, portion)
+            if plan.is_large and len(portions := self._planner.portions(work, portion)) > 1:
+                if work.changes_state:
+                    for part in portions:  # each from the state that the one before leaves
+                        await self._settle(await self._again(work, part), lost)
+                    return
+                todo += reversed(portions)
+                continue
+            if plan.is_void:
                 lost |= self._ended(plan)
+            else:
+                settled = await self._consumer.settle(plan.settlement)
+                self._backlog.note(settled)
+                if self._remembers:
+                    self._changed_state(plan, settled)
+                if not (settled.stale or settled.gone):
+                    if plan.failures:
+                        lost |= self._ended(plan)
+                    continue
+                lost |= work.places(settled.gone)
+            work = await self._again(work, portion - lost)
+            todo.append(portion)
         if work.letters or any(step.link.is_watched or step.fates for step in work.steps):
             self._tell_of(work, lost)
 

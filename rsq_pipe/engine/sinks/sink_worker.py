@@ -12,7 +12,7 @@ from time import monotonic
 import structlog
 
 from rsq_pipe.connectors.sink import Gather, Written
-from rsq_pipe.engine.backlog import tell
+from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.chain import Link, Step
 from rsq_pipe.engine.free_lease import FreeLease
@@ -66,6 +66,7 @@ class SinkWorker:
         self._over = False
         self._superseded = False
         self._anew = False
+        self._backlog = Backlog(process, ())  # for those who wait for room above
         self._brake = Brake()
         self._gather = _gather(self._target, graph, stage)
         self._large = min(self._gather.records // 2, graph.max_backlog // 4)
@@ -244,12 +245,12 @@ class SinkWorker:
             self._process.halt(plan.halt)
             return
         settled = await self._consumer.settle(plan.settlement)
-        tell(self._process, settled)
+        self._backlog.note(settled)
         while settled.gone and position is None:
             portion -= work.places(settled.gone)
             plan = self._planner.plan(work, portion)
             settled = await self._consumer.settle(plan.settlement)
-            tell(self._process, settled)
+            self._backlog.note(settled)
         if not settled.committed:
             # Not all of the batch is this worker's any more: what was written is cut off, and the rest of the
             # batch comes again.

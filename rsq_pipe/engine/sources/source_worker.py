@@ -12,7 +12,7 @@ import structlog
 
 from rsq_pipe.connectors.away import told_to
 from rsq_pipe.connectors.source import Chunk, ClosableSource, EndlessSource, MeasuredSource, Source
-from rsq_pipe.engine.backlog import Backlog, tell
+from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.brake import Brake
 from rsq_pipe.engine.connecting import source_of
 from rsq_pipe.engine.intake import at_most
@@ -329,8 +329,7 @@ class SourceWorker:
         # A server out of memory is backpressure: what drains it may write on, what fills it waits.
         settled = await self._full.unless_stopped(settle, self._stopping, full=True)
         if settled is not None:
-            tell(self._process, settled)
-            self._backlog.look(settled.committed)
+            self._backlog.note(settled)
         return settled
 
 

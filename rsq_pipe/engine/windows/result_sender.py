@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from rsq_pipe.engine.backlog import Backlog, tell
+from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.engine.links import chain
 from rsq_pipe.engine.plan import Work
@@ -110,6 +110,5 @@ class ResultSender:
             lambda: client.settle(settlement, group="", consumer=""), self._stopping
         )
         if settled is not None:
-            tell(self._process, settled)
-            self._backlog.look(settled.committed)
+            self._backlog.note(settled)
         return settled

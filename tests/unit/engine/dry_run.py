@@ -23,7 +23,7 @@ from rsq_pipe.spec.graph import Graph, Stage
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import Output, spelled_out
 from rsq_pipe.telemetry.observer import Observer, StageObserver
-from tests.unit.engine.given import fields
+from tests.unit.engine.given import fields, portions_of
 
 
 class DryRun:
@@ -121,7 +121,7 @@ class DryRun:
         steps = await its.process(unpacked.batch) if unpacked.batch.records else []
         work = Work(unpacked, steps, *unread.ends(unpacked, entries))
         planner = Planner(self._graph, stage, random.Random(1))
-        for portion in [] if dies else planner.portions(work):
+        for portion in [] if dies else portions_of(planner, work):
             parts = [frozenset((place,)) for place in portion] if self._trouble else [portion]
             for part in parts:
                 self._settle(planner.plan(work, part))

@@ -112,6 +112,12 @@ async def planned(
     return planner.plan(work, work.portion)
 
 
+def portions_of(planner: Planner, work: Work) -> list[frozenset[int]]:
+    """The deliveries that are settled together, as the worker finds them: all, unless the plan is large."""
+    portion = work.portion
+    return planner.portions(work, portion) if planner.plan(work, portion).is_large else [portion]
+
+
 def part_of(plan: Plan) -> Part:
     """The one part of a plan."""
     (only,) = plan.settlement.parts

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from rsq_pipe.engine.backlog import Backlog, tell
+from rsq_pipe.engine.backlog import Backlog
 from rsq_pipe.engine.process import Process
-from rsq_pipe.engine.state import PipelineState
+from rsq_pipe.engine.state import PipelineState, StageState
 from rsq_pipe.spec.graph import StreamRef
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.settlement import Output, Part, Settled
@@ -34,8 +34,7 @@ def holding(records: int) -> PipelineState:
 
 def wrote(backlog: Backlog, totals: Mapping[str, int], *outputs: Output) -> None:
     settled = Settled([Part(outputs=outputs)], totals=totals)
-    tell(backlog._process, settled)
-    backlog.look(settled.committed)
+    backlog.note(settled)
 
 
 class Consumer:
@@ -96,6 +95,32 @@ async def test_what_any_worker_of_the_process_wrote_since_the_look_counts_for_al
     assert not mine.is_open
     wrote(other, {})
     assert not other.is_open
+
+
+async def test_what_readers_settled_since_the_look_is_known_when_the_room_could_be_used_up() -> None:
+    backlog = Backlog(process(), ["price"])
+    backlog.looked(holding(0))
+
+    was_open = []
+    for written, read in [(9_999, 0), (10_000, 9_000), (18_999, 9_000), (19_000, 9_000)]:
+        wrote(backlog, {f"appended:{PRICE}": 500 + written, f"settled:out:{PRICE}": 500 + read})
+        was_open.append(backlog.is_open)
+
+    assert was_open == [True, True, True, False]
+
+
+async def test_records_that_readers_put_off_take_room_too() -> None:
+    backlog = Backlog(process(), ["price"])
+    idle = StageState(lag=0, pending=0, retry=0, dead=0, idle=True)
+    backlog.looked(PipelineState({"out": idle}, {PRICE: 0}, settled={PRICE: 500}))
+
+    was_open = []
+    for put_off in (5, 1_001):
+        totals = {f"appended:{PRICE}": 500 + 9_000 + put_off, f"settled:out:{PRICE}": 500 + put_off}
+        wrote(backlog, totals | {"out:retried": put_off})
+        was_open.append(backlog.is_open)
+
+    assert was_open == [True, False]
 
 
 async def test_what_the_chain_does_not_write_is_no_reason_to_wait() -> None:

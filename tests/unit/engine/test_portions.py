@@ -7,7 +7,7 @@ import pytest
 from rsq_pipe.engine.planner import MAX_BYTES, MAX_RECORDS
 from rsq_pipe.model.outcome import Failure, Outcome
 from rsq_pipe.streams.settlement import Output
-from tests.unit.engine.given import entry, handled, pack, settled
+from tests.unit.engine.given import entry, handled, pack, portions_of, settled
 from tests.unit.engine.stages import stage
 
 FAILURE = Failure(ValueError("x"))
@@ -17,7 +17,7 @@ FINAL = Failure(ValueError("x"), retryable=False)
 async def test_a_batch_is_settled_at_once_unless_it_became_too_much() -> None:
     planner, work = await handled(stage(), [entry(n) for n in range(10)], [[{}] * 1_000] * 10)
 
-    assert planner.portions(work) == [frozenset(range(10))]
+    assert portions_of(planner, work) == [frozenset(range(10))]
 
 
 @pytest.mark.parametrize("children", [[1_001] * 10, [9_000, 9_000, 1, 1], [1, 9_999, 1, 9_999, 9_999, 5_000]])
@@ -26,7 +26,7 @@ async def test_what_became_more_records_is_settled_in_portions_within_the_bound(
         stage(), [entry(n) for n in range(len(children))], [[{}] * count for count in children]
     )
 
-    portions = planner.portions(work)
+    portions = portions_of(planner, work)
 
     assert sorted(place for portion in portions for place in portion) == list(range(len(children)))
     assert all(sum(children[place] for place in portion) <= MAX_RECORDS for portion in portions)
@@ -38,14 +38,14 @@ async def test_an_entry_that_became_more_than_the_bound_is_settled_alone_and_who
         stage(), [pack(1, [1, 2]), entry(3), entry(4)], [[{}] * 9_000, [{}] * 9_000, {}, {}]
     )
 
-    assert planner.portions(work) == [frozenset((0,)), frozenset((1, 2))]
+    assert portions_of(planner, work) == [frozenset((0,)), frozenset((1, 2))]
 
 
 async def test_what_became_more_bytes_is_settled_in_portions_within_the_bound() -> None:
     text = "x" * (MAX_BYTES // 5)
     planner, work = await handled(stage(), [entry(n) for n in range(12)], [{"text": text}] * 12)
 
-    portions = planner.portions(work)
+    portions = portions_of(planner, work)
 
     assert [len(portion) for portion in portions] == [4, 4, 4]
 
@@ -55,7 +55,7 @@ async def test_records_that_fail_are_written_too(outcome: Outcome) -> None:
     came = [pack(n, range(500)) for n in range(30)]
     planner, work = await handled(stage(batch_size=15_000), came, [outcome] * 15_000)
 
-    assert [len(portion) for portion in planner.portions(work)] == [20, 10]
+    assert [len(portion) for portion in portions_of(planner, work)] == [20, 10]
 
 
 async def test_unknown_keys_are_counted_with_the_portion_their_record_is_in() -> None:
@@ -73,7 +73,7 @@ async def test_packs_that_came_back_are_split_in_portions() -> None:
     came = [pack(n, range(500), deliveries=2) for n in range(30)]
     planner, work = await handled(stage(), came, [])
 
-    assert [len(portion) for portion in planner.portions(work)] == [20, 10]
+    assert [len(portion) for portion in portions_of(planner, work)] == [20, 10]
 
 
 async def test_the_portions_together_settle_what_the_batch_became() -> None:
@@ -82,7 +82,7 @@ async def test_the_portions_together_settle_what_the_batch_became() -> None:
     planner, work = await handled(stage(), came, outcomes)
     work.steps[0].written[""].size = 10 * MAX_BYTES  # as if its records were large
 
-    portions = planner.portions(work)
+    portions = portions_of(planner, work)
 
     assert len(portions) > 1
     assert settled([planner.plan(work, one) for one in portions]) == settled(
@@ -97,7 +97,7 @@ async def test_bytes_of_records_that_failed_count_towards_what_one_settlement_ma
     large = b'{"t":"%s"}' % (b"x" * 3_000_000)
     planner, work = await handled(stage(), [entry(n, large) for n in range(6)], [fate] * 6)
 
-    portions = planner.portions(work)
+    portions = portions_of(planner, work)
 
     assert sorted(place for portion in portions for place in portion) == list(range(6))
     assert all(len(portion) * len(large) <= MAX_BYTES for portion in portions)
@@ -108,4 +108,4 @@ async def test_bytes_of_packs_that_are_taken_apart_count_too() -> None:
     planner, work = await handled(stage(), packs, [])
     work.singles = {at: [Output("s", ["data", b"x" * 3_000_000])] for at in work.singles}
 
-    assert [len(portion) for portion in planner.portions(work)] == [2, 2]
+    assert [len(portion) for portion in portions_of(planner, work)] == [2, 2]

@@ -13,7 +13,7 @@ from rsq_pipe.spec.graph import Stage, Telemetry
 from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.settlement import StateOf
 from rsq_pipe.streams.wire import is_whole
-from tests.unit.engine.given import counts, entry, fields, handled, pack, part_of
+from tests.unit.engine.given import counts, entry, fields, handled, pack, part_of, portions_of
 from tests.unit.engine.stages import graph, source, stage
 
 FINAL = Failure(ValueError("x"), retryable=False)
@@ -93,9 +93,9 @@ async def test_a_state_that_is_too_large_for_one_settlement_is_written_in_portio
     planner, work, change = await remembering(stage(), [entry(n) for n in range(10)], [{}] * 10, range(10))
     change.writes[:] = [Op("append", "1", ["f", b"x" * 3 * MAX_BYTES])]
 
-    portions = planner.portions(work)
+    portions = portions_of(planner, work)
 
     assert sorted(place for portion in portions for place in portion) == list(range(10))
     assert len(portions) >= 3
     part = work.again(work.steps, frozenset(range(5, 10)))
-    assert sorted(place for portion in planner.portions(part) for place in portion) == list(range(5, 10))
+    assert sorted(place for portion in portions_of(planner, part) for place in portion) == list(range(5, 10))

@@ -54,8 +54,12 @@ class Link:
     is_watched: bool = field(init=False)
     """Whether anybody traces or measures its batches."""
 
+    takes_all: bool = field(init=False)
+    """Whether one call gets all of a batch: the verb decides by one state, or has a call for each record."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_watched", type(self.observer) is not StageObserver)
+        object.__setattr__(self, "takes_all", self.stage.verb in STATEFUL or isinstance(self.verb, Call))
 
 
 @dataclass(slots=True)
@@ -111,7 +115,7 @@ class Chain:
         self.first = first
         self._form = form
         self._is_json = isinstance(form, JsonSerializer)
-        self._times = times
+        self._times = times or CallTimes()
         self._pace: dict[str, float] = {}  # seconds that a pure verb takes for a record, as learned
 
     @property
@@ -173,7 +177,12 @@ class Chain:
                 trace = link.observer.begin(part) if link.is_watched else BatchTrace(part)
                 step = Step(link, trace.batch, trace)
                 steps.append(step)
-                step.outcomes = await self.handled(link.stage, link.verb, step.batch)
+                if link.takes_all:
+                    began = monotonic()
+                    step.outcomes = await link.verb.process(step.batch)
+                    self._times.lasted[link.stage.name].append(monotonic() - began)
+                else:
+                    step.outcomes = await self._handled_in_parts(link, step.batch)
                 failed = self._write(step)
                 if failed and step.outcomes.state is not None:
                     await self._handle_without(step, failed)
@@ -185,39 +194,37 @@ class Chain:
             raise
         return steps
 
-    async def handled(self, stage: Stage, verb: Verb, batch: Batch) -> Outcomes:
+    async def _handled_in_parts(self, link: Link, batch: Batch) -> Outcomes:
         """
-        Have a verb handle a batch.
+        Have a verb handle a batch in as many calls as that takes.
 
         User code gets no more of it in one call than `batch.size`; pure verbs, which compute on the event
-        loop, no more than takes a moment. A stage with state gets all of it: it decides once, by one state.
-        So does one whose calls get a record each.
+        loop, no more than takes a moment.
         """
-        if stage.verb in STATEFUL or isinstance(verb, Call):
-            size = len(batch.records)
-        elif not verb.pure:
-            size = stage.batch_size
-        else:
-            pace = self._pace.get(stage.name)
+        verb, name, count = link.verb, link.stage.name, len(batch.records)
+        whole, start = Outcomes(done=[]), 0
+        while True:
+            pace = self._pace.get(name)
             size = _UNKNOWN if pace is None else max(1, int(AT_A_TIME / max(pace, 1e-9)))
-        if len(batch.records) > size:
-            return await self._handled_in_parts(stage, verb, batch, size)
-        began = monotonic()
-        outcomes = await verb.process(batch)
-        seconds = monotonic() - began
-        if self._times is not None:
-            self._times.lasted[stage.name].append(seconds)
-        if verb.pure and batch.records:
-            # Much is believed at once, little only little by little.
-            self._pace[stage.name] = max(seconds / len(batch.records), self._pace.get(stage.name, 0.0) / 2)
-        return outcomes
-
-    async def _handled_in_parts(self, stage: Stage, verb: Verb, batch: Batch, size: int) -> Outcomes:
-        whole = Outcomes(done=[])
-        for start, part in batch.slices(size):
-            _add(whole, await self.handled(stage, verb, part), start)
+            if not verb.pure:
+                size = link.stage.batch_size
+            part = (
+                batch if count <= size and not start else batch.only(range(start, min(start + size, count)))
+            )
+            began = monotonic()
+            outcomes = await verb.process(part)
+            seconds = monotonic() - began
+            self._times.lasted[name].append(seconds)
+            if verb.pure and part.records:
+                # Much is believed at once, little only little by little.
+                self._pace[name] = max(seconds / len(part.records), self._pace.get(name, 0.0) / 2)
+            if part is batch:
+                return outcomes
+            _add(whole, outcomes, start)
+            start += len(part)
             await asyncio.sleep(0)
-        return whole
+            if start >= count:
+                return whole
 
     async def _handle_without(self, step: Step, failed: Mapping[int, EncodeError]) -> None:
         """Have a stage with state handle its batch again without what failed, which leaves nothing in it."""

@@ -7,8 +7,10 @@ import time
 from typing import ClassVar
 
 from rsq_pipe.engine.chain import AT_A_TIME, Chain, Link
+from rsq_pipe.engine.packing import Port
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.outcome import Emitted, Outcomes
+from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.streams.serializers import JsonSerializer
 from rsq_pipe.telemetry.observer import StageObserver
 from rsq_pipe.verbs.verb import Verb
@@ -36,8 +38,17 @@ class Heavy:
         return Outcomes({"": Emitted(list(batch.records), list(batch.rids), range(len(batch)))})
 
 
+class Quick(Heavy):
+    """One that does nothing."""
+
+    async def process(self, batch: Batch) -> Outcomes:
+        self.sizes.append(len(batch))
+        return Outcomes({"": Emitted(batch.records, batch.rids, range(len(batch)))})
+
+
 def chain_of(verb: Verb) -> Chain:
-    return Chain(Link(stage(), verb, StageObserver(), {}), JsonSerializer())
+    ports = {"": Port("{orders}:price", JsonSerializer(), JsonPacks())}
+    return Chain(Link(stage(), verb, StageObserver(), ports), JsonSerializer())
 
 
 def batch_of(count: int) -> Batch:
@@ -57,10 +68,11 @@ async def test_a_verb_that_computes_for_long_lets_the_event_loop_turn_in_between
     chain = chain_of(verb)
     beside = asyncio.ensure_future(beat())
 
-    await chain.handled(stage(), verb, batch_of(1))
+    await chain.process(batch_of(1))
     before = turns
-    outcomes = await chain.handled(stage(), verb, batch_of(100))
+    [step] = await chain.process(batch_of(100))
     beside.cancel()
+    outcomes = step.outcomes
 
     assert outcomes.emitted[""].records == [{"n": n} for n in range(100)]
     assert list(outcomes.emitted[""].sources) == list(range(100))
@@ -69,15 +81,19 @@ async def test_a_verb_that_computes_for_long_lets_the_event_loop_turn_in_between
 
 
 async def test_a_verb_that_is_quick_gets_the_batch_as_it_is() -> None:
-    class Quick(Heavy):
-        async def process(self, batch: Batch) -> Outcomes:
-            self.sizes.append(len(batch))
-            return Outcomes({"": Emitted(batch.records, batch.rids, range(len(batch)))})
-
     verb = Quick()
     chain = chain_of(verb)
 
-    await chain.handled(stage(), verb, batch_of(50))
-    await chain.handled(stage(), verb, batch_of(500))
+    await chain.process(batch_of(50))
+    await chain.process(batch_of(500))
 
     assert verb.sizes == [50, 500]
+
+
+async def test_a_verb_whose_speed_is_not_known_gets_more_as_soon_as_it_is_seen_to_be_quick() -> None:
+    verb = Quick()
+
+    [step] = await chain_of(verb).process(batch_of(1_000))
+
+    assert verb.sizes == [100, 900]
+    assert [record["n"] for record in step.outcomes.emitted[""].records] == list(range(1_000))

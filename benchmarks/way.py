@@ -73,7 +73,7 @@ class Calls:
 
 
 def _is_beside(frame: FrameType | None) -> bool:
-    """Tell whether something is called by what the runner does beside its workers, which are tasks of their own."""
+    """Tell whether something is called by what the runner does itself: its workers are tasks of their own."""
     outermost: CodeType | None = None
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):

@@ -148,7 +148,10 @@ class Channel:
         """Run a script on the server that holds `keys[0]`: by its hash, and whole where that lacks it."""
         call = (len(keys), *keys, *args)
         by_hash = ("EVALSHA", script.sha, *call)
-        _, (reply,) = await self._pool().exchange([by_hash], keys[0], timeout=self.timeout)
+        pool = self._pools.get(asyncio.get_running_loop())
+        if pool is None or pool.is_closed:
+            pool = self._pool()
+        _, (reply,) = await pool.exchange([by_hash], keys[0], timeout=self.timeout)
         if not isinstance(reply, ResponseError):
             return reply
         if isinstance(reply, AskError):
@@ -274,11 +277,8 @@ class LinkPool:
         try:
             place = place or self.topology.single or await self.topology.place(key)
             link = self._idle[place].pop() if self._idle[place] else self.topology.link(place)
-            if link.is_open and not await link.is_quiet():
-                await link.close()
-                link = self.topology.link(place)
             try:
-                replies = await link.exchange(commands, timeout=timeout)
+                replies = await link.exchange(commands, timeout=timeout, was_idle=True)
             except StreamError:
                 self.topology.forget()
                 raise

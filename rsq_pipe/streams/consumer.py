@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import ClassVar, TypeAlias
@@ -174,6 +175,7 @@ class StreamConsumer:
         Raises:
             StreamError: From the server. A group that was lost is made again by the next turn.
         """
+        self._tally.sample()
         beat = asyncio.ensure_future(self._in_flight.beat(self.config.heartbeat_ms))
         try:
             await self._membership.ensure()
@@ -205,7 +207,7 @@ class StreamConsumer:
         """Hand out batches until it is stopped; what is to be handled again goes before what is new."""
         async with self._beside():
             while not self._stopping.is_set():
-                read = self._tally.read.total
+                read = self._tally.read
                 batches = self._due_batches() if self._reclaim.waiting else self._new_batches()
                 try:
                     if self.config.create_groups:
@@ -221,7 +223,7 @@ class StreamConsumer:
                     continue
                 if self._backoff.is_failing:
                     self._backoff.reset()
-                if read == self._tally.read.total and not self.config.block_ms:
+                if read == self._tally.read and not self.config.block_ms:
                     self._wake.clear()
                     await until(self._wake, _UNBLOCKED_PAUSE)
 
@@ -234,7 +236,6 @@ class StreamConsumer:
         while not (self._batches.is_ready or self._reclaim.waiting):
             self._wake.clear()
             await self._wake.wait()
-        clock = asyncio.get_running_loop().time
         # Asked again: what was read while it was paused waits, and keeps nobody else from handling a batch.
         while self._batches.is_ready and not self._reclaim.waiting:
             if not (self._open.is_set() or await self._may_begin()):
@@ -243,14 +244,15 @@ class StreamConsumer:
                 entries = self._batches.take(ahead=self._ahead)
                 if not entries:
                     return
-                self._tally.read.add(len(entries))
+                began = time.monotonic()
+                self._tally.first = self._tally.first or began
+                self._tally.read += len(entries)
                 if self.config.create_groups:
                     self._membership.took(entries)
-                began = clock()
                 try:
                     yield entries
                 finally:
-                    self._batches.handled(clock() - began)
+                    self._batches.handled(time.monotonic() - began)
                     self._batches.handed_out = ()
             if self._failed:
                 self._batches.let_go()
@@ -275,7 +277,8 @@ class StreamConsumer:
                 async with self._isolation.alone() if alone else self._isolation.beside_others():
                     again = await reclaim.redeliver(isolated=alone)
                     if again.entries:
-                        self._tally.read.add(len(again.entries))
+                        self._tally.first = self._tally.first or time.monotonic()
+                        self._tally.read += len(again.entries)
                         yield again.entries
                 alone = again.must_be_alone
                 reclaim.dealt(again.dealt)
@@ -296,8 +299,12 @@ class StreamConsumer:
         """Reclaim and keep alive, while batches are handed out; hand back afterwards what is left."""
         reclaiming = asyncio.ensure_future(self._reclaim_on())
         reclaiming.add_done_callback(lambda _: self.stop())  # before `stop` only a fault ends it
-        beating = self._in_flight.beat(self.config.heartbeat_ms)
-        others = [asyncio.ensure_future(one) for one in (beating, self._end_blocked_read_on_stop())]
+        beside = (
+            self._in_flight.beat(self.config.heartbeat_ms),
+            self._tally.sample_on(),
+            self._end_blocked_read_on_stop(),
+        )
+        others = [asyncio.ensure_future(one) for one in beside]
         try:
             yield
             await reclaiming
@@ -363,7 +370,7 @@ class StreamConsumer:
             buried += max(dead, len(part.dead))
             acked += len(part.entries)
         fenced = sum(len(part.entries) for part in settled.fenced) if settled.fenced else 0
-        self._tally.acked.add(max(0, acked - buried))
+        self._tally.acked += max(0, acked - buried)
         self._tally.fenced += fenced
         self._tally.dead += buried
         if self._on_settled is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -30,13 +31,17 @@ class Link:
         self.is_open = False
         """Whether the connection is up, as far as this side knows."""
 
-    async def exchange(self, commands: Sequence[Command], *, timeout: float | None) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[Command], *, timeout: float | None, was_idle: bool = False
+    ) -> list[Any]:
         """
         Send commands in one write and read their replies, bytes undecoded.
 
         Args:
             commands: What to send, in order.
             timeout: Seconds the whole exchange may take; None to wait for ever.
+            was_idle: Whether to connect anew where the connection is not fit to be used again: the server has
+                closed it, or it has something to read, which would be taken for a reply.
 
         Returns:
             One reply per command; an error reply is an item of type ResponseError, not raised.
@@ -51,6 +56,12 @@ class Link:
         replies: list[Any] = []
         try:
             async with asyncio.timeout(timeout):
+                if was_idle and self.is_open:
+                    is_quiet = False
+                    with contextlib.suppress(Exception):  # whatever it is, the connection is not fit
+                        is_quiet = not await self._connection.can_read()
+                    if not is_quiet:
+                        await self.close()
                 await self._connection.send_packed_command(packed)  # connects where it is not yet
                 self.is_open = True
                 while len(replies) < len(commands):
@@ -72,16 +83,6 @@ class Link:
         except BaseException as exc:
             await self._fail(exc)
             raise
-
-    async def is_quiet(self) -> bool:
-        """Tell whether the connection is up and has nothing to read: fit to be used again."""
-        if not self.is_open:
-            return False
-        try:
-            return not await self._connection.can_read()
-        except Exception:  # noqa: BLE001  any trouble with an idle connection means the same: open another
-            await self.close()
-            return False
 
     async def close(self) -> None:
         """Close the connection at once; idempotent."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
 
 WINDOW = 60
 """Seconds a rate looks back."""
+
+SAMPLED = 5.0
+"""Seconds between two samples that a consumer takes of its counts; a rate may look back so much further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +56,64 @@ class ProducerMetrics:
 
 
 class RateWindow:
-    """Count events, those of late in one bucket a second: at most WINDOW, however long nobody asks."""
+    """
+    Tell how fast a count has grown of late, from samples of it: one a second at most, those of one WINDOW.
+
+    Counting itself is an addition, nothing else; so somebody has to take samples now and then.
+    """
 
     def __init__(self) -> None:
-        self._buckets: deque[tuple[int, int]] = deque(maxlen=WINDOW)
-        self._since = time.monotonic()
-        self.total = 0
-        self.first: float | None = None
-        """When the first event was counted."""
+        self._samples = deque([(time.monotonic(), 0)])
 
-    def add(self, amount: int) -> None:
-        """Count `amount` events now."""
-        now = time.monotonic()
-        if amount and self.first is None:
-            self.first = now
-        self.total += amount
-        second = int(now)
-        if self._buckets and self._buckets[-1][0] == second:
-            amount += self._buckets.pop()[1]
-        self._buckets.append((second, amount))
+    def sample(self, total: int) -> None:
+        """Take note of what the count is now."""
+        now, samples = time.monotonic(), self._samples
+        if now - samples[-1][0] >= 1:
+            samples.append((now, total))
+        while len(samples) > 1 and samples[1][0] <= now - WINDOW:
+            samples.popleft()  # the last one before the window stays: what it is counted from
 
-    @property
-    def per_second(self) -> float:
-        """The mean rate of the last WINDOW seconds, or of the time since the start if that is shorter."""
-        now = time.monotonic()
-        total = sum(amount for second, amount in self._buckets if second > now - WINDOW)
-        return total / min(WINDOW, max(1.0, now - self._since))
-
-    @property
-    def seconds(self) -> float:
-        """How long ago the first event was counted; 0.0 before."""
-        return 0.0 if self.first is None else time.monotonic() - self.first
+    def per_second(self, total: int) -> float:
+        """Tell the mean rate of the last WINDOW seconds, or since the start if that is less."""
+        self.sample(total)
+        at, before = self._samples[0]
+        return (total - before) / max(1.0, time.monotonic() - at)
 
 
 class ConsumerTally:
     """Count as a consumer works: entries received, those that it settled, and failures."""
 
     def __init__(self) -> None:
-        self.read, self.acked = RateWindow(), RateWindow()
-        self.dead = self.errors = self.fenced = 0
+        self.read = self.acked = self.dead = self.errors = self.fenced = 0
+        self.first: float | None = None
+        """When the first entry was received, by `time.monotonic`."""
+        self._reads, self._acks = RateWindow(), RateWindow()
+
+    async def sample_on(self) -> None:
+        """Take samples until it is cancelled."""
+        while True:
+            await asyncio.sleep(SAMPLED)
+            self.sample()
+
+    def sample(self) -> None:
+        """Take note of the counts, for the rates."""
+        self._reads.sample(self.read)
+        self._acks.sample(self.acked)
 
     def metrics(self) -> ConsumerMetrics:
         """Take a snapshot."""
-        uptime = self.read.seconds
-        tps_in, tps_out = self.read.per_second, self.acked.per_second
+        uptime = _seconds_since(self.first)
+        tps_in, tps_out = self._reads.per_second(self.read), self._acks.per_second(self.acked)
         return ConsumerMetrics(
-            total_read=self.read.total,
-            total_acked=self.acked.total,
+            total_read=self.read,
+            total_acked=self.acked,
             total_dlq=self.dead,
             total_errors=self.errors,
             total_fenced=self.fenced,
             tps_in=tps_in,
             tps_out=tps_out,
             tps_total=tps_in + tps_out,
-            avg_tps=self.acked.total / uptime if uptime > 0 else 0.0,
+            avg_tps=self.acked / uptime if uptime > 0 else 0.0,
             uptime_secs=uptime,
         )
 
@@ -114,10 +122,22 @@ class ProducerTally:
     """Count as a producer works: entries stored."""
 
     def __init__(self) -> None:
-        self.pushed = RateWindow()
+        self.pushed = 0
+        self._first: float | None = None
+        self._pushes = RateWindow()
+
+    def add(self, pushed: int) -> None:
+        """Count entries that were stored just now."""
+        self._pushes.sample(self.pushed)
+        self.pushed += pushed
+        self._first = self._first or time.monotonic()
 
     def metrics(self) -> ProducerMetrics:
         """Take a snapshot."""
-        pushed, uptime = self.pushed.total, self.pushed.seconds
-        average = pushed / uptime if uptime > 0 else 0.0
-        return ProducerMetrics(pushed, self.pushed.per_second, average, uptime)
+        uptime = _seconds_since(self._first)
+        average = self.pushed / uptime if uptime > 0 else 0.0
+        return ProducerMetrics(self.pushed, self._pushes.per_second(self.pushed), average, uptime)
+
+
+def _seconds_since(first: float | None) -> float:
+    return 0.0 if first is None else time.monotonic() - first

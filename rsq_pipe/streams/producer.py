@@ -95,7 +95,7 @@ class StreamProducer:
             for index, record in enumerate(data)
         ]
         ids = await uninterrupted(self._push(outputs))
-        self._tally.pushed.add(len(ids))
+        self._tally.add(len(ids))
         return ids
 
     def entry(self, record: Any, headers: Mapping[str, str] = NO_HEADERS) -> Output:

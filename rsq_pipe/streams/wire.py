@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count, groupby
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -54,34 +54,35 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
     total = sum(map(len, sheet.ids.values()))
     if total > MAX_ENTRIES or any(len({*ids}) < len(ids) for ids in sheet.ids.values()):
         raise _wrong_entries(sheet.ids, total)
-    head: list[_Word] = [group, consumer, settlement.kept, int(is_whole(settlement))]
-    head += [sheet.number(counters.key, "hash"), counters.prefix] if counters else [0, ""]
+    places, hashes = sheet.places, sheet.written["hash"]
+    head: list[_Word] = [group, consumer, settlement.kept]
+    if counters:
+        hashes.add(counters.key)
+    head += (places[counters.key], counters.prefix) if counters else (0, "")
     drops = {key: _named(reasons) for key, reasons in settlement.drops.items()}
-    # What is counted, and what is counted by its reason, of which a hash has no more than some by name.
+    # Plain counts, then counts by reason: a hash has a limited number of reasons by name.
     for before, counted in (((), settlement.counts), ((MAX_REASONS, OTHER_REASONS), drops)):
         head += (*before, len(counted))
+        hashes.update(counted)
         for key, amounts in counted.items():
-            head += (sheet.number(key, "hash"), len(amounts))
+            head += (places[key], len(amounts))
             for pair in amounts.items():
                 head += pair
     head += _position(settlement.position, sheet) if settlement.position else [0, "", "", ""]
     state = _state(settlement.state, sheet) if settlement.state else [0]
-    # Behind all that numbers a key.
-    head.append(len(sheet.kinds))
-    for key, kind in sheet.kinds.items():
-        head += (sheet.keys[key], kind)
+    # Only now are all the keys known.
+    kinds: list[tuple[_Word, _Word]] = [
+        (places[key], kind) for kind, keys in sheet.written.items() for key in keys
+    ]
+    if len(dict(kinds)) < len(kinds):
+        raise _two_kinds(sheet.written)
+    head += (len(kinds), *chain.from_iterable(kinds))
     head.append(len(sheet.ids))
     for stream, ids in sheet.ids.items():
-        head += (sheet.keys[stream], len(ids))
+        head += (places[stream], len(ids))
     # What only adds entries may not write to a full server, all else may.
     drains = sheet.ids or settlement.state is not None or not any(part.adds for part in parts)
-    return SETTLE if drains else INGEST, [*sheet.keys], head + state + sheet.body
-
-
-def is_whole(settlement: Settlement) -> bool:
-    """Tell whether all of it is written or nothing."""
-    moves = settlement.position is not None or settlement.state is not None
-    return moves or bool(settlement.counts) or bool(settlement.drops)
+    return SETTLE if drains else INGEST, [*places], head + state + sheet.body
 
 
 def _wrong_entries(ids: Mapping[str, Sequence[str]], total: int) -> ValueError:
@@ -92,40 +93,59 @@ def _wrong_entries(ids: Mapping[str, Sequence[str]], total: int) -> ValueError:
     return ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
 
 
+def _two_kinds(written: Mapping[str, Iterable[str]]) -> ValueError:
+    found: dict[str, str] = {}
+    for kind, keys in written.items():
+        for key in keys:
+            if key in found:
+                return ValueError(f"a settlement writes a {found[key]} and a {kind} to the key {key!r}")
+            found[key] = kind
+    raise AssertionError(written)
+
+
 class _Sheet:
-    """Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record."""
+    """
+    Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record.
+
+    `places` numbers each key where it is first named. Whatever writes to a key also adds it to `written`, by
+    the kind of value it holds: the server checks these before it writes anything.
+    """
 
     def __init__(self) -> None:
-        self.keys: dict[str, int] = {}
-        self.kinds: dict[str, str] = {}
+        self.places: defaultdict[str, int] = defaultdict(count(1).__next__)
+        self.written: dict[str, set[str]] = {"stream": set(), "zset": set(), "hash": set(), "set": set()}
         self.ids: defaultdict[str, list[str]] = defaultdict(list)
         self.body: list[_Word] = []
         self._alike: tuple[str, str, int, Sequence[str | bytes]] | None = None
         self._size_at = 0
 
     def add(self, part: Part) -> None:
-        """Add a part: the neighbours among its entries that came as often, nearly always all, and writes."""
+        """Add a part: its entries, grouped by stream and delivery count, mostly one group, and its writes."""
         self._alike = None
-        body = self.body
+        body, places = self.body, self.places
+        streams, zsets = self.written["stream"], self.written["zset"]
         runs = [(*run, [*map(_ID, entries)]) for run, entries in groupby(part.entries, _RUN)]
         body.append(len(runs))
         for stream, deliveries, ids in runs:
             self.ids[stream] += ids
-            body += (self.number(stream), deliveries, len(ids), *ids)
+            body += (places[stream], deliveries, len(ids), *ids)
         writes = sum(map(len, (part.rows, part.outputs, part.retries, part.dead, part.notes)))
         body += (part.dropped, part.delivered, writes)
         for rows in part.rows:
             width = _whole(rows)
-            body += ("s", self.number(rows.stream, "stream"), len(rows.values) // width, width, *rows.names)
+            streams.add(rows.stream)
+            body += ("s", places[rows.stream], len(rows.values) // width, width, *rows.names)
             body += rows.values
         for retry in part.retries:
-            body += ("r", self.number(retry.key, "zset"), retry.delay, retry.member)
+            zsets.add(retry.key)
+            body += ("r", places[retry.key], retry.delay, retry.member)
         for kind, outputs in (("o", part.outputs), ("d", part.dead), ("j", part.notes)):
             for stream, fields in outputs:
                 size = len(fields)
                 if size % 2 or not 2 <= size <= _MOST_WORDS:
                     raise _wrong_fields(size)
-                body += (kind, self.number(stream, "stream"), size)
+                streams.add(stream)
+                body += (kind, places[stream], size)
                 body += fields
 
     def add_to_run(self, entry: Delivered, output: Output) -> None:
@@ -142,18 +162,13 @@ class _Sheet:
         if alike != self._alike:
             if len(fields) % 2 or not 2 <= len(fields) <= _MOST_WORDS:
                 raise _wrong_fields(len(fields))
-            self.body += ("*", self.number(stream), self.number(target, "stream"), len(names), *names, 0)
+            self.written["stream"].add(target)
+            self.body += ("*", self.places[stream], self.places[target], len(names), *names, 0)
             self._alike, self._size_at = alike, len(self.body) - 1
         self.ids[stream].append(entry.id)
         self.body[self._size_at] += 1  # type: ignore[operator]  # the size of the run, put there above
         self.body += (entry.id, entry.deliveries)
         self.body += fields[1::2]
-
-    def number(self, key: str, kind: str = "") -> int:
-        """Number a key; of one that is written to the server checks the kind before it writes anything."""
-        if kind and self.kinds.setdefault(key, kind) != kind:
-            raise ValueError(f"a settlement writes a {self.kinds[key]} and a {kind} to the key {key!r}")
-        return self.keys.setdefault(key, len(self.keys) + 1)
 
 
 def _whole(rows: Rows) -> int:
@@ -171,10 +186,11 @@ def _wrong_fields(size: int) -> ValueError:
 
 
 def _position(position: Position, sheet: _Sheet) -> list[_Word]:
-    if position.new == position.expected and sheet.kinds and not sheet.ids:
+    if position.new == position.expected and any(sheet.written.values()) and not sheet.ids:
         # Nothing would tell the script that it has been here before.
         raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
-    return [sheet.number(position.key, "hash"), position.field, position.expected, position.new]
+    sheet.written["hash"].add(position.key)
+    return [sheet.places[position.key], position.field, position.expected, position.new]
 
 
 _KINDS = {"lacks": "set", "add": "set", "timer": "zset", "forget": "zset"}
@@ -186,17 +202,21 @@ def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
     if not sheet.ids and not change.checks:
         # Nothing would tell the script that it has been here before.
         raise ValueError(f"a change of {state.key!r} checks nothing, so a repetition would write again")
+    places, written = sheet.places, sheet.written
+    written["hash"].add(state.key)
+    written["zset"].add(state.timers)
     words: list[_Word] = [
-        *(sheet.number(state.key, "hash"), sheet.number(state.timers, "zset"), change.most),
+        *(places[state.key], places[state.timers], change.most),
         *(len(change.checks), len(change.writes)),
     ]
     for op in (*change.checks, *change.writes):
         if op.kind in {"unlink", "evict"}:
-            words += (op.kind, sheet.number(state.bucket(op.bucket)), op.bucket, 0)
+            words += (op.kind, places[state.bucket(op.bucket)], op.bucket, 0)
             continue
         kind = _KINDS.get(op.kind, "hash")
         key = state.timers if kind == "zset" else state.bucket(op.bucket)
-        words += (op.kind, sheet.number(key, kind), op.extra, len(op.words))
+        written[kind].add(key)
+        words += (op.kind, places[key], op.extra, len(op.words))
         words += op.words
     return words
 
@@ -209,6 +229,12 @@ def _named(reasons: Mapping[str, int]) -> dict[str, int]:
         if name:
             named[name] = named.get(name, 0) + amount
     return named
+
+
+def is_whole(settlement: Settlement) -> bool:
+    """Tell whether all of it is written or nothing: what it moves or counts stands for all of its entries."""
+    moves = settlement.position is not None or settlement.state is not None
+    return moves or bool(settlement.counts) or bool(settlement.drops)
 
 
 def unpack(reply: Any, settlement: Settlement) -> Settled:

@@ -3,7 +3,7 @@
 -- first write. allow-oom: a full server must still drain, and draining means writing before acknowledging.
 --
 -- KEYS  every key the arguments name by its place here
--- ARGV  group, consumer, how many notes a journal keeps, whether all parts are written or none (1 or 0)
+-- ARGV  group, consumer, how many notes a journal keeps
 --       counters: place of a hash or 0, name prefix
 --       counts:   how many hashes, then each: place, how many fields, then (field, amount) each
 --       drops:    how many reasons a hash may hold by name, the field for those beyond them, then as counts
@@ -45,7 +45,7 @@ local function amounts()
   return found
 end
 
-local group, consumer, kept, whole = take(), take(), take(), take() == '1'
+local group, consumer, kept = take(), take(), take()
 local counters, prefix = count(), take()
 local counts = amounts()
 local most, rest = count(), take()
@@ -279,8 +279,8 @@ local function walk(write)
   return fenced
 end
 
-if whole then
-  -- A position, and what is counted, stand for all of the batch: written only if nothing was taken over.
+if position > 0 or state_at > 0 or #counts > 0 or #drops > 0 then
+  -- A position, a state, and what is counted stand for all of the batch: written only if nothing was taken over.
   local fenced = walk(false)
   if #fenced > 0 then
     return {1, fenced, gone, {}}

@@ -120,12 +120,9 @@ async def test_an_unread_connection_is_not_lent_again(server: StreamServer, name
         await client.stream_len(name)
         (place,) = client.channel._pool()._idle
         link = client.channel._pool()._idle[place][0]
+        used = link._connection._writer
         await link._connection.send_packed_command([b"PING\r\n"])
-        await wait_until(lambda: _unquiet(link))
+        await wait_until(link._connection.can_read)
 
         assert await client.stream_len(name) == 0
-        assert not link.is_open
-
-
-async def _unquiet(link: object) -> bool:
-    return not await link.is_quiet()  # type: ignore[attr-defined]
+        assert link._connection._writer is not used

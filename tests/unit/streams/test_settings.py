@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from rsq_pipe.streams import metrics
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.endpoint import Endpoint
-from rsq_pipe.streams.metrics import WINDOW, RateWindow
+from rsq_pipe.streams.metrics import SAMPLED, WINDOW, ConsumerTally, RateWindow
 
 
 def test_the_defaults_are_those_of_the_reference() -> None:
@@ -144,21 +146,50 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_rate_is_that_of_the_last_minute(clock: Clock) -> None:
-    window = RateWindow()
-    for _ in range(120):
-        window.add(10)
-        clock.now += 1
+    window, total = RateWindow(), 0
+    for rate in (1_000, 10):
+        for _ in range(2 * WINDOW):
+            total += rate
+            clock.now += 1
+            window.sample(total)
+        assert window.per_second(total) == rate
 
-    assert window.per_second == pytest.approx(10, rel=0.05)
     clock.now += WINDOW
-    assert window.per_second == 0
+    assert window.per_second(total) == 0
+
+
+def test_the_rate_of_a_shorter_time_than_a_minute_is_that_since_the_start(clock: Clock) -> None:
+    window = RateWindow()
+    assert window.per_second(7) == 7  # no time has passed: as if it had been a second
+    clock.now += 20
+
+    assert window.per_second(100) == 5
+
+
+def test_a_consumer_takes_samples_for_its_rates_by_itself(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = ConsumerTally()
+
+    async def sleep(seconds: float) -> None:
+        if clock.now >= 1_000 + 10 * WINDOW:
+            raise asyncio.CancelledError
+        clock.now += seconds
+        tally.read += 10
+        tally.acked += 5
+
+    monkeypatch.setattr(metrics, "asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(tally.sample_on())
+
+    found = tally.metrics()
+    assert (found.tps_in, found.tps_out) == (10 / SAMPLED, 5 / SAMPLED)
 
 
 def test_a_rate_window_that_nobody_asks_does_not_grow(clock: Clock) -> None:
     window = RateWindow()
-    for _ in range(10 * WINDOW):
-        window.add(1)
-        window.add(1)
+    for total in range(20 * WINDOW):
+        window.sample(total)
         clock.now += 0.5
 
-    assert len(window._buckets) == WINDOW
+    assert len(window._samples) <= WINDOW + 1

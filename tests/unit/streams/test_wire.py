@@ -28,7 +28,14 @@ def test_keys_are_declared_once_and_named_by_place() -> None:
 
     assert script is SETTLE
     assert keys == ["in", "out", "meta"]
-    assert args[:6] == ["g", "c", 0, 0, 3, "s."]
+    assert args[:5] == ["g", "c", 0, 3, "s."]
+
+
+def test_a_key_that_is_to_hold_two_kinds_of_value_is_refused() -> None:
+    both = Part(outputs=[Output("k", ["data", b"{}"])], retries=[RetryAt("k", 1, ["data", b"{}"], "1-0")])
+
+    with pytest.raises(ValueError, match="writes a stream and a zset to the key 'k'"):
+        wire.pack(Settlement([both]), "g", "c")
 
 
 @pytest.mark.parametrize("fields", [[], ["data"], ["data", b"{}", "rid"]])

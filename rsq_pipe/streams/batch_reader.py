@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from rsq_pipe.errors import ServerUnavailableError, StreamError
 from rsq_pipe.streams.channel import Channel
 from rsq_pipe.streams.config import ConsumerConfig
-from rsq_pipe.streams.entry import RawEntry, first_of, read_reply, sizes_of
+from rsq_pipe.streams.entry import Arrived, RawEntry, first_of, read_reply
 from rsq_pipe.streams.faults import translate
 from rsq_pipe.streams.link import Link
 from rsq_pipe.streams.settlement import MAX_ENTRIES
@@ -24,6 +24,9 @@ LARGE = 4 * 1024 * 1024
 
 MAX_BYTES = 16 * 1024 * 1024
 """Bytes that one read is to bring, about, judged by the reads before."""
+
+NOTHING = Arrived([])
+"""What a read has brought that brought nothing."""
 
 _CAUTION = 4
 """Entries of the first read where nothing is known of their size."""
@@ -77,20 +80,22 @@ class BatchReader:
         self._find_lost = find_lost
         self._ready = ready
         self._wanted = asyncio.Event()
-        self._reading: asyncio.Future[list[RawEntry]] | None = None
+        self._reading: asyncio.Future[Arrived] | None = None
         self._arrived: list[RawEntry] = []  # by the read that is under way, or has ended and is not taken
         self._rest: list[RawEntry] = []  # of the last read; no other begins before it is taken
-        self._brought = (0, 0)  # records and bytes of the last read
+        self._brought = NOTHING  # by the last read
         self.handed_out: Sequence[RawEntry] = ()
         """The batch that was taken last, until it has been handled."""
-        self._taken = 0  # records of the batch handed out last
-        self._took = QUICK  # seconds that handling it took
+        self.is_idle = True
+        """Whether nothing is being read, and nothing is left of the last read."""
         self.is_ready = False
         """Whether a read has ended that was begun, or something is left of one."""
 
     def begin(self) -> None:
-        """Begin to read, where nothing is left of the last read."""
-        if self._reading is None and not self._rest:
+        """Begin to read, where nothing is being read nor left of the last read."""
+        if self.is_idle:
+            self.is_idle = False
+            self._read_size.learn(NOTHING)  # from how quickly the last batch was handled
             self._reading = asyncio.ensure_future(self._read())
 
     @property
@@ -108,31 +113,31 @@ class BatchReader:
         Raises:
             StreamError: As of the reader; the next read finds what may have been delivered.
         """
-        batch, self._rest, self.is_ready = self._rest, [], False
+        batch, self._rest, self.is_ready, self.is_idle = self._rest, [], False, True
+        brought = NOTHING
         if self._reading is not None:
             reading, self._reading, self._arrived = self._reading, None, []
-            batch = reading.result()
-        (records, size), most = self._brought, self._read_size.records
+            brought = self._brought = reading.result()
+            batch = brought.entries
+        self._read_size.learn(brought)
+        (_, records, size), most = self._brought, self._read_size.records
         if records > most or len(batch) > MAX_ENTRIES:
             number = first_of(batch, most)
             batch, self._rest = batch[:number], batch[number:]
-            self.is_ready = bool(self._rest)
-        self._taken = min(records, most)
-        full = 2 * records >= most
-        if ahead and full and self._took < QUICK and size < LARGE and not self._stopping.is_set():
-            self.begin()
+        if batch:
+            self._read_size.taken = min(records, most)
+        is_worth_while = 2 * records >= most and size < LARGE and self._read_size.took < QUICK
+        if self._rest:
+            self.is_ready, self.is_idle = True, False
+        elif ahead and is_worth_while and not self._stopping.is_set():
+            self.is_idle, self._reading = False, asyncio.ensure_future(self._read())
         self.handed_out = batch
         return batch
-
-    def handled(self, seconds: float) -> None:
-        """Take note of how long handling the last batch took."""
-        self._took = seconds
-        self._read_size.handled(self._taken, seconds)
 
     def let_go(self) -> None:
         """Leave what is left of the last read pending."""
         if self._rest:
-            self._rest, self.is_ready = [], False
+            self._rest, self.is_ready, self.is_idle = [], False, True
 
     def held(self) -> Iterator[RawEntry]:
         """Yield what was read and has not been handled: also of a batch that is being filled."""
@@ -154,21 +159,19 @@ class BatchReader:
                 reading.exception()  # seen: whatever it is, nothing is read any more
         await self._reader.close()
 
-    async def _read(self) -> list[RawEntry]:
+    async def _read(self) -> Arrived:
         try:
             if self._reader.may_have_lost_a_reply:
                 await self._find_lost(self._reader.received)
                 self._reader.may_have_lost_a_reply = False
-            batch = self._arrived = await self._reader.read(self._read_size.entries, self._block_ms)
-            if batch and self._wait:
-                await self._fill(batch)
-            self._brought = self._read_size.learn(batch)
-            return batch
+            brought = await self._reader.read(self._read_size.entries, self._block_ms)
+            self._arrived = brought.entries
+            return await self._filled(brought) if brought.entries and self._wait else brought
         finally:  # whoever this wakes runs when it has returned
             self.is_ready = True
             self._ready()
 
-    async def _fill(self, batch: list[RawEntry]) -> None:
+    async def _filled(self, batch: Arrived) -> Arrived:
         """Add what arrives until the batch is full, or has waited long enough."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._wait
@@ -176,11 +179,14 @@ class BatchReader:
         while (more := self._read_size.more(batch)) and not self._stopping.is_set():
             left = deadline - clock()
             if int(left * 1000) <= 0 or self._wanted.is_set():
-                return
+                break
             try:
-                batch += await self._reader.read(more, int(min(left, _LOOK) * 1000))
+                added = await self._reader.read(more, int(min(left, _LOOK) * 1000))
             except StreamError:  # the next read meets it too, with nothing in flight
-                return
+                break
+            batch.entries.extend(added.entries)  # in place: they are held from now on
+            batch = Arrived(batch.entries, batch.records + added.records, batch.size + added.size)
+        return batch
 
 
 class Reader:
@@ -207,7 +213,7 @@ class Reader:
         self.may_have_lost_a_reply = False
         """Whether entries may have been delivered that never arrived: they are pending for this consumer."""
 
-    async def read(self, count: int, block_ms: int) -> list[RawEntry]:
+    async def read(self, count: int, block_ms: int) -> Arrived:
         """
         Read up to `count` new entries a stream.
 
@@ -215,7 +221,7 @@ class Reader:
             block_ms: Milliseconds to wait for the first one; 0 returns at once.
 
         Returns:
-            The entries; none once `interrupt` was called.
+            What has arrived; nothing once `interrupt` was called.
 
         Raises:
             GroupLostError: A stream's group is gone.
@@ -229,7 +235,7 @@ class Reader:
         try:
             link = self._link if self._link is not None and self._link.is_open else await self._open()
             if self._interrupted:
-                return []
+                return NOTHING
             # Before the command is sent: an interruption must find a read that is about to block.
             self._blocked = block_ms > 0
             self.may_have_lost_a_reply = True
@@ -240,16 +246,16 @@ class Reader:
             self.may_have_lost_a_reply = False
             if isinstance(reply, ResponseError):
                 raise translate(reply, link.address) from reply
-            entries = read_reply(reply)
+            arrived = read_reply(reply)
         except ServerUnavailableError:
             if self._interrupted:  # by closing the connection; what it carried is handed back
-                return []
+                return NOTHING
             await self.close()  # its server may be a replica by now, or without the slot
             self._channel.moved()
             raise
-        for entry in entries:
+        for entry in arrived.entries:
             self.received[entry.stream] = entry.id
-        return entries
+        return arrived
 
     async def interrupt(self) -> None:
         """End a blocked read within a tenth of a second and let no other begin."""
@@ -311,40 +317,37 @@ class ReadSize:
         self._bytes = MAX_BYTES / _CAUTION if an_entry == 1 else 0.0
         self.entries = records
         """How many entries to ask for."""
-        self.learn(())
+        self.taken = 0
+        """Records of the batch that was handed out last."""
+        self.took = QUICK
+        """Seconds that it took to handle."""
+        self.learn(NOTHING)
 
-    def more(self, batch: Sequence[RawEntry]) -> int:
+    def more(self, batch: Arrived) -> int:
         """Tell how many entries to ask for beside those of a batch; none where it is full."""
-        held, size = sizes_of(batch)
-        records = self.records - held
-        if records <= 0 or len(batch) >= MAX_ENTRIES or (self._size and size >= self._size):
+        count, records = len(batch.entries), self.records - batch.records
+        if records <= 0 or count >= MAX_ENTRIES or (self._size and batch.size >= self._size):
             return 0
         if not self._learns:
             return records
-        most = max(1, int(records / max(1.0, held / len(batch))))
-        return min(most, self.entries, MAX_ENTRIES - len(batch))
+        most = max(1, int(records / max(1.0, batch.records / count)))
+        return min(most, self.entries, MAX_ENTRIES - count)
 
-    def handled(self, records: int, seconds: float) -> None:
-        """Take note of how long a batch took: where many of its kind take a moment, more are read at once."""
+    def learn(self, brought: Arrived) -> None:
+        """
+        Learn from what a read has brought, and from how long the last batch took, how much to ask for.
+
+        Entries larger than before count at once, smaller ones only bit by bit. Where as many records as a
+        large batch may hold are handled in a moment, a batch is a large one.
+        """
         if self._many > self._least:
-            is_quick = seconds * self._many < QUICK * records
+            is_quick = self.took * self._many < QUICK * self.taken
             self.records = self._many if is_quick else self._least
-            self.learn(())
-
-    def learn(self, entries: Sequence[RawEntry]) -> tuple[int, int]:
-        """
-        Take note of what a read has brought: much is believed at once, little only little by little.
-
-        Returns:
-            How many records it brought, and how many bytes.
-        """
-        records, size = sizes_of(entries)
         if self._learns:
-            if entries:
-                self._an_entry = max(records / len(entries), self._an_entry / 4)
-                self._bytes = max(size / len(entries), self._bytes / 4)
+            if count := len(brought.entries):
+                self._an_entry = max(brought.records / count, self._an_entry / 4)
+                self._bytes = max(brought.size / count, self._bytes / 4)
             most = self.records / self._an_entry
             if self._bytes:
                 most = min(most, MAX_BYTES / self._bytes)
             self.entries = max(1, min(self.records, MAX_ENTRIES, int(most)))
-        return records, size

@@ -205,7 +205,7 @@ class StreamClient:
             key=key,
             timeout=self.channel.timeout + block_ms / 1000,
         )
-        return [undecoded(entry) for entry in read_reply(reply)]
+        return [undecoded(entry) for entry in read_reply(reply).entries]
 
     async def ack(self, stream: str, group: str, ids: Sequence[str]) -> int:
         """Acknowledge entries; return how many were pending. XACK asks nobody who owns them: see `settle`."""

@@ -236,11 +236,13 @@ class StreamConsumer:
         while not (self._batches.is_ready or self._reclaim.waiting):
             self._wake.clear()
             await self._wake.wait()
-        # Asked again: what was read while it was paused waits, and keeps nobody else from handling a batch.
-        while self._batches.is_ready and not self._reclaim.waiting:
-            if not (self._open.is_set() or await self._may_begin()):
-                return
-            async with self._isolation.beside_others():
+        isolation = self._isolation
+        async with isolation.beside_others():
+            # Left between two batches where this consumer is paused, or another has to handle an entry alone:
+            # who waits must not keep those from their work who can end the waiting.
+            while self._batches.is_ready and not self._reclaim.waiting:
+                if not (self._open.is_set() and isolation.is_shared):
+                    return
                 entries = self._batches.take(ahead=self._ahead)
                 if not entries:
                     return
@@ -252,15 +254,15 @@ class StreamConsumer:
                 try:
                     yield entries
                 finally:
-                    self._batches.handled(time.monotonic() - began)
+                    self._read_size.took = time.monotonic() - began
                     self._batches.handed_out = ()
-            if self._failed:
-                self._batches.let_go()
-                return
-            if self.config.create_groups:
-                self._membership.remember(entries)
-            if self._stopping.is_set() and not self._batches.has_rest:
-                return  # what was read ahead is handed back
+                if self._failed:
+                    self._batches.let_go()
+                    return
+                if self.config.create_groups:
+                    self._membership.remember(entries)
+                if self._stopping.is_set() and not self._batches.has_rest:
+                    return  # what was read ahead is handed back
 
     async def _due_batches(self) -> AsyncGenerator[Sequence[RawEntry], None]:
         """Hand out entries again, in batches while they may be innocent, alone when they may not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
@@ -16,6 +17,8 @@ DATA = b"data"
 
 PACK = b"rsq-pack"
 """The first field of an entry that is a pack: how many records it holds. Its `data` is the pack."""
+
+_is_number = re.compile(rb"[0-9]{1,6}").fullmatch  # of records; whatever else is said is not believed
 
 MAX_FIELDS = 1_000
 """Fields of its own an entry may have, `data` among them: Lua hands at most some 4,000 on to a command."""
@@ -60,10 +63,7 @@ class RawEntry(NamedTuple):
     def records(self) -> int:
         """How many records it holds; 1 where it does not say, or says what is no number."""
         fields = self.fields
-        if not len(fields) or fields[0] != PACK:
-            return 1
-        count = fields[1]
-        return int(count) if count.isdigit() and len(count) < 7 else 1
+        return int(fields[1]) if len(fields) and fields[0] == PACK and _is_number(fields[1]) else 1
 
     @property
     def has_data(self) -> bool:
@@ -89,24 +89,46 @@ class RawEntry(NamedTuple):
         }
 
 
+class Arrived(NamedTuple):
+    """
+    Hold what a read has brought.
+
+    Args:
+        entries: The entries.
+        records: How many records they hold.
+        size: How many bytes their values have.
+    """
+
+    entries: list[RawEntry]
+    records: int = 0
+    size: int = 0
+
+
 _made = partial(tuple.__new__, RawEntry)
 
 
-def read_reply(reply: Any) -> list[RawEntry]:
+# These go over every entry that is read; most hold one record in one or two fields.
+
+
+def read_reply(reply: Any) -> Arrived:
     """Take an XREADGROUP or XREAD reply apart; None is no entries. Deleted entries are left out."""
-    if not reply:
-        return []
     found: list[RawEntry] = []
-    for key, entries in reply:
+    records = size = 0
+    for key, entries in reply or ():
         stream = key.decode()
         there = [entry for entry in entries if entry[1]]
         ids = [entry_id.decode() for entry_id, _ in there]
         # As RawEntry(...) each, in a third of the time.
         found += map(_made, zip(repeat(stream), ids, [fields for _, fields in there], repeat(1)))
-    return found
-
-
-# These go over every entry that is read; most hold one record in one or two fields.
+        records += len(there)
+        for _, fields in there:
+            if len(fields) == 2:
+                size += len(fields[1])
+                continue
+            size += sum(map(len, fields[1::2]))
+            if fields[0] == PACK and _is_number(fields[1]):
+                records += int(fields[1]) - 1
+    return Arrived(found, records, size)
 
 
 def records_in(entries: Sequence[RawEntry]) -> int:
@@ -117,19 +139,6 @@ def records_in(entries: Sequence[RawEntry]) -> int:
         if len(fields) and fields[0] == PACK:
             count += entry.records - 1
     return count
-
-
-def sizes_of(entries: Sequence[RawEntry]) -> tuple[int, int]:
-    """Count the records of some entries, and the bytes of their values."""
-    records = total = 0
-    for entry in entries:
-        fields = entry[2]
-        if len(fields) == 2:
-            records, total = records + 1, total + len(fields[1])
-        else:
-            records += entry.records if len(fields) and fields[0] == PACK else 1
-            total += sum(map(len, fields[1::2]))
-    return records, total
 
 
 def first_of(entries: Sequence[RawEntry], records: int) -> int:

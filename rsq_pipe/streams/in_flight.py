@@ -80,11 +80,13 @@ class Isolation:
         self._side_by_side = 0
         self._asking = 0
         self._alone: object | None = None  # whoever handles an entry alone
+        self.is_shared = True
+        """Whether batches may be handled: no entry is handled alone, or is to be."""
 
     @asynccontextmanager
     async def beside_others(self) -> AsyncIterator[None]:
-        """Handle a batch; waits while an entry is handled alone, or asks to be."""
-        if self._alone is not None or self._asking:
+        """Handle batches, until `is_shared` is false; waits while an entry is handled alone, or is to be."""
+        if not self.is_shared:
             await self._until(self._is_shared)
         self._side_by_side += 1
         try:
@@ -99,6 +101,7 @@ class Isolation:
         """Handle an entry; waits until every batch in flight is done, and keeps further ones waiting."""
         who = object()
         self._asking += 1
+        self.is_shared = False
         try:
             await self._until(self._is_empty)
             self._alone = who
@@ -125,6 +128,7 @@ class Isolation:
         try:
             yield
             self._asking += who is not None
+            self.is_shared = self._is_shared()
             try:
                 await self._until(self._is_shared if who is None else self._is_empty)
                 self._alone = who
@@ -147,6 +151,7 @@ class Isolation:
             await waiter
 
     def _wake(self) -> None:
+        self.is_shared = self._is_shared()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

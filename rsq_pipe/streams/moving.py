@@ -99,11 +99,10 @@ async def _pending(client: StreamClient, stream: str, group: str) -> list[RawEnt
 
 
 async def _undelivered(client: StreamClient, stream: str, group: str) -> list[RawEntry]:
-    return read_reply(
-        await client.channel.execute(
-            *("XREADGROUP", "GROUP", group, _MOVER, "COUNT", STEP, "STREAMS", stream, ">"), key=stream
-        )
+    reply = await client.channel.execute(
+        *("XREADGROUP", "GROUP", group, _MOVER, "COUNT", STEP, "STREAMS", stream, ">"), key=stream
     )
+    return read_reply(reply).entries
 
 
 async def rename(

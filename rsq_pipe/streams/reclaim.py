@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rsq_pipe.streams.batch_reader import ReadSize
 from rsq_pipe.streams.client import StreamClient
 from rsq_pipe.streams.config import ConsumerConfig
+from rsq_pipe.streams.entry import Arrived, records_in
 from rsq_pipe.streams.in_flight import InFlight
 from rsq_pipe.streams.redelivery import START, Redelivery, rules
 from rsq_pipe.streams.settlement import MAX_ENTRIES, Entry
@@ -146,7 +147,8 @@ class Reclaim:
             [entry.id for entry in itertools.islice(same, self._read_size.entries)],
             rules(config.max_deliveries, isolated=isolated),
         )
-        self._read_size.learn(again.entries)
+        size = sum(len(value) for entry in again.entries for value in entry.fields[1::2])
+        self._read_size.learn(Arrived([*again.entries], records_in(again.entries), size))
         return again
 
     def dealt(self, number: int) -> None:

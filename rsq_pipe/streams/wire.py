@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, count, groupby
+from itertools import count, groupby, pairwise
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from rsq_pipe.streams.settlement import (
     MAX_REASON,
     MAX_REASONS,
     OTHER_REASONS,
+    Counters,
     Output,
     Part,
     Position,
@@ -45,7 +46,7 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
         ValueError: An entry stands in two parts, there are more than MAX_ENTRIES, a key is to hold two
             kinds of value, or sending the settlement again would write it again.
     """
-    sheet, parts, counters = _Sheet(), settlement.parts, settlement.counters
+    sheet, parts = _Sheet(), settlement.parts
     for part in parts:
         if len(parts) > 1 and part.is_one_to_one:
             sheet.add_to_run(part.entries[0], part.outputs[0])
@@ -54,29 +55,26 @@ def pack(settlement: Settlement, group: str, consumer: str) -> tuple[Script, lis
     total = sum(map(len, sheet.ids.values()))
     if total > MAX_ENTRIES or any(len({*ids}) < len(ids) for ids in sheet.ids.values()):
         raise _wrong_entries(sheet.ids, total)
-    places, hashes = sheet.places, sheet.written["hash"]
+    places, written = sheet.places, sheet.written
     head: list[_Word] = [group, consumer, settlement.kept]
-    if counters:
-        hashes.add(counters.key)
-    head += (places[counters.key], counters.prefix) if counters else (0, "")
+    head += _counters(settlement.counters, sheet) if settlement.counters else [0, ""]
     drops = {key: _named(reasons) for key, reasons in settlement.drops.items()}
     # Plain counts, then counts by reason: a hash has a limited number of reasons by name.
     for before, counted in (((), settlement.counts), ((MAX_REASONS, OTHER_REASONS), drops)):
         head += (*before, len(counted))
-        hashes.update(counted)
         for key, amounts in counted.items():
+            written.add((key, "hash"))
             head += (places[key], len(amounts))
             for pair in amounts.items():
                 head += pair
     head += _position(settlement.position, sheet) if settlement.position else [0, "", "", ""]
     state = _state(settlement.state, sheet) if settlement.state else [0]
     # Only now are all the keys known.
-    kinds: list[tuple[_Word, _Word]] = [
-        (places[key], kind) for kind, keys in sheet.written.items() for key in keys
-    ]
-    if len(dict(kinds)) < len(kinds):
-        raise _two_kinds(sheet.written)
-    head += (len(kinds), *chain.from_iterable(kinds))
+    if len(dict(written)) < len(written):
+        raise _two_kinds(written)
+    head.append(len(written))
+    for key, kind in written:
+        head += (places[key], kind)
     head.append(len(sheet.ids))
     for stream, ids in sheet.ids.items():
         head += (places[stream], len(ids))
@@ -93,27 +91,22 @@ def _wrong_entries(ids: Mapping[str, Sequence[str]], total: int) -> ValueError:
     return ValueError(f"a settlement of {total} entries; the bound is {MAX_ENTRIES}")
 
 
-def _two_kinds(written: Mapping[str, Iterable[str]]) -> ValueError:
-    found: dict[str, str] = {}
-    for kind, keys in written.items():
-        for key in keys:
-            if key in found:
-                return ValueError(f"a settlement writes a {found[key]} and a {kind} to the key {key!r}")
-            found[key] = kind
-    raise AssertionError(written)
+def _two_kinds(written: Iterable[tuple[str, str]]) -> ValueError:
+    (key, one), (_, other) = next(pair for pair in pairwise(sorted(written)) if pair[0][0] == pair[1][0])
+    return ValueError(f"a settlement writes a {one} and a {other} to the key {key!r}")
 
 
 class _Sheet:
     """
     Collect the parts of a settlement, and the keys and ids they name. On the hot path: every record.
 
-    `places` numbers each key where it is first named. Whatever writes to a key also adds it to `written`, by
-    the kind of value it holds: the server checks these before it writes anything.
+    `places` numbers each key where it is first named. Whatever writes to a key adds it to `written`, with the
+    kind of value it holds: the server checks that before it writes anything.
     """
 
     def __init__(self) -> None:
         self.places: defaultdict[str, int] = defaultdict(count(1).__next__)
-        self.written: dict[str, set[str]] = {"stream": set(), "zset": set(), "hash": set(), "set": set()}
+        self.written: set[tuple[str, str]] = set()
         self.ids: defaultdict[str, list[str]] = defaultdict(list)
         self.body: list[_Word] = []
         self._alike: tuple[str, str, int, Sequence[str | bytes]] | None = None
@@ -122,8 +115,7 @@ class _Sheet:
     def add(self, part: Part) -> None:
         """Add a part: its entries, grouped by stream and delivery count, mostly one group, and its writes."""
         self._alike = None
-        body, places = self.body, self.places
-        streams, zsets = self.written["stream"], self.written["zset"]
+        body, places, written = self.body, self.places, self.written
         runs = [(*run, [*map(_ID, entries)]) for run, entries in groupby(part.entries, _RUN)]
         body.append(len(runs))
         for stream, deliveries, ids in runs:
@@ -133,18 +125,18 @@ class _Sheet:
         body += (part.dropped, part.delivered, writes)
         for rows in part.rows:
             width = _whole(rows)
-            streams.add(rows.stream)
+            written.add((rows.stream, "stream"))
             body += ("s", places[rows.stream], len(rows.values) // width, width, *rows.names)
             body += rows.values
         for retry in part.retries:
-            zsets.add(retry.key)
+            written.add((retry.key, "zset"))
             body += ("r", places[retry.key], retry.delay, retry.member)
         for kind, outputs in (("o", part.outputs), ("d", part.dead), ("j", part.notes)):
             for stream, fields in outputs:
                 size = len(fields)
                 if size % 2 or not 2 <= size <= _MOST_WORDS:
                     raise _wrong_fields(size)
-                streams.add(stream)
+                written.add((stream, "stream"))
                 body += (kind, places[stream], size)
                 body += fields
 
@@ -162,7 +154,7 @@ class _Sheet:
         if alike != self._alike:
             if len(fields) % 2 or not 2 <= len(fields) <= _MOST_WORDS:
                 raise _wrong_fields(len(fields))
-            self.written["stream"].add(target)
+            self.written.add((target, "stream"))
             self.body += ("*", self.places[stream], self.places[target], len(names), *names, 0)
             self._alike, self._size_at = alike, len(self.body) - 1
         self.ids[stream].append(entry.id)
@@ -185,11 +177,16 @@ def _wrong_fields(size: int) -> ValueError:
     return ValueError(f"an output has {size // 2:,} fields; the bound is {MAX_FIELDS:,}")
 
 
+def _counters(counters: Counters, sheet: _Sheet) -> list[_Word]:
+    sheet.written.add((counters.key, "hash"))
+    return [sheet.places[counters.key], counters.prefix]
+
+
 def _position(position: Position, sheet: _Sheet) -> list[_Word]:
-    if position.new == position.expected and any(sheet.written.values()) and not sheet.ids:
+    if position.new == position.expected and sheet.written and not sheet.ids:
         # Nothing would tell the script that it has been here before.
         raise ValueError(f"position {position.field!r} does not move, so a repetition would write again")
-    sheet.written["hash"].add(position.key)
+    sheet.written.add((position.key, "hash"))
     return [sheet.places[position.key], position.field, position.expected, position.new]
 
 
@@ -203,8 +200,7 @@ def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
         # Nothing would tell the script that it has been here before.
         raise ValueError(f"a change of {state.key!r} checks nothing, so a repetition would write again")
     places, written = sheet.places, sheet.written
-    written["hash"].add(state.key)
-    written["zset"].add(state.timers)
+    written |= {(state.key, "hash"), (state.timers, "zset")}
     words: list[_Word] = [
         *(places[state.key], places[state.timers], change.most),
         *(len(change.checks), len(change.writes)),
@@ -215,7 +211,7 @@ def _state(state: StateOf, sheet: _Sheet) -> list[_Word]:
             continue
         kind = _KINDS.get(op.kind, "hash")
         key = state.timers if kind == "zset" else state.bucket(op.bucket)
-        written[kind].add(key)
+        written.add((key, kind))
         words += (op.kind, places[key], op.extra, len(op.words))
         words += op.words
     return words

@@ -50,7 +50,7 @@ class PackedLab(Lab):
             self.key(stream),
             ">",
         ]
-        return read_reply(await self.redis(*words))
+        return read_reply(await self.redis(*words)).entries
 
     async def settle(self, stage: str, stream: str, *entries: RawEntry) -> None:
         """Acknowledge entries and count their records."""

@@ -70,7 +70,7 @@ async def test_an_interruption_before_a_read_keeps_it_from_blocking(consume: Con
     reader = consume(Recorder())._reader
     await reader.interrupt()
 
-    assert await asyncio.wait_for(reader.read(10, 30_000), 1.0) == []
+    assert (await asyncio.wait_for(reader.read(10, 30_000), 1.0)).entries == []
 
 
 async def test_stop_ends_a_read_of_a_user_who_may_not_unblock(

@@ -33,13 +33,29 @@ def test_fields_are_data_first_then_headers() -> None:
 
 @pytest.mark.parametrize("reply", [None, [], {}])
 def test_a_read_that_timed_out_is_no_entries(reply: object) -> None:
-    assert read_reply(reply) == []
+    assert read_reply(reply) == ([], 0, 0)
 
 
 def test_entries_deleted_between_delivery_and_reading_are_left_out() -> None:
     reply = [[b"s", [[b"1-0", None], [b"2-0", [b"data", b"x"]]]]]
 
-    assert [entry.id for entry in read_reply(reply)] == ["2-0"]
+    assert [entry.id for entry in read_reply(reply).entries] == ["2-0"]
+
+
+def test_a_reply_tells_how_many_records_and_bytes_it_has_brought() -> None:
+    pack, huge = [b"rsq-pack", b"500", b"data", b"123456"], [b"rsq-pack", b"9" * 20, b"data", b"1"]
+    single = [[b"2-0", [b"data", b"12"]], [b"3-0", [b"data", b"12", b"rid", b"a.1"]]]
+    reply = [[b"s", [[b"1-0", pack], *single]], [b"t", [[b"1-0", huge]]]]
+
+    entries, records, size = read_reply(reply)
+
+    assert [(entry.stream, entry.id, entry.records) for entry in entries] == [
+        ("s", "1-0", 500),
+        ("s", "2-0", 1),
+        ("s", "3-0", 1),
+        ("t", "1-0", 1),  # no batch holds so many: what it says is not believed
+    ]
+    assert (records, size) == (503, 9 + 2 + 5 + 21)
 
 
 def test_the_three_part_reply_of_xautoclaim_names_the_deleted() -> None:

@@ -57,6 +57,25 @@ async def test_batches_are_handled_side_by_side(isolation: Isolation) -> None:
         await visit.leave()
 
 
+async def test_who_handles_batches_sees_from_the_first_that_an_entry_is_to_be_alone_until_it_has_been(
+    isolation: Isolation,
+) -> None:
+    shared: list[bool] = []
+    batch = Visit(isolation.beside_others())
+    await settle()
+    shared.append(isolation.is_shared)
+    alone = Visit(isolation.alone())
+    await settle()
+    shared.append(isolation.is_shared)
+    await batch.leave()
+    await settle()
+    shared.append(isolation.is_shared)
+    await alone.leave()
+    shared.append(isolation.is_shared)
+
+    assert shared == [True, False, False, True]
+
+
 async def test_an_entry_alone_waits_for_every_batch_in_hand(isolation: Isolation) -> None:
     batches = [Visit(isolation.beside_others()) for _ in range(2)]
     await settle()

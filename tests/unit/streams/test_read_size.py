@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from rsq_pipe.streams.batch_reader import MAX_BYTES, QUICK, ReadSize
-from rsq_pipe.streams.entry import RawEntry, first_of, records_in
+from rsq_pipe.streams.batch_reader import MAX_BYTES, NOTHING, QUICK, ReadSize
+from rsq_pipe.streams.entry import Arrived, RawEntry, first_of, records_in
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 
@@ -19,9 +19,15 @@ def entries(*sizes: int, data: bytes = b"") -> list[RawEntry]:
     ]
 
 
+def arrived(read: Sequence[RawEntry]) -> Arrived:
+    """What a read has brought that brought these entries."""
+    total = sum(len(value) for entry in read for value in entry.fields[1::2])
+    return Arrived([*read], records_in(read), total)
+
+
 def learnt(size: ReadSize, *reads: Sequence[RawEntry]) -> int:
     for read in reads:
-        size.learn(read)
+        size.learn(arrived(read))
     return size.entries
 
 
@@ -47,7 +53,7 @@ def test_as_many_are_asked_for_as_hold_a_batch() -> None:
 def test_much_is_believed_at_once_and_little_only_little_by_little() -> None:
     size = ReadSize(500, 1)
     for _ in range(10):
-        size.learn(entries(1))
+        size.learn(arrived(entries(1)))
 
     assert learnt(size, entries(100, 100)) == 5
     assert [learnt(size, entries(1)) for _ in range(5)] == [20, 80, 320, 500, 500]
@@ -101,7 +107,8 @@ def test_more_packs_are_asked_for_while_so_many_records_are_handled_quickly() ->
     size = ReadSize(500, 500, quickly=2_000)
 
     def after(records: int, seconds: float) -> tuple[int, int]:
-        size.handled(records, seconds)
+        size.taken, size.took = records, seconds
+        size.learn(NOTHING)
         return size.records, size.entries
 
     assert after(500, QUICK / 5) == (2_000, 4)

@@ -31,13 +31,6 @@ def test_keys_are_declared_once_and_named_by_place() -> None:
     assert args[:5] == ["g", "c", 0, 3, "s."]
 
 
-def test_a_key_that_is_to_hold_two_kinds_of_value_is_refused() -> None:
-    both = Part(outputs=[Output("k", ["data", b"{}"])], retries=[RetryAt("k", 1, ["data", b"{}"], "1-0")])
-
-    with pytest.raises(ValueError, match="writes a stream and a zset to the key 'k'"):
-        wire.pack(Settlement([both]), "g", "c")
-
-
 @pytest.mark.parametrize("fields", [[], ["data"], ["data", b"{}", "rid"]])
 def test_an_output_that_is_not_names_and_values_is_refused(fields: list[str | bytes]) -> None:
     with pytest.raises(ValueError, match="pairs"):
@@ -72,7 +65,7 @@ def test_what_only_adds_may_not_write_to_a_full_server() -> None:
     [
         (Settlement([part(1), part(1)]), "stands twice"),
         (Settlement([part(n) for n in range(MAX_ENTRIES + 1)]), "the bound is 1000"),
-        (Settlement([part(1)], counters=Counters("out", "")), "a stream and a hash"),
+        (Settlement([part(1)], counters=Counters("out", "")), "a hash and a stream"),
         (
             Settlement([Part(outputs=[Output("out", ["data", b""])])], Position("meta", "f", "7", "7")),
             "does not move",

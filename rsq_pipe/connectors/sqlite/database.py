@@ -35,6 +35,16 @@ _WAIT = 2.0
 
 _PLAIN = frozenset((str, int, bool, type(None)))
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+_REFUSALS = {
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database; move it away, or name another file",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy of it, or name another file",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or made there; check the rights of the file and its "
+    "folder, or name another file",
+    sqlite3.SQLITE_READONLY: "the file may not be written; check its rights, and those of its folder, where "
+    "SQLite makes another beside it",
+}
+"""What SQLite says in words of its own -> what is the matter, and what to do."""
+
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _json = msgspec.json.Encoder().encode
@@ -147,13 +157,12 @@ class SqliteDatabase(FileDatabase):
         except (sqlite3.IntegrityError, sqlite3.DataError, UnicodeEncodeError) as exc:
             raise RowsError(str(exc)) from exc
         except sqlite3.Error as exc:
-            if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+            code = getattr(exc, "sqlite_errorcode", 0)
+            if code & 0xFF in _BUSY:
                 raise TargetBusyError("another process is writing the file") from exc
-            if getattr(exc, "sqlite_errorcode", 0) in _FULL:
+            if code in _FULL:
                 raise RefusedError(FULL) from exc
-            if getattr(exc, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
-                raise RefusedError("it is no SQLite database; move it away, or name another file") from exc
-            raise RefusedError(str(exc)) from exc
+            raise RefusedError(_REFUSALS.get(code & 0xFF, str(exc))) from exc
 
 
 def has_table(file: Path, table: str, seconds: float) -> bool:

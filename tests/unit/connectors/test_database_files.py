@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import resource
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from rsq_pipe.connectors.ledger.database import RefusedError
 from rsq_pipe.connectors.sink import Sink
+from rsq_pipe.connectors.sqlite.database import SqliteDatabase
+from rsq_pipe.connectors.sqlite.sink import Options
 from rsq_pipe.connectors.table import connector
 from rsq_pipe.errors import SinkError
 from rsq_pipe.model.batch import Batch
@@ -53,6 +57,25 @@ def test_a_path_at_which_no_database_can_be_is_told_with_what_to_do(
         sink(tmp_path, kind, path).open(None)
 
     assert (tmp_path / "text.txt").read_text() == "hello world\n" * 1_000
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder that root may not write")
+def test_a_place_where_nothing_can_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    told = "the file cannot be opened or made there; check the rights of the file and its folder"
+
+    with pytest.raises(SinkError, match=rf"^stage 'out': table t of /proc/x.db: {told}"):
+        sink(tmp_path, "sqlite", "/proc/x.db").open(None)
+
+
+def test_a_file_that_may_not_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
+    opened = sqlite3.connect(tmp_path / "x.db")
+    opened.execute("create table t (n)")
+    opened.close()
+    made = SqliteDatabase(Path("x.db"), Options(path="x.db", table="t"), owner=("p", "out", "t"))
+    made._open = sqlite3.connect(f"file:{tmp_path}/x.db?mode=ro", uri=True)
+
+    with pytest.raises(RefusedError, match=r"^the file may not be written; check its rights, and those of"):
+        made._run("insert into t values (1)")
 
 
 def test_a_full_disk_is_told_with_what_to_do(

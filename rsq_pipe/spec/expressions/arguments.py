@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
 from typing import Any
@@ -21,6 +22,8 @@ _CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     **{name: {"pattern": check_pattern} for name in RUNNERS},
 }
 """Function -> parameter -> what raises ValueError or TypeError for a constant that is none for it."""
+
+_FROM_NUMBERS: Mapping[str, Callable[..., dt.date]] = {"date": dt.date, "datetime": dt.datetime}
 
 
 def wrong_arguments(name: str, node: ast.Call) -> tuple[str, ast.expr] | None:
@@ -41,7 +44,8 @@ def wrong_arguments(name: str, node: ast.Call) -> tuple[str, ast.expr] | None:
     try:
         bound = declared.bind(*node.args, **named).arguments
     except TypeError:
-        return f"the arguments of {name}() are not those it takes; write {spelled(name)}", node
+        right = _as_text(name, node) or spelled(name)
+        return f"the arguments of {name}() are not those it takes; write {right}", node
     for parameter, check in _CHECKS.get(name, {}).items():
         value = bound.get(parameter)
         if parameter == "pattern" and not isinstance(value, ast.Constant):
@@ -72,6 +76,23 @@ def spelled(name: str) -> str:
             given += f"[{comma}{shown}"
             left += 1
     return f"{name}({given}{']' * left})"
+
+
+def _as_text(name: str, node: ast.Call) -> str:
+    """Write a date or moment that is given in numbers, as Python takes it, as it is written here: as text."""
+    make = _FROM_NUMBERS.get(name)
+    if make is None:
+        return ""
+    values = [*node.args, *(keyword.value for keyword in node.keywords)]
+    numbers = [one.value for one in values if isinstance(one, ast.Constant) and type(one.value) is int]
+    if len(numbers) < len(values):
+        return f"{name}(text), of a text such as '{make(2024, 1, 31).isoformat()}'"
+    given = numbers[: len(node.args)]
+    named = dict(zip((str(one.arg) for one in node.keywords), numbers[len(given) :], strict=True))
+    try:
+        return f"{name}('{make(*given, **named).isoformat()}')"
+    except (ValueError, TypeError, OverflowError):
+        return ""
 
 
 def _signature(name: str) -> Signature | None:

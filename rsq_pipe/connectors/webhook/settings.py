@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -29,6 +29,16 @@ def _path(value: str) -> str:
     return value
 
 
+def _not_empty(value: str) -> str:
+    # A variable that is set to nothing would open the address to everybody.
+    if not value:
+        raise ValueError("is empty, so that everybody could post; set its secret, or leave the setting out")
+    return value
+
+
+_Secret: TypeAlias = Annotated[str, AfterValidator(_not_empty)]
+
+
 class WebhookSettings(BaseModel):
     """Settings of the `webhook` source: records that others send by POST."""
 
@@ -38,12 +48,12 @@ class WebhookSettings(BaseModel):
         description="The address and port to listen at: `127.0.0.1:8080`."
     )
     path: Annotated[str, AfterValidator(_path)] = Field(default="/", description="The path of the requests.")
-    token: str = Field(
+    token: _Secret = Field(
         default="",
         repr=False,
         description="What must stand in `Authorization: Bearer ...`: `${secret:NAME}`; left out: nothing.",
     )
-    hmac_secret: str = Field(
+    hmac_secret: _Secret = Field(
         default="",
         repr=False,
         description="The key of the HMAC-SHA256 of the body that a request must have, in hexadecimal: "

@@ -21,6 +21,11 @@ def is_port(text: str) -> bool:
     )
 
 
+def is_not_set(url: str) -> bool:
+    """Tell whether an address holds a secret that is not set, as where a pipeline is only looked after."""
+    return "${secret:" in url
+
+
 def is_of_host(error: OSError) -> bool:
     """Tell whether an address cannot be taken for its host, so that no other port will help."""
     return isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}

@@ -48,7 +48,7 @@ def command(spec: Path, url: str | None, name: str, form: str) -> None:
     names, no channels, and run the commands listed. Put a password for each in place of PASSWORD. Contacts no
     server; the address alone says whether it is a cluster or behind sentinels, and which database.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     address = url or graph.redis_url
     endpoint = connect(address).channel.endpoint if address else Endpoint({})
     database = int(endpoint.settings.get("db") or 0)

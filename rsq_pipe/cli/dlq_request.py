@@ -147,7 +147,7 @@ _OPTIONS = (
 def _addressed(text: str, url: str | None) -> tuple[str, Graph | None]:
     path = Path(text)
     if path.is_file() or path.suffix in (".yaml", ".yml") or "/" in text:
-        graph = load(path)
+        graph = load(path, operate=True)
         redaction.add(graph.secrets)
         return graph.pipeline, graph
     if not re.fullmatch(NAME_PATTERN, text):

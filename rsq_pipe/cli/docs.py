@@ -32,7 +32,7 @@ def command(spec: Path) -> None:
     afterwards, where these are known (from csv headers, `validate`, `select` and the stages between them).
     Needs no server.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     redaction.add(graph.secrets)
     sys.stdout.write("\n".join(page(graph)) + "\n")
 

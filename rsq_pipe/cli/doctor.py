@@ -42,7 +42,7 @@ def command(ctx: click.Context, spec: Path | None, url: str | None, as_json: boo
     latency. Each finding says what was seen, what holds because of it, and how to fix it. Changes nothing.
     Exit code 1 if there is a problem, 3 if the server is not reachable.
     """
-    graph = load(spec) if spec else None
+    graph = load(spec, operate=True) if spec else None
     with ExitStack() as stack:
         if graph is not None:
             address = stack.enter_context(server_address(graph, url))

@@ -52,7 +52,7 @@ def command(spec: Path, form: str, live: bool, url: str | None, as_json: bool) -
     `○` a fused one, which runs in the worker of the stage above it, without a stream in between (drawn
     dashed in the other formats), `◇` a stream from outside. Needs a server for `--live` only.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     status = _status(graph, url) if live else None
     stages = status.stages if status else ()
     drawn = diagram(graph)

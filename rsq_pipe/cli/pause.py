@@ -32,7 +32,7 @@ def command(spec: Path, stages: tuple[str, ...], url: str | None, why: str) -> N
     in the streams, and the stages above pause by themselves once these are full. A run does not end while
     records wait. `status` says which stages are paused, why and since when.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     known(graph, stages)
     with server_address(graph, url) as address:
         asyncio.run(_pause(graph, stages, address, why))

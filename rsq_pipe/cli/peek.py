@@ -65,7 +65,7 @@ def command(  # noqa: PLR0917  one parameter per option
     ones, which are delivered but not settled, then waiting ones, those due for another attempt or replayed,
     and last those whose next attempt is not due yet. Looking changes nothing.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     redaction.add(graph.secrets)
     known(graph, [stage])
     if graph.stage(stage).verb == "source":

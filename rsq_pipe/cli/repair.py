@@ -32,7 +32,7 @@ def command(spec: Path, stage: str, url: str | None, yes: bool) -> None:
     restored: the pipeline no longer has acknowledged records, only `run --fresh` makes them again. Nothing
     else may write the file meanwhile. Exit code 1 if something does.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     known(graph, [stage])
     with server_address(graph, url) as address:
         asyncio.run(_repair(graph, graph.stage(stage), address, yes=yes))

@@ -29,7 +29,7 @@ def command(spec: Path, stages: tuple[str, ...], url: str | None) -> None:
     (`on_error: {dlq: {max: 5%}}`); for the latter, counting starts over. A stage paused by its breaker tries
     again by itself, and needs no command.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     known(graph, stages)
     with server_address(graph, url) as address:
         asyncio.run(_resume(graph, stages, address))

@@ -79,7 +79,7 @@ def command(  # noqa: PLR0917  one parameter an option
     if jaeger and not jaeger.startswith(("http://", "https://")):
         raise click.UsageError(f"--jaeger {jaeger!r} is no URL; write --jaeger http://localhost:16686")
     require_extra()
-    graph = None if spec is None else load(spec)
+    graph = None if spec is None else load(spec, operate=True)
     if graph is not None:
         redaction.add(graph.secrets)
     found = server_here(url) if graph is None else address_of_runs(graph, url)

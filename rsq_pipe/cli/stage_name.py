@@ -29,7 +29,7 @@ class StageName(click.ParamType[str]):
         # An option whose value is still being typed stops click's parsing before the arguments.
         spec = ctx.params.get("spec") or next(iter(ctx.args), None)
         try:
-            graph = load(Path(spec)) if spec else None
+            graph = load(Path(spec), operate=True) if spec else None
         except RsqPipeError:
             graph = None
         stages = graph.stages if graph else ()

@@ -48,7 +48,7 @@ def command(spec: Path, stage: str, url: str | None, key: str | None, as_json: b
     How many keys, and in which parts, each with the time when it is due: forgotten, closed or given up.
     Looking changes nothing.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     redaction.add(graph.secrets)
     known(graph, [stage])
     if not has_state(graph.stage(stage)):

@@ -86,7 +86,7 @@ def command(  # noqa: PLR0917  one parameter per option
     lost its place in a stream, the server or its disk is full, or a bound is given and the pipeline never ran
     there; 3 if it is not reachable: fit for a probe.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     known(graph, stages)
     show = Shown(Bounds(max_lag, max_oldest, max_dlq), stages, as_json=as_json)
     if watch:

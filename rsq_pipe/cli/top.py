@@ -33,7 +33,7 @@ def command(spec: Path, url: str | None, every: float) -> None:
     all of the stage, each after a question. `p` pauses a stage, `r` resumes it, `q` quits. Looking changes
     nothing on the server.
     """
-    graph = load(spec)
+    graph = load(spec, operate=True)
     redaction.add(graph.secrets)
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise click.UsageError(

@@ -59,7 +59,7 @@ def command(  # noqa: PLR0917  one parameter per option
         trace, ui, where = read_trace(file, name), "", _in_file(file)
     else:
         name, path = _told_apart(name, spec)
-        graph = load(path)
+        graph = load(path, operate=True)
         with address_of_runs(graph, url) as address:
             trace, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
         where = _on_server(graph)

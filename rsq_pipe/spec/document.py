@@ -31,6 +31,8 @@ class Document:
         values: Path -> where the value starts.
         keys: Path -> where its key starts.
         replaced: Path of a scalar that held a variable -> its text, before it was read as a number or such.
+        operate: Whether the pipeline is only looked after. What it needs to run (handlers, tables, schemas,
+            packages, secrets of its stages) may be missing on this machine, or broken, and is not looked at.
     """
 
     file: str
@@ -39,6 +41,7 @@ class Document:
     values: dict[Path_, Place] = field(default_factory=dict)
     keys: dict[Path_, Place] = field(default_factory=dict)
     replaced: dict[Path_, str] = field(default_factory=dict)
+    operate: bool = False
     secrets: tuple[str, ...] = ()
     _problems: dict[Path_, Problem] = field(default_factory=dict)
     _warnings: list[Problem] = field(default_factory=list)

@@ -107,6 +107,8 @@ def _checked(stage: Stage, known: Known | None) -> Known | None:
     if isinstance(check, SchemaCheck):
         if check.extra == "keep":
             return known
+        if check.schema is None:  # its file is gone, and the pipeline is only looked after
+            return None
         return Known(tuple(check.schema["properties"]), origin=f"stage {stage.name!r}")
     return None
 

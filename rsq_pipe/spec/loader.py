@@ -59,6 +59,7 @@ def load(
     environ: Mapping[str, str] = os.environ,
     root: Path | None = None,
     look: bool = False,
+    operate: bool = False,
 ) -> Graph:
     """
     Read a pipeline file.
@@ -69,12 +70,14 @@ def load(
         root: The project root; None to find it from the file.
         look: Whether to look for names of fields that no record can have, into csv files, too. Not for what
             looks after a pipeline: its files may have changed since, and its dead letters are to be reached.
+        operate: Whether the pipeline is only looked after, and not run: then handlers are not imported, and
+            tables, schemas, packages and secrets of its stages may be missing.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
         SpecValidationError: All other mistakes, at once.
     """
-    document = read_document(path, environ)
+    document = read_document(path, environ, operate=operate)
     checked = _check(document, path, root, look=look)
     if checked.graph is None:
         raise SpecValidationError([problem for problem in checked.problems if problem.severity == "error"])
@@ -103,7 +106,7 @@ def _check(document: Document, path: Path, root: Path | None, *, look: bool) -> 
         for name, stage in _drafts(document, value.get("stages")).items()
     }
     wiring = wire(document, str(value.get("pipeline")), drafts)
-    for stage in drafts.values():
+    for stage in () if document.operate else drafts.values():
         _check_handler(document, stage, root)
         _check_files(document, stage, root)
     _check_sinks(document, drafts.values(), path, root)
@@ -137,7 +140,7 @@ def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
     if isinstance(stage.options, RecordCheck):
         check = completed(document, stage.options, (*stage.path, "validate"), spec=path, root=root)
         return replace(stage, options=check)
-    if isinstance(stage.options, Lookup):
+    if isinstance(stage.options, Lookup) and not document.operate:
         check_table(document, stage.options, (*stage.path, "lookup"), root=root)
     if isinstance(stage.options, ConnectorRef) and (named := function_of(stage.options)):
         return replace(stage, options=replace(stage.options, home=handler_root(named.module, path, root)))

@@ -34,7 +34,13 @@ _FIXES = {
 }
 
 
-def read_document(path: Path, environ: Mapping[str, str] | None, begins: str = "version: 1") -> Document:
+def read_document(
+    path: Path,
+    environ: Mapping[str, str] | None,
+    begins: str = "version: 1",
+    *,
+    operate: bool = False,
+) -> Document:
     """
     Read a pipeline file, by the rules of YAML 1.2.
 
@@ -42,12 +48,13 @@ def read_document(path: Path, environ: Mapping[str, str] | None, begins: str = "
         path: The file.
         environ: Where `${VAR}` is looked up; None to leave it as it stands.
         begins: How a file of its kind begins, for one that is empty.
+        operate: Whether the pipeline is only looked after, so that secrets of its stages need not be set.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
     """
     variables = None if environ is None else Variables(environ)
-    document = _document(str(path), _read_text(path), variables)
+    document = _document(str(path), _read_text(path), variables, operate=operate)
     if document.value is None and not document.values:
         document.report((), "the file is empty", f"start with `{begins}`")
     return document
@@ -62,12 +69,12 @@ def stored_values(text: str) -> Any:
         have put it there.
     """
     try:
-        return _document("", text, None).value if len(text) <= MAX_BYTES else None
+        return _document("", text, None, operate=True).value if len(text) <= MAX_BYTES else None
     except SpecSyntaxError:
         return None
 
 
-def _document(file: str, text: str, variables: Variables | None) -> Document:
+def _document(file: str, text: str, variables: Variables | None, *, operate: bool) -> Document:
     loader = CCoreLoader(text)
     try:
         _check_depth(file, text)
@@ -76,7 +83,7 @@ def _document(file: str, text: str, variables: Variables | None) -> Document:
         raise _syntax_error(file, text, exc) from exc
     finally:
         loader.dispose()
-    return _Builder(Document(file, text), loader, variables).build(node)
+    return _Builder(Document(file, text, operate=operate), loader, variables).build(node)
 
 
 def _read_text(path: Path) -> str:
@@ -251,7 +258,8 @@ class _Builder:
         return self._construct(node, path)
 
     def _replaced(self, node: yaml.ScalarNode, path: Path_, variables: Variables) -> Any:
-        text, mistakes = variables.replace(node.value)
+        keep_secrets = self.document.operate and path[:1] == ("stages",)  # the server's own are needed
+        text, mistakes = variables.replace(node.value, keep_secrets=keep_secrets)
         self.document.replaced[path] = text
         if mistakes:
             whats, _, fixes = zip(*(mistake.partition("; ") for mistake in mistakes), strict=True)

@@ -25,8 +25,13 @@ class Variables:
         self._environ = environ
         self.secrets: list[str] = []
 
-    def replace(self, text: str) -> tuple[str, list[str]]:
-        """Put values in; return the text, and for each reference that has none what to do about it."""
+    def replace(self, text: str, *, keep_secrets: bool = False) -> tuple[str, list[str]]:
+        """
+        Put values in; return the text, and for each reference that has none what to do about it.
+
+        Args:
+            keep_secrets: Whether a secret that is not set stays as it is written, and is no mistake.
+        """
         mistakes: list[str] = []
 
         def value(match: re.Match[str]) -> str:
@@ -35,6 +40,8 @@ class Variables:
             try:
                 return self._value(match[0], match[1])
             except LookupError as exc:
+                if keep_secrets and _SECRET.fullmatch(match[1]):
+                    return match[0]
                 mistakes.append(str(exc.args[0]))
                 return ""
 

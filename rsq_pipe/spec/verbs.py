@@ -218,7 +218,7 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
         )
         return None
     listed = LISTED[kind].get(name)
-    if listed is not None and listed.missing:
+    if listed is not None and listed.missing and not document.operate:
         what = f"the {kind} {name!r} needs a package of an extra"
         document.report((*path, "type"), what, listed.missing)
     settings = {key: item for key, item in value.items() if key != "type"}

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from rsq_pipe.connectors.ledger.options import LEDGER, TableOptions
+from rsq_pipe.hosts import is_not_set
 from rsq_pipe.units import Duration
 
 LONGEST = 64
@@ -17,6 +18,8 @@ PORT = 3306
 
 
 def _check_dsn(dsn: str) -> str:
+    if is_not_set(dsn):
+        return dsn
     parts = urlsplit(dsn)
     try:
         whole = parts.scheme in ("mysql", "mariadb") and parts.hostname and len(parts.path) > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from rsq_pipe.hosts import LAST_PORT, is_port
+from rsq_pipe.hosts import LAST_PORT, is_not_set, is_port
 
 
 def installed(package: str) -> bool:
@@ -21,6 +21,8 @@ def _password_goes_on(dsn: str) -> bool:
 
 def wrong_dsn(dsn: str) -> tuple[str, str] | None:
     """Say what is wrong with an address, and how to mend it; None where nothing is. It is never quoted."""
+    if is_not_set(dsn):
+        return None
     fix = "it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or host=HOST user=USER dbname=DATABASE"
     try:
         from psycopg import ProgrammingError  # noqa: PLC0415  an extra

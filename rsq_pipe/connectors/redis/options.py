@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from rsq_pipe.connectors.record_id import rid_option
 from rsq_pipe.connectors.redis.template import parse_template
-from rsq_pipe.hosts import LAST_PORT, split_hosts
+from rsq_pipe.hosts import LAST_PORT, is_not_set, split_hosts
 from rsq_pipe.units import Duration, Many
 
 Kind = Literal["hash", "json", "string", "list", "set", "sorted_set", "pubsub"]
@@ -26,6 +26,8 @@ def _key(text: str) -> str:
 
 
 def _url(url: str) -> str:
+    if is_not_set(url):
+        return url
     if url and not _URL.fullmatch(url):
         raise ValueError("it is no address of a server; write redis://HOST:PORT/DB, rediss:// or unix://PATH")
     if url and not url.startswith("unix:"):

@@ -260,7 +260,7 @@ def _redis(document: Document, table: RedisTable, key: RecordKey, path: Path_) -
 
 
 def _postgres(document: Document, table: PostgresTable, key: RecordKey, path: Path_) -> PostgresRef | None:
-    if not installed("psycopg"):
+    if not installed("psycopg") and not document.operate:
         what = "PostgreSQL needs the package psycopg, which is not installed"
         document.report(path, what, "pip install 'rsq-pipe[postgres]'", key=True)
         return None
@@ -274,13 +274,13 @@ def _postgres(document: Document, table: PostgresTable, key: RecordKey, path: Pa
     elif not re.search(r"\b(any|unnest)\s*\(\s*\$1", table.query, re.IGNORECASE):
         what = "the query is asked for the keys of a whole batch at once: $1 is an array"
         document.report(at, what, "write `where id = any($1)`")
-    elif wrong := wrong_dsn(table.dsn):
+    elif not document.operate and (wrong := wrong_dsn(table.dsn)):
         document.report((*path, "dsn"), *wrong)
     return PostgresRef(table.dsn, table.query)
 
 
 def _http(document: Document, table: HttpTable, key: RecordKey, path: Path_) -> HttpRef | None:
-    if not installed("aiohttp"):
+    if not installed("aiohttp") and not document.operate:
         what = "a lookup over HTTP needs the package aiohttp, which is not installed"
         document.report(path, what, "pip install 'rsq-pipe[http]'", key=True)
         return None

@@ -100,11 +100,15 @@ def completed(document: Document, check: RecordCheck, path: Path_, *, spec: Path
         try:
             return replace(check, schema=read_schema(root, check.path, closed=check.extra != "keep"))
         except SchemaError as exc:
+            if document.operate:
+                return check
             document.report((*path, "schema"), exc.what, exc.fix)
     if isinstance(check, ModelCheck):
         model = check.model
         home = handler_root(model.module, spec, root)
         model = model if home == root else replace(model, root=home)
+        if document.operate:
+            return replace(check, model=model)
         try:
             printed = check_model(model, home)
         except HandlerNotFoundError as exc:

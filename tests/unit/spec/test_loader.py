@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rsq_pipe.errors import SpecValidationError
 from rsq_pipe.spec.graph import ConnectorRef, Graph, HandlerRef, RouteCase, StreamRef
 from rsq_pipe.spec.loader import check, load
 
@@ -361,3 +362,45 @@ def test_an_address_without_a_host_or_a_port_that_is_one_is_told_as_that(
     checked = check(write(project, f"version: 1\npipeline: hook\n{stages}"), environ={})
 
     assert [said in str(problem) for problem in checked.problems] == [True], checked.problems
+
+
+ONLY_LOOKED_AFTER = """
+version: 1
+pipeline: orders
+stages:
+  read:
+    source: {type: postgres, dsn: "${secret:NOT_SET}", table: orders, key: [id]}
+  enrich:
+    call: gone:enrich
+  check:
+    validate: {schema: gone.json, extra: drop}
+  model:
+    validate: {model: "gone:Order"}
+  name:
+    lookup: {table: gone.csv, key: customer, as: customer}
+  store:
+    sink: {type: mysql, dsn: "${secret:NOT_SET}", table: orders}
+"""
+
+
+def test_a_pipeline_can_be_looked_after_without_what_it_needs_to_run(project: Path) -> None:
+    spec = write(project, ONLY_LOOKED_AFTER)
+
+    graph = load(spec, environ={}, operate=True)
+
+    assert [stage.name for stage in graph.stages] == ["read", "enrich", "check", "model", "name", "store"]
+    assert [problem.severity for problem in check(spec, environ={}).problems] == ["error"] * 6
+
+
+def test_the_secret_of_the_server_must_be_set_to_look_after_a_pipeline(project: Path) -> None:
+    spec = write(project, short("", head='redis: {url: "redis://:${secret:NOT_SET}@localhost"}\n'))
+
+    with pytest.raises(SpecValidationError, match="secret NOT_SET is not set"):
+        load(spec, environ={}, operate=True)
+
+
+def test_a_pipeline_that_is_looked_after_is_the_one_that_runs(project: Path) -> None:
+    (project / "order.json").write_text('{"type": "object", "properties": {"id": {}}}')
+    spec = write(project, ORDERS + "  checked: {from: small, validate: {schema: order.json}}\n")
+
+    assert load(spec, environ={}, operate=True).spec_hash == load(spec, environ={}).spec_hash

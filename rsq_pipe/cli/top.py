@@ -30,8 +30,8 @@ def command(spec: Path, url: str | None, every: float) -> None:
     Watch a pipeline on this terminal, with keys to pause, look and replay.
 
     Enter lists the dead letters of the stage under the cursor, and shows one whole; there `r` replays it, `a`
-    all of the stage, each after a question. `p` pauses a stage, `r` resumes it, `q` quits. Looking changes
-    nothing on the server.
+    all of the stage, each after a question. `p` pauses a stage, `r` resumes it, `q` or Ctrl-C quits.
+    Looking changes nothing on the server.
     """
     graph = load(spec, operate=True)
     redaction.add(graph.secrets)

@@ -43,7 +43,10 @@ class Top(App[None]):
     """
 
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "quit", "quit")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),  # in a question, too; the library's is Ctrl-Q
+    ]
     CSS = """
     #head { padding: 0 1; background: $panel; }
     #remarks { max-height: 40%; height: auto; padding: 0 1; }

@@ -189,6 +189,22 @@ class TestManyLetters:
         assert "500 dead letters" in head(pilot)
 
 
+async def test_ctrl_c_ends_it_wherever_one_is(pilot: Pilot[None]) -> None:
+    await pilot.press("ctrl+c")
+
+    await until(pilot, lambda: not pilot.app.is_running)
+
+
+async def test_ctrl_c_ends_it_in_a_question(pilot: Pilot[None]) -> None:
+    await on_the_letters(pilot)
+    await pilot.press("a")
+    await until(pilot, is_on(pilot, Confirm))
+
+    await pilot.press("ctrl+c")
+
+    await until(pilot, lambda: not pilot.app.is_running)
+
+
 async def test_a_server_that_is_away_is_said_to_be_and_looked_for_again(
     project: Project, own_server: StreamServer
 ) -> None:

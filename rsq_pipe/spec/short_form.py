@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -34,7 +35,9 @@ class ShortForm:
             return {self._key: value}
         if isinstance(value, dict):
             return value
-        raise ValueError(f"must be {self._wanted}, not {describe(value)}; {self._fix}")
+        is_name = self._kind is list and isinstance(value, str) and re.fullmatch(r"[\w.]+", value)
+        fix = f"write [{value}]" if is_name else self._fix
+        raise ValueError(f"must be {self._wanted}, not {describe(value)}; {fix}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Have the short form written in full before the group is validated."""

@@ -105,10 +105,9 @@ class Columns:
         if not isinstance(record, dict):
             raise EncodeError("a row needs a record with fields", record)
         if self._extra == "error" and not record.keys() <= self._names:
-            extra = ", ".join(repr(name) for name in record if name not in self._names)
-            raise EncodeError(
-                f"the table has no column for {extra}; set `extra: ignore` to leave it out", record
-            )
+            extra = [repr(name) for name in record if name not in self._names]
+            fix = f"set `extra: ignore` to leave {'it' if len(extra) == 1 else 'them'} out"
+            raise EncodeError(f"the table has no column for {', '.join(extra)}; {fix}", record)
         for name in self._required:
             if record.get(name) is None:
                 raise EncodeError(f"its field {name!r} has no value, and the table needs one", record)

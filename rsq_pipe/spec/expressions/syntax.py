@@ -30,6 +30,9 @@ def parse(text: str) -> ast.Expression:
             # Releases of Python differ in what they point at.
             column = text.find(wrong[0]) + 1
         fix = ""
+        if "was never closed" in exc.msg and "," not in text:
+            # Most often the rest was taken for the next key of a mapping in braces.
+            fix = "; a comma ends a value within { }: put the whole expression in quotes"
         if slipped := slip(text):
             fix, column = f"; {slipped[0]}", slipped[1]
         raise ExpressionError(

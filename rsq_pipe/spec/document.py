@@ -33,6 +33,7 @@ class Document:
         replaced: Path of a scalar that held a variable -> its text, before it was read as a number or such.
         operate: Whether the pipeline is only looked after. What it needs to run (handlers, tables, schemas,
             packages, secrets of its stages) may be missing on this machine, or broken, and is not looked at.
+        connect: Whether servers and services are reached that it names; else their secrets need not be set.
     """
 
     file: str
@@ -42,9 +43,17 @@ class Document:
     keys: dict[Path_, Place] = field(default_factory=dict)
     replaced: dict[Path_, str] = field(default_factory=dict)
     operate: bool = False
+    connect: bool = True
     secrets: tuple[str, ...] = ()
     _problems: dict[Path_, Problem] = field(default_factory=dict)
     _warnings: list[Problem] = field(default_factory=list)
+
+    def needs_secret(self, path: Path_) -> bool:
+        """Tell whether a secret that stands there has to be set."""
+        if path[:1] != ("stages",):
+            return self.connect
+        # Arguments of handlers are used by these, wherever they are called.
+        return not self.operate and (self.connect or path[2:3] == ("with",))
 
     def report(
         self,

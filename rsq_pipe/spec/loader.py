@@ -60,6 +60,7 @@ def load(
     root: Path | None = None,
     look: bool = False,
     operate: bool = False,
+    connect: bool = True,
 ) -> Graph:
     """
     Read a pipeline file.
@@ -72,12 +73,14 @@ def load(
             looks after a pipeline: its files may have changed since, and its dead letters are to be reached.
         operate: Whether the pipeline is only looked after, and not run: then handlers are not imported, and
             tables, schemas, packages and secrets of its stages may be missing.
+        connect: Whether servers and services are reached that it names, as tests do not: else secrets need
+            not be set, but those of handlers.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
         SpecValidationError: All other mistakes, at once.
     """
-    document = read_document(path, environ, operate=operate)
+    document = read_document(path, environ, operate=operate, connect=connect)
     checked = _check(document, path, root, look=look)
     if checked.graph is None:
         raise SpecValidationError([problem for problem in checked.problems if problem.severity == "error"])

@@ -40,6 +40,7 @@ def read_document(
     begins: str = "version: 1",
     *,
     operate: bool = False,
+    connect: bool = True,
 ) -> Document:
     """
     Read a pipeline file, by the rules of YAML 1.2.
@@ -49,12 +50,14 @@ def read_document(
         environ: Where `${VAR}` is looked up; None to leave it as it stands.
         begins: How a file of its kind begins, for one that is empty.
         operate: Whether the pipeline is only looked after, so that secrets of its stages need not be set.
+        connect: Whether servers are reached that it names, so that their secrets must be set.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
     """
     variables = None if environ is None else Variables(environ)
-    document = _document(str(path), _read_text(path), variables, operate=operate)
+    begun = Document(str(path), _read_text(path), operate=operate, connect=connect)
+    document = _filled(begun, variables)
     if document.value is None and not document.values:
         document.report((), "the file is empty", f"start with `{begins}`")
     return document
@@ -69,12 +72,13 @@ def stored_values(text: str) -> Any:
         have put it there.
     """
     try:
-        return _document("", text, None, operate=True).value if len(text) <= MAX_BYTES else None
+        return _filled(Document("", text), None).value if len(text) <= MAX_BYTES else None
     except SpecSyntaxError:
         return None
 
 
-def _document(file: str, text: str, variables: Variables | None, *, operate: bool) -> Document:
+def _filled(document: Document, variables: Variables | None) -> Document:
+    file, text = document.file, document.text
     loader = CCoreLoader(text)
     try:
         _check_depth(file, text)
@@ -83,7 +87,7 @@ def _document(file: str, text: str, variables: Variables | None, *, operate: boo
         raise _syntax_error(file, text, exc) from exc
     finally:
         loader.dispose()
-    return _Builder(Document(file, text, operate=operate), loader, variables).build(node)
+    return _Builder(document, loader, variables).build(node)
 
 
 def _read_text(path: Path) -> str:
@@ -258,7 +262,7 @@ class _Builder:
         return self._construct(node, path)
 
     def _replaced(self, node: yaml.ScalarNode, path: Path_, variables: Variables) -> Any:
-        keep_secrets = self.document.operate and path[:1] == ("stages",)  # the server's own are needed
+        keep_secrets = not self.document.needs_secret(path)
         text, mistakes = variables.replace(node.value, keep_secrets=keep_secrets)
         self.document.replaced[path] = text
         if mistakes:

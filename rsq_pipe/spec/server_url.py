@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from rsq_pipe.hosts import missing_scheme, split_hosts
+from rsq_pipe.hosts import is_not_set, missing_scheme, split_hosts
 from rsq_pipe.suggestion import suggest
 
 SCHEMES = (
@@ -25,7 +25,7 @@ def check_server_url(url: str) -> str:
     Raises:
         ValueError: What is wrong, and how to mend it; nothing but the scheme is quoted.
     """
-    if not url:
+    if not url or is_not_set(url):
         return url
     scheme = _scheme(url)
     try:

@@ -55,7 +55,7 @@ def run_pipeline(
     # Here: run_stage needs no server, and a test file with no other call pays for no client.
     from rsq_pipe.testing.execution import execute  # noqa: PLC0415
 
-    graph = load(Path(spec))
+    graph = load(Path(spec), connect=False)
     with TemporaryDirectory(prefix="rsq-test-") as name:
         test = prepare(graph, Path(name), sources, streams)
         with _private_server(Path(name)) as address:

@@ -50,7 +50,7 @@ def run_stage(
     """
     if attempt < 1:
         raise ValueError(f"attempt {attempt} is none: the first one is 1")
-    graph = load(Path(spec))
+    graph = load(Path(spec), connect=False)
     chosen = _chosen(graph, stage)
     serializer: Serializer = MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer()
     stream = chosen.inputs[0].key(graph.pipeline)

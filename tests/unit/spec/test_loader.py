@@ -404,3 +404,31 @@ def test_a_pipeline_that_is_looked_after_is_the_one_that_runs(project: Path) -> 
     spec = write(project, ORDERS + "  checked: {from: small, validate: {schema: order.json}}\n")
 
     assert load(spec, environ={}, operate=True).spec_hash == load(spec, environ={}).spec_hash
+
+
+TESTED = """
+version: 1
+pipeline: orders
+redis: {url: "${secret:NOT_SET}"}
+stages:
+  read:
+    source: {type: postgres, dsn: "postgresql://shop:${secret:NOT_SET}@db/shop", table: orders, key: [id]}
+  enrich:
+    call: handlers:enrich
+    with: {key: "${KEY}"}
+  store:
+    sink: {type: http, url: "https://shop.example", headers: {Authorization: "Bearer ${secret:NOT_SET}"}}
+"""
+
+
+def test_tests_need_no_secrets_of_servers(project: Path) -> None:
+    spec = write(project, TESTED)
+
+    assert load(spec, environ={"KEY": "k"}, connect=False).stages[1].values == {"key": "k"}
+
+
+def test_tests_need_the_secrets_that_handlers_are_given(project: Path) -> None:
+    spec = write(project, TESTED.replace("${KEY}", "${secret:KEY}"))
+
+    with pytest.raises(SpecValidationError, match="secret KEY is not set"):
+        load(spec, environ={}, connect=False)

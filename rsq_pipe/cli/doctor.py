@@ -82,4 +82,7 @@ def _show(server: str, findings: Sequence[Finding]) -> None:
             )
     counts = {level: sum(finding.level == level for finding in findings) for level in reversed(LEVELS)}
     console.print()
-    console.print(", ".join(f"{count} {level}" for level, count in counts.items() if count))
+    shown = (
+        f"{count} {level}{'s' * (count > 1 and level != 'ok')}" for level, count in counts.items() if count
+    )
+    console.print(", ".join(shown))

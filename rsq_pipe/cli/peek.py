@@ -40,7 +40,9 @@ class _Shown:
 @click.argument("stage", type=STAGE, metavar="STAGE")
 @redis_option
 @click.option(
+    "--limit",
     "--count",
+    "count",
     type=click.IntRange(1),
     default=10,
     show_default=True,
@@ -113,7 +115,7 @@ def _tell(graph: Graph, stage: str, shown: _Shown, *, filtered: bool) -> None:
         what = "no record matches" if filtered and shown.holds.waits else "nothing stands before it"
         console().print(printable(f"{where}: {what}"))
     elif not shown.is_all:
-        remark(f"{where} holds {shown.holds}; --count shows more")
+        remark(f"{where} holds {shown.holds}; --limit shows more")
 
 
 def drawn(found: Peeked, payloads: Payloads) -> Text:

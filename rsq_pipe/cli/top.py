@@ -47,6 +47,6 @@ async def _show(graph: Graph, address: str, every: float) -> None:
     try:
         from rsq_pipe.cli.screen.app import Top  # noqa: PLC0415  an extra
     except ModuleNotFoundError as exc:
-        raise RsqPipeError("top needs a package of an extra: pip install 'rsq-pipe[top]'") from exc
+        raise RsqPipeError("top needs a package that is not installed: pip install 'rsq-pipe[top]'") from exc
     async with connect(address) as client:
         await Top(graph, client, every).run_async()

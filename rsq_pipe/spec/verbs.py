@@ -219,7 +219,7 @@ def _connector(document: Document, kind: Kind, value: Any, path: Path_) -> Conne
         return None
     listed = LISTED[kind].get(name)
     if listed is not None and listed.missing and not document.operate:
-        what = f"the {kind} {name!r} needs a package of an extra"
+        what = f"the {kind} {name!r} needs a package that is not installed"
         document.report((*path, "type"), what, listed.missing)
     settings = {key: item for key, item in value.items() if key != "type"}
     of_stage = dict.fromkeys(_BESIDE, f"the stage; write it beside `{kind}`, and not into it")

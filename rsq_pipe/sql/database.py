@@ -28,7 +28,9 @@ def duckdb() -> ModuleType:
     try:
         import duckdb as library  # noqa: PLC0415
     except ImportError as exc:
-        raise MissingExtraError("`sql` needs a package of an extra; pip install 'rsq-pipe[sql]'") from exc
+        raise MissingExtraError(
+            "`sql` needs a package that is not installed; pip install 'rsq-pipe[sql]'"
+        ) from exc
     return library
 
 

@@ -49,7 +49,7 @@ def set_up(
     rendering: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _redact]
     if console:
         # Not structlog's own exception formatter: it shows local variables, which are records and secrets.
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, sort_keys=False)
         rendering += [_escape, renderer]
     else:
         rendering += [structlog.processors.JSONRenderer(_json)]

@@ -59,7 +59,7 @@ def _answering(
         from rsq_pipe.telemetry.prometheus import Prometheus  # noqa: PLC0415  an extra
     except ImportError as exc:
         raise RsqPipeError(
-            "--metrics-port needs packages of an extra: pip install 'rsq-pipe[metrics]'"
+            "--metrics-port needs packages that are not installed: pip install 'rsq-pipe[metrics]'"
         ) from exc
     from rsq_pipe.telemetry.endpoint import Endpoint  # noqa: PLC0415  a web server that few ask for
 

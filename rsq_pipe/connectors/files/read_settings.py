@@ -26,7 +26,7 @@ def _check(paths: tuple[str, ...]) -> tuple[str, ...]:
     for path in paths:
         check_path(path)
     if missing := next(filter(None, map(missing_for, paths)), ""):
-        raise ValueError(f".zst files need a package of an extra; {missing}")
+        raise ValueError(f".zst files need a package that is not installed; {missing}")
     if "-" in paths and len(paths) > 1:
         raise ValueError("standard input ('-') cannot be read together with files")
     return paths

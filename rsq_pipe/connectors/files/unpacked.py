@@ -59,7 +59,7 @@ def unpacked_head(name: str, data: bytes, size: int) -> bytes:
 
 def _opened(path: Path) -> Any:
     if missing := missing_for(path.name):
-        raise OSError(f"it needs a package of an extra: {missing}")
+        raise OSError(f"it needs a package that is not installed: {missing}")
     library = _library(path.suffix)
     match path.suffix:
         case ".gz":

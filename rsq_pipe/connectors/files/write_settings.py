@@ -17,7 +17,7 @@ Exists = Literal["error", "append", "replace"]
 def checked_path(path: str) -> str:
     check_path(path)
     if missing := missing_for(path):
-        raise ValueError(f".zst files need a package of an extra; {missing}")
+        raise ValueError(f".zst files need a package that is not installed; {missing}")
     return path
 
 

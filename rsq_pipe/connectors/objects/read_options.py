@@ -64,7 +64,7 @@ def _pattern(url: str) -> str:
     if "{" in Address.of(url).path:
         raise ValueError("a source takes `*`, `?`, `[...]` and `**`, no {part}: orders/**/*.jsonl.gz")
     if missing := missing_for(url):
-        raise ValueError(f".zst files need a package of an extra; {missing}")
+        raise ValueError(f".zst files need a package that is not installed; {missing}")
     return url
 
 
@@ -106,7 +106,7 @@ class ReadOptions(StoreOptions):
                 "or .parquet, or set `format`"
             )
         if missing := SOURCES[self.reads.type].missing:
-            raise ValueError(f"{self.reads.type} needs a package of an extra; {missing}")
+            raise ValueError(f"{self.reads.type} needs a package that is not installed; {missing}")
         file_options(self.reads)
         return self
 

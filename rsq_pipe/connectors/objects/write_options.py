@@ -19,7 +19,7 @@ from rsq_pipe.units import Duration, Size
 def _template(url: str) -> str:
     Naming(Address.of(url).path)
     if missing := missing_for(url):
-        raise ValueError(f".zst files need a package of an extra; {missing}")
+        raise ValueError(f".zst files need a package that is not installed; {missing}")
     return url
 
 
@@ -80,7 +80,7 @@ class WriteOptions(StoreOptions):
                 "`format`"
             )
         if missing := SINKS[told.type].missing:
-            raise ValueError(f"{told.type} needs a package of an extra; {missing}")
+            raise ValueError(f"{told.type} needs a package that is not installed; {missing}")
         if told.type == "parquet" and packing:
             raise ValueError(f"Parquet is packed by itself; leave out {packing}")
         return self

@@ -108,7 +108,7 @@ async def test_a_stage_that_never_ran_has_all_before_it_that_its_stream_holds(la
 
 
 async def test_the_command_shows_at_most_count_and_says_what_there_is(full: PackedLab) -> None:
-    result = await run(full, "add", "--count", "3")
+    result = await run(full, "add", "--limit", "3")
 
     assert result.exit_code == 0
     assert [line.split("  ")[0] for line in result.stdout.splitlines() if line.startswith("read:")] == [
@@ -117,7 +117,7 @@ async def test_the_command_shows_at_most_count_and_says_what_there_is(full: Pack
         "read:2",
     ]
     assert f"{full.pipeline}: stage 'add' holds" in result.stderr
-    assert "1 to be retried; --count shows more" in result.stderr
+    assert "1 to be retried; --limit shows more" in result.stderr
 
 
 async def test_the_command_prints_json_lines_of_those_that_match(full: PackedLab) -> None:

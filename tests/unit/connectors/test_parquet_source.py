@@ -181,5 +181,5 @@ def test_a_missing_extra_is_a_mistake_of_the_file_with_what_to_type(
     problem = check(spec).problems[0]
 
     assert (problem.line, problem.column) == (4, 25)
-    assert problem.what == "the source 'parquet' needs a package of an extra"
+    assert problem.what == "the source 'parquet' needs a package that is not installed"
     assert problem.fix == "pip install 'rsq-pipe[parquet]'"

@@ -480,5 +480,5 @@ def test_without_duckdb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     [problem] = check(spec).problems
 
     assert str(problem).endswith(
-        "stages.calc.sql: `sql` needs a package of an extra; pip install 'rsq-pipe[sql]'"
+        "stages.calc.sql: `sql` needs a package that is not installed; pip install 'rsq-pipe[sql]'"
     )

@@ -21,8 +21,9 @@ from rsq_pipe.engine.processes.supervised import ADDRESS, COUNT, ENDED, NUMBER, 
 from rsq_pipe.engine.state import look_at
 from rsq_pipe.engine.summary import Summary, summary_of
 from rsq_pipe.errors import RsqPipeError, StreamError
+from rsq_pipe.growing_pause import GrowingPause
 from rsq_pipe.spec.graph import Graph
-from rsq_pipe.streams.backoff import Backoff
+from rsq_pipe.streams.backoff import FIRST, LONGEST
 from rsq_pipe.streams.client import StreamClient
 
 _DONE = (0, 4)  # finished, with or without dead letters
@@ -134,7 +135,7 @@ class Supervisor:
                 _tell(process)
 
     async def _keep(self, number: int, watched: int) -> None:
-        backoff = Backoff(f"process {number}")
+        pause = GrowingPause(FIRST, LONGEST)
         while not self._stopping.is_set():
             began = time.monotonic()
             code, said = await self._life(number, watched)
@@ -148,9 +149,10 @@ class Supervisor:
             if self._stopping.is_set() or self._finished:
                 return
             if time.monotonic() - began > 60:  # it ran well for a while: this is a new problem
-                backoff.reset()
+                pause.works()
             self._log.warning("a process died and is started again", number=number, code=code)
-            await backoff.wait(RuntimeError(f"exit code {code}"), self._stopping)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause.fails())
 
     def _finish(self) -> None:
         """Tell the others that all sources have ended and all is drained: they would notice only later."""

@@ -1,1 +1,1 @@
-"""Sinks: what they are written, acknowledged with the position of that."""
+"""Sinks: write records to targets, and acknowledge them together with the position written up to."""

@@ -1,4 +1,4 @@
-"""SinkWorker: writes a sink stage's records outside, and its position with their acknowledgement."""
+"""SinkWorker: writes a sink stage's records outside; stores its position as it acknowledges them."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from rsq_pipe.streams.worker import worker_name
 from rsq_pipe.verbs.passing import Pass
 
 RECORDS = 5_000
-"""Records that are written, made durable and settled together, if there are so many."""
+"""Records that are written, made durable and settled together, if there are that many."""
 
 
 class SinkWorker:
     """
-    Write one sink stage. Where the target takes one writer, one process writes and the others stand by.
+    Write one sink stage. If the target allows only one writer, one process writes and the others stand by.
 
     Args:
         process: What the stages of this process share.
@@ -63,9 +63,9 @@ class SinkWorker:
         self._planner = Planner(graph, stage)
         self._unread = Unread(graph, stage, observer, as_rows=self._target.as_rows)
         self._again = Keyspace(graph.pipeline).again(stage)
-        self._over = False
+        self._ended = False
         self._superseded = False
-        self._anew = False
+        self._must_reopen = False
         self._backlog = Backlog(process, ())  # for those who wait for room above
         self._brake = Brake()
         self._gather = _gather(self._target, graph, stage)
@@ -78,17 +78,17 @@ class SinkWorker:
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(self._log)
         self.late = 0.0
-        """Seconds for which another process is to be let write first."""
+        """Seconds to wait so that another process can be the first to write."""
 
     async def run(self) -> None:
         """
         Write until `stop`.
 
         Raises:
-            SinkError: The target cannot be written; what was acknowledged stands in it.
+            SinkError: The target cannot be written; it holds everything that was acknowledged.
 
-        Delivery: as the sink says: a file holds each record once, also after a kill at any moment.
-        Cancellation: a batch that is written and not settled is undone by whoever opens the sink next.
+        Delivery: as the sink says: a file holds each record once, even after a kill at any moment.
+        Cancellation: a batch that is written but not settled is undone by the next to open the sink.
         """
         if not self._target.exclusive:
             await self._write_on(0)
@@ -110,12 +110,12 @@ class SinkWorker:
 
     @property
     def name(self) -> str:
-        """The stage's."""
+        """The stage's name."""
         return self._stage.name
 
     @property
     def is_one_of_all(self) -> bool:
-        """Whether one process writes, of all that run the stage."""
+        """Whether only one process writes, of all that run the stage."""
         return self._target.exclusive and self._target.writers <= 1
 
     @property
@@ -124,46 +124,46 @@ class SinkWorker:
         return self._gather.seconds > 0
 
     def flush(self) -> None:
-        """Write what it has: nothing more will come."""
+        """Write what it has: nothing more will arrive."""
         if self._consumer is not None:
             self._consumer.flush()
 
     @property
     def has_room(self) -> bool:
-        """Whether it may go on: nothing is below it that could be full."""
+        """Whether it may go on: always, as no stream below it could be full."""
         return True
 
     def looked(self, state: PipelineState) -> None:
-        """Nothing: as above."""
+        """Do nothing: it waits for no stream below."""
 
     async def _write_on(self, epoch: int, shard: int = 0) -> None:
         self._superseded = False
         self._target.begin(epoch, shard)
         try:
-            self._anew = True
-            while self._anew and not self._superseded:
-                self._over = self._anew = False
+            self._must_reopen = True
+            while self._must_reopen and not self._superseded:
+                self._ended = self._must_reopen = False
                 await self._read_on()
         finally:
             self._unread.tell()
             self._failed.close()
             self._link.observer.close()
-            # Also after an opening that was cancelled: its thread may hold the target by now.
+            # Even after a cancelled opening: its thread may hold the target by now.
             await self._target.close()
-            if not self._stopping.is_set():  # a run that is stopped meanwhile says so at its end
+            if not self._stopping.is_set():  # a run that is stopped meanwhile reports it at its end
                 self._waits("")
         if self._superseded:
             raise Superseded
 
     def _waits(self, why: str) -> None:
-        """Have it be known that the target does not answer; that it does, if there is no reason."""
+        """Report why the target does not answer; with an empty reason, that it answers again."""
         if why:
             self._process.pauses.waits(self._stage.name, why)
         else:
             self._process.pauses.works(self._stage.name)
 
     async def _read_on(self) -> None:
-        """Open the target, and write what is read from then on."""
+        """Open the target, and write everything read from then on."""
         try:
             if not await self._target.open(self._stopping):
                 return
@@ -174,7 +174,7 @@ class SinkWorker:
                 gather.records,
                 wait=gather.seconds,
                 size=gather.size,
-                # Each time that the target does not answer it reads anew: no other consumer for that.
+                # It starts reading again each time the target does not answer: as the same consumer.
                 name=self._consumer_name,
             )
             self._brake.holds(self._consumer)
@@ -184,7 +184,7 @@ class SinkWorker:
             async with aclosing(self._consumer.batches()) as batches:
                 async for entries in batches:
                     # After an error nothing more is written.
-                    if not self._over and await self._pace.begin(entries):
+                    if not self._ended and await self._pace.begin(entries):
                         await self._write_and_gather(entries)
         finally:
             self._consumer = None
@@ -218,10 +218,10 @@ class SinkWorker:
             await self._settle(work, step, *put)
 
     async def _put(self, step: Step, entries: Sequence[RawEntry]) -> tuple[Position | None] | None:
-        """Write the batch; None where this is to stop before it could be written."""
+        """Write the batch; None if told to stop before it could be written."""
         assert self._consumer is not None
         began = monotonic()
-        # Until it is settled its entries must not come to another writer as if nobody had had them.
+        # Until it is settled, another writer must not get its entries as if they were untouched.
         self._consumer.has_begun = self._target.writers > 0
         again = any(entry.deliveries > 1 or entry.stream == self._again for entry in entries)
         put = await self._target.write(step.batch, self._stopping, again=again)
@@ -237,9 +237,9 @@ class SinkWorker:
         portion = work.portion
         plan = self._planner.plan(work, portion, position)
         if plan.halt is not None:
-            # Of what was written nothing counts: the next writer cuts it off.
-            self._over = True
-            self._consumer.blameless = False  # a pack is split when it comes again
+            # Nothing of what was written counts: the next writer cuts it off.
+            self._ended = True
+            self._consumer.blameless = False  # a pack is split when it is delivered again
             step.end(portion)
             self._failed.tell(plan)
             self._process.halt(plan.halt)
@@ -252,8 +252,8 @@ class SinkWorker:
             settled = await self._consumer.settle(plan.settlement)
             self._backlog.note(settled)
         if not settled.committed:
-            # Not all of the batch is this worker's any more: what was written is cut off, and the rest of the
-            # batch comes again.
+            # Some of the batch is no longer this worker's: what was written is cut off, and the rest of the
+            # batch is delivered again.
             portion = frozenset()
             await self._open_again()
         elif position is not None:
@@ -266,7 +266,7 @@ class SinkWorker:
             self._failed.tell(plan)
 
     async def _open_again(self) -> None:
-        """Cut off what was written and does not count; find out at once whether another writes by now."""
+        """Cut off what was written but does not count; find out at once whether another writes now."""
         if self._target.writers:
             await self._give_up(BegunAnewError())
             return
@@ -276,12 +276,12 @@ class SinkWorker:
             await self._give_up(exc)
 
     async def _give_up(self, exc: Exception) -> None:
-        """End the reading, the ownership where another process has taken the target over, or the run."""
-        self._over = True
+        """End only the reading, the ownership if another process has taken over the target, or the run."""
+        self._ended = True
         if self._consumer is not None:
             self._consumer.stop()
         if isinstance(exc, BegunAnewError):
-            self._anew = True
+            self._must_reopen = True
         elif isinstance(exc, Superseded) or not await self._target.is_writer():
             self._superseded = True
         else:
@@ -289,7 +289,7 @@ class SinkWorker:
 
 
 def flush(roles: Iterable[object], state: PipelineState) -> None:
-    """Have sinks that wait for more write what they have, where they alone hold what is left."""
+    """Make sinks that wait for more write what they have, if they alone hold what is left."""
     sinks = (role for role in roles if isinstance(role, SinkWorker) and role.gathers)
     waiting = {role.name: role for role in sinks}
     for name in state.all_left_by(waiting):
@@ -297,14 +297,14 @@ def flush(roles: Iterable[object], state: PipelineState) -> None:
 
 
 def _gather(target: Target, graph: Graph, stage: Stage) -> Gather:
-    """Say how much it writes at once: of what the stream above may hold no more than half, or that stops."""
+    """Return how much it writes at once: at most half of what the stream above may hold, or that stops."""
     wished = target.gather or Gather(_even(target.most), stage.batch_wait)
     most = graph.max_backlog // 2 if target.gather else wished.records
     return replace(wished, records=max(1, min(wished.records, most)))
 
 
 def _even(most: int | None) -> int:
-    """Say how many records are written at once, so that full batches fill what takes `most`."""
+    """Return how many records to write at once, so that full batches fill a target that takes `most`."""
     return RECORDS if most is None else most // ceil(most / RECORDS)
 
 

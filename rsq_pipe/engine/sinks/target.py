@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class BegunAnewError(Exception):
-    """Ends the reading of a writer that is not alone: it has to open its target again before it reads on."""
+    """Ends the reading of one of several writers: it must reopen its target before it reads on."""
 
 
 def position_field(stage: Stage, target: str) -> str:
@@ -46,19 +46,19 @@ def position_field(stage: Stage, target: str) -> str:
 
 class Target:
     """
-    Write batches to a sink, and know the position that is to be stored with each.
+    Write batches to a sink, and know the position to store with each.
 
-    The stored position is `epoch|position`, or the epoch alone where nothing was written yet. Whoever gets
-    the lease stores its own epoch, and only then touches the target: from there on the settlement of a writer
-    that was paused, or does not know yet that its lease has lapsed, is refused, whatever it managed to write
-    meanwhile. `FileTarget` shows why no order of these steps can lose.
+    The stored position is `epoch|position`, or the epoch alone if nothing was written yet. A process that
+    gets the lease stores its own epoch first, and only then touches the target. From then on, a writer that
+    was paused, or does not know yet that its lease has lapsed, has its settlement refused, whatever it
+    managed to write meanwhile. `FileTarget` shows why no order of these steps can lose records.
 
     Args:
         client: The server.
         graph: The pipeline.
         stage: The sink stage.
-        ledger: What its ledger is called; empty for the stage's name.
-        away: Told why the target cannot be written at each attempt that fails, and nothing once it can.
+        ledger: The name of its ledger; empty for the stage's name.
+        away: Called with the reason each time the target cannot be written, and with "" once it can.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Target:
         self._stage = stage
         self._keys = Keyspace(graph.pipeline)
         self.writers = self._shared.writers if self._shared is not None else 0
-        """How many may write it at a time, each with a position of its own; 0 where it does not say."""
+        """How many may write it at a time, each with a position of its own; 0 if it does not say."""
         self._field = position_field(stage, self.shard(0))
         self._trouble = Backoff(f"sink {stage.name}")
         self._away = away
-        self._fails = False  # what was written last
+        self._fails = False  # whether the last write failed
         self._stored = ""
         self._epoch = 0
         self._shard = 0
@@ -89,12 +89,12 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What it is, as a user would name it."""
+        """The target, as a user would name it."""
         return self._sink.target
 
     @property
     def exclusive(self) -> bool:
-        """Whether there may be one writer at a time."""
+        """Whether only one writer is allowed at a time."""
         return self._sink.exclusive
 
     @property
@@ -104,20 +104,20 @@ class Target:
 
     @property
     def most(self) -> int | None:
-        """Records of one batch, at most, where it says so."""
+        """The most records it takes in one batch, if it says so."""
         return self._sink.most if isinstance(self._sink, LimitedSink) else None
 
     @property
     def gather(self) -> Gather | None:
-        """How much it wants to have in one batch, where it says so."""
+        """How much it wants in one batch, if it says so."""
         return self._sink.gather if isinstance(self._sink, GatheringSink) else None
 
     def shard(self, number: int) -> str:
-        """Name what one of several writers owns; the first one's is that of a writer that is alone."""
+        """Name what one of several writers owns; the first has the same name as a writer that is alone."""
         return f"{self.name}%{number}" if number else self.name
 
     def begin(self, epoch: int, shard: int = 0) -> None:
-        """Write from now on with the right of a lease's epoch, as one of the writers."""
+        """Write from now on under a lease's epoch, as one of the writers."""
         self._epoch = epoch
         self._shard = shard
         self._field = position_field(self._stage, self.shard(shard))
@@ -126,10 +126,10 @@ class Target:
 
     async def open(self, stopping: asyncio.Event) -> bool:
         """
-        Become the writer, also through an outage of the server.
+        Become the writer, waiting out an outage of the server.
 
         Returns:
-            Whether it may be written; False where this is to stop.
+            Whether it may be written; False if told to stop.
 
         Raises:
             SinkError: It cannot be opened.
@@ -153,22 +153,22 @@ class Target:
         self, batch: Batch, stopping: asyncio.Event, *, again: bool = False
     ) -> tuple[Written, Position | None] | None:
         """
-        Write a batch, also through an outage of the target, or of the server that is told what is prepared.
+        Write a batch, waiting out an outage of the target, or of the server that stores what is prepared.
 
-        It counts once the position that is returned has been stored, and `stored` is told so.
+        It counts once the returned position has been stored; the caller then calls `stored`.
 
         Args:
             batch: The records.
             stopping: Ends the waiting for the target.
-            again: Whether one of them was handed out before.
+            again: Whether one of them was delivered before.
 
         Returns:
-            What became of it, and the position; None where this is to stop, and nothing of the batch counts.
+            What became of it, and the position; None if told to stop, and nothing of the batch counts.
 
         Raises:
             SinkError: It cannot be written; nothing of the batch counts.
             Superseded: Another process has become its writer.
-            BegunAnewError: It is not alone, and what it has read may be another's by now.
+            BegunAnewError: It is one of several writers, and what it has read may be another's by now.
         """
         if self._shared is not None:
             return await self._write_shared(batch, stopping, again=again)
@@ -207,8 +207,8 @@ class Target:
     async def _write_once(
         self, batch: Batch, write: Callable[[Batch], Written]
     ) -> tuple[Written, Position | None]:
-        # Until the settlement is known to be committed these lines count for nothing: what is written next
-        # must not stand behind them.
+        # Until the settlement is known to be committed, what is written now does not count: nothing may be
+        # written after it.
         self._must_open = self._sink.exclusive
         if isinstance(self._sink, PreparingSink):
             prepared = await self._on_sink(self._sink.prepare, batch)
@@ -221,7 +221,7 @@ class Target:
         return written, Position(self._keys.meta, self._field, self._stored, new)
 
     def stored(self, position: Position) -> None:
-        """State that a position was stored: what has been written counts."""
+        """Note that a position was stored: what has been written counts."""
         self._stored = position.new
         self._must_open = False
         self._trouble.reset()
@@ -230,7 +230,7 @@ class Target:
             self._sink.stored()
 
     def _tell(self, exc: Exception) -> None:
-        if isinstance(exc, TargetUnavailableError):  # nobody can be told that the server is away
+        if isinstance(exc, TargetUnavailableError):  # an outage of the server cannot be reported to it
             self._away(str(exc))
 
     def _works(self) -> None:
@@ -239,18 +239,18 @@ class Target:
             self._away("")
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close the sink."""
         await self._on_sink(self._sink.close)
 
     async def is_writer(self) -> bool:
-        """Tell whether no later writer has stored its epoch; while the server is away, none can."""
+        """Tell whether no later writer has stored its epoch; none can while the server is away."""
         try:
             return await self._last_epoch() == self._epoch
         except StreamError:
             return True
 
     async def _open_once(self) -> None:
-        """Fence off every earlier writer, undo what one left uncommitted, and store where writing goes on."""
+        """Fence off earlier writers, undo what they left uncommitted, and store where writing continues."""
         await self._on_sink(check_target, self._graph, self._stage)
         place, fresh = await self._fence()
         if self._shared is not None:
@@ -273,10 +273,10 @@ class Target:
 
     async def _fence(self) -> tuple[str | None, bool]:
         """
-        Store this writer's epoch, so that no earlier one can settle any more; only then read the position.
+        Store this writer's epoch, so that no earlier one can settle; only then read the position.
 
         Returns:
-            The position, None if nothing was ever stored; whether what the target holds is to be replaced.
+            The position, None if none was ever stored; and whether to replace what the target holds.
         """
         meta, mark = self._keys.meta, replacing(self._stage)
         while True:
@@ -285,13 +285,13 @@ class Target:
             epoch, bar, place = self._stored.partition("|")
             with legible(self._graph.pipeline, self._client.channel.address):
                 is_later = int(epoch or 0) > self._epoch
-            if is_later:  # opening would take the target from its present writer
+            if is_later:  # opening would take the target from its current writer
                 raise Superseded
             if await self._store(f"{self._epoch}{bar}{place}"):
                 return (place, False) if bar else (None, bool(fresh))
 
     async def _positions(self) -> dict[int, str]:
-        """Read the positions of all shards there ever were."""
+        """Read the positions of all shards that ever existed."""
         meta, first = self._keys.meta, position_field(self._stage, self.name)
         reply = await self._client.channel.execute("HGETALL", meta, key=meta)
         found: dict[int, str] = {}
@@ -302,7 +302,7 @@ class Target:
         return found
 
     async def _store(self, new: str) -> bool:
-        """Move the stored position, with no entries; False where another process has moved it."""
+        """Move the stored position, without entries; False if another process has moved it."""
         if new != self._stored:
             settled = await self._client.ingest(Position(self._keys.meta, self._field, self._stored, new), ())
             if settled.refused is not None:
@@ -311,12 +311,12 @@ class Target:
         return True
 
     def _still(self) -> bool:
-        """Tell the same in the sink's thread, where an answer is needed."""
+        """Tell in the sink's thread whether this is still the latest writer; raise if the server is away."""
         asked = asyncio.run_coroutine_threadsafe(self._last_epoch(), self._loop)
         return asked.result() == self._epoch
 
     def _still_fresh(self) -> bool:
-        """Tell also whether what it holds is still to be replaced, which one of several writers does once."""
+        """Tell also whether its content must still be replaced, which only one of several writers does."""
         meta = self._keys.meta
         asked = self._client.channel.execute("HEXISTS", meta, replacing(self._stage), key=meta)
         return self._still() and bool(asyncio.run_coroutine_threadsafe(asked, self._loop).result())
@@ -327,5 +327,5 @@ class Target:
         return int(reply.partition(b"|")[0]) if reply else -1
 
     async def _on_sink(self, call: Callable[..., T], *args: Any, **settings: Any) -> T:
-        """Call the sink in a thread, to the end: a second thread must not close what the first one writes."""
+        """Call the sink in a thread, to the end: another thread must not close what this one writes."""
         return await uninterrupted(asyncio.to_thread(call, *args, **settings))

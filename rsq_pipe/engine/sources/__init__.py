@@ -1,1 +1,1 @@
-"""Sources: what they bring, moved into the pipeline with their position."""
+"""Sources: move records into the pipeline, together with the position read up to."""

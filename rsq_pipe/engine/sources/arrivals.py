@@ -1,4 +1,4 @@
-"""Arrivals: what a source brings, made into a batch and the dead letters of what cannot be read."""
+"""Arrivals: turn what a source read into a batch, and into dead letters for what cannot be read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rsq_pipe.streams.headers import RID, is_reserved
 from rsq_pipe.streams.settlement import Output
 
 MAX_KINDS = 5
-"""Kinds that a batch's lines tell apart; what is of no such kind is told together."""
+"""Kinds of error that get a log line each for one batch; all others share a line."""
 
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|0x[0-9a-f]+|\d+")
 _OTHERS = "others"
@@ -30,7 +30,7 @@ _OTHERS = "others"
 @dataclass(slots=True)
 class Arrived:
     """
-    Hold what a source has brought.
+    Hold what a source has read.
 
     Args:
         batch: The records.
@@ -43,14 +43,14 @@ class Arrived:
 
 class Arrivals:
     """
-    Give records their ids where they enter.
+    Give records their ids as they enter the pipeline.
 
     Args:
         graph: The pipeline.
         stage: The source stage.
         name: What record ids begin with.
-        log: Where dead letters are told of.
-        as_rows: Whether records may stay rows: nothing but a pack is made of them.
+        log: Where dead letters are logged.
+        as_rows: Whether records may stay rows, because they are only written into packs.
     """
 
     def __init__(self, graph: Graph, stage: Stage, name: str, log: Any, *, as_rows: bool = False) -> None:
@@ -62,10 +62,10 @@ class Arrivals:
         self._told = DeadLetterLog(log)
 
     def batch(self, chunk: Chunk) -> Arrived:
-        """Make a batch of what was read, and the dead letters of what is no record."""
+        """Make a batch of the records read, and dead letters of everything that is not a record."""
         dead = [self._dead(arrival, arrival.error) for _, arrival in chunk.broken]
         offsets, raw = chunk.offsets, chunk.raw
-        # Where rows may stay, nobody does with them what takes a list.
+        # If rows may stay, nobody uses them in a way that needs a list.
         records = cast("list[dict[str, Any]]", chunk.records) if self._as_rows else [*chunk.records]
         headers: dict[int, Mapping[str, str]] = {}
         if chunk.headers:
@@ -92,7 +92,7 @@ class Arrivals:
     def _with_headers(
         self, chunk: Chunk, dead: list[Output]
     ) -> Iterator[tuple[int, tuple[tuple[str, str], ...]]]:
-        """Yield the places of records with their headers; one with headers of ours is a dead letter."""
+        """Yield places of records with their headers; one with a reserved header is dead-lettered."""
         for place, record in enumerate(chunk.records):
             came = chunk.headers.get(place, ())
             refused = next((name for name, _ in came if is_reserved(name)), None)
@@ -106,7 +106,7 @@ class Arrivals:
     def _encoded(self, record: dict[str, Any]) -> bytes:
         try:
             return self._form.encode(record)
-        except EncodeError:  # that is why it is a dead letter
+        except EncodeError:  # the reason why it is a dead letter
             return repr(record).encode()
 
     def _dead(self, arrival: Arrival, error: BaseException | str) -> Output:
@@ -130,7 +130,7 @@ class DeadLetterLog:
     Collect the dead letters of one batch, and log them.
 
     Args:
-        log: Where to; bound to pipeline and stage.
+        log: Where to log them; bound to pipeline and stage.
     """
 
     def __init__(self, log: Any) -> None:
@@ -138,14 +138,14 @@ class DeadLetterLog:
         self._kinds: dict[str, list[Any]] = {}
 
     def add(self, rid: str, error: str) -> None:
-        """Note one; errors that differ only in numbers and in what they quote are of one kind."""
+        """Note one; errors that differ only in numbers and quoted text are of one kind."""
         kind = _VARYING.sub("#", error)
         if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
             kind = _OTHERS
         self._kinds.setdefault(kind, [0, rid, error])[0] += 1
 
     def flush(self) -> None:
-        """Log a line for each kind, with the first of it, and forget them."""
+        """Log a line for each kind, with its first example, and forget them."""
         for count, rid, error in self._kinds.values():
             self._log.warning(
                 "dead-lettered what cannot be read", records=count, first=shown(rid), error=error

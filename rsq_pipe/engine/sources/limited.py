@@ -1,4 +1,4 @@
-"""Limited: a source of which no more than some records are read, to try a pipeline out."""
+"""Limited: a source of which only so many records are read, to try out a pipeline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rsq_pipe.connectors.source import Chunk, ClosableSource, Source
 
 class Limited:
     """
-    Read a source up to a number of records; what is no record counts as well.
+    Read a source up to a number of records; what is not a valid record counts as well.
 
     Args:
         source: The source.
@@ -23,11 +23,11 @@ class Limited:
 
     @property
     def is_reached(self) -> bool:
-        """Whether no more is to be read."""
+        """Whether the limit has been reached."""
         return self._left <= 0
 
     def entered(self, records: int) -> None:
-        """Take note of what is in the pipeline, and not only read."""
+        """Count records that are in the pipeline, and not only read."""
         self._left -= records
 
     def shards(self) -> Sequence[str]:
@@ -35,10 +35,10 @@ class Limited:
         return self._source.shards()
 
     def read(self, shard: str, position: str, size: int) -> Iterator[Chunk]:
-        """Yield what follows `position`, up to what is left when it begins."""
+        """Yield what follows `position`, up to the number of records left at the call."""
         left = self._left
         if not self.resumable:
-            size = 1  # it cannot be begun again with smaller chunks
+            size = 1  # it cannot be restarted with smaller chunks
         while left > 0:
             most = min(size, left)
             for chunk in self._source.read(shard, position, most):
@@ -51,6 +51,6 @@ class Limited:
                 return
 
     def close(self) -> None:
-        """Close the source, where it can be closed."""
+        """Close the source if it can be closed."""
         if isinstance(self._source, ClosableSource):
             self._source.close()

@@ -1,4 +1,4 @@
-"""Prefetch: a blocking iterator read ahead by a thread that the process's end does not wait for."""
+"""Prefetch: reads ahead from a blocking iterator, in a thread that does not delay the process's exit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Prefetch(Generic[T]):
         return self._iterate()
 
     def close(self) -> None:
-        """End the iteration at once, and the thread with the item it is at, which may never come."""
+        """End the iteration at once, and the thread after its current item, which may never arrive."""
         self._closed = True
         self._room.release()
         self._arrived.set()
@@ -72,7 +72,7 @@ class Prefetch(Generic[T]):
         except Exception as exc:  # noqa: BLE001  raised again where the items are awaited
             self._put(_Raised(exc))
         finally:
-            # Here, and not where it is collected: what a generator ends is of its thread.
+            # Here, and not when it is collected: what a generator cleans up belongs to its thread.
             if isinstance(self._items, Generator):
                 self._items.close()
 
@@ -83,7 +83,7 @@ class Prefetch(Generic[T]):
 
         try:
             self._loop.call_soon_threadsafe(arrive)
-        except RuntimeError:  # the loop has ended: nobody waits any more
+        except RuntimeError:  # the loop has ended: nobody waits for items now
             self._closed = True
 
 

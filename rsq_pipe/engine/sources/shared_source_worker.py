@@ -1,4 +1,4 @@
-"""SharedSourceWorker: reads a source that others read as well, each shard in one process at a time."""
+"""SharedSourceWorker: reads its share of a source; each shard is read by one process at a time."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from rsq_pipe.streams.settlement import Position
 from rsq_pipe.streams.waiting import until
 
 TURN = 1.0
-"""Seconds between two looks at which shards there are, and who reads beside this process."""
+"""Seconds between two looks at which shards exist, and which other processes read them."""
 
 SECONDS = 10.0
-"""How long a process counts as reading after its last sign of life; its leases last as long."""
+"""Seconds that a process counts as reading after its last sign of life; its leases last as long."""
 
 FIRST = "first"
-"""What the field that names the first shards of a source ends with, among its positions."""
+"""Ends the name of the field, among a source's positions, that lists its first shards."""
 
 READERS = "readers"
-"""What the key of the set of processes that read a source ends with, among its leases."""
+"""Ends the key, among a source's leases, of the set of processes that read it."""
 
 
 def source_role(process: Process, stage: Stage) -> SourceWorker | SharedSourceWorker:
-    """Make what reads a source in this process."""
+    """Make the worker that reads a source in this process."""
     source = source_of(process.graph, stage)
     if not isinstance(source, SharedSource):
         return SourceWorker(process, stage, source)
@@ -45,11 +45,11 @@ def source_role(process: Process, stage: Stage) -> SourceWorker | SharedSourceWo
 
 class SharedSourceWorker:
     """
-    Read this process's share of a source's shards; all of them where no other process reads the source.
+    Read this process's share of a source's shards; all of them if no other process reads the source.
 
-    Each process shows itself in a set on the server, and gives every shard to one of those it finds there,
-    all by the same rule. They may see one another a moment late: for all that, the lease of each shard keeps
-    it with one process, and the position that each chunk moves refuses whoever was paused in between.
+    Each process adds itself to a set on the server, and assigns every shard to one of the processes it finds
+    there; all use the same rule. They may see one another a moment late. Even then the lease of each shard
+    keeps it with one process, and the position that each chunk moves refuses a process that was paused.
 
     Args:
         process: What the stages of this process share.
@@ -70,7 +70,7 @@ class SharedSourceWorker:
         self._beside = 1
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=process.graph.pipeline, stage=stage.name)
         self.exhausted = False
-        """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
+        """Whether everything the source had is in the pipeline, except for what `fault` names."""
 
     async def run(self) -> None:
         """
@@ -79,7 +79,7 @@ class SharedSourceWorker:
         Raises:
             SourceError: There is nothing to read.
 
-        Delivery: each record enters once; a shard's position moves in the step that stores its records.
+        Delivery: each record enters once; a shard's position moves in the same step that stores its records.
         Cancellation: between two chunks of each shard; nothing is half stored.
         """
         try:
@@ -100,11 +100,11 @@ class SharedSourceWorker:
 
     @property
     def fault(self) -> SourceError | None:
-        """Why not all of the source is in the pipeline, though it has ended."""
+        """Why some of the source is not in the pipeline, though it has ended."""
         return next((worker.fault for worker in self._ended.values() if worker.fault is not None), None)
 
     def stop(self) -> None:
-        """Let the chunks that enter do so, and return from `run`; what was read after them is read again."""
+        """Finish the chunks that are entering, and return from `run`; what was read after is read again."""
         self._stopping.set()
         for worker in (*(worker for worker, _ in self._running.values()), *self._ended.values()):
             worker.stop()
@@ -121,24 +121,24 @@ class SharedSourceWorker:
             worker.looked(state)
 
     async def _first(self, shards: Sequence[str]) -> Sequence[str]:
-        """Name the shards there were when the source was read for the first time, in whatever process."""
+        """Name the shards that existed when any process first read the source."""
         meta = Keyspace(self._process.graph.pipeline).meta
         field, client = f"position:{self._stage.name}:{FIRST}", self._process.client
-        await client.ingest(Position(meta, field, "", " ".join(shards)), ())  # refused where it is there
+        await client.ingest(Position(meta, field, "", " ".join(shards)), ())  # refused if it is already there
         found: bytes = await client.channel.execute("HGET", meta, field, key=meta)
         return found.decode().split(" ")
 
     async def _turn(self, shards: Sequence[str]) -> None:
-        """Take note of what has ended, let go of what is another's, and begin with what is this process's."""
+        """Note which shards have ended, let go of those now another's, and begin this process's own."""
         for shard in [shard for shard, (_, task) in self._running.items() if task.done()]:
             self._note(shard, *self._running.pop(shard))
         others = await self._readers.others()
         mine = share(shards, [self._readers.name, *others], self._readers.name)
         if not self._source.endless and mine <= self._ended.keys():
-            # What others have begun and not ended is waited for, so that the run ends when all is read.
+            # Wait for what others have begun and not ended, so that the run ends when everything is read.
             mine = set(shards)
         if len(mine) > self._beside:
-            await self._end([*self._running])  # they would bring too much together
+            await self._end([*self._running])  # together they would read too much
             self._beside = len(mine)
         await self._end([shard for shard in self._running if shard not in mine])
         for shard in sorted(mine - self._running.keys() - self._ended.keys()):
@@ -152,7 +152,7 @@ class SharedSourceWorker:
         self._running[shard] = worker, asyncio.ensure_future(worker.run())
 
     async def _end(self, shards: Sequence[str]) -> None:
-        """Have shards let go of after the chunks that enter; cut off where this is cancelled."""
+        """Stop reading shards after the chunks that are entering; at once if this is cancelled."""
         ending = [self._running[shard] for shard in shards]
         for worker, _ in ending:
             worker.stop()
@@ -167,7 +167,7 @@ class SharedSourceWorker:
                 self._note(shard, worker, task)
 
     def _note(self, shard: str, worker: SourceWorker, task: asyncio.Task[None]) -> None:
-        """State how the reading of a shard has ended: for good, or until the next turn."""
+        """Note how the reading of a shard has ended: for good, or until the next turn."""
         if task.cancelled():
             return
         error = task.exception()
@@ -177,11 +177,11 @@ class SharedSourceWorker:
             if not self._source.endless:
                 self._ended[shard] = worker
             elif worker.fault is not None:
-                # Without end, nobody would ever be told of it.
+                # An endless source never gets to its end, where the fault would be reported.
                 self._process.halt(worker.fault)
 
     async def _passed(self) -> None:
-        """Wait for the next turn; until a shard ends, where those can."""
+        """Wait for the next turn, or until the reading of a shard ends."""
         waiting = [task for _, task in self._running.values()]
         stopped = asyncio.ensure_future(until(self._stopping, TURN))
         await asyncio.wait([stopped, *waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -195,7 +195,7 @@ class SharedSourceWorker:
 
 
 class _OneShard:
-    """One shard of a source, as a source."""
+    """Present one shard of a source as a source."""
 
     resumable = True
 
@@ -214,7 +214,7 @@ class _OneShard:
 
 
 def readers_of(process: Process, stage: Stage) -> Presence:
-    """Show, from now on, that this process reads a source."""
+    """Make the presence by which this process shows that it reads a source."""
     graph: Graph = process.graph
     key = Keyspace(graph.pipeline).lease(stage, READERS)
     return Presence(process.client, graph.pipeline, key=key, seconds=SECONDS)
@@ -222,12 +222,12 @@ def readers_of(process: Process, stage: Stage) -> Presence:
 
 def share(shards: Sequence[str], readers: Sequence[str], own: str) -> set[str]:
     """
-    Say which shards are one reader's: as many as any other's, give or take one.
+    Say which shards one reader gets: as many as any other, give or take one.
 
     Args:
         shards: All there are.
         readers: The names of all who read.
-        own: The name of the one.
+        own: The name of that reader.
     """
     place = sorted(readers).index(own)
     return set(sorted(shards)[place :: len(readers)])

@@ -1,4 +1,4 @@
-"""SourceWorker: moves a source's records into the pipeline, and its position with them."""
+"""SourceWorker: moves a source's records into the pipeline, together with its position."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ from rsq_pipe.streams.waiting import Settling, first, until
 from rsq_pipe.telemetry.observer import SourceTrace
 
 RECORDS = 2_000
-"""Records that enter together, if there are so many and the source's `batch.size` is not made smaller."""
+"""Records that enter together, if there are that many and the source's `batch.size` is not lowered."""
 
 CALM = 60.0
-"""Seconds between two lines about a server that is full: it has room again and again, for a batch."""
+"""Seconds between two log lines about a full server: it keeps getting room for just one batch."""
 
 LOOK = 0.25
-"""Seconds between two looks whether a source without end has something new, at least."""
+"""Minimum seconds between two checks whether an endless source has something new."""
 
 
 class SourceWorker:
     """
-    Read one source, through the stages fused with it. Of several processes one reads; the others stand by.
+    Read one source, through the stages fused with it. One process reads; any others stand by.
 
     Args:
         process: What the stages of this process share.
         stage: The source stage.
         source: What it reads; made here if left out.
-        part: The shard that is all `source` has, where processes share the shards.
-        beside: How many shards this process reads at once: together they bring what one would.
+        part: The only shard `source` has, if processes share the shards.
+        beside: How many shards this process reads at once: together they bring as much as one would alone.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SourceWorker:
         self._is_alone = not from_outside and sum(one.verb == "source" for one in graph.stages) == 1
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline, stage=stage.name)
         self._failed = FailureLog(self._log)
-        # What standard input holds is new with every process, so its record ids must be, too.
+        # Standard input holds something new for every process, so the record ids must be new, too.
         self._name = stage.name if self._source.resumable else f"{stage.name}-{secrets.token_hex(4)}"
         self._observer = process.observer.source(stage, self._keys.stream(stage.outputs[""]))
         as_rows = not self._chain.first.below
@@ -102,24 +102,24 @@ class SourceWorker:
         self._full = Backoff(f"source {stage.name}", calm=CALM)
         self._chunks: Prefetch[Chunk] | None = None
         self.exhausted = False
-        """Whether everything the source had is in the pipeline, but for what `fault` tells of."""
+        """Whether everything the source had is in the pipeline, except for what `fault` names."""
         self.late = 0.0
-        """Seconds for which another process is to be let read first."""
+        """Seconds to wait so that another process can be the first to read."""
         self._faults: dict[str, SourceError] = {}
 
     async def run(self) -> None:
         """
-        Pump until the source ends, or `stop`.
+        Read until the source ends, or `stop`.
 
         Raises:
-            SourceError: There is nothing to read. A file that cannot be read does not keep the others from
-                being read: `fault` tells of it.
+            SourceError: There is nothing to read. If one file cannot be read, the others still are:
+                `fault` names it.
 
-        Delivery: each record enters once; the position moves in the step that stores the records.
+        Delivery: each record enters once; the position moves in the same step that stores the records.
         Cancellation: between two chunks; nothing is half stored.
         """
         if not self._source.resumable:
-            # Every process has a standard input of its own; nobody else could go on with it.
+            # Every process has its own standard input; no other process could continue it.
             await self._read(0)
             return
         lease = Lease(self._client, self._keys.lease(self._stage, self._part or "source"), SECONDS)
@@ -129,7 +129,7 @@ class SourceWorker:
 
     @property
     def fault(self) -> SourceError | None:
-        """Why not all of the source is in the pipeline, though it has ended."""
+        """Why some of the source is not in the pipeline, though it has ended."""
         if not self._faults:
             return None
         first, *others = self._faults.values()
@@ -142,7 +142,7 @@ class SourceWorker:
         )
 
     def stop(self) -> None:
-        """Let the chunk that enters do so, and return from `run`; what was read after it is read again."""
+        """Finish the chunk that is entering, and return from `run`; what was read after is read again."""
         self._stopping.set()
         if self._faults:
             self._process.pauses.works(self._stage.name, self._part)  # from now on the run's error says it
@@ -153,7 +153,7 @@ class SourceWorker:
 
     @property
     def share(self) -> float | None:
-        """How much of the source has been read, 0 to 1, by this process; None where that cannot be told."""
+        """How much of the source this process has read, 0 to 1; None if that is unknown."""
         if self._chunks is None or not isinstance(self._source, MeasuredSource):
             return None
         return self._source.share()
@@ -183,15 +183,15 @@ class SourceWorker:
         finally:
             self._failed.close()
             await self._chain.close()
-            # A run that is stopped meanwhile says so at its end; what is not read any further stays so.
+            # A run that is stopped meanwhile reports it at its end; a source that failed stays reported.
             if not self._stopping.is_set() and not self._faults:
                 self._process.pauses.works(self._stage.name, self._part)
 
     def _told_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], None]:
-        """Make what the source's thread tells that it cannot go on for now."""
+        """Make the function by which the source's thread reports that it cannot go on for now."""
 
         def told(why: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody asks any more
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody needs to know
                 loop.call_soon_threadsafe(self._process.pauses.waits, self._stage.name, why, self._part)
 
         return told
@@ -203,7 +203,7 @@ class SourceWorker:
                 while not self._stopping.is_set() and not await self._read_shard(shard):
                     pass
             except SourceError as exc:
-                # The run is not ended by it: that would keep what the other files hold from the sinks.
+                # This does not end the run: the records of the other files would not reach the sinks.
                 self._faults[shard] = exc
                 if len(shards) > 1 or self._endless is not None:
                     self._log.error("cannot go on with a file; the others are read", error=str(exc))
@@ -217,18 +217,18 @@ class SourceWorker:
         self._process.pauses.waits(self._stage.name, f"not read any further: {exc}", self._part)
 
     async def _changed(self, source: EndlessSource) -> Sequence[str]:
-        """Wait until shards have something new; none where it is to stop."""
+        """Wait until shards have something new, and return them; none if told to stop."""
         while not self._stopping.is_set():
             began = time.monotonic()
             shards = await asyncio.to_thread(source.changed)
             if shards:
                 return shards
-            # Where there is much to look at, looking is a small part of the time.
+            # A look that takes long is made less often, so that looking takes a small part of the time.
             await until(self._stopping, max(LOOK, 10 * (time.monotonic() - began)))
         return ()
 
     async def _read_shard(self, shard: str) -> bool:
-        """Read one shard from its stored position; False if another process moved that meanwhile."""
+        """Read one shard from its stored position; False if another process has moved that meanwhile."""
         field = f"position:{self._name}:{shard}"
         position = await self._stored(field)
         chunks = self._chunks = Prefetch(self._source.read(shard, position, self._size))
@@ -239,7 +239,7 @@ class SourceWorker:
                 if not await self._may_enter(chunk):
                     break
                 entering, work = await self._processed(chunk)
-                # Of the chunk before: where its position was refused, this one's would be as well.
+                # This is about the chunk before: if its position was refused, this one's would be as well.
                 refused = await settling.end() is False
                 if refused or not await self._goes_on():
                     self._end(entering, work, counts=False)
@@ -249,7 +249,7 @@ class SourceWorker:
                 position = chunk.position
             return await settling.end() is not False
         except SourceError:
-            await settling.end()  # what could be read enters
+            await settling.end()  # what was read before the error still enters
             raise
         finally:
             chunks.close()
@@ -257,11 +257,11 @@ class SourceWorker:
             if isinstance(self._source, ClosableSource):
                 await asyncio.to_thread(self._source.close)
             if not self._source.resumable:
-                with contextlib.suppress(StreamError):  # a field too many in the hash; nobody reads it again
+                with contextlib.suppress(StreamError):  # a useless field stays; nobody reads it
                     await self._client.channel.execute("HDEL", self._keys.meta, field, key=self._keys.meta)
 
     async def _may_enter(self, chunk: Chunk) -> bool:
-        """Wait until there is room below and no pause or `rate` is against it; False where it is to stop."""
+        """Wait until there is room below and no pause or `rate` forbids it; False if told to stop."""
         if not await self._backlog.has_room():
             return False
         await first(self._brake.passed(), self._stopping.wait())
@@ -270,7 +270,7 @@ class SourceWorker:
         return await self._pace.enter(len(chunk.records) + len(chunk.broken))
 
     async def _goes_on(self) -> bool:
-        """Wait until there is room below; False where it is to stop."""
+        """Wait until there is room below; False if told to stop."""
         return await self._backlog.has_room() and not self._stopping.is_set()
 
     async def _stored(self, field: str) -> str:
@@ -280,7 +280,7 @@ class SourceWorker:
         return reply.decode() if reply else ""
 
     async def _processed(self, chunk: Chunk) -> tuple[SourceTrace, Work]:
-        """Have a chunk go through the chain."""
+        """Send a chunk through the chain."""
         arrived = self._arrivals.batch(chunk)
         entering = self._observer.enter(arrived.batch, arrived.dead)
         steps = await self._chain.process(entering.batch) if entering.batch.records else []
@@ -294,18 +294,18 @@ class SourceWorker:
         told: Callable[[bool], None] | None = None,
     ) -> bool | None:
         """
-        Have what a chunk has become enter, with its position.
+        Settle what became of a chunk, together with its position.
 
         Returns:
-            False where another process has moved the position; None where it is to stop, while the server is
-            away or by `on_error: stop`.
+            False if another process has moved the position; None if it is told to stop while the server is
+            away, or stops because of `on_error: stop`.
         """
         plan = self._planner.plan(work, NO_ENTRIES, position)
         if plan.failures:
             self._failed.tell(plan)
         if plan.halt is not None:
             self._process.halt(plan.halt)
-            self._stopping.set()  # nothing behind it enters
+            self._stopping.set()  # nothing after it enters
         settled = None if plan.halt is not None else await self._settled(plan)
         counts = settled is not None and settled.refused is None
         self._end(entering, work, counts=counts)
@@ -326,7 +326,7 @@ class SourceWorker:
         def settle() -> Awaitable[Settled]:
             return self._client.settle(plan.settlement, group="", consumer="")
 
-        # A server out of memory is backpressure: what drains it may write on, what fills it waits.
+        # A server out of memory is backpressure: stages that drain it go on writing, sources wait.
         settled = await self._full.unless_stopped(settle, self._stopping, full=True)
         if settled is not None:
             self._backlog.note(settled)
@@ -334,6 +334,6 @@ class SourceWorker:
 
 
 def _chunk_size(graph: Graph, stage: Stage) -> int:
-    """Say how many records enter together, at most: a part of what the stream below may hold."""
+    """Return how many records may enter together: a fraction of what the stream below may hold."""
     wished = max(stage.batch_size, RECORDS) if stage.batch_size >= PACK_RECORDS else stage.batch_size
     return max(1, at_most(stage, min(wished, graph.max_backlog // 4)))

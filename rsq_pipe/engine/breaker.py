@@ -1,4 +1,4 @@
-"""Breaker: decides from what became of a stage's calls when it pauses, and when it tries again."""
+"""Breaker: decides from the outcomes of a stage's calls when it pauses, and when it tries again."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from rsq_pipe.model.outcome import Failure, Reject, Retry
 from rsq_pipe.spec.graph import BreakerPolicy
 
 NO_ANSWER = 5
-"""Records in a row for which nothing answered, after which a stage pauses whose `failures` are more."""
+"""Records in a row without an answer after which a stage pauses, even if its `failures` is higher."""
 
 UNTIL_KNOWN = 1.5
-"""Seconds that an excused record waits at least: until then all processes know that the stage pauses."""
+"""Minimum seconds that an excused record waits: by then all processes know that the stage pauses."""
 
 _SILENCE = (ConnectionError, TimeoutError, HandlerTimeoutError)
-"""Errors of a call that got no answer: whatever else is wrong, no record is."""
+"""Errors of a call that got no answer: whatever is wrong, it is not the record."""
 
 _OF_THE_RECORD = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError),
     *(CodecError, EvaluationError),
 )
-"""Errors by which Python says that a value, or the code, is wrong: waiting mends neither."""
+"""Errors that Python raises if a value, or the code, is wrong: waiting repairs neither."""
 
 _REMEMBERED = 100_000
-"""Records remembered as excused; the oldest are forgotten, and may be excused once more."""
+"""How many excused records are remembered; the oldest are forgotten, and may be excused again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """
-    Name why a call failed, where that may be for a reason outside of its record.
+    Name why a call failed, if the reason may lie outside its record.
 
     Args:
-        kind: What causes have in common that are one: the error's type; empty where nothing answered.
+        kind: Equal for failures with the same cause: the error's type; empty if nothing answered.
         text: What was raised. The error itself would keep its batch in memory.
-        certain: Whether it is known that no record is to blame: the first excuses itself, each time.
-        broke: Whether a connection broke with the call under way: a record excuses itself once.
-        pause: Seconds that the stage is asked to pause for, at least.
+        certain: Whether surely no record is to blame: then even the first is excused, every time.
+        broke: Whether a connection broke during the call: then a record is excused once.
+        pause: Seconds that the stage is asked to pause, at least.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Cause:
 
 
 def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
-    """Read a cause out of a record's outcome; None where it speaks of the record, or of nothing."""
+    """Read the cause from a record's outcome; None if the record is at fault, or no cause is known."""
     if not isinstance(outcome, Failure) or not outcome.retryable:
         return None
     if isinstance(outcome.error, TableUnavailableError):
@@ -69,7 +69,7 @@ def cause_of(outcome: Failure | Retry | Reject) -> Cause | None:
     error: BaseException | None = outcome.error
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        # A client's own error was mostly raised from one of the socket's.
+        # A client's own error was usually raised from a socket error.
         if isinstance(error, _SILENCE):
             return Cause("", told(outcome.error))
         seen.add(id(error))
@@ -92,27 +92,27 @@ class Breaker:
     """
     Watch the calls of one stage in one process, whichever of its workers made them.
 
-    A record is excused, that is handled again without counting an attempt, where it failed as one of many in
-    a row. One that fails again, after the stage has worked for others, is excused no more: it is to blame.
+    A record is excused, that is, handled again without counting an attempt, if it failed as one of many in a
+    row. If it fails again after the stage has worked for others, it is to blame, and not excused any more.
 
     Args:
         policy: When it opens and for how long.
-        clock: Seconds that only grow.
+        clock: A monotonic clock, in seconds.
 
     Attributes:
         state: Closed: the stage works; open: it pauses; probing: one record is being tried.
         is_open: Whether the stage pauses, or tries one record.
-        is_calm: Whether nothing failed lately: a batch of which nothing failed tells it nothing.
+        is_calm: Whether nothing failed lately: then a batch without failures need not be noted.
         since: When it opened, by the clock.
-        why: What it opened for, or what was raised by the last record that was tried.
-        pause: Seconds of the present pause; 0 for none.
-        excuse: Seconds that a record which is excused waits, at least.
+        why: Why it opened, or the error of the last record that was tried.
+        pause: Seconds of the current pause; 0 for none.
+        excuse: Seconds that an excused record waits, at least.
     """
 
     def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
         self._policy = policy
         self._clock = clock
-        self._cause: Cause | None = None  # of those in the row
+        self._cause: Cause | None = None  # of the failures in the row
         self._row: set[str] = set()  # ids of the records that failed one after another
         self._excused: dict[str, None] = {}
         self._due = 0.0
@@ -126,11 +126,11 @@ class Breaker:
 
     def note(self, rids: Sequence[str], failed: Mapping[int, Cause | None]) -> frozenset[int]:
         """
-        Take note of what became of a batch, and open where its last records failed one after another.
+        Take note of what became of a batch, and open if its last records failed one after another.
 
         Args:
-            rids: The records' ids, in their order.
-            failed: Place -> why a record failed; None where that says nothing about others.
+            rids: The records' ids, in order.
+            failed: Place -> why a record failed; None if that says nothing about other records.
 
         Returns:
             The places of the records that are excused.
@@ -142,7 +142,7 @@ class Breaker:
             self._turn()
             return frozenset()
         excused: list[int] = []
-        row: list[int] = []  # the places in this batch, of those in a row that are not excused yet
+        row: list[int] = []  # places of records in the row that are in this batch and not excused yet
         for place, rid in enumerate(rids):
             if place not in failed:
                 self._end_row()
@@ -175,14 +175,14 @@ class Breaker:
         Ask whether a record may be tried.
 
         Returns:
-            Seconds until it is time to ask again. 0: it may, by whoever asked, who then says what became of
-            it with `passed`, `failed` or `let_go`.
+            Seconds until it is time to ask again. 0: the caller may try one, and then reports its outcome
+            with `passed`, `failed` or `let_go`.
         """
         match self.state:
             case State.CLOSED:
                 return 0.0
             case State.PROBING:
-                return self._policy.first  # somebody else tries one
+                return self._policy.first  # someone else tries one
             case State.OPEN:
                 left = self._due - self._clock()
                 if left <= 0:
@@ -190,29 +190,29 @@ class Breaker:
                 return max(left, 0.0)
 
     def passed(self) -> None:
-        """State that the record which was tried has been handled: the stage goes on."""
+        """Note that the record being tried was handled: the stage goes on."""
         self.state, self.pause = State.CLOSED, 0.0
         self._end_row()
         self._turn()
 
     def failed(self, why: str, pause: float = 0.0) -> None:
-        """State that it failed, too: the pause is twice as long as before, or as long as asked for."""
+        """Note that it failed, too: pause twice as long as before, or longer if asked to."""
         if self.is_open:
             self.why = why
             self._pause(max(min(2 * self.pause or self._policy.first, self._policy.max), pause))
 
     def let_go(self) -> None:
-        """State that trying it has told nothing; another may be tried at once."""
+        """Note that trying it showed nothing; another may be tried at once."""
         if self.is_open:
             self.state = State.OPEN
 
     def suspect(self, why: str) -> None:
-        """State that another process pauses the stage: here, too, one record is tried before all others."""
+        """Note that another process pauses the stage: here, too, one record is tried before all others."""
         if not self.is_open:
             self._open(why, 0.0)
 
     def hurry(self) -> None:
-        """State that another process has seen it work: a record is tried now."""
+        """Note that another process has seen it work: a record is tried now."""
         if self.state is State.OPEN:
             self._pause(0.0)
 
@@ -242,7 +242,7 @@ class Breaker:
         self._cause = None
 
     def _is_to_blame(self, rid: str) -> bool:
-        """Tell whether a record fails that was excused; the time after that it may be excused again."""
+        """Tell whether a failed record was excused before; if so, it may be excused again the time after."""
         if self.is_open or rid not in self._excused:
             return False
         del self._excused[rid]

@@ -1,4 +1,4 @@
-"""Failing: the retry, the dead letter or the end of the run that a record becomes which failed."""
+"""Failing: what becomes of a record that failed: a retry, a dead letter, or the end of the run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def reason_of(error: BaseException) -> str:
-    """Name the cause of a failure in a word."""
+    """Name the cause of a failure in one word."""
     return next((word for kind, word in _REASONS if isinstance(error, kind)), "handler_error")
 
 
@@ -52,7 +52,7 @@ class Fault:
 
     Args:
         error: What was raised, or why it is rejected.
-        final: Whether another attempt is of no use.
+        final: Whether another attempt would be of no use.
         pause: Milliseconds to wait before the next attempt; None for the stage's backoff.
     """
 
@@ -62,7 +62,7 @@ class Fault:
 
 
 def fault(outcome: Failure | Retry | Reject, stage: str) -> Fault:
-    """Read why a record failed out of its outcome."""
+    """Read from its outcome why a record failed."""
     match outcome:
         case Failure():
             return Fault(outcome.error, not outcome.retryable)
@@ -80,14 +80,14 @@ def fault(outcome: Failure | Retry | Reject, stage: str) -> Fault:
 @dataclass(frozen=True, slots=True)
 class Means:
     """
-    Spell the retries and dead letters of one stage.
+    Write the retries and dead letters of one stage.
 
     Args:
         stage: The stage.
         dlq, retry, drops, unknown, journal, state, timers: Its keys.
-        sides: Stream -> by which side a record comes that comes by it, where the stage joins.
+        sides: Stream -> the side of the join that its records belong to, if the stage joins.
         draw: Where the jitter of retries comes from.
-        outside: What a record that a source has just brought is said to have come from.
+        outside: The name given as the origin of a record that a source has just read.
         journals: Whether it notes in its journal what becomes of each record.
     """
 
@@ -110,7 +110,7 @@ class Means:
         keys = Keyspace(graph.pipeline)
         places = (keys.dlq(stage), keys.retry(stage), keys.drops(stage), keys.unknown(stage))
         own = (keys.journal(stage), keys.state(stage), keys.timers(stage))
-        # A source's records are at their beginning: what became of them the next stages note.
+        # A source's records have only just entered: later stages note what becomes of them.
         journals = graph.telemetry.journal > 0 and stage.verb != "source"
         return cls(stage, *places, *own, sides_of(stage, graph.pipeline), draw, reader.name, journals)
 
@@ -125,7 +125,7 @@ class Means:
         )
 
     def headers(self, step: Step, place: int, error: BaseException | str) -> dict[str, str]:
-        """Return all headers of a failed record, with its id and its trace; its failure is noted once."""
+        """Return all headers of a failed record, with its id and trace; note its failure once."""
         if place not in step.failing:
             step.failing[place] = step.trace.failing(place, error)
         headers = {RID: step.batch.rids[place], **step.failing[place]}
@@ -135,7 +135,7 @@ class Means:
         return headers | {ATTEMPTS: str(attempts)} if attempts else headers
 
     def retry_at(self, step: Step, place: int, found: Fault) -> RetryAt:
-        """Spell the next attempt of a record."""
+        """Make the next attempt of a record."""
         headers = self.headers(step, place, found.error)
         due = step.excused.get(place)
         if due is None:
@@ -143,8 +143,8 @@ class Means:
             due = delay(self.stage.retry, attempts, self.draw) if found.pause is None else found.pause
             headers |= {ATTEMPTS: str(attempts)}
         fields = fields_of(step.batch.original(place), headers)
-        # Records of one pack came in one entry and may be equal, also in their ids: whoever pushes records
-        # may give two the same. Their places tell them apart.
+        # Records of one pack came in one entry and may be equal, even in their ids: someone who pushes
+        # records may give two the same id. Their places tell them apart.
         at = f"{step.part}.{place}" if step.part else str(place)
         origin = "/".join((*self._entry(step, place), at))
         return RetryAt(self.retry, due, fields, origin)

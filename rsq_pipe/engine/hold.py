@@ -1,4 +1,4 @@
-"""Hold: that a stage is paused until somebody resumes it, as it stands in the pipeline's hash."""
+"""Hold: the note in the pipeline's hash that a stage is paused until somebody resumes it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rsq_pipe.spec.graph import Graph
 
 class Hold(msgspec.Struct, frozen=True):
     """
-    Say that a stage is paused until it is resumed by hand, whoever runs it.
+    Say that a stage is paused, in all processes, until it is resumed by hand.
 
     Args:
-        why: What it was paused for.
-        since: When, seconds since 1970.
-        by: The process that did it.
+        why: Why it was paused.
+        since: When, in seconds since 1970.
+        by: The process that paused it.
     """
 
     why: str
@@ -24,7 +24,7 @@ class Hold(msgspec.Struct, frozen=True):
     by: str = ""
 
     def dump(self) -> bytes:
-        """Write it as it is kept."""
+        """Encode it for the hash."""
         return msgspec.json.encode(self)
 
 
@@ -32,7 +32,7 @@ _decoder: msgspec.json.Decoder[Hold] = msgspec.json.Decoder(Hold)
 
 
 def hold_field(stage: str) -> str:
-    """Name the field of the pipeline's hash that says so of a stage."""
+    """Name the field of the pipeline's hash that holds a stage's hold."""
     return f"paused:{stage}:hold"
 
 
@@ -42,17 +42,17 @@ def resumed_field(stage: str) -> str:
 
 
 def hold_fields(graph: Graph) -> list[str]:
-    """Name those of all stages that say so."""
+    """Name the hold fields of all stages."""
     return [hold_field(stage.name) for stage in graph.stages]
 
 
 def resumed_fields(graph: Graph) -> list[str]:
-    """Name those of all stages that count."""
+    """Name the resume counts of all stages."""
     return [resumed_field(stage.name) for stage in graph.stages]
 
 
 def read_hold(text: str | bytes) -> Hold:
-    """Read one; what is written by another release holds as well."""
+    """Read a hold; one written by another release counts as well."""
     try:
         return _decoder.decode(text)
     except msgspec.DecodeError:
@@ -60,12 +60,12 @@ def read_hold(text: str | bytes) -> Hold:
 
 
 def held_stages(graph: Graph, table: Mapping[str, str]) -> dict[str, Hold]:
-    """Read which stages are held out of the fields of the pipeline's hash."""
+    """Read from the fields of the pipeline's hash which stages are held."""
     found = ((stage.name, table.get(hold_field(stage.name))) for stage in graph.stages)
     return {name: read_hold(text) for name, text in found if text is not None}
 
 
 def times_resumed(graph: Graph, table: Mapping[str, str]) -> dict[str, int]:
-    """Read how often each stage has been resumed, likewise; those that never were are left out."""
+    """Read how often each stage has been resumed; stages that never were are left out."""
     found = ((stage.name, table.get(resumed_field(stage.name))) for stage in graph.stages)
     return {name: int(text) for name, text in found if text is not None}

@@ -1,4 +1,4 @@
-"""Holds: the stages that are paused until somebody resumes them, by hand or for their dead letters."""
+"""Holds: stages paused, by hand or for too many dead letters, until somebody resumes them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _REASON = "held"
 @dataclass(frozen=True, slots=True)
 class _Own:
     """
-    Hold what this process has begun to hold.
+    Describe a hold that this process has begun.
 
     Args:
-        hold: Why.
+        hold: The hold.
         resumed: How often the stage had been resumed when the reason was seen.
         written: When the server was told, by `time.monotonic`.
     """
@@ -41,7 +41,7 @@ class _Own:
 
 class Holds:
     """
-    Have the workers of held stages read nothing; hold stages too many of whose records become dead letters.
+    Keep workers of held stages from reading; hold stages with too many dead letters.
 
     Args:
         client, graph: The pipeline.
@@ -66,11 +66,11 @@ class Holds:
             for stage in graph.stages
             if stage.dead_letters is not None
         ]
-        """The stages of which only so many records may become dead letters: `told` is of use to these."""
+        """The stages with a limit of dead letters: `told` is for these."""
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     def watch(self, stages: Collection[str], brake: Brake) -> None:
-        """Have a worker read nothing while one of its stages is held."""
+        """Keep a worker from reading while one of its stages is held."""
         self._brakes.append((stages, brake))
         self._turn()
 
@@ -78,8 +78,8 @@ class Holds:
         """Take note of what the server says, and of when it was asked, by `time.monotonic`."""
         for name in {*state.resumed, *self._resumed}:
             if state.resumed.get(name, 0) != self._resumed.get(name, 0):
-                self._own.pop(name, None)  # whatever this process saw, somebody has looked at it
-        # What this process has written since is not there yet, which is no sign that it was resumed.
+                self._own.pop(name, None)  # somebody has dealt with what this process saw
+        # A hold written after the question is not in the answer; that does not mean it was resumed.
         self._own = {name: own for name, own in self._own.items() if own.written >= asked}
         held = {**state.held, **{name: own.hold for name, own in self._own.items()}}
         for name in held.keys() - self._held.keys():
@@ -89,14 +89,14 @@ class Holds:
             self._log.warning("goes on: it was resumed", stage=name)
         for stage, _, share in self.limits:
             before, now = (found.get(stage.name, 0) for found in (self._resumed, state.resumed))
-            if stage.name in gone or before != now:  # what was handled before does not count any more
+            if stage.name in gone or before != now:  # what was handled before no longer counts
                 share.begin(*_handled(stage, self._known(state.counters)))
         self._held, self._resumed = held, state.resumed
         self._turn()
         self.told(state.counters)
 
     def told(self, counters: Mapping[str, int]) -> None:
-        """Take note of counters, as a look or a settlement has told them: those that it knows only grow."""
+        """Take note of counters from a look or a settlement; lower values than those known are ignored."""
         known = self._known(counters)
         for stage, limit, share in self.limits:
             if stage.name in self._held:
@@ -112,7 +112,7 @@ class Holds:
         Raises:
             ServerUnavailableError: It cannot be reached.
 
-        Redis: hold.lua; whoever was first stays.
+        Redis: hold.lua; the first hold stays.
         """
         for name, own in tuple(self._own.items()):
             if own.written < math.inf:
@@ -120,7 +120,7 @@ class Holds:
             said = (hold_field(name), own.hold.dump(), resumed_field(name), own.resumed)
             holds = await self._client.channel.run(HOLD, [self._meta], [*said])
             if self._own.get(name) is own:
-                # Of one that was resumed meanwhile the next look tells.
+                # If it was resumed meanwhile, the next look finds out.
                 self._own[name] = replace(own, written=time.monotonic() if holds else -math.inf)
 
     def _known(self, counters: Mapping[str, int]) -> Mapping[str, int]:
@@ -148,7 +148,7 @@ class Holds:
 
 
 def _handled(stage: Stage, counters: Mapping[str, int]) -> tuple[int, int]:
-    """Read how many records a stage has handled for good, and how many of them became dead letters."""
+    """Read how many records a stage has finished, and how many of them became dead letters."""
 
     def counted(what: str) -> int:
         return counters.get(f"{stage.name}:{what}", 0)

@@ -14,33 +14,33 @@ from rsq_pipe.streams.config import ConsumerConfig
 from rsq_pipe.streams.consumer import StreamConsumer
 
 BLOCK_MS = 5_000
-"""Milliseconds one read waits; a stop does not wait for it, nor does what is to be handled again."""
+"""Milliseconds one read waits; neither a stop nor entries to be handled again wait for it."""
 
 MANY = 2_000
-"""Records that are read at once by a stage that only computes, where so many wait."""
+"""Records that a stage that only computes reads at once, if that many wait."""
 
 FOR_EVER = 2**31
-"""Deliveries of an entry where none may condemn it."""
+"""The limit of deliveries where no number of them may dead-letter an entry."""
 
 
 def deliveries(stage: Stage, fused: Iterable[Stage] = ()) -> int:
-    """Say how often an entry may be handed out to a stage, and to those in its worker."""
-    # Where `on_error: stop`, each run hands a record out once more, and none may condemn it.
+    """Return how often an entry may be delivered to a stage, and to those in its worker."""
+    # With `on_error: stop`, each run delivers a record once more; that must never make it a dead letter.
     stops = any(one.on_error == "stop" for one in (stage, *fused))
     return FOR_EVER if stops else stage.retry.deliveries
 
 
 def at_most(stage: Stage, records: int) -> int:
-    """Say how many records a batch may have, of which a stage with a `rate` handles no more at once."""
+    """Return how many records a batch may have: with a `rate`, no more than its burst."""
     return records if stage.rate is None else min(records, stage.rate.burst)
 
 
 def together(graph: Graph, stages: Sequence[Stage]) -> int:
     """
-    Say how many records a worker reads at once, at most.
+    Return how many records a worker reads at once, at most.
 
-    Where no user code runs, whose calls are to be no larger, and nothing else was asked for, it is more than
-    one pack: what a batch costs by itself is a third of what 500 records cost. A join gains nothing by it.
+    If no user code runs, whose calls must not get larger, and nothing else was asked for, it is more than one
+    pack: the fixed cost of a batch is a third of what 500 records cost. A join gains nothing by it.
 
     Args:
         graph: The pipeline.
@@ -55,10 +55,10 @@ def together(graph: Graph, stages: Sequence[Stage]) -> int:
 
 def quickly(graph: Graph, stages: Sequence[Stage]) -> int:
     """
-    Say how many records a worker reads at once, at most, as long as it handles so many in a moment.
+    Return how many records a worker reads at once, at most, as long as it handles that many quickly.
 
-    A batch costs much by itself, and no call gets more than `batch.size`. Where a function takes 50 us or
-    longer it stays at one pack: what is read waits, and other workers could have had it.
+    A batch has a high fixed cost, and no call gets more than `batch.size`. If a function takes 50 us or
+    longer, it stays at one pack: records would wait here that other workers could have taken.
 
     Args:
         graph, stages: As of `together`.
@@ -87,10 +87,10 @@ def consumer(
         stage: The stage.
         records: Records in one batch, at most; the stage's own setting if left out.
         fused: The stages that run in its worker.
-        wait: Seconds to wait for a batch to be full; the stage's own setting if left out.
-        size: Bytes from which on a batch is full, too; 0 for any.
-        name: What it is called, where it takes the place of one that has ended; one of its own if left out.
-        quick: Whether more may be read at once as long as it is handled in a moment.
+        wait: Seconds to wait for a batch to fill up; the stage's own setting if left out.
+        size: Bytes that also make a batch full; 0 for no such limit.
+        name: The consumer's name, if it replaces one that has ended; a new name if left out.
+        quick: Whether more may be read at once as long as it is handled quickly.
     """
     graph = process.graph
     outside = all(ref.external for ref in stage.inputs)
@@ -108,7 +108,7 @@ def consumer(
             min_idle_claim_ms=round(graph.reclaim_idle * 1000),
             max_deliveries=deliveries(stage, fused),
             halt_on_fault=True,
-            create_groups=False,  # they are made before; made again here, one that was lost would begin at 0
+            create_groups=False,  # they exist already; here, a lost one would be recreated from 0
         ),
         isolation=process.isolation,
         read_size=ReadSize(most, 1 if outside else PACK_RECORDS, size, many),

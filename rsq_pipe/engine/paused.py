@@ -1,4 +1,4 @@
-"""Paused: that a stage is paused, as it stands in the pipeline's hash for everybody to read."""
+"""Paused: the note in the pipeline's hash, readable by all processes, that a stage is paused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 from rsq_pipe.spec.graph import Graph
 
 LASTS = 30.0
-"""Seconds after which nobody believes it any more: whoever paused the stage has died."""
+"""Seconds after which it no longer counts: the process that paused the stage has died."""
 
 RENEWED = LASTS / 6
-"""Seconds between two times that it is written."""
+"""Seconds between two writes of it."""
 
 
 class Paused(msgspec.Struct, frozen=True):
@@ -21,8 +21,8 @@ class Paused(msgspec.Struct, frozen=True):
     Say that a stage is paused; or, in a field of its own, that it works with an old table.
 
     Args:
-        why: The error of the last record that was tried, or of what a source reads from or a sink writes to;
-            or what is wrong with the new table.
+        why: The error of the last record tried, or of what a source reads from or a sink writes to, or what
+            is wrong with the new table.
         since: Since when, in seconds since 1970.
         at: When this was written.
         by: The process that wrote it.
@@ -34,19 +34,19 @@ class Paused(msgspec.Struct, frozen=True):
     by: str = ""
 
     def holds(self, now: float | None = None) -> bool:
-        """Whether it is still to be believed."""
+        """Whether it is recent enough to count."""
         return abs((time.time() if now is None else now) - self.at) <= LASTS
 
     @staticmethod
     def load(text: str | None) -> Paused | None:
-        """Read what was written; None for nothing, and for what another release wrote."""
+        """Read what was written; None if nothing was, or by another release."""
         try:
             return None if text is None else _decoder.decode(text)
         except msgspec.DecodeError:
             return None
 
     def dump(self) -> bytes:
-        """Write it as it is kept."""
+        """Encode it for the hash."""
         return msgspec.json.encode(self)
 
 
@@ -54,17 +54,17 @@ _decoder: msgspec.json.Decoder[Paused] = msgspec.json.Decoder(Paused)
 
 
 def pause_field(stage: str) -> str:
-    """Name the field of the pipeline's hash that says so of a stage."""
+    """Name the field of the pipeline's hash that says why a stage is paused."""
     return f"paused:{stage}:why"
 
 
 def pause_fields(graph: Graph) -> list[str]:
-    """Name those of all stages."""
+    """Name the fields of all stages."""
     return [pause_field(stage.name) for stage in graph.stages]
 
 
 def paused_stages(graph: Graph, table: Mapping[str, str], now: float | None = None) -> dict[str, Paused]:
-    """Read which stages are paused out of the fields of the pipeline's hash."""
+    """Read from the fields of the pipeline's hash which stages are paused."""
     found: dict[str, Paused] = {}
     for stage in graph.stages:
         paused = Paused.load(table.get(pause_field(stage.name)))

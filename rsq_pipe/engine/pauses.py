@@ -1,4 +1,4 @@
-"""Pauses: the breakers of a process's stages, and what its sources and sinks wait for, for all to read."""
+"""Pauses: a process's breakers, and what its sources and sinks wait for, published on the server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rsq_pipe.streams.dead_letter import writable
 from rsq_pipe.streams.waiting import first
 
 PERIOD = 0.1
-"""Seconds between two times that the server is told what has changed."""
+"""Seconds between two reports of changes to the server."""
 
 _MAX_WHY = 300
 
 
 class Pauses:
     """
-    Hold the breakers that the workers of one process share, one a stage, and what sources and sinks wait for.
+    Hold the breakers, one per stage, that a process's workers share, and what sources and sinks wait for.
 
     Args:
         client, graph: The pipeline.
@@ -40,12 +40,12 @@ class Pauses:
         self._moved = asyncio.Event()
         # Stage and part of it -> what does not answer, and since when, by the breakers' clock.
         self._waits: dict[tuple[str, str], tuple[str, float]] = {}
-        # Stage -> when its field was written last, by the breakers' clock, or found and taken over.
+        # Stage -> when its field was last written, or found and taken over, by the breakers' clock.
         self._written: dict[str, float] = {}
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     def of(self, stage: Stage) -> Breaker | None:
-        """Return a stage's breaker; None where it has none."""
+        """Return a stage's breaker; None if it has none."""
         if stage.breaker is None:
             return None
         if stage.name not in self._breakers:
@@ -53,7 +53,7 @@ class Pauses:
         return self._breakers[stage.name]
 
     def tell(self, stage: str) -> None:
-        """Log that a stage's breaker has opened, or closed, and wake those who wait for it."""
+        """Log that a stage's breaker has opened or closed, and wake those who wait for it."""
         breaker = self._breakers[stage]
         log = self._log.bind(stage=stage)
         if breaker.is_open:
@@ -64,21 +64,21 @@ class Pauses:
         self._wake()
 
     def waits(self, stage: str, why: str, part: str = "") -> None:
-        """State that what a source reads from, or a sink writes to, does not answer, and is tried again."""
+        """Note that what a source reads from, or a sink writes to, does not answer, and is tried again."""
         _, since = self._waits.get((stage, part), (why, time.monotonic()))
         self._waits[stage, part] = (why, since)
 
     def works(self, stage: str, part: str = "") -> None:
-        """State that it answers, or that it is another process's by now."""
+        """Note that it answers, or that another process has taken it over."""
         self._waits.pop((stage, part), None)
 
     async def wait(self, seconds: float, stopping: asyncio.Event) -> None:
-        """Wait some seconds, or until a stage pauses or goes on, or the worker is to stop."""
+        """Wait some seconds, or until a stage pauses or goes on, or the worker must stop."""
         await first(stopping.wait(), self._moved.wait(), asyncio.sleep(seconds))
 
     def looked(self, paused: Mapping[str, Paused], asked: float) -> None:
         """
-        Take note of what other processes have found out.
+        Take note of what other processes have found.
 
         Args:
             paused: Stages that are paused, as the server says.
@@ -88,7 +88,7 @@ class Pauses:
             there = paused.get(name)
             if there is None:
                 if breaker.is_open and self._written.get(name, asked) < asked:
-                    del self._written[name]  # somebody has seen it work
+                    del self._written[name]  # another process has seen it work
                     breaker.hurry()
                     self._wake()
             elif there.by != self._by and not breaker.is_open and name not in self._written:
@@ -97,12 +97,12 @@ class Pauses:
 
     async def publish(self) -> None:
         """
-        Tell the server which stages are paused, and which are not any more.
+        Tell the server which stages are paused, and which no longer are.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
 
-        Redis: HSET of a field a stage that is paused, every few seconds; HDEL once it goes on.
+        Redis: HSET of one field per paused stage, every few seconds; HDEL once it goes on.
         """
         waiting: dict[str, tuple[str, float]] = {}
         for (name, _), wait in self._waits.items():

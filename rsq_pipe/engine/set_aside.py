@@ -1,4 +1,4 @@
-"""SetAside: entries that only wait in a worker's hand, and do not count as handed out meanwhile."""
+"""SetAside: keeps entries that only wait in a worker from counting as delivered meanwhile."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rsq_pipe.streams.script import SET_DELIVERIES
 _AT_ONCE = 200  # entries one call of the script may touch: the server serves nobody else meanwhile
 
 _BRIEFLY = 1.0
-"""Seconds that it may take where nobody waits for it to work."""
+"""Seconds that a call may take if nothing depends on its success."""
 
 
 class SetAside:
     """
-    Take the last delivery back of entries that wait, and count it again before they are handled.
+    Take back the last delivery of entries that wait, and count it again before they are handled.
 
-    A process that is killed while entries wait in its hand has handled none of them. Without this, each such
-    kill would speak against them, and a few would condemn them as what kills its worker.
+    A process that is killed while it holds waiting entries has handled none of them. Without this, each such
+    kill would count against them, and after a few they would be dead-lettered as what kills the worker.
 
     Args:
         client: The server.
@@ -38,7 +38,7 @@ class SetAside:
         self._aside: set[Delivery] = set()
 
     async def put(self, deliveries: Iterable[Delivered]) -> None:
-        """Let entries count as handed out once less; where the server is away they count as they did."""
+        """Let entries count as delivered once less; if the server is away, their count stays."""
         fresh = [one for one in _plain(deliveries) if one.deliveries > 0 and one not in self._aside]
         # Before the call: whether it was applied may never be known.
         self._aside.update(fresh)
@@ -48,10 +48,10 @@ class SetAside:
 
     async def take(self, deliveries: Iterable[Delivered], stopping: asyncio.Event) -> None:
         """
-        Count the delivery again of those that were put aside: they are handled now.
+        Restore the count of entries that were put aside: they are handled now.
 
-        Waits for a server that is away, or until the worker is to stop: counted wrongly they would not be
-        settled, but handed out once more.
+        Waits for a server that is away, or until the worker must stop: with a wrong count they would not be
+        settled, but delivered once more.
         """
         back = [one for one in _plain(deliveries) if one in self._aside] if self._aside else []
         if back:
@@ -59,7 +59,7 @@ class SetAside:
             self._aside.difference_update(back)
 
     async def give_up(self) -> None:
-        """Count all again that were put aside, if that works at once: the worker hands them back."""
+        """Restore the count of all that were put aside, if that works at once: the worker hands them back."""
         back, self._aside = self._aside, set()
         with contextlib.suppress(StreamError, TimeoutError):
             async with asyncio.timeout(_BRIEFLY):

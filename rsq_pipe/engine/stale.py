@@ -1,4 +1,4 @@
-"""Stale: that a lookup works with an old table since the new one cannot be used, for everybody to read."""
+"""Stale: publishes that a lookup works with an old table because the new one cannot be used."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _MAX_WHY = 300
 
 
 def stale_field(stage: str) -> str:
-    """Name the field of the pipeline's hash that says so of a stage."""
+    """Name the field of the pipeline's hash that says that a stage's table is old."""
     return f"paused:{stage}:table"
 
 
 def stale_fields(graph: Graph) -> list[str]:
-    """Name those of all stages that look something up."""
+    """Name the fields of all lookup stages."""
     return [stale_field(stage.name) for stage in lookups(graph)]
 
 
 def stale_stages(graph: Graph, table: Mapping[str, str], now: float) -> dict[str, Paused]:
-    """Read which stages work with an old table out of the fields of the pipeline's hash."""
+    """Read from the fields of the pipeline's hash which stages work with an old table."""
     found = {stage.name: Paused.load(table.get(stale_field(stage.name))) for stage in lookups(graph)}
     return {name: one for name, one in found.items() if one is not None and one.holds(now)}
 
 
 class Tables:
     """
-    Look after the files that the lookups of one process hold, and tell of those that cannot be read again.
+    Watch the files that one process's lookups hold, and report those that cannot be reloaded.
 
     Args:
         client, graph: The pipeline.
@@ -59,19 +59,19 @@ class Tables:
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     def watch(self, links: Iterable[Link]) -> None:
-        """Look after the tables of some stages."""
+        """Watch the tables of some stages."""
         for link in links:
             if isinstance(link.verb, FileLookup):
                 self._held[link.stage.name] = link.verb.held
 
     async def publish(self) -> None:
         """
-        Look whether files have changed, and tell log and server which could not be read again.
+        Check whether files have changed, and tell log and server which could not be reloaded.
 
         Raises:
             ServerUnavailableError: The server cannot be reached.
 
-        Redis: HSET of a field a stage with an old table, every few seconds; HDEL once it has the new one.
+        Redis: HSET of one field per stage with an old table, every few seconds; HDEL once it has the new one.
         """
         execute, meta = self._client.channel.execute, self._meta
         for stage, held in self._held.items():

@@ -1,4 +1,4 @@
-"""Standstill: says where a process stands still, when something holds up its event loop."""
+"""Standstill: says where a process is stuck when something blocks its event loop."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ PERIOD = 1.0
 """Seconds between two looks."""
 
 SECONDS = 5.0
-"""Seconds without a turn of the loop that are told: leases lapse after about as many."""
+"""Seconds without a turn of the loop that are logged: leases lapse after about as many."""
 
 
 class Standstill:
     """
     Watch the event loop of a run from a thread, for as long as it is entered.
 
-    An `async def` handler that blocks holds up all that the process does: no timeout of its own ends it,
+    An `async def` handler that blocks stops everything the process does: its own timeout cannot end it,
     leases lapse, and the server seems not to answer. Only a thread can say so, and where, while it lasts.
 
     Args:
         pipeline: Whose run it is.
-        root: The project's folder: of the calls that hold the loop up, the innermost one of there is named.
-        log: Where to; the run's log if left out.
+        root: The project's folder: the innermost call from there that blocks the loop is named.
+        log: Where to log; the run's log if left out.
     """
 
     def __init__(self, pipeline: str, root: Path, log: Any = None) -> None:
@@ -57,7 +57,7 @@ class Standstill:
         before, told = time.monotonic(), 0.0
         while not self._ended.wait(PERIOD):
             now, turned = time.monotonic(), self._turned
-            # A thread that is late itself was paused with all of the process.
+            # If this thread is late itself, the whole process was paused.
             on_time, before = now - before < 2 * PERIOD, now
             if told and turned > told:
                 self._log.warning("the process goes on", stood=round(turned - told, 1))
@@ -72,7 +72,7 @@ class Standstill:
                 )
 
     def _where(self) -> str:
-        """Name the innermost call of the project's own code; of none, the innermost of all."""
+        """Name the innermost call of the project's own code; if there is none, the innermost of all."""
         innermost = frame = sys._current_frames().get(self._watched)
         while frame is not None and not self._is_own(frame):
             frame = frame.f_back

@@ -33,12 +33,12 @@ class StageState:
     Describe one stage at one moment.
 
     Args:
-        lag: Records of its inputs not yet delivered to it; None where the server cannot tell.
-        pending: Records delivered and not settled. Of packs the sum of both is exact, how it divides is not.
+        lag: Records of its inputs not yet delivered to it; None if the server cannot tell.
+        pending: Records delivered and not settled. For packs, the sum of both is exact, the split is not.
         retry: Records waiting for their next attempt.
         dead: Dead letters.
         idle: Whether there is nothing undelivered, pending or waiting.
-        open: Windows that are open, where what the stage remembers leaves it when they close.
+        open: Open windows, if the stage sends on what it remembers when they close.
     """
 
     lag: int | None
@@ -50,7 +50,7 @@ class StageState:
 
     @property
     def backlog(self) -> int:
-        """Records the stage still has to do; undelivered ones the server cannot count are left out."""
+        """Records the stage still has to handle; undelivered ones that cannot be counted are left out."""
         return (self.lag or 0) + self.pending + self.retry
 
 
@@ -61,11 +61,11 @@ class PipelineState:
 
     Args:
         stages: By name.
-        backlog: Records of a stream that its slowest group still has to do, by stream key.
+        backlog: Records of a stream that its slowest group still has to handle, by stream key.
         counters: `<stage>:in|out|dropped|stored|retried|dead`, `<stage>:dropped:<reason>` and
             `<stage>:unknown:<key>`, since the pipeline's first run.
         settled: For streams of packs, how many of the records ever appended are not in the backlog.
-        paused: Stages that pause since their calls fail one after another.
+        paused: Stages that pause because their calls fail one after another.
         held: Stages that are paused until they are resumed.
         resumed: How often stages have been resumed.
         ended: The sources that have ended, and whether they were read whole.
@@ -82,7 +82,7 @@ class PipelineState:
 
     @property
     def pauses(self) -> Mapping[str, Paused | Hold]:
-        """All stages that pause, whatever for."""
+        """All paused stages, for whatever reason."""
         return {**self.paused, **self.held}
 
     @property
@@ -91,11 +91,11 @@ class PipelineState:
         return all(state.idle for state in self.stages.values())
 
     def busy_beside(self, names: Collection[str]) -> Sequence[str]:
-        """Name the stages that have something to do, but for these."""
+        """Name the stages, other than these, that have something to do."""
         return [name for name, stage in self.stages.items() if not stage.idle and name not in names]
 
     def all_left_by(self, names: Collection[str]) -> Collection[str]:
-        """Name those of some stages that have taken all that is left; none where others hold some of it."""
+        """Name those of some stages that have taken all that is left; none if others hold some of it."""
         held = [name for name, stage in self.stages.items() if not stage.idle]
         alone = all(name in names and not self.stages[name].lag for name in held)
         return held if alone else ()
@@ -107,12 +107,12 @@ async def look_at(client: StreamClient, graph: Graph, known: PipelineState | Non
 
     Args:
         client, graph: The pipeline.
-        known: What it held before, where it is thought to be at rest: a settlement that counts reasons of
-            drops counts records too, so the reasons are asked for only where records were counted since.
+        known: What it held before, if it seems to be at rest: a settlement that counts reasons for drops
+            counts records too, so the reasons are asked for only if records were counted since.
 
     Raises:
         GroupLostError: A stage's group is gone: its stream was flushed, or the group destroyed.
-        StreamError: What it holds of the pipeline cannot be read.
+        StreamError: What the server holds of the pipeline cannot be read.
 
     Redis: XINFO GROUPS, ZCARD, XLEN, HGETALL and HMGET in one MULTI; all keys in one slot.
     """
@@ -163,7 +163,7 @@ async def _look(client: StreamClient, graph: Graph, known: PipelineState | None)
 
 
 def _reasons(graph: Graph) -> list[str]:
-    """List the hashes that count why records were dropped, and what lookups did not find."""
+    """List the hashes that count why records were dropped, and which keys lookups did not find."""
     keys = Keyspace(graph.pipeline)
     return [*map(keys.drops, graph.stages), *map(keys.unknown, lookups(graph))]
 
@@ -204,7 +204,7 @@ def _to_do(shot: Snapshot, stream: str, name: str) -> tuple[int | None, int]:
 
 
 def _needs(shot: Snapshot, stream: str, name: str) -> int:
-    """Count the records a group has not finished, as far as that can be told."""
+    """Count the records a group has not finished, as far as known."""
     lag, pending = _to_do(shot, stream, name)
     return (lag or 0) + pending
 
@@ -215,7 +215,7 @@ def _backlog(
     """
     Count, for each stream, the records that its slowest reader has not finished.
 
-    Those of a published stream are all that read it through a group; of others the pipeline's own stages.
+    For a published stream, every group is a reader; for others, only the pipeline's own stages.
     """
     keys = Keyspace(graph.pipeline)
     needs = {
@@ -230,5 +230,5 @@ def _backlog(
 
 
 def _waiting(keys: Keyspace, graph: Graph, stages: Mapping[str, StageState], stream: str, name: str) -> int:
-    """Count a stage's retries towards the streams it reads, so that one which fails fills up too."""
+    """Count a stage's retries as backlog of the streams it reads, so that these fill up if it fails."""
     return 0 if stream == keys.again(graph.stage(name)) else stages[name].retry

@@ -1,4 +1,4 @@
-"""Telling: log lines for the records that failed for good, few enough to be read."""
+"""Telling: log lines for the records that failed for good, few enough to read."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rsq_pipe.error_text import told
 from rsq_pipe.telemetry.trace_context import names
 
 QUIET = 10.0
-"""Seconds between two lines of one stage: of small batches there may be hundreds a second."""
+"""Seconds between two lines of one stage: there may be hundreds of small batches a second."""
 
 _WHAT = {"dlq": "dead-lettered", "drop": "dropped", "stop": "stopped at"}
 
 
 class FailureLog:
     """
-    Log the records that a worker's stages failed for good: the first at once, then what has come in between.
+    Log the records that failed for good in a worker's stages: the first at once, later ones together.
 
     Args:
-        log: Where to.
+        log: Where to log them.
     """
 
     def __init__(self, log: Any) -> None:
@@ -30,7 +30,7 @@ class FailureLog:
         self._timers: list[asyncio.TimerHandle] = []
 
     def tell(self, plan: Plan) -> None:
-        """Tell of a batch: one line a stage and not one a record, and none while an earlier one is new."""
+        """Log a batch: one line per stage, not per record, and none soon after an earlier one."""
         for stage, failures in plan.failed_by_stage().items():
             first = failures[0]
             key = (f"{_WHAT[first.on_error]} failed records", stage)
@@ -47,7 +47,7 @@ class FailureLog:
                 self._say(key)
 
     def close(self) -> None:
-        """Tell what has not been told of."""
+        """Log what has not been logged yet."""
         for timer in self._timers:
             timer.cancel()
         for event, stage in list(self._waiting):
@@ -55,7 +55,7 @@ class FailureLog:
         self._quiet.clear()
 
     def _say(self, key: tuple[str, str]) -> None:
-        """Log a line, and be quiet for a while; what comes meanwhile is told then, in one line."""
+        """Log a line, then stay quiet for a while; what arrives meanwhile is logged later, in one line."""
         self._quiet.discard(key)
         if key in self._waiting:
             event, stage = key

@@ -1,4 +1,4 @@
-"""Unread: entries whose records no handler sees, and packs that came back: what becomes of them."""
+"""Unread: what becomes of entries whose records no handler sees, and of redelivered packs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rsq_pipe.streams.settlement import Output
 from rsq_pipe.telemetry.observer import StageObserver
 
 QUIET = 10.0
-"""Seconds between two log lines of one stage worker: a million such entries may come."""
+"""Seconds between two log lines of one stage worker: a million such entries may arrive."""
 
 
 class Unread:
     """
-    Make dead letters of what cannot be read, or took its worker down each time; split packs that came back.
+    Dead-letter what cannot be read, or took its worker down each time; split redelivered packs.
 
     Args:
         graph: The pipeline.
         stage: The stage.
-        observer: Told of such entries; gives each a trace.
+        observer: Notified of such entries; gives each a trace.
         fused: The stages that run in its worker.
         as_rows: As of `Unpacker`.
     """
@@ -64,8 +64,8 @@ class Unread:
         Say what becomes of entries that were not processed.
 
         Returns:
-            Place -> dead letter, and place -> the single entries of a pack that came back: one of its records
-            may have killed its worker, and alone each shows whether it is the one.
+            Place -> dead letter, and place -> the single entries of a redelivered pack: one of its records
+            may have killed its worker, and handled alone, each shows whether it was the one.
         """
         letters = {place: self._letter(entries[place], why) for place, why in unpacked.unread.items()}
         return letters, {place: self._singles(entries[place]) for place in unpacked.returned}
@@ -76,7 +76,7 @@ class Unread:
         self._observer.buried({(at[place].stream, at[place].id) for place in lost if place < len(at)})
 
     def tell(self) -> None:
-        """Log what has not been told of yet."""
+        """Log what has not been logged yet."""
         if self._count:
             self._log.warning("dead-lettered entries no handler saw", records=self._count, **self._example)
             self._told_at, self._count = time.monotonic(), 0

@@ -1,4 +1,4 @@
-"""Brake: has a consumer read nothing while there is a reason for that, of several that come and go."""
+"""Brake: keeps a consumer from reading while any one of several reasons holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rsq_pipe.streams.consumer import StreamConsumer
 
 
 class Brake:
-    """Pause a consumer while at least one reason holds; the batch that is in flight is handled."""
+    """Pause a consumer while at least one reason holds; the batch in flight is still handled."""
 
     def __init__(self) -> None:
         self._reasons: set[str] = set()
@@ -18,7 +18,7 @@ class Brake:
         self._free.set()
 
     def holds(self, consumer: StreamConsumer) -> None:
-        """Pause this consumer, from now on."""
+        """Control this consumer from now on."""
         self._consumer = consumer
         if self._reasons:
             consumer.pause()
@@ -31,7 +31,7 @@ class Brake:
             self._consumer.pause()
 
     def release(self, reason: str) -> None:
-        """End one reason; it is read on once there is none."""
+        """End one reason; reading goes on once none is left."""
         self._reasons.discard(reason)
         if self._reasons:
             return
@@ -40,11 +40,11 @@ class Brake:
             self._consumer.resume()
 
     async def passed(self) -> None:
-        """Wait until there is no reason, where it is no consumer that reads."""
+        """Wait until there is no reason; for a reader that is not a consumer."""
         await self._free.wait()
 
     def lever(self, reason: str) -> Lever:
-        """Give one reason to somebody who pauses and resumes."""
+        """Return a way to pause and resume for one reason."""
         return Lever(self, reason)
 
 

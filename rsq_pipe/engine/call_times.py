@@ -7,15 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 MOST = 63
-"""The last of the durations told apart: 20 minutes and more."""
+"""Number of the longest duration told apart: 20 minutes and more."""
 
 
 class CallTimes:
-    """Count the calls of the stages of one process, until they are taken to where all are added up."""
+    """Count the calls of one process's stages until the counts are taken, to be added to all others."""
 
     def __init__(self) -> None:
         self.lasted: defaultdict[str, list[float]] = defaultdict(list)
-        """Stage -> the seconds of each call since they were taken last; who makes a call appends them."""
+        """Stage -> the seconds of each call since the last `take`; whoever makes a call appends them."""
         self._counts: Counter[tuple[str, int]] = Counter()
 
     def take(self) -> Counter[tuple[str, int]]:
@@ -27,7 +27,7 @@ class CallTimes:
         return counts
 
     def give_back(self, counts: Counter[tuple[str, int]]) -> None:
-        """Count again what was taken and could not be added up."""
+        """Add back counts that were taken but could not be stored."""
         self._counts += counts
 
 
@@ -38,7 +38,7 @@ def slot(seconds: float) -> int:
 
 
 def quantiles(counts: Mapping[int, int], *shares: float) -> list[float] | None:
-    """Tell durations in seconds that a share of the calls did not exceed; None where there were none."""
+    """Return the durations in seconds that these shares of the calls did not exceed; None without calls."""
     total = sum(counts.values())
     if total <= 0:
         return None

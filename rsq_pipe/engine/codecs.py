@@ -15,7 +15,7 @@ _RID = RID.encode()
 
 
 def serializer(graph: Graph, *, strict: bool = False) -> Serializer:
-    """Make the pipeline's serializer; a strict one refuses JSON objects that have a key twice."""
+    """Make the pipeline's serializer; a strict one refuses JSON objects with a duplicate key."""
     return MsgpackSerializer() if graph.serializer == "msgpack" else JsonSerializer(strict=strict)
 
 
@@ -38,7 +38,7 @@ class Unfolding:
         self._own = f"{{{graph.pipeline}}}:"
 
     def singles(self, entry: RawEntry) -> list[RawEntry]:
-        """Return the entries of one record each that an entry stands for; outsiders write no packs."""
+        """Split an entry into entries of one record each; outsiders write no packs."""
         if not entry.stream.startswith(self._own):
             return [entry]
         return unfolded(entry, self._packs, self._serializer)
@@ -46,13 +46,13 @@ class Unfolding:
 
 def unfolded(entry: RawEntry, packs: Packs, serializer: Serializer) -> list[RawEntry]:
     """
-    Take a pack apart into entries of one record each, as retries and dead letters have them.
+    Split a pack into entries of one record each, in the form of retries and dead letters.
 
-    They have the stream, the id and the delivery count of the pack. An entry that is no pack is itself; so is
-    one that says that it is a pack and cannot be read as one.
+    They have the stream, the id and the delivery count of the pack. An entry that is not a pack is returned
+    as it is; so is one that claims to be a pack but cannot be read as one.
 
     Args:
-        entry: Any entry of a pipeline's own.
+        entry: Any entry of the pipeline's own streams.
         packs: How the pipeline writes packs.
         serializer: How it writes single records.
     """
@@ -64,7 +64,7 @@ def unfolded(entry: RawEntry, packs: Packs, serializer: Serializer) -> list[RawE
         DecodeError,
         EncodeError,
         AttributeError,
-    ):  # AttributeError: somebody else's, with ids that are no texts
+    ):  # AttributeError: somebody else's, with ids that are not text
         return [entry]
 
 

@@ -1,4 +1,4 @@
-"""Connecting: the source or sink of a stage, made by its connector; nothing is opened yet."""
+"""Connecting: makes the source or sink of a stage by its connector; nothing is opened yet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def source_of(graph: Graph, stage: Stage) -> Source:
 
 
 def sink_of(client: StreamClient, graph: Graph, stage: Stage, ledger: str = "") -> Sink:
-    """Make the sink of a stage; `ledger` is what its ledger is called, where not as the stage."""
+    """Make the sink of a stage; `ledger` is the name of its ledger, if not the stage's."""
     ref: ConnectorRef = stage.options
     sink: Sink = connector("sink", ref.type).made(
         ref.options,

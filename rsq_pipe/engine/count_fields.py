@@ -1,4 +1,4 @@
-"""Count fields: where the records of streams of packs are counted, of which the server counts the entries."""
+"""Count fields: where the records in streams of packs are counted; the server counts only entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def appended(stream: str) -> str:
 
 
 def settled(group: str, stream: str) -> str:
-    """Name the field that counts those of them that a group has settled."""
+    """Name the field that counts those records of a stream that a group has settled."""
     return f"settled:{group}:{stream}"
 
 
@@ -24,7 +24,7 @@ def retried(stage: str) -> str:
 
 
 def packed(graph: Graph) -> dict[str, list[str]]:
-    """List the groups of every stream of packs, all that stages write for others: key -> stage names."""
+    """List the groups of all streams of packs, those between stages: key -> stage names."""
     keys = Keyspace(graph.pipeline)
     written = {
         keys.stream(ref) for stage in graph.stages for ref in stage.outputs.values() if not ref.external
@@ -42,7 +42,7 @@ def count_fields(graph: Graph) -> list[str]:
 
 
 def count_fields_of(stage: str, streams: Collection[str], fields: Collection[str]) -> Iterator[str]:
-    """Choose, of a hash's fields, the counts of a stage that is gone and of streams that go with it."""
+    """Choose, from a hash's fields, the counts of a removed stage and of the streams removed with it."""
     for field in fields:
         kind, _, rest = field.partition(":")
         if (kind == "settled" and rest.startswith(f"{stage}:{{")) or (kind == "appended" and rest in streams):
@@ -51,13 +51,13 @@ def count_fields_of(stage: str, streams: Collection[str], fields: Collection[str
 
 def held(table: Mapping[str, str], group: str, stream: str) -> int | None:
     """
-    Tell how many records of a stream a group has not settled.
+    Return how many records of a stream a group has not settled.
 
     Args:
-        table: Fields of the pipeline's hash, the two counts among them where they are there.
+        table: Fields of the pipeline's hash, including the two counts if they exist.
 
     Returns:
-        None where they are not counted: the stream is none of packs, or no run of this release has begun.
+        None if they are not counted: the stream is not one of packs, or no run of this release has begun.
     """
     done = table.get(settled(group, stream))
     return None if done is None else int(table.get(appended(stream), 0)) - int(done)

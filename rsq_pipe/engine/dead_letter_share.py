@@ -1,4 +1,4 @@
-"""DeadLetterShare: how many of a stage's last records became dead letters, and whether that is too many."""
+"""DeadLetterShare: how many of a stage's last records became dead letters, and if that is too many."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from rsq_pipe.spec.graph import DeadLetterLimit
 
 class DeadLetterShare:
     """
-    Follow one stage's counters, which all processes move together.
+    Follow one stage's counters, which all processes share.
 
-    Looked at are as many of the last records as the limit says, to the end of a settlement: some more where
-    settlements are large, and none that were handled before `begin`. Until so many have been handled, those
-    that are missing count as good.
+    It looks at as many of the last records as the limit says, rounded up to whole settlements, and at none
+    that were handled before `begin`. Until that many have been handled, the missing ones count as good.
 
     Args:
-        limit: What is too much.
+        limit: How many are too many.
     """
 
     def __init__(self, limit: DeadLetterLimit) -> None:
@@ -24,7 +23,7 @@ class DeadLetterShare:
         self._seen: deque[tuple[int, int]] = deque()  # handled, dead: after each settlement
 
     def begin(self, handled: int, dead: int) -> None:
-        """Look at nothing that was handled before."""
+        """Ignore everything that was handled before."""
         self._seen.clear()
         self._seen.append((handled, dead))
 
@@ -33,15 +32,15 @@ class DeadLetterShare:
         Take note of the counters.
 
         Returns:
-            What is too much, for people; empty where nothing is.
+            What is too much, in words; empty if nothing is.
         """
         if not self._seen:
             self.begin(handled, dead)
             return ""
-        # What was handled may seem to shrink: of records that other processes put off one hears later.
+        # The count may seem to shrink: records put off by other processes are learnt of later.
         handled = max(handled, self._seen[-1][0])
         self._seen.append((handled, dead))
-        # The first is the last that stands as far back as is looked at.
+        # Keep, as the first, only the latest that lies at least as far back as the limit says.
         while len(self._seen) > 1 and handled - self._seen[1][0] >= self._limit.over:
             self._seen.popleft()
         then_handled, then_dead = self._seen[0]

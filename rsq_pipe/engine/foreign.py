@@ -1,4 +1,4 @@
-"""Foreign: entries of streams that others write, made into such as the pipeline writes itself."""
+"""Foreign: converts entries of streams that others write into the pipeline's own form."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Foreign:
     """
     Know the streams from outside that a stage reads, and how they hold records.
 
-    What cannot be read becomes a dead letter as it stood, and says from which stream it is: so a replay is
-    read by the form of that stream again.
+    What cannot be read becomes a dead letter unchanged, and names its stream, so that a replay is read in the
+    form of that stream again.
 
     Args:
         graph: The pipeline.
@@ -29,13 +29,13 @@ class Foreign:
         self._forms = {ref.name: ref.form or _PLAIN for ref in stage.inputs if ref.external}
         self._again = Keyspace(graph.pipeline).again(stage)
         self.any = bool(self._forms)
-        """Whether there is such a stream at all."""
+        """Whether there are any such streams."""
         self.are_plain = all(form.is_plain for form in self._forms.values())
-        """Whether their entries are such as the pipeline writes itself; but outsiders write no packs."""
+        """Whether their entries have the pipeline's own form; but outsiders write no packs."""
 
     def plain(self, entry: RawEntry) -> RawEntry:
         """
-        Make of an entry of any stream one that the pipeline could have written.
+        Convert an entry of any stream into one that the pipeline could have written.
 
         Raises:
             DecodeError: It holds no record.
@@ -54,7 +54,7 @@ class Foreign:
         return form.plain(entry._replace(fields=fields), self._own)
 
     def kept(self, entry: RawEntry) -> RawEntry:
-        """Make of an entry that could not be read what its dead letter keeps."""
+        """Return what the dead letter of an unreadable entry keeps."""
         form = self._forms.get(entry.stream)
         if form is None:
             return entry

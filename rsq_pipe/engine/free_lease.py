@@ -1,4 +1,4 @@
-"""FreeLease: whichever of several leases is free."""
+"""FreeLease: takes whichever of several leases is free."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rsq_pipe.streams.lease import Lease
 
 class FreeLease:
     """
-    Hold one of several leases, for `Ownership` as if there were only that.
+    Hold one of several leases; `Ownership` uses it like a single lease.
 
     Args:
-        leases: What there is to hold, one at a time; the first that is free is taken.
+        leases: The leases, of which one is held at a time; the first free one is taken.
     """
 
     def __init__(self, leases: Sequence[Lease]) -> None:
@@ -27,21 +27,21 @@ class FreeLease:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys in which their holders stand."""
+        """The keys whose values name their holders."""
         return tuple(key for lease in self._leases for key in lease.keys)
 
     @property
     def epoch(self) -> int:
-        """Of the one that is held."""
+        """The epoch of the lease that is held."""
         return self._last.epoch
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have that one by now."""
+        """Whether nobody else can have taken the held lease by now."""
         return self._held is not None and self._held.is_held
 
     async def take(self) -> bool:
-        """Take one that is free, or renew the one that is held; False where there is none, or it was lost."""
+        """Take a free one, or renew the one held; False if none is free, or the one held was lost."""
         if self._held is not None:
             if await self._held.take():
                 return True

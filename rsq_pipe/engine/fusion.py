@@ -12,14 +12,14 @@ def joined(graph: Graph, stage: Stage, names: Collection[str], *, computes_only:
     """
     Find the stages that run in a worker of the stage above them.
 
-    A stage joins if it reads nothing but one port of the stage above, and nobody else reads that. Pure ones
-    do so by themselves, `call` stages where `fuse: true` says so.
+    A stage joins if it reads only one port of the stage above, and is the only reader of that. Pure stages
+    join by default, `call` stages only with `fuse: true`.
 
     Args:
         graph: The pipeline.
         stage: The stage above.
         names: The stages that run in this process; others are fed through their streams.
-        computes_only: Whether no `call` stage joins the chain, by what it begins with.
+        computes_only: Whether no `call` stage may join the chain, because of the stage it begins with.
 
     Returns:
         Port -> the stage that reads it and joins.
@@ -37,17 +37,17 @@ def only_computes(first: Stage) -> bool:
     """
     Tell whether a chain that begins with this stage has no `call` stages.
 
-    A source cannot try a record again; a stage with state has its batch processed again where that changed.
+    A source cannot retry a record; a stage with state processes its batch again if the state has changed.
     """
     return first.verb == "source" or has_state(first)
 
 
 def fused(graph: Graph, names: Collection[str] | None = None) -> dict[str, str]:
-    """Name the stages that run in another's worker: stage -> the stage above it."""
+    """Name the stages that run in another stage's worker: stage -> the stage above it."""
     chosen = {stage.name for stage in graph.stages} if names is None else names
     found: dict[str, str] = {}
     for stage in graph.stages:
-        # In topological order: whoever the stage above runs with is known by now.
+        # In topological order: it is already known in whose worker the stage above runs.
         if stage.name in chosen:
             computes_only = only_computes(_root(graph, stage, found))
             below = joined(graph, stage, chosen, computes_only=computes_only)

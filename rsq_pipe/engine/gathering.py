@@ -1,14 +1,14 @@
-"""Gathering: how long sinks leave off reading, so that what comes fast is written in larger batches."""
+"""Gathering: how long sinks pause reading, so that fast records are written in larger batches."""
 
 from __future__ import annotations
 
 TURN = 0.05
-"""Seconds that one turn of a sink takes where records come fast, from a read to the next."""
+"""Seconds that one turn of a sink takes, from one read to the next, when records arrive fast."""
 
 FAST = 10_000
-"""Records a second from which on they come fast."""
+"""Records per second that count as fast."""
 
-_SPAN = 0.1  # seconds over which the rate is taken, at least
+_SPAN = 0.1  # minimum seconds over which the rate is measured
 
 
 class Gathering:
@@ -16,8 +16,8 @@ class Gathering:
     Know how fast the sinks of a process write, all together.
 
     A batch costs a millisecond of CPU however small it is: a read, a thread, a write that is forced to the
-    disk, a settlement. Where records come slowly they are written as they come. Where the whole process has
-    much to do, each sink of it lets the next batch gather; one that takes long to write is not held up.
+    disk, a settlement. If records arrive slowly, they are written as they arrive. If the whole process has
+    much to do, each of its sinks lets the next batch gather; a sink that writes slowly is not delayed.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class Gathering:
 
     def pause(self, records: int, most: int, *, began: float, now: float) -> float:
         """
-        Say how many seconds a sink leaves off.
+        Return how many seconds a sink pauses reading.
 
         Args:
-            records: Of the batch that it has written.
-            most: Records from which on a batch is large: to wait for more would hold up those above.
+            records: Records in the batch that it has written.
+            most: Records that make a batch large: waiting for more would hold up the stages above.
             began: When it was read.
             now: The time.
         """

@@ -15,7 +15,7 @@ _ESCAPED = r"\\\g<0>"
 
 @dataclass(frozen=True, slots=True)
 class Keyspace:
-    """Spell a pipeline's keys; its name in braces is the hash tag that puts them into one slot."""
+    """Name a pipeline's keys; its name in braces is the hash tag that puts them into one slot."""
 
     pipeline: str
 
@@ -26,7 +26,7 @@ class Keyspace:
 
     @property
     def pattern(self) -> str:
-        """What SCAN matches to find every key of the pipeline, also where somebody says it is called `*`."""
+        """The pattern by which SCAN finds every key of the pipeline, even of one called `*`."""
         return f"{{{_GLOB.sub(_ESCAPED, self.pipeline)}}}:*"
 
     def stream(self, ref: StreamRef) -> str:
@@ -54,7 +54,7 @@ class Keyspace:
         return f"{{{self.pipeline}}}:{stage.name}:state"
 
     def timers(self, stage: Stage) -> str:
-        """The sorted set of when what the stage remembers is due; it names every bucket."""
+        """The sorted set of the times at which what the stage remembers is due; it names every bucket."""
         return f"{{{self.pipeline}}}:{stage.name}:timers"
 
     def unknown(self, stage: Stage) -> str:
@@ -62,40 +62,40 @@ class Keyspace:
         return f"{{{self.pipeline}}}:{stage.name}:unknown"
 
     def journal(self, stage: Stage) -> str:
-        """The stream that tells what became of each of the stage's last records."""
+        """The stream that says what became of each of the stage's last records."""
         return f"{{{self.pipeline}}}:{stage.name}:journal"
 
     def rate(self, stage: Stage) -> str:
-        """The token bucket of a stage with a `rate`; there while it is not full."""
+        """The token bucket of a stage with a `rate`; it exists while it is not full."""
         return f"{{{self.pipeline}}}:{stage.name}:rate"
 
     def lease(self, stage: Stage, target: str) -> str:
-        """The lease of the one process that may pump this source, or write this sink's target."""
+        """The lease of the one process that may read this source, or write this sink's target."""
         return f"{{{self.pipeline}}}:{stage.name}:lease:{target}"
 
     @property
     def runs(self) -> str:
-        """The running processes, scored by their last sign of life; in Redis's time."""
+        """The running processes, scored by their last sign of life, in Redis's time."""
         return f"{self.meta}:runs"
 
     @property
     def housekeeping(self) -> str:
-        """The lease of the one process that keeps house for all."""
+        """The lease of the one process that does the housekeeping for all."""
         return f"{self.meta}:housekeeping"
 
     @property
     def rest(self) -> str:
-        """What that process saw last, in short, while nothing moves; there as long as it looks."""
+        """A summary of what that process last saw, while nothing moves; it exists as long as it looks."""
         return f"{self.meta}:rest"
 
     @property
     def history(self) -> str:
-        """The stream of what the stages did and held, a point a minute."""
+        """The stream of what the stages did and held, one point a minute."""
         return f"{self.meta}:history"
 
     @property
     def calls(self) -> str:
-        """The hash that counts the stages' calls by how long they took."""
+        """The hash that counts the stages' calls by duration."""
         return f"{self.meta}:calls"
 
     @property
@@ -104,7 +104,7 @@ class Keyspace:
         return f"{self.meta}:audit"
 
     def inputs(self, stage: Stage) -> tuple[str, ...]:
-        """Everything a stage reads; its own stream in front, so that retries do not wait behind the rest."""
+        """Everything a stage reads; its own stream first, so that retries do not wait behind the rest."""
         if stage.verb == "source":
             return ()
         return (self.again(stage), *(self.stream(ref) for ref in stage.inputs))
@@ -121,7 +121,7 @@ def groups(graph: Graph) -> dict[str, list[str]]:
 
 
 def published(graph: Graph) -> list[str]:
-    """List the streams that stages write for others to read, under names of their own."""
+    """List the streams that stages write under names of their own, for others to read."""
     keys = Keyspace(graph.pipeline)
     outputs = (ref for stage in graph.stages for ref in stage.outputs.values())
     return sorted({keys.stream(ref) for ref in outputs if ref.external})
@@ -133,7 +133,7 @@ def counter_fields(graph: Graph) -> list[str]:
 
 
 def drop_counters(stage: Stage, reasons: Mapping[str, str]) -> dict[str, int]:
-    """Name the counters of a stage's drops by reason, beside those of `counter_fields`."""
+    """Name the counters of a stage's drops by reason, in addition to those of `counter_fields`."""
     return {f"{stage.name}:dropped:{reason}": int(count) for reason, count in reasons.items()}
 
 
@@ -143,15 +143,15 @@ def lookups(graph: Graph) -> list[Stage]:
 
 
 def unknown_counters(stage: Stage, keys: Mapping[str, str]) -> dict[str, int]:
-    """Name the counters of the keys for which a stage's lookup found nothing, likewise."""
+    """Name the counters of the keys for which a stage's lookup found nothing, in the same way."""
     return {f"{stage.name}:unknown:{key}": int(count) for key, count in keys.items()}
 
 
 def group_mark(name: str, stream: str) -> str:
     """
-    Name the field that says a group was made: one that is marked and not there was lost.
+    Name the field that marks a group as created: a marked group that does not exist was lost.
 
-    It holds the id up to which the group has acknowledged everything, as last noted; 1 before the first time.
+    It holds the id up to which the group had acknowledged everything when last noted; 1 at first.
     """
     return f"group:{name}:{stream}"
 

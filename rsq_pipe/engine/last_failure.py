@@ -1,4 +1,4 @@
-"""LastFailure: by which error a run of the pipeline ended, kept on the server for whoever asks how it is."""
+"""LastFailure: the error that ended a run of the pipeline, kept on the server for status reports."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ FIELD = "failed"
 """The field of the pipeline's hash."""
 
 UNREAD = "unread"
-"""The field that is there from the beginning of a run until one has seen all sources end."""
+"""The field that exists from the start of a run until a run has seen all sources end."""
 
 CUT_OFF = "its process ended without a word: it was killed, or its own code ended it, as os._exit does"
-"""What is known of a run whose process is not there any more, and left its sign of life behind."""
+"""What is known of a run whose process is gone but left its sign of life behind."""
 
 HEALTHY = 30.0
-"""Seconds that a run works before an earlier one's end is forgotten: one that dies each time shows it."""
+"""Seconds a run must work before an earlier failure is forgotten: so one that keeps dying shows it."""
 
 _MAX_WHY = 1_000
 
 
 class Failed(msgspec.Struct, frozen=True):
     """
-    Say by what a run ended.
+    Say what ended a run.
 
     Args:
         why: The error.
@@ -45,7 +45,7 @@ class Failed(msgspec.Struct, frozen=True):
 
 class LastFailure:
     """
-    Keep the error that ends this run, and forget an earlier one's once this one works.
+    Keep the error that ends this run; forget that of an earlier run once this one works.
 
     Args:
         client, graph: The pipeline.
@@ -69,12 +69,12 @@ class LastFailure:
 
     async def ends(self, fault: BaseException | None, *, finished: bool, cut: bool = False) -> None:
         """
-        Keep what this run ends by; one that has come to its end forgets what was kept.
+        Keep what ends this run; if it has finished, forget what was kept.
 
         Args:
             fault: What ends it, if it is an error.
-            finished: Whether it has come to its end.
-            cut: Whether there may be more in its sources all the same.
+            finished: Whether it has finished.
+            cut: Whether its sources may nevertheless hold more.
 
         Redis: HSET or HDEL.
         """
@@ -86,7 +86,7 @@ class LastFailure:
 
     async def keep(self, why: str, at: float) -> None:
         """
-        Keep what a run ended by, and when.
+        Keep what ended a run, and when.
 
         Redis: HSET.
         """
@@ -95,7 +95,7 @@ class LastFailure:
 
 
 def last_failure(table: Mapping[str, str]) -> Failed | None:
-    """Read it out of the fields of the pipeline's hash; None where there is none."""
+    """Read it from the fields of the pipeline's hash; None if there is none."""
     try:
         return msgspec.json.decode(table[FIELD], type=Failed) if FIELD in table else None
     except msgspec.DecodeError:  # another release wrote it

@@ -1,4 +1,4 @@
-"""Legible: what cannot be read of a pipeline is told as an error of that pipeline alone."""
+"""Legible: reports unreadable data of a pipeline as an error of that pipeline alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.errors import StreamError
 @contextmanager
 def legible(pipeline: str, address: str) -> Iterator[None]:
     """
-    Tell what is no number or no text, where every release writes one, as an error of the pipeline.
+    Raise an error of the pipeline for what is not a number or text, where every release writes one.
 
     Raises:
         StreamError: Somebody else has written to its keys.

@@ -1,4 +1,4 @@
-"""Links: makes the chain of one worker, with its verbs and what its records are written by."""
+"""Links: makes the chain of one worker, with its verbs and the ports that write its records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rsq_pipe.streams.client import StreamClient
 
 _JSON_SOURCES = frozenset(("http", "jsonl", "csv"))
-"""Sources that bring nothing but what JSON has a form for."""
+"""Sources that yield only values that JSON can express."""
 
 
 def chain(
@@ -43,13 +43,13 @@ def chain(
 
     Args:
         graph: The pipeline.
-        stage: The stage that reads; a source hands on what it brings.
+        stage: The stage that reads; a source hands on what it reads.
         names: The stages that run in this process.
-        observer: Asked for who follows each stage.
-        state: What its first stage reads its state by, if that has one.
-        verb: What its first stage does with the records, where that is not its own verb.
+        observer: Gives each stage its observer.
+        state: Reads the state of its first stage, if that has one.
+        verb: What its first stage does with the records, if not its own verb.
         client: The pipeline's server, for lookups in it.
-        times: Told how long each call of a verb takes.
+        times: Records how long each call of a verb takes.
 
     Raises:
         HandlerNotFoundError, HandlerContractError: A handler cannot be used.
@@ -102,7 +102,7 @@ def _built(graph: Graph, stage: Stage, state: StateReader | None, client: Stream
 
 
 class _Entry(Pass):
-    """Hand on what a source brings, which may be anything."""
+    """Hand on what a source reads, which may be anything."""
 
     changed = None
 

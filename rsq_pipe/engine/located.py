@@ -1,4 +1,4 @@
-"""Located: an error of the server, told with the place in the pipeline that it is about."""
+"""Located: adds to a server error the place in the pipeline that it is about."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def located(
     Say which group was lost, or which key holds something else, and what can be done about it.
 
     Returns:
-        Another error, or the one given, where no more is known.
+        A new error, or the one given if no more is known.
 
     Redis: as `lost_place`; TYPE of each key of the pipeline.
     """
@@ -44,7 +44,7 @@ async def locating(client: StreamClient, graph: Graph) -> AsyncIterator[None]:
 
 
 async def _taken(client: StreamClient, graph: Graph, reply: str) -> SettleError | None:
-    """Find the first key of a pipeline that holds something else than the pipeline would put there."""
+    """Find the first key that holds something other than what the pipeline would put there."""
     wanted = dict(_types(graph))
     found = await client.channel.scatter([["TYPE", key] for key in wanted], list(wanted))
     for (key, kind), said in zip(wanted.items(), found, strict=True):
@@ -60,7 +60,7 @@ async def _taken(client: StreamClient, graph: Graph, reply: str) -> SettleError 
 
 
 def _types(graph: Graph) -> Iterator[tuple[str, str]]:
-    """List the keys of a pipeline, and what each of them is, as TYPE says it."""
+    """List the keys of a pipeline, each with the type that TYPE should report."""
     keys = Keyspace(graph.pipeline)
     yield from ((keys.meta, "hash"), (keys.runs, "zset"), (keys.history, "stream"), (keys.calls, "hash"))
     yield from ((keys.housekeeping, "string"), (keys.rest, "string"), (keys.audit, "stream"))

@@ -1,4 +1,4 @@
-"""Ownership: doing something for as long as a lease is held, and standing by until it is."""
+"""Ownership: does some work for as long as a lease is held, and stands by until it is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rsq_pipe.streams.lease import Lease
 from rsq_pipe.streams.waiting import until
 
 SECONDS = 10.0
-"""How long a lease outlives the last sign of life of its holder."""
+"""Seconds that a lease outlives the last sign of life of its holder."""
 
 
 class Superseded(Exception):  # noqa: N818  not an error: the work goes on, elsewhere
-    """Raised by a work that finds another process at it: the lease was lost while this one was paused."""
+    """Raised by work that another process has taken over: the lease was lost while this one was paused."""
 
 
 class Ownership:
@@ -27,11 +27,11 @@ class Ownership:
     Hold a lease around a piece of work.
 
     Args:
-        lease: What is held, or one of which; renewed four times as often as it must be.
+        lease: The lease, or the leases of which one is held; renewed four times as often as it must be.
         stand_by: Waits while another process holds it.
         what: What it is for, for the log.
-        stopping: Ends the standing by, and is the work's to watch.
-        late: Seconds to wait before the first attempt, so that another process may be the first.
+        stopping: Ends the standing by; the work must watch it itself.
+        late: Seconds to wait before the first attempt, so that another process can be first.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class Ownership:
         """
         Take the lease, call `work(epoch)` and drop the lease; stand by first while another process has it.
 
-        Where the lease is lost in the middle, the work is cancelled (or finds out first, and raises
-        Superseded), and the standing by begins again. Returns when the work has returned, or when `stopping`
-        is set before it began.
+        If the lease is lost meanwhile, the work is cancelled (or finds out first, and raises Superseded), and
+        standing by begins again. Returns when the work has returned, or when `stopping` is set before it
+        began.
         """
         if self._late:
             await until(self._stopping, self._late)
@@ -71,16 +71,16 @@ class Ownership:
                 raise
             await self._end(task)
             if held and not isinstance(task.exception(), Superseded):
-                # Also where the work failed: another process may be able to do it.
+                # Even if the work failed: another process may be able to do it.
                 await self._drop()
                 task.result()
                 return
-            if not held and self._lease.is_held:  # taken again in the attempt to renew it
+            if not held and self._lease.is_held:  # the attempt to renew it took it again
                 self._log.warning(
                     f"{self._what}: its lease lapsed in a pause of the server or of this process"
                 )
             else:
-                # Where the lease is this process's in spite of that, the epoch it came with was too low.
+                # If this process still holds the lease, the epoch that came with it was too low.
                 await self._drop()
                 self._log.warning(f"{self._what}: another process took over")
 
@@ -107,7 +107,7 @@ class Ownership:
         return False
 
     async def _renew_beside(self, task: asyncio.Future[None], epoch: int) -> bool:
-        """Renew until the task is done; False if the lease went to another."""
+        """Renew until the task is done; False if the lease went to another process."""
         while True:
             done, _ = await asyncio.wait([task], timeout=self._lease.seconds / 4)
             if done:

@@ -21,27 +21,28 @@ from rsq_pipe.streams.waiting import first
 _REASON = "rate"
 
 _SHORT = 0.05
-"""Seconds of waiting with a batch in hand for which nothing is done."""
+"""Seconds that a batch in hand may wait before anything is done about it."""
 
 _FAREWELL = 0.5
-"""Seconds that putting back may take at the end; what is not put back is as if it had been used."""
+"""Seconds that putting back may take at the end; what is not put back counts as used."""
 
 
 class Pace:
     """
-    Have records handled no faster than a stage may.
+    Keep records from being handled faster than a stage may.
 
-    A worker pays for a batch before it reads one: it takes the batch's worth out of the stage's bucket while
-    the batch before is handled, and reads when that would have been there. What it took and did not need it
-    puts back with the next call; where a batch was larger, the next one waits for that. Those who take first
-    go first, and nobody takes more than a `burst` at once, so that workers and processes take turns.
+    A worker pays for a batch before it reads one: it takes tokens for the batch out of the stage's bucket
+    while the batch before is handled, and reads once they would have been there. Tokens that it took but did
+    not need are put back with the next call; if a batch was larger, the next one waits for that. Workers are
+    served in the order in which they take, and none takes more than a `burst` at once, so that workers and
+    processes take turns.
 
     Args:
         process: What the stages of this process share.
         stage: The stage.
-        brake: Keeps the worker from reading; None for a source, which asks for what it has read.
+        brake: Keeps the worker from reading; None for a source, which asks after it has read.
         most: Records of one batch, at most.
-        aside: Where entries do not count as handed out while they wait; None where that speaks against none.
+        aside: Keeps entries from counting as delivered while they wait; None if that count does not matter.
     """
 
     def __init__(
@@ -63,11 +64,11 @@ class Pace:
         self._kept = aside
         self._stopping = asyncio.Event()
         self._ahead: asyncio.Task[bool] | None = None
-        self._taken = 0  # records' worth that was taken for the next batch
-        self._since = 0.0  # when its time had come
+        self._taken = 0  # tokens that were taken for the next batch
+        self._since = 0.0  # when the bucket would have held them
 
     def start(self) -> None:
-        """Pay for the first batch; nothing is read before."""
+        """Pay for the first batch; nothing is read before that."""
         if self._limit is not None:
             self._pay_ahead(0)
 
@@ -88,7 +89,7 @@ class Pace:
         Begin a batch that was read.
 
         Returns:
-            False where the worker was told to stop while the batch had to wait, and it is not to be handled.
+            False if the worker was told to stop while the batch waited; then it must not be handled.
         """
         limit = self._rates.limits[self._stage]
         if limit is None:
@@ -100,7 +101,7 @@ class Pace:
             return False
         taken = self._taken
         if time.monotonic() - self._since > limit.burst / limit.per_second:
-            # Kept for so long that the bucket may be full again: used now it would be more than a burst.
+            # Kept so long that the bucket may be full again: used now, it would exceed the burst.
             kept, taken = taken, min(records, limit.burst)
             if not await self._aside(asyncio.ensure_future(self._paid(kept, taken)), entries):
                 return False
@@ -109,7 +110,7 @@ class Pace:
         return True
 
     async def enter(self, records: int) -> bool:
-        """Wait until a source may bring records; False where it was told to stop before."""
+        """Wait until a source may send records; False if it was told to stop before."""
         if not await self._paid(0, records):
             return False
         self._taken = 0
@@ -126,7 +127,7 @@ class Pace:
         self._ahead.add_done_callback(self._paid_or_halt)
 
     def _paid_or_halt(self, paying: asyncio.Task[bool]) -> None:
-        # Nobody asks for the result while nothing is read.
+        # Nobody awaits the result while nothing is read.
         if not paying.cancelled() and (exc := paying.exception()) is not None:
             self._halt(exc)
 
@@ -138,7 +139,7 @@ class Pace:
         return True
 
     async def _aside(self, paying: asyncio.Future[bool], entries: Sequence[RawEntry]) -> bool:
-        """Wait with a batch in hand, and keep nobody else from handling one meanwhile."""
+        """Wait with a batch in hand, without keeping others from handling theirs."""
         await asyncio.wait([paying], timeout=_SHORT)
         if not paying.done():
             if self._kept is not None:
@@ -151,11 +152,11 @@ class Pace:
 
     async def _paid(self, spare: int, records: int = 0) -> bool:
         """
-        Take a batch's worth, and wait until it would have been there; again by another limit if that changes.
+        Take tokens for a batch, and wait until they would have been there; start over if the limit changes.
 
         Args:
-            spare: Records' worth to put back first; less than nothing where more was used than was taken.
-            records: How many; as many as a batch may have if left out.
+            spare: Tokens to put back first; negative if more were used than taken.
+            records: How many to take; as many as a batch may have if left out.
         """
         while (limit := self._limit) is not None:
             changed = self._rates.changed
@@ -175,7 +176,7 @@ class Pace:
         return not self._stopping.is_set()
 
     async def _take(self, limit: RateLimit, spare: int, records: int) -> float | None:
-        """Take from the bucket; None where the worker is to stop while the server is away."""
+        """Take from the bucket; None if the worker is told to stop while the server is away."""
         backoff = Backoff(f"rate of {self._stage}")
         arguments = [repr(limit.per_second), str(limit.burst), str(spare), str(records)]
         run = self._client.channel.run

@@ -12,7 +12,7 @@ from rsq_pipe.streams.script import PRESENCE
 from rsq_pipe.streams.worker import is_gone, is_of_this_machine, worker_name
 
 SECONDS = 15
-"""How long a process counts as running after its last sign of life."""
+"""Seconds that a process counts as running after its last sign of life."""
 
 PERIOD = SECONDS / 3
 """Seconds between two signs of life."""
@@ -25,8 +25,8 @@ class Presence:
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        spec: What the file's hash is; runs of one and the same file may begin at once.
-        key: Where it is shown; for the whole pipeline if left out.
+        spec: The file's hash; runs of the same file may begin at the same time.
+        key: Where it is shown; the key for the whole pipeline if left out.
         seconds: How long it counts as running after its last sign of life.
     """
 
@@ -50,7 +50,7 @@ class Presence:
 
     async def show(self) -> None:
         """
-        Give a sign of life, on a full server too, and forget who has given none for too long.
+        Give a sign of life, even on a full server, and forget processes that gave none for too long.
 
         Redis: presence.lua.
         """
@@ -58,18 +58,18 @@ class Presence:
         self.is_alone = running < 2
 
     async def others(self) -> list[str]:
-        """Name the other processes that run the pipeline; of this machine's, only those that still exist."""
+        """Name the other processes that run the pipeline; those of this machine only if they still exist."""
         return [name for name in await self._shown() if not is_gone(name)]
 
     async def gone(self) -> list[str]:
-        """Name those that would still count as running, and are known not to exist any more."""
+        """Name those that would still count as running, but are known not to exist any more."""
         return [name for name in await self._shown() if is_gone(name)]
 
     async def dead(self) -> dict[str, float]:
         """
-        Name those that ended without taking their sign away, and when they gave the last one.
+        Name those that ended without removing their sign of life, and when they gave the last one.
 
-        Of this machine's they are those that do not exist any more, of others those that have been silent.
+        On this machine these are processes that no longer exist, on others those that have been silent.
         """
         key = self._key
         since = await server_time(self._client, key) - self._seconds
@@ -82,18 +82,18 @@ class Presence:
         }
 
     async def forget(self, names: Iterable[str]) -> None:
-        """Take the signs of others away, which are dead."""
+        """Remove the signs of life of dead processes."""
         await self._client.channel.execute("ZREM", self._key, *names, key=self._key)
 
     async def _shown(self) -> list[str]:
-        # One set, and no key for each that a SCAN would have to find: a server has millions of other keys.
+        # One set, not a key for each: a SCAN for those would go through millions of other keys.
         key = self._key
         since = await server_time(self._client, key) - self._seconds
         found = await self._client.channel.execute("ZRANGEBYSCORE", key, f"({since}", "+inf", key=key)
         return sorted(name for name in (name.decode() for name in found) if name != self.name)
 
     async def others_of_another_file(self) -> list[str]:
-        """Name those of the others that run another file."""
+        """Name the other processes that run a different file."""
         return [name for name in await self.others() if not name.startswith(f"{self._role}_")]
 
     async def refuse_others(self) -> None:
@@ -108,7 +108,7 @@ class Presence:
             raise self.busy(others)
 
     def busy(self, others: list[str]) -> PipelineBusyError:
-        """Say who keeps this process from what may be done by one alone."""
+        """Make the error that names who else runs the pipeline."""
         return PipelineBusyError(
             f"pipeline {self._pipeline!r} is being run by {', '.join(others)}; stop that first. "
             f"A process that was killed on another machine counts for {SECONDS}s more",
@@ -116,5 +116,5 @@ class Presence:
         )
 
     async def end(self) -> None:
-        """Take the sign away."""
+        """Remove the sign of life."""
         await self._client.channel.execute("ZREM", self._key, self.name, key=self._key)

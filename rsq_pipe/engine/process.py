@@ -32,25 +32,25 @@ class Process:
         graph: The pipeline.
         halt: Called with an error that must end the run.
         names: The stages that run here.
-        observer: Told of what happens.
-        totals: `appended:<stream>` and `settled:<group>:<stream>` -> how many records, as settlements told.
-        blocked: Called when a settlement has told of new totals, by those who wait for room.
-        retried: Stage -> set when records of it were put off.
+        observer: Notified of what happens.
+        totals: `appended:<stream>` and `settled:<group>:<stream>` -> number of records, from settlements.
+        blocked: Called when a settlement returns new totals; added by those who wait for room.
+        retried: Stage -> set when some of its records were put off.
         full: Set when a worker has to wait for room below.
         settled: Stage -> set when a worker has settled something that changes what the stage remembers.
         pending: Stage -> what is known of its groups' pending entries.
-        isolation: Lets an entry in its last delivery be all that the process has in flight.
+        isolation: Makes an entry in its last delivery the only one in flight in the process.
         by: The process's name, as others read it.
         limit: Records of each source that enter, at most; None for all.
-        cut: The sources of which so many have entered: there may be more.
+        cut: The sources that have reached that limit: they may hold more.
         pauses: The breakers of the stages.
         rates: How fast the stages may go.
         tables: The files that lookups hold.
         holds: The stages that are paused until they are resumed.
         times: How long the calls of the stages take.
-        stand_by: Waits for what other processes own.
+        stand_by: Waits for leases that other processes hold.
         gathering: How fast the sinks write.
-        ledgers: Sink -> what its ledger is called, where that is not the sink's name.
+        ledgers: Sink -> the name of its ledger, if that is not the sink's name.
     """
 
     client: StreamClient
@@ -87,7 +87,7 @@ class Process:
 
     async def publish(self) -> None:
         """
-        Tell the server which stages are paused, and which are not any more.
+        Tell the server which stages are paused, and which no longer are.
 
         Raises:
             ServerUnavailableError: It cannot be reached.
@@ -96,12 +96,12 @@ class Process:
         await self.pauses.publish()
 
     def looked(self, state: PipelineState, asked: float) -> None:
-        """Take note of what the pipeline holds, and of when that was asked, by `time.monotonic`."""
+        """Take note of what the pipeline holds, and when the server was asked, by `time.monotonic`."""
         self.pauses.looked(state.paused, asked)
         self.holds.looked(state, asked)
         self.still(state, asked)
 
     def still(self, state: PipelineState, asked: float) -> None:
-        """Take note that the pipeline holds what it held before."""
+        """Take note that the pipeline still holds the same as before."""
         for name, pending in self.pending.items():
             pending.looked(asked, is_none=state.stages[name].idle)

@@ -1,4 +1,4 @@
-"""Rates: how fast the stages of a process may go, as the pipeline's file says by now."""
+"""Rates: how fast the stages of a process may go, as the pipeline's file says now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsq_pipe.spec.graph import Graph, RateLimit
 from rsq_pipe.spec.rate_limit import read_limits
 
 PERIOD = 0.5
-"""Seconds between two looks whether the file has changed."""
+"""Seconds between two checks whether the file has changed."""
 
 
 class Rates:
@@ -27,14 +27,14 @@ class Rates:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.limits = {stage.name: stage.rate for stage in graph.stages}
-        """Stage -> its limit, as it is by now; None where it may go as fast as it can."""
+        """Stage -> its current limit; None if it may go as fast as it can."""
         self._seen: tuple[int, ...] = ()
         self.changed = asyncio.Event()
-        """Set when a limit changes; another one stands here then."""
+        """Set when a limit changes, and then replaced by a new event."""
         self._log = structlog.get_logger("rsq_pipe").bind(pipeline=graph.pipeline)
 
     async def refresh(self) -> None:
-        """Read the limits again where the file has changed; while it is wrong those that were known hold."""
+        """Read the limits again if the file has changed; while it is wrong, the limits stay as they were."""
         seen = self._stamp()
         if seen in {self._seen, ()}:
             return
@@ -47,7 +47,7 @@ class Rates:
         self.set({name: limits[name] for name in self.limits if name in limits})
 
     def set(self, limits: Mapping[str, RateLimit | None]) -> None:
-        """State limits, and wake those who wait by the ones before."""
+        """Set limits, and wake those who wait under the old ones."""
         above = fused(self._graph)
         changed = {name: limit for name, limit in limits.items() if limit != self.limits[name]}
         for name, limit in changed.items():
@@ -65,7 +65,7 @@ class Rates:
     def _stamp(self) -> tuple[int, ...]:
         try:
             found = self._graph.path.stat()
-        except OSError:  # it may be in the middle of being replaced
+        except OSError:  # somebody may just be replacing it
             return ()
         return found.st_mtime_ns, found.st_size, found.st_ino
 

@@ -1,4 +1,4 @@
-"""Record counts: how many records streams of packs hold, which the server counts in entries."""
+"""Record counts: how many records streams of packs hold; the server counts only entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rsq_pipe.streams.script import Script
 from rsq_pipe.streams.stats import GroupInfo
 
 PAGE = 50
-"""Entries read at once where records have to be counted: each may be a pack."""
+"""Entries read at once to count records: each may be a pack."""
 
 _BEGIN = Script("begin_count")
 
@@ -23,9 +23,9 @@ def to_do(
     table: Mapping[str, str], stream: str, group: GroupInfo, *, undelivered: bool
 ) -> tuple[int | None, int]:
     """
-    Tell how many records before a group are undelivered, and how many delivered and not settled.
+    Return how many records a group has not been given, and how many it was given but has not settled.
 
-    The sum is exact. How it divides is told by the entries: they hold about as many records each.
+    The sum is exact. It is split by the numbers of entries, as if all held about as many records.
 
     Args:
         table: As of `held`.
@@ -34,11 +34,11 @@ def to_do(
         undelivered: Whether there are entries it was not given.
 
     Returns:
-        The first is None where neither the server nor the counts can tell.
+        The first is None if neither the server nor the counts can tell.
     """
     lag = group.lag if undelivered else 0
     total = held(table, group.name, stream)
-    # An entry holds one record at least. Where there is none, nothing is held, whatever is counted.
+    # An entry holds at least one record. If there are no entries, there are no records, whatever is counted.
     if total is None or (lag == 0 and group.pending == 0):
         return lag, group.pending
     if lag is None:
@@ -51,16 +51,16 @@ def to_do(
 
 async def begin(client: StreamClient, graph: Graph) -> None:
     """
-    Begin to count, for each group of a stream of packs that is not counted yet.
+    Begin to count records for each group of a stream of packs that is not counted yet.
 
-    In a new pipeline there is nothing to count. What an earlier release left, or a stage that was put in
-    between has before it, is read once. Two runs may begin at once, as long as neither works before it has.
+    In a new pipeline there is nothing to count. What an earlier release left, or what waits for a stage that
+    was inserted, is read once. Two runs may do this at once, as long as neither works before it is done.
 
     Raises:
-        GroupLostError: A group is not there.
+        GroupLostError: A group does not exist.
 
     Cancellation: between two groups; calling again goes on.
-    Redis: begin_count.lua; XRANGE and XPENDING, page by page, where there is something to count.
+    Redis: begin_count.lua; XRANGE and XPENDING, page by page, if there is something to count.
     """
     meta = Keyspace(graph.pipeline).meta
     for stream, names in packed(graph).items():
@@ -82,7 +82,7 @@ async def records_between(
 
     Args:
         start, end: As of XRANGE.
-        most: Where to stop counting; what is counted then is more.
+        most: Stop counting above this; the count is then larger than it.
     """
     count = 0
     while True:
@@ -97,7 +97,7 @@ async def records_between(
 async def records_pending(
     client: StreamClient, stream: str, group: str, *, consumer: str | None = None
 ) -> int:
-    """Count the records that were delivered to a group, or to one consumer of it, and not settled."""
+    """Count the records that were delivered to a group, or to one of its consumers, but not settled."""
     count, start = 0, "-"
     while True:
         page = await client.pending_range(stream, group, start, count=PAGE, consumer=consumer)

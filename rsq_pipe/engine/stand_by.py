@@ -1,4 +1,4 @@
-"""StandBy: asks for all the leases that a process waits for at once, until one of them is free."""
+"""StandBy: waits for a lease to be free, asking for all leases of the process at once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rsq_pipe.streams.waiting import first
 from rsq_pipe.streams.worker import is_gone
 
 PERIOD = 0.5
-"""Seconds between two looks at the leases."""
+"""Seconds between two checks of the leases."""
 
 
 class StandBy:
     """
-    Wait for leases that other processes hold: one command for all of them, and none where nobody waits.
+    Wait for leases that other processes hold: one command for all of them, and none if nobody waits.
 
     Args:
         client: The server; in a cluster the leases are all in one slot.
@@ -53,7 +53,7 @@ class StandBy:
                 continue
             try:
                 found = await self._channel.execute("MGET", *names, key=names[0])
-            except StreamError:  # whoever tries to take one meets it too, and waits as long as it takes
+            except StreamError:  # whoever tries to take one gets it too, and waits it out
                 found = [None] * len(names)
             free = {key for key, holder in zip(names, found, strict=True) if _is_free(holder)}
             for called, keys in wanted.items():

@@ -1,4 +1,4 @@
-"""State keys: every key of what a stage remembers, also of one that is in no file any more."""
+"""State keys: lists every key of a stage's state, even if the stage is no longer in any file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SCAN = 1_000
 
 async def state_keys(client: StreamClient, pipeline: str, stage: str) -> list[str]:
     """
-    List the keys of a stage's state: its scalars, its timers, and the buckets that are there.
+    List the keys of a stage's state: its scalars, its timers, and the existing buckets.
 
     Redis: SCAN, over all keys of the server that holds the pipeline.
     """
@@ -19,7 +19,7 @@ async def state_keys(client: StreamClient, pipeline: str, stage: str) -> list[st
 
 
 async def buckets(client: StreamClient, pipeline: str, stage: str) -> list[str]:
-    """List the keys of the buckets that are there; SCAN."""
+    """List the keys of the existing buckets, by SCAN."""
     key = f"{{{pipeline}}}:{stage}:state"
     cursor, found = b"", set[str]()
     while cursor != b"0":

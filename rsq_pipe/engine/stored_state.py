@@ -1,4 +1,4 @@
-"""StoredState: what a stage remembers, read from the server for its verb."""
+"""StoredState: reads what a stage remembers from the server, for its verb."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class StoredState:
         self._backoff = Backoff(f"{stage.name} (state)")
         self._stopping = asyncio.Event()
         self.refused = 0
-        """How many changes were not written, since the state was not what they were made by any more."""
+        """How many changes were not written because the state they were based on had changed."""
 
     async def ask(self, *questions: Question) -> list[Any]:
         """
-        Ask several questions at once; again and again while the server is away, until `stop`.
+        Ask several questions at once; keep trying while the server is away, until `stop`.
 
         Raises:
-            StreamError: What time does not mend; a server that is away only after `stop`.
+            StreamError: What waiting does not repair; that the server is away, only after `stop`.
 
         Redis: as of `ask` in `streams/state_reading.py`.
         """
         return await self._backoff.until_works(lambda: ask(self._client, self._at, questions), self._stopping)
 
     def stop(self) -> None:
-        """Wait for the server no longer."""
+        """Stop waiting for the server."""
         self._stopping.set()

@@ -10,7 +10,7 @@ from rsq_pipe.engine.hold import Hold
 from rsq_pipe.engine.paused import Paused
 from rsq_pipe.spec.graph import Graph
 
-if TYPE_CHECKING:  # a test kit without a server loads no client of one
+if TYPE_CHECKING:  # the test kit, which has no server, need not load a client
     from rsq_pipe.engine.state import PipelineState
 
 
@@ -20,14 +20,14 @@ class StageSummary:
     Count one stage's records.
 
     Args:
-        received: Records that were settled, retries counted each time.
+        received: Records that were settled; a retried one counts each time.
         emitted: Records written to the streams below, or outside by a sink.
         dropped: Records that ended here on purpose.
         retried: Attempts that failed and were put off.
         dead: Dead letters written.
-        drops: Reason -> how many records were dropped for it, the most frequent first.
+        drops: Reason -> how many records were dropped for it, most frequent first.
         stored: Records that went into the stage's state.
-        unknown: Key for which a lookup found nothing -> how many records had it, likewise.
+        unknown: Key for which a lookup found nothing -> how many records had it, most frequent first.
     """
 
     received: int
@@ -45,8 +45,8 @@ class Summary:
     """
     Count a run.
 
-    The numbers are the differences of counters that Redis moves in the step that settles a batch. So they
-    are exact, whatever was killed and repeated, and cover every process that worked on the pipeline.
+    The numbers are differences of counters that Redis moves in the same step that settles a batch. So they
+    are exact, whatever was killed and repeated, and cover all processes that worked on the pipeline.
 
     Args:
         stages: By name, in the pipeline's order.
@@ -55,8 +55,8 @@ class Summary:
         dead_letters: Dead letters in all queues now, older ones included.
         untouched: Whether no record has ever moved in this pipeline.
         paused: Stages that are paused at the end.
-        waiting: Records that each stage still has before it, those whose next attempt is not due included.
-        others: How many other processes ran the pipeline at its beginning or end.
+        waiting: Records that each stage still has to handle, including those whose retry is not due yet.
+        others: How many other processes ran the pipeline when this run began or ended.
     """
 
     stages: Mapping[str, StageSummary]
@@ -80,7 +80,7 @@ class Summary:
 
 
 def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
-    """Put the most frequent first; the like ones by name."""
+    """Sort by count, the highest first; equal counts by name."""
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -111,7 +111,7 @@ def summarize(
     stages = {}
     for stage in graph.stages:
         out, dead = moved(stage.name, "out"), moved(stage.name, "dead")
-        # A source has no entries to acknowledge: what it took in is what it wrote.
+        # A source has no entries to acknowledge: it received what it wrote.
         received = out + dead if stage.verb == "source" else moved(stage.name, "in")
         stages[stage.name] = StageSummary(
             *(received, out, moved(stage.name, "dropped"), moved(stage.name, "retried"), dead),
@@ -138,7 +138,7 @@ def summary_of(
     finished: bool,
     others: int = 0,
 ) -> Summary:
-    """Summarize a run by what the pipeline holds at its end."""
+    """Summarize a run from what the pipeline holds at its end."""
     return summarize(
         graph,
         before,

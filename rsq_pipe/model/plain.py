@@ -130,7 +130,7 @@ def _as_list(records: Sequence[Any]) -> bytes | None:
 
 def _has_nan(raw: bytes, records: Sequence[Any]) -> bool:
     """Tell whether a number may be NaN, which is written as null: where all nulls are plain ones, none is."""
-    return bool(may_hold_null(raw)) and raw.count(b"null") != sum(map(_count_none, map(dict.values, records)))
+    return may_hold_null(raw) and raw.count(b"null") != sum(map(_count_none, map(dict.values, records)))
 
 
 def _apart(raw: bytes) -> list[bytes]:

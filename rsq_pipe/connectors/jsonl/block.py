@@ -9,9 +9,32 @@ import msgspec
 
 from rsq_pipe.connectors.files.chunking import Block
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
+from rsq_pipe.connectors.jsonl.rows import rows_of
 
 _decode_lines = msgspec.json.Decoder().decode_lines
 _encode_lines = msgspec.json.Encoder().encode_lines
+_LONGEST_PAUSE = 64  # blocks that are read as objects before rows are tried again
+
+
+class ObjectsAtOnce:
+    """Read whole lines of JSON, up to the first that is neither blank nor one object; as rows if possible."""
+
+    def __init__(self) -> None:
+        self._passed_by = 0
+        self._pause = 1
+
+    def __call__(self, data: bytes) -> Block:
+        """Read lines."""
+        if self._passed_by:
+            self._passed_by -= 1
+            return objects_at_once(data)
+        rows = rows_of(data)
+        if rows is not None:
+            self._pause = 1
+            return Block(rows, range(len(rows)), len(data), len(rows), _Lines(data))
+        # Where lines differ, or are spelled in another way, to try was work in vain.
+        self._passed_by, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE)
+        return objects_at_once(data)
 
 
 def objects_at_once(data: bytes) -> Block:

@@ -23,7 +23,7 @@ from rsq_pipe.connectors.files.read_settings import (
     Watch,
     check_endless,
 )
-from rsq_pipe.connectors.jsonl.block import objects_at_once
+from rsq_pipe.connectors.jsonl.block import ObjectsAtOnce
 from rsq_pipe.connectors.jsonl.json_object import UNREADABLE, parse
 from rsq_pipe.connectors.source import Arrival, Chunk
 from rsq_pipe.connectors.wording import wording
@@ -84,7 +84,7 @@ class JsonlSource(FileSource):
                 shard,
                 reader,
                 _arrivals(shard, reader),
-                objects_at_once,
+                ObjectsAtOnce(),
                 size=size,
                 limit=self._chunk_bytes,
             )

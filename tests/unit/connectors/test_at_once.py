@@ -14,9 +14,11 @@ from rsq_pipe.connectors.csv.block import RowsAtOnce
 from rsq_pipe.connectors.csv.columns import Columns
 from rsq_pipe.connectors.csv.dialect import Dialect
 from rsq_pipe.connectors.files.chunking import nothing
+from rsq_pipe.connectors.jsonl import block
 from rsq_pipe.connectors.jsonl import source as jsonl
 from rsq_pipe.connectors.jsonl.block import objects_at_once
 from rsq_pipe.connectors.source import Arrival, Source
+from rsq_pipe.model.row_records import RowRecords
 
 Write = Callable[[str, bytes], Path]
 Connect = Callable[..., Source]
@@ -156,7 +158,7 @@ def test_lines_read_at_once_are_the_same_records_at_the_same_places(
 
     with monkeypatch.context() as patch:
         patch.setattr(csv, "RowsAtOnce", lambda *_: nothing)
-        patch.setattr(jsonl, "objects_at_once", nothing)
+        patch.setattr(jsonl, "ObjectsAtOnce", lambda: nothing)
         careful = [arrival for arrival, _, _ in read(source(kind, path="x", **given), "", size)]
     assert [repr(arrival) for arrival, _, _ in found] == [repr(arrival) for arrival in careful]
     ends = [(place, position) for place, (_, position, behind) in enumerate(found, 1) if not behind]
@@ -182,11 +184,11 @@ def test_lines_read_at_once_are_the_same_records_at_the_same_places(
 def test_rows_are_read_at_once_up_to_the_first_that_asks_for_care(lines: bytes, count: int) -> None:
     rows = RowsAtOnce(Columns(["n", "s"], {"n": "int"}, [], keep_empty=False), Dialect())
 
-    block = rows(lines)
+    found = rows(lines)
 
-    assert block.count == count
-    assert block.size == len(b"\n".join(lines.split(b"\n")[:count])) + (count > 0)
-    assert [record["n"] for record in block.records] == [1, 2, 3][: len(block.records)]
+    assert found.count == count
+    assert found.size == len(b"\n".join(lines.split(b"\n")[:count])) + (count > 0)
+    assert [record["n"] for record in found.records] == [1, 2, 3][: len(found.records)]
 
 
 @pytest.mark.parametrize(
@@ -202,11 +204,55 @@ def test_rows_are_read_at_once_up_to_the_first_that_asks_for_care(lines: bytes, 
     ],
 )
 def test_objects_are_read_at_once_up_to_the_first_line_that_is_none(lines: bytes, count: int) -> None:
-    block = objects_at_once(lines)
+    found = objects_at_once(lines)
 
-    assert block.count == count
-    assert [record["a"] for record in block.records] == [1, 2][: len(block.records)]
-    assert list(block.raws) == [line.strip() for line in lines.split(b"\n")[:count] if line.strip()]
+    assert found.count == count
+    assert [record["a"] for record in found.records] == [1, 2][: len(found.records)]
+    assert list(found.raws) == [line.strip() for line in lines.split(b"\n")[:count] if line.strip()]
+
+
+@pytest.mark.parametrize(
+    ("lines", "as_rows"),
+    [
+        (b'{"a":1,"b":"x y"}\n{"a":2,"b":[{"c":null}]}\n', True),
+        (b'{"a": 1, "b": "x y"}\n{"a": 2, "b": "\xc3\xa9"}\n', True),
+        (b'{"a":123456789012345678901234567890,"b":-1.5}\n', True),
+        (b'{"a":1,"b":2}\n{"b":2,"a":1}\n', False),
+        (b'{"a":1,"b":2}\n{"a":2}\n', False),
+        (b'{"a":1}\n{"a":2,"b":3}\n', False),
+        (b'{"a":1,"b":2}\n{"a":1,"b":2,"a":1}\n', False),
+        (b'{"a":1,"b":{"c":1,"c":1}}\n', False),
+        (b'{"x y":1,"xy":1}\n{"xy":1,"x y":1}\n', False),
+        (b'{"a":1}\n{"a":\n2}\n', False),
+        (b'{"a":1}\n{"a":2}{"a":3}\n', False),
+        (b'{"a":1}\n\n{"a":2}\n', False),
+        (b'{"a":1}\n\n', False),
+        (b'{"a":1}\n[2]\n', False),
+        (b'{"a":1.50}\n', False),
+        (b'{"\\u0061":1}\n', False),
+        (b'{"\\"":1}\n', False),
+        (b"{}\n", False),
+        (b"17\n", False),
+    ],
+)
+def test_objects_are_read_as_rows_where_no_key_can_be_lost_or_moved(lines: bytes, *, as_rows: bool) -> None:
+    found, plain = block.ObjectsAtOnce()(lines), objects_at_once(lines)
+
+    assert isinstance(found.records, RowRecords) is as_rows
+    assert repr([*found.records]) == repr([*plain.records])
+    assert [*found.raws] == [*plain.raws]
+    assert (found.size, found.count, [*found.lines]) == (plain.size, plain.count, [*plain.lines])
+
+
+def test_where_lines_differ_rows_are_tried_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[bytes] = []
+    monkeypatch.setattr(block, "rows_of", tried.append)
+    at_once = block.ObjectsAtOnce()
+
+    for _ in range(1_000):
+        at_once(b'{"a":1}\n{"b":1}\n')
+
+    assert 10 < len(tried) < 25
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

@@ -120,4 +120,9 @@ def _port(graph: Graph, stage: Stage, port: str) -> Port:
     sizes = [reader.batch_size for reader in graph.readers(ref) if runs_user_code(reader)]
     bursts = [reader.rate.burst for reader in graph.readers(ref) if reader.rate is not None]
     most = min([PACK_RECORDS, *sizes, *bursts])
-    return Port(key, form, packs(graph), most, graph.max_record)
+    whole = {_writes_lines(reader) for reader in graph.readers(ref)} == {True}
+    return Port(key, form, packs(graph), most, graph.max_record, whole=whole)
+
+
+def _writes_lines(stage: Stage) -> bool:
+    return stage.verb == "sink" and stage.options.type == "jsonl"

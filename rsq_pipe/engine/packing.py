@@ -66,6 +66,7 @@ class Port:
             one settles, and shares with others, as few as it asks for.
         max_record: Bytes of one encoded record, at most.
         small: Whether packs are compressed: many records wait in the stream, and memory runs out first.
+        whole: Whether records are written with their names where they can be: what reads them writes lines.
     """
 
     key: str
@@ -74,6 +75,7 @@ class Port:
     most: int = PACK_RECORDS
     max_record: int = MAX_RECORD
     small: bool = False
+    whole: bool = False
 
     def write(self, emitted: Emitted, *, finite: bool = False) -> Written:
         """
@@ -96,8 +98,13 @@ class Port:
             assert self.packs is not None
             records, rids = emitted.records[start:end], emitted.rids[start:end]
             headers = within(emitted.headers, start, end) if emitted.headers else emitted.headers
+            raw = b""
+            if self.whole and not self.small:
+                # Where one batch's records hold objects, the next one's do: not to be tried again.
+                raw = self.packs.encode_whole(records, rids, headers, finite=finite)
+                self.whole = bool(raw)
             try:
-                raw = self.packs.encode(records, rids, headers, finite=finite)
+                raw = raw or self.packs.encode(records, rids, headers, finite=finite)
             except EncodeError:
                 raw = b""  # one of them; the halves tell which
             if raw and len(raw) <= PACK_BYTES:

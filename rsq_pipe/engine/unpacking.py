@@ -12,6 +12,7 @@ from rsq_pipe.engine.keyspace import Keyspace
 from rsq_pipe.errors import DecodeError, without_frames
 from rsq_pipe.ids import branch, record_id, record_ids
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.model.pack import Packs
 from rsq_pipe.model.row_records import RowRecords, joined
 from rsq_pipe.spec.branches import branches
@@ -53,7 +54,7 @@ class Unpacker:
         graph: The pipeline.
         stage: The stage.
         deliveries: How often an entry may be handed out; one that comes more often is not processed.
-        as_rows: Whether records may stay rows, for who does nothing with them that takes a list.
+        as_rows: Whether records may stay rows or lines, for who does nothing with them that takes a list.
     """
 
     def __init__(self, graph: Graph, stage: Stage, deliveries: int, *, as_rows: bool = False) -> None:
@@ -165,7 +166,7 @@ class Unpacker:
             found.unread[place] = _exhausted(entry)
             return
         batch, fields = found.batch, entry.fields
-        if isinstance(batch.records, RowRecords):
+        if isinstance(batch.records, RowRecords | LineRecords):
             batch.records = [*batch.records]
         # Nearly every record comes with its id alone, or with nothing.
         if len(fields) <= 4 and fields[0] == DATA and entry.stream not in self._branches:

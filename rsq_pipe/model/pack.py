@@ -14,6 +14,7 @@ import msgspec
 
 from rsq_pipe.errors import DecodeError, EncodeError
 from rsq_pipe.model.finite import may_hold_null, not_finite
+from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.model.row_records import RowRecords, maker, row_records
 
 
@@ -32,7 +33,8 @@ class Packed(NamedTuple):
     headers: dict[int, dict[str, str]]
 
 
-_DICTS = frozenset((dict,))
+_DICTS, _TEXTS = frozenset((dict,)), frozenset((str,))
+_read_whole = msgspec.json.Decoder(tuple[None, list[msgspec.Raw], str, list[str], dict[str, Any]]).decode
 _count_none = methodcaller("count", None)
 
 # A pack is [names, rows, prefix, rests, headers]: the fields' names once, where all records have the same in
@@ -75,11 +77,8 @@ class Packs:
             finite: Whether it is known that no number of theirs is NaN or infinite.
         """
         names, rows = _rows(records)
-        prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
-        rests = [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
-        beside = {str(place): dict(some) for place, some in headers.items()}
         try:
-            raw = self._write([names, rows, prefix, rests, beside])
+            raw = self._write([names, rows, *_ids(rids), _of_places(headers)])
             # Where all nulls are plain ones, none of them was a NaN.
             unsure = not (finite or self._has_nan) and may_hold_null(raw)
             if unsure and raw.count(b"null") != _nulls(names, rows):
@@ -90,22 +89,35 @@ class Packs:
             raise EncodeError(f"a record cannot be written as {self._form}: {exc}") from exc
         return raw
 
+    def encode_whole(
+        self,
+        records: Sequence[Any],  # noqa: ARG002  as of packs that have such a form
+        rids: Sequence[str],  # noqa: ARG002
+        headers: Mapping[int, Mapping[str, str]],  # noqa: ARG002
+        *,
+        finite: bool = False,  # noqa: ARG002
+    ) -> bytes:
+        """Encode records with their names, to be read as lines of JSON; nothing where that cannot be."""
+        return b""
+
     def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
-        """Decode a pack, to `RowRecords` where wished and possible; DecodeError where the bytes are none."""
+        """
+        Decode a pack; DecodeError where the bytes are none.
+
+        Args:
+            raw: The bytes.
+            as_rows: Whether the records may be `RowRecords`, or `LineRecords`, where they can.
+        """
         try:
             names, rows, prefix, rests, headers = self._read(_whole(raw) if raw[:1] == _COMPRESSED else raw)
             records: Sequence[dict[str, Any]]
             if names is not None:
                 records = row_records(names, rows) if as_rows else maker(tuple(names))(rows)
-            elif all(type(record) is dict for record in rows):
+            elif {*map(type, rows)} <= _DICTS:
                 records = rows
             else:
                 raise ValueError("one of them is no record")  # noqa: TRY301  told as all else
-            rids = [prefix + rest for rest in rests] if prefix else rests
-            "".join(rids)  # raises where one is no text
-            if len(records) != len(rids):
-                raise ValueError(f"{len(records)} records with {len(rids)} ids")  # noqa: TRY301
-            return Packed(records, rids, _beside(headers, len(records)) if headers else {})
+            return _packed(records, prefix, rests, headers)
         except Exception as exc:  # what may be wrong with bytes has many types; msgpack has some of its own
             raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
@@ -115,6 +127,40 @@ class JsonPacks(Packs):
 
     def __init__(self) -> None:
         super().__init__("JSON", msgspec.json.Encoder().encode, msgspec.json.Decoder().decode, has_nan=False)
+
+    def encode_whole(
+        self,
+        records: Sequence[Any],
+        rids: Sequence[str],
+        headers: Mapping[int, Mapping[str, str]],
+        *,
+        finite: bool = False,
+    ) -> bytes:
+        """Encode records that hold no objects; nothing where one does, or cannot be written."""
+        if type(records) is not list or {*map(type, records)} != _DICTS:
+            return b""
+        # A number and the text of it, both as names, are one name once they are read.
+        if not {*map(type, set().union(*records))} <= _TEXTS:
+            return b""
+        try:
+            raw = self._write([None, records, *_ids(rids), _of_places(headers)])
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return b""
+        if raw.count(b"{") != len(records) + 1 + len(headers) or _LINES in raw:
+            return b""
+        # Where all nulls are plain ones, none of them was a NaN; the first is that of the names.
+        unsure = not finite and raw.rfind(b"null") > 1
+        return raw + _LINES if not unsure or raw.count(b"null") == _nulls(None, records) else b""
+
+    def decode(self, raw: bytes, *, as_rows: bool = False) -> Packed:
+        """As of all packs; to `LineRecords` where wished and the records are written whole."""
+        if not as_rows or raw.find(_LINES) != len(raw) - 1:
+            return super().decode(raw, as_rows=as_rows)
+        try:
+            _, texts, prefix, rests, headers = _read_whole(raw)
+            return _packed(LineRecords(texts), prefix, rests, headers)
+        except Exception as exc:  # as above
+            raise DecodeError(f"the entry is not a pack of records: {exc}", raw) from exc
 
 
 class MsgpackPacks(Packs):
@@ -128,6 +174,9 @@ class MsgpackPacks(Packs):
             has_nan=True,
         )
 
+
+_LINES = b"\n"
+"""The last byte of a pack whose records are lines as they stand in it: no other has one."""
 
 _COMPRESSED = b"x"
 """The first byte of what zlib wrote; no pack begins with it."""
@@ -180,6 +229,24 @@ def _nulls(names: Sequence[Any] | None, rows: Sequence[Any]) -> int:
     if names is None:
         return 1 + sum(list(record.values()).count(None) for record in rows)
     return sum(map(_count_none, rows))
+
+
+def _ids(rids: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Cut ids in two: what all begin with, and the rest of each."""
+    prefix = commonprefix([min(rids), max(rids)])  # noqa: RUF071  texts, no paths
+    return prefix, [rid[len(prefix) :] for rid in rids] if prefix else list(rids)
+
+
+def _of_places(headers: Mapping[int, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    return {str(place): dict(some) for place, some in headers.items()}
+
+
+def _packed(records: Sequence[dict[str, Any]], prefix: str, rests: list[str], headers: Any) -> Packed:
+    rids = [prefix + rest for rest in rests] if prefix else rests
+    "".join(rids)  # raises where one is no text
+    if len(records) != len(rids):
+        raise ValueError(f"{len(records)} records with {len(rids)} ids")
+    return Packed(records, rids, _beside(headers, len(records)) if headers else {})
 
 
 def _beside(headers: Any, count: int) -> dict[int, dict[str, str]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, overload
 
+from rsq_pipe.model.line_records import LineRecords
+
 Record: TypeAlias = dict[str, Any]
 _LISTS = frozenset((list, tuple))
 
@@ -114,9 +116,11 @@ def row_records(names: Sequence[str], rows: list[Sequence[Any]]) -> RowRecords:
 
 
 def joined(records: Sequence[Record], more: Iterable[Record]) -> Sequence[Record]:
-    """Put records behind others, which may change these; as rows where all have the same fields."""
+    """Put records behind others, which may change these; as rows or lines where all are such."""
     if not records:
-        return more if isinstance(more, RowRecords) else [*more]
+        return more if isinstance(more, RowRecords | LineRecords) else [*more]
+    if isinstance(records, LineRecords) and isinstance(more, LineRecords) and records.take(more):
+        return records
     if isinstance(records, RowRecords) and (rows := records.rows) is not None:
         found = _rows(records.names, more)
         if found is not None:

@@ -11,6 +11,7 @@ from rsq_pipe.connectors.record_id import named
 from rsq_pipe.errors import EncodeError, without_frames
 from rsq_pipe.model.batch import Batch
 from rsq_pipe.model.finite import may_hold_null, not_finite
+from rsq_pipe.model.line_records import LineRecords
 from rsq_pipe.streams.wording import unwritable
 
 _encoder = msgspec.json.Encoder()
@@ -29,6 +30,8 @@ def json_lines(batch: Batch, *, rid: bool = False) -> tuple[bytes, dict[int, Exc
     Returns:
         The lines, and for each record that cannot be written, its place and why.
     """
+    if not rid and isinstance(batch.records, LineRecords) and (written := batch.records.lines) is not None:
+        return written, {}
     try:
         records = list(map(named, batch.records, batch.rids)) if rid else batch.records
         lines = _encoder.encode_lines(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from rsq_pipe.connectors.endpoint import Endpoint
 from rsq_pipe.connectors.files.endpoints import writable
@@ -29,6 +30,8 @@ def endpoint(options: Options, *, stage: str, root: Path) -> Endpoint:  # noqa: 
 
 class JsonlSink(FileSink):
     """Append records to a JSON Lines file, each once."""
+
+    as_rows: ClassVar[bool] = True
 
     def __init__(self, options: Options, *, stage: str, root: Path) -> None:
         super().__init__(target(options, stage=stage, root=root))

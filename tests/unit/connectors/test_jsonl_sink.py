@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from rsq_pipe.connectors.sink import Sink
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.pack import JsonPacks
 
 Make = Callable[..., Sink]
 MakeBatch = Callable[..., Batch]
@@ -38,6 +39,24 @@ def test_record_is_one_line_of_json_in_utf8(tmp_path: Path, sink: Make, batch: M
     assert json.loads(first) == expected
     assert "Münster".encode() in first
     assert json.loads(second) == {"id": 2}
+
+
+def test_records_that_come_as_lines_are_written_as_they_are_and_with_their_ids_where_these_are_wished(
+    tmp_path: Path, sink: Make, batch: MakeBatch
+) -> None:
+    raw = JsonPacks().encode_whole([{"id": 1, "city": "Münster"}, {"id": 2}], ["a", "b"], {})
+    for name, rid in (("plain", False), ("named", True)):
+        made = sink("jsonl", path=f"{name}.jsonl", rid=rid)
+        made.open(None)
+        given = batch({}, {})
+        packed = JsonPacks().decode(raw, as_rows=True)
+        given.records, given.rids = cast("list[Any]", packed.records), packed.rids
+        assert made.write(given).failures == {}
+
+    assert (tmp_path / "plain.jsonl").read_text() == '{"id":1,"city":"Münster"}\n{"id":2}\n'
+    assert (tmp_path / "named.jsonl").read_text() == (
+        '{"rid":"a","id":1,"city":"Münster"}\n{"rid":"b","id":2}\n'
+    )
 
 
 def test_record_that_cannot_be_written_fails_alone_and_leaves_no_trace(
@@ -100,6 +119,7 @@ def test_nulls_are_written_as_they_are(tmp_path: Path, sink: Make, batch: MakeBa
 STDOUT_WRITER = """
 from pathlib import Path
 from rsq_pipe.model.batch import Batch
+from rsq_pipe.model.pack import JsonPacks
 from rsq_pipe.connectors.stdout import Options, connect
 sink = connect(Options(), stage="show", root=Path.cwd())
 assert sink.open(None) == "" and not sink.exclusive and sink.guarantee == "at-least-once"

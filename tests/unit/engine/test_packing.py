@@ -207,3 +207,31 @@ def test_in_a_crowded_stream_large_packs_are_compressed_and_small_ones_stand_as_
     assert large.fields[:3] == plain.fields[:3]
     assert len(small) < len(whole) / 2
     assert PACKS.decode(small) == PACKS.decode(whole)
+
+
+def test_for_a_reader_that_writes_lines_records_are_written_with_their_names() -> None:
+    port = Port("{orders}:price", JSON, PACKS, whole=True)
+
+    ((_, fields),) = port.write(numbered(2)).outputs
+
+    assert fields[3] == b'[null,[{"n":0},{"n":1}],"read:",["0","1"],{}]\n'
+
+
+def test_in_a_crowded_stream_they_are_not() -> None:
+    port = Port("{orders}:price", JSON, PACKS, whole=True, small=True)
+
+    assert port.write(numbered(2)).outputs == PORT.write(numbered(2)).outputs
+
+
+def test_where_records_hold_objects_that_is_not_tried_again() -> None:
+    port = Port("{orders}:price", JSON, PACKS, whole=True)
+
+    port.write(emitted({"n": {}}, {"n": {}}))
+
+    assert port.write(numbered(2)).outputs == PORT.write(numbered(2)).outputs
+
+
+def test_a_number_that_is_none_is_refused_for_such_a_reader_too() -> None:
+    port = Port("{orders}:price", JSON, PACKS, whole=True)
+
+    assert list(port.write(emitted({"n": 1}, {"n": float("nan")}, {"n": 3})).bad) == [1]

@@ -1,0 +1,77 @@
+"""LineRecords: records as the JSON that they stand in, until somebody asks for one of them as a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, TypeAlias, overload
+
+import msgspec
+
+Record: TypeAlias = dict[str, Any]
+_decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_view: Callable[[bytes], memoryview] = memoryview
+_first = itemgetter(0)
+_BEGIN = frozenset(b"{")
+
+
+class LineRecords(Sequence[Record]):
+    """
+    Hold records as the objects of JSON that a pack holds, for who writes them as lines.
+
+    Dicts are made, of all records at once, when the first is asked for, and are what counts from then on:
+    they may be changed.
+
+    Args:
+        texts: One object each, without a newline; becomes this object's own.
+
+    Raises:
+        ValueError: One of them is no object, or no UTF-8.
+    """
+
+    __slots__ = ("_dicts", "_texts")
+
+    def __init__(self, texts: list[msgspec.Raw]) -> None:
+        if not {*map(_first, map(_view, texts))} <= _BEGIN:
+            raise ValueError("one of them is no record")
+        b"".join(texts).decode()
+        self._texts = texts
+        self._dicts: list[Record] | None = None
+
+    @property
+    def lines(self) -> bytes | None:
+        """All records, a line each, as long as nobody has asked for one."""
+        return None if self._dicts is not None else b"\n".join([*self._texts, b""])
+
+    def take(self, more: LineRecords) -> bool:
+        """Put others behind these; False where somebody has asked for one of either."""
+        if self._dicts is not None or more._dicts is not None:
+            return False
+        self._texts += more._texts
+        return True
+
+    def __len__(self) -> int:
+        return len(self._texts) if self._dicts is None else len(self._dicts)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Record]: ...
+    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
+        return self._made()[place]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._made())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._made() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __repr__(self) -> str:
+        return repr(self._made())
+
+    def _made(self) -> list[Record]:
+        if self._dicts is None:
+            self._dicts, self._texts = _decode(b"[" + b",".join(self._texts) + b"]"), []
+        return self._dicts

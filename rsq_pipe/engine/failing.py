@@ -179,7 +179,7 @@ class Means:
         where = f"entry {delivery.id} of {delivery.stream}" if delivery else f"from source {self.outside!r}"
         halt = HandlerError(
             f"stage {self.stage.name!r} stopped at record {shown(step.batch.rids[place])!r} "
-            f"({where}): {told(found.error)}. It stays pending: mend the handler or what it needs, and run "
+            f"({where}): {told(found.error)}. It stays pending: fix the handler or what it needs, and run "
             "again",
             stage=self.stage.name,
         )

@@ -130,7 +130,7 @@ class Holds:
 
     def _exceeded(self, stage: Stage, limit: DeadLetterLimit, why: str) -> None:
         if limit.then == "stop":
-            what = f"stage {stage.name!r} stopped: {why}. Nothing is lost: mend the cause, and run again"
+            what = f"stage {stage.name!r} stopped: {why}. Nothing is lost: fix the cause, and run again"
             self._halt(HandlerError(what, stage=stage.name))
             return
         hold = Hold(why, time.time(), self._by)

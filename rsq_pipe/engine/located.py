@@ -36,7 +36,7 @@ async def located(
 
 @asynccontextmanager
 async def locating(client: StreamClient, graph: Graph) -> AsyncIterator[None]:
-    """Have errors of the server that are raised inside say so, likewise."""
+    """Add the same details to server errors that are raised inside."""
     try:
         yield
     except (GroupLostError, SettleError) as exc:

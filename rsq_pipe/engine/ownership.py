@@ -77,7 +77,7 @@ class Ownership:
                 return
             if not held and self._lease.is_held:  # the attempt to renew it took it again
                 self._log.warning(
-                    f"{self._what}: its lease lapsed in a pause of the server or of this process"
+                    f"{self._what}: its lease lapsed while the server or this process was paused"
                 )
             else:
                 # If this process still holds the lease, the epoch that came with it was too low.

@@ -1,4 +1,4 @@
-"""SourceEnds: which sources of a pipeline have ended, whichever runs read them."""
+"""SourceEnds: which sources of a pipeline have ended, no matter which run read them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rsq_pipe.spec.graph import Graph
 from rsq_pipe.streams.client import StreamClient
 
 WHOLE = "1"
-"""What is kept of a source that was read to its end."""
+"""The value stored for a source that was read to its end."""
 
 NOT_WHOLE = "0"
-"""What is kept of one that has ended before: something of it cannot be read, or the run read only so much."""
+"""The value for one that ended early: part of it cannot be read, or the run had a limit of records."""
 
 
 def end_field(source: str) -> str:
@@ -23,18 +23,18 @@ def end_field(source: str) -> str:
 
 
 def end_fields(graph: Graph) -> list[str]:
-    """Name those of all sources."""
+    """Name the fields of all sources."""
     return [end_field(name) for name in sources(graph)]
 
 
 def ended_sources(graph: Graph, table: Mapping[str, str]) -> dict[str, bool]:
-    """Read which sources have ended, and whether they were read whole, out of the fields of the hash."""
+    """Read from the fields of the hash which sources have ended, and whether they were read whole."""
     found = ((name, table.get(end_field(name))) for name in sources(graph))
     return {name: text == WHOLE for name, text in found if text is not None}
 
 
 def awaited_sources(graph: Graph, table: Mapping[str, str]) -> tuple[str, ...]:
-    """Name the sources that have not ended though others have, likewise; none where none has."""
+    """Read from the same fields which sources have not ended though others have; none if none has ended."""
     ended = ended_sources(graph, table)
     return tuple(name for name in sources(graph) if ended and name not in ended)
 
@@ -46,10 +46,10 @@ def sources(graph: Graph) -> list[str]:
 
 class SourceEnds:
     """
-    Note that the sources of one run have ended, and tell which others a run waits for.
+    Note that the sources of one run have ended, and tell which others it waits for.
 
-    Several runs may each read some of a pipeline's sources: input has ended when all of them have. What is
-    kept is forgotten when a source is read again, and as a whole by the first run after all had ended.
+    Several runs may each read some of a pipeline's sources: input has ended when all sources have. A note is
+    removed when its source is read again; the first run after all had ended removes all notes.
 
     Args:
         client, graph: The pipeline.
@@ -74,7 +74,7 @@ class SourceEnds:
 
     async def begin(self) -> None:
         """
-        Forget that sources have ended which are read from now on.
+        Remove the notes of sources that are read from now on.
 
         Redis: HMGET, HDEL.
         """
@@ -87,9 +87,9 @@ class SourceEnds:
 
     async def tell(self, *, whole: bool) -> None:
         """
-        Note that the sources that are read here have ended, so that other runs need not wait for them.
+        Note that the sources read here have ended, so that other runs need not wait for them.
 
-        Redis: HSET, once; again where the server was full.
+        Redis: HSET, once; again if the server was full.
         """
         said = WHOLE if whole else NOT_WHOLE
         if self._told == said:
@@ -100,7 +100,7 @@ class SourceEnds:
             self._told = said
 
     def awaited(self, ended: Collection[str]) -> list[str]:
-        """Name the sources that other runs are to read, and that have not ended yet."""
+        """Name the sources that other runs read, and that have not ended yet."""
         return [name for name in self._all if name not in self._own and name not in ended]
 
     def not_whole(self, ended: Mapping[str, bool]) -> bool:

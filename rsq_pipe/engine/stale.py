@@ -94,7 +94,7 @@ class Tables:
             log.warning(what, error=redact(held.trouble))
             self._told[stage] = held.trouble
         elif not held.trouble and self._told.pop(stage, ""):
-            log.warning("the table can be used again, and is the new one")
+            log.warning("the table can be used again; the lookup now works with the new one")
         elif held.readings > self._readings.get(stage, 1):
             log.info("the table has changed and was read again", rows=len(held.table.rows))
         self._readings[stage] = held.readings

@@ -263,7 +263,7 @@ class Target:
                 raise Superseded from exc
             if exc.repairable:
                 command = f"rsq-pipe repair {self._graph.spec} {self._stage.name}"
-                message = f"{exc}; or let the pipeline go on in it as it is: {command}"
+                message = f"{exc}; or let the pipeline continue in it as it is: {command}"
                 raise SinkError(message, stage=self._stage.name) from exc
             raise
         if await self._store(f"{self._epoch}|{opened}"):

@@ -145,7 +145,7 @@ class SourceWorker:
         """Finish the chunk that is entering, and return from `run`; what was read after is read again."""
         self._stopping.set()
         if self._faults:
-            self._process.pauses.works(self._stage.name, self._part)  # from now on the run's error says it
+            self._process.pauses.works(self._stage.name, self._part)  # from now on the run's error reports it
         self._backlog.stop()
         self._pace.stop()
         if self._chunks is not None:
@@ -211,8 +211,8 @@ class SourceWorker:
                     self._tell_of_end(exc)
 
     def _tell_of_end(self, exc: SourceError) -> None:
-        """Say that the source is not read any further: others may keep the run from ending by it for long."""
-        what = "a source is not read any further; the run ends by this error when the others have ended"
+        """Report now that the source is not read any further: others may delay the run's error for long."""
+        what = "a source is not read any further; the run ends with this error once the others have ended"
         self._log.error(what, error=str(exc))
         self._process.pauses.waits(self._stage.name, f"not read any further: {exc}", self._part)
 

@@ -10,7 +10,7 @@ from rsq_pipe.ops.status import look
 from tests.integration.engine.lab import Lab
 from tests.support.signals import wait_until
 
-TOLD = "a source is not read any further; the run ends by this error when the others have ended"
+TOLD = "a source is not read any further; the run ends with this error once the others have ended"
 
 
 async def test_a_source_that_failed_for_good_is_told_at_once_beside_one_that_goes_on(lab: Lab) -> None:

@@ -305,7 +305,7 @@ async def test_on_error_stop_leaves_the_entry_pending_and_names_the_record() -> 
     assert plan.halt.__cause__ is FINAL.error
     assert str(plan.halt) == (
         "stage 'price' stopped at record 'read:2' (entry 2-0 of {orders}:read): ValueError: x. "
-        "It stays pending: mend the handler or what it needs, and run again"
+        "It stays pending: fix the handler or what it needs, and run again"
     )
 
 

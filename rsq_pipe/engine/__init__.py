@@ -1,1 +1,1 @@
-"""The engine: one loop that reads batches, has them processed, plans what becomes of them, and settles it."""
+"""The engine: one loop that reads batches, processes them, plans what becomes of them, and settles that."""

@@ -24,7 +24,7 @@ class Brake:
             consumer.pause()
 
     def hold(self, reason: str) -> None:
-        """Let nothing be read until `release`."""
+        """Stop reading, for this reason, until `release`."""
         self._reasons.add(reason)
         self._free.clear()
         if self._consumer is not None:
@@ -56,7 +56,7 @@ class Lever:
     reason: str
 
     def pause(self) -> None:
-        """Let nothing be read."""
+        """Stop reading for this reason."""
         self.brake.hold(self.reason)
 
     def resume(self) -> None:

@@ -61,7 +61,7 @@ def quickly(graph: Graph, stages: Sequence[Stage]) -> int:
     longer, it stays at one pack: records would wait here that other workers could have taken.
 
     Args:
-        graph, stages: As of `together`.
+        graph, stages: As in `together`.
     """
     asked = stages[0].batch_wait > 0 or any(stage.batch_size != PACK_RECORDS for stage in stages)
     waits = any(sends(stage) or asks_server(stage) or stage.verb == "join" for stage in stages)

@@ -21,7 +21,7 @@ class Keyspace:
 
     @property
     def meta(self) -> str:
-        """The hash of what must survive: spec hash, positions, counters, groups made."""
+        """The hash of what must survive: spec hash, positions, counters, groups created."""
         return f"{{{self.pipeline}}}:meta"
 
     @property

@@ -28,7 +28,7 @@ def to_do(
     The sum is exact. It is split by the numbers of entries, as if all held about as many records.
 
     Args:
-        table: As of `held`.
+        table: As in `held`.
         stream: The stream's key.
         group: What the server says of the group, in entries.
         undelivered: Whether there are entries it was not given.
@@ -59,7 +59,7 @@ async def begin(client: StreamClient, graph: Graph) -> None:
     Raises:
         GroupLostError: A group does not exist.
 
-    Cancellation: between two groups; calling again goes on.
+    Cancellation: between two groups; calling again continues.
     Redis: begin_count.lua; XRANGE and XPENDING, page by page, if there is something to count.
     """
     meta = Keyspace(graph.pipeline).meta
@@ -81,7 +81,7 @@ async def records_between(
     Count the records of a part of a stream.
 
     Args:
-        start, end: As of XRANGE.
+        start, end: As in XRANGE.
         most: Stop counting above this; the count is then larger than it.
     """
     count = 0

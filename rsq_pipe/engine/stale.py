@@ -18,7 +18,7 @@ from rsq_pipe.verbs.lookup import FileLookup
 from rsq_pipe.verbs.tables.held_table import HeldTable
 
 PERIOD = 1.0
-"""Seconds between two looks at the tables."""
+"""Seconds between two checks of the tables."""
 
 _MAX_WHY = 300
 

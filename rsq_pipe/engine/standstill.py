@@ -13,7 +13,7 @@ from typing import Any, Self
 import structlog
 
 PERIOD = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 SECONDS = 5.0
 """Seconds without a turn of the loop that are logged: leases lapse after about as many."""
@@ -21,7 +21,7 @@ SECONDS = 5.0
 
 class Standstill:
     """
-    Watch the event loop of a run from a thread, for as long as it is entered.
+    Watch the event loop of a run from a thread, while this context is entered.
 
     An `async def` handler that blocks stops everything the process does: its own timeout cannot end it,
     leases lapse, and the server seems not to answer. Only a thread can say so, and where, while it lasts.

@@ -40,7 +40,7 @@ class StoredState:
         Raises:
             StreamError: What waiting does not repair; that the server is away, only after `stop`.
 
-        Redis: as of `ask` in `streams/state_reading.py`.
+        Redis: as in `ask` in `streams/state_reading.py`.
         """
         return await self._backoff.until_works(lambda: ask(self._client, self._at, questions), self._stopping)
 

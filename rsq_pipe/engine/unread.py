@@ -33,7 +33,7 @@ class Unread:
         stage: The stage.
         observer: Notified of such entries; gives each a trace.
         fused: The stages that run in its worker.
-        as_rows: As of `Unpacker`.
+        as_rows: As in `Unpacker`.
     """
 
     def __init__(

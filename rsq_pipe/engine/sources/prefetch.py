@@ -59,7 +59,7 @@ class Prefetch(Generic[T]):
                 return
             if isinstance(item, _Raised):
                 raise item.error
-            yield item  # type: ignore[misc]  # only T is put in beside the two above
+            yield item  # type: ignore[misc]  # all but the two above are T
 
     def _read(self) -> None:
         try:

@@ -225,8 +225,8 @@ def share(shards: Sequence[str], readers: Sequence[str], own: str) -> set[str]:
     Say which shards one reader gets: as many as any other, give or take one.
 
     Args:
-        shards: All there are.
-        readers: The names of all who read.
+        shards: All shards.
+        readers: The names of all readers.
         own: The name of that reader.
     """
     place = sorted(readers).index(own)

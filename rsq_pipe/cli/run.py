@@ -22,6 +22,7 @@ from rsq_pipe.cli.before_run import ask_before_fresh, check_sources, check_trace
 from rsq_pipe.cli.duration_type import DURATION
 from rsq_pipe.cli.errors import DEAD_LETTERS, DONE, FAILED, report
 from rsq_pipe.cli.leftovers import Rename, discard_option, rename_option, settle_leftovers
+from rsq_pipe.cli.lost_server import LostServer
 from rsq_pipe.cli.page_beside import page_beside, page_option
 from rsq_pipe.cli.progress import is_lively, show, show_cursor
 from rsq_pipe.cli.server_address import as_given, connect, redis_option, server_address
@@ -168,7 +169,8 @@ def command(  # noqa: PLR0917  one parameter per option
         check_sources(graph, names, shared=processes > 1)
     tell = partial(_tell, graph, names, as_json=as_json, log_format=log_format, quiet=quiet)
     with ExitStack() as stack:
-        address = stack.enter_context(server_address(graph, url))
+        server = LostServer()
+        address = stack.enter_context(server_address(graph, url, server.lost))
         if renames or discards:
             asyncio.run(settle_leftovers(address, graph, renames, discards))
         if fresh and not yes:
@@ -204,7 +206,8 @@ def command(  # noqa: PLR0917  one parameter per option
         _calm_the_collector()
         leave_signals_to_parent()
         try:
-            summary = asyncio.run(work)
+            with server.ends():
+                summary = asyncio.run(work)
         except PipelineChangedError as exc:
             raise exc.with_options(as_given(ctx)) from None
     code = DEAD_LETTERS if summary.dead else DONE

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from rsq_pipe import redaction
 from rsq_pipe.cli.server_url import VARIABLE, given
 from rsq_pipe.errors import NeverRanError
-from rsq_pipe.server.embedded import acquire
+from rsq_pipe.server.embedded import Lost, acquire
 from rsq_pipe.server.home import Home
 from rsq_pipe.spec.graph import Graph
 from rsq_pipe.spec.root import project_root
@@ -45,9 +45,14 @@ redis_option_here = click.option(
 
 
 @contextmanager
-def server_address(graph: Graph, url: str | None) -> Iterator[str]:
+def server_address(graph: Graph, url: str | None, lost: Lost | None = None) -> Iterator[str]:
     """
     Find a pipeline's server; the embedded one is started if nobody uses it, and ends with the command.
+
+    Args:
+        graph: The pipeline.
+        url: The server that was asked for, if one was.
+        lost: As of `acquire`.
 
     Raises:
         ServerStartError: The embedded server cannot be started.
@@ -55,7 +60,7 @@ def server_address(graph: Graph, url: str | None) -> Iterator[str]:
     if url or graph.redis_url:
         yield url or graph.redis_url
         return
-    with acquire(graph.root) as server:
+    with acquire(graph.root, lost=lost) as server:
         yield server.url
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,9 @@ PATIENCE_WITH_DEATHS = 3
 # Seconds between two looks.
 GLANCE = 0.002
 
+Lost = Callable[[ServerStartError], None]
+"""Told, in a thread, that a server in use cannot be started again."""
+
 
 class EmbeddedServer:
     """
@@ -31,10 +35,10 @@ class EmbeddedServer:
     Made by `acquire`. Not shared between processes: each acquires its own.
     """
 
-    def __init__(self, home: Home, users: FileLock, binary: Path | None) -> None:
+    def __init__(self, home: Home, users: FileLock, binary: Path | None, lost: Lost | None = None) -> None:
         self._home = home
         self._users = users
-        self._replacement = Replacement(home, users, binary)
+        self._replacement = Replacement(home, users, binary, lost)
 
     @property
     def url(self) -> str:
@@ -60,7 +64,7 @@ class EmbeddedServer:
         self.release()
 
 
-def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
+def acquire(root: Path, *, binary: Path | None = None, lost: Lost | None = None) -> EmbeddedServer:
     """
     Use the embedded server of a directory, starting it if nobody does yet.
 
@@ -70,6 +74,7 @@ def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
     Args:
         root: The directory; the server keeps its data in `.rsq` under it.
         binary: The server program; None to look for one.
+        lost: Called when it dies and cannot be started again; None to have that tried for ever.
 
     Returns:
         The use of a server that answers; where its disk is full it may be read, and refuses to write.
@@ -87,7 +92,7 @@ def acquire(root: Path, *, binary: Path | None = None) -> EmbeddedServer:
         if isinstance(exc, OSError):
             raise unwritable(home, exc) from exc
         raise
-    return EmbeddedServer(home, users, binary)
+    return EmbeddedServer(home, users, binary, lost)
 
 
 def _join(home: Home) -> FileLock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from rsq_pipe.errors import ServerStartError
@@ -17,6 +18,8 @@ from rsq_pipe.server.watchdog_start import start_watchdog
 # Seconds between two looks: a server killed together with its watchdog is back about this much later.
 PERIOD = 1.0
 LONGEST_PAUSE = 5.0
+# Watchdogs that are started one after another without a server that answers.
+TRIES = 5
 
 
 class Replacement:
@@ -30,15 +33,24 @@ class Replacement:
         home: The server's files.
         users: The lock by which this process is one of its users, held.
         binary: The server program; None to look for one.
+        lost: Called, in a thread, when the server cannot be started again; None to try on for ever.
     """
 
-    def __init__(self, home: Home, users: FileLock, binary: Path | None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        users: FileLock,
+        binary: Path | None,
+        lost: Callable[[ServerStartError], None] | None = None,
+    ) -> None:
         self._home = home
         self._users = users
         self._binary = binary
         self._ending = threading.Event()
         self._pause = GrowingPause(PERIOD, LONGEST_PAUSE)
-        self._told = ""
+        self._lost = lost
+        self._tries = 0
+        self._told = self._why = ""
         self._thread = threading.Thread(target=self._run, name="rsq-pipe server", daemon=True)
         self._thread.start()
 
@@ -51,10 +63,15 @@ class Replacement:
         while not self._ending.wait(self._pause.seconds or PERIOD):
             try:
                 if self._has_watchdog():
-                    self._pause.works()
+                    if not self._tries or self._answers():
+                        self._tries = 0
+                        self._pause.works()
                     continue
             except (OSError, ServerStartError) as exc:  # no descriptor or disk left, or no server program now
                 self._say_failed(str(exc))
+            if self._tries > TRIES and self._lost is not None:
+                self._lost(self._given_up())
+                return
             self._pause.fails()
 
     def _has_watchdog(self) -> bool:
@@ -69,12 +86,27 @@ class Replacement:
                 self._say_failed(self._home.watchdog_log.read_text(errors="replace").strip())
             else:
                 self._say("the watchdog of the embedded server was killed; another one takes its place")
-            start_watchdog(self._home, self._binary or find_binary(), lock)
+            self._tries += 1
+            if self._tries <= TRIES or self._lost is None:
+                start_watchdog(self._home, self._binary or find_binary(), lock)
         finally:
             lock.close()
         return False
 
+    def _answers(self) -> bool:
+        reply = ping(self._home.socket)
+        return bool(reply) and not reply.startswith(b"-LOADING")
+
+    def _given_up(self) -> ServerStartError:
+        home = self._home
+        return ServerStartError(
+            f"the embedded server of {home.root} cannot be started again, after {TRIES} tries: {self._why}\n"
+            f"Its data is in {home.data}: mend it (redis-check-aof), restore a copy, or delete {home.folder} "
+            "to begin with an empty server; then run again."
+        )
+
     def _say_failed(self, why: str) -> None:
+        self._why = why
         self._say(f"the embedded server of {self._home.root} cannot be started again; trying on: {why}")
 
     def _say(self, line: str) -> None:

@@ -28,6 +28,8 @@ from rsq_pipe.server.process import ServerProcess
 # Seconds between two looks at users and server; a server that died is back about this much later.
 TICK = 0.05
 LONGEST_RESTART_DELAY = 5.0
+# Starts of a server that died, one after another, that may fail; then a user has to start another watchdog.
+RESTARTS = 10
 
 
 def keep(home: Home, binary: Path, watchdog_lock: int) -> None:
@@ -63,12 +65,21 @@ def keep(home: Home, binary: Path, watchdog_lock: int) -> None:
 
 
 def _revive(server: ServerProcess, users: FileLock) -> None:
-    """Start a server that died, again and again while it has users: their work waits for it."""
+    """
+    Start a server that died, again and again while it has users: their work waits for it.
+
+    Raises:
+        ServerStartError: It did not start, time after time.
+    """
     pause = GrowingPause(TICK, LONGEST_RESTART_DELAY)
+    failed = 0
     while not users.try_exclusive():
         try:
             server.start()
         except ServerStartError as exc:
+            failed += 1
+            if failed == RESTARTS:
+                raise
             _say(str(exc))
             time.sleep(pause.fails())
         else:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -22,6 +24,7 @@ from rsq_pipe.engine.runner import Runner
 from rsq_pipe.errors import ServerStartError, ServerUnavailableError
 from rsq_pipe.ops.bounds import Bounds
 from rsq_pipe.ops.status import PipelineStatus, look
+from rsq_pipe.server import replacement, watchdog
 from rsq_pipe.server.embedded import acquire
 from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
@@ -275,6 +278,44 @@ def test_a_server_that_cannot_be_started_again_is_told_of_with_its_reason(
 
         eventually(lambda: "cannot be started again" in caplog.text, what="a line of the log")
     assert "manifest" in caplog.text.partition("cannot be started again")[2]
+
+
+def test_a_server_that_cannot_be_started_again_is_given_up_after_some_tries(
+    root: Path, binary: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replacement, "PERIOD", 0.05)
+    monkeypatch.setattr(replacement, "LONGEST_PAUSE", 0.1)
+    lost: list[ServerStartError] = []
+    with acquire(root, binary=binary, lost=lost.append):
+        watchdog, server = pid_in(home.watchdog_lock), pid_in(home.pid)
+        (manifest,) = (home.data / "appendonlydir").glob("*.manifest")
+        manifest.write_text("not a manifest\n")
+
+        os.kill(watchdog, signal.SIGKILL)
+        os.kill(server, signal.SIGKILL)
+
+        eventually(lambda: lost, what="it is given up")
+    (error,) = lost
+    assert "cannot be started again, after 5 tries" in str(error)
+    assert "manifest" in str(error)
+    assert f"Its data is in {home.data}: mend it (redis-check-aof)" in str(error)
+
+
+def test_a_watchdog_gives_a_server_up_that_does_not_start_time_after_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watchdog, "TICK", 0.001)
+    monkeypatch.setattr(watchdog, "LONGEST_RESTART_DELAY", 0.001)
+    started: list[int] = []
+
+    def start() -> None:
+        started.append(1)
+        raise ServerStartError("its data is damaged")
+
+    server, users = SimpleNamespace(start=start), SimpleNamespace(try_exclusive=lambda: False)
+    with pytest.raises(ServerStartError, match="its data is damaged"):
+        watchdog._revive(cast("Any", server), cast("Any", users))
+    assert len(started) == watchdog.RESTARTS
 
 
 @pytest.mark.chaos

@@ -24,7 +24,7 @@ class User:
         name: The user's name.
         commands: What the user may run, as ACL SETUSER spells it.
         keys: Patterns of the keys the user may touch.
-        password: In the clear; a place to write one by default.
+        password: In clear text; by default a placeholder.
         reads: Patterns of the keys the user may read.
     """
 
@@ -36,14 +36,14 @@ class User:
 
     @property
     def rules(self) -> str:
-        """The rights; whatever the user had before is taken away."""
+        """The rights; they replace whatever the user had before."""
         keys = " ".join([*(f"~{one}" for one in self.keys), *(f"%R~{one}" for one in self.reads)])
         allowed = " ".join(f"+{command}" for command in self.commands)
         return f"reset on >{self.password} resetchannels {keys} -@all {allowed}"
 
     @property
     def setuser(self) -> str:
-        """The command that makes the user at once."""
+        """The command that creates the user at once."""
         return f"ACL SETUSER {self.name} {self.rules}"
 
     @property
@@ -61,14 +61,14 @@ def users(
     prefix: str = "",
 ) -> tuple[User, User]:
     """
-    List the user that runs a pipeline and the one that looks after it.
+    List the user that runs a pipeline and the one that operates it.
 
     Args:
         graph: The pipeline: its keys, and the streams from outside that it reads or writes.
         is_cluster: Whether the server is a cluster.
         is_watched: Whether sentinels name the server.
         database: The number of the database; the right to SELECT comes with any but 0.
-        prefix: What the users' names begin with, instead of the pipeline's name.
+        prefix: Begins the users' names, instead of the pipeline's name.
     """
     further = (CLUSTERED if is_cluster else ()) + (WATCHED if is_watched else ())
     further += ("select",) if database else ()
@@ -96,13 +96,13 @@ def _outside(graph: Graph) -> Iterator[str]:
 
 
 def _sinks(graph: Graph) -> list[ConnectorRef]:
-    """List the sinks that write other keys than streams on the pipeline's own server."""
+    """List the sinks that write keys other than streams on the pipeline's own server."""
     refs = [stage.options for stage in graph.stages if stage.verb == "sink"]
     return [ref for ref in refs if ref.type == "redis" and not ref.options.url]
 
 
 def _written(graph: Graph) -> tuple[str, ...]:
-    """Spell the patterns of their keys, and of their ledgers."""
+    """Give the patterns of their keys, and of their ledgers."""
     templates = [parse_template(ref.options.key) for ref in _sinks(graph)]
     found = [
         "".join(pattern(part) if isinstance(part, str) else "*" for part in one.parts) for one in templates
@@ -111,7 +111,7 @@ def _written(graph: Graph) -> tuple[str, ...]:
 
 
 def tables(graph: Graph) -> tuple[str, ...]:
-    """Spell the patterns of the keys that lookups read on the pipeline's own server."""
+    """Give the patterns of the keys that lookups read on the pipeline's own server."""
     found = [stage.options.table for stage in graph.stages if isinstance(stage.options, Lookup)]
     templates = [table.key for table in found if isinstance(table, RedisRef) and not table.url]
     return tuple(
@@ -123,9 +123,9 @@ def tables(graph: Graph) -> tuple[str, ...]:
 
 
 def pattern(key: str) -> str:
-    """Spell the pattern that fits one key."""
-    # A blank would end the rule, a quote is read by some clients, and a terminal may act on what is not
-    # printable: any bytes stand for it.
+    """Give the pattern that matches one key."""
+    # A blank would end the rule, some clients interpret quotes, and a terminal may act on unprintable
+    # characters: each becomes a wildcard.
     return "".join(_piece(char) for char in key)
 
 

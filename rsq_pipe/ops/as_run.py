@@ -1,4 +1,4 @@
-"""AsRun: a pipeline's graph as it was last run, made of what the server keeps of it, without its file."""
+"""AsRun: a pipeline's graph as last run, rebuilt from what the server keeps, without its file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AsRun:
     Args:
         graph: Its stages and streams: enough to look at it, not to run it.
         last: What the server keeps of the run.
-        raw: The bytes that was read from.
+        raw: The bytes it was read from.
     """
 
     graph: Graph
@@ -53,12 +53,12 @@ async def as_run(client: StreamClient, pipeline: str, known: AsRun | None = None
     Args:
         client: The server.
         pipeline: Its name.
-        known: What was found before, which is given back where it is still so.
+        known: What was found before; it is returned if it is still current.
 
     Raises:
         NeverRanError: It never ran there.
 
-    Redis: HGET; HKEYS where an earlier release ran it.
+    Redis: HGET; HKEYS if an earlier release ran it.
     """
     meta = Keyspace(pipeline).meta
     raw = await client.channel.execute("HGET", meta, GRAPH, key=meta) or b""
@@ -76,7 +76,7 @@ async def as_run(client: StreamClient, pipeline: str, known: AsRun | None = None
 
 
 def graph_of(pipeline: str, last: LastRun) -> Graph:
-    """Make a graph of what is kept of a run: its stages, streams and names, without what they compute."""
+    """Rebuild the graph of a run from what is kept: stages, streams and names, not what they compute."""
     return Graph(
         pipeline,
         tuple(_stage(pipeline, stage) for stage in last.stages),
@@ -103,7 +103,7 @@ def _stage(pipeline: str, stage: LastStage) -> Stage:
         timeout=0.0,
         retry=_RETRY,
         on_error="dlq",
-        # What keeps it from the worker of the stage above, or has it there, is not looked for again.
+        # Whether it is fused with the stage above is taken from the run, not decided again.
         fuse=bool(stage.fused),
         rate=stage.rate,
         digests=stage.digests,

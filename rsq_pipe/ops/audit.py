@@ -1,4 +1,4 @@
-"""Audit: who did what to a pipeline, and when; the last thousand of it."""
+"""Audit: who did what to a pipeline, and when; the last thousand actions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
     Note an action.
 
     Returns:
-        What names it; empty where the server is full: an action may be what makes room.
+        Its id; empty if the server is full: the action may be the one that makes room.
 
     Redis: XADD MAXLEN.
     """
@@ -48,12 +48,12 @@ async def note(client: StreamClient, pipeline: str, **said: Any) -> str:
 
 class Action:
     """
-    Note an action that takes time: before it begins, for whatever happens then, and when it has ended.
+    Note a long action twice: before it begins, in case it never ends, and when it has ended.
 
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        said: What is noted of it.
+        said: What is noted about it.
     """
 
     def __init__(self, client: StreamClient, pipeline: str, **said: Any) -> None:
@@ -72,7 +72,7 @@ class Action:
         await note(self._client, self._pipeline, **about, **ends)
 
     async def around(self, work: Callable[[Progress], Awaitable[None]], progress: Progress) -> None:
-        """Do what is to be noted."""
+        """Note the beginning and end of what is done inside."""
         await self.begin()
         state = "failed"
         try:
@@ -85,12 +85,12 @@ class Action:
 
 
 def by_operator(action: str, stage: str) -> dict[str, str]:
-    """Say that whoever calls a command has done something to a stage."""
+    """Note that the caller of a command has done something to a stage."""
     return {"who": operator(), "action": action, "stage": stage, "state": "done"}
 
 
 def operator() -> str:
-    """Name who calls a command: `user@host`."""
+    """Name the caller of a command: `user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -100,7 +100,7 @@ def operator() -> str:
 
 async def noted(client: StreamClient, pipeline: str, count: int = KEPT) -> list[dict[str, Any]]:
     """
-    List the last actions, the newest first; what a job has done stands with its beginning.
+    List the last actions, newest first; the result of a job is shown with its beginning.
 
     Redis: XREVRANGE.
     """
@@ -114,7 +114,7 @@ async def noted(client: StreamClient, pipeline: str, count: int = KEPT) -> list[
             continue
         at = int(entry_id.partition(b"-")[0]) / 1000
         name = entry_id.decode()
-        # How it ended changes neither who did what nor when.
+        # The end of an action changes neither who did what nor when.
         found.append({**said, **_outcome(ends.get(name, {})), "id": name, "at": at})
     return found[:count]
 

@@ -1,4 +1,4 @@
-"""Bounds: what a stage may hold before a probe says that something is wrong."""
+"""Bounds: how much a stage may hold before a probe reports a problem."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Breach:
 
     Args:
         bound: `max-lag`, `max-oldest`, `max-dlq`, `lost`, `full`, `refusal`, or `never-ran`.
-        stage: Where; empty for `full`, `refusal` and `never-ran`, which are of no stage.
-        seen: Entries, seconds, or for `full` bytes; None where the server cannot tell.
+        stage: Which; empty for `full`, `refusal` and `never-ran`, which concern no stage.
+        seen: Entries, seconds, or for `full` bytes; None if the server cannot tell.
         limit: The bound, for `full` the server's maxmemory; None for those without a number.
         text: The sentence for people.
     """
@@ -48,10 +48,10 @@ class Bounds:
 
     def breaches(self, status: PipelineStatus) -> tuple[Breach, ...]:
         """
-        List what is passed.
+        List the bounds that are passed.
 
-        A full server or disk and a stage that lost its place are listed whatever the bounds are; a pipeline
-        that never ran where somebody watches its bounds is: a probe of a wrong server is not green.
+        A full server or disk and a stage that lost its place are listed whatever the bounds are. A pipeline
+        that never ran is listed if any bound is set: a probe of the wrong server must not be green.
         """
         whole = (*_full(status), *_refusal(status))
         if not status.ran and self != Bounds():
@@ -65,7 +65,7 @@ class Bounds:
                 *("lost", name, None, None),
                 f"stage {name!r} lost its place: a consumer group it had is gone; `run` says what to do",
             )
-        # Where the server cannot count, the most there can be is compared: a probe must not pass by luck.
+        # If the server cannot count, the upper limit is compared: a probe must not pass by luck.
         most = stage.lag_at_most if stage.lag is None else stage.lag
         if self.lag is not None and stage.state != "lost" and most > self.lag:
             lag = f"{stage.lag:,}" if stage.lag is not None else f"unknown, at most {most:,}"

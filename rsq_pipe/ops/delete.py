@@ -1,4 +1,4 @@
-"""Delete: takes away every key of a pipeline, without its file."""
+"""Delete: remove every key of a pipeline, without needing its file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def delete(client: StreamClient, pipeline: str) -> int:
     """
     Delete every key of a pipeline: streams, dead letters, what it remembers, positions, counters.
 
-    Streams from outside stay; the pipeline's groups on them go. Files that its sinks wrote stay.
+    Streams from outside stay, but the pipeline's groups on them go. Files that its sinks wrote stay.
 
     Returns:
         How many keys were deleted.
@@ -46,8 +46,8 @@ async def delete(client: StreamClient, pipeline: str) -> int:
         PipelineBusyError: Somebody runs it; nothing was deleted.
 
     Cancellation: between two steps; calling again goes on.
-    Redis: SCAN, XGROUP DESTROY per group on a stream from outside, then clear.lua, which asks once more
-    whether somebody runs it, and deletes all or nothing.
+    Redis: SCAN, XGROUP DESTROY per group on a stream from outside, then clear.lua, which checks once more
+        whether somebody runs it, and deletes all or nothing.
     """
     presence, keys = Presence(client, pipeline), Keyspace(pipeline)
     await presence.refuse_others()
@@ -67,7 +67,7 @@ async def delete(client: StreamClient, pipeline: str) -> int:
             raise presence.busy([name.decode() for name in others])
         deleted += int(count)
         deleted += int(await client.channel.execute("DEL", keys.runs, key=keys.runs))
-    # Last: while the pipeline was there, a run that begins would have made them again.
+    # Groups go last: while the pipeline was there, a starting run would have created them again.
     for stage, stream in marks(past.fields):
         if not stream.startswith(f"{{{pipeline}}}:"):
             with contextlib.suppress(SettleError):  # there is no such stream

@@ -1,4 +1,4 @@
-"""Discard: takes away what a stage holds that a pipeline has no more, once it is written to a file."""
+"""Discard: export what a removed stage holds to a file, then delete it."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ PAGE = 100
 @dataclass(frozen=True, slots=True)
 class Discarded:
     """
-    Say what was taken away.
+    Say what was deleted.
 
     Args:
         stage: The stage.
         held: What it held.
-        exported: How many records were written to the file; there is no file if there were none.
+        exported: How many records were written to the file; if none, there is no file.
         file: The file.
     """
 
@@ -54,22 +54,22 @@ class Discarded:
 
 async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) -> Discarded:
     """
-    Write what a stage holds to a file, then take it away: waiting and pending entries, retries, dead letters.
+    Write what a stage holds to a file, then delete it: waiting and pending entries, retries, dead letters.
 
-    Counters and positions go too. What it wrote for other stages stays theirs.
+    Counters and positions go too. What it wrote for other stages stays.
 
     Args:
         client: The server.
-        graph: The file, which has no such stage.
+        graph: The pipeline file, which no longer has the stage.
         stage: The stage's name.
-        file: A new file of JSON lines; it has that name once it is whole.
+        file: A new file of JSON lines; it gets this name once complete.
 
     Raises:
         UnknownStageError: The file still has the stage, or no run had one of that name.
         PipelineBusyError: Somebody runs the pipeline.
-        OSError: The file cannot be written; nothing was taken away.
+        OSError: The file cannot be written; nothing was deleted.
 
-    Cancellation: nothing or all of it is taken away; calling again is safe.
+    Cancellation: all or nothing is deleted; calling again is safe.
     Redis: XPENDING, XRANGE and ZRANGE, page by page, then empty.lua.
     """
     is_here = stage in [own.name for own in graph.stages]
@@ -106,24 +106,24 @@ async def discard(client: StreamClient, graph: Graph, stage: str, file: Path) ->
         ],
         fields=[*placed, f"replace:{stage}", f"group:{stage}:{again}", *counters],
     )
-    # Afterwards: one that was killed here is repeated, as the kept graph knows the stage until the next run.
+    # After deleting: if killed here it can be repeated, as the kept graph has the stage until the next run.
     meta = Keyspace(graph.pipeline).meta
     await client.channel.execute("HSET", meta, discarded_field(stage), 1, key=meta)
     return Discarded(stage, past.holdings.get(stage, Holding()), exported, file)
 
 
 def discarded_field(stage: str) -> str:
-    """Name what tells that a stage was given up: a service that is started again repeats its command."""
+    """Name the field that marks a stage as discarded: a restarted service repeats its command."""
     return f"discarded:{stage}"
 
 
 async def _is_another(client: StreamClient, graph: Graph, stage: str) -> bool:
-    """Tell whether a stage of the file does not know again what it remembers."""
+    """Tell whether a stage of the file cannot use the state it remembers."""
     return stage in [change.stage for change in (await plan(client, graph)).stranded]
 
 
 def _check_name(graph: Graph, past: Past, stage: str) -> None:
-    """Refuse a name that no run had a stage of: what it is misspelt for would be left as it is."""
+    """Refuse the name of a stage that no run had: the one misspelt would silently stay."""
     here = [own.name for own in graph.stages]
     names = sorted({*past.last.names, *known(past.fields)})
     if stage in (*here, *names) or discarded_field(stage) in past.fields:
@@ -143,8 +143,8 @@ async def chained(*parts: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[s
 
 
 async def _export(lines: AsyncIterator[dict[str, Any]], file: Path) -> int:
-    """Write every record, to a file that has its name only once it is whole and on the disk."""
-    # Named for this process: one that was killed leaves its part behind.
+    """Write every record to a file that gets its name only once complete and on disk."""
+    # Named after this process: a killed one leaves its partial file behind.
     part, count = file.with_name(f".{file.name}.{os.getpid()}.part"), 0
     try:
         with part.open("wb") as out:
@@ -177,7 +177,7 @@ class _Leaving:
         return found[0][0].decode() if found else "0-0"
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Describe each record: where it stood, its headers, and the record, or bytes in base64."""
+        """Describe each record: where it was, its headers, and the record, or its bytes in base64."""
         for stream, end in self.ends.items():
             async for entry in self._pending(stream):
                 for single in self._singles(entry):
@@ -230,7 +230,7 @@ class _Leaving:
             at += PAGE
 
     async def remembered(self, keys: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-        """Describe what stands in the buckets of its state; of one that remembers keys alone, nothing."""
+        """Describe the contents of the buckets of its state; nothing if it remembers only keys."""
         for key in keys:
             bucket, cursor = key.removeprefix(f"{self.prefix}:state:"), b""
             if bucket == key or await self._client.channel.execute("TYPE", key, key=key) != b"hash":

@@ -1,4 +1,4 @@
-"""FailedRun: the error by which the last run of a pipeline ended, as it is told."""
+"""FailedRun: the error with which the last run of a pipeline ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.engine.last_failure import CUT_OFF, Failed, last_failure
 @dataclass(frozen=True, slots=True)
 class FailedRun:
     """
-    Say by what a run ended.
+    Describe the error that ended a run.
 
     Args:
         why: The error.
@@ -26,15 +26,15 @@ class FailedRun:
 
 def failed_run(table: Mapping[str, str], dead: Mapping[str, float], now: float) -> FailedRun | None:
     """
-    Tell by what the last run ended.
+    Find the error that ended the last run.
 
     Args:
         table: Fields of the pipeline's hash.
-        dead: Processes that have ended without a word, and when they gave their last sign of life.
+        dead: Processes that ended without reporting it, and when they gave their last sign of life.
         now: The server's clock.
 
     Returns:
-        None where it did not end by an error.
+        None if it did not end with an error.
     """
     found = last_failure(table)
     if dead and (found is None or found.at < max(dead.values())):

@@ -1,4 +1,4 @@
-"""History: rates, backlogs and the times of calls of a pipeline's stages, as its runs have kept them."""
+"""History: rates, backlogs and call times of a pipeline's stages, as its runs recorded them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Line:
 
     Args:
         times: The ends of the steps, in seconds since 1970.
-        rates: Records done a second in each; None where nobody ran the pipeline.
-        backlogs: The most that it had before it; None likewise.
+        rates: Records done per second in each; None where nobody ran the pipeline.
+        backlogs: The highest backlog in each; None likewise.
     """
 
     times: list[int] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Day:
     Hold the history of a pipeline.
 
     Args:
-        step: Seconds of a step.
+        step: Seconds per step.
         stages: By name.
     """
 
@@ -60,12 +60,12 @@ class _Point:
 
 async def history(client: StreamClient, pipeline: str, window: float) -> Day:
     """
-    Tell what the stages did and held.
+    Find what the stages did and held.
 
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        window: Of how many of the last seconds.
+        window: How many of the last seconds.
 
     Redis: TIME, XRANGE.
     """
@@ -78,7 +78,7 @@ async def history(client: StreamClient, pipeline: str, window: float) -> Day:
     for entry_id, fields in await client.channel.execute("XRANGE", key, start, "+", key=key):
         at = int(entry_id.partition(b"-")[0]) / 1000
         for name, value in zip(fields[::2], fields[1::2], strict=True):
-            with contextlib.suppress(ValueError):  # no run wrote that
+            with contextlib.suppress(ValueError):  # not written by a run
                 done, _, backlog = value.decode().partition(" ")
                 points.setdefault(name.decode(), []).append(_Point(at, int(done), int(backlog)))
     times = range(int((now - window) // step + 1) * step, int(now // step + 1) * step + 1, step)
@@ -87,7 +87,7 @@ async def history(client: StreamClient, pipeline: str, window: float) -> Day:
 
 async def last_seen(client: StreamClient, pipeline: str) -> float | None:
     """
-    Tell when a run last kept anything; None where none has.
+    Find when a run last recorded anything; None if none has.
 
     Redis: XREVRANGE of one entry.
     """
@@ -97,7 +97,7 @@ async def last_seen(client: StreamClient, pipeline: str) -> float | None:
 
 
 def _line(points: Sequence[_Point], times: range, step: int) -> Line:
-    """Put points onto steps: each stretch between two points counts for the steps it lies in."""
+    """Spread points over steps: each stretch between two points counts for the steps it covers."""
     done: dict[int, float] = {}
     known: dict[int, float] = {}
     backlogs: dict[int, int] = {}
@@ -105,7 +105,7 @@ def _line(points: Sequence[_Point], times: range, step: int) -> Line:
         seconds = after.at - before.at
         if not 0 < seconds <= APART:
             continue
-        rate = max(0, after.done - before.done) / seconds  # below zero after a start from nothing
+        rate = max(0, after.done - before.done) / seconds  # negative after a `--fresh` start
         at = before.at
         while at < after.at:
             end = (at // step + 1) * step
@@ -125,7 +125,7 @@ def _line(points: Sequence[_Point], times: range, step: int) -> Line:
 
 
 def _trimmed(line: Line) -> Line:
-    """Leave out what is before the first step and behind the last of which anything is known."""
+    """Leave out what is before the first and after the last step with any data."""
     places = [
         place
         for place, (rate, backlog) in enumerate(zip(line.rates, line.backlogs, strict=True))
@@ -149,7 +149,7 @@ async def call_counts(client: StreamClient, pipeline: str) -> Counter[str]:
 
 
 def percentiles(counts: Mapping[str, int]) -> dict[str, tuple[float, float]]:
-    """Tell by stage in how many seconds half of the calls ended, and 95 of 100."""
+    """Give by stage the median and 95th percentile of call times, in seconds."""
     stages: dict[str, dict[int, int]] = {}
     for name, count in counts.items():
         stage, _, number = name.rpartition(":")

@@ -1,4 +1,4 @@
-"""Hold: pauses stages until they are resumed, whoever runs them."""
+"""Hold: pause stages until they are resumed, whoever runs them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rsq_pipe.streams.clock import server_time
 
 async def pause(client: StreamClient, graph: Graph, stage: str, why: str) -> Hold | None:
     """
-    Pause a stage until it is resumed; the runs that are up notice within about a second.
+    Pause a stage until it is resumed; running processes notice within about a second.
 
     Returns:
-        Why it is paused already, which stays as it is; None where it was not.
+        Why it is paused already, which stays as it is; None if it was not.
 
     Redis: HGET, TIME, HSET.
     """
@@ -29,10 +29,10 @@ async def pause(client: StreamClient, graph: Graph, stage: str, why: str) -> Hol
 
 async def resume(client: StreamClient, graph: Graph, stage: str) -> tuple[Hold, float] | None:
     """
-    Have a stage go on; the runs that are up notice within about a second.
+    Resume a stage; running processes notice within about a second.
 
     Returns:
-        Why it was paused, and for how many seconds; None where it was not.
+        Why it was paused, and for how many seconds; None if it was not.
 
     Redis: HGET, HINCRBY, HDEL, TIME.
     """

@@ -1,4 +1,4 @@
-"""Inputs: who works on a stage's inputs, and how old the oldest of what waits there is."""
+"""Inputs: who works on a stage's inputs, and how old the oldest waiting entry is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InputState:
         consumers: Everyone the group knows.
         oldest_pending: When its oldest delivered, unsettled entry was written, in milliseconds of the
             server's clock; None if there is none, or its id tells no time.
-        oldest_undelivered: The same of the first entry nobody has been given yet.
+        oldest_undelivered: The same for the first entry not delivered to anybody yet.
     """
 
     consumers: tuple[ConsumerInfo, ...]
@@ -34,9 +34,7 @@ class InputState:
 
 async def look_at(client: StreamClient, stream: str, group: str, last_delivered: str) -> InputState:
     """
-    Look at one input.
-
-    A group that goes meanwhile is an input without anything.
+    Look at one input. A group that disappears meanwhile is an empty input.
 
     Redis: XINFO CONSUMERS, XPENDING and XRANGE, of one entry each; nothing is written.
     """
@@ -56,10 +54,10 @@ def is_alive(consumer: ConsumerInfo, runs: Sequence[str], patience: float) -> bo
     """
     Judge whether somebody still works under a consumer's name.
 
-    Silence alone does not tell: a stage that waits for the stream below it to drain does not read.
+    Silence alone proves nothing: a stage that waits for the stream below it to drain does not read.
 
     Args:
-        consumer: Whom.
+        consumer: The consumer.
         runs: Names of the processes that have shown a sign of life.
         patience: Seconds of silence after which others take its entries over.
     """
@@ -69,7 +67,7 @@ def is_alive(consumer: ConsumerInfo, runs: Sequence[str], patience: float) -> bo
 
 
 def _process(name: str) -> tuple[str, ...]:
-    """Take the host and the process id out of a worker's name."""
+    """Parse the host and the process id from a worker's name."""
     host, _, number = name.rpartition("_")
     return (host.rpartition("_")[2], number.partition("-")[0])
 

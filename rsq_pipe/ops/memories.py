@@ -1,4 +1,4 @@
-"""Memories: how many keys each stage with state remembers, of those it may."""
+"""Memories: how many keys each stage with state remembers, and how many it may."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class StageMemory:
 
 
 def state_hashes(graph: Graph) -> list[str]:
-    """Name the hashes in which that is counted."""
+    """Name the hashes in which these are counted."""
     keys = Keyspace(graph.pipeline)
     return [keys.state(stage) for stage in graph.stages if has_state(stage)]
 
 
 def memories(graph: Graph, shot: Snapshot) -> dict[str, StageMemory]:
-    """Tell by stage, of those that have a state."""
+    """Give the memory of each stage with state."""
     found = {}
     for stage in graph.stages:
         if has_state(stage):

@@ -1,4 +1,4 @@
-"""Peek: the records that stand before a stage, taken out of their packs; nothing is changed by looking."""
+"""Peek: the records that wait for a stage, taken out of their packs; looking changes nothing."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Peeked:
     Args:
         state: `pending`: delivered; `waiting`: not delivered; `due`: not delivered, for another attempt or
             replayed; `retry`: its next attempt is not due.
-        stream: The key of the stream, or of the retry set, it stands in.
-        id: The id of its entry, which it may share with others; empty in the retry set.
+        stream: The key of the stream, or of the retry set, it is in.
+        id: The id of its entry, possibly shared with other records; empty in the retry set.
         rid: Its record id.
-        headers: Its headers beside that.
+        headers: Its other headers.
         raw: Its bytes.
-        consumer, deliveries, idle_ms: Of a pending one, who has it, for which time, and since when.
+        consumer, deliveries, idle_ms: Of a pending one, who has it, its delivery count, and since when.
         due_in: Of one in the retry set, seconds until its next attempt.
     """
 
@@ -63,7 +63,7 @@ class Peeked:
 @dataclass(slots=True)
 class Filter:
     """
-    Let the records through for which an expression is true, and remember what could not be judged.
+    Filter records by an expression, and remember those that could not be judged.
 
     Args:
         where: It sees the payload's fields by name, and `entry`, `headers`, `payload`; None lets all through.
@@ -78,7 +78,7 @@ class Filter:
     why: str = field(default="", init=False)
 
     def passes(self, found: Peeked) -> bool:
-        """Tell whether a record is meant."""
+        """Tell whether a record passes."""
         held, why = holds(self.where, lambda: _view(found, self.payloads.decode(found.raw)))
         if why:
             self.passed_over += 1
@@ -94,9 +94,9 @@ def _view(found: Peeked, payload: Mapping[str, Any] | None) -> dict[str, Any]:
 
 async def peek(client: StreamClient, graph: Graph, stage: Stage) -> AsyncIterator[Peeked]:
     """
-    Yield what stands before a stage: what its streams hold, the oldest entry first, then its retry set.
+    Yield what waits for a stage: what its streams hold, oldest entry first, then its retry set.
 
-    A stage that has no group in a stream yet will read it from its beginning.
+    A stage without a group on a stream yet will read it from the beginning.
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
@@ -119,7 +119,7 @@ async def peek(client: StreamClient, graph: Graph, stage: Stage) -> AsyncIterato
 
 
 class _Before:
-    """Read what one stage has before it."""
+    """Read what waits for one stage."""
 
     def __init__(self, client: StreamClient, graph: Graph, stage: Stage) -> None:
         self._client = client
@@ -144,12 +144,12 @@ class _Before:
 
     def records(self, state: State, entry: RawEntry, pending: PendingEntry | None) -> list[Peeked]:
         """Describe the records of an entry."""
-        with contextlib.suppress(DecodeError):  # then it is shown as it stands
+        with contextlib.suppress(DecodeError):  # then it is shown as it is
             entry = self._foreign.plain(entry)
         return [self._record(state, single, pending) for single in self._singles(entry)]
 
     async def retries(self) -> AsyncIterator[Peeked]:
-        """Yield the records that wait for their next attempt, the one that is due first first."""
+        """Yield the records that wait for their next attempt, in the order in which they are due."""
         key, at = self._keys.retry(self._stage), 0
         now = await server_time(self._client, self._keys.meta)
         words = ("ZRANGE", key)

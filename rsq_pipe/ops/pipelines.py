@@ -28,10 +28,10 @@ class Listed:
         name: Its name.
         runs: The processes that run it.
         stages: Those of its last run.
-        backlog: Records that its stages still have to do; None where the server cannot tell how many.
+        backlog: Records that its stages still have to handle; None if the server cannot tell.
         dead: Its dead letters.
         last: When the last record that a stage has read was written to its stream; None if there is none.
-        fault: Why nothing more can be said of it.
+        fault: Why nothing more can be said about it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Listed:
 
     @property
     def state(self) -> str:
-        """Whether it runs, or rests."""
+        """Whether it runs or rests."""
         if self.fault:
             return "unknown"
         return "running" if self.runs else "resting"
@@ -77,7 +77,7 @@ async def _names(client: StreamClient) -> AsyncIterator[str]:
 
 
 async def _listed(client: StreamClient, name: str) -> Listed | None:
-    """Describe a pipeline; None for what only looks like one."""
+    """Describe a pipeline; None for something that only looks like one."""
     try:
         with legible(name, client.channel.address):
             past = await look_back(client, name)
@@ -86,7 +86,7 @@ async def _listed(client: StreamClient, name: str) -> Listed | None:
     except StreamError as exc:
         if exc.retryable:
             raise
-        return Listed(name, fault=str(exc))  # another's: this user has no right to look, or it is garbage
+        return Listed(name, fault=str(exc))  # not ours: this user may not look, or it is garbage
 
 
 def described(name: str, past: Past, runs: list[str]) -> Listed:

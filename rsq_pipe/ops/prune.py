@@ -1,4 +1,4 @@
-"""Prune: takes away what stands on the server for nobody: orphaned groups, and keys of gone stages."""
+"""Prune: remove what nobody uses on the server: orphaned groups, and keys of removed stages."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _OWN = ("", ":again", ":retry", ":dlq", ":drops", ":journal")
 @dataclass(frozen=True, slots=True)
 class Pruned:
     """
-    Say what was taken away.
+    Say what was removed.
 
     Args:
         groups: The groups, as (group, stream).
-        stages: Stages that are gone and held nothing, whose counters, positions and empty streams went.
-        active: Groups that were left, since somebody reads through them.
+        stages: Removed stages that held nothing, whose counters, positions and empty streams went.
+        active: Groups that were left because somebody reads through them.
     """
 
     groups: tuple[tuple[str, str], ...] = ()
@@ -40,9 +40,9 @@ class Pruned:
 
 async def prune(client: StreamClient, graph: Graph) -> Pruned:
     """
-    Take away groups that no stage reads through, and what stages that are gone left beside records.
+    Remove groups that no stage reads through, and what removed stages left besides records.
 
-    What a stage that is gone still holds is left: that is what `run --rename` and `--discard` are for.
+    Records that a removed stage still holds stay: `run --rename` and `--discard` are for these.
 
     Raises:
         PipelineBusyError: Somebody runs the pipeline.
@@ -71,7 +71,7 @@ async def _is_read(client: StreamClient, group: str, stream: str) -> bool:
 
 
 def _finished(past: Past, found: Plan, graph: Graph) -> list[str]:
-    """Name the stages that are gone, hold nothing, and have no place that the next run hands on."""
+    """Name the removed stages that hold nothing and have no position for the next run to hand on."""
     own = {stage.name for stage in graph.stages}
     asked = {change.stage for change in found.stranded}
     placed = {stage for stage, _ in past.readings}
@@ -84,7 +84,7 @@ async def _forget(client: StreamClient, graph: Graph, past: Past, stage: str) ->
     targets = ("source", *(field.split(":", 2)[2] for field in fields))
     ports = past.last.stage(stage).writes.values() if stage in past.last.names else ()
     streams = [f"{head}{own}" for own in _OWN] + [port for port in ports if port.startswith(f"{head}.")]
-    read = {stream for _, stream in past.readings}  # a stage that reads it still has to hand that on
+    read = {stream for _, stream in past.readings}  # a stage that reads it still has to hand that position on
     gone = [key for key in streams if key not in read]
     await empty(
         *(client, Keyspace(graph.pipeline).meta, stage),

@@ -1,4 +1,4 @@
-"""Reach: whether what a pipeline file names is there: its server, and what its sources and sinks talk to."""
+"""Reach: whether a pipeline's server, and the systems of its sources and sinks, can be reached."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from rsq_pipe.streams.client import StreamClient
 SECONDS = 10.0
 """How long one may take to answer."""
 
-_GRACE = 2.0  # seconds beyond, for one that gives up by itself to say why
+_GRACE = 2.0  # extra seconds in which one that gives up by itself can say why
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
     """
-    State what came of one.
+    State the result for one system.
 
     Args:
         path: What names it in the file: `redis`, or `stages.read`.
         target: What it is.
-        fault: What failed, and what to do; empty where it was reached.
-        remark: What else is to be said of it.
+        fault: What failed, and what to do; empty if it was reached.
+        remark: What else to say about it.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Reached:
 
 def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -> Iterator[Reached]:
     """
-    Try all that a pipeline talks to, several at once; yields them in the order of the file.
+    Try all systems that a pipeline talks to, several at once; yield results in the file's order.
 
     Args:
         graph: The pipeline.
@@ -86,7 +86,7 @@ def reach(graph: Graph, client: StreamClient | None, seconds: float = SECONDS) -
 
 
 def _endpoint(graph: Graph, stage: Stage) -> Endpoint | None:
-    """Name what a stage talks to; None of one that talks to nothing."""
+    """Name what a stage talks to; None if nothing."""
     if isinstance(stage.options, Lookup):
         return _table_endpoint(stage.options.table, stage=stage.name, root=graph.root)
     if not isinstance(stage.options, ConnectorRef):
@@ -100,7 +100,7 @@ def _endpoint(graph: Graph, stage: Stage) -> Endpoint | None:
 
 
 def _table_endpoint(table: TableRef, *, stage: str, root: Path) -> Endpoint | None:
-    """Name where the rows of a lookup are found; None of the pipeline's own server, which is asked anyway."""
+    """Name where a lookup finds its rows; None for the pipeline's own server, which is tried anyway."""
     match table:
         case FileRef():
             return readable([table.path], stage=stage, root=root)
@@ -113,14 +113,14 @@ def _table_endpoint(table: TableRef, *, stage: str, root: Path) -> Endpoint | No
         case HttpRef():
             from rsq_pipe.connectors.http.reach import reach_address  # noqa: PLC0415  an extra
 
-            beginning = str(table.url.parts[0])  # the key stands behind it
+            beginning = str(table.url.parts[0])  # without the key, which follows it
             return Endpoint(
                 table.text, lambda seconds: reach_address(beginning, table.allow, table.headers, seconds)
             )
 
 
 def _server_endpoint(client: StreamClient) -> Endpoint:
-    """Name a Redis server; the client is closed once it was tried."""
+    """Name a Redis server; the client is closed after the attempt."""
 
     async def ping(seconds: float) -> None:
         try:
@@ -134,14 +134,14 @@ def _server_endpoint(client: StreamClient) -> Endpoint:
 def _begun(
     attempt: Callable[[float], str | None], seconds: float, places: threading.Semaphore
 ) -> queue.SimpleQueue[str | Exception | None]:
-    """Try one in a thread that the end of the process does not wait for."""
+    """Try one in a thread that does not delay the end of the process."""
     answer: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
 
     def run() -> None:
         with places:
             try:
                 answer.put(attempt(seconds))
-            except Exception as exc:  # noqa: BLE001  whatever a connector says
+            except Exception as exc:  # noqa: BLE001  whatever a connector raises
                 answer.put(exc)
 
     threading.Thread(target=run, name="rsq-pipe reach", daemon=True).start()
@@ -149,7 +149,7 @@ def _begun(
 
 
 def _said(exc: Exception, path: str, target: str) -> str:
-    """Say in one line why it was not reached; what the line begins with need not be said again."""
+    """Say in one line why it was not reached, without repeating how the line begins."""
     text = said(exc)
     text = text.removeprefix(f"stage {path.removeprefix('stages.')!r}: ").removeprefix(f"{target}: ")
     return text if ";" in text else f"{text}; check that it is there, and what the file says of it"

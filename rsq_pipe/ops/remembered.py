@@ -1,4 +1,4 @@
-"""Remembered: what a stage with state remembers, read without changing anything."""
+"""Remembered: what a stage with state remembers, read without changing it."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Bucket:
 @dataclass(frozen=True, slots=True)
 class Found:
     """
-    Describe what a bucket holds of one key.
+    Describe what a bucket holds for one key.
 
     Args:
         bucket: The bucket.
-        due: When that is due, seconds since 1970; None for never.
-        value: What it is; null of a stage that remembers the key alone.
+        due: When it is due, seconds since 1970; None for never.
+        value: The value; null if the stage remembers only the key.
     """
 
     bucket: str
@@ -63,14 +63,14 @@ class Remembered:
     Describe a stage's state at one moment.
 
     Args:
-        stage, verb: Whose.
+        stage, verb: The stage and its verb.
         keys: How many keys it remembers.
         max_keys: How many it may.
         evicted: How many it has forgotten to make room.
-        buckets: Its parts, those that are due first in front.
+        buckets: Its parts, in the order in which they are due.
         scalars: Its single values.
         key: The key that was asked for; None for none.
-        found: What is remembered of that.
+        found: What is remembered for it.
     """
 
     stage: str
@@ -92,7 +92,7 @@ async def look(client: StreamClient, graph: Graph, stage: Stage, key: str | None
         client: The server.
         graph: The pipeline.
         stage: A stage with state.
-        key: A key, as JSON or as plain text, whose memory is shown.
+        key: A key, as JSON or as plain text, to look up.
 
     Redis: HGETALL, ZRANGE; TYPE, SCARD, HLEN, and SMISMEMBER or HMGET for each bucket.
     """
@@ -155,7 +155,7 @@ async def _found(
 
 
 def _looks(graph: Graph, stage: Stage, value: Any) -> tuple[list[bytes], Description]:
-    """Tell by which fields a key is found, and how what they hold is shown."""
+    """Give the fields in which a key is found, and how to show their values."""
     values = value if isinstance(value, list) else [value]
     if stage.verb == "aggregate":
         group = msgspec.json.encode([canonical(one) if type(one) is float else one for one in values])
@@ -181,7 +181,7 @@ async def _each(
 
 
 def _parsed(text: str) -> Any:
-    """Read a key as JSON; what is none is text."""
+    """Read a key as JSON, else as text."""
     try:
         return json.loads(text)
     except ValueError:

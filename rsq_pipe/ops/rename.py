@@ -1,4 +1,4 @@
-"""Rename: gives a stage of a pipeline another name, and everything it has on the server with it."""
+"""Rename: give a stage another name, together with everything it has on the server."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _OWN = ("retry", "again", "dlq", "drops", "unknown", "journal")
 
 async def rename(client: StreamClient, graph: Graph, old: str, new: str) -> bool:
     """
-    Give a stage its new name: places in streams, what is pending, retries, dead letters, state, positions.
+    Move a stage to its new name: places, pending entries, retries, dead letters, state, positions.
 
     Args:
         client: The server.
-        graph: The file, which has the new name and not the old one.
+        graph: The pipeline file, which has the new name and not the old one.
         old, new: The names.
 
     Returns:
-        False where the stage has its new name already.
+        False if the stage has its new name already.
 
     Raises:
         UnknownStageError: No run had a stage of the old name, or the names do not fit the file.
         PipelineBusyError: Somebody runs the pipeline.
-        SettleError: A stage of the new name has left something; nothing was done.
+        SettleError: A stage with the new name has left something; nothing was done.
 
-    Delivery: all of it is under the one name or under the other.
+    Delivery: all of it is under one name or all under the other.
     Cancellation: done or not; calling again is safe.
     Redis: rename.lua.
     """
@@ -84,7 +84,7 @@ def _check_names(graph: Graph, old: str, new: str) -> None:
 
 
 def _keys(past: Past, prefix: str, old: str, new: str) -> Iterator[tuple[str, str]]:
-    """Pair each key of a stage with the one it gets."""
+    """Pair each key of a stage with its new name."""
     for own in _OWN:
         yield f"{prefix}{old}:{own}", f"{prefix}{new}:{own}"
     streams = {stream for _, stream in marks(past.fields)}
@@ -99,7 +99,7 @@ def _keys(past: Past, prefix: str, old: str, new: str) -> Iterator[tuple[str, st
 
 
 def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator[tuple[str, str]]:
-    """Pair each field of the pipeline's hash that names the stage or its streams with the one it gets."""
+    """Pair each field of the pipeline's hash that names the stage or its streams with its new name."""
     counters = {f"{old}:{what}" for what in ALL_COUNTED}
     for field in past.fields:
         kind, _, rest = field.partition(":")
@@ -121,7 +121,7 @@ def _fields(past: Past, keys: Mapping[str, str], old: str, new: str) -> Iterator
 async def _ledgers(
     client: StreamClient, pipeline: str, past: Past, old: str, new: str
 ) -> dict[str, str | bytes]:
-    """Tell what ledgers of sinks are called then, by the fields that say so."""
+    """Give the new names of sinks' ledgers, by the fields that hold them."""
     if old in past.last.names and past.last.stage(old).verb not in ("sink", ""):
         return {}
     names = after_rename(await ledger_names(client, pipeline), old, new)

@@ -1,4 +1,4 @@
-"""Repair: lets a sink go on in its file as it is, where that is not the one the stored position tells of."""
+"""Repair: let a sink go on in a file that does not match its stored position."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from rsq_pipe.streams.settlement import Position
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    State what was found of one sink.
+    State what was found for one sink.
 
     Args:
         stage: The sink.
-        stored: What is stored for it, epoch included; empty if nothing ever was.
+        stored: What is stored for it, including the epoch; empty if nothing ever was.
         file: Its file; None if nothing was ever committed to one.
     """
 
@@ -42,7 +42,7 @@ class Finding:
 
 async def examine(client: StreamClient, graph: Graph, stage: Stage) -> Finding:
     """
-    Compare a sink's file with what is stored of it; nothing is changed.
+    Compare a sink's file with what is stored about it; change nothing.
 
     Raises:
         SinkError: The stage's sink keeps no position in a file, or the file cannot be read.
@@ -59,7 +59,7 @@ async def examine(client: StreamClient, graph: Graph, stage: Stage) -> Finding:
 
 async def repair(client: StreamClient, graph: Graph, stage: Stage, found: Finding) -> None:
     """
-    Store the end of a sink's file as its position, so that the next run goes on behind all that it holds.
+    Store the end of a sink's file as its position, so that the next run goes on after its content.
 
     The file is not touched. Other writers are fenced off by the epoch that is stored with the position.
 

@@ -1,4 +1,4 @@
-"""Rights: every command a pipeline sends, and what fails without it; the one list of `acl` and `doctor`."""
+"""Rights: every command a pipeline sends, and what fails without it; used by `acl` and `doctor`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ Role = Literal["run", "operate"]
 @dataclass(frozen=True, slots=True)
 class Need:
     """
-    Name a group of commands and what fails without them.
+    Describe a group of commands and what fails without them.
 
     Args:
         effect: What does not work.
-        commands: Each with arguments that would change nothing if it were run, which it is not; as many as
-            it takes at least, for that is checked before the rights. KEY stands for a key of the pipeline.
+        commands: Each with arguments that would change nothing if it were run, which it is not; at least as
+            many as it requires, because the server checks that before the rights. KEY stands for a key of the
+            pipeline.
         role: Who needs them.
     """
 
@@ -32,7 +33,7 @@ class Need:
         return [words.split()[0].lower() for words in self.commands]
 
 
-# Scripts run with the rights of their caller, so what stands in settle.lua and its kin is here too.
+# Scripts run with the rights of their caller, so the commands in settle.lua and the others are here too.
 NEEDS = (
     Need(
         "nothing can be settled: no stage runs",

@@ -15,13 +15,13 @@ def slots_left(last: LastRun) -> list[tuple[str, str]]:
     """
     List the slots that the file of the last run names, each with its stage, as the file spells them.
 
-    A slot keeps its server's log until somebody reads it: one that nobody reads any more fills the disk.
+    A slot keeps its server's log until somebody reads it: an abandoned slot fills the disk.
     """
     return sorted(_slots(stored_values(last.text)))
 
 
 def slots_of(graph: Graph) -> dict[str, str]:
-    """Tell which slots the sources of a pipeline's file read, by stage."""
+    """Find the slots that the sources of a pipeline's file read, by stage."""
     return {stage.name: stage.options.options.slot for stage in _readers(graph)}
 
 

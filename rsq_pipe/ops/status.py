@@ -40,13 +40,13 @@ State = Literal["ok", "new", "lost"]
 @dataclass(frozen=True, slots=True)
 class StagePause:
     """
-    Say why a stage pauses, or works with an old table.
+    Say why a stage pauses, or uses an old table.
 
     Args:
-        why: The last error of its calls, or what else it pauses for; what is wrong with the new table.
+        why: The last error of its calls, or another reason to pause; or what is wrong with the new table.
         since: Since when, in seconds since 1970.
         seconds: How long ago that was.
-        held: Whether it was paused by hand, or for its dead letters, and goes on only when it is resumed.
+        held: Whether it was paused by hand or for its dead letters, and goes on only when resumed.
     """
 
     why: str
@@ -64,28 +64,28 @@ class StageStatus:
         name: The stage.
         verb: What it does.
         state: `new` before its first run, `lost` if its place in an input is gone, else `ok`.
-        lag: Records not yet delivered to it; None where the server cannot tell.
-        lag_at_most: What the lag cannot exceed, where it is not known.
-        pending: Records delivered and not settled. Of packs the sum of lag and pending is exact, how it
-            divides is not.
-        oldest_seconds: Age of the oldest record it has not settled, since that was written.
-        oldest_pending_seconds: Age of the oldest of those that were delivered.
+        lag: Records not yet delivered to it; None if the server cannot tell.
+        lag_at_most: An upper limit of the lag, if it is not known.
+        pending: Records delivered and not settled. With packs, the sum of lag and pending is exact, but not
+            the split between them.
+        oldest_seconds: Age of the oldest record it has not settled, since it was written.
+        oldest_pending_seconds: Age of the oldest delivered one.
         retry: Records waiting for their next attempt.
         dead: Dead letters in its queue.
         alive: Consumers that work.
-        gone: Consumers that have records in flight, and whose process is gone, or silent for longer than
+        gone: Consumers that have records in flight and whose process is gone, or silent for longer than
             `reclaim: idle`.
         counters: Records `in`, `out`, `dropped`, `stored`, `retried`, `dead`, since the pipeline's first run.
-        drops: Reason -> how many of the dropped were dropped for it, the most frequent first.
-        unknown: Key for which its lookup found nothing -> how many records had it, likewise.
-        rate: Records settled a second, between this look and the one before; None for a first look.
-        fused: The stage above, in whose worker it runs where one process runs both; None if it never does.
-        paused: Why it pauses, and since when; None where it does not.
-        limited: By which `rate` it is held back now; None where it is not.
-        stale: Why its lookup works with an old table, and since when; None where it does not.
-        remembers: How many keys it remembers; None of a stage without state.
-        windows: Those of an `aggregate` that are open, and how far its time has come; None of others.
-        again: Of the records it has to do, those that come again: retries that are due, and replayed ones.
+        drops: Reason -> how many records were dropped for it, most frequent first.
+        unknown: Key that its lookup did not find -> how many records had it, likewise.
+        rate: Records settled per second since the previous look; None for a first look.
+        fused: The stage above in whose worker it runs if one process runs both; None if it never does.
+        paused: Why it pauses, and since when; None if it does not.
+        limited: Which `rate` holds it back now; None if none does.
+        stale: Why its lookup uses an old table, and since when; None if it does not.
+        remembers: How many keys it remembers; None for a stage without state.
+        windows: The open windows of an `aggregate`, and its watermark; None for others.
+        again: How many of its waiting records come again: retries that are due, and replays.
     """
 
     name: str
@@ -114,12 +114,12 @@ class StageStatus:
 
     @property
     def backlog(self) -> int:
-        """Records it still has to do; where the server cannot count them, as many as there can be."""
+        """Records it still has to handle; if the server cannot count them, the upper limit."""
         return (self.lag_at_most if self.lag is None else self.lag) + self.pending + self.retry
 
     @property
     def done(self) -> int:
-        """Records it has finished, however many attempts each took; of a source, those it brought."""
+        """Records it has finished, however many attempts each took; for a source, those it read."""
         return finished(self.counters.__getitem__, is_source=self.verb == "source")
 
 
@@ -133,16 +133,16 @@ class PipelineStatus:
         server: The server's address, without credentials; empty if there is none to ask.
         at: The server's clock, seconds since 1970.
         ran: Whether it has ever run there.
-        changed: Whether the file is another than the one that ran last.
+        changed: Whether the file differs from the one that ran last.
         runs: Processes that run it now.
         stages: In the pipeline's order.
-        memory: How full the server is; None where it does not say.
-        gone: Stages that are not in the file any more and still hold something.
-        plan: What a run of the file as it is would do, in a sentence; empty where it just goes on.
-        refusal: Why the server takes no writes, in its words, its disk being full; empty where it does.
-        failed: What the last run ended by; None where it did not end by an error.
-        unread: Whether the last run ended, or this one has not yet, before all its sources did.
-        awaits: Sources that have not ended, where runs of others have and are waiting for them.
+        memory: How full the server is; None if it does not say.
+        gone: Stages that are no longer in the file but still hold something.
+        plan: What a run of the current file would do, in a sentence; empty if it would just go on.
+        refusal: Why the server refuses writes, in its words, as when its disk is full; empty if it does not.
+        failed: The error that ended the last run; None if it did not end with one.
+        unread: Whether the last run ended before all sources did, or this one has not reached their end.
+        awaits: Sources that have not ended, while runs that read others have, and wait for them.
     """
 
     pipeline: str
@@ -167,8 +167,8 @@ class PipelineStatus:
 
     @property
     def drained(self) -> bool:
-        """Whether nothing waits anywhere, in open windows neither; dead letters wait for nobody."""
-        if self.full and self.runs:  # what waits is then in the hands of a source, where no stream shows it
+        """Whether nothing waits anywhere, not even in open windows; dead letters do not count."""
+        if self.full and self.runs:  # what waits is then inside a source, where no stream shows it
             return False
         if any(change.holds.waits for change in self.gone):
             return False
@@ -185,7 +185,7 @@ class PipelineStatus:
             return self
         earlier = {stage.name: stage.done for stage in before.stages}
         stages = (
-            # Never below zero: a `--fresh` in between has set the counters back.
+            # Never below zero: a `--fresh` in between has reset the counters.
             replace(stage, rate=max(0.0, (stage.done - earlier.get(stage.name, 0)) / seconds))
             for stage in self.stages
         )
@@ -208,16 +208,16 @@ async def look(client: StreamClient, graph: Graph, *, as_run: bool = False) -> P
     Args:
         client: The server.
         graph: The pipeline.
-        as_run: Whether that is the graph of its last run, and not a file that may differ from it.
+        as_run: Whether the graph is that of the last run, rather than a file that may differ from it.
 
     Returns:
-        All stages, also of a pipeline that never ran: nothing is created by looking.
+        All stages, even of a pipeline that never ran: looking creates nothing.
 
     Raises:
         ServerUnavailableError: The server cannot be reached.
-        StreamError: What it holds of the pipeline cannot be read.
+        StreamError: What it holds for the pipeline cannot be read.
 
-    Redis: MULTI as the runner's look; XINFO CONSUMERS, XPENDING and XRANGE of one entry a group;
+    Redis: MULTI as the runner's look; XINFO CONSUMERS, XPENDING and XRANGE of one entry per group;
         ZRANGEBYSCORE; GET; INFO and PING, where the user may.
     """
     with legible(graph.pipeline, client.channel.address):
@@ -319,7 +319,7 @@ def _stage(
     keys = Keyspace(graph.pipeline)
     found = [_to_do(shot, key, stage.name) for key in keys.inputs(stage)]
     lags = [lag for lag, _, _ in found]
-    # One worker reads several inputs under one name, and is alive if it is on any of them.
+    # A worker reads several inputs under one name, and is alive if it is alive on any of them.
     alive: set[str] = set()
     holders: set[str] = set()
     for consumer in (consumer for state in inputs for consumer in state.consumers):
@@ -361,9 +361,9 @@ def _state(keys: Keyspace, stage: Stage, shot: Snapshot) -> State:
 
 def _to_do(shot: Snapshot, key: str, group: str) -> tuple[int | None, int, int]:
     """
-    Count the records a group has before it, those it has in flight, and what the first cannot exceed.
+    Count a group's undelivered records and those in flight, with an upper limit of the former.
 
-    A group that is not there yet will begin at the beginning.
+    A group that does not exist yet will start at the beginning.
     """
     entries = shot.lengths[key]
     written = shot.table.get(appended(key))
@@ -372,7 +372,7 @@ def _to_do(shot: Snapshot, key: str, group: str) -> tuple[int | None, int, int]:
         undelivered = shot.undelivered(key, group)
         return (*to_do(shot.table, key, shot.groups[key][group], undelivered=undelivered), most)
     is_lost = group_mark(group, key) in shot.table
-    # How many of the records that were written still stand there, nobody has counted.
+    # Nobody has counted how many of the records written are still there.
     return (None if is_lost or most != entries else entries), 0, most
 
 

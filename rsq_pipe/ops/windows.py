@@ -1,4 +1,4 @@
-"""Windows: how many of a stage are open, and how far its time has come."""
+"""Windows: how many windows of a stage are open, and its watermark."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class StageWindows:
 
     Args:
         open: Windows that hold something.
-        groups: Groups in them, all together.
-        watermark: The time up to which records are expected no more, but late ones; None where no record
-            has come yet, or windows wait for the end of all input.
+        groups: Groups in all of them together.
+        watermark: The time before which only late records are expected; None if no record has come yet, or
+            windows wait for the end of all input.
         behind_seconds: How far that is behind the clock.
-        closed: Up to when windows are closed; None likewise.
+        closed: The time up to which windows are closed; None likewise.
     """
 
     open: int
@@ -43,13 +43,13 @@ def with_windows(graph: Graph) -> list[Stage]:
 
 
 def window_timers(graph: Graph) -> list[str]:
-    """Name the sorted sets that tell how many are open; the rest is in the hashes of their states."""
+    """Name the sorted sets that count open windows; the rest is in the hashes of their states."""
     keys = Keyspace(graph.pipeline)
     return [keys.timers(stage) for stage in with_windows(graph)]
 
 
 def stage_windows(graph: Graph, shot: Snapshot, now: float) -> dict[str, StageWindows]:
-    """Tell of each stage that has windows: name -> they."""
+    """Describe the windows of each stage that has any, by name."""
     keys = Keyspace(graph.pipeline)
     return {
         stage.name: _windows(graph, stage, shot.sets[keys.timers(stage)], shot.hashes[keys.state(stage)], now)

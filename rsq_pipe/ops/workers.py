@@ -1,4 +1,4 @@
-"""Workers: who works on a pipeline, where, and what each has in flight; those that are gone, too."""
+"""Workers: who works on a pipeline, where, and what each has in flight; gone ones included."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Run:
 
     Args:
         name: As others know it.
-        host, pid: Where it is; empty and None where the name does not tell.
+        host, pid: Where it is; empty and None if the name does not tell.
         last_seen: Its last sign of life, in seconds since 1970.
-        gone: Whether it is known not to exist any more.
+        gone: Whether it is known no longer to exist.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Worker:
     Describe who works on one stage.
 
     Args:
-        stage, consumer: Of which stage, under which name.
+        stage, consumer: The stage, and the worker's name there.
         host, pid: Where.
         in_flight: Records delivered to it and not settled.
-        since: When the oldest of them was delivered, or last shown to be in work; None if there is none.
-        oldest: When the oldest of them was written; None likewise.
+        since: When the oldest of them was delivered, or last reported as in work; None if there is none.
+            oldest: When the oldest of them was written; None likewise.
         last_seen: Its last sign of life, in seconds since 1970.
-        gone: Whether its process does not exist any more, or has been silent for too long.
+        gone: Whether its process no longer exists, or has been silent for too long.
     """
 
     stage: str
@@ -87,7 +87,7 @@ async def workers(client: StreamClient, graph: Graph, alive: Iterable[Run]) -> l
     """
     List who works on the stages of a pipeline.
 
-    Redis: TIME; XINFO CONSUMERS of each input, XPENDING and XRANGE where something is in flight; GET.
+    Redis: TIME; XINFO CONSUMERS of each input, XPENDING and XRANGE if something is in flight; GET.
     """
     keys, names = Keyspace(graph.pipeline), [run.name for run in alive if not run.gone]
     now = await server_time(client, keys.meta)
@@ -130,7 +130,7 @@ async def _worker(client: StreamClient, stream: str, group: str, info: ConsumerI
 
 
 def _together(one: Worker | None, other: Worker, *, gone: bool) -> Worker:
-    """Put what a worker has of several inputs together; it is alive if it is on any of them."""
+    """Merge what a worker has of several inputs; it is alive if it is alive on any of them."""
     parts = [part for part in (one, other) if part is not None]
     return Worker(
         *(other.stage, other.consumer, other.host, other.pid),
@@ -143,6 +143,6 @@ def _together(one: Worker | None, other: Worker, *, gone: bool) -> Worker:
 
 
 def placed(name: str) -> tuple[str, int | None]:
-    """Take the host and the process id out of a name."""
+    """Parse the host and the process id from a name."""
     match = _NAME.fullmatch(name)
     return (match[1], int(match[2])) if match else ("", None)

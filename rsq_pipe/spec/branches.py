@@ -1,4 +1,4 @@
-"""Branches: where a record may meet itself again, and what tells the two apart."""
+"""Branches: where branches of one record may meet again, and what tells them apart."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ def branches(graph: Graph, stage: Stage) -> dict[StreamRef, str]:
     """
     Name the branches of one record that meet at a stage.
 
-    A record takes several ways where several stages read one stream, and only there: a stage hands it on by
-    one port, or makes children of it; only a dead letter comes again, when it is replayed. So two inputs hold
-    the same record only if some stream above both is read by different stages on the way to each. What a
-    stage publishes beside another, to one stream, meets there; each is then named at the stage that
-    publishes.
+    A record branches only where several stages read one stream: a stage hands it on by one port, or makes
+    children of it; only a dead letter comes again, when it is replayed. So two inputs hold the same record
+    only if some stream above both is read by different stages on the way to each. If several stages publish
+    to one stream, their records meet there; each branch is then named at the stage that publishes.
 
     Returns:
         Input -> the name that a record which comes by it adds to its id; inputs that need none are left out.
@@ -49,7 +48,7 @@ def _may_share(some: set[_Hop], others: set[_Hop]) -> bool:
 
 
 def _hops(graph: Graph, ref: StreamRef) -> set[_Hop]:
-    """List the hops by which records come to a stream."""
+    """List the hops by which records reach a stream."""
     return {hop for writer, way in _writers(graph, ref) for hop in _hops_into(graph, writer, way)}
 
 
@@ -66,7 +65,7 @@ def _hops_into(graph: Graph, stage: Stage, way: str) -> set[_Hop]:
 
 
 def _writers(graph: Graph, ref: StreamRef) -> list[tuple[Stage, str]]:
-    """List the stages that write a stream, and what names them as readers on the way to it."""
+    """List the stages that write a stream, with their names as readers on the way to it."""
     writers = [(stage, stage.name) for stage in graph.stages if ref in stage.outputs.values()]
-    # A dead letter is replayed after others have read it: then the record takes both ways.
+    # A dead letter may be replayed after others have read it: then the record takes both branches.
     return writers + [(stage, stage.dlq.name) for stage in graph.stages if ref == stage.dlq]

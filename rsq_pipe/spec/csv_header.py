@@ -1,4 +1,4 @@
-"""Csv header: the columns of a source's files, as far as the files are there when a pipeline is checked."""
+"""Csv header: the columns of a source's files, as far as these exist when a pipeline is checked."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MAX_BYTES = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Header:
     """
-    Hold what the files of a csv source say of themselves.
+    Hold what the headers of a csv source's files say.
 
     Args:
         known: The fields of their records.
-        likely: Where all name one column: the character that seems to part it, else nothing.
+        likely: If all have a single column, the character that seems to be the real delimiter; else empty.
     """
 
     known: Known
@@ -39,14 +39,14 @@ class Header:
 
 def columns(options: Any, root: Path) -> Header | None:
     """
-    Tell which fields the records of a csv source have.
+    Find the fields of a csv source's records.
 
     Args:
         options: The settings of the source.
         root: The project root.
 
     Returns:
-        None where that cannot be told: no file is there, or one that cannot be read.
+        None if unknown: there is no file, or one cannot be read.
     """
     if options.columns:
         return Header(Known(options.columns, frozenset(options.columns), firm=True, origin="`columns`"))
@@ -66,7 +66,7 @@ def columns(options: Any, root: Path) -> Header | None:
     fields = tuple(dict.fromkeys(name for header in headers for name in header))
     always = frozenset(fields).intersection(*headers)
     origin = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-    # A pattern may match other files by the time it is run.
+    # A pattern may match other files by the time of the run.
     firm = not any(map(has_magic, options.path))
     known = Known(fields, always, firm=firm, origin=f"the header of {origin}")
     return Header(known, options.dialect.likely_delimiter(fields))
@@ -79,13 +79,13 @@ def _header(file: Path, dialect: Dialect) -> tuple[str, ...]:
         encoding = "utf-8-sig" if dialect.encoding == UTF8 else dialect.encoding
         text = opened.read(MAX_BYTES).decode(encoding, "ignore")
     if "\n" not in text:
-        return ()  # it may still be written
+        return ()  # it may still be being written
     header = next(iter(dialect.rows(_lines(text, dialect))), [])
     return tuple(dialect.stripped(header))
 
 
 def _lines(text: str, dialect: Dialect) -> Iterator[str]:
-    """Yield the lines from the header on."""
+    """Yield the lines, starting with the header."""
     lines = islice(io.StringIO(text, newline="\n"), dialect.skip, None)
     if not dialect.comment:
         return lines

@@ -26,14 +26,14 @@ class Document:
 
     Args:
         file: As the user named it.
-        text: What it says, as it stands there.
-        value: Mappings, lists and scalars, variables replaced.
+        text: Its text, unchanged.
+        value: Mappings, lists and scalars, with variables replaced.
         values: Path -> where the value starts.
         keys: Path -> where its key starts.
-        replaced: Path of a scalar that held a variable -> its text, before it was read as a number or such.
-        operate: Whether the pipeline is only looked after. What it needs to run (handlers, tables, schemas,
-            packages, secrets of its stages) may be missing on this machine, or broken, and is not looked at.
-        connect: Whether servers and services are reached that it names; else their secrets need not be set.
+        replaced: Path of a scalar that held a variable -> its text before conversion to a number or the like.
+        operate: Whether the pipeline is only operated, not run. What it needs to run (handlers, tables, schemas,
+            packages, secrets of its stages) may be missing on this machine, or broken, and is not examined.
+        connect: Whether the servers and services it names are contacted; if not, their secrets need not be set.
     """
 
     file: str
@@ -67,13 +67,13 @@ class Document:
         part: str = "",
     ) -> None:
         """
-        Add a problem; only the first error of each path is kept, since what follows is its consequence.
+        Add a problem; only the first error of each path is kept, since later ones follow from it.
 
         Args:
-            path: What it is about; where the file has no such path, the nearest one above gives the place.
+            path: What it is about; if the file has no such path, the nearest one above gives the place.
             key: Whether to point at the key rather than the value.
-            at: Where else to point.
-            part: Which part of the value it is about, where each may have a problem of its own.
+            at: Another place to point at.
+            part: Which part of the value it is about, if each part may have its own problem.
         """
         line, column = at or self._place(path, key=key)
         what, fix = self._redact(what), self._redact(fix)
@@ -84,7 +84,7 @@ class Document:
             self._problems.setdefault((*path, part) if part else path, problem)
 
     def report_unnamed(self, fields: Iterable[str], path: Path_) -> None:
-        """Report a field that a mapping at a path makes, and that has no name."""
+        """Report a mapping at a path that makes a field without a name."""
         if "" in fields:
             self.report((*path, ""), "a field has no name", "write a name in place of ''", key=True)
 
@@ -93,7 +93,7 @@ class Document:
         return any(known[: len(path)] == path for known in self._problems)
 
     def inside(self, path: Path_, text: str, at: int) -> Place | None:
-        """Find the place of a character of a text in the file; None where it is written there otherwise."""
+        """Find the place in the file of a character of a text; None if it is written differently there."""
         place = self.values.get(path)
         if place is None:
             return None
@@ -117,10 +117,10 @@ class Document:
     def _redact(self, text: str) -> str:
         for secret in filter(None, self.secrets):
             text = text.replace(secret, "[secret]")
-        return redact(text)  # knows how else a secret may be spelt: by repr, say
+        return redact(text)  # it also knows a secret in other spellings: by repr, say
 
 
 def spell(path: Path_) -> str:
-    """Spell a path as a user reads it: `stages.route.route[0].when`."""
+    """Format a path for users: `stages.route.route[0].when`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part or repr(part)}" for part in path)
     return text.removeprefix(".")

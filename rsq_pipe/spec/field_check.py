@@ -1,4 +1,4 @@
-"""Field check: names of fields that no record can have where they are read; those known behind a stage."""
+"""Field check: find reads of fields that no record can have; and the fields known after each stage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rsq_pipe.suggestion import near, suggest
 
 
 def report_unknown_fields(document: Document, graph: Graph) -> None:
-    """Report what is read where no record has it: an error where each record fails, else a warning."""
+    """Report reads of fields that no record has: an error if each record fails, else a warning."""
     known: dict[StreamRef, Known | None] = {}
     for stage in graph.stages:
         here: Known | None = None
@@ -33,7 +33,7 @@ def report_unknown_fields(document: Document, graph: Graph) -> None:
                 _CHECKS[stage.verb](_Reader(document, stage, here))
             behind = sent_on(stage, here)
         for port, ref in stage.outputs.items():
-            # Others may write to a stream that is published.
+            # Others may write to a published stream.
             known[ref] = None if ref.external else here if stage.verb == "aggregate" and port else behind
 
 
@@ -77,7 +77,7 @@ class _Reader:
         self.raw: Any = document.value["stages"][stage.name].get(stage.verb)
 
     def expression(self, path: Path_, of: Expression | None, *, sure: bool = True, within: str = "") -> None:
-        """Report the fields that an expression, a part of `within`, reads and no record has."""
+        """Report the fields that an expression (part of `within`) reads but no record has."""
         told: set[str] = set()
         for read in field_reads(of.text) if of is not None else ():
             if self.known.has(read.name) or self.known.has(read.path) or read.name in told:
@@ -89,7 +89,7 @@ class _Reader:
             self.document.report(path, what, fix, at=place, severity=severity, part=read.name)
 
     def field(self, path: Path_, text: str, *, sure: bool, key: bool = False) -> None:
-        """Report a field, or the path of one, that no record has."""
+        """Report a field, or a path, that no record has."""
         name = parse_path(text)[0]
         if not self.known.has(name):
             severity = _severity(self.known, sure=sure)
@@ -137,7 +137,7 @@ def _explode(at: _Reader) -> None:
     settings = {"field": at.raw} if isinstance(at.raw, str) else at.raw
     at.field(at.path if isinstance(at.raw, str) else (*at.path, "field"), settings["field"], sure=True)
     for place, name in enumerate(settings.get("keep") or ()):
-        at.field((*at.path, "keep", place), name, sure=False)  # a record without items does not come to it
+        at.field((*at.path, "keep", place), name, sure=False)  # not evaluated for a record without items
 
 
 def _validate(at: _Reader) -> None:
@@ -215,9 +215,9 @@ _CHECKS: Mapping[str, Callable[[_Reader], None]] = {
 
 def fields_behind(graph: Graph) -> Mapping[str, Known | None]:
     """
-    Tell of each stage what is known of the records that leave it; None where nothing is.
+    Give for each stage what is known about its output records; None if nothing is.
 
-    Known from csv headers, as far as the files are there, `validate`, `select` and what stands between.
+    Known from csv headers (as far as the files exist), `validate`, `select` and the stages between them.
     """
     known: dict[StreamRef, Known | None] = {}
     found: dict[str, Known | None] = {}

@@ -18,7 +18,7 @@ HANDLER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def check_name(value: str) -> str:
-    """Let through what can name a pipeline, a stage or a port."""
+    """Accept what can name a pipeline, a stage or a port."""
     if not re.fullmatch(NAME_PATTERN, value):
         like = name_like(value)
         example = f": {like!r}" if re.fullmatch(NAME_PATTERN, like) else ""
@@ -30,7 +30,7 @@ def check_name(value: str) -> str:
 
 
 def name_like(value: str) -> str:
-    """Spell a text as a name, as far as that goes: `Small orders` as `small-orders`."""
+    """Turn a text into a name, as far as possible: `Small orders` as `small-orders`."""
     return re.sub(r"[^a-z0-9_]+", "-", value.lower()).strip("-")
 
 

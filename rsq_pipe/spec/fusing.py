@@ -1,4 +1,4 @@
-"""Fusing: what keeps a stage from running in the worker of the stage above it."""
+"""Fusing: what keeps a stage from running in the worker of the stage above."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ STATEFUL = frozenset(("dedupe", "join", "aggregate"))
 
 
 def has_state(stage: Stage) -> bool:
-    """Tell whether a stage remembers something: it reads a stream of its own, and each batch at once."""
+    """Tell whether a stage has state: it reads its own stream, and each batch at once."""
     return stage.verb in STATEFUL
 
 
 def closes(stage: Stage) -> bool:
-    """Tell whether what a stage remembers leaves it: as time goes on, or when all input has ended."""
+    """Tell whether a stage emits what it remembers, as time goes on or when all input has ended."""
     return stage.verb in {"aggregate", "join"}
 
 
 def is_pure(stage: Stage) -> bool:
-    """Tell whether a stage only computes, without user code: it joins the stage above unless told not to."""
+    """Tell whether a stage only computes, without user code: it joins the stage above by default."""
     return stage.verb in PURE and not isinstance(stage.options, ModelCheck) and not asks_server(stage)
 
 
 def runs_user_code(stage: Stage) -> bool:
     """
-    Tell whether a stage runs the user's own code, or waits for a server as that may.
+    Tell whether a stage runs user code, or may wait for a server as user code may.
 
-    It joins the stage above where it is told to.
+    It joins the stage above only if told to.
     """
     return stage.verb == "call" or isinstance(stage.options, ModelCheck) or asks_server(stage)
 
 
 def asks_server(stage: Stage) -> bool:
-    """Tell whether a stage looks something up in a server, which may be slow, or away."""
+    """Tell whether a stage looks something up in a server, which may be slow or away."""
     return isinstance(stage.options, Lookup) and stage.options.asks_server
 
 
 def sends(stage: Stage) -> bool:
-    """Tell whether a sink sends records to where several may write at once; its worker is that of a verb."""
+    """Tell whether several may write to a sink's target at once; its worker is then that of a verb."""
     return (
         stage.verb == "sink"
         and isinstance(stage.options, ConnectorRef)
@@ -55,9 +55,9 @@ def sends(stage: Stage) -> bool:
 
 def obstacle(graph: Graph, stage: Stage) -> str:
     """
-    Say what keeps a stage from joining the one above it, whatever it says of `fuse`.
+    Say what keeps a stage from joining the one above it, whatever its `fuse` says.
 
-    A stage can join if it reads nothing but one port of one stage, and nobody else reads or writes that.
+    A stage can join if it reads only one port of one stage, and nobody else reads or writes that port.
 
     Returns:
         The reason; empty if there is none.
@@ -83,7 +83,7 @@ def obstacle(graph: Graph, stage: Stage) -> str:
 
 
 def report_apart(document: Document, graph: Graph) -> None:
-    """Warn of stages that say `fuse: true` themselves and cannot; under `defaults` it is where possible."""
+    """Warn of stages with `fuse: true` that cannot fuse; under `defaults` it means where possible."""
     for stage in graph.stages:
         own = document.value["stages"][stage.name]
         if own.get("fuse") is not True:
@@ -99,12 +99,12 @@ def report_apart(document: Document, graph: Graph) -> None:
 
 
 def _head(graph: Graph, stage: Stage) -> str:
-    """Say what a stage of user code cannot join that its chain would begin with; empty if it can."""
+    """Say why a stage with user code cannot join the head of its chain; empty if it can."""
     above = _above(graph, stage)
     while above.verb != "source":
         if has_state(above):
             return f"{above.verb!r}, whose batch is processed again where its state has changed"
-        # A `call` is no part of a source's chain.
+        # A `call` cannot be part of a source's chain.
         if not is_pure(above) or above.fuse is False or obstacle(graph, above):
             return ""
         above = _above(graph, above)

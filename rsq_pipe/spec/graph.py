@@ -41,7 +41,7 @@ class StreamRef:
     Args:
         name: `validate`, `route.large` or `validate:dlq` in the pipeline's own keys; else the whole key.
         external: Whether `name` is the whole key of a stream that lives outside the pipeline.
-        form: Of one that is read, how its entries hold records; None for as the pipeline writes them.
+        form: If it is read, how its entries hold records; None for the pipeline's own format.
     """
 
     name: str
@@ -49,7 +49,7 @@ class StreamRef:
     form: StreamForm | None = field(default=None, compare=False)
 
     def key(self, pipeline: str) -> str:
-        """Spell the Redis key; all keys of one pipeline share a hash tag, so one slot."""
+        """Make the Redis key; all keys of one pipeline share a hash tag, and so one slot."""
         return self.name if self.external else f"{{{pipeline}}}:{self.name}"
 
 
@@ -66,7 +66,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """Say when a stage pauses whose calls fail one after another, and for how long; pauses in seconds."""
+    """Say when a stage pauses because its calls keep failing, and for how long; pauses in seconds."""
 
     failures: int = 20
     first: float = 1.0
@@ -79,9 +79,9 @@ class DeadLetterLimit:
     Say how many of a stage's last records may become dead letters, and what it does when more do.
 
     Args:
-        text: The share as it was written: `5%`.
+        text: The share as written: `5%`.
         share: The same as a number, up to 1.
-        over: How many of the last records are looked at.
+        over: How many of the last records are counted.
     """
 
     text: str
@@ -93,11 +93,11 @@ class DeadLetterLimit:
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """
-    Say how many records a stage handles at most, in all processes together.
+    Limit how many records a stage handles, in all processes together.
 
     Args:
-        text: As it was written: `500/s`.
-        per_second: Records a second.
+        text: As written: `500/s`.
+        per_second: Records per second.
         burst: Records that it may handle at once.
     """
 
@@ -115,7 +115,8 @@ class ConnectorRef:
         kind: Which of the two it is.
         type: Its name in the table of connectors.
         options: An instance of the connector's `Options`.
-        home: The folder that the user's function which it names is imported from; None for the project root.
+        home: The folder from which the user's function is imported, if one is named; None for the project
+            root.
     """
 
     kind: Literal["source", "sink"]
@@ -142,7 +143,7 @@ class HandlerRef:
 
 @dataclass(frozen=True, slots=True)
 class RouteCase:
-    """Name a port, and when records go there; `otherwise` has no expression and stands last."""
+    """Name a port, and when records go there; `otherwise` has no expression and comes last."""
 
     to: str
     when: Expression | None
@@ -155,9 +156,9 @@ class Telemetry:
 
     Args:
         sample: Which records, decided where they enter.
-        ui: Where traces are looked at, for links in messages; empty if unknown.
-        trust: Whether every trace that records bring from outside is followed.
-        journal: Of how many records each stage remembers what became of them.
+        ui: Where traces can be viewed, for links in messages; empty if unknown.
+        trust: Whether to follow every trace that records bring from outside.
+        journal: For how many records each stage remembers what became of them.
     """
 
     sample: Sampling = field(default_factory=lambda: Sampling("rate", 10.0))
@@ -181,18 +182,18 @@ class Stage:
             sql: SqlQuery; pass: None.
         values: The `with:` mapping for handlers.
         inputs: The streams it reads, each through the group named after the stage.
-        outputs: Port -> stream; the one output has the empty port; a sink has none.
+        outputs: Port -> stream; a single output has the empty port; a sink has none.
         batch_size: Records in one handler call, at most.
         batch_wait: Seconds to wait for a batch to fill.
         timeout: Seconds one handler call may take.
         workers: Batches handled at once in one process.
         concurrency: Calls in flight at once within a batch of an async per-record handler.
         fuse: Whether it runs in the worker of the stage above; None to leave that to its verb.
-        breaker: When it pauses since what it calls is down; None for never.
-        rate: How many records it handles at most; None for as many as it can.
+        breaker: When it pauses because what it calls is down; None for never.
+        rate: How many records it handles at most; None for no limit.
         dead_letters: How many of its records may become dead letters; None for any number.
-        digests: Setting -> what tells whether it changed; it shows nothing of a value.
-        description: What the file says that it is for.
+        digests: Setting -> a digest that shows whether it changed, but not its value.
+        description: Its purpose, as the file states it.
     """
 
     name: str
@@ -233,18 +234,18 @@ class Graph:
 
     Args:
         pipeline: Its name: the hash tag of all its keys.
-        stages: In topological order: a stage stands behind all it reads.
+        stages: In topological order: a stage comes after all it reads.
         root: The project root: relative paths and handler modules are found from here.
         redis_url: Empty for the embedded server.
         max_backlog: Records a stream may hold for its slowest group before its writers pause.
-        max_record: Bytes of one record as it is written, at most.
-        keep: Seconds acknowledged entries are kept.
+        max_record: Bytes of one written record, at most.
+        keep: Seconds for which acknowledged entries are kept.
         reclaim_idle: Seconds without a sign of life after which a consumer's entries are taken over.
         drain_timeout: Seconds a stop may take.
-        spec_hash: Changes when the spec changes in what it does; tuning and descriptions leave it as it is.
+        spec_hash: Changes when what the spec does changes, but not with tuning or descriptions.
         serializer: How records are written into entries.
-        text: The file as it was read, variables and secrets not replaced.
-        secrets: Values of `${secret:NAME}`, for whoever must keep them out of logs and messages.
+        text: The file as read, with variables and secrets not replaced.
+        secrets: Values of `${secret:NAME}`, to be kept out of logs and messages.
     """
 
     pipeline: str
@@ -266,7 +267,7 @@ class Graph:
 
     @property
     def spec(self) -> str:
-        """The file as a word of a command, to be pasted into a shell."""
+        """The file's name quoted for pasting into a shell command."""
         return shlex.quote(str(self.path))
 
     def stage(self, name: str) -> Stage:

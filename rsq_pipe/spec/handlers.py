@@ -38,32 +38,32 @@ def parse_handler(text: str) -> HandlerRef:
 
 def check_handler(handler: HandlerRef, root: Path) -> str:
     """
-    Import a handler from the project root, and see whether it can be called as one.
+    Import a handler from the project root, and check that it can be called as one.
 
     Returns:
         What its module printed when it was imported.
 
     Raises:
-        HandlerNotFoundError: There is none, or its module fails, or it takes the wrong parameters.
+        HandlerNotFoundError: It does not exist, or its module fails, or it takes the wrong parameters.
     """
     return _check(handler, root, isfunction, lambda function: describe(function, handler.text))
 
 
 def function_of(ref: ConnectorRef) -> HandlerRef | None:
-    """Name the user's function that a source or sink calls; None where it calls none."""
+    """Name the user's function that a source or sink calls; None if it calls none."""
     found = connector(ref.kind, ref.type)
     return parse_handler(ref.options.call) if found.check is not None else None
 
 
 def check_function(ref: ConnectorRef, function: HandlerRef, root: Path) -> str:
-    """Import the function of a source or sink, and see whether it can be called as one, as above."""
+    """Import the function of a source or sink, and check that it can be called as one, as above."""
     check = connector(ref.kind, ref.type).check
     assert check is not None
     return _check(function, root, isfunction, lambda found: check(found, function.text, ref.options.with_))
 
 
 def check_model(model: HandlerRef, root: Path) -> str:
-    """Import a class from the project root, and see whether records can be made into it, as above."""
+    """Import a class from the project root, and check that records can be made into it, as above."""
     return _check(model, root, isclass, lambda found: maker(found, model.text))
 
 

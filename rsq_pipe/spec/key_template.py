@@ -1,4 +1,4 @@
-"""Key template: a text with places for the parts of a key, `customers:{id}`."""
+"""Key template: a text with placeholders for the parts of a key, `customers:{id}`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class KeyTemplate:
     Hold a template.
 
     Args:
-        text: As it was written.
+        text: As written.
         parts: Its texts, and numbers for the parts of the key.
     """
 
@@ -24,7 +24,7 @@ class KeyTemplate:
     parts: tuple[str | int, ...]
 
     def spell(self, key: str | Sequence[str], quoted: Callable[[str], str] = str) -> str:
-        """Put a key in, each part written as `quoted` writes it."""
+        """Insert a key, each part as `quoted` writes it."""
         values = (key,) if isinstance(key, str) else key
         return "".join(part if isinstance(part, str) else quoted(values[part]) for part in self.parts)
 
@@ -35,10 +35,10 @@ def parse_template(text: str, key: RecordKey) -> KeyTemplate:
 
     Args:
         text: `{name}` is a part of the key, `{{` and `}}` are braces.
-        key: A key of one part may be called by any name, those of several by the names of its fields.
+        key: A key of one part may have any name in the template; several parts use their fields' names.
 
     Raises:
-        ValueError: It names no key, or another.
+        ValueError: It names no key, or a wrong one.
     """
     try:
         pieces = list(Formatter().parse(text))

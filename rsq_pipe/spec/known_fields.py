@@ -1,4 +1,4 @@
-"""Known fields: what can be told, before any record is seen, of the fields that a stage's records have."""
+"""Known fields: what is known, before any record is seen, about the fields of a stage's records."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rsq_pipe.spec.stages.record_check import FieldsCheck, SchemaCheck
 @dataclass(frozen=True, slots=True)
 class Known:
     """
-    Hold what is known of the fields at the top of some records.
+    Hold what is known about the top-level fields of some records.
 
     Args:
-        fields: Those that a record may have; no other can be there.
+        fields: The only fields that a record may have.
         always: Those that each record has.
-        firm: Whether that is so whatever files are there when the pipeline is run.
+        firm: Whether this holds whatever files exist when the pipeline is run.
         origin: Where it is known from, for messages.
     """
 
@@ -34,7 +34,7 @@ class Known:
         return name in self.fields
 
     def without(self, names: Iterable[str]) -> Known:
-        """Take fields away."""
+        """Remove fields."""
         gone = frozenset(names)
         return replace(
             self,
@@ -43,14 +43,14 @@ class Known:
         )
 
     def with_(self, names: Iterable[str], *, always: bool = True) -> Known:
-        """Add fields; `always` where each record has them then."""
+        """Add fields; `always` if each record then has them."""
         names = tuple(names)
         fields = tuple(dict.fromkeys([*self.fields, *names]))
         return replace(self, fields=fields, always=self.always | set(names) if always else self.always)
 
 
 def together(inputs: Sequence[Known | None]) -> Known | None:
-    """Tell what is known of records that come from several places; None where nothing is."""
+    """Say what is known about records from several places; None if nothing is."""
     known = [one for one in inputs if one is not None]
     if len(known) < len(inputs) or not known:
         return None
@@ -61,7 +61,7 @@ def together(inputs: Sequence[Known | None]) -> Known | None:
 
 
 def sent_on(stage: Stage, known: Known | None) -> Known | None:
-    """Tell what is known of the records that a stage sends on; None where nothing is."""
+    """Say what is known about the records that a stage sends on; None if nothing is."""
     change = _CHANGES.get(stage.verb)
     return None if change is None else change(stage, known)
 

@@ -1,4 +1,4 @@
-"""Loader: from a pipeline file to its graph, or to everything that is wrong with it."""
+"""Loader: turn a pipeline file into its graph, or into a list of all its mistakes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rsq_pipe.spec.verbs import Draft, draft
 from rsq_pipe.spec.wiring import report_unread, wire
 
 _OF_ONE_STAGE = dict.fromkeys(("rate", "burst"), "a stage, which says it itself")
-MAX_STAGES = 300  # each is a consumer group with connections of its own
+MAX_STAGES = 300  # each is a consumer group with its own connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ def load(
         path: The file.
         environ: Where `${VAR}` is looked up.
         root: The project root; None to find it from the file.
-        look: Whether to look for names of fields that no record can have, into csv files, too. Not for what
-            looks after a pipeline: its files may have changed since, and its dead letters are to be reached.
-        operate: Whether the pipeline is only looked after, and not run: then handlers are not imported, and
-            tables, schemas, packages and secrets of its stages may be missing.
-        connect: Whether servers and services are reached that it names, as tests do not: else secrets need
-            not be set, but those of handlers.
+        look: Whether to look for fields that no record can have, using csv files, too. Not for operators'
+            commands: files may have changed since the run, and its dead letters must stay reachable.
+        operate: Whether the pipeline is only operated, not run: then handlers are not imported, and tables,
+            schemas, packages and secrets of its stages may be missing.
+        connect: Whether the servers and services it names are contacted, as tests do not: if not, only
+            secrets of handlers need to be set.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.
@@ -139,7 +139,7 @@ def _drafts(document: Document, stages: Any) -> dict[str, Draft]:
 
 
 def _at_home(document: Document, stage: Draft, path: Path, root: Path) -> Draft:
-    """Note the folder of a handler that stands beside the pipeline file; read what `validate` names."""
+    """Note the folder of handlers beside the pipeline file; read what `validate` names."""
     if isinstance(stage.options, RecordCheck):
         check = completed(document, stage.options, (*stage.path, "validate"), spec=path, root=root)
         return replace(stage, options=check)
@@ -212,11 +212,11 @@ def _check_sinks(document: Document, stages: Collection[Draft], spec: Path, root
 
 
 def _is_folder(stage: Draft, path: str, root: Path) -> str:
-    """Say why a sink's path names no file; empty where it does. Parts stand beside a folder of that name."""
+    """Say why a sink's path names no file; empty if it does. Parts are beside a folder of that name."""
     if path.rpartition("/")[2] in {"", ".", ".."}:
         return f"{path!r} names a folder, and stage {stage.name!r} writes a file"
     in_parts = getattr(getattr(stage.options, "options", None), "rotate", None) is not None
-    with suppress(OSError):  # that it may not be looked at, or be called so, the run says
+    with suppress(OSError):  # the run reports a missing permission or an invalid name
         if not in_parts and (root / path).is_dir():
             return f"{path!r} is a folder, and stage {stage.name!r} writes a file"
     return ""
@@ -227,7 +227,7 @@ def _ending(stage: Draft) -> str:
 
 
 def _matches(file: Path, pattern: Path) -> bool:
-    """Tell whether a pattern would find a file, were it there: `*` stays in its folder, `**` does not."""
+    """Tell whether a pattern would match a file if it existed: `*` stays in its folder, `**` does not."""
     return _matching(file.parts, pattern.parts)
 
 
@@ -247,14 +247,14 @@ def _paths(stage: Draft) -> tuple[str, ...]:
 
 
 def _check_files(document: Document, stage: Draft, root: Path) -> None:
-    """Warn of files that are not there: they may come before the pipeline is run, so it is no error."""
+    """Warn of missing files; not an error, as they may appear before the run."""
     options = stage.options
     if isinstance(options, SqlQuery):
         check_query(document, options, (*stage.path, "sql"), root=root)
     if stage.verb != "source" or not isinstance(options, ConnectorRef):
         return
     paths = getattr(options.options, "path", ())
-    if isinstance(paths, str):  # no pattern of files, which are lists, but as a webhook has it
+    if isinstance(paths, str):  # a webhook's path, not a list of file patterns
         return
     for pattern in paths:
         if pattern == "-":

@@ -1,1 +1,1 @@
-"""Dead letters: found, read, mended, sent back and thrown away."""
+"""Dead letters: finding, reading, editing, replaying and deleting them."""

@@ -21,10 +21,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True)
 class DeadLetter:
     """
-    Hold one dead letter. Whoever wrote it may have left out any header; each then reads as empty.
+    Hold one dead letter. Any header may be missing; it then reads as empty.
 
     Args:
-        stage: The stage whose queue it stands in: the one that failed it.
+        stage: The stage in whose queue it is: the one that failed it.
         entry: Its entry, bytes untouched.
     """
 
@@ -38,7 +38,7 @@ class DeadLetter:
 
     @property
     def name(self) -> str:
-        """What names it on the command line: `stage/id`."""
+        """Its name on the command line: `stage/id`."""
         return f"{self.stage}/{self.entry.id}"
 
     @property
@@ -52,7 +52,7 @@ class DeadLetter:
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        """The record's own headers, without those that say why it failed."""
+        """The record's own headers, without those about the failure."""
         return {name: value for name, value in self._all.items() if not _of_failure(name)}
 
     @property
@@ -62,12 +62,12 @@ class DeadLetter:
 
     @property
     def error(self) -> str:
-        """What was raised, as `Type: message`, or a sentence."""
+        """The exception as `Type: message`, or a sentence."""
         return self._why("error")
 
     @cached_property
     def error_type(self) -> str:
-        """The class of what was raised; empty where a sentence says what was wrong."""
+        """The class of the exception; empty if the error is a sentence."""
         match = _ERROR_TYPE.fullmatch(self.error) if self.traceback else None
         return match[1] if match else ""
 
@@ -78,7 +78,7 @@ class DeadLetter:
 
     @property
     def traceback(self) -> str:
-        """The end of the traceback; empty where nothing was raised."""
+        """The end of the traceback; empty if nothing was raised."""
         return self._why("traceback")
 
     @property
@@ -94,7 +94,7 @@ class DeadLetter:
 
     @cached_property
     def at(self) -> datetime:
-        """When it failed; where nobody wrote that down, when it was written."""
+        """When it failed, or if that was not recorded, when the letter was written."""
         with contextlib.suppress(ValueError, OverflowError):
             return _EPOCH + timedelta(seconds=float(self._why("at")))
         with contextlib.suppress(OverflowError):
@@ -103,7 +103,7 @@ class DeadLetter:
 
     @property
     def rid(self) -> str:
-        """The record id; one that came from outside without an id has that of its entry."""
+        """The record id; a record from outside without one has the id of its entry."""
         if rid := self._all.get(RID):
             return rid
         origin, _, place = self.failed_entry.rpartition("/")
@@ -117,10 +117,10 @@ class DeadLetter:
 
     def revived(self, data: bytes | None = None) -> list[str | bytes]:
         """
-        Spell the entry that goes back to the stage: as the record first came there.
+        Build the entry that goes back to the stage, as the record first arrived there.
 
         Args:
-            data: Mended bytes; None for its own.
+            data: Edited bytes; None for its own.
 
         Returns:
             Names and values in turn, without attempts and reasons; empty if nothing is left.
@@ -132,7 +132,7 @@ class DeadLetter:
                 names.add(name)
                 fields += (name, data if data is not None and name == DATA else value)
         if data is not None and ORIGIN.encode() in names:
-            # An entry from outside as it stood: what was mended takes the place of all of it.
+            # An entry kept as it came from outside: edited bytes replace all of it.
             fields = ["data", data]
             names -= {RID.encode()}
         elif data is not None and DATA not in names:
@@ -154,5 +154,5 @@ _OF_A_REPLAY = frozenset((REPLAY_LINK.encode(), REPLAY.encode()))
 
 
 def _of_failure(header: str) -> bool:
-    """Tell the headers that a failure added: a replay leaves them behind."""
+    """Tell whether a header was added by the failure: a replay leaves it out."""
     return header == ATTEMPTS or header.startswith(WHY)

@@ -1,4 +1,4 @@
-"""Dead letter JSON: a dead letter as one JSON object, and back, as `dlq` prints, exports and takes in."""
+"""Dead letter JSON: a dead letter as one JSON object, as `dlq` prints, exports and reads it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def described(letter: DeadLetter, payloads: Payloads) -> dict[str, Any]:
     Describe a dead letter.
 
     Returns:
-        What docs/guide/dead-letters.md lists. The record stands under `payload`; bytes that are no record,
-        and records that JSON cannot hold, stand under `raw` in base64, and under `text` to be
-        read; what is no UTF-8 there is escaped.
+        What docs/guide/dead-letters.md lists. The record is under `payload`; bytes that are not a record, and
+        records that JSON cannot hold, are under `raw` in base64, and readable under `text`, with everything
+        but UTF-8 escaped.
     """
     found: dict[str, Any] = {
         "stage": letter.stage,
@@ -51,13 +51,13 @@ _object = msgspec.json.Decoder(dict[str, Any]).decode
 @dataclass(frozen=True, slots=True)
 class Edit:
     """
-    Hold one line of a mended export.
+    Hold one line of an edited export.
 
     Args:
-        name: The dead letter it is of.
-        payload: The record; None where the line holds bytes.
-        raw: The bytes; None where the line holds a record.
-        place: Where the line stands, `file:line`.
+        name: The dead letter it belongs to.
+        payload: The record; None if the line holds bytes.
+        raw: The bytes; None if the line holds a record.
+        place: The line's place, `file:line`.
     """
 
     name: LetterName
@@ -68,7 +68,7 @@ class Edit:
 
 def read_edit(line: str, place: str) -> Edit:
     """
-    Read one line of a mended export: `stage`, `id`, and `payload` or `raw`. Other keys are not looked at.
+    Read one line of an edited export: `stage`, `id`, and `payload` or `raw`. Other keys are ignored.
 
     Raises:
         ValueError: It is no such line; the message says where and why.
@@ -83,7 +83,7 @@ def read_edit(line: str, place: str) -> Edit:
     if name is None:
         raise ValueError(f"{place}: `stage` and `id` do not name a dead letter; keep them as they were")
     match value:
-        # First: a line that was mended may still hold the bytes that were no record.
+        # `payload` comes first: an edited line may still hold the bytes that were not a record.
         case {"payload": dict(payload)}:
             return Edit(name, payload, None, place)
         case {"payload": _}:

@@ -1,4 +1,4 @@
-"""DeadLetterQueue: one stage's dead letters, and where they can go back to."""
+"""DeadLetterQueue: one stage's dead letters, and where they can be replayed to."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class DeadLetterQueue:
         pipeline: The pipeline's name.
         stage: The stage's name.
         key: The stream of its dead letters.
-        newest: The id of its last dead letter; empty if there is none. What comes later is not meant: a
-            replay would otherwise chase the records that it makes fail again.
-        target: The stream that a replay writes to: the stage's own, or what a source writes to.
-        groups: Who must read the target.
-        is_source: Whether the stage is a source: nothing enters it again, so a mended record goes past it.
-        obstacle: Why nothing can be replayed at all; empty if it can.
+        newest: The id of its last dead letter; empty if there is none. Later ones are left out: a replay
+            would otherwise chase records that fail again.
+        target: The stream that a replay writes to: the stage's own, or a source's output.
+        groups: The groups that must read the target.
+        is_source: Whether the stage is a source: nothing enters it again, so an edited record goes past it.
+        obstacle: Why nothing can be replayed; empty if it can.
     """
 
     pipeline: str
@@ -43,7 +43,7 @@ class DeadLetterQueue:
 
     @property
     def table(self) -> str:
-        """The hash that counts what was replayed and purged."""
+        """The hash that counts replays and purges."""
         return Keyspace(self.pipeline).meta
 
 
@@ -51,13 +51,13 @@ async def find_queues(
     client: StreamClient, pipeline: str, graph: Graph | None, stages: Collection[str] = ()
 ) -> list[DeadLetterQueue]:
     """
-    List the queues of a pipeline, also those of stages its spec does not have any more.
+    List the queues of a pipeline, including those of stages no longer in its spec.
 
     Args:
         client: The server.
         pipeline: Its name.
-        graph: Its spec, where there is one at hand.
-        stages: Whose queues; empty for all.
+        graph: Its spec, if at hand.
+        stages: The stages whose queues to list; empty for all.
 
     Raises:
         NeverRanError: The pipeline has never run on this server.
@@ -70,7 +70,7 @@ async def find_queues(
     if not fields:
         raise NeverRanError(pipeline, client.channel.address)
     own = [stage.name for stage in graph.stages] if graph else []
-    # Whatever writes a dead letter counts it in the same step, so the counters name every queue there is.
+    # Every dead letter is counted in the step that writes it, so the counters name every queue there is.
     counted = sorted(match[1].decode() for field in fields if (match := _COUNTED.fullmatch(field)))
     names = list(dict.fromkeys([*own, *counted]))
     for stage in stages:
@@ -100,7 +100,7 @@ async def _described(client: StreamClient, pipeline: str, graph: Graph | None, n
 
 
 def _way_back(pipeline: str, graph: Graph | None, name: str) -> tuple[str, tuple[str, ...], bool]:
-    """Find the stream that dead letters go back to, who must read it, and whether that is past a source."""
+    """Find the stream that dead letters go back to, its readers, and whether that is past a source."""
     again = f"{{{pipeline}}}:{name}:again"
     if graph is None:
         return again, (name,), False

@@ -1,4 +1,4 @@
-"""Dead letters: reads the selected ones from their queues, page by page, in bounded memory."""
+"""Dead letters: read the selected ones from their queues, page by page, in bounded memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Page:
     Hold some selected dead letters of one queue, in order.
 
     Args:
-        queue: Where they stand.
+        queue: Where they are.
         letters: Never none.
     """
 
@@ -43,12 +43,12 @@ class Page:
 
 class DeadLetters:
     """
-    Hold what is selected of a pipeline's dead letters at one moment. Made by `find`.
+    Hold the selected dead letters of a pipeline at one moment. Made by `find`.
 
     Args:
         client: The server.
         queues: Where to look.
-        selection: Which are meant.
+        selection: Which to take.
         payloads: How payloads are read.
     """
 
@@ -68,9 +68,9 @@ class DeadLetters:
 
     async def pages(self) -> AsyncIterator[Page]:
         """
-        Read the selected dead letters, stage by stage, the oldest first. Each call is a new pass.
+        Read the selected dead letters, stage by stage, oldest first.
 
-        Those that are written after `find` are left out; what is removed meanwhile is not missed.
+        Each call is a new pass. Those written after `find` are left out; those removed meanwhile are skipped.
 
         Redis: XRANGE COUNT 100.
         """
@@ -89,7 +89,7 @@ class DeadLetters:
 
     async def missing(self) -> Counter[str]:
         """
-        Count what was named and stands in no queue (any more), by the stage it was named with.
+        Count the letters that were named but are in no queue (any more), by the stage given with the name.
 
         Redis: as `pages`.
         """
@@ -105,7 +105,7 @@ class DeadLetters:
 
     async def total(self) -> int:
         """
-        Count the dead letters of the stages asked for, whether they match or not.
+        Count all dead letters of the stages asked for, matching or not.
 
         Redis: XLEN per stage.
         """
@@ -154,8 +154,8 @@ async def find(
     Args:
         client: The server.
         pipeline: The pipeline's name.
-        graph: Its spec, where there is one at hand; it says where a source writes to, and what is gone.
-        selection: Which are meant; None for all.
+        graph: Its spec, if at hand; it says where a source writes to, and which stages are gone.
+        selection: Which to take; None for all.
 
     Raises:
         NeverRanError: The pipeline never ran here.
@@ -174,7 +174,7 @@ async def find(
 
 
 async def _refuse_unclear(found: DeadLetters, selection: Selection) -> None:
-    """Make sure that an id without a stage stands in one queue: ids are unique per stream only."""
+    """Make sure that an id without a stage is in only one queue: ids are unique per stream only."""
     loose = tuple(name for name in selection.names if not name.stage)
     if not loose or len(found.queues) < 2:
         return
@@ -195,18 +195,18 @@ def _letters(queue: DeadLetterQueue, reply: Any) -> list[DeadLetter]:
 
 
 class Turns:
-    """Tell for how long records are gone through one by one, and let others have their turn meanwhile."""
+    """Time a long loop over records, and yield to other tasks during it."""
 
     def __init__(self) -> None:
         self._began = self._last = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """For how long it goes on."""
+        """How long the loop has been running."""
         return time.monotonic() - self._began
 
     async def others(self) -> None:
-        """Let others go on, where it is their turn; to be called after each record."""
+        """Yield to other tasks if it is time; call this after each record."""
         if time.monotonic() - self._last >= LONGEST_TURN:
             await asyncio.sleep(0)
             self._last = time.monotonic()

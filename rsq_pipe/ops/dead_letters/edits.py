@@ -24,9 +24,9 @@ class Edits:
 
     Args:
         by_letter: New payloads, by stage and id.
-        fields: Fields to set in every payload, after that; each must be there.
-        added: Fields to set whether they are there or not.
-        computed: The same, to what an expression makes of the record, once all else is set.
+        fields: Fields to set in every payload, after that; each must exist.
+        added: Fields to set whether they exist or not.
+        computed: The same, set to an expression's value for the record, after everything else.
     """
 
     by_letter: Mapping[tuple[str, str], Edit] = field(default_factory=dict)
@@ -43,10 +43,10 @@ class Edits:
         computed: Mapping[str, Expression] | None = None,
     ) -> Edits:
         """
-        Collect edits and fields.
+        Collect edits and fields into one.
 
         Raises:
-            ValueError: Two lines mend one dead letter.
+            ValueError: Two lines edit the same dead letter.
         """
         found: dict[tuple[str, str], Edit] = {}
         for edit in edits:
@@ -70,13 +70,13 @@ class Edits:
         Args:
             letter: The dead letter.
             payloads: How payloads are read and written.
-            must_be_record: Whether the result has to be a record: what goes past a source.
+            must_be_record: Whether the result has to be a record, as when it goes past a source.
 
         Returns:
-            None where nothing is changed.
+            None if nothing is changed.
 
         Raises:
-            ReplayError: It cannot be changed so, or what comes out is no record and has to be one.
+            ReplayError: It cannot be changed like this, or the result must be a record and is not.
         """
         edit = self.by_letter.get((letter.stage, letter.id)) or self.by_letter.get(("", letter.id))
         try:
@@ -95,7 +95,7 @@ class Edits:
         if not (self.fields or self.added or self.computed):
             if edit is None or edit.payload is None:
                 return edit.raw if edit else None
-            # What the file leaves as it was goes back byte for byte.
+            # What the file leaves unchanged goes back byte for byte.
             data, old = payloads.encode(edit.payload, letter.raw), payloads.decode(letter.raw)
             return None if old is not None and data == payloads.encode(old, letter.raw) else data
         record = edit.payload if edit else None
@@ -119,16 +119,16 @@ def _value(name: str, expression: Expression, record: Mapping[str, Any]) -> Any:
 
 def set_fields(record: Mapping[str, Any], fields: Mapping[str, Any], *, add: bool) -> dict[str, Any]:
     r"""
-    Set fields of a record; the record itself is left as it is.
+    Return a copy of a record with fields set.
 
     Args:
         record: What is changed.
-        fields: Name, or `customer.name`, -> value. A name that the record has as it is written is that field,
-            whatever dots are in it.
-        add: Whether a field that is not there is put in; otherwise it is most likely misspelt.
+        fields: Name, or `customer.name`, -> value. If the record has a field of exactly this name, dots
+            included, that field is meant.
+        add: Whether to add missing fields; otherwise a missing field is taken for a misspelling.
 
     Raises:
-        ValueError: There is no such field, or what should hold it is no mapping.
+        ValueError: There is no such field, or its parent is not a mapping.
     """
     found = dict(record)
     for name, value in fields.items():
@@ -153,6 +153,6 @@ def _put(
 
 
 def _missing(record: Mapping[str, Any], name: str, whole: FieldPath, *, above: FieldPath) -> ValueError:
-    match = near(name, [str(key) for key in record])  # a key of msgpack may be anything
+    match = near(name, [str(key) for key in record])  # a msgpack key may be anything
     meant = f"did you mean {spell_path((*above, match))!r}? " if match else ""
     return ValueError(f"it has no field {spell_path(whole)!r} to set; {meant}--add puts in what is not there")

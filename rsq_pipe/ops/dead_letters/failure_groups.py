@@ -1,4 +1,4 @@
-"""Failure groups: many dead letters told as a few, by stage and error."""
+"""Failure groups: many dead letters summarised as a few, by stage and error."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
     """
-    Tell dead letters of one cause.
+    Describe dead letters with one cause.
 
     Args:
         stage: The stage that failed them.
-        reason, error_type: As of DeadLetter.
-        template: Their message without its numbers and ids; where messages are many, without what is quoted.
-        values: The numbers and ids left out of it, in order; None for one in which they differ.
+        reason, error_type: As in DeadLetter.
+        template: Their message without numbers and ids; if there are many messages, also without quoted text.
+        values: The numbers and ids left out, in order; None for one that differs between letters.
         count: How many.
         first, last: When the first and the last failed.
         example: The newest of them, `stage/id`.
@@ -58,13 +58,13 @@ class FailureGroup:
 
     @property
     def key(self) -> str:
-        """What names the group: the same for all letters of one stage, reason, type and message."""
+        """The group's name: the same for all letters of one stage, reason, type and message."""
         parts = f"{self.stage}\0{self.reason}\0{self.error_type}\0{self.template}"
         return hashlib.sha256(parts.encode(errors="surrogatepass")).hexdigest()[:16]
 
     @property
     def message(self) -> str:
-        """What all their messages say, with `#` for a number or an id in which they differ."""
+        """Their common message, with `#` for a number or id that differs."""
         values = iter(self.values)
         filled = re.sub(_SLOT, lambda _: next(values, None) or "#", self.template)
         return filled if len(filled) <= _LONGEST else f"{filled[: _LONGEST - 1]}…"
@@ -95,13 +95,13 @@ class FailureGroups:
                 _put(self._kinds[kind], self._told(kind, group))
 
     def key_of(self, letter: DeadLetter) -> str:
-        """Name the group that a dead letter is in, or would be."""
+        """Name the group that a dead letter belongs to."""
         kind = _Kind(letter.stage, letter.reason, letter.error_type)
         self._kinds.setdefault(kind, {})
         return self._told(kind, _single(letter, kind)).key
 
     def _told(self, kind: _Kind, group: FailureGroup) -> FailureGroup:
-        """Tell a kind whose messages are many more coarsely: without digits and without what is quoted."""
+        """Describe a failure with many different messages more coarsely: without digits and quoted text."""
         if kind not in self._coarse:
             return group
         template = _DIGITS.sub("#", _QUOTED.sub("'…'", group.template.replace(_SLOT, "#")))
@@ -111,7 +111,7 @@ class FailureGroups:
         return replace(group, template=template, values=())
 
     def __iter__(self) -> Iterator[FailureGroup]:
-        """Yield the groups, stage by stage as they came, the largest first."""
+        """Yield the groups, stage by stage as they came, largest first."""
         stages = list(dict.fromkeys(kind.stage for kind in self._kinds))
         groups = [group for kind in self._kinds.values() for group in kind.values()]
         yield from sorted(groups, key=lambda group: (stages.index(group.stage), -group.count))
@@ -123,7 +123,7 @@ class FailureGroups:
 
 
 def collapsed(message: str) -> tuple[str, tuple[str, ...]]:
-    """Take the numbers and ids out of a message, and the end of one that is very long."""
+    """Take the numbers and ids out of a message, and cut a very long one."""
     values: list[str] = []
 
     def take(found: re.Match[str]) -> str:

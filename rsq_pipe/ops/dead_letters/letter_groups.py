@@ -1,4 +1,4 @@
-"""LetterGroups: the dead letters of one stage told by cause, kept up to date without reading all again."""
+"""LetterGroups: one stage's dead letters grouped by cause, kept up to date without reading all again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LetterGroups:
 
     async def refresh(self) -> FailureGroups:
         """
-        Read what came since the last time; all again where letters have left meanwhile.
+        Read what came since the last time; everything again if letters have left meanwhile.
 
         Redis: XLEN, XRANGE and XREVRANGE of one entry; XRANGE, page by page.
         """
@@ -47,9 +47,7 @@ class LetterGroups:
             if not (self._count and first == self._first and length > self._count):
                 self._begin()
             groups = await self._read(last)
-            if (
-                self._count > length and self._first
-            ):  # some left while others came: count them as they are now
+            if self._count > length and self._first:  # some left while others came: count them afresh
                 self._begin()
                 groups = await self._read(last)
             return groups
@@ -85,5 +83,5 @@ class LetterGroups:
             if len(reply) < PAGE:
                 break
             start = f"({self._last}"
-            await asyncio.sleep(0)  # others are served meanwhile
+            await asyncio.sleep(0)  # lets other requests be served meanwhile
         return self.groups

@@ -1,4 +1,4 @@
-"""LetterPage: some dead letters of one stage; a page costs the same wherever it begins."""
+"""LetterPage: some dead letters of one stage; a page costs the same wherever it starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LetterPage:
 
     Args:
         letters: In order.
-        next: Behind which the next page begins; empty where there is none.
+        next: The id after which the next page starts; empty if there is none.
         passed_over: Letters for which `where` has no value.
         why: What was wrong with the first of these.
     """
@@ -38,15 +38,15 @@ async def letter_page(
     found: DeadLetters, after: str, count: int, *, newest_first: bool = False
 ) -> LetterPage:
     """
-    Read a page of the dead letters that are selected of one stage.
+    Read a page of the selected dead letters of one stage.
 
     Args:
         found: The letters, of one stage.
-        after: The id behind which it begins; empty for the beginning.
-        count: Letters, at most. There may be fewer, and more behind: so `next` says.
-        newest_first: Whether to go from the newest to the oldest.
+        after: The id after which it starts; empty for the beginning.
+        count: Letters, at most. There may be fewer although more follow: see `next`.
+        newest_first: Whether to read from the newest to the oldest.
 
-    Redis: XRANGE or XREVRANGE COUNT 100, until the page is full or a second has gone by.
+    Redis: XRANGE or XREVRANGE COUNT 100, until the page is full or a second has passed.
     """
     (queue,), sieve, turns = found.queues, found.sieve, Turns()
     letters: list[DeadLetter] = []

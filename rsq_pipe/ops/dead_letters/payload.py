@@ -21,14 +21,14 @@ class Payloads:
     Read and write the records of one pipeline.
 
     Args:
-        form: How the pipeline writes records; None to go by the bytes.
+        form: How the pipeline writes records; None to detect it from the bytes.
     """
 
     def __init__(self, form: Format | None) -> None:
         self._form = form
 
     def decode(self, raw: bytes) -> dict[str, Any] | None:
-        """Decode a record; None where the bytes are none."""
+        """Decode a record; None if the bytes are not one."""
         found = self._read(raw)
         return found[1] if found else None
 
@@ -38,11 +38,11 @@ class Payloads:
 
         Args:
             record: What to write.
-            like: The bytes it takes the place of.
+            like: The bytes it replaces.
 
         Raises:
-            EncodeError: It holds what cannot be written.
-            ValueError: Neither the pipeline's format is known nor that of the old bytes.
+            EncodeError: It holds something that cannot be written.
+            ValueError: Neither the pipeline's format nor that of the old bytes is known.
         """
         found = self._read(like)
         form = self._form or (found[0] if found else None)
@@ -64,9 +64,9 @@ class Payloads:
 
 def as_json(record: dict[str, Any] | None) -> dict[str, Any] | None:
     """
-    Return a record that JSON holds without loss, and Python writes wherever it stands, else None.
+    Return a record if JSON can hold it without loss and Python can write it, else None.
 
-    msgpack has bytes, and keys of any type; and what is nested deep can be read where it cannot be written.
+    msgpack has bytes, and keys of any type; and deeply nested data may be readable but not writable.
     """
     try:
         if record is None or not _holds(record):

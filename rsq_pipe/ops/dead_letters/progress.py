@@ -13,7 +13,7 @@ from rsq_pipe.streams.removal import Removed
 @dataclass(frozen=True, slots=True)
 class Left:
     """
-    Tell of dead letters that cannot be replayed as they are.
+    Describe dead letters that cannot be replayed as they are.
 
     Args:
         stage: Their stage.
@@ -34,7 +34,7 @@ class Preview:
     Args:
         groups: What would go, by stage and error.
         left: What would stay.
-        missing: How many were named and are not there (any more), by the stage they were named with.
+        missing: How many were named but are not there (any more), by the stage given with the name.
     """
 
     groups: Sequence[FailureGroup]
@@ -50,12 +50,12 @@ class Preview:
 @dataclass(slots=True)
 class Progress:
     """
-    Count what a replay or a purge has done so far; exact, also when it was stopped.
+    Count what a replay or a purge has done so far; exact even if it was stopped.
 
     Args:
         stages: What became of the dead letters, by stage.
         notice: Called after each step.
-        stopping: Set it to end after the step under way.
+        stopping: Set it to end after the current step.
     """
 
     stages: dict[str, Removed] = field(default_factory=dict)

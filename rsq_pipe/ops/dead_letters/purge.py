@@ -1,4 +1,4 @@
-"""Purge: deletes dead letters, and counts them exactly."""
+"""Purge: delete dead letters, and count them exactly."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ async def preview_purge(letters: DeadLetters) -> Preview:
 
 async def purge(letters: DeadLetters, progress: Progress) -> None:
     """
-    Delete dead letters for good. What another stage reads them for has in flight is left.
+    Delete dead letters for good. Those that another stage reads as its input and has in flight stay.
 
     Raises:
-        ServerUnavailableError: The last step may have been applied and is not counted.
+        ServerUnavailableError: The last step may have been applied, and is not counted.
 
-    Cancellation: after the step under way, which is then not counted; set `progress.stopping` instead.
+    Cancellation: after the current step, which is then not counted; set `progress.stopping` instead.
     Redis: purge.lua.
     """
     removals: dict[str, Removal] = {}

@@ -1,4 +1,4 @@
-"""Replay: sends dead letters back to the stage that failed them, each once."""
+"""Replay: send dead letters back to the stage that failed them, each once."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ async def replay(
     letters: DeadLetters, edits: Edits, progress: Progress, *, rate: float | None = None
 ) -> None:
     """
-    Send dead letters back: the same record id and bytes (unless mended), no attempts, no reasons.
+    Send dead letters back: same record id and bytes (unless edited), no attempts, no reasons.
 
-    Those that `preview_replay` leaves are left. An interrupted replay goes on when it is called again.
+    Those that `preview_replay` leaves stay. An interrupted replay goes on when it is called again.
 
     Args:
-        letters: What is replayed.
-        edits: What is changed on the way.
+        letters: What to replay.
+        edits: What to change on the way.
         progress: Counts, and stops.
         rate: Dead letters a second at most; None for as fast as it goes.
 
     Raises:
         ReplayError: A stage's stream lost its reader meanwhile.
-        ServerUnavailableError: The last step may have been applied and is not counted.
+        ServerUnavailableError: The last step may have been applied, and is not counted.
 
-    Delivery: a dead letter is in its queue or back in the pipeline, never in both, never in none.
-    Cancellation: after the step under way, which is then not counted; set `progress.stopping` instead.
+    Delivery: a dead letter is in its queue or back in the pipeline, never both, never neither.
+    Cancellation: after the current step, which is then not counted; set `progress.stopping` instead.
     Redis: replay.lua.
     """
     size = MAX_ENTRIES if rate is None else max(1, min(MAX_ENTRIES, int(rate / _STEPS_A_SECOND)))
@@ -102,12 +102,12 @@ def _revived(
 
 def _moves(page: Page, letters: DeadLetters, edits: Edits) -> Iterator[Move]:
     for letter in page.letters:
-        with contextlib.suppress(ReplayError):  # the plan told of it
+        with contextlib.suppress(ReplayError):  # the plan reported it
             yield Move(letter.id, _revived(page.queue, letter, letters, edits))
 
 
 def _steps(moves: Iterator[Move], size: int) -> Iterator[list[Move]]:
-    """Cut moves into what one call of the script may take."""
+    """Cut moves into portions that one call of the script may take."""
     step: list[Move] = []
     weight = 0
     for move in moves:
@@ -122,7 +122,7 @@ def _steps(moves: Iterator[Move], size: int) -> Iterator[list[Move]]:
 
 
 class _Pace:
-    """Wait as long as a rate asks, or until told to stop."""
+    """Wait as long as a rate requires, or until told to stop."""
 
     def __init__(self, rate: float | None, stopping: asyncio.Event) -> None:
         self._rate = rate

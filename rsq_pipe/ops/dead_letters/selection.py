@@ -24,7 +24,7 @@ class LetterName:
 
     Args:
         id: Its entry id.
-        stage: Its stage; empty where only one stage has a dead letter of that id.
+        stage: Its stage; may be empty if only one stage has a dead letter of that id.
     """
 
     id: str
@@ -42,16 +42,17 @@ def parse_name(text: str) -> LetterName | None:
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    Say which dead letters are meant; all of them by default.
+    Say which dead letters to take; all of them by default.
 
     Args:
         stages: Of these stages; empty for any.
-        where: For which this is true. It sees the payload's fields by name, and `dlq`, `headers`, `payload`.
+        where: Only those for which this is true. It sees the payload's fields by name, and `dlq`, `headers`,
+            `payload`.
         since: Written at this moment (seconds of Unix time) or later.
-        age: Written in the last so many seconds; both go by the server's clock.
+        age: Written in the last so many seconds; both use the server's clock.
         names: Only these.
         rid: Only those of this record.
-        limit: At most so many, the oldest of each stage first.
+        limit: At most so many, oldest of each stage first.
         belongs: A further condition; None for none.
     """
 
@@ -68,10 +69,10 @@ class Selection:
 @dataclass(slots=True)
 class Sieve:
     """
-    Let the selected dead letters through, by what stands in them, and remember what could not be judged.
+    Filter dead letters by their content, and remember those that could not be judged.
 
     Args:
-        selection: What is meant.
+        selection: What to take.
         payloads: How payloads are read.
         passed_over: Dead letters for which `where` has no value: a field is missing, a text is no number.
         why: What was wrong with the first of these.
@@ -85,12 +86,12 @@ class Sieve:
 
     @property
     def is_full(self) -> bool:
-        """Whether as many as the limit says are through."""
+        """Whether the limit is reached."""
         limit = self.selection.limit
         return limit is not None and self._passed >= limit
 
     def passes(self, letter: DeadLetter) -> bool:
-        """Tell whether a dead letter is meant, and count it."""
+        """Tell whether a dead letter is selected, and count it."""
         is_asked_for = self.selection.rid in ("", letter.rid)
         belongs = self.selection.belongs
         chosen = (
@@ -108,7 +109,7 @@ class Sieve:
 
 
 def holds(where: Expression | None, fields: Callable[[], Mapping[str, Any]]) -> tuple[bool, str]:
-    """Tell whether a condition holds, as none does; and why it has no value, where it has none."""
+    """Tell whether a condition holds (no condition always does), and if it has no value, why."""
     if where is None:
         return True, ""
     try:
@@ -120,7 +121,7 @@ def holds(where: Expression | None, fields: Callable[[], Mapping[str, Any]]) -> 
 
 
 def view(letter: DeadLetter, payload: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Show a dead letter to an expression; a field named as one of ours is found in `payload` alone."""
+    """Show a dead letter to an expression; fields whose names clash with ours are only in `payload`."""
     own: dict[str, Any] = {
         "dlq": {
             "stage": letter.stage,
@@ -142,5 +143,5 @@ def view(letter: DeadLetter, payload: Mapping[str, Any] | None) -> dict[str, Any
 
 
 def iso(letter: DeadLetter) -> str:
-    """Spell when it failed: ISO 8601, UTC, milliseconds."""
+    """Format when it failed: ISO 8601, UTC, milliseconds."""
     return letter.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,1 +1,1 @@
-"""The doctor: what a server is like, which guarantees follow, and how to mend what is missing."""
+"""The doctor: how a server is set up, which guarantees follow, and how to fix what is missing."""

@@ -1,4 +1,4 @@
-"""Checkup: everything the doctor looks at, in order."""
+"""Checkup: everything the doctor examines, in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HARMLESS = "#!lua flags=allow-oom\nreturn redis.call('TIME')\n"
 
 async def examine(client: StreamClient, graph: Graph | None = None) -> list[Finding]:
     """
-    Examine a server, for one pipeline or for any.
+    Examine a server, for one pipeline or in general.
 
     Changes nothing, except that the server remembers one more script until it restarts.
 
@@ -47,12 +47,12 @@ async def examine(client: StreamClient, graph: Graph | None = None) -> list[Find
         *judge_timing(facts),
     ]
     if any((finding.check, finding.level) == ("cluster", "problem") for finding in findings):
-        return findings  # the node that was asked does not hold the pipeline's keys
+        return findings  # the node asked does not hold the pipeline's keys
     return [*findings, *await _changed(client, graph)]
 
 
 async def _changed(client: StreamClient, graph: Graph | None) -> list[Finding]:
-    """Compare the pipeline's file with the last run; a user who may not look is told of that elsewhere."""
+    """Compare the pipeline's file with the last run; missing rights to look are reported elsewhere."""
     try:
         return list(judge_change(await plan(client, graph), graph.spec)) if graph else []
     except SettleError:
@@ -66,7 +66,7 @@ async def _closed(client: StreamClient, graph: Graph | None) -> list[str]:
 
 
 def judge_change(found: Plan, spec: str) -> Iterator[Finding]:
-    """Judge a file, `spec` in a command, that is another than the one that ran last."""
+    """Judge a file that differs from the one that ran last; `spec` is the file as a command names it."""
     if not found.differs:
         return
     if found.stranded:
@@ -92,7 +92,7 @@ def _told(said: str) -> list[Finding]:
             "a batch is settled in one step: outputs, retries, dead letters and acknowledgements, or nothing"
         )
         return [Finding("scripts", "ok", "a script with flags was run", holds)]
-    if "NOPERM" in said:  # the rights are a finding of their own
+    if "NOPERM" in said:  # missing rights are a separate finding
         return []
     return [
         Finding(

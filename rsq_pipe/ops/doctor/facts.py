@@ -1,4 +1,4 @@
-"""Facts: all the doctor reads from a server; and a finding, which is what it makes of one of them."""
+"""Facts: all that the doctor reads from a server; and findings, its judgements of these."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "problem")
 @dataclass(frozen=True, slots=True)
 class Facts:
     """
-    Hold what a server says of itself.
+    Hold what a server says about itself.
 
     Args:
         address: Where it is, without credentials.
         is_cluster_client: Whether it was asked as a cluster: `redis+cluster://`.
-        user: Whom it takes us for; empty if it does not say.
-        info: INFO, name -> value; empty where we may not ask.
+        user: The user we are logged in as; empty if it does not say.
+        info: INFO, name -> value; empty if we may not ask.
         settings: CONFIG GET, name -> value; without those we may not ask for.
-        skew: Seconds its clock is ahead of ours; None where we may not ask.
+        skew: Seconds its clock is ahead of ours; None if we may not ask.
         round_trips: Seconds each of several short commands took, in ascending order.
-        free: Bytes left on the disk that holds its data; None where that is not a disk of this machine.
+        free: Bytes left on the disk that holds its data; None if that is not a disk of this machine.
     """
 
     address: str
@@ -55,7 +55,7 @@ class Facts:
         return int(value) if value.lstrip("-").isdigit() else default
 
     def setting(self, name: str, otherwise: str = "") -> str:
-        """Read a setting, from CONFIG GET or, where that is refused, from INFO."""
+        """Read a setting from CONFIG GET or, if that is refused, from INFO."""
         return self.settings.get(name) or self.info.get(name.replace("-", "_"), otherwise)
 
 
@@ -69,8 +69,8 @@ class Finding:
         level: `ok`; `note`: worth knowing; `warning`: holds today; `problem`: the promise
             does not hold.
         seen: The facts.
-        guarantee: What holds because of them, or does not.
-        mend: A line of redis.conf, or a command; empty where nothing needs mending.
+        guarantee: What holds, or does not hold, because of them.
+        mend: A line of redis.conf, or a command; empty if nothing needs fixing.
     """
 
     check: str
@@ -114,23 +114,23 @@ def refused(reply: Any, address: str) -> str:
         checked(reply, address)
     except (
         StreamError
-    ) as exc:  # also what may pass: a server that is full, or loading, is what we are here for
+    ) as exc:  # also temporary errors: a server that is full or loading is what the doctor is for
         return exc.reply if isinstance(exc, SettleError) else str(exc)
     return ""
 
 
 def _free(address: str, folder: str) -> int | None:
-    """Ask how much room is where a server keeps its data; one behind a socket is on this machine."""
+    """Find the free disk space of a server's data; a server behind a socket is on this machine."""
     if not address.startswith("unix:") or not folder:
         return None
     try:
         return shutil.disk_usage(folder).free
-    except OSError:  # of a container, say
+    except OSError:  # as in a container
         return None
 
 
 async def _clock(client: StreamClient, key: str) -> tuple[float | None, list[float]]:
-    """Compare the clocks by the quickest of several round trips: half of it is the error there can be."""
+    """Compare the clocks by the quickest of several round trips: the error is at most half of it."""
     best, skew, round_trips = float("inf"), None, []
     for _ in range(_ROUNDS):
         began, sent = time.perf_counter(), time.time()

@@ -1,4 +1,4 @@
-"""Memory: whether the server throws records away when it is full, and how soon it is."""
+"""Memory: whether the server evicts records when full, and how soon it will be full."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _need(graph: Graph | None) -> int:
 
 
 def _spelled(size: int) -> str:
-    """Spell bytes as redis.conf does."""
+    """Format bytes as redis.conf does."""
     for unit, factor in (("gb", 1 << 30), ("mb", _MIB), ("kb", 1 << 10)):
         if size >= factor:
             return f"{round(size / factor, 1):g}{unit}"

@@ -1,4 +1,4 @@
-"""Persistence: what a restart of the server leaves."""
+"""Persistence: what survives a restart of the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONE = 1 << 20
 
 
 def judge_persistence(facts: Facts) -> Iterator[Finding]:
-    """Judge the append-only file and the snapshots, and the disk they stand on."""
+    """Judge the append-only file and the snapshots, and the disk they are on."""
     yield from _room(facts)
     aof = facts.setting("appendonly")
     if not aof and "aof_enabled" in facts.info:

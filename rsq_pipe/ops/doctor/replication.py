@@ -1,4 +1,4 @@
-"""Replication: what a failover may take, and whether this is the server to talk to at all."""
+"""Replication: what a failover may lose, and whether this is the right server to talk to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rights: whether the user may do all that a pipeline does, by the list of `ops.rights`."""
+"""Rights: whether the user may do all that a pipeline does, according to `ops.rights`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ async def probe(client: StreamClient, key: str) -> Rights:
     Redis: MULTI, each command, DISCARD.
     """
     channel = client.channel
-    # Alone first: were MULTI refused, what follows in the same write would be run. The EXEC finds nothing.
+    # MULTI is tried alone first: if it were refused, what follows in the same write would be run. The EXEC
+    # finds nothing.
     opened = await channel.exchange([[name] for name in _FRAME], key=key)
     said = (refused(reply, channel.address) for reply in opened)
     denied = {name.lower(): words for name, words in zip(_FRAME, said, strict=True) if _is_denial(words)}

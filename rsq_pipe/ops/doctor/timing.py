@@ -1,4 +1,4 @@
-"""Timing: clocks that differ, a way to the server that is long, connections that run out."""
+"""Timing: clock differences, latency, and connections running out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Version: whether the server is one rsq-pipe works with, and which of its defects concern a pipeline."""
+"""Version: whether rsq-pipe works with the server, and which of its defects affect a pipeline."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OLDEST: dict[str, Version] = {"redis": (7, 0, 0), "valkey": (7, 2, 0)}
 @dataclass(frozen=True, slots=True)
 class Defect:
     """
-    Name a defect of some versions.
+    Describe a defect of some versions.
 
     Args:
         server: `redis` or `valkey`.
-        ranges: First version that has it, first version of the same line that does not.
-        level: How much a pipeline suffers.
+        ranges: First version with it, first later version of the same line without it.
+        level: How badly it affects a pipeline.
         what: The defect.
         effect: What that means for a pipeline.
         source: Where it is described.
@@ -109,7 +109,7 @@ def judge_version(facts: Facts) -> Iterator[Finding]:
 
 
 def kind_of(facts: Facts) -> tuple[str, str]:
-    """Tell which server this is, and its version; Valkey and others also claim to be a Redis."""
+    """Tell the kind of server and its version; Valkey and others also claim to be Redis."""
     for name in ("valkey", "dragonfly", "keydb", "kvrocks"):
         if f"{name}_version" in facts.info:
             return name, facts.info[f"{name}_version"]

@@ -1,1 +1,1 @@
-"""Traces: the way of one record through its pipeline."""
+"""Traces: the path of one record through its pipeline."""

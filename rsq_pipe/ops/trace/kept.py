@@ -1,4 +1,4 @@
-"""Traces from Redis alone: what the server still holds of a record."""
+"""Traces from Redis alone: what the server still holds about a record."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Kept:
     """
     Look for one record in everything a pipeline has on its server.
 
-    What a stage finished is gone from its input as soon as all its readers have, unless the pipeline says
-    `keep:`; so this tells where a record is, and how it came there only as far as entries are kept.
+    An entry is gone from a stream as soon as all its readers have finished it, unless the pipeline says
+    `keep:`. So this tells where a record is, and how it got there only as far as entries are kept.
 
     Args:
         client: The server.
@@ -47,7 +47,7 @@ class Kept:
 
     async def trace(self, name: str) -> RecordTrace:
         """
-        Find a record's way.
+        Find a record's path.
 
         Args:
             name: A record id, an entry id or a trace id.
@@ -59,7 +59,7 @@ class Kept:
         """
         wanted = await self._rids(name)
         steps = await self._standing(wanted)
-        # What a stream or a dead letter tells as well, they tell with more.
+        # Where a stream or a dead letter tells the same step, it tells more about it.
         told = {(step.stage, step.rid, step.outcome) for step in steps}
         async for step in self._journals(wanted):
             if (step.stage, step.rid, step.outcome) not in told:
@@ -67,7 +67,7 @@ class Kept:
         return RecordTrace.of(name, dict.fromkeys(steps), [stage.name for stage in self._graph.stages])
 
     async def _standing(self, wanted: set[str]) -> list[Step]:
-        """Tell of a record by what stands in streams, retry sets and dead letters."""
+        """Find a record's steps in streams, retry sets and dead letters."""
         steps: list[Step] = []
         for stage in self._graph.stages:
             for key in self._outputs(stage):
@@ -87,13 +87,13 @@ class Kept:
         return steps
 
     async def _journals(self, wanted: set[str]) -> AsyncIterator[Step]:
-        """Tell of a record by what stages noted of it, where the pipeline has them keep a journal."""
+        """Find a record's steps in the stages' journals, if the pipeline keeps these."""
         for stage in self._graph.stages:
             async for entry in self._found(self._keys.journal(stage), wanted):
                 yield _noted(stage, entry)
 
     async def _rids(self, name: str) -> set[str]:
-        """Find the records that an entry id or a trace id names; any other name is a record's own."""
+        """Find the records that an entry id or a trace id names; any other name is a record id."""
         found = {name}
         if not _NUMBER.fullmatch(name):
             return found
@@ -117,7 +117,7 @@ class Kept:
         return [self._keys.stream(ref) for ref in stage.outputs.values()]
 
     async def _written(self, stage: Stage, key: str, wanted: set[str]) -> AsyncIterator[Step]:
-        """Tell of a stage by the entries it wrote, and of its readers by what they did with them."""
+        """Find the steps of a stage by the entries it wrote, and of its readers by what they did."""
         readers = [other for other in self._graph.stages if key in self._keys.inputs(other)]
         async for entry in self._found(key, wanted):
             at, trace_id = _written_at(entry.id), _trace(entry.headers)
@@ -127,7 +127,7 @@ class Kept:
                     yield step
 
     async def _reading(self, stage: Stage, entry: RawEntry) -> list[Step]:
-        """Tell what a stage has not finished."""
+        """Find what a stage has not finished."""
         groups = {info.name: info for info in await self._client.group_info(entry.stream)}
         group = groups.get(stage.name)
         if group is None:
@@ -149,7 +149,7 @@ class Kept:
         return [_later(step, note=note, at=_written_at(entry.id), outcome="in flight")]
 
     async def _waiting(self, stage: Stage, wanted: set[str]) -> AsyncIterator[Step]:
-        """Tell of the records that wait for their next attempt."""
+        """Find the records that wait for their next attempt."""
         key, cursor = self._keys.retry(stage), b"0"
         while True:
             cursor, flat = await self._client.channel.execute("ZSCAN", key, cursor, "COUNT", PAGE, key=key)
@@ -187,7 +187,7 @@ class Kept:
                 yield entry
 
     async def _entries(self, key: str) -> AsyncIterator[RawEntry]:
-        """Yield what a stream holds, the records of a pack one by one."""
+        """Yield what a stream holds, with the records of packs one by one."""
         start = "-"
         while True:
             reply = await self._client.channel.execute("XRANGE", key, start, "+", "COUNT", PAGE, key=key)

@@ -1,4 +1,4 @@
-"""Step: what one stage did with one record, once; a trace is some of them in order of time."""
+"""Step: what one stage did with one record, once; a trace is a list of steps in order of time."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ DEAD = "dead-lettered"
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    State what is known of one attempt. Times are seconds since 1970.
+    State what is known about one attempt. Times are seconds since 1970.
 
     Args:
-        stage: Where.
+        stage: The stage.
         rid: The record's id, or that of a child.
-        outcome: `emitted`, `dropped`, `stored`, `retried`, `dead-lettered`, `unsettled`; or, of what has not
+        outcome: `emitted`, `dropped`, `stored`, `retried`, `dead-lettered`, `unsettled`; or, if it has not
             ended yet, `waiting`, `in flight`, `to be retried`.
-        began: When the handler was called; None where only the end is known.
-        ended: When it was settled; None where it was not.
-        waited: Seconds the record had waited for it; None if unknown.
+        began: When the handler was called; None if only the end is known.
+        ended: When it was settled; None if it was not.
+        waited: Seconds the record had waited before; None if unknown.
         attempt: Which attempt this was, from 1; 0 if unknown.
         error: Why it failed.
-        trace_id: The trace it stands in; empty if none.
-        note: What else there is to say: who has it in flight, when it is due.
+        trace_id: The trace it belongs to; empty if none.
+        note: Anything else: who has it in flight, when it is due.
     """
 
     stage: str
@@ -46,18 +46,18 @@ class Step:
 
     @property
     def at(self) -> float:
-        """Where it stands in time."""
+        """Its position in time."""
         return self.began or self.ended or 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RecordTrace:
     """
-    Hold the steps of one record, its children included, in order of time.
+    Hold the steps of one record and its children in order of time.
 
     Args:
         name: The id that was asked for.
-        steps: None if nothing is known of the record.
+        steps: None if nothing is known about the record.
     """
 
     name: str
@@ -71,25 +71,26 @@ class RecordTrace:
         Args:
             name: The id that was asked for.
             steps: What is known.
-            stages: In the pipeline's order; what fused stages did ends at one moment, and stands in it.
+            stages: In the pipeline's order, which also orders the steps of fused stages, as these end at the
+                same moment.
         """
         places = {stage: place for place, stage in enumerate(stages)}
         return cls(name, tuple(sorted(steps, key=lambda step: (step.at, places.get(step.stage, 0)))))
 
     @property
     def trace_ids(self) -> tuple[str, ...]:
-        """The traces it stands in: one, and another for each replay."""
+        """The traces it belongs to: one, and another for each replay."""
         return tuple(dict.fromkeys(step.trace_id for step in self.steps if step.trace_id))
 
     @property
     def span(self) -> tuple[float, float]:
-        """When it began and ended, as far as that is known."""
+        """When it began and ended, as far as known."""
         times = [time for step in self.steps for time in (step.began, step.ended) if time]
         return (min(times), max(times)) if times else (0.0, 0.0)
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What shows the dead letters it ended in, to be pasted."""
+        """Commands, ready to paste, that show the dead letters it ended in."""
         return tuple(step.note for step in self.steps if step.outcome == DEAD and step.note)
 
     def document(self) -> dict[str, Any]:

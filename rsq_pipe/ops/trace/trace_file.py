@@ -18,17 +18,17 @@ _NANO = 1e9
 
 def read_trace(path: Path, name: str) -> RecordTrace:
     """
-    Find a record's way in a trace file.
+    Find a record's path in a trace file.
 
     Args:
-        path: OTLP JSON, a line an export. A last line that is cut off is left out: the file may be written.
+        path: OTLP JSON, one line per export. A truncated last line is ignored: the file may still be written.
         name: A record id, an entry id or a trace id.
 
     Raises:
         RsqPipeError: The file cannot be read, or is something else.
     """
     rids = {name}
-    # An entry or a trace names a record; of that record the whole way is wanted, replays included.
+    # An entry or trace id only names a record; the whole path of that record is wanted, replays included.
     for span in _spans(path):
         facts = _facts(span)
         if name in (facts.get("messaging.message.id"), span.get("traceId")) and "rsq.rid" in facts:
@@ -37,7 +37,7 @@ def read_trace(path: Path, name: str) -> RecordTrace:
 
 
 def first_record(path: Path) -> str:
-    """Name a record a trace file has something of; empty if it has none. Errors as of `read_trace`."""
+    """Name a record that a trace file mentions; empty if there is none. Raises as `read_trace`."""
     return next((rid for span in _spans(path) if (rid := _facts(span).get("rsq.rid", ""))), "")
 
 

@@ -1,4 +1,4 @@
-"""Arguments: what a call in an expression gives a function, checked as far as that stands in the file."""
+"""Arguments: check the arguments of calls in expressions, as far as the file shows them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _FROM_NUMBERS: Mapping[str, Callable[..., dt.date]] = {"date": dt.date, "datetim
 
 def wrong_arguments(name: str, node: ast.Call) -> tuple[str, ast.expr] | None:
     """
-    Find what can only fail in a call.
+    Find what is bound to fail in a call.
 
     Args:
         name: The function.
         node: The call.
 
     Returns:
-        What is wrong, and where; None where nothing is to be seen.
+        What is wrong, and where; None if nothing is visibly wrong.
     """
     declared = _signature(name)
     if declared is None or any(isinstance(argument, ast.Starred) for argument in node.args):
@@ -98,5 +98,5 @@ def _as_text(name: str, node: ast.Call) -> str:
 def _signature(name: str) -> Signature | None:
     try:
         return signature(FUNCTIONS[name])
-    except ValueError:  # some of the interpreter's own do not tell
+    except ValueError:  # some builtins do not tell
         return None

@@ -55,10 +55,10 @@ def built(value: T, spent: list[int] | None = None) -> T:
 
     Args:
         value: A text, list or number.
-        spent: Where it is built in a loop: the sum so far of the evaluation at hand.
+        spent: If it is built in a loop, the sum so far of this evaluation.
 
     Raises:
-        TooLargeError: It is too large, alone or together with what the loop built before.
+        TooLargeError: It is too large, alone or together with what the loop has built.
     """
     measured = size(value)
     if measured > MAX_SIZE:
@@ -79,20 +79,20 @@ def spend(spent: list[int], amount: int) -> None:
 
 
 def looped(items: T, spent: list[int]) -> T:
-    """Pass on what a loop goes through, counted; a generator is counted where it loops itself."""
+    """Count and pass on what a loop iterates over; a generator is counted in its own loop."""
     if hasattr(items, "__len__"):
         spend(spent, _ITEM * len(items))
     return items
 
 
 def searched(items: T, spent: list[int]) -> T:
-    """Pass on what `in` looks through, counted; a mapping or set is not gone through."""
+    """Count and pass on what `in` searches; a mapping or set is not searched item by item."""
     spend(spent, _ITEM if isinstance(items, dict | set) else size(items))
     return items
 
 
 def counted(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Call a function in a loop: what it is given, and what it gives, counts."""
+    """Call a function in a loop, counting its arguments and its result."""
     spend(spent, sum(map(size, arguments)))
     if function in _DEEP:
         spend(spent, sum(map(weigh, arguments)))
@@ -102,17 +102,17 @@ def counted(spent: list[int], function: Callable[..., T], *arguments: Any, **nam
 
 
 def deep(function: F) -> F:
-    """Mark a function that looks at all that its arguments hold: in a loop, that counts."""
+    """Mark a function that looks at all its arguments hold: in a loop, all of that counts."""
     _DEEP.add(function)
     return function
 
 
 def compared(items: Any, spent: list[int] | None = None) -> Any:
     """
-    Pass on items that are to be compared with one another, those of a generator as a list.
+    Count and pass on items to be compared with one another, those of a generator as a list.
 
-    Each counts with all that it holds: many references to two large texts that are equal would be compared in
-    whole each time.
+    Each counts with everything it holds: many references to two large equal texts would be compared in full
+    each time.
     """
     if isinstance(items, Mapping | set | frozenset | str):
         return items
@@ -125,16 +125,16 @@ def compared(items: Any, spent: list[int] | None = None) -> Any:
 
 
 def slowly(spent: list[int], function: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Call a function in a loop that takes long whatever it is given."""
+    """Call a function in a loop that is slow whatever its arguments."""
     spend(spent, _CALL)
     return counted(spent, function, *arguments, **named)
 
 
 def weighed(value: T, spent: list[int] | None = None) -> T:
     """
-    Pass on a value with all that it holds.
+    Check and pass on a value with all that it holds.
 
-    Its size as written out is what counts: a million references to one text are small only until then.
+    What counts is its size as written out: a million references to one text are small only until then.
 
     Args:
         value: The value.
@@ -257,8 +257,8 @@ def _hashing(items: Any, *, pairs: bool) -> int:
     """
     Tell what it takes at worst to put items into a set or mapping.
 
-    Whoever writes a record may choose numbers that all hash alike, so that each is compared with all others;
-    the hashes of texts cannot be foreseen.
+    The author of a record may choose numbers that all hash alike, so that each is compared with all others;
+    the hashes of texts cannot be predicted.
     """
     if isinstance(items, Mapping | set | frozenset | str | bytes) or not hasattr(items, "__len__"):
         return 0
@@ -276,14 +276,14 @@ def _check_hashing(work: int) -> None:
 
 @deep
 def bounded_text(value: Any = "", *encoding: str) -> str:
-    """Write a value as text; a date or moment as records have it."""
+    """Write a value as text; a date or moment in the form that records use."""
     if isinstance(value, date):
         return iso(value)
     return str(weighed(value), *encoding)
 
 
 def merged(*mappings: Any) -> dict[str, Any]:
-    """Put mappings together, as `{**a, **b}`; what stands further right replaces what has its key."""
+    """Merge mappings, as `{**a, **b}`; later values replace earlier ones of the same key."""
     whole: dict[str, Any] = {}
     for mapping in mappings:
         if not isinstance(mapping, dict):

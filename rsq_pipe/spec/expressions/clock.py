@@ -1,4 +1,4 @@
-"""Clock: the time that `now()` gives, which is that of the record at hand."""
+"""Clock: the time that `now()` gives, which belongs to the current record."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ MOMENT: ContextVar[float | None] = ContextVar("moment", default=None)
 
 
 def now() -> dt.datetime:
-    """Give the time at which the record came to the stage, in UTC; the same however often it is handled."""
+    """Give the time at which the record came to the stage, in UTC; the same on every attempt."""
     at = MOMENT.get()
     return dt.datetime.fromtimestamp(time.time() if at is None else at, dt.UTC)

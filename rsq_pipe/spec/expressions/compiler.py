@@ -1,4 +1,4 @@
-"""Compiler: an expression's tree made into one that reads the record, with guards where values can grow."""
+"""Compiler: turn an expression's tree into one that reads the record, with guards where values can grow."""
 
 from __future__ import annotations
 
@@ -61,8 +61,9 @@ class Compiler(ast.NodeTransformer):
     Names are resolved here rather than by eval()'s scopes: before Python 3.12 a comprehension does not
     see eval's locals, and a field named like a function must neither hide it nor be hidden by it.
 
-    Guards stand only where they are needed. What comes to each part of the record once cannot grow much
-    beyond it: so at the top, and in a loop what is made of the item alone. All else in loops is added up.
+    Guards are added only where needed. Code that visits each part of the record once cannot build much more
+    than the record: this holds outside loops, and in a loop for what is made of the item alone. Everything
+    else in loops is added up.
 
     Attributes:
         fields: The fields that are read.
@@ -78,7 +79,7 @@ class Compiler(ast.NodeTransformer):
         self.patterns: dict[str, Pattern] = {}
         self._dated = False  # whether it may give a date, which a record holds as text
         self._loops: list[set[str]] = []
-        self._fresh: set[str] | None = None  # the names of the item at hand; None where all fields are
+        self._fresh: set[str] | None = None  # the names of the current item; None if all fields belong to it
         self._joins_few = False
 
     def compile(self, tree: ast.Expression) -> ast.expr:
@@ -125,7 +126,7 @@ class Compiler(ast.NodeTransformer):
         return ast.copy_location(ast.Call(ast.Name(function, ast.Load()), arguments, keywords), node)
 
     def _name_pattern(self, node: ast.Call) -> None:
-        """Put a pattern that is compiled where its text stands; the grammar has seen to it that it is one."""
+        """Put a compiled pattern in place of its text; the grammar has made sure that it is valid."""
         holder = next((keyword for keyword in node.keywords if keyword.arg == "pattern"), None)
         text: Any = holder.value if holder else node.args[1]
         name = f"__pattern_{len(self.patterns)}"
@@ -173,10 +174,10 @@ class Compiler(ast.NodeTransformer):
         node.value = self.visit(node.value)
         if not bounded:
             node.value = _call("__weighed", node.value, *self._ledgers())
-        return node  # what stands behind the colon is plain text
+        return node  # what follows the colon is plain text
 
     def visit_Dict(self, node: ast.Dict) -> ast.expr:
-        """Put `{**a, 'b': 1}` together by a function that is bounded; others are what they are."""
+        """Merge `{**a, 'b': 1}` with a bounded function; leave other mappings as they are."""
         parts: list[ast.expr] = []
         for key, value in zip(node.keys, node.values, strict=True):
             if key is None:
@@ -211,7 +212,7 @@ class Compiler(ast.NodeTransformer):
     def _hashed(
         self, name: str, item: ast.expr, node: ast.SetComp | ast.DictComp, *, compares: bool
     ) -> ast.expr:
-        """List the items first: keys that hash alike would take long before anybody could count them."""
+        """List the items first: keys that hash alike would take long before they could be counted."""
         listed: ast.expr = ast.copy_location(ast.ListComp(item, node.generators), node)
         if compares:
             listed = _call("__compared", listed, *self._ledgers())
@@ -257,19 +258,19 @@ class Compiler(ast.NodeTransformer):
         return False
 
     def _takes_long(self, name: str, node: ast.Call) -> bool:
-        """Tell whether a call takes the longer the more it is given, and is given more than the item."""
+        """Tell whether a call's time grows with its arguments, and these are more than the item."""
         if name in QUICK:
             return False
         if name in SLOW or name in ("set", "dict"):
             return True
         large = [not (isinstance(of, ast.GeneratorExp) or self._is_little(of)) for of in node.args]
         if name in ("min", "max") and len(node.args) > 1:
-            return sum(large) > 1  # to compare takes as long as the smaller side
+            return sum(large) > 1  # comparing takes as long as the smaller side
         grows = name in ("join", "replace", "range") or (name == "sum" and not sums_numbers(node))
         return grows or any(large)
 
     def _search_guard(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str:
-        """Name what counts the right side of a comparison in a loop; empty where it takes no time."""
+        """Name the guard that counts the right side of a comparison in a loop; empty if it takes no time."""
         if not self._loops or self._is_small(right):
             return ""
         if isinstance(operator, ast.In | ast.NotIn):
@@ -283,7 +284,7 @@ class Compiler(ast.NodeTransformer):
         return isinstance(node, ast.Constant) or self._is_little(node)
 
     def _compares(self, items: ast.expr) -> bool:
-        """Tell whether to compare items with one another may take longer than the record is large."""
+        """Tell whether comparing items with one another may take longer than the record's size allows."""
         if is_part(items, self._is_fresh):
             return False
         match items:
@@ -294,7 +295,7 @@ class Compiler(ast.NodeTransformer):
         return True
 
     def _is_little(self, node: ast.expr) -> bool:
-        """Tell whether all that is built of it is only a few times as large as the record."""
+        """Tell whether everything built from it is at most a few times as large as the record."""
         return self._joins_few and is_little(node, self._is_fresh)
 
     def _is_fresh(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Condition: an expression that decides, and what can be told of its answer before any record is seen."""
+"""Condition: an expression that decides, and what its answer shows before any record is seen."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _VARYING = frozenset(["now"])
 
 def suspicion(condition: Expression) -> tuple[str, str]:
     """
-    Say why a condition can hardly be meant: it gives every record the same answer.
+    Say why a condition can hardly be intended: it gives every record the same answer.
 
     Returns:
-        What is odd, and the fix; two empty texts where nothing is.
+        What is odd, and the fix; two empty texts if nothing is.
     """
     tree = parse(condition.text).body
     if not _varies(tree):
@@ -33,7 +33,7 @@ def suspicion(condition: Expression) -> tuple[str, str]:
 
 
 def _varies(tree: ast.expr) -> bool:
-    """Tell whether it reads anything: a name that is no variable of its own, or the time."""
+    """Tell whether it reads anything: a name that is not its own variable, or the time."""
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
@@ -45,7 +45,7 @@ def _varies(tree: ast.expr) -> bool:
 
 
 def _operands(tree: ast.expr) -> Iterator[tuple[bool, ast.expr]]:
-    """Yield what stands between `or` or `and` at the top, each with the answer that it alone would decide."""
+    """Yield the operands of a top-level `or` or `and`, each with the answer that it alone would decide."""
     if isinstance(tree, ast.BoolOp):
         deciding = isinstance(tree.op, ast.Or)
         for value in tree.values:

@@ -29,7 +29,7 @@ def date(value: Moment) -> dt.date:
 def datetime(value: Moment) -> dt.datetime:
     """Read a moment from ISO 8601 text, to compare it; one without an offset is taken as UTC."""
     if isinstance(value, str):
-        if len(value) > MAX_TEXT:  # digits behind the microseconds are taken, however many
+        if len(value) > MAX_TEXT:  # further digits after the microseconds are accepted
             raise ValueError(f"a text of more than {MAX_TEXT} characters is no date")
         moment = dt.datetime.fromisoformat(value)
     elif isinstance(value, dt.datetime):
@@ -49,7 +49,7 @@ def parse_date(text: str, format: str) -> dt.date:  # noqa: A002  as it is named
     if len(text) > MAX_TEXT:
         raise ValueError(f"a text of more than {MAX_TEXT} characters is no date")
     try:
-        moment = dt.datetime.strptime(text, format)  # noqa: DTZ007  its zone, or UTC, is given to it below
+        moment = dt.datetime.strptime(text, format)  # noqa: DTZ007  its zone, or UTC, is set below
     except ValueError as exc:
         raise ValueError(f"{text!r} is no date of the format {format!r}") from exc
     return datetime(moment) if has_time else moment.date()
@@ -127,13 +127,13 @@ def weekday(value: Moment) -> int:
 
 
 def iso(value: dt.date) -> str:
-    """Write a date or moment as records have it."""
+    """Write a date or moment in the form that records use."""
     text = value.isoformat()
     return f"{text.removesuffix('+00:00')}Z" if text.endswith("+00:00") else text
 
 
 def undated(value: Any) -> Any:
-    """Write the dates in what an expression gives as records have them, wherever they stand in it."""
+    """Write all dates inside an expression's value in the form that records use."""
     kind = value.__class__
     if kind is bool or kind is str:
         return value
@@ -147,7 +147,7 @@ def undated(value: Any) -> Any:
 
 
 def check_duration(text: str) -> float:
-    """Read a duration that may be one backwards; ValueError where it is none."""
+    """Read a duration that may be negative; ValueError if it is invalid."""
     if len(text) > MAX_TEXT:
         raise ValueError(f"a text of more than {MAX_TEXT} characters is no duration")
     return _seconds(text)
@@ -161,12 +161,12 @@ def _seconds(text: str) -> float:
 
 
 def check_format(text: str) -> None:
-    """Refuse what is no format to write dates by; ValueError."""
+    """Refuse an invalid format for writing dates with a ValueError."""
     _directives(_format(text))
 
 
 def check_parse_format(text: str) -> bool:
-    """Refuse what is no format to read dates by; ValueError. Tell whether it has a time in it."""
+    """Refuse an invalid format for reading dates with a ValueError; tell whether it includes a time."""
     return _reads_time(_format(text))
 
 
@@ -180,7 +180,7 @@ def _format(text: str) -> str:
 
 @lru_cache(maxsize=256)
 def _directives(text: str) -> tuple[str, ...]:
-    """List the letters of a format: widths and flags (`%-d`) are not the same on all systems, or large."""
+    """List the letters of a format; refuse widths and flags (`%-d`): systems differ, or they are huge."""
     letters = tuple(_DIRECTIVE.findall(text))
     for letter in letters:
         if letter not in _DATE and letter not in _TIME and letter != "%":

@@ -27,13 +27,13 @@ def uuid(value: Any) -> str:
 
 
 def check_algorithm(name: str) -> None:
-    """Refuse what is no algorithm for `hash()`; ValueError."""
+    """Refuse an unknown algorithm for `hash()` with a ValueError."""
     if name not in ALGORITHMS:
         raise ValueError(f"there is no algorithm {str(name)[:40]!r}; {suggest(str(name)[:40], ALGORITHMS)}")
 
 
 def _bytes(value: Any) -> bytes:
-    """Text as it is; what else a record may hold as JSON, keys sorted."""
+    """Encode text as it is, and everything else as JSON with sorted keys."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
     return written(weighed(value), order="sorted")

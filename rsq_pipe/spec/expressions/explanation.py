@@ -27,7 +27,7 @@ _KINDS = {
 }
 _KIND = r"'?([\w.]+)'?"
 
-# What the interpreter says, up to any version: what we say, with the kinds of values it names.
+# What the interpreter says, in any version -> what we say, with the kinds of values it names.
 _TYPES: tuple[tuple[str, str], ...] = (
     (rf"'(\S+)' not supported between instances of {_KIND} and {_KIND}", "`{0}` cannot compare {1} with {2}"),
     (
@@ -89,7 +89,7 @@ _WHYS: dict[type[BaseException], str] = {
 
 
 def explained(error: BaseException) -> str:
-    """Say why an expression failed for a record, cut to what a message may hold: it may quote the record."""
+    """Say why an expression failed for a record, cut to the length of a message: it may quote the record."""
     why = _explained(error)
     return why if len(why) <= MAX_LENGTH else f"{why[:MAX_LENGTH]}..."
 

@@ -32,10 +32,10 @@ class Expression:
     Args:
         text: As the user wrote it.
         names: The fields it reads by name.
-        timed: Whether it asks for `now()`, which is to be set for each record.
+        timed: Whether it uses `now()`, which must be set for each record.
         code: The compiled body; `evaluate` runs it.
         evaluate: Give the value for a record; a plain function, so that a hot loop pays one call.
-            It raises MissingFieldError for a field that is not there, and Python's own errors else.
+            It raises MissingFieldError for a missing field, otherwise Python's own errors.
     """
 
     text: str
@@ -68,7 +68,7 @@ def compile_expression(text: str) -> Expression:
         raise ExpressionError("a `#` cannot stand in an expression of several lines; write it on one line")
     try:
         with warnings.catch_warnings():
-            # Python warns of what can only be a mistake, such as `country is 'France'`.
+            # Python warns of clear mistakes, such as `country is 'France'`.
             warnings.simplefilter("error")
             return _compile(text)
     except SyntaxError as exc:
@@ -105,7 +105,7 @@ def _check_words(tree: ast.Expression) -> None:
 
 
 def _check_depth(tree: ast.AST) -> None:
-    """Refuse deep nesting by a bound of our own: Python's limit is whatever another library made it."""
+    """Refuse deep nesting by our own bound: another library may have changed Python's limit."""
     level: list[ast.AST] = [tree]
     for _ in range(MAX_DEPTH):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
@@ -148,7 +148,7 @@ def _assemble(text: str, body: ast.expr, compiler: Compiler) -> Expression:
 
 
 def _missing(text: str, names: frozenset[str], error: KeyError, record: Mapping[str, Any]) -> Exception:
-    """Tell a field that is not there from a key that is missing further inside."""
+    """Tell a missing field from a key that is missing further inside."""
     name = error.args[0] if error.args else None
     if name in names and name not in record:
         hint = _hint(text, name, tuple(record)) if sum(map(len, record)) <= MAX_LENGTH else ""
@@ -158,7 +158,7 @@ def _missing(text: str, names: frozenset[str], error: KeyError, record: Mapping[
 
 @lru_cache(maxsize=256)
 def _hint(text: str, name: str, fields: tuple[str, ...]) -> str:
-    """Say what may have been meant: records that fail in one way have the same fields."""
+    """Say what may have been meant; cached, since records that fail alike have the same fields."""
     if meant := near(name, fields):
         return f"; did you mean {meant!r}?"
     compared = any(read.compared and read.name == name for read in field_reads(text))

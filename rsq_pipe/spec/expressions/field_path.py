@@ -1,4 +1,4 @@
-"""Field path: where a field stands in a record, `customer.name`."""
+"""Field path: the place of a field in a record, `customer.name`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def parse_path(text: str) -> FieldPath:
 
 
 def spell_path(path: FieldPath) -> str:
-    """Spell a path as it is written in a file."""
+    """Format a path as written in a file."""
     return ".".join(part.replace(".", r"\.") for part in path)
 
 
 def clash(paths: Sequence[FieldPath]) -> tuple[int, int] | None:
     """
-    Find two fields that are one, or of which one holds the other.
+    Find two fields that are the same, or of which one contains the other.
 
     Returns:
-        Their places, ascending; None where all stand beside one another.
+        Their places, ascending; None if no field contains another.
     """
-    # A path is followed by those inside it when all are sorted.
+    # In sorted order a path is followed by those inside it.
     order = sorted(range(len(paths)), key=paths.__getitem__)
     for one, other in pairwise(order):
         if paths[other][: len(paths[one])] == paths[one]:

@@ -1,4 +1,4 @@
-"""Field reads: which fields an expression reads, where, and whether it does for every record."""
+"""Field reads: which fields an expression reads, where, and whether for every record."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class FieldRead:
     Args:
         name: The field.
         at: Where in the text it stands, from 0.
-        sure: Whether every record comes to it, and fails there if it lacks the field.
+        sure: Whether it is evaluated for every record, which then fails if it lacks the field.
         compared: Whether it is compared with something, as text without quotes would be.
-        path: All that is written where `name` is the first part of a path; it may be a name itself.
+        path: The whole text if `name` is the first part of a path; it may itself be a field's name.
     """
 
     name: str
@@ -34,7 +34,7 @@ class FieldRead:
 
 @lru_cache(maxsize=1024)
 def field_reads(text: str) -> tuple[FieldRead, ...]:
-    """List the fields that an expression reads, in the order in which they are come to."""
+    """List the fields that an expression reads, in the order of evaluation."""
     return tuple(_reads(parse(text).body, sure=True, own=frozenset()))
 
 
@@ -89,7 +89,7 @@ def _first(path: str) -> str:
 def _compared(
     nodes: Sequence[ast.expr], operator: ast.cmpop, *, sure: bool, own: frozenset[str]
 ) -> Iterator[FieldRead]:
-    """Mark names that stand beside `==`, or in a list behind `in`."""
+    """Mark names beside `==`, or in a list after `in`."""
     equal = isinstance(operator, ast.Eq | ast.NotEq)
     among = isinstance(operator, ast.In | ast.NotIn)
     for node in nodes:
@@ -110,7 +110,7 @@ def _of_loop(
     sure: bool,
     own: frozenset[str],
 ) -> Iterator[FieldRead]:
-    """Only what is looped over first is surely come to: there may be no items."""
+    """Only what is looped over first is evaluated for sure: there may be no items."""
     for generator in generators:
         yield from _reads(generator.iter, sure=sure, own=own)
         sure = False

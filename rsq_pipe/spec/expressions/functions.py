@@ -73,12 +73,12 @@ def sqrt(number: float) -> float:
 
 
 def whole(value: Any = 0, *base: int) -> int:
-    """Make a whole number of a text or number."""
+    """Make a whole number from a text or number."""
     return int(_numeral(value), *base)
 
 
 def fraction(value: Any = 0.0) -> float:
-    """Make a number of a text or number."""
+    """Make a number from a text or number."""
     return float(_numeral(value))
 
 
@@ -104,7 +104,7 @@ def title(text: str) -> str:
 
 
 def strip(text: str, characters: str | None = None) -> str:
-    """Take spaces (or the given characters) off both ends of a text."""
+    """Remove spaces (or the given characters) from both ends of a text."""
     return str.strip(text, characters)
 
 
@@ -133,17 +133,17 @@ def matches(text: str, pattern: str) -> bool:
 
 
 def extract(text: str, pattern: str, group: int | str | None = None) -> str | None:
-    """Give what a regular expression finds first, or its (first) group; null where it finds nothing."""
+    """Give a regular expression's first match, or that match's (first) group; null if there is none."""
     return patterns.extract([0], text, Pattern(pattern), group)
 
 
 def extract_all(text: str, pattern: str, group: int | str | None = None) -> list[str | None]:
-    """List all that a regular expression finds, or its (first) group each time."""
+    """List all matches of a regular expression, or the (first) group of each."""
     return patterns.extract_all([0], text, Pattern(pattern), group)
 
 
 def replace_matches(text: str, pattern: str, new: str) -> str:
-    r"""Replace all that a regular expression finds; `\1` in the new text is its first group."""
+    r"""Replace all matches of a regular expression; `\1` in the new text is the first group."""
     return patterns.replace_matches([0], text, Pattern(pattern), new)
 
 
@@ -153,7 +153,7 @@ def coalesce(*values: Any) -> Any:
 
 
 def get(value: Any, path: Any, default: Any = None) -> Any:
-    """Give what stands at `'name'`, `'customer.name'` or `'lines.0.sku'`; else null, or a default."""
+    """Give the value at `'name'`, `'customer.name'` or `'lines.0.sku'`; if missing, null or a default."""
     if value.__class__ is dict and path in value:
         return value[path]
     if value is None:
@@ -188,7 +188,7 @@ def _path(text: str) -> FieldPath:
 def _parts(text: str) -> FieldPath:
     try:
         return parse_path(text)
-    except ValueError:  # `a..b` may be the name of a column
+    except ValueError:  # `a..b` may be a column's name
         return (text,)
 
 

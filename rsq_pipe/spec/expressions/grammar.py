@@ -1,4 +1,4 @@
-"""Grammar: which Python an expression may be written in."""
+"""Grammar: which subset of Python expressions may use."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _REFUSED = {
 
 
 class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
-    """evalidate's check, with the column and the way out in the message, and the rules it lacks."""
+    """evalidate's check, with the column and the fix in the message, and further rules."""
 
     def __init__(self, model: EvalModel) -> None:
         super().__init__(model)
@@ -112,7 +112,7 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
     def _check_call(self, node: ast.Call) -> None:
         if not isinstance(node.func, ast.Name):
             self._check_method(node)
-            return  # evalidate refuses it, whatever else stands there
+            return  # evalidate refuses it in any case
         if node.func.id not in FUNCTIONS:
             otherwise = "use a call stage for what no function does"
             fix = slips.function(node.func.id) or suggest(node.func.id, FUNCTIONS, otherwise=otherwise)
@@ -137,7 +137,7 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
             raise self._error(f"attributes (`.{node.attr}`) are not allowed", fix)
 
     def _check_compare(self, node: ast.Compare) -> None:
-        """Refuse `country is 'France'`, of which Python warns in words that change with its version."""
+        """Refuse `country is 'France'`, for which Python's warning changes with its version."""
         sides = [node.left, *node.comparators]
         for place, operator in enumerate(node.ops):
             literal = any(
@@ -157,7 +157,7 @@ class Grammar(SafeAST):  # type: ignore[misc]  # evalidate has no types
 
 
 def _respelt(node: ast.expr) -> str:
-    """Write `a.b.lower()` as it is written here: `lower(a['b'])`."""
+    """Rewrite `a.b.lower()` in our form: `lower(a['b'])`."""
     if isinstance(node, ast.Attribute):
         of = _respelt(node.value)
         return node.attr if of == WHOLE_RECORD else f"{of}[{node.attr!r}]"

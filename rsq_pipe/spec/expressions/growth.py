@@ -1,4 +1,4 @@
-"""Growth: what the shape of an expression tells about the size of its value, before any record is seen."""
+"""Growth: what an expression's shape tells about the size of its value, before any record is seen."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def is_float(node: ast.expr) -> bool:
 
 
 def is_number(node: ast.expr) -> bool:
-    """Tell whether a value can only be a number, a truth value, null or a time: nothing that has a length."""
+    """Tell whether a value can only be a number, truth value, null or time: something without a length."""
     match node:
         case ast.Constant():
             return not isinstance(node.value, str)
         case ast.Compare() | ast.UnaryOp():
             return True
         case ast.BinOp():
-            # A set minus a set has a length, and cannot be added to anything.
+            # A set minus a set has a length, but cannot be added to anything.
             return isinstance(node.op, ast.Sub | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow) or any(
                 map(is_float if isinstance(node.op, ast.Mult) else is_number, (node.left, node.right))
             )
@@ -89,12 +89,12 @@ def is_number(node: ast.expr) -> bool:
 
 
 def sums_numbers(node: ast.Call) -> bool:
-    """Tell whether a call of sum() can only add up numbers: to add up lists takes a list to begin with."""
+    """Tell whether a call of sum() can only add up numbers: adding up lists needs a list as start value."""
     return len(node.args) == 1 and not node.keywords
 
 
 def is_bounded(node: ast.expr) -> bool:
-    """Tell whether a value is bounded where it is built, with all that it holds, or has no length."""
+    """Tell whether a value, with all that it holds, is bounded where it is built, or has no length."""
     match node:
         case ast.JoinedStr() | ast.BinOp(op=ast.Mult()):
             return True
@@ -105,12 +105,12 @@ def is_bounded(node: ast.expr) -> bool:
 
 def is_part(node: ast.expr, is_fresh: IsFresh) -> bool:
     """
-    Tell whether a value is made of parts of the record, none of them repeated: so not larger than it.
+    Tell whether a value is made of parts of the record without repetition, so is not larger than it.
 
     Args:
         node: The expression.
-        is_fresh: Whether a name stands for a part that the expression comes to once, and not once an item
-            of something else.
+        is_fresh: Whether a name stands for a part that the expression visits once, rather than once for each
+            item of something else.
     """
     match node:
         case ast.Name():
@@ -147,17 +147,17 @@ def is_little(node: ast.expr, is_fresh: IsFresh) -> bool:
 
 
 def joins_few(tree: ast.AST) -> bool:
-    """Tell whether an expression joins few values, so that only its loops can make much of little."""
+    """Tell whether an expression joins few values, so that only its loops can build large values."""
     return sum(map(_joins, ast.walk(tree))) <= MAX_UNGUARDED
 
 
 def targets(generator: ast.comprehension) -> set[str]:
-    """Name what a loop sets."""
+    """List the names that a loop sets."""
     return {node.id for node in ast.walk(generator.target) if isinstance(node, ast.Name)}
 
 
 def _selects(node: Comprehension, is_fresh: IsFresh, is_fine: Callable[[ast.expr, IsFresh], bool]) -> bool:
-    """Tell whether a comprehension comes to each part once: `[tag for l in lines for tag in l['tags']]`."""
+    """Tell whether a comprehension visits each part once: `[tag for l in lines for tag in l['tags']]`."""
     for generator in node.generators:
         if not is_part(generator.iter, is_fresh):
             return False

@@ -12,7 +12,7 @@ from rsq_pipe.streams.wording import unreadable
 
 
 def json(text: str) -> Any:
-    """Read the value that a text holds as JSON."""
+    """Read a value from JSON text."""
     if not isinstance(text, str):
         raise TypeError(f"json() takes text, not {type(text).__name__}")
     if len(text) > MAX_SIZE:
@@ -21,7 +21,7 @@ def json(text: str) -> Any:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as exc:
         raise ValueError(f"{text[:80]!r} is no JSON: {unreadable(exc, text)}") from exc
-    # An item takes two characters at least, `0,`, and counts 16: nothing short can be too large.
+    # An item takes at least two characters, `0,`, and counts 16: a short text cannot be too large.
     return value if len(text) < MAX_SIZE // 16 else weighed(value)
 
 
@@ -32,14 +32,14 @@ def to_json(value: Any) -> str:
 
 
 def written(value: Any, *, order: Literal["sorted"] | None = None) -> bytes:
-    """Write a value as JSON; ValueError where it holds what JSON has no form for."""
+    """Write a value as JSON; ValueError if JSON cannot represent it."""
     try:
         raw = msgspec.json.encode(value, order=order)
     except (UnicodeError, TypeError) as exc:
         raise ValueError("it holds what JSON has no form for") from exc
     if len(raw) > MAX_SIZE:
         raise TooLargeError(f"it would be more than {MAX_SIZE:,} characters of JSON; use a call stage")
-    # msgspec writes NaN as null, which would be another value.
+    # msgspec would write NaN as null, a different value.
     if b"null" in raw and (place := not_finite(msgspec.to_builtins(value))):
         raise ValueError(f"{place} is no finite number, which JSON does not have")
     return raw

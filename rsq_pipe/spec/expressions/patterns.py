@@ -1,4 +1,4 @@
-"""Patterns: regular expressions in expressions, by an engine whose time grows with the text alone."""
+"""Patterns: regular expressions in expressions, run by an engine in time linear in the text."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _GROUP = re.compile(r"\\(\d|\\)")
 
 class Pattern:
     """
-    Hold a pattern that is compiled, once for all records.
+    Hold a pattern, compiled once for all records.
 
     Args:
         text: The pattern.
 
     Raises:
-        ValueError: It is none, or needs what cannot be done in bounded time.
+        ValueError: It is invalid, or needs a feature that takes unbounded time.
     """
 
     def __init__(self, text: str) -> None:
-        # It costs 7 ms, and few pipelines have a pattern.
+        # Imported here: it costs 7 ms, and few pipelines have a pattern.
         import re2  # noqa: PLC0415
 
         if len(text) > MAX_PATTERN:
@@ -44,7 +44,7 @@ class Pattern:
         options = re2.Options()
         options.log_errors = False
         try:
-            # In bytes: of text, the library would work out for each match where it stands in characters.
+            # In bytes: in text, the library would compute the character position of each match.
             compiled = re2.compile(text.encode(), options)
         except (re2.error, UnicodeEncodeError) as exc:
             raise ValueError(_told(exc)) from exc
@@ -58,7 +58,7 @@ class Pattern:
         self.weight = 1 + compiled.programsize // 4
 
     def found(self, data: bytes, spent: list[int]) -> Iterator[Any]:
-        """Yield all matches from left to right; the time counts, as each may look at all the rest."""
+        """Yield all matches from left to right; their time is counted, as each may scan all the rest."""
         at, began = 0, thread_time()
         while at <= len(data) and (match := self.search(data, at)) is not None:
             ended = thread_time()
@@ -76,7 +76,7 @@ def matches(spent: list[int], text: str, pattern: Pattern) -> bool:
 
 
 def extract(spent: list[int], text: str, pattern: Pattern, group: int | str | None = None) -> str | None:
-    """Give what a pattern matches first, or its first group."""
+    """Give a pattern's first match, or that match's first group."""
     match = pattern.search(_bytes("extract", text, pattern, spent))
     return None if match is None else _part(match, pattern, group)
 
@@ -84,13 +84,13 @@ def extract(spent: list[int], text: str, pattern: Pattern, group: int | str | No
 def extract_all(
     spent: list[int], text: str, pattern: Pattern, group: int | str | None = None
 ) -> list[str | None]:
-    """Give all that a pattern matches, or its first group each time."""
+    """Give all matches of a pattern, or the first group of each."""
     data = _bytes("extract_all", text, pattern, spent)
     return [_part(match, pattern, group) for match in pattern.found(data, spent)]
 
 
 def replace_matches(spent: list[int], text: str, pattern: Pattern, new: str) -> str:
-    """Replace all that a pattern matches."""
+    """Replace all matches of a pattern."""
     data = _bytes("replace_matches", text, pattern, spent)
     if not isinstance(new, str):
         raise TypeError(f"replace_matches() takes text, not {type(new).__name__}")
@@ -114,7 +114,7 @@ RUNNERS: Mapping[str, Callable[..., Any]] = {
 
 
 def check_pattern(text: Any) -> None:
-    """Refuse what is no pattern; ValueError."""
+    """Refuse an invalid pattern with a ValueError."""
     if not isinstance(text, str):
         raise TypeError(f"a pattern is text, not {text!r}")
     Pattern(text)
@@ -142,7 +142,7 @@ def _part(match: Any, pattern: Pattern, group: int | str | None) -> str | None:
 
 @lru_cache(maxsize=256)
 def _template(new: str, groups: int) -> tuple[bytes | int, ...]:
-    r"""Take apart what replaces a match: `\1` is a group, `\\` a backslash."""
+    r"""Parse a replacement: `\1` is a group, `\\` a backslash."""
     parts: list[bytes | int] = []
     for place, part in enumerate(_GROUP.split(new)):
         if place % 2 == 0 or part == "\\":
@@ -155,7 +155,7 @@ def _template(new: str, groups: int) -> tuple[bytes | int, ...]:
 
 
 def _behind(data: bytes, at: int) -> int:
-    """Go on by one character; its bytes after the first are told by their upper bits."""
+    """Step over one character; its bytes after the first are recognised by their upper bits."""
     at += 1
     while at < len(data) and data[at] & 0xC0 == 0x80:
         at += 1

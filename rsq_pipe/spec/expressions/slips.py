@@ -1,4 +1,4 @@
-"""Slips: operators and words of other languages in an expression, and how they are written here."""
+"""Slips: operators and words from other languages in an expression, and how to write them here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
-# What stands in an expression that cannot be read -> how it is written; the first that is found is told.
+# What an unreadable expression contains -> how to write it; the first one found is reported.
 _SLIPS: tuple[tuple[str, str], ...] = (
     (r"===", "write `==`"),
     (r"!==", "write `!=`"),
@@ -69,39 +69,39 @@ _FUNCTIONS = {
 
 def slip(text: str) -> tuple[str, int] | None:
     """
-    Find what another language writes so, in an expression that cannot be read.
+    Find another language's syntax in an expression that cannot be read.
 
     Returns:
-        How it is written here, and its column, from 1; None where there is no such.
+        How to write it here, and its column, from 1; None if nothing is found.
     """
     code = _TEXT.sub(lambda found: "'" + "_" * (len(found[0]) - 2) + "'", text)
     for pattern, fix in _SLIPS:
         for found in re.finditer(pattern, code):
-            # An argument by name has a `=`, inside brackets.
+            # A keyword argument has a `=`, inside brackets.
             if found[0] != "=" or code.count("(", 0, found.start()) == code.count(")", 0, found.start()):
                 return fix, found.start() + 1
     return None
 
 
 def word(name: str) -> str | None:
-    """Say how a word of another language is written here; None where it is none."""
+    """Say how to write another language's word here; None if it is not known."""
     return _WORDS.get(name)
 
 
 def function(name: str) -> str:
-    """Say how what a function of another language does is written here; empty where nobody knows."""
+    """Say how to write another language's function here; empty if unknown."""
     return _FUNCTIONS.get(name.lower(), "")
 
 
 def method(name: str, of: str, arguments: str, functions: Collection[str]) -> str:
     """
-    Say how a method's call is written here.
+    Say how to write a method call here.
 
     Args:
         name: The method.
-        of: What it is a method of, as it was written.
-        arguments: What it is given, as it was written.
-        functions: The functions there are.
+        of: What it is a method of, as written.
+        arguments: Its arguments, as written.
+        functions: The available functions.
     """
     ours = name if name in functions else name.lower()
     if ours in functions:
@@ -111,11 +111,11 @@ def method(name: str, of: str, arguments: str, functions: Collection[str]) -> st
 
 def attribute(name: str, of: str, *, whole: str) -> str:
     """
-    Say how an attribute is written here.
+    Say how to write an attribute here.
 
     Args:
         name: The attribute.
-        of: What it is an attribute of, as it was written.
+        of: What it is an attribute of, as written.
         whole: The name of the whole record.
     """
     if of == whole:

@@ -14,20 +14,20 @@ _ESCAPE = re.compile(r"(?<=['\"])\\.(?=['\"])")  # what a message of Python quot
 
 def parse(text: str) -> ast.Expression:
     """
-    Parse an expression, whose columns are those of the text.
+    Parse an expression, with columns that match the text.
 
     Raises:
         ExpressionError: It is not Python.
     """
-    # Leading space is an "unexpected indent" to Python; its width is given back to the column.
+    # Leading space is an "unexpected indent" to Python; its width is added back to the column.
     indent = len(text) - len(text.lstrip())
     try:
         tree = ast.parse(text.strip().replace("\n", " "), "<expression>", "eval")
     except SyntaxError as exc:
-        # Python gives no offset where the text ends too early.
+        # Python gives no offset if the text ends too early.
         column = (exc.offset or len(text.strip()) + 1) + indent
         if wrong := _ESCAPE.search(exc.msg):
-            # Releases of Python differ in what they point at.
+            # Python releases differ in what they point at.
             column = text.find(wrong[0]) + 1
         fix = ""
         if "was never closed" in exc.msg and "," not in text:

@@ -31,9 +31,9 @@ class Document:
         values: Path -> where the value starts.
         keys: Path -> where its key starts.
         replaced: Path of a scalar that held a variable -> its text before conversion to a number or the like.
-        operate: Whether the pipeline is only operated, not run. What it needs to run (handlers, tables, schemas,
-            packages, secrets of its stages) may be missing on this machine, or broken, and is not examined.
-        connect: Whether the servers and services it names are contacted; if not, their secrets need not be set.
+        operate: Whether the pipeline is only operated, not run. What it needs to run (handlers, tables,
+            schemas, packages, secrets of its stages) may be missing here, or broken, and is not examined.
+        connect: Whether the servers and services it names are contacted; else their secrets need not be set.
     """
 
     file: str

@@ -29,7 +29,7 @@ Input = Annotated[
 OneInput = Annotated[Any, WithJsonSchema(_INPUT)]
 NO_OUTPUT = "none"
 MAX_JOURNAL = 10_000_000
-MAX_RECORD = 256 * 1024 * 1024  # the server takes 512 MB in one word
+MAX_RECORD = 256 * 1024 * 1024  # the server takes 512 MB in one argument
 Output = Annotated[Any, WithJsonSchema(_STREAM)]
 OutputOrNone = Annotated[Any, WithJsonSchema({"anyOf": [_STREAM, {"const": NO_OUTPUT}]})]
 Expressions = Annotated[
@@ -71,7 +71,7 @@ class Batch(Settings):
         "quick, reads up to 2,000.",
     )
     wait: Duration = Field(
-        default=0.0, description="How long to wait for a batch to fill; by default a batch is what is there."
+        default=0.0, description="How long to wait for a batch to fill; by default it does not wait."
     )
 
 
@@ -101,19 +101,19 @@ class Retry(Settings):
     deliveries: int = Field(
         default=5,
         ge=2,
-        description="How often an entry may be handed out before it counts as one that kills its worker; at "
-        "least 2, since the first time it is one of a batch.",
+        description="How often an entry may be delivered before it counts as one that kills its worker; at "
+        "least 2, because the first time it is one of a batch.",
     )
 
 
 class Breaker(Settings):
-    """When a stage pauses whose calls fail one after another for one cause; `breaker: false`: never."""
+    """When a stage pauses because its calls keep failing for one cause; `breaker: false`: never."""
 
     failures: Count = Field(
         default=20,
         description="How many different records fail in a row, each with the same type of error and none "
-        "handled in between, before it pauses; at most 5 where nothing answers: a connection refused or "
-        "lost, a call that ran past `timeout`.",
+        "handled in between, before it pauses; at most 5 if nothing answers: a connection refused or lost, a "
+        "call that ran past `timeout`.",
     )
     first: Duration = Field(default=1.0, description="Pause before one record is tried.")
     max: Duration = Field(
@@ -130,7 +130,7 @@ class Breaker(Settings):
 
 
 def _switched(value: object) -> object:
-    """Read `false` as none, and nothing else: one that was left empty was not meant to be off."""
+    """Read only `false` as none: a breaker left empty was not meant to be off."""
     if value is None:
         raise ValueError("must be false or a mapping, not nothing; write `breaker: false` to have none")
     return {True: {}, False: None}[value] if isinstance(value, bool) else value
@@ -146,7 +146,9 @@ BreakerOrNone = Annotated[
 class Reclaim(Settings):
     """When a worker's entries are taken over."""
 
-    idle: Duration = Field(default=5.0, description="Time without a sign of life after which they are.")
+    idle: Duration = Field(
+        default=5.0, description="Time without a sign of life after which they are taken over."
+    )
 
 
 class Telemetry(Settings):
@@ -160,14 +162,14 @@ class Telemetry(Settings):
     journal: Many = Field(
         default=0,
         le=MAX_JOURNAL,
-        description="Of how many records each stage remembers what became of them, for `rsq-pipe trace`: the "
-        "last so many; 0 for none.",
+        description="For how many of its last records each stage remembers what became of them, for "
+        "`rsq-pipe trace`; 0 for none.",
     )
-    ui: str = Field(default="", description="Where traces are looked at, for links in messages.")
+    ui: str = Field(default="", description="Where traces can be viewed, for links in messages.")
     trust: bool = Field(
         default=False,
-        description="Whether every sampled trace that a record brings from outside is followed, "
-        "and not only as many as `sample` allows.",
+        description="Whether to follow every sampled trace that a record brings from outside, rather than "
+        "only as many as `sample` allows.",
     )
 
 
@@ -181,7 +183,7 @@ class Tuning(Settings):
         default=30.0,
         description="How long one call may take: of a handler, a query of `sql`, a request of `lookup`; one "
         "request of the sink `http`, one run or answer of `exec`, one call of `python`. Other sinks and "
-        "sources that wait for a server have a `timeout` of their own among their settings.",
+        "sources that wait for a server have their own `timeout` setting.",
     )
     retry: Retry = Field(
         default=Retry(), description="How often, and when, a failed record is handled again."
@@ -193,7 +195,7 @@ class Tuning(Settings):
     )
     breaker: BreakerOrNone = Field(
         default=Breaker(),
-        description="When a `call` stage pauses, since what it calls is down, instead of using up its "
+        description="When a `call` stage pauses because what it calls is down, instead of using up its "
         "records' attempts; `false`: never.",
     )
     workers: Annotated[int, Field(ge=1, le=1000)] = Field(
@@ -204,9 +206,9 @@ class Tuning(Settings):
     )
     fuse: bool | None = Field(
         default=None,
-        description="Whether a stage that alone reads one port of the stage above runs in that stage's "
-        "worker, without a stream in between. Left out: verbs that only compute do; those that run your code "
-        "(`call`, `validate` by a model) do not, and never join a source.",
+        description="Whether a stage that is the only reader of one port of the stage above runs in that "
+        "stage's worker, without a stream in between. Left out: verbs that only compute do; those that run "
+        "your code (`call`, `validate` by a model) do not, and never join a source.",
     )
 
 
@@ -216,12 +218,12 @@ class Throttle(Settings):
     rate: Rate | None = Field(
         default=None,
         description="Records that the stage handles at most, in all processes together: `500/s`, `30/m`, "
-        "`10/h`. A change takes effect within a second, without a new start. Left out: as many as it can.",
+        "`10/h`. A change takes effect within a second, without a restart. Left out: no limit.",
     )
     burst: Annotated[Many, Field(ge=1)] | None = Field(
         default=None,
-        description="Records that it may handle at once after it had less to do, and the most in one batch; "
-        "left out: what `rate` lets through in a tenth of a second, at least 1.",
+        description="Records that it may handle at once after having had less to do, and the most in one "
+        "batch; left out: what `rate` allows in a tenth of a second, at least 1.",
     )
 
 
@@ -260,12 +262,12 @@ class CallStage(ReadingStage):
         default={}, alias="with", description="Values for the handler: `ctx.values`."
     )
     ports: list[Name] = Field(
-        default=[], description="Ports the handler sends records to, beside its one output."
+        default=[], description="Ports the handler sends records to, besides its plain output."
     )
     to: OutputOrNone = Field(
         default=None,
-        description="`{stream: NAME}`: publish the output under a name of its own; `none`: there is no "
-        "output, the handler is called for its effects, and a record it returns from counts as out.",
+        description="`{stream: NAME}`: publish the output under a name of its own; `none`: there is no output, "
+        "the handler is called for its effects, and each record that it handles counts as out.",
     )
 
 
@@ -299,7 +301,7 @@ class Case(Settings):
     to: Name = Field(description="The port.")
     when: Condition = Field(default=None, description="The expression that sends a record there.")
     otherwise: Annotated[Literal[True] | None, WithJsonSchema({"const": True})] = Field(
-        default=None, description="`true`: whatever no other case took; stands last."
+        default=None, description="`true`: whatever no other case took; must be last."
     )
 
 
@@ -338,8 +340,8 @@ class Pipeline(Settings):
         validate_default=True,
         gt=0,
         le=MAX_RECORD,
-        description="Bytes of one record as it is written, at most. Where a stage makes a larger one, the "
-        "record it was made from becomes a dead letter.",
+        description="Bytes of one written record, at most. If a stage makes a larger one, the record it was "
+        "made from becomes a dead letter.",
     )
     keep: Duration = Field(default=0.0, description="How long acknowledged entries are kept, for replay.")
     reclaim: Reclaim = Field(default=Reclaim(), description="When a worker's entries are taken over.")

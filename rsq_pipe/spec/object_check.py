@@ -1,4 +1,4 @@
-"""ObjectCheck: mistakes that show where several stages are looked at which read and write objects."""
+"""ObjectCheck: mistakes that show only when all stages that read and write objects are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`on_error` in a file: what becomes of records out of attempts, and how many of them may be dead letters."""
+"""`on_error` in a file: what becomes of records out of attempts, and how many may become dead letters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _parse_most(value: object) -> Share:
 
 
 class DeadLetters(BaseModel):
-    """When too many of a stage's records become dead letters, and what it does then."""
+    """How many of a stage's records may become dead letters, and what happens when more do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -26,7 +26,7 @@ class DeadLetters(BaseModel):
     ] = Field(description="The share of the last records that may become dead letters.", examples=["5%"])
     over: Annotated[Many, Field(ge=1)] = Field(
         default=1_000,
-        description="How many of the last records that the stage handled are looked at, of all processes.",
+        description="How many of the last records that the stage handled, in all processes, are counted.",
     )
     then: Literal["pause", "stop"] = Field(
         default="pause",

@@ -18,7 +18,7 @@ class Problem:
         line: From 1.
         column: From 1.
         path: Where in the spec: `stages.price.map.total`; empty for the whole file.
-        what: What is wrong, with which object.
+        what: What is wrong, and with what.
         fix: What to do about it.
         severity: A warning does not stop a pipeline.
     """

@@ -1,4 +1,4 @@
-"""Protected: the files of a pipeline's own that none of its sinks may write, whatever name leads there."""
+"""Protected: a pipeline's own files, which its sinks may not write by any name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def why_protected(file: Path, *, spec: Path, root: Path) -> str:
     Say why a sink may not write a file; empty if it may.
 
     Args:
-        file: What the sink would write, links followed as the system does.
+        file: What the sink would write, with links resolved.
         spec: The pipeline file.
         root: The project root.
     """
@@ -38,7 +38,7 @@ def why_protected(file: Path, *, spec: Path, root: Path) -> str:
 
 def check_target(graph: Graph, stage: Stage) -> None:
     """
-    Check the file a sink is about to open: since the pipeline file was checked, links may have been made.
+    Check the file a sink is about to open: links may have been made since the pipeline file was checked.
 
     Raises:
         SinkError: It is one that the pipeline reads, or one of its own.
@@ -52,7 +52,7 @@ def check_target(graph: Graph, stage: Stage) -> None:
 
 
 def why_taken(graph: Graph, file: Path) -> str:
-    """Say why a file that a run is to write beside its sinks is none for that; empty if it is."""
+    """Say why a run may not write a file besides its sinks' files; empty if it may."""
     why = why_protected(file, spec=graph.path, root=graph.root)
     why = why or next((f"stage {name!r} reads it" for name in _readers(graph, file)), "")
     writers = [stage for stage in graph.stages if stage.verb == "sink"]
@@ -70,13 +70,13 @@ def why_taken(graph: Graph, file: Path) -> str:
 def resolved(root: Path, pattern: str) -> Path:
     """Follow the links in the part of a pattern that has no wildcard."""
     path = Path(os.path.normpath(root / pattern))
-    top = root if path.is_relative_to(root) else Path(path.anchor)  # a place, whatever characters it has
+    top = root if path.is_relative_to(root) else Path(path.anchor)  # literal, whatever characters it has
     fixed = next(folder for folder in (path, *path.parents) if not has_magic(str(folder.relative_to(top))))
     return Path(os.path.realpath(fixed)) / path.relative_to(fixed)
 
 
 def read_beside(options: object) -> tuple[str, ...]:
-    """List the files that a stage reads beside its records: a schema, a table."""
+    """List the files that a stage reads besides its records: a schema, a table."""
     match options:
         case SchemaCheck(path=path) | Lookup(table=FileRef(path=path)):
             return (path,)
@@ -84,12 +84,12 @@ def read_beside(options: object) -> tuple[str, ...]:
 
 
 def reads_beside(options: object, root: Path, file: Path) -> bool:
-    """Tell whether a file is one that a stage reads beside its records."""
+    """Tell whether a stage reads a file besides its records."""
     return any(_is_same(root / path, file) for path in read_beside(options))
 
 
 def _readers(graph: Graph, file: Path) -> Iterator[str]:
-    """Name the stages that read a file, and the sources whose patterns find it once it is there."""
+    """Name the stages that read a file, and the sources whose patterns would match it once it exists."""
     real = Path(os.path.realpath(file))
     for stage in graph.stages:
         if reads_beside(stage.options, graph.root, real):
@@ -109,9 +109,9 @@ def _finds(root: Path, pattern: str, file: Path) -> bool:
     try:
         if named and any(_is_same(folder, file.parent) for one in above for folder in matching(root, one)):
             return True
-        # By another name: a link, or letters of another case where the file system takes them for the same.
+        # Under another name: a link, or a different case on a case-insensitive file system.
         return file.exists() and any(_is_same(found, file) for found in matching(root, pattern))
-    except TooManyError:  # the source itself says so
+    except TooManyError:  # the source itself reports that
         return False
 
 
@@ -121,7 +121,7 @@ def _paths(stage: Stage) -> tuple[str, ...]:
 
 
 def _is_within(file: Path, root: Path, name: str) -> bool:
-    """Tell whether a file is in a folder of the root, or is that, in whatever case it is spelt."""
+    """Tell whether a file is in a folder of the root, or is the folder itself, ignoring case."""
     parts = file.relative_to(root).parts if file.is_relative_to(root) else ()
     if parts and parts[0].casefold() == name:
         return True
@@ -129,7 +129,7 @@ def _is_within(file: Path, root: Path, name: str) -> bool:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Tell whether two names lead to one file, hard links and links included."""
+    """Tell whether two names lead to one file, including by hard or symbolic links."""
     try:
         return one == other or one.samefile(other)
     except OSError:

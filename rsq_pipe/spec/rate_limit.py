@@ -1,4 +1,4 @@
-"""Rate limit: how fast a stage may go, read from its settings, or again from a file that has changed."""
+"""Rate limit: how fast a stage may go, read from its settings or again from a changed file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_ONCE = 0.1
 
 
 def rate_limit(settings: Throttle) -> RateLimit | None:
-    """Read the limit out of a stage's settings; None where it has none."""
+    """Read the limit from a stage's settings; None if it has none."""
     if settings.rate is None:
         return None
     per_second = parse_rate(settings.rate)
@@ -28,7 +28,7 @@ def rate_limit(settings: Throttle) -> RateLimit | None:
 
 
 def check_burst(document: Document, value: Mapping[str, object], path: Path_) -> None:
-    """Report a `burst` that nothing gives a meaning to."""
+    """Report a `burst` without a `rate`."""
     if "burst" in value and value.get("rate") is None:
         what = "`burst` says how many records a `rate` lets through at once, and there is no `rate`"
         document.report((*path, "burst"), what, "add `rate: 500/s`, or remove `burst`", key=True)
@@ -36,7 +36,7 @@ def check_burst(document: Document, value: Mapping[str, object], path: Path_) ->
 
 def read_limits(path: Path, environ: Mapping[str, str] = os.environ) -> dict[str, RateLimit | None]:
     """
-    Read the limits of a file's stages, and nothing else of it.
+    Read only the limits of a file's stages.
 
     Raises:
         SpecSyntaxError: The file cannot be read, or is not YAML.

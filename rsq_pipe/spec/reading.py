@@ -1,4 +1,4 @@
-"""Reading: from the text of a pipeline file to its values, each with its place."""
+"""Reading: turn the text of a pipeline file into values, each with its place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rsq_pipe.spec.variables import Variables
 from rsq_pipe.suggestion import near
 
 MAX_BYTES = 2**20
-MAX_VALUES = 20_000  # with aliases expanded: ten lines of nested aliases can stand for billions of values
+MAX_VALUES = 20_000  # with aliases expanded: ten lines of nested aliases can expand to billions of values
 MAX_DEPTH = 50
 
 _FIXES = {
@@ -43,14 +43,14 @@ def read_document(
     connect: bool = True,
 ) -> Document:
     """
-    Read a pipeline file, by the rules of YAML 1.2.
+    Read a pipeline file by the rules of YAML 1.2.
 
     Args:
         path: The file.
-        environ: Where `${VAR}` is looked up; None to leave it as it stands.
-        begins: How a file of its kind begins, for one that is empty.
-        operate: Whether the pipeline is only looked after, so that secrets of its stages need not be set.
-        connect: Whether servers are reached that it names, so that their secrets must be set.
+        environ: Where `${VAR}` is looked up; None to leave it as it is.
+        begins: How a file of this kind begins, for the error about an empty one.
+        operate: Whether the pipeline is only operated, not run, so that secrets of its stages need not be set.
+        connect: Whether the servers it names are contacted, so that their secrets must be set.
 
     Raises:
         SpecSyntaxError: It cannot be read, or is not YAML.
@@ -65,11 +65,11 @@ def read_document(
 
 def stored_values(text: str) -> Any:
     """
-    Read the text of a pipeline file that is kept on a server, with its variables as they are written.
+    Read the text of a pipeline file kept on a server, leaving variables as written.
 
     Returns:
-        Its values; None where it is not kept, is no YAML, or is more than a file may be: somebody else may
-        have put it there.
+        Its values; None if it is missing, not YAML, or larger than a file may be: somebody else may have put
+        it there.
     """
     try:
         return _filled(Document("", text), None).value if len(text) <= MAX_BYTES else None
@@ -118,7 +118,7 @@ def _read_text(path: Path) -> str:
 
 
 def _like(path: Path) -> str:
-    """Find the pipeline file that was most likely meant, beside where none is; empty if there is none."""
+    """Find the pipeline file that was most likely meant instead of a missing one; empty if there is none."""
     try:
         names = sorted(one.name for one in path.parent.iterdir() if one.suffix in {".yaml", ".yml"})
     except OSError:
@@ -129,8 +129,8 @@ def _like(path: Path) -> str:
 
 
 def _read_regular(path: Path) -> bytes | None:
-    """Read a little more than the bound; None where it is a pipe or device, which might never end."""
-    # A pipe that nobody writes would block its opening.
+    """Read a little more than the bound; None for a pipe or device, which might never end."""
+    # Opening a pipe without a writer would block.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISDIR(mode):
@@ -152,7 +152,7 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> SpecSyntaxError:
 
 
 def _check_depth(file: str, text: str) -> None:
-    """Refuse deep nesting before nodes are made: the C library makes them by recursion, and would crash."""
+    """Refuse deep nesting before nodes are made: the C library builds them recursively, and would crash."""
     depth = 0
     try:
         for event in yaml.parse(text, Loader=CCoreLoader):
@@ -162,8 +162,8 @@ def _check_depth(file: str, text: str) -> None:
                 assert mark is not None
                 raise _too_deep(file, mark.line, mark.column)
     except yaml.MarkedYAMLError as exc:
-        # Newer releases of the C library refuse deep brackets themselves, in words of their own, before the
-        # first event of them arrives.
+        # Newer releases of the C library refuse deep brackets themselves, with their own message, before
+        # their first event arrives.
         refused = exc.problem_mark
         if refused is not None and _open_brackets(text[: refused.index]) > MAX_DEPTH:
             raise _too_deep(file, refused.line, refused.column) from exc
@@ -185,7 +185,7 @@ def _at(text: str, line: int, column: int) -> str:
 
 
 class _Builder:
-    """Turn YAML nodes into values, remembering where each came from."""
+    """Turn YAML nodes into values, and remember the place of each."""
 
     def __init__(self, document: Document, loader: CCoreLoader, variables: Variables | None) -> None:
         self._loader = loader
@@ -269,7 +269,7 @@ class _Builder:
             whats, _, fixes = zip(*(mistake.partition("; ") for mistake in mistakes), strict=True)
             self.document.report(path, ", and ".join(whats), fixes[0])
             return None
-        # A variable that is set to nothing is an empty text, not a null: null removes fields from records.
+        # A variable that is set but empty is an empty text, not null: null removes fields from records.
         plain = node.style in (None, "") and text != ""
         tag = self._loader.resolve(yaml.ScalarNode, text, (plain, not plain))
         return self._construct(yaml.ScalarNode(tag, text, node.start_mark, node.end_mark), path)

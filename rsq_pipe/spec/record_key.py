@@ -1,4 +1,4 @@
-"""Record key: by what a record is found in something else: a field, several fields, or an expression."""
+"""Record key: what a record is looked up by: a field, several fields, or an expression."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MAX_PARTS = 20
 @dataclass(frozen=True, slots=True)
 class RecordKey:
     """
-    Say by what a record is found.
+    Say what a record is looked up by.
 
     Args:
-        text: As it was written, on one line.
-        fields: The field, or fields; none where it is an expression.
+        text: As written, on one line.
+        fields: The field or fields; empty for an expression.
         expression: Its value is the key.
     """
 
@@ -41,7 +41,7 @@ class RecordKey:
 
 
 def check_key(value: object) -> object:
-    """Let through what may be a key; ValueError for all else."""
+    """Accept what may be a key; ValueError for everything else."""
     if isinstance(value, str) and value.strip():
         return value
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
@@ -65,8 +65,8 @@ def read_key(document: Document, value: Any, path: Path_) -> RecordKey | None:
     """
     Read a key, reporting what is wrong with it.
 
-    A text that is a name, or names with dots between them, is a field; any other is an expression. In a list
-    each is a field, whatever characters it has.
+    A text that is a name, or names joined by dots, is a field; any other text is an expression. In a list
+    each item is a field, whatever characters it has.
     """
     if isinstance(value, str):
         if _FIELD.fullmatch(value.strip()):

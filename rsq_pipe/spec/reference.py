@@ -180,14 +180,14 @@ def _connectors(kind: Any, definitions: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _groups_of_connectors(definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Write a section for each group that sources and sinks have, once."""
+    """Write one section for each group of settings that sources and sinks have."""
     all_of_them = [_model_of(kind, name) for kind in LISTED for name in types(kind)]
     for name in _groups_below(definitions, all_of_them):
         yield _section(f"### `{_spelled(name)}`", definitions[name])
 
 
 def _groups_below(definitions: Mapping[str, Any], models: Sequence[str]) -> Iterator[str]:
-    """Name the groups of settings that some have, and those that these have, each once."""
+    """List the groups of settings that some settings refer to, directly or indirectly, each once."""
     waiting, seen = list(models), {"Variable", *models}
     while waiting:
         for name in _refs(definitions[waiting.pop(0)]["properties"]):
@@ -203,7 +203,7 @@ def _model_of(kind: str, name: str) -> str:
 
 
 def _refs(schema: Any) -> Iterator[str]:
-    """Name the groups that a schema leads to."""
+    """Name the groups that a schema refers to."""
     if isinstance(schema, list):
         for one in schema:
             yield from _refs(one)
@@ -215,17 +215,17 @@ def _refs(schema: Any) -> Iterator[str]:
 
 
 def _spelled(name: str) -> str:
-    """Say how a group is called in a file."""
+    """Say what a group is called in a file."""
     return _SPELLED.get(name, name.lower())
 
 
 def setting_rows(kind: Kind, name: str) -> list[tuple[str, str, str, str]]:
-    """Describe the settings of a connector: key, value, default and what each is, as on the page."""
+    """Describe the settings of a connector as on the page: key, value, default and meaning."""
     return _rows(pipeline_schema()["$defs"][_model_of(kind, name)], but="type")
 
 
 def setting_groups(kind: Kind, name: str) -> list[tuple[str, str, list[tuple[str, str, str, str]]]]:
-    """Describe the groups of settings that a connector has: what each is called, what it is, its settings."""
+    """Describe the groups of settings that a connector has: name, meaning and settings of each."""
     definitions = pipeline_schema()["$defs"]
     return [
         (_spelled(one), definitions[one].get("description", "").replace("\n", " "), _rows(definitions[one]))
@@ -284,7 +284,7 @@ def _kind(field: Mapping[str, Any]) -> str:
 
 
 def _bounds(field: Mapping[str, Any]) -> str:
-    """Name the least and the greatest number a field takes, where it has such."""
+    """Name the lowest and highest number a field takes, if it has bounds."""
     least, most = field.get("minimum"), field.get("maximum")
     if least is not None and most is not None:
         return f", {least:,} to {most:,}"

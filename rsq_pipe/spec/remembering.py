@@ -1,4 +1,4 @@
-"""Remembering: by what a stage with state knows again what it remembers."""
+"""Remembering: the settings that a stage's stored state depends on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REMEMBERS = "remembers"
 
 def remembers(options: Any) -> list[str] | None:
     """
-    List what a state is written by: another list does not know again what is there.
+    List what a stage's state depends on: with a different list, the stored state is not recognised.
 
     Returns:
         None for a stage without state.

@@ -1,4 +1,4 @@
-"""Resolution: from checked settings to the graph that the runner runs."""
+"""Resolution: turn checked settings into the graph that the runner runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def resolve(
     path: Path,
     root: Path,
 ) -> Graph:
-    """Make the graph of a file; the one mistake left to report is a stage at odds with the defaults."""
+    """Make the graph of a file; the only mistake left to report is a stage that contradicts the defaults."""
     stages = tuple(_stage(document, drafts[name], wiring) for name in wiring.order)
     return Graph(
         pipeline=pipeline.pipeline,
@@ -68,7 +68,7 @@ def resolve(
 
 
 def _input(ref: StreamRef) -> list[Any]:
-    """Sum up an input; where the reading begins is no part of what it does with a record."""
+    """Digest an input; where reading begins does not affect what is done with a record."""
     form = ref.form
     read = [] if form is None or form.is_plain else [form.format, form.field, dict(form.types)]
     return [ref.name, ref.external, *read]
@@ -102,7 +102,7 @@ def _stage(document: Document, draft: Draft, wiring: Wiring) -> Stage:
 
 
 def _check_timeout(document: Document, draft: Draft) -> None:
-    """Warn of a `timeout` that bounds nothing; among the defaults it is there for other stages."""
+    """Warn of a `timeout` that bounds nothing; under `defaults` it is meant for other stages."""
     ref = draft.options
     if not isinstance(ref, ConnectorRef) or "timeout" not in document.value["stages"][draft.name]:
         return
@@ -136,13 +136,13 @@ def _tuning(document: Document, draft: Draft) -> Tuning:
     """Lay a stage's own settings over the pipeline's defaults; groups are merged key by key."""
     spec = document.value
     own = {key: value for key, value in spec["stages"][draft.name].items() if key in Tuning.model_fields}
-    # Each was valid by itself; together they may still contradict each other.
+    # Each was valid alone; together they may still contradict each other.
     merged = validate(document, Tuning, _merge(spec.get("defaults", {}), own), draft.path)
     return merged or Tuning()
 
 
 def _digests(document: Document, draft: Draft) -> dict[str, str]:
-    """Sum up each setting of a stage, the pipeline's defaults included; who it reads is told elsewhere."""
+    """Digest each setting of a stage, including the pipeline's defaults, but not its inputs."""
     defaults = document.value.get("defaults", {})
     settings = _merge(defaults, document.value["stages"][draft.name]) | _schema(draft)
     found = {
@@ -153,7 +153,7 @@ def _digests(document: Document, draft: Draft) -> dict[str, str]:
 
 
 def _schema(draft: Draft) -> dict[str, Any]:
-    """Give what a schema's file says, by which a stage judges records as by its own settings."""
+    """Give the content of a schema's file, which is as much a part of the stage as its settings."""
     return {"schema": draft.options.schema} if isinstance(draft.options, SchemaCheck) else {}
 
 
@@ -173,7 +173,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _spec_hash(document: Document, pipeline: Pipeline, drafts: Mapping[str, Draft], wiring: Wiring) -> str:
-    """Sum up what the pipeline does with a record: verbs, their settings, and who reads whom; no secrets."""
+    """Digest what the pipeline does with a record: verbs, their settings, and who reads whom; no secrets."""
     ignored = {"from", *StageSettings.model_fields}
     stages = {
         name: {key: value for key, value in document.value["stages"][name].items() if key not in ignored}

@@ -1,4 +1,4 @@
-"""Root: the folders that a pipeline's relative paths and handlers are found from."""
+"""Root: the folders from which a pipeline's relative paths and handlers are found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-# Not .rsq: a run leaves one wherever it took the root to be, and would so decide for all files below.
+# Not .rsq: a run leaves one at whatever root it chose, which would then decide for all files below.
 MARKERS = ("pyproject.toml", ".git")
 
 
@@ -14,8 +14,8 @@ def project_root(spec: Path) -> Path:
     """
     Find a pipeline file's project root, from which its handlers are imported.
 
-    A marker of somebody else does not count, nor one in a folder that everybody can write: whoever put it
-    there would choose whose code is run.
+    A marker owned by somebody else does not count, nor one in a world-writable folder: whoever put it there
+    would choose whose code is run.
 
     Returns:
         The nearest folder above the file that holds a marker; else the current folder if it holds the
@@ -30,9 +30,9 @@ def project_root(spec: Path) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether the caller or root owns a file or folder, and not everybody can write it."""
+    """Tell whether the caller or root owns a file or folder, and it is not world-writable."""
     try:
-        found = path.lstat()  # a link belongs to whoever made it, whatever it leads to
+        found = path.lstat()  # a link belongs to its maker, whatever it leads to
     except OSError:
         return False
     return found.st_uid in (os.geteuid(), 0) and not _is_shared(found)
@@ -47,8 +47,8 @@ def handler_root(module: str, spec: Path, root: Path) -> Path:
     Find the folder a handler's module is imported from.
 
     Returns:
-        The project root; the pipeline file's own folder where the module stands beside the file and not
-        under the root.
+        The project root; the pipeline file's own folder if the module is beside the file and not under the
+        root.
     """
     top, beside = module.partition(".")[0], spec.resolve().parent
     return root if not _holds(beside, top) or _holds(root, top) else beside

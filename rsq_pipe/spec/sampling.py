@@ -14,7 +14,7 @@ PATTERN = r"^(all|none|[0-9]+(\.[0-9]+)? ?%|[0-9]+(\.[0-9]+)? ?/ ?(s|m|h))$"
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """
-    Say which records are traced; decided once, where a record enters.
+    Say which records are traced; this is decided once, where a record enters.
 
     Args:
         mode: By rate, by share, all or none.

@@ -49,8 +49,8 @@ def pipeline_schema() -> dict[str, Any]:
         "additionalProperties": {
             "type": "object",
             "anyOf": [{"required": [verb]} for verb in STAGES],
-            # Not `oneOf`: of alternatives of which none fits yet editors offer a few only, and what they say
-            # is wrong with a stage is what is wrong with some other verb.
+            # Not `oneOf`: while no alternative fits yet, editors offer only a few of them, and report what is
+            # wrong with some other verb.
             "allOf": [
                 {"if": {"required": [verb]}, "then": stage}
                 for verb, stage in zip(STAGES, stages, strict=True)
@@ -66,9 +66,10 @@ def pipeline_schema() -> dict[str, Any]:
 
 def _name_choices(whole: dict[str, Any]) -> None:
     """
-    Say beside the alternatives what tells them apart: the verbs, and the types of connectors.
+    Add to the alternatives what tells them apart: the verbs, and the types of connectors.
 
-    It allows and refuses nothing more. Editors offer, of alternatives of which none fits yet, a few only.
+    It changes nothing that is allowed or refused. While no alternative fits yet, editors offer only a few of
+    them.
     """
     definitions = whole["$defs"]
     stages = whole["properties"]["stages"]["additionalProperties"]
@@ -94,7 +95,7 @@ def _stage(verb: str, definitions: dict[str, Any]) -> dict[str, str]:
 
 
 def _connector(kind: Kind, name: str, definitions: dict[str, Any]) -> dict[str, str]:
-    """Describe one connector's settings; `type` tells it from the others."""
+    """Describe one connector's settings; `type` distinguishes it from the others."""
     schema = _model(connector(kind, name).options, definitions)
     schema["properties"] = {"type": {"const": name}, **schema.get("properties", {})}
     schema["required"] = ["type", *schema.get("required", [])]
@@ -110,7 +111,7 @@ def _model(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any
 
 
 def _polish(node: Any) -> Any:
-    """Let a variable stand where a number or a choice may, spell defaults with units, drop made-up titles."""
+    """Allow a variable in place of a number or choice, write defaults with units, drop generated titles."""
     if isinstance(node, list):
         return [_polish(item) for item in node]
     if not isinstance(node, dict):
@@ -138,7 +139,7 @@ def _field(schema: Any) -> Any:
     field: dict[str, Any] = _polish(schema)
     field.pop("title", None)
     if isinstance(field.get("default"), dict | list):
-        del field["default"]  # a group's defaults stand at its own fields
+        del field["default"]  # a group's defaults are at its own fields
     spell = _SPELLINGS.get(field.get("pattern", ""))
     if spell and isinstance(field.get("default"), int | float):
         field["default"] = spell(field["default"])
@@ -151,7 +152,7 @@ def _field(schema: Any) -> Any:
 
 
 def _is_narrow(schema: dict[str, Any]) -> bool:
-    """Tell whether a schema refuses the text of a variable, which may stand for what it wants."""
+    """Tell whether a schema would refuse the text of a variable, whose value may be valid."""
     if "const" in schema:
         return False
     return schema.get("type") in ("integer", "number", "boolean") or "enum" in schema or "pattern" in schema

@@ -1,4 +1,4 @@
-"""Server URL: what is wrong with one, told without a server, and without a word of it that may be secret."""
+"""Server URL: say what is wrong with one, without a server and without quoting secrets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SPELLING = (
 
 def check_server_url(url: str) -> str:
     """
-    Let through what the server can be reached by, and an empty text: the embedded server.
+    Accept a URL by which a server can be reached, or an empty text: the embedded server.
 
     Raises:
-        ValueError: What is wrong, and how to mend it; nothing but the scheme is quoted.
+        ValueError: What is wrong, and how to fix it; only the scheme is quoted.
     """
     if not url or is_not_set(url):
         return url
@@ -32,7 +32,7 @@ def check_server_url(url: str) -> str:
         alone, hosts = split_hosts(url)
         parts = urlsplit(alone)
     except ValueError:
-        # What it says quotes the part; of a password with a / in it, that is the beginning.
+        # Its message quotes the port; for a password with a / in it, that is the password's beginning.
         raise ValueError(
             f"in the server's URL the host is malformed, or the port no number up to 65535; {_SPELLING}"
         ) from None

@@ -16,7 +16,7 @@ class Share:
     Hold a share of records.
 
     Args:
-        text: As it was written.
+        text: As written.
         value: More than 0, up to 1.
     """
 
@@ -32,7 +32,7 @@ def parse_share(value: object) -> Share:
         value: Such as `1%`.
 
     Raises:
-        ValueError: It is none, or lets no record through.
+        ValueError: It is not a share, or lets no record through.
     """
     if isinstance(value, float | int) and not isinstance(value, bool) and 0 < value <= 1:
         raise ValueError(f"a share is written in percent, not as {value:g}; write {value * 100:g}%")

@@ -1,4 +1,4 @@
-"""Short form: a group of settings of which the one that matters may be written alone."""
+"""Short form: a group of settings that may be written as its main setting alone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rsq_pipe.spec.validation import describe
 
 class ShortForm:
     """
-    Let a list, or a text, stand for a group: `Annotated[Group, ShortForm("keep", list, ...)]`.
+    Let a list or a text stand for a group: `Annotated[Group, ShortForm("keep", list, ...)]`.
 
     Args:
         key: The setting that it stands for.
         kind: Its type in a file, or types.
         schema: Its JSON Schema.
-        wanted: What is wanted, and how it is written: `a list of fields, or a mapping; write [a, b]`.
+        wanted: What is wanted, and how to write it: `a list of fields, or a mapping; write [a, b]`.
     """
 
     def __init__(self, key: str, kind: type | tuple[type, ...], schema: dict[str, Any], wanted: str) -> None:
@@ -30,7 +30,7 @@ class ShortForm:
         self._wanted, _, self._fix = wanted.partition("; ")
 
     def whole(self, value: object) -> Any:
-        """Write a short form in full; ValueError for what is neither."""
+        """Expand a short form; ValueError for what is neither form."""
         if isinstance(value, self._kind):
             return {self._key: value}
         if isinstance(value, dict):
@@ -40,7 +40,7 @@ class ShortForm:
         raise ValueError(f"must be {self._wanted}, not {describe(value)}; {fix}")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Have the short form written in full before the group is validated."""
+        """Expand the short form before the group is validated."""
         return core_schema.no_info_before_validator_function(self.whole, handler(source))
 
     def __get_pydantic_json_schema__(

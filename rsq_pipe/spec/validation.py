@@ -1,4 +1,4 @@
-"""Validation: check a part of a document against a model, and say what is wrong in our own words."""
+"""Validation: check part of a document against a model, and say in our own words what is wrong."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def validate(
     elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> Model | None:
     """
-    Make a model of a value, or report what is wrong with it.
+    Turn a value into a model, or report what is wrong with it.
 
     Args:
-        path: Where the value stands in the document.
-        elsewhere: Keys that belong to other models -> what they belong to, and the fix where it is not to
-            remove them.
+        path: Where the value is in the document.
+        elsewhere: Keys that belong to other models -> what they belong to, and the fix if it is not to remove
+            them.
 
     Returns:
         The model; None if anything was reported.
@@ -86,10 +86,10 @@ def validate(
 
 def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorDetails]]:
     """
-    Parse leniently, except that text never becomes a number or a truth value, nor one of these text.
+    Parse leniently, except that text never becomes a number or a truth value, nor the reverse.
 
-    As JSON, since only there does strict take text for a path or a date. It still refuses what a connector's
-    own validators return, so its other errors count only where lenient parsing agrees.
+    As JSON, because only there does strict mode accept text as a path or a date. It still refuses what a
+    connector's own validators return, so its other errors count only if lenient parsing agrees.
     """
     text = json.dumps(value)
     try:
@@ -106,7 +106,7 @@ def _parse(model: type[Model], value: object) -> tuple[Model | None, list[ErrorD
 
 
 def _of_a_group(error: ErrorDetails, errors: Collection[ErrorDetails]) -> bool:
-    """Say whether a mapping or list is refused as a plain value, while what it was meant for tells why."""
+    """Tell whether an error only refuses a mapping or list as a plain value, while another error says why."""
     place = error["loc"]
     return (error["type"] in _SCALARS and isinstance(error["input"], dict | list)) and any(
         one["loc"][: len(place) - 1] == place[:-1] and len(one["loc"]) > len(place) for one in errors
@@ -114,7 +114,7 @@ def _of_a_group(error: ErrorDetails, errors: Collection[ErrorDetails]) -> bool:
 
 
 def _retype(document: Document, value: object, path: Path_, error: ErrorDetails) -> bool:
-    """Read a variable's text as what its place wants: a number in quotes, or text that looks like one."""
+    """Read a variable's text as its place requires: a number in quotes, or text that looks like one."""
     text = document.replaced.get((*path, *error["loc"]))
     if error["type"] not in _SCALARS or text is None:
         return False
@@ -137,7 +137,7 @@ class _Explainer:
         self._elsewhere = elsewhere
 
     def target(self, error: ErrorDetails) -> tuple[int | str, ...] | None:
-        """Find what an unknown key was meant to be: that this is missing then is no second mistake."""
+        """Find what an unknown key was meant to be: that one's absence is then not a second mistake."""
         *parents, key = error["loc"] or ("",)
         if error["type"] != "extra_forbidden":
             return None
@@ -196,7 +196,7 @@ class _Explainer:
         self._document.report((*path, key), f"{key!r} is missing", f"add `{key}: {example}`")
 
     def _report_tag(self, path: Path_, context: Mapping[str, str]) -> None:
-        """Report the key that says which group of settings it is: another value than it may have, or none."""
+        """Report a wrong or missing value of the key that says which group of settings this is."""
         key = context["discriminator"].strip("'")
         inside = (*path, key)
         if "tag" not in context:
@@ -217,14 +217,14 @@ class _Explainer:
 
 
 def _in_other_words(key: str, value: object, keys: Collection[str]) -> str:
-    """Say how to write what other tools have another form for."""
+    """Say how to write what other tools write differently."""
     if key in ("retries", "attempts") and "retry" in keys and type(value) is int:
         return f"write `retry: {{attempts: {value}}}`"
     return ""
 
 
 def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any]:
-    """Find the fields, by the names used in a file, of the model at a place inside another."""
+    """Find the fields, as named in a file, of the model at a place inside another."""
     models, fields = [model], _named(model)
     for part in loc:
         if isinstance(part, int):
@@ -239,7 +239,7 @@ def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any
 
 
 def _shared(models: list[type[BaseModel]]) -> dict[str, Any]:
-    """Give the fields that all have; those of the first where they share none."""
+    """Give the fields that all share; those of the first if they share none."""
     first, *others = map(_named, models)
     return {name: field for name, field in first.items() if all(name in one for one in others)} or first
 
@@ -249,7 +249,7 @@ def _named(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _tags(model: type[BaseModel]) -> tuple[object, ...]:
-    """Give what tells a model from the others of a union: the values that its `type` may have."""
+    """Give what distinguishes a model in a union: the values that its `type` may have."""
     field = model.model_fields.get("type")
     return get_args(field.annotation) if field is not None else ()
 
@@ -283,7 +283,7 @@ def _words(kind: str, context: dict[str, Any], value: object) -> tuple[str, str]
 
 
 def _in_units(bound: float, value: object) -> str:
-    """Spell a bound as what was given is spelt: `1s` where that is `500ms`."""
+    """Format a bound like the given value: `1s` if that is `500ms`."""
     if bound and isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
         return format_duration(bound)
     if bound and isinstance(value, str) and re.fullmatch(SIZE_PATTERN, value):

@@ -15,7 +15,7 @@ _SECRET = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]*)")
 
 class Variables:
     """
-    Replace variables in texts, once, without looking into what was put in; collect the secrets.
+    Replace variables in texts, once, without expanding the inserted values; collect the secrets.
 
     Args:
         environ: Where variables are looked up.
@@ -27,10 +27,10 @@ class Variables:
 
     def replace(self, text: str, *, keep_secrets: bool = False) -> tuple[str, list[str]]:
         """
-        Put values in; return the text, and for each reference that has none what to do about it.
+        Insert values; return the text, and for each reference without a value what to do about it.
 
         Args:
-            keep_secrets: Whether a secret that is not set stays as it is written, and is no mistake.
+            keep_secrets: Whether a secret that is not set stays as written, and is not a mistake.
         """
         mistakes: list[str] = []
 
@@ -69,7 +69,7 @@ class Variables:
         found = self._environ.get(name)
         if default is None and found is None:
             raise LookupError(f"variable {name} is not set; set it, or give a default: ${{{name}:-value}}")
-        # As in a shell, `:-` also stands in for a variable that is set to nothing.
+        # As in a shell, `:-` also applies to a variable that is set but empty.
         return found or default or ""
 
     def _secret(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Verbs: from what a file says of one stage to what the stage does."""
+"""Verbs: turn what a file says about one stage into what the stage does."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class Draft:
 
     Args:
         name: The stage's name.
-        verb: What it does; None where that cannot be told, and its mistakes are reported.
-        settings: Its validated settings; None where they are wrong.
-        options: What Stage.options will hold; None where it is wrong.
-        ports: The names of its outputs: "" is the one output.
+        verb: What it does; None if that is unclear, with its mistakes reported.
+        settings: Its validated settings; None if they are wrong.
+        options: What Stage.options will hold; None if it is wrong. ports: The names of its outputs: "" is the
+            plain output.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Draft:
 
     @property
     def path(self) -> Path_:
-        """Where the stage stands in the file."""
+        """Where the stage is in the file."""
         return ("stages", self.name)
 
 
@@ -105,7 +105,7 @@ def _keys(model: type[StageSettings]) -> list[str]:
 
 
 def _owners() -> dict[str, str]:
-    """Say of each key which stages may hold it."""
+    """Say for each key which stages may have it."""
     verbs: dict[str, list[str]] = {}
     for verb, model in STAGES.items():
         for key in _keys(model):
@@ -114,7 +114,7 @@ def _owners() -> dict[str, str]:
 
 
 def _inside(verb: VerbName, value: object) -> dict[str, str]:
-    """Say of each setting of a stage's connector where it is written, for one that stands beside it."""
+    """Say for each setting of a connector where it belongs, if it is written beside the connector."""
     name = value.get("type") if isinstance(value, dict) else value
     if verb not in {"source", "sink"} or not isinstance(name, str) or name not in LISTED[verb]:
         return {}
@@ -151,7 +151,7 @@ def _pick_verb(document: Document, value: object, path: Path_) -> VerbName | Non
         for verb in verbs:
             _options(document, cast(VerbName, verb), value[verb], (*path, verb))
         return None
-    # A near miss is the one mistake; that the stage then has no verb is its consequence.
+    # The near miss is the only mistake; the missing verb is its consequence.
     misspelt = {key: near(key, STAGES) for key in value}
     known = {alias for model in STAGES.values() for alias in _keys(model)}
     for key, verb in misspelt.items():
@@ -253,7 +253,7 @@ def _with_expressions(document: Document, options: Any, path: Path_) -> Any:
 def _check_names(
     document: Document, found: dict[str, Expression | None], names: Sequence[str], path: Path_
 ) -> None:
-    """Report a field without a name, and what one reads that is neither of the names nor a field above."""
+    """Report a field without a name, and reads of neither a known name nor a field above."""
     known = list(names)
     document.report_unnamed(found, path)
     for key, expression in found.items():
@@ -347,7 +347,7 @@ _READERS: dict[VerbName, Callable[[Document, Any, Path_], Options | None]] = {
 
 
 def _ports(document: Document, path: Path_, verb: VerbName, value: dict[str, Any]) -> tuple[str, ...]:
-    """List a stage's outputs even if the rest of it is wrong: other stages may be right to read them."""
+    """List a stage's outputs even if the rest of it is wrong: other stages may rightly read them."""
     if verb == "sink":
         return ()
     if verb == "route":

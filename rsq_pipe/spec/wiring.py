@@ -1,4 +1,4 @@
-"""Wiring: which stage reads which stream, and in which order the stages stand."""
+"""Wiring: which stage reads which stream, and the order of the stages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Wiring:
     Args:
         inputs: Stage -> the streams it reads.
         outputs: Stage -> port -> stream.
-        order: The stages' names; each stands behind all it reads.
+        order: The stages' names; each comes after all it reads.
     """
 
     inputs: dict[str, tuple[StreamRef, ...]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ def wire(document: Document, pipeline: str, drafts: Mapping[str, Draft]) -> Wiri
 
 
 def _leave_out_unread(drafts: Mapping[str, Draft], wiring: Wiring) -> None:
-    """Leave out the ports that are there only where a stage reads them."""
+    """Leave out the ports that exist only if a stage reads them."""
     read = {ref for refs in wiring.inputs.values() for ref in refs}
     for name, draft in drafts.items():
         for port in OPTIONAL.get(draft.verb, ()) if draft.verb else ():
@@ -116,7 +116,7 @@ class _Joiner:
         return self._distinct([(place, self._input(draft, item, place)) for place, item in places])
 
     def _sides(self, draft: Draft) -> tuple[StreamRef, ...]:
-        """Read the two inputs of a join; one that is wrong is reported, and then both are left out."""
+        """Read the two inputs of a join; if one is wrong it is reported, and both are left out."""
         join, path = self._raw(draft).get("join"), (*draft.path, "join")
         given = [(side, join[side]) for side in SIDES if side in join] if isinstance(join, dict) else []
         places = [((*path, side), value) for side, value in given if value is not None]
@@ -193,7 +193,7 @@ class _Joiner:
         if port in stage.ports and port:
             return self.outputs(stage)[port]
         if port in map(name_like, stage.ports):
-            return None  # there it is misspelt, and told
+            return None  # misspelt, and reported there
         known = [*filter(None, stage.ports), ERRORS]
         hint = suggest(port, known, otherwise=f"it has {one_of(f'{stage.name}.{name}' for name in known)}")
         self._document.report(path, f"stage {stage.name!r} has no port {port!r}", hint)
@@ -208,7 +208,7 @@ class _Joiner:
         return None
 
     def _read(self, value: dict[str, object], path: Path_) -> StreamRef | None:
-        """Read where a stage reads a stream of others, and how."""
+        """Read from where, and how, a stage reads a stream from outside."""
         if len(value) < 2 or "stream" not in value:
             return self._published(value, path)
         options = validate(self._document, StreamOptions, value, path)
@@ -240,7 +240,7 @@ def _stream_connector(draft: Draft) -> str | None:
 
 
 def _order(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> tuple[str, ...]:
-    """Sort the stages, keeping the file's order where it is free; report circles."""
+    """Sort the stages, keeping the file's order where possible; report cycles."""
     writers: dict[StreamRef, list[str]] = {StreamRef(f"{name}:dlq"): [name] for name in drafts}
     for name, outputs in wiring.outputs.items():
         for ref in outputs.values():
@@ -259,7 +259,7 @@ def _order(document: Document, drafts: Mapping[str, Draft], wiring: Wiring) -> t
 def _visit(
     name: str, wiring: Wiring, writers: Mapping[StreamRef, list[str]], order: list[str], above: list[str]
 ) -> Iterator[list[str]]:
-    """Put a stage behind all it reads; yield the circles found on the way, in the direction records flow."""
+    """Put a stage after all it reads; yield the cycles found on the way, in the direction records flow."""
     if name in order:
         return
     if name in above:

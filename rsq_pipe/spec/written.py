@@ -1,4 +1,4 @@
-"""Written: where in a pipeline file a character of a text stands, however YAML lets it be written."""
+"""Written: find the place of a text's character in a pipeline file, in any of YAML's notations."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ def place_in(document: Document, path: Path_, text: str, at: int) -> Place | Non
     Find the place of a character of a text in the file.
 
     Args:
-        path: Where the text stands in the document.
+        path: Where the text is in the document.
         text: What it says.
-        at: The character, from 0; its end is behind the last one.
+        at: The character, from 0; the text's end is one past the last.
 
     Returns:
-        None where the text is not written there as it is: a variable stands in it, or an escape.
+        None if the text is not written literally there: it contains a variable, or an escape.
     """
     begin = document.values.get(path)
     if begin is None or path in document.replaced:
@@ -41,8 +41,7 @@ def _aligned(file: str, here: int, text: str, at: int) -> int | None:
     """
     Walk the text and the file side by side.
 
-    White space is what YAML changes: a line break in the file may be a blank in the text, and lines are
-    indented.
+    YAML changes white space: a line break in the file may be a blank in the text, and lines are indented.
     """
     doubled = "'" if file[here - 1 : here] == "'" else ""
     place = 0

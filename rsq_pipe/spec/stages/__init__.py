@@ -1,1 +1,1 @@
-"""Stages: what a file may say of each verb."""
+"""Stages: the settings of each verb."""

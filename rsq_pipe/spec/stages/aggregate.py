@@ -1,4 +1,4 @@
-"""aggregate in a file: groups of records, windows of time, and what is computed of each."""
+"""aggregate in a file: groups of records, windows of time, and what is computed from each."""
 
 from __future__ import annotations
 
@@ -71,17 +71,17 @@ class Aggregate(Settings):
 
     by: By = Field(
         default=None,
-        description="The fields whose values make a group, or `name: expression` of each; left out: all "
+        description="The fields whose values make a group, or `name: expression` for each; left out: all "
         "records are one group.",
     )
     every: Duration | None = Field(
-        default=None, description="A window begins so often; left out: one result when all input has ended."
+        default=None, description="How often a window begins; left out: one result when all input has ended."
     )
     over: Duration | None = Field(
         default=None, description="How long a window is: a whole multiple of `every`; left out: as `every`."
     )
     gap: Duration | None = Field(
-        default=None, description="A window ends where no record of its group came for so long: a session."
+        default=None, description="A window ends when no record of its group came for this long: a session."
     )
     on: Condition = Field(
         default=None,
@@ -90,25 +90,25 @@ class Aggregate(Settings):
     )
     late: Duration | None = Field(
         default=None,
-        description="How much later than the latest a record may be. Left out: 0s; where all records come "
-        "from sources, windows close when these have ended.",
+        description="How far a record may be behind the latest one. Left out: 0s; if all records come from "
+        "sources, windows close when these have ended.",
     )
     idle: Duration | None = Field(
         default=None,
-        description="An input without a record for so long holds no window open; 5m if left out.",
+        description="An input without a record for this long holds no window open; 5m if left out.",
     )
     compute: Expressions = Field(description="Field -> function over the records of a group, see below.")
     having: Condition = Field(
-        default=None, description="An expression over a result; one for which it is not true is dropped."
+        default=None, description="An expression over a result; results for which it is not true are dropped."
     )
     emit: Emission = Field(
         default=None,
-        description="`close`: a result when its window closes; a duration: also one so often before that, "
-        "of each group that has changed. `final` says which it is.",
+        description="`close`: a result when its window closes; a duration: before that also one at this "
+        "interval, for each group that has changed. `final` says which it is.",
         json_schema_extra={"default": "close"},
     )
     max_keys: Many = Field(
-        default=MAX_KEYS, gt=0, description="How many groups are open at once, at most; more stop the stage."
+        default=MAX_KEYS, gt=0, description="How many groups may be open at once; more stop the stage."
     )
     start: str | None = Field(
         default=None,
@@ -156,7 +156,7 @@ class Aggregate(Settings):
 
 
 class AggregateStage(ReadingStage):
-    """Compute one record of all of a group, in windows of time or over all input."""
+    """Compute one record from all records of a group, in windows of time or over all input."""
 
     aggregate: Aggregate = Field(description="Groups, windows and what is computed.")
     to: Output = Field(
@@ -173,8 +173,8 @@ class Windows:
         every: How often one begins; 0 for sessions.
         over: How long each is; 0 for sessions.
         gap: How long a session lasts without a record; 0 for windows of one length.
-        late: How much later than the latest a record may be; None where the file does not say.
-        idle: After how long an input without records holds none open.
+        late: How far a record may be behind the latest one; None if the file does not say.
+        idle: After how long an input without records holds no window open.
         start, end: The fields of a result.
     """
 
@@ -188,7 +188,7 @@ class Windows:
 
     @property
     def text(self) -> str:
-        """They in a few words."""
+        """The windows in a few words."""
         spell = format_duration
         if self.gap:
             return f"sessions {spell(self.gap / 1000)} apart"
@@ -199,15 +199,15 @@ class Windows:
 @dataclass(frozen=True, slots=True)
 class Aggregation:
     """
-    Say what a stage computes of which records.
+    Say what a stage computes from which records.
 
     Args:
         by: Field of a result -> what makes the group.
         compute: Field of a result -> what is computed.
         windows: In which windows; None for one result when all input has ended.
-        on: The time of a record; None where nothing asks for it.
-        having: What a result must be to go on.
-        emit: Seconds between results of groups that are open; None for results of closed ones alone.
+        on: The time of a record; None if nothing needs it.
+        having: The condition for a result to go on.
+        emit: Seconds between results of open groups; None for results of closed ones only.
         max_keys: How many groups may be open at once.
     """
 
@@ -221,14 +221,14 @@ class Aggregation:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """The aggregation in a few words."""
         names = ", ".join(name for name, _ in self.compute)
         by = f" by {', '.join(name for name, _ in self.by)}" if self.by else ""
         return f"{names}{by}{f' {self.windows.text}' if self.windows else ''}"
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of a result, in their order."""
+        """The fields of a result, in order."""
         windows = (self.windows.start, self.windows.end) if self.windows else ()
         final = (FINAL,) if self.emit is not None else ()
         return (*(name for name, _ in self.by), *windows, *(name for name, _ in self.compute), *final)
@@ -280,7 +280,7 @@ def _ms(seconds: float) -> int:
 
 
 def _by(document: Document, value: Any, path: Path_) -> Mapping[str, Expression]:
-    """Read what makes a group: fields, or expressions with names."""
+    """Read what makes a group: fields, or named expressions."""
     if value is None and path not in document.values:
         return {}
     if isinstance(value, dict) and value:
@@ -331,7 +331,7 @@ def _optional(document: Document, value: Any, path: Path_) -> Expression | None:
 
 
 def _check_names(document: Document, found: Aggregation, path: Path_) -> None:
-    """Report two fields of a result that have one name."""
+    """Report two fields of a result with the same name."""
     owners = {name: "a field of `by`" for name, _ in found.by}
     windows = found.windows
     for key, name in (("start", windows.start), ("end", windows.end)) if windows else ():

@@ -1,4 +1,4 @@
-"""Computation: one function over the records of a group, with the expressions it is given."""
+"""Computation: one function over the records of a group, with its argument expressions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsq_pipe.model.aggregates import AGGREGATES
 from rsq_pipe.spec.expressions.expression import Expression, compile_expression
 from rsq_pipe.suggestion import suggest
 
-# What others call these.
+# Other names for these.
 _OTHERS = {
     "average": "avg",
     "mean": "avg",
@@ -41,9 +41,9 @@ class Computation:
     Hold one field of a result.
 
     Args:
-        text: As it was written: `avg(dep_delay)`.
+        text: As written: `avg(dep_delay)`.
         function: Its name in AGGREGATES.
-        argument: What it is given of each record; None for the record itself.
+        argument: Its argument for each record; None for the record itself.
         share: The second argument of `quantile`.
     """
 
@@ -58,7 +58,7 @@ def parse_computation(text: str) -> Computation:
     Read a computation.
 
     Raises:
-        ExpressionError: It is none; with the column.
+        ExpressionError: It is not one; with the column.
     """
     line = text.replace("\n", " ")
     indent = len(line) - len(line.lstrip())
@@ -118,7 +118,7 @@ def _argument(node: ast.expr, line: str, indent: int) -> Expression:
     source = line.strip()
     begin = len(source.encode()[: node.col_offset].decode())
     text = ast.get_source_segment(source, node) or ""
-    # The space in front has columns in messages be those of the whole text.
+    # The leading space makes columns in messages match the whole text.
     return compile_expression(" " * (indent + begin) + text)
 
 

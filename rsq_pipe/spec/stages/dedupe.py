@@ -1,4 +1,4 @@
-"""dedupe in a file: the key by which a record is known again, and how long it is remembered."""
+"""dedupe in a file: the key by which a record is recognised, and how long it is remembered."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class Deduplication:
     Say what is remembered.
 
     Args:
-        key: By what a record is known again.
-        within: Seconds for which it is; None for ever.
+        key: What a record is recognised by.
+        within: Seconds for which it is remembered; None for ever.
         max_keys: How many keys are remembered.
-        evicts: Whether the oldest are forgotten where there are more.
+        evicts: Whether the oldest are forgotten if there are more.
     """
 
     key: RecordKey
@@ -72,12 +72,12 @@ class Deduplication:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """The deduplication in a few words."""
         return f"by {self.key.text}" + ("" if self.within is None else f" for {format_duration(self.within)}")
 
 
 def read_dedupe(document: Document, value: Any, path: Path_) -> Deduplication | None:
-    """Read what a stage remembers, reporting what is wrong with its key; others are reported."""
+    """Read what a stage remembers, reporting mistakes in its key; others are already reported."""
     try:
         settings = Dedupe.model_validate(SHORT.whole(value))
     except (ValueError, ValidationError):

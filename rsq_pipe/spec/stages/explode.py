@@ -1,4 +1,4 @@
-"""explode in a file: a list in a record, of which each item becomes a record."""
+"""explode in a file: a list in a record, whose items each become a record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Explode(Settings):
         default="",
         min_length=1,
         alias="as",
-        description="The name of the item in its record; left out: that of the list, in whose place it is.",
+        description="The name of the item in its record; left out: the list's name, whose place it takes.",
     )
     index: str = Field(
         default="", min_length=1, description="The name of the item's number, from 0; left out: none."
@@ -34,7 +34,7 @@ class Explode(Settings):
     empty: Literal["drop", "keep"] = Field(
         default="drop",
         description="What becomes of a record whose list has no items: it is dropped and counted, or goes on "
-        "once with null for the item.",
+        "once with null as the item.",
     )
 
 
@@ -42,7 +42,7 @@ SHORT = ShortForm("field", str, {"type": "string"}, "a field, or a mapping; writ
 
 
 class ExplodeStage(ReadingStage):
-    """Make one record of each item of a list."""
+    """Make one record from each item of a list."""
 
     explode: Annotated[Explode, SHORT] = Field(description="The field, or what becomes of its items.")
     to: Output = Field(
@@ -71,13 +71,13 @@ class Explosion:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """The explosion in a few words."""
         field = spell_path(self.field)
         return field if (self.name,) == self.field else f"{field} as {self.name}"
 
 
 def read_explode(document: Document, value: Any, path: Path_) -> Explosion | None:
-    """Read what a stage explodes, reporting every mistake in names; other mistakes are reported."""
+    """Read what a stage explodes, reporting every mistake in names; others are already reported."""
     try:
         settings = Explode.model_validate(SHORT.whole(value))
     except (ValueError, ValidationError):
@@ -103,7 +103,7 @@ def read_explode(document: Document, value: Any, path: Path_) -> Explosion | Non
 
 
 def _name(document: Document, path: Path_, key: str, text: str) -> str:
-    """Read the name of a field at the top of a record; empty where there is none."""
+    """Read the name of a top-level field of a record; empty if there is none."""
     if not text:
         return ""
     try:

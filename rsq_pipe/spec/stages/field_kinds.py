@@ -1,4 +1,4 @@
-"""Kinds: the types that `validate` knows for a field, and what is read as one of them."""
+"""Kinds: the field types that `validate` knows, and what is accepted as each."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Kind:
     Args:
         name: As it is written.
         wanted: In a message: "must be ...".
-        takes, gives: For the reference page: what a record may hold, and what of it goes on.
+        takes, gives: For the reference page: what a record may hold, and what goes on.
         read: Makes a record's value one of this type, or raises ValueError.
-        plain: A Python type whose values are of this one as they are, if there is such.
-        literal: Reads a value that stands in a rule.
-        measure: Makes of a value of this type what is compared.
+        plain: A Python type whose values are always of this type as they are, if there is one.
+        literal: Reads a value in a rule.
+        measure: Turns a value of this type into what is compared.
         ordered: Whether values can be compared.
         sized: Whether they have a length.
         changes: Whether `read` may return another value than it was given.
@@ -48,7 +48,7 @@ class Kind:
 
 
 # Text is read by the rules of a csv source's `types`. Nothing is rounded, and no number becomes text or a
-# truth value: what would change its meaning is a mistake.
+# truth value: a value whose meaning would change is a mistake.
 
 
 def _parsed(name: Any) -> Callable[[str], Any]:
@@ -103,7 +103,7 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
 
 
 def _moment(text: str) -> datetime:
-    """Read a time; one that says no zone counts as UTC, so that any two can be compared."""
+    """Read a time; one without a zone counts as UTC, so that any two can be compared."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Field rule: what `validate` wants of one field, such as `float >= 0`, read once and checked per record."""
+"""Field rule: what `validate` requires of one field, such as `float >= 0`, read once, checked per record."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ELSEWHERE = {
 }
 """Constraints of other languages -> how they are written here."""
 
-# Quoted text, a comparison, a bracket or comma, or a word: what lies between spaces and these.
+# Quoted text, a comparison, a bracket or comma, or a word: whatever is between spaces and these.
 _TOKEN = re.compile(r"""\s*('[^']*'|"[^"]*"|[<>=]=|[<>\[\],]|[^\s<>=\[\],'"]+|\S)""")
 _PATTERN = re.compile(r"""\s*('[^']*'|"[^"]*"|\S+)""")
 
@@ -56,7 +56,7 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """Hold one constraint: how it is told, and whether a value meets it."""
+    """Hold one constraint: its text for messages, and a test of whether a value meets it."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -65,7 +65,7 @@ class Test:
 @dataclass(frozen=True, slots=True)
 class FieldRule:
     """
-    Hold what is wanted of one field.
+    Hold what is required of one field.
 
     Args:
         text: As the user wrote it.
@@ -83,7 +83,7 @@ class FieldRule:
         return parse_rule, (self.text,)
 
     def broken(self, value: Any) -> str:
-        """Say which constraints a value of the right type does not meet; empty if it meets all."""
+        """Name the constraints that a value of the right type does not meet; empty if it meets all."""
         measured = self.kind.measure(value)
         broken = [test.words for test in self.tests if not test.holds(measured)]
         return " and ".join(broken) if broken else ""
@@ -91,10 +91,10 @@ class FieldRule:
 
 def parse_rule(text: str) -> FieldRule:
     """
-    Read a rule: a type, `?` where the field may be missing or null, and constraints joined by `and`.
+    Read a rule: a type, `?` if the field may be missing or null, and constraints joined by `and`.
 
     Raises:
-        RuleError: It is none; with the place in the text.
+        RuleError: It is not a rule; with the place in the text.
     """
     return _Parser(text).rule()
 
@@ -221,14 +221,14 @@ def _matcher(pattern: str, at: int) -> Callable[[Any], bool]:
     """
     Compile a pattern for whole texts.
 
-    By an engine that takes time in proportion to the text, as it runs between heartbeats: Python's own could
-    be kept busy for years by one record.
+    The engine takes time linear in the text, because it runs between heartbeats: one record could keep
+    Python's own busy for years.
     """
-    # It costs 20 ms, and few pipelines have a pattern.
+    # Imported here: it costs 20 ms, and few pipelines have a pattern.
     from jsonschema_rs import RegexOptions, validator_for  # noqa: PLC0415
 
     try:
-        re.compile(pattern)  # words of its own for what is wrong, and sees to it that brackets are in pairs
+        re.compile(pattern)  # gives our own messages, and makes sure that brackets are balanced
         found = validator_for({"pattern": f"^(?:{pattern})$"}, pattern_options=RegexOptions()).is_valid
     except re.error as exc:
         raise RuleError(f"the pattern is wrong: {exc}", "", at) from exc

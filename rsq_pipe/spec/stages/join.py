@@ -1,4 +1,4 @@
-"""join in a file: records of two inputs that belong together, made into one."""
+"""join in a file: records of two inputs that belong together, merged into one."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _ON = {
 
 
 class JoinNames(Settings):
-    """The fields that hold the two records in the one that is made of them."""
+    """The fields of the joined record that hold the two records."""
 
-    left: str = Field(default="", description="Left out: the fields of the left record stand at the top.")
+    left: str = Field(default="", description="Left out: the fields of the left record are at the top level.")
     right: str = Field(default="", description="Left out: the name of the right stage, or of its port.")
 
 
 class Join(Settings):
-    """Two inputs, by what their records belong together, and how long one waits for the other."""
+    """Two inputs, what makes their records belong together, and how long one waits for the other."""
 
     left: OneInput = Field(description="The stage, port or stream whose records are joined.")
-    right: OneInput = Field(description="The one whose records they are joined with.")
+    right: OneInput = Field(description="The stage, port or stream whose records they are joined with.")
     on: Annotated[Any, WithJsonSchema({"anyOf": [*KEY_SCHEMA["anyOf"], _ON]})] = Field(
-        description="The field, fields or expression whose value both records have, or "
-        "`{left: ..., right: ...}` where the two say it differently. null belongs to nothing."
+        description="The field, fields or expression whose value both records share, or `{left: ..., right: "
+        "...}` if the two sides differ. null matches nothing."
     )
     within: Duration | None = Field(
         default=None,
@@ -80,9 +80,9 @@ class Join(Settings):
 
 
 class JoinStage(StageSettings):
-    """Put records of two inputs together that belong together; both wait in the stage's state."""
+    """Join records of two inputs that belong together; both wait in the stage's state."""
 
-    join: Join = Field(description="The inputs, and by what their records belong together.")
+    join: Join = Field(description="The inputs, and what makes their records belong together.")
     to: Output = Field(
         default=None, description="`{stream: NAME}`: publish the output under a name of its own."
     )
@@ -91,15 +91,15 @@ class JoinStage(StageSettings):
 @dataclass(frozen=True, slots=True)
 class Joining:
     """
-    Say how records of two inputs are put together.
+    Say how records of two inputs are joined.
 
     Args:
         left, right: What the key of a record of that side is.
-        left_name: The field that holds the left record; empty where its fields stand at the top.
+        left_name: The field that holds the left record; empty if its fields are at the top level.
         right_name: The field that holds the right record.
         within: Seconds a record waits; None until both inputs have ended.
-        kind: Which records without another go on.
-        max_keys: Records that wait at once.
+        kind: Which records without a partner go on.
+        max_keys: Records that may wait at once.
     """
 
     left: RecordKey
@@ -112,25 +112,25 @@ class Joining:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """The join in a few words."""
         left, right = self.left.text, self.right.text
         on = left if left == right else f"{left} = {right}"
         return f"{'' if self.kind == 'inner' else self.kind + ' '}on {on}"
 
     def keeps(self, side: str) -> bool:
-        """Tell whether a record of that side which found no other goes on, with null in its place."""
+        """Tell whether a record of that side without a partner goes on, with null in its place."""
         return self.kind in {"outer", side}
 
 
 def sides_of(stage: Stage, pipeline: str) -> dict[str, str]:
-    """Tell for the streams of a join by which side their records come; nothing for other stages."""
+    """Give the side of each input stream of a join; empty for other stages."""
     if not isinstance(stage.options, Joining):
         return {}
     return {ref.key(pipeline): side for ref, side in zip(stage.inputs, SIDES, strict=True)}
 
 
 def read_join(document: Document, value: Any, path: Path_) -> Joining | None:
-    """Read how a stage joins, reporting every mistake in keys and names; other mistakes are reported."""
+    """Read how a stage joins, reporting every mistake in keys and names; others are already reported."""
     keys = _keys(document, value.get("on"), (*path, "on")) if isinstance(value, dict) else None
     try:
         settings = Join.model_validate(value)
@@ -149,7 +149,7 @@ def read_join(document: Document, value: Any, path: Path_) -> Joining | None:
 
 
 def _last_name(value: Any) -> str:
-    """Name an input by its stage, or its port."""
+    """Name an input by its stage or port."""
     name = value["stream"] if isinstance(value, dict) else str(value)
     return str(name).rpartition(".")[2]
 
@@ -165,8 +165,8 @@ def _check_name(document: Document, text: str, path: Path_) -> None:
 
 
 def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, RecordKey] | None:
-    """Read by what records of the two sides belong together."""
-    if value is None:  # that it is missing is told elsewhere
+    """Read the keys by which records of the two sides belong together."""
+    if value is None:  # a missing one is reported elsewhere
         return None
     if isinstance(value, str) and (compared := _COMPARED.fullmatch(value.strip())):
         what = f"{value!r} compares, and a key is what a record of each side has by itself"
@@ -195,8 +195,8 @@ def _keys(document: Document, value: Any, path: Path_) -> tuple[RecordKey, Recor
 
 
 def _as_keys(first: str, second: str) -> str:
-    """Say how the two sides of a comparison, `orders.id == payments.order`, are written as keys."""
-    if "." in first and "." in second:  # as in SQL, where the side stands before its field
+    """Say how to write the two sides of a comparison, `orders.id == payments.order`, as keys."""
+    if "." in first and "." in second:  # as in SQL, where the side precedes its field
         first, second = first.partition(".")[2], second.partition(".")[2]
     return f"write {first}" if first == second else f"write {{left: {first}, right: {second}}}"
 

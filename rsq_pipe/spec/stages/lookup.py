@@ -1,4 +1,4 @@
-"""lookup in a file: a table, the key by which its rows are found, and what a record gets of one."""
+"""lookup in a file: a table, the key of its rows, and what a record gets from a row."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FileRef:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """A short description."""
         return self.path
 
 
@@ -68,7 +68,7 @@ class RedisRef:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """A short description."""
         return f"redis {self.key.text}"
 
 
@@ -87,7 +87,7 @@ class PostgresRef:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """A short description."""
         found = re.search(r"\bfrom\s+([\w.\"]+)", self.query, re.IGNORECASE)
         return f"postgres {found[1]}" if found else "postgres"
 
@@ -111,7 +111,7 @@ class HttpRef:
 
     @property
     def text(self) -> str:
-        """It in a few words; what stands behind `?` may be a password."""
+        """A short description; what follows `?` may be a password."""
         return redact(self.url.text.partition("?")[0])
 
 
@@ -151,7 +151,7 @@ class Lookup:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """A short description."""
         return f"{self.table.text} by {self.key.text}"
 
     @property

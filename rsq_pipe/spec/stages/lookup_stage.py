@@ -1,4 +1,4 @@
-"""LookupStage: the settings of a stage that finds something for each record by a key."""
+"""LookupStage: the settings of a stage that looks something up for each record by a key."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FileTable(Settings):
     """A file with a row for each key; its path alone stands for `path`."""
 
     path: str = Field(
-        description="The file, found from the project root: `.csv` with a header line, or `.jsonl` with an "
-        "object a line."
+        description="The file, found from the project root: `.csv` with a header line, or `.jsonl` with one "
+        "object per line."
     )
     types: dict[str, FieldType] = Field(
         default={}, description="Column -> type, as of the source `csv`; a column not named here holds text."
@@ -52,13 +52,14 @@ class RedisTable(Settings):
     """A hash, or a JSON object as text, under a Redis key; the key alone stands for `key`."""
 
     key: str = Field(
-        description="The Redis key, with `{name}` where the key of the record stands; `{{` is a brace."
+        description="The Redis key, with `{name}` in place of the record's key; `{{` is a brace."
     )
     url: ServerUrl = Field(
-        default="", description="Another server than the pipeline's own; as the pipeline's `redis: url`."
+        default="",
+        description="A server other than the pipeline's own; written as the pipeline's `redis: url`.",
     )
     value: Literal["hash", "json"] | None = Field(
-        default=None, description="What stands under it; left out, it is found out."
+        default=None, description="The type of its value; left out: it is detected."
     )
 
 
@@ -71,11 +72,11 @@ class PostgresTable(Settings):
     dsn: str = Field(
         default="",
         description="The server, as libpq reads it: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or "
-        "`host=... user=...`; what is left out, the PG* environment variables say.",
+        "`host=... user=...`; what is left out comes from the PG* environment variables.",
     )
     query: str = Field(
-        description="A `select` with `= any($1)` where the keys stand; `$2` and so on for a key of several "
-        "fields. The columns of `by` must be among those it gives."
+        description="A `select` with `= any($1)` for the keys; `$2` and so on for a key of several fields. "
+        "Its result must include the columns of `by`."
     )
 
 
@@ -83,17 +84,17 @@ class HttpTable(Settings):
     """A web service that answers GET with a JSON object; its address alone stands for `url`; extra `http`."""
 
     url: str = Field(
-        description="The address, with `{name}` in its path or query where the key of the record stands."
+        description="The address, with `{name}` in its path or query in place of the record's key."
     )
     headers: dict[str, str] = Field(
         default={}, description='What is sent with each request: `{Authorization: "Bearer ${secret:TOKEN}"}`.'
     )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=10, description="Requests under way at once, in each worker."
+        default=10, description="Requests in flight at once, in each worker."
     )
     allow: list[str] = Field(
         default=[],
-        description="Hosts that may be asked though they stand for a link-local or metadata address.",
+        description="Hosts that may be asked although they resolve to a link-local or metadata address.",
     )
 
 
@@ -113,10 +114,10 @@ class Table(Settings):
         default=None, description="A file, held in memory and read again when it has changed."
     )
     redis: Annotated[RedisTable | None, REDIS] = Field(
-        default=None, description="A Redis key for each row, asked for a batch at a time."
+        default=None, description="A Redis key for each row, read a batch at a time."
     )
     postgres: PostgresTable | None = Field(
-        default=None, description="The rows of a query, asked for a batch at a time."
+        default=None, description="The rows of a query, read a batch at a time."
     )
     http: Annotated[HttpTable | None, HTTP] = Field(
         default=None, description="A web service, asked once for each key."
@@ -139,8 +140,8 @@ TABLE = ShortForm("file", str, {"type": "string"}, "a path, or a mapping; write 
 class Cache(Settings):
     """How long answers of a server are kept in memory, unknown keys included."""
 
-    size: Many = Field(default=100_000, description="Keys that are kept, the latest; 0 for none.")
-    ttl: Duration = Field(default=60.0, description="How long an answer is believed.")
+    size: Many = Field(default=100_000, description="How many keys are kept, the latest ones; 0 for none.")
+    ttl: Duration = Field(default=60.0, description="How long an answer is used.")
 
 
 def _missing(value: object) -> object:
@@ -148,7 +149,7 @@ def _missing(value: object) -> object:
 
 
 def _columns(value: object) -> object:
-    """Let through a list of columns, or a mapping of columns to fields."""
+    """Accept a list of columns, or a mapping of columns to fields."""
     if isinstance(value, list | dict) and value:
         names = [*value, *value.values()] if isinstance(value, dict) else value
         wrong = next((name for name in names if not isinstance(name, str) or not name), None)
@@ -162,7 +163,7 @@ def _columns(value: object) -> object:
 
 
 class Lookup(Settings):
-    """What is found for a record, and what it gets of it."""
+    """What is looked up for a record, and what it gets from that."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["as"]}, {"required": ["fields"]}]},
@@ -170,7 +171,8 @@ class Lookup(Settings):
 
     table: Annotated[Table, TABLE] = Field(description="Where rows are found.")
     key: KeyText = Field(
-        description="What a record is found by: a field (`customer.id`), a list of fields, or an expression."
+        description="What a record is looked up by: a field (`customer.id`), a list of fields, or an "
+        "expression."
     )
     by: Annotated[
         Any,
@@ -179,7 +181,7 @@ class Lookup(Settings):
         ),
     ] = Field(
         default=None,
-        description="The table's column, or columns, that hold the key; left out: those named as the key's "
+        description="The table's column or columns that hold the key; left out: those named like the key's "
         "fields.",
     )
     as_: str = Field(
@@ -205,7 +207,7 @@ class Lookup(Settings):
         ),
     ] = Field(
         default=None,
-        description="The columns that a record gets as fields of its own; as a mapping: column -> field.",
+        description="The columns that a record gets as single fields; as a mapping: column -> field.",
     )
     missing: Annotated[
         Literal["null", "reject", "drop"],
@@ -213,7 +215,7 @@ class Lookup(Settings):
         WithJsonSchema({"anyOf": [{"enum": ["null", "reject", "drop"]}, {"type": "null"}]}),
     ] = Field(
         default="null",
-        description="What becomes of a record whose key is in no row: it goes on with null, is a dead "
+        description="What becomes of a record whose key is in no row: it goes on with null, becomes a dead "
         "letter, or is dropped and counted.",
     )
     cache: Cache = Field(
@@ -229,7 +231,7 @@ class Lookup(Settings):
 
 
 class LookupStage(ReadingStage):
-    """Give each record what stands in a table under its key; count the keys that are in no row."""
+    """Give each record what a table holds for its key; count the keys that are in no row."""
 
     lookup: Lookup = Field(description="The table, the key, and what a record gets.")
     to: Output = Field(

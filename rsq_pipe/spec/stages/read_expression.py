@@ -1,4 +1,4 @@
-"""read_expression: an expression where a file holds one, as text or as a number."""
+"""read_expression: read an expression from the file, as text or as a number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def read_expression(document: Document, value: object, path: Path_) -> Expression | None:
-    """Compile what stands at a path; None where that is no expression, which is reported."""
+    """Compile the expression at a path; report it and return None if it is not one."""
     if value is None or isinstance(value, dict | list):
         document.report(path, f"must be an expression, not {describe(value)}", "write it as text, in quotes")
         return None

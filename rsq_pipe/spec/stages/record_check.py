@@ -1,4 +1,4 @@
-"""Record check: what a `validate` stage wants of its records, read from the pipeline file."""
+"""Record check: what a `validate` stage requires of its records, read from the pipeline file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SchemaCheck:
 
     Args:
         path: The file, as the user named it.
-        schema: What it says; read once, where the pipeline file is.
+        schema: Its content, read once, together with the pipeline file.
     """
 
     path: str
@@ -69,7 +69,7 @@ RecordCheck: TypeAlias = FieldsCheck | SchemaCheck | ModelCheck
 
 
 def draft_check(document: Document, value: Any, path: Path_) -> RecordCheck | None:
-    """Read what stands under `validate`; files and classes are looked at later, by `completed`."""
+    """Read what is under `validate`; files and classes are examined later, by `completed`."""
     if not isinstance(value, dict):
         return None
     extra: Any = value.get("extra", "keep")
@@ -92,8 +92,8 @@ def completed(document: Document, check: RecordCheck, path: Path_, *, spec: Path
     Read the schema, or import the model, reporting what is wrong with it.
 
     Args:
-        path: Where `validate` stands in the document.
-        spec: The pipeline file, beside which a model's module may stand.
+        path: Where `validate` is in the document.
+        spec: The pipeline file, beside which a model's module may be.
         root: The project root.
     """
     if isinstance(check, SchemaCheck):

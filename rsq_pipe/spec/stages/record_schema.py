@@ -32,14 +32,14 @@ class SchemaError(ValueError):
 
 def read_schema(root: Path, path: str, *, closed: bool) -> Any:
     """
-    Read a schema file, and see whether it can be used.
+    Read a schema file, and check that it can be used.
 
     Args:
-        root: The folder that the path starts at.
+        root: The folder to which the path is relative.
         closed: Whether it must name all fields of a record, so that others can be told from these.
 
     Raises:
-        SchemaError: It is not there, or no JSON, or no JSON Schema.
+        SchemaError: It is missing, not JSON, or not a JSON Schema.
     """
     schema = _parsed(_text(root, path), path)
     try:
@@ -53,12 +53,12 @@ def read_schema(root: Path, path: str, *, closed: bool) -> Any:
 
 def compiled(schema: Any, *, mask: str | None = THE_VALUE) -> Validator:
     """
-    Compile a schema; `mask` stands in its messages for values.
+    Compile a schema; its messages show `mask` instead of values.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not one.
     """
-    # It costs 20 ms, and is needed only where there is a schema.
+    # Imported here: it costs 20 ms, and only schemas need it.
     from jsonschema_rs import FancyRegexOptions, validator_for  # noqa: PLC0415
 
     return validator_for(
@@ -101,7 +101,7 @@ def _parsed(text: str, path: str) -> Any:
 
 
 def _told(error: ValueError) -> str:
-    """Name the place inside the schema, and the first line of what the library says."""
+    """Name the place inside the schema, and quote the first line of the library's message."""
     inside = [str(part) for part in getattr(error, "instance_path", ())]
     message = str(getattr(error, "message", "") or error).partition("\n")[0]
     if "retrieving it failed" in message:

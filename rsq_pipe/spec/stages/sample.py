@@ -24,7 +24,7 @@ class SampleStage(ReadingStage):
 
 
 def read_sample(value: Any) -> Share | None:
-    """Read the share; None where it is wrong, which is reported with the stage's settings."""
+    """Read the share; None if it is wrong, which is reported with the stage's settings."""
     try:
         return parse_share(value)
     except ValueError:

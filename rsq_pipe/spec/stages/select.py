@@ -24,16 +24,16 @@ class Select(Settings):
     drop: list[str] = Field(
         default=[],
         min_length=1,
-        description="The fields that do not go on; all others do, and what `rename` moves out of these.",
+        description="The fields that do not go on; all others do, as does what `rename` moves out of these.",
     )
     rename: dict[str, str] = Field(
         default={},
         min_length=1,
-        description="Field -> its new name; together with `keep`, of fields listed there.",
+        description="Field -> its new name; together with `keep`, only for fields listed there.",
     )
     missing: Literal["error", "ignore"] = Field(
         default="error",
-        description="What a field that a record does not have is: that record's error, or nothing.",
+        description="What happens when a record lacks a field: an error of that record, or nothing.",
     )
 
     @model_validator(mode="after")
@@ -60,13 +60,13 @@ class SelectStage(ReadingStage):
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    Say what becomes of a record's fields; all paths are those in the record as it came in.
+    Say what becomes of a record's fields; all paths refer to the record as it came in.
 
     Args:
-        keep: The fields that go on, and where each then stands; None: all but those dropped.
+        keep: The fields that go on, and the new place of each; None: all but those dropped.
         drop: The fields that do not go on.
-        rename: Where a field stood -> where it then stands; empty where `keep` says so.
-        ignore: Whether a missing field is passed over.
+        rename: Old place of a field -> its new place; empty if `keep` gives the places.
+        ignore: Whether missing fields are ignored.
     """
 
     keep: tuple[tuple[FieldPath, FieldPath], ...] | None = None
@@ -76,7 +76,7 @@ class Selection:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """The selection in a few words."""
         names = [f"{_named(*pair)}" for pair in (self.rename if self.keep is None else self.keep)]
         dropped = [f"-{spell_path(path)}" for path in self.drop]
         return ", ".join([*dropped, *names])
@@ -87,7 +87,7 @@ def _named(source: FieldPath, target: FieldPath) -> str:
 
 
 def read_select(document: Document, value: Any, path: Path_) -> Selection | None:
-    """Read what fields it names, reporting every mistake in their names; other mistakes are reported."""
+    """Read the fields it names, reporting every mistake in their names; others are already reported."""
     try:
         settings = Select.model_validate(SHORT.whole(value))
     except (ValueError, ValidationError):
@@ -119,7 +119,7 @@ Places = dict[Path_, FieldPath]
 
 
 def paths_at(document: Document, named: list[tuple[Path_, str]], *, key: bool = False) -> Places:
-    """Read fields, each with the place where it is named; report those that are none."""
+    """Read fields, each with the place where it is named; report invalid ones."""
     found: Places = {}
     for place, text in named:
         try:
@@ -131,7 +131,7 @@ def paths_at(document: Document, named: list[tuple[Path_, str]], *, key: bool = 
 
 
 def check_apart(document: Document, named: Places, *, key: bool) -> None:
-    """Report two fields that are one, or of which one holds the other."""
+    """Report two fields that are the same, or of which one contains the other."""
     places, paths = list(named), list(named.values())
     if found := clash(paths):
         one, other = found
@@ -139,7 +139,7 @@ def check_apart(document: Document, named: Places, *, key: bool) -> None:
 
 
 def _inner(drop: Places, rename: dict[FieldPath, FieldPath]) -> Places:
-    """Leave out what may be dropped beside what is renamed: a mapping that all renamed in it move out of."""
+    """Leave out what may be dropped although fields in it are renamed: all of these move out of it."""
     return {place: path for place, path in drop.items() if not _is_left(path, rename)}
 
 
@@ -150,7 +150,7 @@ def _is_left(path: FieldPath, rename: dict[FieldPath, FieldPath]) -> bool:
 
 
 def _targets(kept: Places, rename: dict[FieldPath, FieldPath], olds: Places) -> Places:
-    """Say where each kept field then stands, and where in the file that is said."""
+    """Give the new place of each kept field, and where in the file it is given."""
     said = {old: place for place, old in olds.items()}
     return {said.get(source, place): rename.get(source, source) for place, source in kept.items()}
 

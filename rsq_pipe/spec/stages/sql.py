@@ -1,4 +1,4 @@
-"""sql in a file: a query that makes records of each record of a batch, by itself."""
+"""sql in a file: a query that makes records from each record of a batch separately."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rsq_pipe.units import Size
 
 
 class Sql(Settings):
-    """A query over the records of a batch, each by itself; a text alone stands for `query`."""
+    """A query over each record of a batch separately; a text alone stands for `query`."""
 
     query: Annotated[str, Field(min_length=1)] = Field(
         description="One SELECT of DuckDB's SQL, FROM batch, that may join files: "
@@ -32,14 +32,14 @@ class Sql(Settings):
     )
     types: dict[str, str] = Field(
         default={},
-        description="Field -> the type of SQL it is cast to: `{placed: date, customer.age: integer}`; left "
-        "out: what its value is.",
+        description="Field -> the SQL type it is cast to: `{placed: date, customer.age: integer}`; left out: "
+        "the type of its value.",
     )
     memory: Size = Field(
         default="512MiB",
         validate_default=True,
         ge=64 * 2**20,
-        description="Bytes that its files and its query may take in a process.",
+        description="Memory that its files and its query may take in a process.",
     )
 
 
@@ -49,9 +49,9 @@ SHORT = ShortForm(
 
 
 class SqlStage(ReadingStage):
-    """Make records by a query over each record, with files beside it."""
+    """Make records with a query over each record, which may join files."""
 
-    sql: Annotated[Sql, SHORT] = Field(description="The query, or a mapping with what it needs beside it.")
+    sql: Annotated[Sql, SHORT] = Field(description="The query, or a mapping of the query and its settings.")
     to: Output = Field(
         default=None, description="`{stream: NAME}`: publish the output under a name of its own."
     )
@@ -63,8 +63,8 @@ class SqlQuery:
     Hold a query.
 
     Args:
-        query: As it was written.
-        types: Field -> the type it is cast to, of those that have one.
+        query: As written.
+        types: Field -> the type it is cast to, for fields that have one.
         memory: Bytes it may take.
     """
 
@@ -74,7 +74,7 @@ class SqlQuery:
 
     @property
     def text(self) -> str:
-        """It in a few words."""
+        """The query in a few words."""
         line = " ".join(self.query.split())
         return line if len(line) <= 40 else f"{line[:37]}..."
 
@@ -93,7 +93,7 @@ def check_query(document: Document, query: SqlQuery, path: Path_, *, root: Path)
     Report what is wrong with a query, at its place in the file.
 
     Args:
-        path: Where `sql` stands in the document.
+        path: Where `sql` is in the document.
         root: The project root.
     """
     if document.failed(path):

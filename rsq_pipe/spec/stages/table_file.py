@@ -1,4 +1,4 @@
-"""Table file: what can be said of a lookup's file before a pipeline runs."""
+"""Table file: what can be checked in a lookup's file before a pipeline runs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def format_of(file: FileRef) -> str:
 
 
 def columns_of(file: FileRef, header: Sequence[str]) -> Columns:
-    """Make what reads a csv file's rows; ValueError where the header, or `types`, cannot be meant."""
+    """Make the reader of a csv file's rows; ValueError if the header or `types` cannot be right."""
     return Columns(header, file.types, file.na, keep_empty=file.keep_empty)
 
 
 def check_table(document: Document, lookup: Lookup, path: Path_, *, root: Path) -> None:
     """
-    Report a file that is not there, and columns that it does not have; a server is not asked.
+    Report a missing file, or missing columns; servers are not asked.
 
     Args:
-        path: Where `lookup` stands in the document.
+        path: Where `lookup` is in the document.
         root: The project root.
     """
     file = lookup.table
@@ -92,7 +92,7 @@ def _check_columns(
             fix = fix if said == "by" else f"name the table's own: `by: COLUMN`; {fix}"
             document.report(place, f"{whole} {column!r}", fix)
     if format_of(file) == "jsonl":
-        return  # its rows may differ in what they have
+        return  # its rows may differ in their fields
     for at, column in enumerate(lookup.fields):
         if column not in names:
             place = (*path, "fields", column)

@@ -35,7 +35,7 @@ class Validation(Settings):
     )
     extra: Literal["keep", "drop", "reject"] = Field(
         default="keep",
-        description="What becomes of a record's other fields: they stay, are taken away, or are mistakes.",
+        description="What becomes of a record's other fields: they stay, are removed, or are mistakes.",
     )
 
     @model_validator(mode="after")
@@ -53,7 +53,7 @@ class Validation(Settings):
 
 
 class ValidateStage(ReadingStage):
-    """Pass on records that are what they should be; others are dead letters that name every mistake."""
+    """Pass on valid records; others become dead letters that name every mistake."""
 
     validate_: Validation = Field(
         alias="validate", description="What a record must be, and what becomes of other fields."

@@ -1,8 +1,8 @@
 """
 rsq-pipe: declarative pipelines on Redis Streams.
 
-Every public name is importable from here and loaded when it is first asked for, so that
-`rsq-pipe --help` and a handler module pay for nothing they do not use.
+Every public name is importable from here and loaded on first use, so that `rsq-pipe --help` and handler
+modules pay only for what they use.
 """
 
 from __future__ import annotations
@@ -169,10 +169,10 @@ def __getattr__(name: str) -> object:
     module = _HOME.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415  importing this package stays next to nothing
+    from importlib import import_module  # noqa: PLC0415  importing this package must stay cheap
 
     value: object = getattr(import_module(module), name)
-    # The next access finds it without coming here.
+    # The next access finds it without calling this.
     globals()[name] = value
     return value
 

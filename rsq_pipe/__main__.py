@@ -1,4 +1,4 @@
-"""`python -m rsq_pipe`: the command line, where its script is not on PATH."""
+"""`python -m rsq_pipe`: the command line, if its script is not on PATH."""
 
 from rsq_pipe.cli.start import main
 

@@ -1,18 +1,18 @@
-"""Error text: what an exception says, in the two forms in which messages and dead letters quote it."""
+"""Error text: an exception as text, in the two forms used by messages and dead letters."""
 
 from __future__ import annotations
 
 
 def told(error: BaseException | str) -> str:
-    """Name an error's type and say its message, also of one whose own message raises."""
+    """Give an error's type and message, even if making its message raises."""
     if isinstance(error, str):
         return error
     try:
         return f"{type(error).__name__}: {error}"
-    except BaseException:  # noqa: BLE001  user code: an exception class of its own
+    except BaseException:  # noqa: BLE001  user code: a custom exception class
         return f"{type(error).__name__}: (its message cannot be shown)"
 
 
 def said(error: BaseException) -> str:
-    """Say an error's message on one line; its type where it has none."""
+    """Give an error's message on one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -53,10 +53,10 @@ E = TypeVar("E", bound=BaseException)
 
 def without_frames(error: E) -> E:
     """
-    Take the traceback off an error that is kept as a value, and off what caused it.
+    Remove the traceback from an error that is kept as a value, and from its causes.
 
-    The frames of a traceback hold whatever they named, their callers' included: kept by one of these, the
-    error is a cycle, and the batch stays in memory until Python looks for garbage.
+    A traceback's frames hold all their variables, and their callers'. If one of these holds the error, that
+    is a reference cycle, and the batch stays in memory until the next garbage collection.
     """
     todo: list[BaseException | None] = [error]
     while todo:
@@ -94,7 +94,7 @@ class SpecValidationError(SpecError):
 
 
 class ExpressionError(SpecError):
-    """Text that is not an expression, or does what an expression may not; `column` counts from 1."""
+    """Text that is not an expression, or does something forbidden in one; `column` counts from 1."""
 
     def __init__(self, message: str, *, column: int = 1) -> None:
         super().__init__(message)
@@ -110,13 +110,13 @@ class HandlerNotFoundError(SpecError):
         self.fix = fix
 
     def in_stage(self, stage: str, cannot: str) -> HandlerNotFoundError:
-        """Say which stage it is of, and what that cannot do: `call its handler`."""
+        """Add the stage, and what it cannot do: `call its handler`."""
         return HandlerNotFoundError(f"stage {stage!r} cannot {cannot}: {self.what}", self.fix)
 
 
 class PipelineChangedError(SpecError):
     """
-    A pipeline file without stages that an earlier run left something in; `stages` names them.
+    A pipeline file that lacks stages in which an earlier run left something; `stages` names them.
 
     Args:
         message: What is wrong and what can be done, given the options that the commands in it need.
@@ -130,7 +130,7 @@ class PipelineChangedError(SpecError):
         self.stages = tuple(stages)
 
     def with_options(self, options: str) -> PipelineChangedError:
-        """Spell the commands of the message for somebody who gave options: ` --redis URL`, say."""
+        """Repeat the user's options in the message's commands: ` --redis URL`, say."""
         return PipelineChangedError(self.message, stages=self.stages, options=options)
 
 
@@ -201,7 +201,7 @@ class SettleError(StreamError):
 
 
 class LoginError(SettleError):
-    """A login the server refused: the wrong user or password, or none where one is asked for."""
+    """A login the server refused: wrong user or password, or none where one is required."""
 
 
 class HandlerError(RsqPipeError):
@@ -272,7 +272,7 @@ class EndpointError(RsqPipeError):
 
 
 class EndpointRefusedError(HandlerError):
-    """A web service that refuses what is sent, whatever the record: its credentials are wrong, say."""
+    """A web service that refuses whatever is sent: the credentials are wrong, say."""
 
 
 class EndpointUnavailableError(RsqPipeError):
@@ -281,9 +281,9 @@ class EndpointUnavailableError(RsqPipeError):
 
     Args:
         certain: Whether it is known that no record is to blame.
-        broke: Whether the connection broke with the request under way: the record may be why, or may not.
-        away: Whether the service was seen to be away just after: nothing else need be sent.
-        retry_after: Seconds that the service asks to be left alone for.
+        broke: Whether the connection broke during the request, maybe because of the record.
+        away: Whether the service was found to be away just after: nothing else need be sent.
+        retry_after: Seconds for which the service asks to be left alone.
     """
 
     retryable = True
@@ -328,7 +328,7 @@ class ServerStartError(RsqPipeError):
 
 
 class PipelineBusyError(RsqPipeError):
-    """Something that needs the pipeline to stand still, while others run it; `runs` names them."""
+    """Something that needs the pipeline stopped, while others run it; `runs` names them."""
 
     def __init__(self, message: str, *, runs: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -344,7 +344,7 @@ class ReplayError(RsqPipeError):
 
 
 class UnknownStageError(ReplayError):
-    """A stage that was named, and that the pipeline neither has nor ever had."""
+    """A named stage that the pipeline neither has nor ever had."""
 
     def __init__(self, message: str, *, stage: str = "") -> None:
         super().__init__(message)
@@ -352,7 +352,7 @@ class UnknownStageError(ReplayError):
 
 
 class NeverRanError(ReplayError):
-    """A pipeline that never ran on the server that was asked; all that look at one say so in these words."""
+    """A pipeline that never ran on the given server; all commands that look at one use this message."""
 
     def __init__(self, pipeline: str, server: str = "") -> None:
         where = f" on {server}" if server else ": its embedded server was never started"

@@ -1,11 +1,11 @@
-"""Growing pause: how long to wait before what has failed is tried again."""
+"""Growing pause: how long to wait before trying again what has failed."""
 
 from __future__ import annotations
 
 
 class GrowingPause:
     """
-    Be twice as long with each failure, up to a bound, until it works.
+    Double the pause with each failure, up to a bound, until it works.
 
     Args:
         first, longest: Seconds.
@@ -23,7 +23,7 @@ class GrowingPause:
         return self.seconds
 
     def works(self) -> bool:
-        """Note that it works; return whether it had failed before."""
+        """Note a success; return whether it had failed before."""
         had_failed = self.seconds > 0
         self.seconds = 0.0
         return had_failed

@@ -1,4 +1,4 @@
-"""Hosts: those a server's URL names, with commas between them, which urllib does not read; and ports."""
+"""Hosts: parse comma-separated hosts in a server's URL, which urllib cannot; and ports."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def is_not_set(url: str) -> bool:
 
 
 def is_of_host(error: OSError) -> bool:
-    """Tell whether an address cannot be taken for its host, so that no other port will help."""
+    """Tell whether an address cannot be bound because of its host, so that no other port will help."""
     return isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EINVAL}
 
 
 def missing_scheme(url: str) -> str:
-    """Say what a URL lacks that is a host or a socket alone; empty for all else, and quotes nothing of it."""
+    """Say what a URL that is only a host or socket lacks, without quoting it; empty for all others."""
     if url.startswith("/"):
         return "write unix:// before it"
     return "write redis:// before it" if _HOST.fullmatch(url) else ""
@@ -40,13 +40,13 @@ def missing_scheme(url: str) -> str:
 
 def split_hosts(url: str) -> tuple[str, list[tuple[str, int]]]:
     """
-    Take the hosts out of a URL.
+    Split the hosts from a URL.
 
     Returns:
         The URL with `localhost` in place of all hosts, and each host with its port, 0 where it has none.
 
     Raises:
-        ValueError: A host or port is malformed; what it says may quote a part of a password.
+        ValueError: A host or port is malformed; the message may quote part of a password.
     """
     found = _NETLOC.match(url)
     if found is None:

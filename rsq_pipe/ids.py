@@ -1,4 +1,4 @@
-"""Record ids: the one place that makes them, and reads what is in them."""
+"""Record ids: the only place that makes and parses them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 SHOWN = 200
 """Characters of a record id in a log line or a message: who pushes an entry may give it any id."""
 
-_FURTHER = re.compile(r"(?:\.\d+|@[^@]+)*")  # what children and branches add
+_FURTHER = re.compile(r"(?:\.\d+|@[^@]+)*")  # the suffixes of children and branches
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -20,7 +20,7 @@ def record_id(origin: str, place: str) -> str:
     Name a record where it enters.
 
     Args:
-        origin: The source stage, or the key of the stream it was pushed to from outside.
+        origin: The source stage, or the key of the stream to which it was pushed from outside.
         place: The offset in the source, or the entry id. Neither changes with attempts, replays or failovers.
     """
     return f"{origin}:{place}"
@@ -32,50 +32,50 @@ def record_ids(origins: Iterable[str], places: Iterable[str]) -> list[str]:
 
 
 def child(rid: str, index: int) -> str:
-    """Name one of the records that a stage made of one."""
+    """Name one of the records that a stage made from one."""
     return f"{rid}.{index}"
 
 
 def children(rid: str, count: int) -> list[str]:
-    """Name all the records that a stage made of one, as `child` does each."""
+    """Name all the records that a stage made from one, as `child` does each."""
     return [f"{rid}.{index}" for index in range(count)]
 
 
 def branch(rid: str, name: str) -> str:
     """
-    Name a record where it meets another branch of itself, so that the two can be told apart.
+    Name a record where its branches meet, so that they can be told apart.
 
     Args:
         rid: The id both came with.
-        name: The stream it came by. It holds more than digits, so that no branch is taken for a child.
+        name: The stream it came by; never only digits, so that no branch is taken for a child.
     """
     return f"{rid}@{name}"
 
 
 def pair(left: str, right: str) -> str:
-    """Name the record that a join makes of two."""
+    """Name the record that a join makes from two."""
     return f"{left}&{right}"
 
 
 def is_family(rid: str, other: str) -> bool:
-    """Tell whether two ids are those of one record, or of one made of the other."""
+    """Tell whether two ids belong to the same record, or to one made from the other."""
     longer, shorter = (rid, other) if len(rid) >= len(other) else (other, rid)
     return longer.startswith(shorter) and _FURTHER.fullmatch(longer, len(shorter)) is not None
 
 
 def shown(rid: str) -> str:
-    """Cut an id to what a log line may hold."""
+    """Cut an id to a length that fits a log line."""
     return rid if len(rid) <= SHOWN else f"{rid[:SHOWN]}... ({len(rid):,} characters)"
 
 
 def result_id(stage: str, window: str, group: Sequence[Any]) -> str:
     """
-    Name a result: the same records of the same window and group always have the same.
+    Name a result: the same records of the same window and group always give the same id.
 
     Args:
         stage: The stage that made it.
         window: The window's start.
-        group: The values that make the group; spelled where they are plain words, else by their digest.
+        group: The values that make the group; written out if they are plain words, else as a digest.
     """
     words = [value for value in group if isinstance(value, str) and _WORD.fullmatch(value)]
     if len(words) < len(group):

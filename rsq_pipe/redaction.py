@@ -1,4 +1,4 @@
-"""Redaction: keeps secrets out of what is printed, logged, traced or written into a dead letter."""
+"""Redaction: keep secrets out of what is printed, logged, traced or written into a dead letter."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Redactor:
         self._lock = threading.Lock()
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on, also where they stand escaped in a URL or in JSON."""
+        """Mask these from now on, including their escaped forms in a URL or in JSON."""
         with self._lock:
             self._secrets |= {spelt for secret in secrets for spelt in _spellings(secret)}
             # The longest first: one secret may be the beginning of another.
@@ -39,10 +39,10 @@ class Redactor:
             self._pattern = re.compile("|".join(map(re.escape, found))) if found else None
 
     def add_url(self, url: str) -> None:
-        """Mask a URL's passwords from now on: that before its hosts, and those among its parameters."""
+        """Mask a URL's passwords from now on: the one before its hosts, and those among its parameters."""
         try:
             parts = urlsplit(split_hosts(url)[0])
-        except ValueError:  # it is no URL, and whoever uses it says so
+        except ValueError:  # not a URL; its user will report that
             return
         named = (pair.partition("=")[::2] for pair in parts.query.split("&"))
         secrets = [value for name, value in named if re.fullmatch(_SECRET_NAME, name, re.IGNORECASE)]
@@ -67,13 +67,13 @@ redact = _process.redact
 
 def _spellings(secret: str) -> set[str]:
     lines = [secret, secret.strip()]
-    # A traceback or a log shows a secret of several lines line by line: a private key, say.
+    # Tracebacks and logs show a multi-line secret, such as a private key, line by line.
     lines += [line.strip() for line in secret.splitlines()]
     spelt = {
         form
         for line in lines
         for form in (line, quote(line, safe=""), quote_plus(line), json.dumps(line)[1:-1], repr(line)[1:-1])
     }
-    # Once more: a value's repr inside JSON, say.
+    # Again, for doubly escaped text: a value's repr inside JSON, say.
     spelt |= {json.dumps(form)[1:-1] for form in spelt}
     return {form for form in spelt if len(form) >= SHORTEST}

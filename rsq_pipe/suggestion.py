@@ -40,7 +40,7 @@ def near(word: str, choices: Iterable[str]) -> str | None:
 
 
 def meant(key: str, keys: Iterable[str]) -> str | None:
-    """Find the key of a mapping that an unknown one most likely stands for, or None."""
+    """Find the key of a mapping that an unknown key most likely means, or None."""
     known = set(keys)
     other = _OTHER_WORDS.get(key.lower())
     return other if other in known else near(key, sorted(known))

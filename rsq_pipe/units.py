@@ -75,7 +75,7 @@ def parse_duration(text: str) -> float:
 
 
 def _meant(text: str) -> str:
-    """Say how a duration is written; that one, where it is clear which is meant."""
+    """Say how to write a duration; the one meant, if that is clear."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)? ?([a-z]+?)s?", text.strip().lower())
     unit = _SPELT_OUT.get(match[2]) if match else None
     if match and unit:
@@ -84,16 +84,16 @@ def _meant(text: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Spell seconds in the largest unit that needs no fraction."""
+    """Format seconds in the largest unit that needs no fraction."""
     for unit, factor in reversed(DURATIONS.items()):
         count = round(seconds / factor, 9)
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{seconds:g}s"  # 0s, and what is shorter than a millisecond
+    return f"{seconds:g}s"  # 0s, and anything shorter than a millisecond
 
 
 def age(seconds: float) -> str:
-    """Spell an age in its two largest units, `2h 5m`."""
+    """Format an age in its two largest units, `2h 5m`."""
     left = round(seconds)
     parts: list[str] = []
     for size, unit in _AGES:
@@ -110,8 +110,7 @@ def parse_rate(text: str) -> float:
     Args:
         text: Such as `500/s`, `30/m` or `10/h`.
 
-    Returns:
-        How many a second.
+    Returns: How many per second.
 
     Raises:
         ValueError: It is not a rate; the message names the units.
@@ -126,10 +125,10 @@ def parse_rate(text: str) -> float:
 
 def check_rate(value: object) -> str:
     """
-    Let through a rate by which something can go on.
+    Accept a rate that lets something through.
 
     Raises:
-        ValueError: It is none; the message says how to write what was meant.
+        ValueError: It is not such a rate; the message says how to write what was meant.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         what = f"{value} is not a rate: it has no unit; write {value}/s, {value}/m or {value}/h"
@@ -166,18 +165,18 @@ def parse_size(text: str) -> int:
 
 
 def format_size(count: int) -> str:
-    """Spell bytes in the largest binary unit that needs no fraction."""
+    """Format bytes in the largest binary unit that needs no fraction."""
     for unit in ("GiB", "MiB", "KiB"):
         if count and count % SIZES[unit] == 0:
             return f"{count // SIZES[unit]}{unit}"
     return f"{count}B"
 
 
-# The kinds of values that settings hold, each with its check and its JSON Schema.
+# The types of values in settings, each with its check and its JSON Schema.
 
 
 def text_parser(parse: Callable[[str], Any], example: str) -> BeforeValidator:
-    """Make the check of a setting that is written as text, or as a number that reads as one."""
+    """Make the check of a setting that is written as text, or as a number that can be read as such text."""
 
     def check(value: object) -> Any:
         if isinstance(value, bool) or not isinstance(value, str | int | float):

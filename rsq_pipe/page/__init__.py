@@ -1,1 +1,1 @@
-"""The page: the pipelines of a server in a browser, and the JSON API that page and scripts use."""
+"""The page: a server's pipelines in a browser, and the JSON API for the page and scripts."""

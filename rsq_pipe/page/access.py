@@ -1,4 +1,4 @@
-"""Access: who may look and who may act; every request comes through here before any route."""
+"""Access: who may look and who may act; every request passes here before any route."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Caller:
     Say who asks.
 
     Args:
-        name: The name of the token; empty where none is needed.
-        csrf: What an action of a browser has to bring in the header `X-CSRF-Token`.
-        by_header: Whether the token came with the request itself: no browser sends that by itself.
+        name: The name of the token; empty if none is needed.
+        csrf: What a browser's action must send in the header `X-CSRF-Token`.
+        by_header: Whether the token came in a header, which no browser sends by itself.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Access:
     Know the tokens.
 
     Args:
-        tokens: Name -> token; none where everybody may look and act, on this machine alone.
+        tokens: Name -> token; empty if everybody may look and act, on this machine only.
     """
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ class Access:
 
     def caller(self, headers: Headers, address: str) -> Caller | None:
         """
-        Tell who asks; None for nobody that is known.
+        Tell who asks; None if unknown.
 
         Raises:
             Refusal: Too many wrong tokens have come from the address.
@@ -100,10 +100,10 @@ class Access:
 
     def tried(self, token: bytes, address: str) -> str | None:
         """
-        Name a token that came from an address; None for a wrong one.
+        Find the name of a token sent from an address; None for a wrong one.
 
         Raises:
-            Refusal: Too many wrong ones have come from there; this one was not looked at.
+            Refusal: Too many wrong ones have come from there; this one was not checked.
         """
         if wait := math.ceil(self.attempts.wait(address)):
             what = f"too many wrong tokens have come from {address[:64]}"
@@ -114,7 +114,7 @@ class Access:
         return name
 
     def named(self, token: bytes) -> str | None:
-        """Name a token, comparing it with every one in constant time; None for a wrong one."""
+        """Find the name of a token, comparing it with each in constant time; None for a wrong one."""
         given, found = hashlib.sha256(token).digest(), None
         for name, known in self._tokens.items():
             if hmac.compare_digest(given, hashlib.sha256(known).digest()):
@@ -122,7 +122,7 @@ class Access:
         return found
 
     def session(self, name: str) -> str:
-        """Make what the cookie of a browser holds that has logged in."""
+        """Make the cookie value of a logged-in browser."""
         said = f"{name.encode().hex()}.{int(time.time())}.{secrets.token_hex(8)}"
         return f"{said}.{_sign(self._tokens[name], said)}"
 
@@ -141,7 +141,7 @@ class Access:
 
 class Guard:
     """
-    Let requests through to the routes, and put the headers of security on every answer.
+    Let requests through to the routes, and add the security headers to every answer.
 
     Args:
         app: The routes.
@@ -180,7 +180,7 @@ class Guard:
             await refusal.answer()(scope, receive, guarded)
         except ClientDisconnect:
             return
-        except Exception as exc:  # noqa: BLE001  whatever it is, it is logged, and answered as all errors are
+        except Exception as exc:  # noqa: BLE001  anything is logged, and answered as all errors are
             _log.error("a request failed by a fault in rsq-pipe", path=scope["path"], exc_info=exc)
             if not begun:
                 fault = Refusal(500, "a fault in rsq-pipe", "its log says more; please report it")
@@ -198,7 +198,7 @@ class Guard:
                 _refuse_foreign(headers, host)
             return caller
         if headers.get("sec-fetch-mode", "navigate") != "navigate":
-            _refuse_other_site(headers)  # it could not read the answer, but have it worked for
+            _refuse_other_site(headers)  # it could not read the answer, but could make us work for it
         if caller is None:
             raise Refusal(401, "a token is needed", "log in, or send `Authorization: Bearer TOKEN`")
         if method not in {"GET", "HEAD"}:
@@ -229,7 +229,7 @@ def _refuse_other_site(headers: Headers) -> None:
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """Stop reading a body that is too large, or takes too long."""
+    """Stop reading a body that is too large or takes too long."""
     length = Headers(scope=scope).get("content-length", "")
     refusal = Refusal(413, f"the body is larger than {MAX_BODY:,} bytes", "send less at once")
     if length.isdigit() and int(length) > MAX_BODY:
@@ -246,7 +246,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
             what = f"the body did not come within {BODY_SECONDS:g} s"
             raise Refusal(408, what, "send it at once", headers={"connection": "close"}) from None
         if not message.get("more_body", False):
-            until = None  # from here on whoever asks waits for the end of the connection
+            until = None  # from here on the caller only waits for the end of the connection
         read += len(message.get("body", b""))
         if read > MAX_BODY:
             raise refusal
@@ -256,7 +256,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
 
 
 def _plain(path: str) -> str:
-    """Take the version out of a path: `/api/v1/session` is `/api/session`."""
+    """Remove the version from a path: `/api/v1/session` is `/api/session`."""
     return f"/api/{path.removeprefix('/api/v1/')}" if path.startswith("/api/v1/") else path
 
 
@@ -268,7 +268,7 @@ def _name(host: str) -> str:
 
 
 def _netloc(origin: str) -> str | None:
-    """Read the host and port of an origin; None of what is no address."""
+    """Read the host and port of an origin; None if it is not an address."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
@@ -276,18 +276,18 @@ def _netloc(origin: str) -> str | None:
 
 
 def cookie_name(host: str) -> str:
-    """Name the cookie of a page by its port: browsers keep cookies by the host alone."""
+    """Name a page's cookie after its port: browsers separate cookies only by host."""
     port = host.rpartition(":")[2]
     return f"{COOKIE}_{port}" if port.isascii() and port.isdigit() and ":" in host else COOKIE
 
 
 def address_of(scope: Scope) -> str:
-    """Tell where a request comes from."""
+    """Find the address a request comes from."""
     return str((scope.get("client") or ("", 0))[0])
 
 
 def _cookie(headers: Headers) -> str:
-    """Read the session as browsers send it; `http.cookies` gives all up at another page's odd cookie."""
+    """Read the session as browsers send it; `http.cookies` gives up at another page's odd cookie."""
     return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")), "")
 
 

@@ -1,4 +1,4 @@
-"""The routes of other actions: pause, resume, jobs under way; and the list of who did what."""
+"""The routes of other actions: pause, resume, running jobs; and the list of who did what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.redaction import redact
 
 
 async def paused(request: Request) -> Response:
-    """Have a stage read nothing until it is resumed."""
+    """Pause a stage until it is resumed."""
     place, said = await place_of(request), await body(request)
     stage = place.known().name
     why = said.get("why") or "from the page"
@@ -31,7 +31,7 @@ async def paused(request: Request) -> Response:
 
 
 async def resumed(request: Request) -> Response:
-    """Have a stage go on."""
+    """Resume a stage."""
     place = await place_of(request)
     await body(request)
     stage = place.known().name
@@ -48,13 +48,13 @@ async def jobs(request: Request) -> Response:
 
 
 async def job(request: Request) -> Response:
-    """Tell how far a job is."""
+    """Report how far a job is."""
     place = await place_of(request)
     return answer(place.site.jobs.find(place.pipeline, request.path_params["job"]).document())
 
 
 async def stopped(request: Request) -> Response:
-    """Have a job end after the step under way."""
+    """Stop a job after its current step."""
     place = await place_of(request)
     await body(request)
     found = place.site.jobs.find(place.pipeline, request.path_params["job"])
@@ -72,7 +72,7 @@ async def stopped(request: Request) -> Response:
 
 
 async def audited(request: Request) -> Response:
-    """List who did what, the newest first."""
+    """List who did what, newest first."""
     place = await place_of(request)
     count = number(request, "count", audit.KEPT, audit.KEPT)
     found = await audit.noted(place.site.client, place.pipeline, count)

@@ -1,4 +1,4 @@
-"""Answers: JSON, errors as `{"error": {"message", "fix"}}`, and what a request asks for, checked."""
+"""Answers: JSON, errors as `{"error": {"message", "fix"}}`, and the checked parameters of requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_BODY = 2 * 1024 * 1024
 """Bytes of a request's body, at most."""
 
 
-class Refusal(Exception):  # noqa: N818  it is an answer, and no fault
+class Refusal(Exception):  # noqa: N818  it is an answer, not a fault
     """
     Answer a request with an error.
 
@@ -55,17 +55,17 @@ class Refusal(Exception):  # noqa: N818  it is an answer, and no fault
 
 
 def answer(value: Mapping[str, Any], status: int = 200) -> Response:
-    """Make an answer of JSON; what is no Unicode in foreign data is escaped."""
+    """Make a JSON answer; invalid Unicode in foreign data is escaped."""
     return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
 
 
 def bad(message: str, fix: str = "") -> Refusal:
-    """Refuse a request that cannot be meant so."""
+    """Refuse a malformed request."""
     return Refusal(400, message, fix)
 
 
 def number(request: Request, name: str, default: int, most: int) -> int:
-    """Read a number of a query, from 1."""
+    """Read a number, 1 or more, from a query."""
     text = request.query_params.get(name)
     if text is None:
         return default
@@ -75,7 +75,7 @@ def number(request: Request, name: str, default: int, most: int) -> int:
 
 
 async def body(request: Request) -> dict[str, Any]:
-    """Read the JSON object that a request brings; nothing is an empty one."""
+    """Read the JSON object in a request's body; an empty body is an empty object."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         what = f"content type {kind[:60]!r} is not understood" if kind else "there is no content type"
@@ -90,11 +90,11 @@ async def body(request: Request) -> dict[str, Any]:
 
 
 def moment(seconds: float | None) -> str | None:
-    """Spell seconds since 1970 as the API does: ISO 8601, UTC, milliseconds; None of what is no moment."""
+    """Format seconds since 1970 as the API does: ISO 8601, UTC, milliseconds; None if not a moment."""
     if seconds is None:
         return None
     try:
         at = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):  # beyond the year 9999: nothing of ours writes that
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999: not written by us
         return None
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

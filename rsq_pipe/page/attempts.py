@@ -1,4 +1,4 @@
-"""Attempts: how many wrong tokens came from an address lately, so that nobody tries them all."""
+"""Attempts: count recent wrong tokens by address, so that nobody can try them all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS = 60.0
 ADDRESSES = 1_000
 """Addresses remembered; the one that began first is forgotten."""
 
-_LONGEST = 64  # characters of an address: a proxy may hand on any text
+_LONGEST = 64  # characters of an address: a proxy may pass on any text
 
 
 class Attempts:
@@ -22,29 +22,29 @@ class Attempts:
     Count wrong tokens by address.
 
     Args:
-        clock: Seconds that only grow.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: dict[str, tuple[float, int]] = {}  # address -> when its first came, how many since
+        self._wrong: dict[str, tuple[float, int]] = {}  # when its first came, how many since
 
     def __len__(self) -> int:
-        """Tell how many addresses are remembered."""
+        """Count the addresses remembered."""
         return len(self._wrong)
 
     @property
     def longest(self) -> int:
-        """Characters of the longest one."""
+        """The length of the longest one."""
         return max(map(len, self._wrong), default=0)
 
     def wait(self, address: str) -> float:
-        """Tell for how many seconds no token of an address is looked at; 0 where one is."""
+        """Tell for how many seconds tokens from an address are not checked; 0 if they are."""
         began, count = self._wrong.get(_network(address), (0.0, 0))
         return max(0.0, began + SECONDS - self._clock()) if count >= WRONG else 0.0
 
     def wrong(self, address: str) -> None:
-        """Take note of a wrong one."""
+        """Note a wrong token."""
         at, now = _network(address), self._clock()
         began, count = self._wrong.pop(at, (now, 0))
         if now - began >= SECONDS:
@@ -55,7 +55,7 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """Name whoever has an address: in IPv6 one has a whole network of them."""
+    """Name the owner of an address: in IPv6 one client has a whole network of them."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Edits: what a request asks to be changed in dead letters, read as `dlq replay --set` reads it."""
+"""Edits: the changes to dead letters that a request asks for, read as `dlq replay --set` reads them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def edits_of(said: dict[str, Any], letter: str = "") -> Edits:
     """
     Read `set` and `payload`.
 
-    A text in `set` is JSON where it is JSON, else text; after `=` it is an expression over the record.
+    A text in `set` is read as JSON if it is JSON, else as text; after `=` as an expression over the record.
 
     Args:
         said: The body of the request.
         letter: The one dead letter that `payload` is the new record of.
 
     Raises:
-        Refusal: They cannot be meant so.
+        Refusal: They are malformed.
     """
     values: dict[str, Any] = {}
     computed: dict[str, Expression] = {}

@@ -1,4 +1,4 @@
-"""Feeds: how a pipeline is doing, told every second to every browser that listens."""
+"""Feeds: report every second to every listening browser how a pipeline is doing."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _Waiting = asyncio.Queue["bytes | None"]
 
 class Feeds:
     """
-    Tell listeners how pipelines are doing: one look a second at a pipeline, however many listen.
+    Tell listeners how pipelines are doing, with one look per second however many listen.
 
     Args:
-        looks: What looks.
+        looks: Looks at pipelines.
     """
 
     def __init__(self, looks: Looks) -> None:
@@ -54,10 +54,10 @@ class Feeds:
     @contextmanager
     def seat(self) -> Iterator[None]:
         """
-        Take the place of a listener, from before it is answered until it is gone.
+        Hold a listener's place, from before it is answered until it is gone.
 
         Raises:
-            Refusal: There are as many as may be.
+            Refusal: There are as many listeners as allowed.
         """
         if self._closed or self._seats >= MOST:
             raise Refusal(503, f"{self._seats} browsers listen already", "close some, or ask again later")
@@ -84,7 +84,7 @@ class Feeds:
                 self._readers.pop(pipeline).cancel()
 
     def close(self) -> None:
-        """Have all listeners end."""
+        """End all listeners."""
         self._closed = True
         for waiting in [one for some in self._listeners.values() for one in some]:
             _put(waiting, None)
@@ -101,9 +101,9 @@ class Feeds:
     async def _event(self, pipeline: str, number: int) -> bytes:
         try:
             name, value = "status", shapes.pipeline(await self._looks.at(pipeline))
-        except RsqPipeError as exc:  # the server is away, say; it is looked at again
+        except RsqPipeError as exc:  # the server is away, say; the next look tries again
             name, value = "fault", {"error": {"message": redact(str(exc)), "fix": ""}}
-        except Exception as exc:  # noqa: BLE001  else all who listen would wait for what never comes
+        except Exception as exc:  # noqa: BLE001  else all listeners would wait for ever
             _log.error("a look at a pipeline failed by a fault in rsq-pipe", pipeline=pipeline, exc_info=exc)
             value = {
                 "error": {"message": "a fault in rsq-pipe", "fix": "its log says more; please report it"}
@@ -113,7 +113,7 @@ class Feeds:
 
 
 def _put(waiting: _Waiting, event: bytes | None) -> None:
-    """Give a listener what is newest: one that is slow misses what was before."""
+    """Give a listener the newest event: a slow one misses earlier ones."""
     if waiting.full():
         waiting.get_nowait()
     waiting.put_nowait(event)

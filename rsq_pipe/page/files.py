@@ -1,4 +1,4 @@
-"""The page's own files, compressed once and asked for again only where they have changed."""
+"""The page's own files, compressed once and sent again only if they have changed."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _files: dict[Path, _File] = {}
 
 
 async def asset(request: Request) -> Response:
-    """Give a file of the page; any other path is a view of it, which the page itself tells apart."""
+    """Serve a file of the page; any other path is a view, which the page itself handles."""
     try:
         file = _read(_found(request.path_params["path"] or VIEW))
-    except (OSError, ValueError) as exc:  # it is gone, too long for a name, or has a zero byte in it
+    except (OSError, ValueError) as exc:  # missing, too long for a name, or with a zero byte
         raise Refusal(404, "there is no such file") from exc
     headers = {"etag": file.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
     if file.tag in request.headers.get("if-none-match", ""):
@@ -57,7 +57,7 @@ def _found(name: str) -> Path:
 
 
 def _read(path: Path) -> _File:
-    """Read a file, once; the folder holds few."""
+    """Read a file, and cache it; the folder holds few."""
     found = path.stat()
     stamp = found.st_mtime_ns, found.st_size
     known = _files.get(path)

@@ -39,9 +39,9 @@ class Job:
     Follow one action.
 
     Args:
-        pipeline, stage: Where.
+        pipeline, stage: The pipeline and stage.
         action: `replay` or `purge`.
-        total: Dead letters that are to go.
+        total: How many dead letters are to go.
         progress: Counts, and stops it.
     """
 
@@ -77,7 +77,7 @@ class Job:
 
 
 class Jobs:
-    """Hold the jobs of this server of the page; each ends when that does, after the step under way."""
+    """Hold the jobs of this page server; when it ends, each job ends after its current step."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
@@ -85,10 +85,10 @@ class Jobs:
 
     def refuse_more(self) -> None:
         """
-        Refuse a further job where many are under way.
+        Refuse a further job if too many are running.
 
         Raises:
-            Refusal: They are.
+            Refusal: Too many are running.
         """
         if sum(one.state == "running" for one in self._jobs.values()) >= MOST:
             raise Refusal(429, f"{MOST} jobs are under way", "wait for one to end, or stop one")
@@ -97,7 +97,7 @@ class Jobs:
         self, job: Job, work: Callable[[Progress], Awaitable[None]], told: Callable[[Job], Awaitable[object]]
     ) -> Job:
         """
-        Begin a job, and wait a little for its end.
+        Start a job, and wait a little for its end.
 
         Args:
             job: The job.
@@ -129,7 +129,7 @@ class Jobs:
             await self._tell(job, told)
 
     async def _tell(self, job: Job, told: Callable[[Job], Awaitable[object]]) -> None:
-        """Tell that a job has ended; while the server is away, that waits: else it would seem to go on."""
+        """Report that a job has ended; keep trying while the server is away, or it would seem to run on."""
         while True:
             try:
                 await told(job)
@@ -146,7 +146,7 @@ class Jobs:
         Find a job.
 
         Raises:
-            Refusal: There is none.
+            Refusal: There is no such job.
         """
         job = self._jobs.get(name)
         if job is None or job.pipeline != pipeline:
@@ -154,11 +154,11 @@ class Jobs:
         return job
 
     def of(self, pipeline: str) -> list[Job]:
-        """List the jobs of a pipeline, the newest first."""
+        """List the jobs of a pipeline, newest first."""
         return [job for job in reversed(self._jobs.values()) if job.pipeline == pipeline]
 
     async def end(self) -> None:
-        """Stop all, each after the step under way."""
+        """Stop all jobs, each after its current step."""
         self._ending.set()
         tasks = [job.task for job in self._jobs.values() if job.task and not job.task.done()]
         for job in self._jobs.values():

@@ -1,4 +1,4 @@
-"""The routes that act on dead letters: replay and purge, each told first what it would do."""
+"""The routes that act on dead letters: replay and purge, each with a preview first."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Work = Callable[[Progress], Coroutine[Any, Any, None]]
 @dataclass(frozen=True, slots=True)
 class Asked:
     """
-    Hold an action as it was asked for.
+    Hold an action as requested.
 
     Args:
-        place: Where.
-        who: By whom.
+        place: The pipeline and stage.
+        who: Who asks.
         said: The body of the request.
         action: `replay` or `purge`.
-        found: The dead letters that are meant.
-        noted: What else the list of actions says of it.
+        found: The selected dead letters.
+        noted: What else the list of actions records.
     """
 
     place: Place
@@ -77,7 +77,7 @@ async def purged(request: Request) -> Response:
 
 
 async def _meant(place: Place, said: dict[str, Any]) -> DeadLetters:
-    """Find the dead letters that an action is about: what is not said is not meant."""
+    """Find the dead letters that an action is about: nothing is selected by default."""
     ids, group, where = said.get("ids"), said.get("group", ""), said.get("where", "")
     if not isinstance(group, str) or not isinstance(where, str):
         raise bad("`group` and `where` are texts")
@@ -125,7 +125,7 @@ def _rate(text: Any) -> float | None:
 
 
 async def _carried_out(asked: Asked, plan: Preview, work: Work) -> Response:
-    """Tell what would be done; or do it, where the count that was told is confirmed."""
+    """Say what would be done; or do it, if the request confirms the count it was told."""
     told = _told(asked.found, plan)
     if asked.said.get("dry_run") is True:
         return answer({"dry_run": True, **told})
@@ -162,7 +162,7 @@ def _told(found: DeadLetters, plan: Preview) -> dict[str, Any]:
 
 
 def _noted(asked: Asked, job: Job) -> audit.Action:
-    """Say what the list of actions is to say."""
+    """Give what the list of actions records."""
     said = asked.said
     chosen = {key: said[key] for key in ("group", "where", "all") if said.get(key)}
     if said.get("ids"):

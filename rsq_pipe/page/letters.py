@@ -1,4 +1,4 @@
-"""The routes that show dead letters: by cause, page by page, one of them, and how it would look mended."""
+"""The routes that show dead letters: by cause, page by page, one of them, and how it would look edited."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN = 500
 
 
 async def listed(request: Request) -> Response:
-    """List dead letters, some at a time."""
+    """List dead letters, a page at a time."""
     place, query = await place_of(request), request.query_params
     order, after = query.get("order", "oldest"), query.get("after", "")
     if order not in {"oldest", "newest"}:
@@ -54,9 +54,9 @@ async def listed(request: Request) -> Response:
 
 
 async def grouped(request: Request) -> Response:
-    """Tell dead letters by cause."""
+    """Group dead letters by cause."""
     place = await place_of(request)
-    await letters_of(place, Selection(stages=(place.stage,)))  # a stage that is none is told
+    await letters_of(place, Selection(stages=(place.stage,)))  # reports an unknown stage
     index = await groups_of(place)
     groups = await index.refresh()
     return answer({"groups": [group_document(group) for group in groups], "total": groups.total})
@@ -72,7 +72,7 @@ async def one(request: Request) -> Response:
 
 
 async def mended(request: Request) -> Response:
-    """Show a dead letter before and after it is mended; nothing is written."""
+    """Show a dead letter before and after an edit; nothing is written."""
     place = await place_of(request)
     said = await body(request)
     found, letter = await _letter(request, place)
@@ -102,10 +102,10 @@ async def _letter(request: Request, place: Place) -> tuple[DeadLetters, DeadLett
 
 async def letters_of(place: Place, selection: Selection) -> DeadLetters:
     """
-    Find dead letters of a stage, as it was last run or one that is gone since.
+    Find the dead letters of a stage of the last run, or of one removed since.
 
     Raises:
-        UnknownStageError: It was none.
+        UnknownStageError: There never was such a stage.
     """
     return await find(place.site.client, place.pipeline, place.run.graph, selection)
 
@@ -123,7 +123,7 @@ def selected(
     group: str = "",
     names: tuple[LetterName, ...] = (),
 ) -> Selection:
-    """Say which dead letters are meant."""
+    """Read from a request which dead letters are selected."""
     condition: Expression | None = compile_expression(where) if where.strip() else None
     belongs = (lambda letter: index.key_of(letter) == group) if group else None
     return Selection((place.stage,), where=condition, names=names, belongs=belongs)
@@ -159,7 +159,7 @@ def _in_list(letter: DeadLetter) -> dict[str, Any]:
 
 
 async def all_of(site_request: Request) -> Response:
-    """Tell the dead letters of all stages by cause."""
+    """Group the dead letters of all stages by cause."""
     site = site_of(site_request)
     pipeline = site_request.path_params["pipeline"]
     run = await site.run_of(pipeline)

@@ -1,4 +1,4 @@
-"""Looks: how pipelines are doing, asked of the server once a second at most, however many want to know."""
+"""Looks: how pipelines are doing, asking the server at most once a second however many want to know."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Look:
     Hold one look at a pipeline.
 
     Args:
-        run: The pipeline as it was last run.
-        status: How it is doing; with rates, where there was a look before.
-        calls: Stage -> in how many seconds half of its calls ended, and 95 of 100: of the last minute, where
-            there was a look so long ago; else of all.
+        run: The pipeline as last run.
+        status: How it is doing; with rates, if there was a look before.
+        calls: Stage -> median and 95th percentile of its call times in seconds: of the last minute, if there
+            was a look that long ago; else of all.
     """
 
     run: AsRun
@@ -67,15 +67,15 @@ class Looks:
 
     async def at(self, pipeline: str) -> Look:
         """
-        Tell how a pipeline is doing, as of a second ago at most.
+        Tell how a pipeline is doing, at most a second ago.
 
         Raises:
             NeverRanError: It never ran on the server.
             ServerUnavailableError: The server cannot be reached.
-            StreamError: What it holds of the pipeline cannot be read.
+            StreamError: What it holds for the pipeline cannot be read.
         """
         seen = self._seen.pop(pipeline, None) or _Seen()
-        self._seen[pipeline] = seen  # the last one asked for stands at the end
+        self._seen[pipeline] = seen  # keeps the most recently asked for at the end
         while len(self._seen) > KEPT:
             del self._seen[next(iter(self._seen))]
         async with seen.lock:
@@ -92,11 +92,11 @@ class Looks:
 def _latest(
     counts: Counter[str], at: float, before: deque[tuple[float, Counter[str]]]
 ) -> dict[str, tuple[float, float]]:
-    """Tell how long calls took lately; none of a stage that has been called by nobody."""
+    """Tell how long recent calls took; stages without calls are left out."""
     while len(before) > 1 and at - before[1][0] >= CALLS_OVER:
         before.popleft()
     if before and any(counts[name] < count for name, count in before[0][1].items()):
-        before.clear()  # the pipeline was started over
+        before.clear()  # the pipeline was started over with --fresh
     lately = counts - before[0][1] if before and at - before[0][0] >= CALLS_OVER else counts
     before.append((at, counts))
     return percentiles(lately)
@@ -106,7 +106,7 @@ def _with_rates(status: PipelineStatus, before: deque[PipelineStatus]) -> Pipeli
     while len(before) > 1 and status.at - before[1].at >= RATE_OVER:
         before.popleft()
     if before and (status.at - before[0].at > 60 or status.at <= before[0].at):
-        before.clear()  # nobody has looked for a while: that would be a rate of long ago
+        before.clear()  # nobody has looked for a while: the rate would be out of date
     rated = status.since(before[0]) if before else status
     before.append(status)
     return rated

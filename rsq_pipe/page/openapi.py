@@ -1,4 +1,4 @@
-"""The API described as OpenAPI 3.1; a test holds it against the routes and against what they answer."""
+"""The API described as OpenAPI 3.1; a test compares it with the routes and their answers."""
 
 from __future__ import annotations
 

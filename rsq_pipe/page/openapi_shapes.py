@@ -1,4 +1,4 @@
-"""The shapes of the API's answers, as JSON Schema; a test holds the real answers against them."""
+"""The shapes of the API's answers, as JSON Schema; a test checks the real answers against them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ANY: Schema = {}
 
 
 def maybe(of: Schema) -> Schema:
-    """Let null stand for it."""
+    """Allow null, too."""
     return {"anyOf": [of, {"type": "null"}]}
 
 
 def many(of: Schema) -> Schema:
-    """List it."""
+    """Make a list of it."""
     return {"type": "array", "items": of}
 
 
@@ -30,7 +30,7 @@ def by_name(of: Schema) -> Schema:
 
 
 def thing(fields: Schema, optional: Schema | None = None) -> Schema:
-    """Hold fields, all but the optional ones always there, and no others."""
+    """Make an object with exactly these fields, all required but the optional ones."""
     return {
         "type": "object",
         "properties": {**fields, **(optional or {})},

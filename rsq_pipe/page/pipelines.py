@@ -1,4 +1,4 @@
-"""The routes of pipelines: all of a server, one of them, and how it goes on."""
+"""The routes of pipelines: all of a server, one of them, and its events."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def one(request: Request) -> Response:
 
 
 async def day(request: Request) -> Response:
-    """Tell rates and backlogs of the last day, or of a part of it."""
+    """Give rates and backlogs of the last day, or of a part of it."""
     place, text = await place_of(request), request.query_params.get("window", "24h")
     try:
         window = parse_duration(text)
@@ -57,7 +57,7 @@ async def day(request: Request) -> Response:
 
 
 async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
-    """Describe a pipeline, with what keeps it from being looked at; None for one that is deleted since."""
+    """Describe a pipeline, or say why it cannot be looked at; None if it has been deleted since."""
     look, fault, seen = None, one.fault, None
     try:
         if not fault:
@@ -86,7 +86,7 @@ async def _described(site: Site, one: Listed) -> dict[str, Any] | None:
 
 
 def _rate(look: Look) -> float | None:
-    """Tell how many records enter a second: what the first stages have done with theirs."""
+    """Tell how many records enter per second: those that the first stages have finished."""
     rates = [
         stage.rate
         for stage, kept in zip(look.status.stages, look.run.graph.stages, strict=True)
@@ -97,15 +97,15 @@ def _rate(look: Look) -> float | None:
 
 
 async def events(request: Request) -> Response:
-    """Tell how a pipeline goes on."""
+    """Send events about a pipeline."""
     place = await place_of(request)
-    if request.method == "HEAD":  # nobody would read what is told, for as long as the connection lasts
+    if request.method == "HEAD":  # nobody would read the events, for as long as the connection lasts
         return Response(media_type="text/event-stream")
     return _Listening(place.site.feeds, place.pipeline)
 
 
 class _Listening(StreamingResponse):
-    """Tell events for as long as there is a place for the listener."""
+    """Send events while the listener has a place."""
 
     def __init__(self, feeds: Feeds, pipeline: str) -> None:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -113,7 +113,7 @@ class _Listening(StreamingResponse):
         self._feeds = feeds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; of many that ask at once, too, only so many get a place."""
+        """Answer; even of many concurrent requests, only a limited number get a place."""
         with self._feeds.seat():
             await super().__call__(scope, receive, send)
 

@@ -20,8 +20,8 @@ class Place:
 
     Args:
         site: What the routes share.
-        run: The pipeline as it was last run.
-        stage: The stage's name; empty where it is about the whole pipeline.
+        run: The pipeline as last run.
+        stage: The stage's name; empty if it is about the whole pipeline.
     """
 
     site: Site
@@ -35,10 +35,10 @@ class Place:
 
     def known(self) -> Stage:
         """
-        Find the stage in the pipeline as it was last run.
+        Find the stage in the pipeline as last run.
 
         Raises:
-            UnknownStageError: It has none of that name.
+            UnknownStageError: It has no stage of that name.
         """
         names = [one.name for one in self.run.graph.stages]
         if self.stage not in names:
@@ -49,7 +49,7 @@ class Place:
         return self.run.graph.stage(self.stage)
 
     def trace_url(self, trace_id: str) -> str | None:
-        """Spell where a trace is looked at; None where that is not known, or there is none."""
+        """Give the URL of a trace; None if unknown, or if there is no trace."""
         ui = self.site.jaeger or self.run.last.ui
         if not trace_id or not ui.startswith(("http://", "https://")):
             return None

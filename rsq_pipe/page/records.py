@@ -1,4 +1,4 @@
-"""The routes of a record's way, and of those who work."""
+"""The routes of a record's path, and of workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rsq_pipe.page.places import Place, place_of
 
 
 async def trace(request: Request) -> Response:
-    """Tell the way of a record, as far as the server still holds it."""
+    """Describe the path of a record, as far as the server still holds it."""
     place = await place_of(request)
     name = request.path_params["record"]
     async with place.site.scanning:
@@ -50,7 +50,7 @@ def _step(step: Step, place: Place) -> dict[str, Any]:
         "ended": moment(step.ended),
         "ran": step.ran,
         "trace_url": place.trace_url(step.trace_id),
-        # The note of a dead letter is the command that shows it; here there is a view.
+        # A dead letter's note is the command that shows it; the page has a view instead.
         "note": "" if is_dead else step.note,
         "letter": step.note.rpartition("/")[2] if is_dead else None,
     }

@@ -1,4 +1,4 @@
-"""Serving: runs the page on an address until it is told to stop."""
+"""Serving: run the page on an address until told to stop."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ class PageServer:
             await serving
 
     def stop(self) -> None:
-        """End what is under way, and return from `run`; idempotent."""
+        """End all requests in progress, and return from `run`; idempotent."""
         self._stopping.set()
 
 
 class _Connection(H11Protocol):
-    """Close a connection that asks for nothing, or never to its end: there is room for so many alone."""
+    """Close a connection that sends no complete request: their number is limited."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to look at it now and then."""
+        """Start checking the connection from time to time."""
         super().connection_made(transport)
         self._look_again(None)
 
@@ -95,17 +95,17 @@ class _Connection(H11Protocol):
             self._look_again(self.cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._look.cancel()
         super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):
-    """Leave signals to whoever runs it."""
+    """Leave signals to the caller."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take none."""
+        """Capture no signals."""
         yield
 
 
@@ -119,7 +119,7 @@ async def serve(
         site: What it shows.
         listener: A socket that listens; closed in the end.
         ready: Called once it answers.
-        watched: A pipe; once its other end is closed, whoever began this is gone.
+        watched: A pipe; when its other end closes, the process that started this is gone.
     """
     server = PageServer(create_app(site), listener)
     loop = asyncio.get_running_loop()

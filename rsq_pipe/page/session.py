@@ -13,7 +13,7 @@ from rsq_pipe.version import __version__
 
 
 def caller_of(request: Request) -> Caller | None:
-    """Tell who asks; None where nobody that is known does."""
+    """Tell who asks; None if unknown."""
     caller: Caller | None = request.state.caller
     return caller
 
@@ -25,7 +25,7 @@ def who(request: Request) -> str:
 
 
 async def session(request: Request) -> Response:
-    """Tell a page what it may do."""
+    """Tell the page what it may do."""
     site, caller = site_of(request), caller_of(request)
     known: Access = request.app.state.access
     return answer(
@@ -43,7 +43,7 @@ async def session(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:
-    """Give a browser that knows a token a cookie, so that it says it once."""
+    """Give a browser that knows a token a cookie, so that it sends the token only once."""
     known: Access = request.app.state.access
     if known.is_open:
         raise bad("no token is needed here")
@@ -62,7 +62,7 @@ async def login(request: Request) -> Response:
 
 
 async def logout(request: Request) -> Response:
-    """Take the cookie away."""
+    """Remove the cookie."""
     found = answer({"token_name": None})
     cookie = cookie_name(request.headers.get("host", ""))
     found.delete_cookie(cookie, httponly=True, samesite="strict")

@@ -36,7 +36,7 @@ def pipeline(look: Look) -> dict[str, Any]:
 
 
 def state(status: PipelineStatus) -> str:
-    """Say how a pipeline is doing, in a word: `running`, `paused`, `lost`, `resting`."""
+    """Say in one word how a pipeline is doing: `running`, `paused`, `lost`, `resting`."""
     if any(one.state == "lost" for one in status.stages):
         return "lost"
     if not status.runs:
@@ -80,7 +80,7 @@ def _node(one: LastStage, above: list[str]) -> dict[str, Any]:
 def stage(one: StageStatus, calls: tuple[float, float] | None) -> dict[str, Any]:
     """Describe a stage in numbers."""
     if one.verb == "source":
-        calls = None  # it is called by nobody
+        calls = None  # it is never called
     counted = one.counters
     return {
         "state": one.state,

@@ -1,4 +1,4 @@
-"""Site: what the routes of one server of the page share."""
+"""Site: what the routes of one page server share."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Site:
     Hold what is shared.
 
     Args:
-        client: The server that is looked at.
-        tokens: Name -> token; none where everybody who reaches the address may look and act.
+        client: The Redis server shown.
+        tokens: Name -> token; empty if everybody who reaches the address may look and act.
         read_only: Whether nobody may act.
-        jaeger: Where traces are looked at; empty for what a pipeline's file says.
+        jaeger: Where traces can be viewed; empty for what a pipeline's file says.
         looks: What the pipelines are doing.
     """
 
@@ -61,7 +61,7 @@ class Site:
 
     async def run_of(self, pipeline: str) -> AsRun:
         """
-        Find a pipeline as it was last run.
+        Find a pipeline as last run.
 
         Raises:
             NeverRanError: It never ran here.
@@ -72,9 +72,9 @@ class Site:
 
     async def pipelines(self) -> list[Listed]:
         """
-        List the pipelines of the server, as of a second ago; longer where its keys are very many.
+        List the pipelines of the server, as of a second ago, or longer if there are very many keys.
 
-        Redis: as `pipelines`, a tenth of the time at most.
+        Redis: as `pipelines`, at most a tenth of the time.
         """
         async with self._listing:
             began = time.monotonic()
@@ -85,7 +85,7 @@ class Site:
             return self._listed
 
     def letter_groups(self, pipeline: str, stage: str) -> LetterGroups:
-        """Find what groups the dead letters of a stage; that is kept, for so many stages."""
+        """Find the groups of a stage's dead letters; they are cached for a limited number of stages."""
         key = f"{{{pipeline}}}:{stage}:dlq"
         found = self._groups.pop(key, None) or LetterGroups(self.client, key, stage)
         self._groups[key] = found
@@ -94,7 +94,7 @@ class Site:
         return found
 
     async def close(self) -> None:
-        """End what goes on beside requests."""
+        """End background work."""
         self.feeds.close()
         await self.jobs.end()
 

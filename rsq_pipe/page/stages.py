@@ -1,4 +1,4 @@
-"""The routes of a stage: what it is and does, what stands before it, and its backlog as one number."""
+"""The routes of a stage: what it is and does, what waits for it, and its backlog as one number."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def _errors(place: Place) -> list[dict[str, Any]]:
 
 
 async def backlog(request: Request) -> Response:
-    """Give one number: the records that a stage still has to do, as scalers ask for it."""
+    """Give one number for autoscalers: the records that a stage still has to handle."""
     place = await place_of(request)
     stage = place.known().name
     look = await place.site.looks.at(place.pipeline)
@@ -102,7 +102,7 @@ async def backlog(request: Request) -> Response:
 
 
 async def records(request: Request) -> Response:
-    """Show what stands before a stage."""
+    """Show what waits for a stage."""
     place = await place_of(request)
     stage, query = place.known(), request.query_params
     if stage.verb == "source":
@@ -128,10 +128,10 @@ async def records(request: Request) -> Response:
 
 def settings_of(text: str, stage: str) -> dict[str, Any]:
     """
-    Read what a pipeline's file says of a stage, variables and secrets as they are written.
+    Read what a pipeline's file says about a stage, with variables and secrets as written.
 
     Returns:
-        Setting -> value; empty where the file is not kept, or is none.
+        Setting -> value; empty if the file is not kept, or not valid.
     """
     file = stored_values(text)
     stages = file.get("stages") if isinstance(file, dict) else None

@@ -26,7 +26,7 @@ def find_binary(candidates: Iterable[Path | None] | None = None) -> Path:
         The first candidate that is an executable file.
 
     Raises:
-        ServerStartError: There is none; the message names the ways to get one.
+        ServerStartError: None was found; the message says how to get one.
     """
     for candidate in usual_places() if candidates is None else candidates:
         if candidate is not None and candidate.is_file() and os.access(candidate, os.X_OK):
@@ -40,7 +40,7 @@ def find_binary(candidates: Iterable[Path | None] | None = None) -> Path:
 
 
 def usual_places() -> Iterable[Path | None]:
-    """List where a server program may stand, the best first."""
+    """List where a server program may be, the best first."""
     yield bundled_binary()
     for name in ON_PATH:
         yield on_path(name)

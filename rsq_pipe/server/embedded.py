@@ -16,10 +16,10 @@ from rsq_pipe.server.process import ping
 from rsq_pipe.server.replacement import Replacement
 from rsq_pipe.server.watchdog_start import start_watchdog
 
-# Seconds without any sign of life after which a server that starts, or one that stops, is given up.
+# Seconds without any sign of life after which a starting or stopping server is given up.
 START_PATIENCE = 15.0
 STOP_PATIENCE = 45.0
-# Servers that may die while one user waits.
+# How many servers may die while one user waits.
 PATIENCE_WITH_DEATHS = 3
 # Seconds between two looks.
 GLANCE = 0.002
@@ -30,7 +30,7 @@ Lost = Callable[[ServerStartError], None]
 
 class EmbeddedServer:
     """
-    Hold one use of a directory's server. While any process holds one, the server runs.
+    Hold one use of a directory's server. The server runs as long as any process holds one.
 
     Made by `acquire`. Not shared between processes: each acquires its own.
     """
@@ -66,7 +66,7 @@ class EmbeddedServer:
 
 def acquire(root: Path, *, binary: Path | None = None, lost: Lost | None = None) -> EmbeddedServer:
     """
-    Use the embedded server of a directory, starting it if nobody does yet.
+    Use the embedded server of a directory, starting it if it does not run yet.
 
     Blocks for about 50 ms, longer while an earlier server stops or a large append-only file is read.
     Safe to call from many processes at once: they get one server.
@@ -77,7 +77,7 @@ def acquire(root: Path, *, binary: Path | None = None, lost: Lost | None = None)
         lost: Called when it dies and cannot be started again; None to have that tried for ever.
 
     Returns:
-        The use of a server that answers; where its disk is full it may be read, and refuses to write.
+        The use of a server that answers; with a full disk it can be read, but refuses writes.
 
     Raises:
         ServerStartError: No server program, no place for its data, or the server did not start.
@@ -96,7 +96,7 @@ def acquire(root: Path, *, binary: Path | None = None, lost: Lost | None = None)
 
 
 def _join(home: Home) -> FileLock:
-    """Become a user; while the watchdog holds the lock alone it is stopping the server, so wait."""
+    """Become a user; wait while the watchdog holds the lock alone, as it is then stopping the server."""
     try:
         users = FileLock(home.users_lock)
     except OSError as exc:
@@ -120,7 +120,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
     while True:
         lock = FileLock(home.watchdog_lock)
         try:
-            # Also where a server answers: it may have lost its watchdog, and then nobody would stop it.
+            # Also if a server answers: without its watchdog nobody would stop it.
             if lock.try_exclusive():
                 if started and (reason := home.watchdog_log.read_text(errors="replace").strip()):
                     raise ServerStartError(reason)
@@ -130,9 +130,9 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
             lock.close()
         reply = ping(home.socket)
         if reply and not reply.startswith(b"-LOADING"):
-            return  # also "-MISCONF", on a full disk: what it refuses it says to whoever asks for it
+            return  # also "-MISCONF", on a full disk: each refused command will say so
         deaths.look()
-        if reply:  # it reads its data, however long that takes
+        if reply:  # it is reading its data, however long that takes
             deadline = time.monotonic() + START_PATIENCE
         if time.monotonic() > deadline:
             raise ServerStartError(
@@ -143,7 +143,7 @@ def _wait_for_server(home: Home, binary: Path | None) -> None:
 
 
 class Deaths:
-    """Notice a server that dies again and again as it starts; its watchdog never gives up, a user must."""
+    """Notice a server that keeps dying as it starts; its watchdog never gives up, so a user must."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -151,7 +151,7 @@ class Deaths:
 
     def look(self) -> None:
         """
-        Look which process is starting.
+        Check which process is starting.
 
         Raises:
             ServerStartError: It is the fourth: three have died over the same data.

@@ -1,4 +1,4 @@
-"""FileLock: a lock that the kernel gives back when its holder ends, however it ends."""
+"""FileLock: a lock that the kernel releases when its holder ends, however it ends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class FileLock:
     """
     Hold or try flock(2) on one file.
 
-    The lock belongs to the open file, not to the process: a child that inherits `fd` holds it too,
-    and it is free when the last holder has closed the file or died.
+    The lock belongs to the open file, not to the process: a child that inherits `fd` holds it too, and it is
+    released when the last holder closes the file or dies.
 
     Args:
         path: Made if missing; never deleted, or two processes could lock two files of one name.
@@ -26,29 +26,29 @@ class FileLock:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def try_shared(self) -> bool:
-        """Take it beside other sharers; False where somebody holds it alone. Does not wait."""
+        """Take the lock shared; False if somebody holds it alone. Does not wait."""
         return self._try(fcntl.LOCK_SH)
 
     def try_exclusive(self) -> bool:
-        """Take it alone; False where anybody holds it. Does not wait."""
+        """Take the lock alone; False if anybody holds it. Does not wait."""
         return self._try(fcntl.LOCK_EX)
 
     def held(self) -> bool:
-        """Say whether anybody else holds it, alone or shared; takes it for a moment where nobody does."""
+        """Say whether anybody else holds it, alone or shared; takes it for a moment if nobody does."""
         if not self.try_exclusive():
             return True
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         return False
 
     def in_place(self) -> bool:
-        """Say whether the path still leads to this file: false when its folder was deleted or replaced."""
+        """Say whether the path still leads to this file: false if its folder was deleted or replaced."""
         try:
             return os.path.samestat(self.path.stat(), os.fstat(self.fd))
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """Let go; doing it twice is harmless."""
+        """Release the lock; doing it twice is harmless."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)

@@ -23,7 +23,7 @@ class Home:
     Name the files of one directory's server, all under `<root>/.rsq`.
 
     Args:
-        root: The directory; two spellings of it are one home.
+        root: The directory; different spellings of its path give the same home.
     """
 
     def __init__(self, root: Path) -> None:
@@ -32,7 +32,7 @@ class Home:
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         self.previous_log = self.folder / "server.log.old"
-        # The names of 0.1: a server of that release and one of this find each other by them.
+        # The names used in 0.1: servers of that release and of this one find each other by them.
         self.watchdog_log = self.folder / "keeper.log"
         self.pid = self.folder / "server.pid"
         # Who uses the server, who looks after it, and whether it runs: three locks, see watchdog.py.
@@ -43,10 +43,11 @@ class Home:
 
     def make(self) -> None:
         """
-        Create the folders, which nobody else can enter from then on.
+        Create the folders, closed to everybody else from then on.
 
         Raises:
-            ServerStartError: They cannot be created or written, or hold what somebody else put there.
+            ServerStartError: They cannot be created or written, or hold something that somebody else put
+                there.
         """
         try:
             self.data.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
@@ -54,9 +55,9 @@ class Home:
                 _check_owner(folder, self.folder)
                 if stat.S_IMODE(folder.stat().st_mode) != PRIVATE:
                     folder.chmod(PRIVATE)
-            # Only now can nobody add to what is there.
+            # Only from here on can nobody add anything.
             _check_ours(self.folder)
-            # Once: whoever only looks must not need room on a full disk.
+            # Only once: a command that only looks must not need room on a full disk.
             if not (self.folder / ".gitignore").exists():
                 with open_own(self.folder / ".gitignore") as file:
                     file.write(b"*\n")
@@ -73,7 +74,7 @@ class Home:
             return path
         from hashlib import sha256  # noqa: PLC0415  slow to import, and rarely needed
 
-        # Not $TMPDIR, not $XDG_RUNTIME_DIR: two shells that differ in these must find one server.
+        # Not $TMPDIR or $XDG_RUNTIME_DIR: shells in which these differ must find the same server.
         name = sha256(os.fsencode(self.root)).hexdigest()[:16]
         return Path(f"/tmp/rsq-pipe-{os.getuid()}", f"{name}.sock")  # noqa: S108
 
@@ -88,15 +89,15 @@ def unwritable(home: Home, exc: OSError) -> ServerStartError:
 
 
 def open_own(path: Path) -> IO[bytes]:
-    """Empty and open a file of the server's own, readable to its owner; a link in its place is an OSError."""
+    """Empty and open one of the server's files, readable by its owner; a link in its place is an OSError."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
 
 
 def _check_ours(top: Path) -> None:
-    """Refuse what somebody else put there: a link would have us empty, or read, what it leads to."""
+    """Refuse what somebody else put there: through a link we would empty or read its target."""
     for folder, folders, files in os.walk(top):
         for path in (top, *(Path(folder, name) for name in (*folders, *files))):
-            with suppress(FileNotFoundError):  # the server is at work, and rewrites its data
+            with suppress(FileNotFoundError):  # the server is running, and rewrites its data
                 _check_owner(path, top)
 
 
@@ -110,7 +111,7 @@ def _check_owner(path: Path, top: Path) -> None:
 
 
 def _check_private(folder: Path) -> None:
-    """Refuse a folder under /tmp in which somebody else could put a socket of their own."""
+    """Refuse a folder under /tmp in which somebody else could put their own socket."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise ServerStartError(

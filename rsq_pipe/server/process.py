@@ -14,7 +14,7 @@ from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
 
 LOG_LINES_SHOWN = 10
-# Seconds a server may take to flush its append-only file and end, before it is killed.
+# Seconds a server may take to flush its append-only file and end before it is killed.
 STOP_PATIENCE = 30.0
 # Seconds between two looks at a server that starts or ends.
 GLANCE = 0.002
@@ -24,9 +24,9 @@ class ServerProcess:
     """
     Run the server of one home.
 
-    The process inherits `server.lock` and holds it as long as it lives, so whether a server runs is
-    answered by the kernel: it cannot be wrong as a pid file or a socket left behind can, and two
-    servers can never write one append-only file.
+    The process inherits `server.lock` and holds it as long as it lives, so the kernel knows whether a server
+    runs: unlike a pid file or a leftover socket this cannot be wrong, and two servers can never write one
+    append-only file.
 
     Args:
         home: Its files.
@@ -36,7 +36,8 @@ class ServerProcess:
     def __init__(self, home: Home, binary: Path) -> None:
         self._home = home
         self._binary = binary
-        # Open once: should the folder be replaced, this still asks after the server that was started in it.
+        # Opened once: if the folder is replaced, this lock still belongs to the server that was started in
+        # it.
         self._probe = FileLock(home.server_lock)
         self._child: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -44,7 +45,7 @@ class ServerProcess:
     def alive(self) -> bool:
         """Say whether the home's server runs, whoever started it."""
         if self._child is not None:
-            self._child.poll()  # a child that ended stays a zombie until it is asked for
+            self._child.poll()  # an ended child stays a zombie until it is waited for
         return self._probe.held()
 
     def start(self) -> None:
@@ -59,7 +60,7 @@ class ServerProcess:
             if not lock.try_exclusive():
                 self._pid = self._found_pid()
                 return
-            self._tidy()  # or the pid of an earlier server could be taken for that of this one
+            self._tidy()  # or an earlier server's pid could be taken for this one's
             if self._home.log.exists():
                 self._home.log.replace(self._home.previous_log)
             self._child = subprocess.Popen(
@@ -76,9 +77,9 @@ class ServerProcess:
         self._wait_for_an_answer(self._child)
 
     def stop(self) -> None:
-        """End the server in good order: what it accepted is on disk when this returns."""
+        """End the server cleanly: what it accepted is on disk when this returns."""
         self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a stopped process would act on the first only when it goes on
+        self._signal(signal.SIGCONT)  # a stopped process acts on SIGTERM only when it continues
         deadline = time.monotonic() + STOP_PATIENCE
         while self.alive():
             if time.monotonic() > deadline:
@@ -112,7 +113,7 @@ class ServerProcess:
         return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:])
 
     def _found_pid(self) -> int:
-        """Read the pid of a server found running, which it writes early as it starts."""
+        """Read the pid of a server found running; it writes the pid early in its start."""
         while self.alive():
             try:
                 return int(self._home.pid.read_text())
@@ -121,12 +122,12 @@ class ServerProcess:
         return 0
 
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the server and nobody else: while it holds its lock, no other process has its pid."""
+        """Signal the server and nothing else: while it holds its lock, no other process has its pid."""
         if self._pid and self.alive():
             os.kill(self._pid, number)
 
     def _tidy(self) -> None:
-        """Remove what a server that was killed leaves behind."""
+        """Remove what a killed server leaves behind."""
         self._home.socket.unlink(missing_ok=True)
         self._home.pid.unlink(missing_ok=True)
 
@@ -143,7 +144,7 @@ class ServerProcess:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "everysec",
-            # Refusing writes is an error that is seen; evicting keys would lose records silently.
+            # Refused writes are visible errors; evicted keys would lose records silently.
             "maxmemory-policy": "noeviction",
         }
         return [
@@ -162,7 +163,7 @@ def ping(path: Path, *, timeout: float = 0.5) -> bytes:
 
     Returns:
         The first line of its reply: `+PONG`, or an error: `-LOADING ...` while it reads its data,
-        `-MISCONF ...` while its disk is full; empty where nobody answers.
+        `-MISCONF ...` while its disk is full; empty if nobody answers.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)

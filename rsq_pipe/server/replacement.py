@@ -1,4 +1,4 @@
-"""Replacement: another watchdog for a server in use whose watchdog was killed."""
+"""Replacement: start another watchdog for a server in use whose watchdog was killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rsq_pipe.server.home import Home
 from rsq_pipe.server.process import ping
 from rsq_pipe.server.watchdog_start import start_watchdog
 
-# Seconds between two looks: a server killed together with its watchdog is back about this much later.
+# Seconds between two looks: a server killed with its watchdog is back about this much later.
 PERIOD = 1.0
 LONGEST_PAUSE = 5.0
 # Watchdogs that are started one after another without a server that answers.
@@ -24,10 +24,11 @@ TRIES = 5
 
 class Replacement:
     """
-    Look, as long as a server is used here, whether it has a watchdog; start another one where it has none.
+    Watch whether a server in use has a watchdog, and start another if it has none.
 
-    The new one finds the server running, or starts it on the same data. Every user looks, and the watchdog's
-    lock lets one of them start it. In a thread: what uses the server may be waiting for it.
+    The new one finds the server running, or starts it on the same data. Every user watches, and the
+    watchdog's lock lets one of them start it. Runs in a thread, because the main thread may be waiting for
+    the server.
 
     Args:
         home: The server's files.
@@ -67,7 +68,7 @@ class Replacement:
                         self._tries = 0
                         self._pause.works()
                     continue
-            except (OSError, ServerStartError) as exc:  # no descriptor or disk left, or no server program now
+            except (OSError, ServerStartError) as exc:  # no descriptor, disk or server program left
                 self._say_failed(str(exc))
             if self._tries > TRIES and self._lost is not None:
                 self._lost(self._given_up())
@@ -75,9 +76,9 @@ class Replacement:
             self._pause.fails()
 
     def _has_watchdog(self) -> bool:
-        """Say whether there is a watchdog; where there is none, start one."""
+        """Tell whether there is a watchdog; start one if not."""
         if not self._users.in_place():
-            return True  # the folder was deleted, data and all: what another server holds there is not ours
+            return True  # the folder was deleted with its data: a new server there is not ours
         lock = FileLock(self._home.watchdog_lock)
         try:
             if not lock.try_exclusive():
@@ -110,7 +111,7 @@ class Replacement:
         self._say(f"the embedded server of {self._home.root} cannot be started again; trying on: {why}")
 
     def _say(self, line: str) -> None:
-        """Log a line, but the same one only once."""
+        """Log a line, but never the same one twice."""
         if line != self._told:
             self._told = line
             logging.getLogger("rsq_pipe").warning(line)

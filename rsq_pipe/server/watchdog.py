@@ -1,5 +1,5 @@
 """
-Watchdog: the small process that looks after the embedded server while anybody uses it.
+Watchdog: the small process that keeps the embedded server running while anybody uses it.
 
 Three file locks say who is there, and the kernel frees each when its holder ends, even by SIGKILL:
 
@@ -25,10 +25,10 @@ from rsq_pipe.server.file_lock import FileLock
 from rsq_pipe.server.home import Home
 from rsq_pipe.server.process import ServerProcess
 
-# Seconds between two looks at users and server; a server that died is back about this much later.
+# Seconds between two looks at users and server; a dead server is back about this much later.
 TICK = 0.05
 LONGEST_RESTART_DELAY = 5.0
-# Starts of a server that died, one after another, that may fail; then a user has to start another watchdog.
+# How many restarts in a row may fail; after that a user has to start another watchdog.
 RESTARTS = 10
 
 
@@ -38,13 +38,13 @@ def keep(home: Home, binary: Path, watchdog_lock: int) -> None:
 
     Args:
         home: The server's files.
-        binary: The server program, where none is running yet.
-        watchdog_lock: The file descriptor of the watchdog's lock, taken by whoever started this process.
+        binary: The server program, if no server is running yet.
+        watchdog_lock: The file descriptor of the watchdog's lock, taken by the process that started this one.
 
     Raises:
         ServerStartError: The server did not start.
     """
-    with suppress(OSError):  # a full disk: it is for whoever wants to know, and the lock is what counts
+    with suppress(OSError):  # a full disk: the file is only informative, the lock is what counts
         os.write(watchdog_lock, f"{os.getpid()}\n".encode())
     users = FileLock(home.users_lock)
     server = ServerProcess(home, binary)
@@ -56,20 +56,20 @@ def keep(home: Home, binary: Path, watchdog_lock: int) -> None:
     if users.in_place():
         server.stop()
     else:
-        # The folder was deleted, data and all. A clean end would delete the socket, which may by now
-        # be that of another server at the same path.
+        # The folder was deleted with its data. A clean end would delete the socket, which may by now belong
+        # to another server at the same path.
         server.kill()
-    # First this, then (with the end of the process) users.lock: whoever then gets in as a user must
-    # find that there is no watchdog, or would wait for a server that nobody starts.
+    # This is released first, and users.lock later, with the end of the process: whoever then becomes a user
+    # must see that there is no watchdog, or would wait for a server that nobody starts.
     os.close(watchdog_lock)
 
 
 def _revive(server: ServerProcess, users: FileLock) -> None:
     """
-    Start a server that died, again and again while it has users: their work waits for it.
+    Restart a dead server, again and again while it has users: their work waits for it.
 
     Raises:
-        ServerStartError: It did not start, time after time.
+        ServerStartError: Several starts in a row have failed.
     """
     pause = GrowingPause(TICK, LONGEST_RESTART_DELAY)
     failed = 0
@@ -96,12 +96,12 @@ def _stay(_number: int, _frame: object) -> None:
 
 
 def main(root: str, binary: str, watchdog_lock: str) -> int:
-    """Keep the server of `root`, in the background; where that fails, standard error says why."""
-    # The user waits for this process and must not have to wait for it again when the watchdog ends.
+    """Keep the server of `root` running in the background; on failure, standard error says why."""
+    # The user waits for this process once, and must not have to again when the watchdog ends.
     if os.fork():
         return 0
-    # A service manager that stops a whole process group means the users; they still need the server to
-    # settle what they hold. The watchdog ends when they have.
+    # A service manager that stops a whole process group means the users, which still need the server to
+    # settle what they hold. The watchdog ends after them.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stay)
     try:

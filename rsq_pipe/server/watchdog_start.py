@@ -1,4 +1,4 @@
-"""Watchdog start: starts a watchdog that holds its lock from the first moment on."""
+"""Watchdog start: start a watchdog that holds its lock from the first moment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsq_pipe.server.home import Home, open_own
 
 def start_watchdog(home: Home, binary: Path, lock: FileLock) -> None:
     """
-    Start a watchdog that inherits the lock just taken, so that at no moment two can be started.
+    Start a watchdog that inherits the lock just taken, so that two can never be started.
 
     Args:
         home: The server's files.
@@ -23,9 +23,9 @@ def start_watchdog(home: Home, binary: Path, lock: FileLock) -> None:
     Raises:
         OSError: It cannot be started, or its log cannot be written.
     """
-    # -P: a module of the user's must not take the place of one of the standard library.
+    # -P: a user's module must not shadow one of the standard library.
     command = [sys.executable, "-P", "-m", "rsq_pipe.server.watchdog"]
-    os.truncate(lock.fd, 0)  # the pid of an earlier watchdog, by now perhaps that of somebody else
+    os.truncate(lock.fd, 0)  # an earlier watchdog's pid, which may by now belong to another process
     with open_own(home.watchdog_log) as log:
         subprocess.run(
             [*command, str(home.root), str(binary), str(lock.fd)],

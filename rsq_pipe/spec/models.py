@@ -266,8 +266,8 @@ class CallStage(ReadingStage):
     )
     to: OutputOrNone = Field(
         default=None,
-        description="`{stream: NAME}`: publish the output under a name of its own; `none`: there is no output, "
-        "the handler is called for its effects, and each record that it handles counts as out.",
+        description="`{stream: NAME}`: publish the output under a name of its own; `none`: there is no "
+        "output, the handler is called for its effects, and each record that it handles counts as out.",
     )
 
 

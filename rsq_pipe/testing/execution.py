@@ -1,4 +1,4 @@
-"""Execution: a test run to its end, and what it left, or where its records are if it does not come there."""
+"""Execution: run a test to its end, and collect what it left, or say where its records are stuck."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def execute(test: PipelineTest, address: str, timeout: float) -> PipelineR
     Run a test on an empty server.
 
     Args:
-        test: What to run.
+        test: The test to run.
         address: The server.
         timeout: Seconds it may take.
 
@@ -67,9 +67,9 @@ async def _summary(test: PipelineTest, client: StreamClient, timeout: float) -> 
 
 
 async def _make_haste(graph: Graph, client: StreamClient) -> None:
-    """Make every record that waits for its next attempt due at once: a test must not wait out a backoff."""
+    """Make every record that waits for its next attempt due now: a test must not wait out a backoff."""
     keys = [Keyspace(graph.pipeline).retry(stage) for stage in graph.stages]
-    # Scores are the times at which records are due; a set's union with nothing, times 0, is itself, long due.
+    # Scores are due times; a union of the set with itself, weighted 0, makes all of them long due.
     commands: list[Command] = [["ZUNIONSTORE", key, 1, key, "WEIGHTS", 0] for key in keys]
     while True:
         await client.channel.exchange(commands, key=keys[0])
@@ -90,11 +90,11 @@ def _records(file: Path) -> list[dict[str, Any]]:
 
 def standing(test: PipelineTest, state: PipelineState | None, seconds: float) -> str:
     """
-    Say what a pipeline still had to do.
+    Say what a pipeline still had to handle.
 
     Args:
         test: The pipeline.
-        state: What it held at the last look; None where there was none.
+        state: What it held at the last look; None if there was none.
         seconds: How long it had.
     """
     late = f"pipeline {test.graph.pipeline!r} was not drained after {seconds:g} s"

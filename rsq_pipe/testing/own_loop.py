@@ -1,4 +1,4 @@
-"""own_loop: async work done by a plain function, in an event loop of its own."""
+"""own_loop: run async work from a plain function, in its own event loop."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 def own_loop(caller: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
-    Do the work in a new event loop, and close that.
+    Do the work in a new event loop, and close the loop.
 
     Args:
         caller: The function the user called, for the message.
-        work: Makes the coroutine; not called where it could not be awaited.
+        work: Makes the coroutine; not called if it could not be awaited.
 
     Raises:
         RuntimeError: This thread is running an event loop already.

@@ -1,4 +1,4 @@
-"""run_pipeline: a whole pipeline on given records, on a server of its own."""
+"""run_pipeline: run a whole pipeline on given records, on its own server."""
 
 from __future__ import annotations
 
@@ -31,28 +31,30 @@ def run_pipeline(
     """
     Run a whole pipeline on given records, on a private server, until it is drained.
 
-    Given records take the place of what the sources would read, and what reaches the sinks is collected: no
-    file, stream or server that the pipeline names is touched. Handlers and whatever they open are real. Of
-    sources and sinks only the records count: a csv source's types or a csv sink's fields are not applied.
-    Failed records are tried as often as the pipeline says, without the pauses between: a test must not
-    wait out a backoff. Blocks; the server takes a fraction of a second to start.
+    Given records replace what the sources would read, and what reaches the sinks is collected: no file,
+    stream or server that the pipeline names is touched. Handlers and whatever they open are real. Settings of
+    sources and sinks, such as a csv source's types or a csv sink's fields, are not applied. Failed records
+    are tried as often as the pipeline says, but without pauses: a test must not wait out a backoff. Blocks;
+    the server takes a fraction of a second to start.
 
     Args:
         spec: The pipeline file.
         sources: Source stage -> its records; every source must be named.
-        streams: Key of a stream from outside -> its records; every one that only others write must be named.
+        streams: Key of a stream from outside -> its records; every stream that only others write must be
+            named.
         timeout: Seconds the pipeline may take.
 
     Raises:
         SpecError: The pipeline file is wrong; all mistakes at once.
-        EncodeError: A given record is none that a stream can hold.
-        ValueError: A source or a stream is not named, or a name is none of a source or a stream.
-        TimeoutError: The pipeline was not drained in time; the message says where its records stand.
+        EncodeError: A given record cannot be held by a stream.
+        ValueError: A source or a stream is not named, or a name belongs to neither.
+        TimeoutError: The pipeline was not drained in time; the message says where its records are.
         HandlerError: A stage with `on_error: stop` stopped.
         ServerStartError: The private server cannot be started.
         RuntimeError: The calling thread runs an event loop; `await asyncio.to_thread(run_pipeline, ...)`.
     """
-    # Here: run_stage needs no server, and a test file with no other call pays for no client.
+    # Imported here: run_stage needs no server, so a test file that calls only that need not import the
+    # client.
     from rsq_pipe.testing.execution import execute  # noqa: PLC0415
 
     graph = load(Path(spec), connect=False)
@@ -68,5 +70,5 @@ def _private_server(folder: Path) -> Iterator[str]:
         try:
             yield server.url
         finally:
-            # Before it is told to end: a server that ends writes once more, into a folder that must be empty.
+            # Before the server is told to end: its last write would collide with the folder's removal.
             rmtree(folder / ".rsq")

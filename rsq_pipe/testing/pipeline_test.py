@@ -1,4 +1,4 @@
-"""PipelineTest: a pipeline with files of a test in the place of all it reads and writes outside."""
+"""PipelineTest: a pipeline with a test's files in place of everything it reads and writes outside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PipelineTest:
 
     Args:
         graph: The pipeline; each stream from outside is fed by a source, each published one read by a sink.
-        own: The stages that the pipeline's file has.
+        own: The stages in the pipeline's file.
         given: Source of `graph` -> how many records it has.
         sinks: Sink stage -> the file it writes.
         streams: Key of a published stream -> the file that its sink writes.
@@ -51,8 +51,8 @@ def prepare(graph: Graph, folder: Path, sources: Given, streams: Given) -> Pipel
         streams: Key of a stream from outside -> its records.
 
     Raises:
-        ValueError: One of them is missing, or there is none of this name.
-        EncodeError: A record is none that a stream can hold.
+        ValueError: One of them is missing, or a name is unknown.
+        EncodeError: A record cannot be held by a stream.
     """
     read = {ref.name: ref for stage in graph.stages for ref in stage.inputs if ref.external}
     written = {ref.name: ref for stage in graph.stages for ref in stage.outputs.values() if ref.external}
@@ -76,7 +76,7 @@ def prepare(graph: Graph, folder: Path, sources: Given, streams: Given) -> Pipel
 
 
 def _feed(key: str) -> str:
-    """Name the source that feeds a stream from outside; no stage of a file has a space in its name."""
+    """Name the source that feeds a stream from outside; the space keeps it apart from stages of the file."""
     return f"from {key}"
 
 
@@ -113,7 +113,8 @@ def _staged(stage: Stage, file: Path) -> Stage:
     elif stage.verb == "sink":
         options = ConnectorRef("sink", "jsonl", SinkOptions(path=str(file), fsync=False))
     wait = min(stage.batch_wait, LONGEST_BATCH_WAIT)
-    # A stage that pauses would wait for what no test mends, and one with a rate longer than a test may.
+    # A pausing stage would wait for a repair that no test makes, and one with a rate longer than a test may
+    # take.
     return replace(stage, options=options, batch_wait=wait, breaker=None, rate=None)
 
 

@@ -1,4 +1,4 @@
-"""Runs: what became of the records that one stage, or a whole pipeline, was given."""
+"""Runs: what became of the records given to one stage or to a whole pipeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rsq_pipe.suggestion import suggest
 T = TypeVar("T")
 
 
-# Plain tuples, so that they compare with what a test writes down.
+# Plain tuples, so that they compare with a test's literals.
 
 
 class Dead(NamedTuple):
@@ -32,11 +32,11 @@ class Dead(NamedTuple):
 
 class Retried(NamedTuple):
     """
-    Hold one record that is to be handled again.
+    Hold one record that would be handled again.
 
     Args:
         record: The record as the stage got it.
-        error: Why: what was raised, or what the handler gave as the reason.
+        error: What was raised, or the reason that the handler gave.
         delay: Seconds it would wait, without the backoff's jitter.
     """
 
@@ -52,12 +52,12 @@ class StageRun:
 
     Args:
         stage: The stage's name.
-        ports: Port -> the records it got, as the next stage would read them; the one output is "".
+        ports: Port -> the records it got, as the next stage would read them; the plain output is "".
         headers: Port -> the headers of these records.
         dropped: The records that ended here on purpose, or by `on_error: drop`.
         retried: The records that would be handled again later.
         dead: The records that became dead letters.
-        halted: Why the stage stopped, where `on_error: stop` says so; what came after was not handled.
+        halted: Why the stage stopped because of `on_error: stop`; later records were not handled.
     """
 
     stage: str
@@ -70,11 +70,11 @@ class StageRun:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """What the one output got; LookupError for a stage that has only ports."""
+        """What the plain output got; LookupError for a stage that has only ports."""
         return self.port("")
 
     def port(self, name: str) -> list[dict[str, Any]]:
-        """Return what a port got; LookupError if the stage has none of this name."""
+        """Return what a port got; LookupError if the stage has no such port."""
         if name not in self.ports:
             missing = f"port {name!r}" if name else "one output"
             there = (
@@ -104,11 +104,11 @@ class PipelineRun:
     counts: Mapping[str, StageSummary]
 
     def sink(self, name: str) -> list[dict[str, Any]]:
-        """Return what reached a sink; LookupError if there is none of this name."""
+        """Return what reached a sink; LookupError if there is no such sink."""
         return self._found(self.sinks, "sink", name)
 
     def stream(self, key: str) -> list[dict[str, Any]]:
-        """Return what stands in a published stream; LookupError if the pipeline publishes no such stream."""
+        """Return what a published stream holds; LookupError if the pipeline publishes no such stream."""
         return self._found(self.streams, "published stream", key)
 
     def dead(self, stage: str | None = None) -> list[Dead]:

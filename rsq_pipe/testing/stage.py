@@ -1,4 +1,4 @@
-"""run_stage: one stage of a pipeline on given records, without a server."""
+"""run_stage: run one stage of a pipeline on given records, without a server."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def run_stage(
         spec: The pipeline file.
         stage: The stage's name; not a source or a sink.
         records: Its input; the stage gets copies, with the record ids `test:1`, `test:2` ...
-        headers: What every record carries beside its payload.
+        headers: Headers that every record carries.
         attempt: Which attempt this is for every record, from 1. One that fails in the last of the stage's
             `attempts` becomes a dead letter.
 
     Raises:
         SpecError: The pipeline file is wrong; all mistakes at once.
-        EncodeError: A given record is none that a stream can hold.
+        EncodeError: A given record cannot be held by a stream.
         ValueError: There is no such stage, or it is a source or a sink, or `attempt` is below 1.
         RuntimeError: The calling thread runs an event loop; `await asyncio.to_thread(run_stage, ...)`.
     """

@@ -1,4 +1,4 @@
-"""StageTest: one stage's verb on some records, planned as the engine plans, and nothing settled."""
+"""StageTest: run one stage's verb on some records and plan as the engine does, settling nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ from rsq_pipe.verbs.windows.window_state import SESSIONS, window_end
 
 class StageTest(StageObserver):
     """
-    Try a stage, once. As the observer of its batches it learns why a record is retried, which no plan says.
+    Try a stage once.
+
+    As the observer of its batches it learns why a record is retried, which plans do not say.
 
     Args:
         graph: The pipeline.
@@ -41,7 +43,7 @@ class StageTest(StageObserver):
     """
 
     def __init__(self, graph: Graph, stage: Stage, serializer: Serializer) -> None:
-        # A test that compares a delay wants the same one every time.
+        # A test that compares a delay needs the same one every time.
         steady = replace(stage, retry=replace(stage.retry, jitter=0.0))
         self._serializer = serializer
         self._state = StateInMemory()
@@ -70,14 +72,14 @@ class StageTest(StageObserver):
                     break
             else:
                 await self._end()
-        except HandlerError as exc:  # not of a record: the stage cannot go on
+        except HandlerError as exc:  # not a record's error: the stage cannot go on
             halted = exc
         finally:
             await self._chain.close()
         return replace(self._run, halted=halted)
 
     async def _end(self) -> None:
-        """Have all input end: what waits in the stage's state leaves it."""
+        """End all input: what waits in the stage's state leaves it."""
         batch, outcomes = await _leaving(self._chain.first.stage, self._state)
         for port, emitted in outcomes.emitted.items():
             encode, decode = self._serializer.encode, self._serializer.decode
@@ -95,7 +97,7 @@ class StageTest(StageObserver):
         (step,) = await self._chain.process(batch)
         work = Work(Unpacked(step.batch, [1] * len(batch.deliveries)), [step])
         plan = self._planner.plan(work, work.portion)
-        if plan.is_void:  # a stage with state: settled is what is left without the records at which it stops
+        if plan.is_void:  # a stage with state: the batch is settled without the records at which it stops
             rest = batch.only([at for at in range(len(batch)) if batch.origins[at] not in plan.halted])
             await self._handle(rest)
         if plan.settlement.state is not None and self._state.settle(plan.settlement.state.change):
@@ -125,7 +127,7 @@ class StageTest(StageObserver):
             )
 
     def _original(self, batch: Batch, place: int) -> dict[str, Any]:
-        # Decoded again: the handler may have changed the one it got.
+        # Decoded again: the handler may have changed its copy.
         return self._decoded(batch.original(place))
 
     def _decoded(self, raw: str | bytes) -> dict[str, Any]:
@@ -135,20 +137,20 @@ class StageTest(StageObserver):
 
 
 class _Errors(BatchTrace):
-    """Keep why records of a batch failed."""
+    """Remember why records of a batch failed."""
 
     def __init__(self, batch: Batch, errors: dict[int, str]) -> None:
         super().__init__(batch)
         self._errors = errors
 
     def failing(self, place: int, error: BaseException | str) -> Mapping[str, str]:
-        """Take note of a failure."""
+        """Note a failure."""
         self._errors[place] = told(error)
         return super().failing(place, error)
 
 
 async def _leaving(stage: Stage, state: StateInMemory) -> tuple[Batch, Outcomes]:
-    """Make the results of what an `aggregate` has in windows, in their order; nothing of other stages."""
+    """Make the results of an `aggregate`'s open windows, in order; nothing for other stages."""
     if not isinstance(stage.options, Aggregation):
         return Batch([], []), Outcomes()
     results = Results(stage.name, stage.options)

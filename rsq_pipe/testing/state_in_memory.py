@@ -30,10 +30,10 @@ _LETTERS = {kind.letter: name for name, kind in partials.KINDS.items()}
 
 class StateInMemory:
     """
-    Answer a verb's questions, and change as a settlement does on a server.
+    Answer a verb's questions, and change as a settlement changes it on a server.
 
     Args:
-        clock: Tells milliseconds since 1970.
+        clock: Gives milliseconds since 1970.
     """
 
     def __init__(self, clock: Callable[[], float] = lambda: time.time() * 1000) -> None:
@@ -44,11 +44,11 @@ class StateInMemory:
         self.refused = 0
 
     async def ask(self, *questions: Question) -> list[Any]:
-        """Answer several questions, all of one moment."""
+        """Answer several questions about the same moment."""
         return [self._answer(question) for question in questions]
 
     def settle(self, change: StateChange) -> str:
-        """Check, and write all of it or nothing; tells why not: `stale` or `full`, or nothing."""
+        """Check, and write all or nothing; return why nothing was written, `stale` or `full`, else empty."""
         if not all(self._holds(op) for op in change.checks):
             self.refused += 1
             return "stale"

@@ -1,1 +1,1 @@
-"""Tests of a pipeline as a file: given records, and what is to become of them."""
+"""Tests of a pipeline as a file: given records, and what should become of them."""

@@ -1,4 +1,4 @@
-"""Capturing: a record of a real run written down as a test."""
+"""Capturing: write a record of a real run down as a test."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _LONGEST_NAME = 80
 @dataclass(frozen=True, slots=True)
 class Captured:
     """
-    Hold a record as it stood before a stage.
+    Hold a record as it came to a stage.
 
     Args:
         record: The record.
-        stage: The stage that handles it; empty where it comes from a source, and all stages do.
-        stream: What it came by, where that has to be said.
+        stage: The stage that handles it; empty if it comes from a source, and all stages handle it.
+        stream: The stream it came by, if that has to be given.
         headers: Its own headers.
         rid: Its id, for the comment.
-        expect: What became of it; None where that is to be found out.
-        why: What it is a test of, in a few words.
+        expect: What became of it; None to find out.
+        why: What it tests, in a few words.
     """
 
     record: dict[str, Any]
@@ -49,10 +49,10 @@ class Captured:
 
 def masked(record: dict[str, Any], paths: Sequence[FieldPath]) -> tuple[dict[str, Any], list[str]]:
     """
-    Mask the fields named, those named like a secret, and the secrets that are known, wherever they stand.
+    Mask the given fields, those named like a secret, and known secrets, wherever they are.
 
     Returns:
-        The record, and the fields that are not as they were.
+        The record, and the fields that were changed.
     """
     changed: list[str] = []
     found: dict[str, Any] = _masked(record, (), [tuple(path) for path in paths], changed)
@@ -62,7 +62,7 @@ def masked(record: dict[str, Any], paths: Sequence[FieldPath]) -> tuple[dict[str
 def _masked(value: Any, at: FieldPath, paths: Sequence[FieldPath], changed: list[str]) -> Any:
     if at in paths or (at and _SECRET.search(at[-1]) and not isinstance(value, dict | list)):
         if value is None:
-            return None  # it says nothing, and may be why the record fails
+            return None  # it reveals nothing, and may be why the record fails
         changed.append(spell_path(at))
         return type(value)() if isinstance(value, bool | int | float) else MASK
     if isinstance(value, dict):
@@ -80,7 +80,7 @@ def appended(text: str, spec: str, name: str, captured: Captured) -> tuple[str, 
     Add a test at the end of a file.
 
     Args:
-        text: The file; empty where there is none.
+        text: The file's text; empty if there is no file.
         spec: The pipeline file, for the head of a new one.
         name: What to call the test; empty for a name that says what happened.
         captured: What to test.
@@ -89,7 +89,7 @@ def appended(text: str, spec: str, name: str, captured: Captured) -> tuple[str, 
         The file's new text, and the name of the test.
 
     Raises:
-        ValueError: The file is written in a way that a test cannot be added to.
+        ValueError: The file is written in a form to which a test cannot be added.
     """
     text = text or HEAD.format(spec=spec if spec.isprintable() else "the pipeline")
     tests = next(
@@ -118,7 +118,7 @@ def _lines(name: str, captured: Captured, indent: int) -> Iterator[str]:
     if captured.expect is not None:
         test["expect"] = dict(captured.expect)
     head, *_ = block({name: {}}, indent)
-    is_plain = captured.rid.isprintable()  # who pushes records may give them any id
+    is_plain = captured.rid.isprintable()  # records pushed from outside may have any id
     yield head.removesuffix(" {}") + (f"   # {captured.rid}" if captured.rid and is_plain else "")
     for key, value in test.items():
         if key == "expect" and value:
@@ -129,7 +129,7 @@ def _lines(name: str, captured: Captured, indent: int) -> Iterator[str]:
 
 
 def _behind(tests: Any, lines: Sequence[str]) -> int:
-    """Find the line behind the last test, and the comments that stand in it."""
+    """Find the line after the last test and its comments."""
     at = int(tests.end_mark.line)
     if tests.end_mark.column:
         at += 1

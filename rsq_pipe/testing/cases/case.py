@@ -19,14 +19,14 @@ class Case:
 
     Args:
         name: What is tested, in words.
-        test: As it was written.
-        graph: The pipeline, with mocks in their places.
+        test: As written.
+        graph: The pipeline, with mocks in place.
         stages: Those that handle records, in their order.
-        given: Stream -> the records that stand in it at the beginning.
+        given: Stream -> the records in it at the beginning.
         expected: Key of `expect` -> the stream it stands for; or the sink.
-        ends: The streams, or sinks, that a test without `expect` would be about.
+        ends: The streams or sinks that a test without `expect` would check.
         now: Seconds since 1970; None for the real time.
-        document: The file it stands in.
+        document: The file it is in.
     """
 
     name: str
@@ -41,22 +41,22 @@ class Case:
 
     @property
     def path(self) -> Path_:
-        """Where it stands in its file."""
+        """Its path in its file."""
         return ("tests", self.name)
 
     @property
     def place(self) -> Place:
-        """Where its name stands."""
+        """The place of its name."""
         return self.document.keys[self.path]
 
     @property
     def is_of_one_stage(self) -> bool:
-        """Whether everything that becomes of its records counts."""
+        """Whether one stage is tested, so that everything that becomes of its records counts."""
         return bool(self.test.stage)
 
     @property
     def is_partial(self) -> bool:
-        """Whether what is not named may be anything."""
+        """Whether anything that is not named may vary."""
         return self.test.match == "partial"
 
 
@@ -68,7 +68,7 @@ class CaseFile:
     Args:
         path: The file.
         graph: The pipeline that it tests.
-        cases: Its tests, in their order.
+        cases: Its tests, in order.
     """
 
     path: Path
@@ -92,11 +92,11 @@ class Happened:
     Say what became of the records of a test.
 
     Args:
-        streams: Stream -> the records that came to stand in it; sink -> those that it would have written.
+        streams: Stream -> the records written to it; sink -> those that it would have written.
         dead: The dead letters.
         dropped: Reason -> how many records ended there.
         stopped: Why the run stopped; empty if it did not.
-        notes: What could not be had.
+        notes: What could not be determined.
     """
 
     streams: dict[StreamRef | str, list[dict[str, Any]]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Comparing: what a test expects, beside what happened."""
+"""Comparing: compare what a test expects with what happened."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NO_VALUE = object()
 @dataclass(frozen=True, slots=True)
 class Difference:
     """
-    Name one field that is not what was expected.
+    Describe one field that is not as expected.
 
     Args:
-        path: Its name, behind those of what it stands in.
-        expected, actual: Its values; NO_VALUE where it is not there.
+        path: Its name, preceded by those of what contains it.
+        expected, actual: Its values; NO_VALUE where it is missing.
     """
 
     path: str
@@ -36,14 +36,15 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Mismatch:
     """
-    Say what did not happen as expected.
+    Describe something that did not happen as expected.
 
     Args:
         path: Where it is expected, in the test file.
         what: Which: `out[0]`, `dlq`, `dropped`.
-        kind: `missing`: it did not come; `unexpected`: it came all the same; `changed`: it came otherwise.
+        kind: `missing`: it did not come; `unexpected`: it should not have come; `changed`: it came with
+            differences.
         expected, actual: What was expected, and what came.
-        fields: Of one that came otherwise: how.
+        fields: The differences, if it is `changed`.
     """
 
     path: Path_
@@ -58,7 +59,7 @@ Pair: TypeAlias = tuple[int | None, int | None]
 
 
 def mismatches(case: Case, happened: Happened) -> list[Mismatch]:
-    """List everything that is not as a test expects; a test without `expect` expects nothing to go wrong."""
+    """List everything that is not as a test expects; without `expect`, a test expects no failures."""
     expect = case.test.expect or Expect()
     path = (*case.path, "expect")
     found: list[Mismatch] = []
@@ -168,7 +169,7 @@ def _stopped(path: Path_, wanted: str, came: str) -> Iterator[Mismatch]:
 
 
 def differences(expected: Any, actual: Any, path: str = "", *, partial: bool) -> Iterator[Difference]:
-    """Yield the fields that are not as expected; numbers that differ by rounding only are alike."""
+    """Yield the fields that are not as expected; numbers that differ only by rounding are equal."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         for name in dict.fromkeys((*expected, *actual)):
             where = f"{path}.{name}" if path else str(name)
@@ -186,7 +187,7 @@ def differences(expected: Any, actual: Any, path: str = "", *, partial: bool) ->
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same to a test: 1 and 1.0 are, 1 and true are not."""
+    """Tell whether two values are equal to a test: 1 and 1.0 are, 1 and true are not."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
@@ -201,7 +202,7 @@ def _pairs(
     *,
     ordered: bool,
 ) -> Iterator[Pair]:
-    """Put what was expected beside what came, so that as much as possible is alike; None for one alone."""
+    """Pair what was expected with what came, as similar as possible; None for one without a partner."""
     if not ordered:
         yield from _any_order(expected, actual, matches)
         return

@@ -1,4 +1,4 @@
-"""Mocks: what stands in the place of things outside, in a test."""
+"""Mocks: a test's replacements for things outside the pipeline."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Rows = Mapping[str, Mapping[str, Any] | None]
 
 def mocked(document: Document, graph: Graph, file: Path, test: Test, path: Path_) -> Graph:
     """
-    Put a test's handlers in the place of the pipeline's; report what is wrong with any of its mocks.
+    Replace the pipeline's handlers with a test's; report what is wrong with any of its mocks.
 
     Args:
         document: The test file.
         graph: The pipeline.
         file: Where the test file is; handlers are found from its folder, too.
         test: The test.
-        path: Where its mocks stand.
+        path: Where its mocks are.
     """
     mocks = test.mocks
     for kind, verb, named in (
@@ -67,12 +67,12 @@ def mocked(document: Document, graph: Graph, file: Path, test: Test, path: Path_
 
 
 def lookups(test: Test) -> Mapping[str, Rows]:
-    """Give the rows of each lookup that a test has rows for."""
+    """Give the rows of each lookup for which a test has rows."""
     return test.mocks.lookups
 
 
 def looking_up(stage: Stage, rows: Rows) -> ServerLookup:
-    """Make the verb of a lookup whose rows a test gives."""
+    """Make the verb of a lookup with a test's rows."""
     return ServerLookup(stage, _GivenRows(rows))
 
 
@@ -83,7 +83,7 @@ class _GivenRows:
         self._rows = rows
 
     async def fetch(self, keys: Sequence[Key]) -> dict[Key, dict[str, Any] | ValueError]:
-        """Look some keys up."""
+        """Look up some keys."""
         found = {key: self._rows.get(_spelled(key)) for key in keys}
         return {key: dict(row) for key, row in found.items() if row is not None}
 

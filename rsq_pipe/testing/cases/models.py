@@ -1,4 +1,4 @@
-"""Models: every setting of a test file, with its type, its default and what it does."""
+"""Models: every setting of a test file, with its type, default and meaning."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ EXPECTED_DLQ = ("stage", "error", "reason", "record")
 
 
 def _given(value: object) -> object:
-    """Let through records, a file of them, or a mapping of streams to either."""
+    """Accept records, a file of them, or a mapping of streams to either."""
     if _is_records(value) or _is_file(value):
         return value
     if not isinstance(value, dict):
         held = [one for one in value if not isinstance(one, dict)] if isinstance(value, list) else []
-        raise ValueError(  # noqa: TRY004  what pydantic takes for a mistake
+        raise ValueError(  # noqa: TRY004  pydantic wants a ValueError
             f"must be a list of records, or a mapping, not {describe(value)}"
             f"{f' that holds {describe(held[0])}' if held else ''}; "
             "write - {id: 1}, or {file: orders.jsonl}, or STAGE: [...]"
@@ -101,8 +101,8 @@ class Expect(Settings):
     )
     dropped: Count | dict[str, Count] | None = Field(
         default=None,
-        description="How many records end on purpose, or reason -> how many. Left out: none, where one stage "
-        "is tested; any number else.",
+        description="How many records end on purpose, or reason -> how many. Left out: none if one stage is "
+        "tested, else any number.",
     )
     stopped: str = Field(
         default="", description="The run stops (`on_error: stop`) with an error that holds this text."
@@ -113,7 +113,7 @@ class SinkMock(Settings):
     """A sink that refuses some records."""
 
     refuse: str = Field(description="An expression; records for which it is true are refused.")
-    error: str = Field(default="refused by the test", description="With this error.")
+    error: str = Field(default="refused by the test", description="The error with which they are refused.")
 
 
 class Mocks(Settings):
@@ -121,8 +121,8 @@ class Mocks(Settings):
 
     lookups: dict[str, dict[str, dict[str, Any] | None]] = Field(
         default={},
-        description="`lookup` stage -> key -> row; a key that is not there is in no row. A key of several "
-        'fields is written `"[FR, 75001]"`: its parts with a comma and a space between, in brackets.',
+        description="`lookup` stage -> key -> row; a key that is missing here has no row. A key of several "
+        'fields is written `"[FR, 75001]"`: its parts in brackets, separated by a comma and a space.',
     )
     calls: dict[str, Annotated[str, Field(pattern=HANDLER_PATTERN)]] = Field(
         default={},
@@ -131,29 +131,29 @@ class Mocks(Settings):
     sinks: dict[str, SinkMock] = Field(
         default={},
         description="Sink -> which records it refuses. No sink writes in a test; one that is not named here "
-        "takes all.",
+        "accepts all.",
     )
 
 
 class Test(Settings):
-    """One test: records, and what is to become of them."""
+    """One test: records, and what should become of them."""
 
-    __test__ = False  # pytest takes classes of this name for its own
+    __test__ = False  # pytest would collect a class of this name
 
-    stage: str = Field(default="", description="Test this stage alone.")
+    stage: str = Field(default="", description="Test only this stage.")
     from_: str = Field(
         default="", alias="from", description="Test this stage and those below, as far as `to`."
     )
     to: str = Field(default="", description="The last stage; left out with `from`: all below.")
     given: Given = Field(
-        description="The records: a list, or `{file: PATH}`, or stage -> one of both. A list comes to the "
-        "stage, or from the only source; a stage's name stands for what comes from that stage."
+        description="The records: a list, or `{file: PATH}`, or stage -> either of these. A list goes to the "
+        "stage, or comes from the only source; a stage's name stands for what comes from that stage."
     )
-    headers: dict[str, str] = Field(default={}, description="What every record carries beside its payload.")
+    headers: dict[str, str] = Field(default={}, description="Headers that every record carries.")
     now: str = Field(
         default="", description="What `now()` gives, and the clock of windows: `2026-03-01T09:30:00Z`."
     )
-    mocks: Mocks = Field(default=Mocks(), description="What stands in the place of things outside.")
+    mocks: Mocks = Field(default=Mocks(), description="Replacements for things outside the pipeline.")
     match: Literal["exact", "partial"] = Field(
         default="exact",
         description="`partial`: a record may hold more fields than are expected, and a stage may send "
@@ -179,6 +179,6 @@ class TestFile(Settings):
     __test__ = False
 
     pipeline: str = Field(
-        default="", description="The pipeline file, found from this one. Left out: the name without `_test`."
+        default="", description="The pipeline file, relative to this one. Left out: the name without `_test`."
     )
     tests: dict[str, Test] = Field(description="What is tested, in words -> the test.", min_length=1)

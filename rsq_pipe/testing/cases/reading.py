@@ -1,4 +1,4 @@
-"""Reading: from a test file to its cases, or to everything that is wrong with it."""
+"""Reading: turn a test file into its cases, or into a list of all its mistakes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DAY = 86_400.0
 
 
 def test_files(folder: Path) -> Iterator[Path]:
-    """Find the test files in a folder and below it, hidden folders and environments left out."""
+    """Find the test files in a folder and below, except in hidden folders and environments."""
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
             if not _is_skipped(entry):
@@ -56,8 +56,8 @@ def read_cases(path: Path) -> CaseFile:
     Read a test file and the pipeline that it tests.
 
     Raises:
-        SpecSyntaxError: One of both cannot be read, or is not YAML.
-        SpecValidationError: All other mistakes of one of both.
+        SpecSyntaxError: Either cannot be read, or is not YAML.
+        SpecValidationError: All other mistakes of either.
     """
     document = read_document(path, None, "tests:")
     if not isinstance(document.value, dict):
@@ -70,7 +70,7 @@ def read_cases(path: Path) -> CaseFile:
     graph = load(spec, connect=False) if spec else None
     if graph is None:
         raise SpecValidationError(document.problems)
-    # A test whose form is wrong keeps nobody from reading what else is wrong with the others.
+    # A malformed test does not hide the mistakes of the others.
     cases = [
         case
         for name, test in _well_formed(document)

@@ -1,4 +1,4 @@
-"""Judging: the tests of a file run one after another, each with what came of it."""
+"""Results: run the tests of a file one after another, and judge each."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class CaseResult:
 
     @property
     def is_passed(self) -> bool:
-        """Whether all that was expected happened, and nothing else that counts."""
+        """Whether everything expected happened, and nothing else that counts."""
         return not self.mismatches and not self.error and self.case.test.expect is not None
 
 
 async def results_of(cases: Sequence[Case]) -> AsyncIterator[CaseResult]:
-    """Run tests; a test that says not what it expects is not passed."""
+    """Run tests; a test without expectations does not pass."""
     for case in cases:
         started = time.perf_counter()
         happened, error = Happened(), ""

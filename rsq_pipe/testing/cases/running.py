@@ -1,4 +1,4 @@
-"""Running: a test's records taken through its stages, in memory."""
+"""Running: take a test's records through its stages, in memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ async def run_case(case: Case) -> Happened:
     """
     Take the records of a test through its stages, one stage after another.
 
-    A record that fails is handled as often as its stage says, at once. Stages that remember something begin
-    with nothing, and close what is open when they have had all their records. Nothing outside is touched but
-    by handlers.
+    A failing record is retried at once, as often as its stage says. Stages with state start empty, and close
+    what is open after their last record. Only handlers touch anything outside.
 
     Raises:
-        EncodeError: A given record is none that a stream can hold.
+        EncodeError: A given record cannot be held by a stream.
     """
     run = _Run(case)
     for stage in case.stages:
@@ -39,7 +38,7 @@ async def run_case(case: Case) -> Happened:
 
 
 class _Run:
-    """Keep what stands between the stages."""
+    """Keep the records between the stages."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
@@ -52,7 +51,7 @@ class _Run:
         self.happened = Happened()
 
     async def pass_on(self, stage: Stage) -> None:
-        """Have a stage handle what stands before it."""
+        """Let a stage handle what waits for it."""
         happened = self.happened
         found = await self._handled(stage)
         made = [one for passage in found.passages for one in passage.made] + found.left

@@ -20,7 +20,7 @@ def schema_text() -> str:
 
 
 def _without_titles(node: Any, *, top: bool = False) -> Any:
-    """Leave out what pydantic makes up of names, and defaults of groups, which stand at their fields."""
+    """Leave out the titles that pydantic generates, and defaults of groups, which are at their fields."""
     if isinstance(node, list):
         return [_without_titles(one) for one in node]
     if not isinstance(node, dict):

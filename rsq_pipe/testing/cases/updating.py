@@ -1,4 +1,4 @@
-"""Updating: expectations rewritten to what happened, and every other character of the file left as it is."""
+"""Updating: rewrite expectations to what happened, and leave every other character of the file as it is."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class NotUpdatableError(Exception):
 
 def updated(text: str, happened: Sequence[tuple[Case, Happened]]) -> str:
     """
-    Rewrite the expectations that do not hold, and add those that are missing.
+    Rewrite the expectations that do not hold, and add missing ones.
 
-    Comments stay: one that stands within what is rewritten goes above it.
+    Comments stay: one inside a rewritten part moves above it.
 
     Args:
         text: The test file.
-        happened: Its tests that do not pass, or expect nothing, each with what became of its records.
+        happened: Its tests that fail, or expect nothing, each with what became of its records.
 
     Raises:
-        NotUpdatableError: What is to be written would change something else.
+        NotUpdatableError: Writing it would change something else.
     """
     file = _File(text)
     for case, came in happened:
@@ -46,7 +46,7 @@ def updated(text: str, happened: Sequence[tuple[Case, Happened]]) -> str:
 
 
 def wanted(case: Case, happened: Happened) -> dict[str, Any]:
-    """Say what a test would have to expect: what it names already, and what may not be left out."""
+    """Say what a test would have to expect: what it names already, and what must not be left out."""
     expect = case.test.expect or Expect()
     found: dict[str, Any] = {}
     named = case.expected or ({} if case.test.expect else case.ends)
@@ -81,13 +81,13 @@ def _beside(case: Case, expect: Expect, happened: Happened) -> dict[str, Any]:
 
 
 def _letter(case: Case, letter: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what goes without saying."""
+    """Leave out what is implied."""
     left_out = ("stage", "record") if case.is_of_one_stage else ("record",)
     return {name: value for name, value in letter.items() if name not in left_out}
 
 
 def _as_named(expected: Sequence[Mapping[str, Any]], came: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep of each record the fields that its expectation names."""
+    """Keep only the fields of each record that its expectation names."""
     return [
         {name: value for name, value in record.items() if name in expected[at]}
         if at < len(expected)
@@ -97,7 +97,7 @@ def _as_named(expected: Sequence[Mapping[str, Any]], came: Sequence[dict[str, An
 
 
 class _File:
-    """Collect what is to be written where."""
+    """Collect what to write where."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -130,7 +130,7 @@ class _File:
             raise NotUpdatableError("a test that is written in braces cannot be updated; write it in lines")
         indent = test.value[0][0].start_mark.column
         lines = block(values, indent + 2)
-        if expect is not None:  # `expect:` with nothing behind it
+        if expect is not None:  # `expect:` without a value
             self._replace(expect, ["", *lines], indent)
             return
         end = self._line_end(self._end(test))
@@ -148,7 +148,7 @@ class _File:
                 self._rewrite(node, name, value, below, indent)
 
     def _rewrite(self, node: yaml.Node, name: str, value: Any, changed: Sequence[Path_], indent: int) -> None:
-        """Write a value anew; of a list of as many items only those that are different."""
+        """Rewrite a value; in a list of the same length, only the items that differ."""
         is_list = isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(value, list)
         if is_list and len(node.value) == len(value):
             for at in sorted({int(path[0]) for path in changed if path}):
@@ -160,7 +160,7 @@ class _File:
         self._replace(node, [first.partition(":")[2].strip() if not others else "", *others], indent)
 
     def _replace(self, node: yaml.Node, lines: Sequence[str], indent: int, *, joint: str = " ") -> None:
-        """Put lines in the place of a node; comments that stood in it go above the line it begins on."""
+        """Replace a node by lines; comments inside it move above its first line."""
         start, end = self._start(node), self._end(node)
         while joint and self.text[start - 1 : start] in {" ", "\n"}:
             start -= 1  # back to the colon
@@ -175,11 +175,11 @@ class _File:
         self._edits.append((start, end, new))
 
     def _comment_before(self, end: int) -> int:
-        """Find where a comment begins that ends its line here; 0 for none."""
+        """Find the beginning of a comment that ends here; 0 for none."""
         return next((at for at, text in self._comments if at + len(text) == end), 0)
 
     def done(self) -> str:
-        """Give the file with all that was written."""
+        """Give the file's text with all changes."""
         text = self.text
         for start, end, new in sorted(self._edits, key=lambda edit: edit[:2], reverse=True):
             text = text[:start] + new + text[end:]
@@ -189,7 +189,7 @@ class _File:
         return self._starts[node.start_mark.line] + int(node.start_mark.column)
 
     def _end(self, node: yaml.Node) -> int:
-        """Find where a node ends; a block ends with what it holds, and not with the space behind it."""
+        """Find where a node ends; a block ends with its content, without the white space after it."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1]
             return self._end(last[1] if isinstance(node, yaml.MappingNode) else last)
@@ -203,7 +203,7 @@ class _File:
         return len(self.text) if end < 0 else end
 
     def _find_comments(self) -> Iterator[tuple[int, str]]:
-        """Find the comments: what stands between two tokens and is no space."""
+        """Find the comments: whatever is between two tokens and not white space."""
         ends = 0
         for token in yaml.scan(self.text, Loader=CCoreLoader):
             begin = self._starts[token.start_mark.line] + token.start_mark.column
@@ -240,5 +240,5 @@ def _without(text: str, happened: Sequence[tuple[Case, Happened]]) -> Any:
 
 
 def needs_update(case: Case, happened: Happened) -> bool:
-    """Tell whether what a test expects is not what happened, or is not said."""
+    """Tell whether a test's expectations are missing or not met."""
     return case.test.expect is None or bool(mismatches(case, happened))

@@ -1,4 +1,4 @@
-"""Wiring: which stages a test is about, and which streams its words stand for."""
+"""Wiring: which stages a test covers, and which streams its names stand for."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MOST = 100_000
 
 class Wired:
     """
-    Find what a test names in its pipeline; mistakes are reported to its document.
+    Find what a test names in its pipeline, and report mistakes to its document.
 
     Args:
         document: The test file.
         graph: The pipeline.
         file: Where the test file is.
         test: The test.
-        path: Where it stands.
+        path: Its path in the file.
     """
 
     def __init__(self, document: Document, graph: Graph, file: Path, test: Test, path: Path_) -> None:
@@ -72,7 +72,7 @@ class Wired:
                 self._document.report(self._path, what, fix, key=True)
 
     def given(self) -> dict[StreamRef, list[dict[str, Any]]]:
-        """Find the records that stand in streams at the beginning."""
+        """Find the records that are in streams at the beginning."""
         given, path = self._test.given, (*self._path, "given")
         if isinstance(given, list) or (isinstance(given, dict) and isinstance(given.get("file"), str)):
             ref = self._entrance(path)
@@ -100,7 +100,7 @@ class Wired:
                 for ref in stage.outputs.values()
             )
         if len(refs) == 1 or (refs and first and self._graph.stage(first).verb != "join"):
-            return refs[0]  # of several inputs any will do, but for a stage to which they are not alike
+            return refs[0]  # any of several inputs will do, except for a stage that tells them apart
         known = list(self._inputs())
         example = ", ".join(f"{name}: [...]" for name in known[:3])
         where = f"stage {first!r}" if first else f"pipeline {self._graph.pipeline!r}"
@@ -109,7 +109,7 @@ class Wired:
         return None
 
     def _inputs(self) -> dict[str, StreamRef]:
-        """Name the streams that records may be given in: those that come from outside the stages tested."""
+        """Name the streams in which records may be given: those from outside the stages tested."""
         own = {ref for stage in self.stages for ref in (*stage.outputs.values(), stage.dlq)}
         refs = [ref for stage in self.stages for ref in stage.inputs if ref not in own]
         return {_label(ref): ref for ref in refs}
@@ -156,7 +156,7 @@ class Wired:
         return found
 
     def ends(self) -> dict[str, StreamRef | str]:
-        """Name what leaves the stages tested: what a test is about that does not say so."""
+        """Name the outputs of the stages tested, which a test without `expect` checks."""
         if self._test.stage:
             return _of_one(self._graph.stage(self._test.stage))
         read = {ref for stage in self.stages for ref in stage.inputs}
@@ -170,7 +170,7 @@ class Wired:
         return found
 
     def _outputs(self) -> dict[str, StreamRef | str]:
-        """Name everything that records leave by: as a whole, and as it may be written for short."""
+        """Name all outputs: by full name, and by the allowed short names."""
         found: dict[str, StreamRef | str] = {}
         for stage in self.stages:
             found |= {_label(ref): ref for ref in stage.outputs.values()}
@@ -195,7 +195,7 @@ _OTHERS = ("dlq", "dropped", "stopped")
 
 
 def _shown(known: Mapping[str, object]) -> list[str]:
-    """Name each output once, the shortest way."""
+    """Name each output once, by its shortest name."""
     names: dict[object, str] = {}
     for name, ref in known.items():
         if len(name) <= len(names.get(ref, name)):

@@ -1,4 +1,4 @@
-"""First records: what a source, or a file in its place, brings first."""
+"""First records: what a source, or a file in its place, gives first."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
 
 
 def format_of(file: Path) -> str | None:
-    """Tell which source reads a file, by its name."""
+    """Tell from a file's name which source reads it."""
     suffixes = [suffix for suffix in file.suffixes if suffix != ".gz"]
     return FORMATS.get(suffixes[-1].lower()) if suffixes else None
 
 
 def first_records(graph: Graph, stage: Stage, limit: int, file: Path | None = None) -> Iterator[Arrival]:
     """
-    Yield the first records, and what is none.
+    Yield the first records, and what could not be read as one.
 
     Args:
         graph: The pipeline.
         stage: A source, or the stage that gets the records of `file`.
         limit: How many, at most.
-        file: Read instead of what the source names; with the source's settings if it is of its type.
+        file: Read instead of what the source names; with the source's settings if of its type.
 
     Raises:
         SourceError: There is nothing to read.
     """
     ref = _of_file(stage, file) if file else stage.options
     if getattr(ref.options, "final", True) is None:
-        # A run waits for a last line without its end to stand still; to look, what is there now will do.
+        # A run waits until an unfinished last line stops changing; for a preview, what is there now will do.
         ref = replace(ref, options=ref.options.model_copy(update={"final": True}))
     source = _previewed(source_of(graph, replace(stage, options=ref)))
     for shard in source.shards():
-        # Closed before its end, so that the file is.
+        # Closed early, so that the file is closed too.
         chunks: Any = source.read(shard, "", limit)
         with closing(chunks):
             for chunk in chunks:

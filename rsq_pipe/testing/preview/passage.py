@@ -1,4 +1,4 @@
-"""Passage: one record before a stage, and what became of it there."""
+"""Passage: one record that came to a stage, and what became of it there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Made:
     Hold one record that a stage sends on.
 
     Args:
-        port: By which of its ports; empty for the one output.
+        port: The port; empty for the plain output.
         rid: Its id.
         record: As the next stage reads it.
-        headers: What it carries beside.
+        headers: Its headers.
     """
 
     port: str
@@ -36,13 +36,13 @@ class Passage:
 
     Args:
         rid: Its id.
-        before: It as it came; None where a source could not read it.
+        before: The record as it came; None if a source could not read it.
         fate: What became of it.
         why: Why it was dropped, or failed.
         made: What it became.
         raw: The bytes that a source could not read.
-        reason: Of one that failed: a word for the cause, as a dead letter has it.
-        error: Of one that failed: what was raised, or why it was rejected.
+        reason: If it failed, a word for the cause, as in a dead letter.
+        error: If it failed, what was raised, or why it was rejected.
     """
 
     rid: str
@@ -63,9 +63,9 @@ class StagePreview:
     Args:
         stage: The stage.
         passages: What became of each.
-        left: What left its state when all input had ended: results of groups, records that found no other.
-        note: What could not be had, or why it stopped.
-        stopped: Why it stopped, for no record's sake; empty if it did not.
+        left: What left its state when all input had ended: results of groups, records without a partner.
+            note: What could not be determined, or why it stopped.
+        stopped: Why it stopped, if not because of a record; empty if it did not.
     """
 
     stage: Stage

@@ -1,4 +1,4 @@
-"""Tried: one stage's verb on some records, with what it remembers in memory."""
+"""Tried: run one stage's verb on some records, with its state in memory."""
 
 from __future__ import annotations
 
@@ -36,17 +36,16 @@ async def tried(
     until_final: bool = False,
 ) -> StagePreview:
     """
-    Have a stage handle records, and close what it has open when they are done.
+    Let a stage handle records, and close what it has open afterwards.
 
     Args:
         graph: The pipeline.
         stage: The stage; not a source or a sink, and not one that asks a server.
         batch: The records.
         form: How the pipeline writes records.
-        verb: In the place of the stage's own.
-        clock: Tells milliseconds since 1970, to a stage that remembers something.
-        until_final: Whether a record that fails is handled again, at once, as often as the stage says; else
-            each is handled once.
+        verb: Replaces the stage's own.
+        clock: Gives milliseconds since 1970 to a stage with state. until_final: Whether a failing record is
+            retried at once, as often as the stage says; else each is handled once.
     """
     found = StagePreview(stage)
     state = StateInMemory() if clock is None else StateInMemory(clock)
@@ -67,7 +66,7 @@ async def tried(
             await _handle(found, chain, state, part, form, until_final=until_final)
         if closes(stage):
             found.left = await _left(stage, state, form)
-    except (HandlerError, TableError) as exc:  # not of a record: the stage cannot go on
+    except (HandlerError, TableError) as exc:  # not a record's error: the stage cannot go on
         found.stopped = str(exc)
         found.note = f"it cannot go on: {exc}"
     finally:
@@ -95,7 +94,7 @@ async def _handle(
         found.passages += [passage for at, passage in enumerate(passages) if at not in again]
         attempts = {at: part.attempts_at(place) + 1 for at, place in enumerate(again)}
         part = replace(part.only(again), attempts=attempts)
-        for at in range(len(part)):  # decoded again: the handler may have changed the one it got
+        for at in range(len(part)):  # decoded again: the handler may have changed its copy
             part.records[at] = form.decode(part.original(at))
 
 
@@ -121,7 +120,7 @@ def _passages(
             made.setdefault(place, []).append(Made(port, rid, form.decode(form.encode(record)), headers))
     dropped = {place: reason for reason, places in outcomes.dropped.items() for place in places}
     for place, rid in enumerate(batch.rids):
-        # Decoded again: the handler may have changed the one it got.
+        # Decoded again: the handler may have changed its copy.
         before = form.decode(batch.original(place))
         if place in outcomes.failed:
             yield _failed(stage, rid, before, outcomes.failed[place], last=last)
@@ -156,7 +155,7 @@ def _word(found: Fault) -> str:
 
 
 async def _left(stage: Stage, state: StateInMemory, form: Serializer) -> list[Made]:
-    """Close everything that is open, and make records of it."""
+    """Close everything that is open, and turn it into records."""
     verb = leaving(stage, form)
     made: list[Made] = []
     (due,) = await state.ask(Timers())

@@ -1,4 +1,4 @@
-"""Walk: a pipeline's first records taken through its stages, one stage after another."""
+"""Walk: take a pipeline's first records through its stages, one stage after another."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ async def walk(
     graph: Graph, *, limit: int, stages: Iterable[str] = (), files: Mapping[str, Path] | None = None
 ) -> AsyncIterator[StagePreview]:
     """
-    Yield what each stage does with the first records, the stages above before those below.
+    Yield what each stage does with the first records, upper stages first.
 
-    Nothing outside is touched but by handlers: sinks write nothing, no server is asked.
+    Only handlers touch anything outside: sinks write nothing, no server is asked.
 
     Args:
         graph: The pipeline.
         limit: Records of each source, at most.
-        stages: Those to come to; none for all. What they do not need is left out.
+        stages: The stages to show; none for all. What they do not need is left out.
         files: Stage -> the file whose records it gets, instead of what it reads.
 
     Raises:
@@ -45,7 +45,7 @@ async def walk(
 
 
 def _needed(graph: Graph, stages: set[str], files: Mapping[str, Path]) -> set[str]:
-    """Name the stages whose records are needed to see what some do, and these."""
+    """Name some stages, and all stages whose records they need."""
     if not stages:
         stages = {stage.name for stage in graph.stages}
     needed: set[str] = set()
@@ -66,7 +66,7 @@ def _written(stage: Stage) -> tuple[StreamRef, ...]:
 
 
 class _Walker:
-    """Keep what stands between the stages."""
+    """Keep the records between the stages."""
 
     def __init__(self, graph: Graph, limit: int, files: Mapping[str, Path]) -> None:
         self.files = files
@@ -76,7 +76,7 @@ class _Walker:
         self._streams: dict[StreamRef, list[Made]] = {}
 
     async def pass_on(self, stage: Stage) -> StagePreview:
-        """Have a stage handle what stands before it."""
+        """Let a stage handle what waits for it."""
         found = await self._handled(stage)
         made = [one for passage in found.passages for one in passage.made] + found.left
         for port, ref in stage.outputs.items():
@@ -129,7 +129,7 @@ class _Walker:
         return brought
 
     def _inputs(self, stage: Stage) -> tuple[list[tuple[str, Made]], StagePreview]:
-        """Collect what stands before a stage, each record with the stream it comes by."""
+        """Collect what waits for a stage, each record with the stream it comes by."""
         graph, found = self._graph, StagePreview(stage)
         if stage.name in self.files:
             brought = self._brought(stage)

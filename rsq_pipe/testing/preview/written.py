@@ -1,4 +1,4 @@
-"""Written: what a sink would make of records, found out in a folder of its own."""
+"""Written: find out in a temporary folder what a sink would write."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRIED = frozenset(("csv", "jsonl", "parquet", "objects"))
 
 def written(stage: Stage, batch: Batch) -> Sequence[Passage]:
     """
-    Tell which records a sink would write: into a file that is thrown away, or a part that is put nowhere.
+    Tell which records a sink would write, using a file that is deleted, or a part that is not uploaded.
 
     Args:
         stage: The sink.

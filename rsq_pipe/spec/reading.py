@@ -49,7 +49,7 @@ def read_document(
         path: The file.
         environ: Where `${VAR}` is looked up; None to leave it as it is.
         begins: How a file of this kind begins, for the error about an empty one.
-        operate: Whether the pipeline is only operated, not run, so that secrets of its stages need not be set.
+        operate: Whether the pipeline is only operated, not run: then secrets of its stages need not be set.
         connect: Whether the servers it names are contacted, so that their secrets must be set.
 
     Raises:

@@ -27,7 +27,7 @@ class Attempts:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: dict[str, tuple[float, int]] = {}  # when its first came, how many since
+        self._wrong: dict[str, tuple[float, int]] = {}  # address -> time of its first, count since
 
     def __len__(self) -> int:
         """Count the addresses remembered."""

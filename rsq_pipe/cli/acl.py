@@ -29,7 +29,7 @@ def _name(_ctx: click.Context, _option: click.Parameter, name: str) -> str:
     metavar="NAME",
     default="",
     callback=_name,
-    help="Call the users NAME and NAME-operate, instead of by the pipeline's name.",
+    help="Call the users NAME and NAME-operate, instead of using the pipeline's name.",
 )
 @click.option(
     "--format",

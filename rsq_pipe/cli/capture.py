@@ -48,8 +48,8 @@ _OF_TRACES = frozenset(("traceparent", "tracestate", "baggage"))
     "origin",
     required=True,
     metavar="dlq:ID|trace:RID",
-    help="`dlq:` and what `dlq list` names a dead letter by: `dlq:price/1700000000000-0`; or `trace:` and a "
-    "record id: of a dead letter, of a record that still stands before a stage, or of one that a file source "
+    help="`dlq:` and a dead letter's name from `dlq list`: `dlq:price/1700000000000-0`; or `trace:` and a "
+    "record id: of a dead letter, of a record that still waits for a stage, or of one that a file source "
     "reads again.",
 )
 @click.option(

@@ -32,7 +32,7 @@ from rsq_pipe.suggestion import suggest
     "spec",
     type=click.Path(path_type=Path),
     metavar="SPEC",
-    help="Drop the replication slots, too, that the `postgres_cdc` sources of this file read.",
+    help="Also drop the replication slots that the `postgres_cdc` sources of this file read.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
@@ -47,7 +47,7 @@ def command(ctx: click.Context, pipeline: str, url: str | None, spec: Path | Non
     the pipeline; and where a slot cannot be dropped, nothing else is deleted.
     """
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("`delete` asks before it deletes, and here is nobody to ask; add --yes")
+        raise click.UsageError("`delete` asks before it deletes, and there is nobody to ask; add --yes")
     graph = None if spec is None else _with_slots(spec, pipeline)
     with server_here(url) as address:
         if not asyncio.run(_delete(address, pipeline, graph, yes=yes)):

@@ -32,7 +32,7 @@ def refuse_to_guess(verb: str, *, yes: bool, dry_run: bool) -> None:
     """Refuse before anything is done if there is nobody to ask."""
     if not yes and not dry_run and not sys.stdin.isatty():
         raise click.UsageError(
-            f"`dlq {verb}` asks before it touches anything, and here is nobody to ask; "
+            f"`dlq {verb}` asks before it touches anything, and there is nobody to ask; "
             "add --yes, or --dry-run to see what it would do"
         )
 

@@ -138,9 +138,9 @@ _OPTIONS = (
         help="This one, by entry id or stage/id; may be given again.",
     ),
     click.option(
-        "--limit", type=click.IntRange(1), metavar="N", help="At most so many, the oldest of a stage first."
+        "--limit", type=click.IntRange(1), metavar="N", help="At most so many, oldest of each stage first."
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line."),
 )
 
 

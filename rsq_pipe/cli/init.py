@@ -28,7 +28,7 @@ _KEPT = {"pyproject.toml": PYPROJECT, ".gitignore": GITIGNORE}
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     metavar="FILE",
     help="A csv or jsonl file to read; it stays where it is. The types of its fields are inferred from its "
-    "first 1,000 records, and written down.",
+    "first 1,000 records, and written into the pipeline.",
 )
 def command(folder: Path, file: Path | None) -> None:
     """

@@ -42,15 +42,15 @@ rename_option = click.option(
     type=RenameType(),
     multiple=True,
     metavar="OLD=NEW",
-    help="Before it runs, give all that stage OLD held to stage NEW of the file; may be given again.",
+    help="Before running, give everything that stage OLD holds to stage NEW of the file; may be given again.",
 )
 discard_option = click.option(
     "--discard",
     "discards",
     multiple=True,
     metavar="STAGE",
-    help="Before it runs, write what a stage holds that is not in SPEC any more to a file in the current "
-    "folder, and take it away; may be given again.",
+    help="Before running, write what a stage no longer in SPEC holds to a file in the current folder, and "
+    "delete it; may be given again.",
 )
 
 

@@ -22,7 +22,9 @@ BY_HAND = "by hand"
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
 @click.argument("stages", type=STAGE, nargs=-1, required=True, metavar="STAGE...")
 @redis_option
-@click.option("--why", default=BY_HAND, show_default=True, help="What `status` says of it.", metavar="TEXT")
+@click.option(
+    "--why", default=BY_HAND, show_default=True, help="What `status` says about it.", metavar="TEXT"
+)
 def command(spec: Path, stages: tuple[str, ...], url: str | None, why: str) -> None:
     """
     Pause stages until they are resumed.

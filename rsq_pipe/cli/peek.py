@@ -47,7 +47,7 @@ class _Shown:
     default=10,
     show_default=True,
     metavar="N",
-    help="At most so many, the oldest first.",
+    help="At most so many, oldest first.",
 )
 @click.option(
     "--where",
@@ -56,7 +56,7 @@ class _Shown:
     help="For which this expression is true. It sees the payload's fields by name, and `entry['state']`, "
     "`headers['tenant']`, `payload`. A field that is missing means no.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 def command(  # noqa: PLR0917  one parameter per option
     spec: Path, stage: str, url: str | None, count: int, where: Expression | None, as_json: bool
 ) -> None:

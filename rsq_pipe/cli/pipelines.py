@@ -20,7 +20,7 @@ from rsq_pipe.redaction import redact
 
 @click.command("pipelines")
 @redis_option_here
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a pipeline.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per pipeline.")
 def command(url: str | None, as_json: bool) -> None:
     """
     List the pipelines of a server.

@@ -41,7 +41,7 @@ WIDE = 160
     "--prune",
     "pruning",
     is_flag=True,
-    help="Remove groups that no stage reads through, and what stages left that are gone and hold nothing.",
+    help="Remove groups that no stage reads through, and the rest of removed stages that hold nothing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

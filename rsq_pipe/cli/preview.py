@@ -50,7 +50,7 @@ from rsq_pipe.testing.preview.walk import walk
     help="Take the records of this csv or jsonl file: instead of what the source reads, or, with STAGE=, "
     "instead of what comes to that stage. May be given again.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a stage and record.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per stage and record.")
 def command(spec: Path, stages: tuple[str, ...], limit: int, inputs: tuple[str, ...], as_json: bool) -> None:
     """
     Show the first records before and after each stage.

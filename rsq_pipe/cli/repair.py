@@ -48,7 +48,7 @@ async def _repair(graph: Graph, stage: Stage, address: str, *, yes: bool) -> Non
             _say(graph, line)
         if not yes:
             if not sys.stdin.isatty():
-                raise click.UsageError("`repair` asks first, and here is nobody to ask; add --yes")
+                raise click.UsageError("`repair` asks first, and there is nobody to ask; add --yes")
             click.confirm("Go on behind what the file holds, as it is?", abort=True, err=True)
         await repair(client, graph, stage, found)
         _say(graph, f"the next run goes on behind the {found.file.size:,} bytes of {found.file.name}")

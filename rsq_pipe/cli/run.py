@@ -62,15 +62,15 @@ Tell = Callable[[Summary | None], None]
     "--limit",
     type=click.IntRange(1),
     metavar="N",
-    help="Read the next N records of each source, to try the pipeline out; then drain, and end. "
-    "Another run goes on behind them.",
+    help="Read the next N records of each source, to try the pipeline out; then drain, and end. Another run "
+    "goes on after them.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Run the pipeline in this many processes, and start those again that die.",
+    help="Run the pipeline in this many processes, and restart those that die.",
 )
 @click.option(
     "--fresh",
@@ -92,7 +92,7 @@ Tell = Callable[[Summary | None], None]
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Append the traced records' spans to this file, as OTLP JSON; see `rsq-pipe trace`. They go to a "
-    "collector where OTEL_EXPORTER_OTLP_ENDPOINT names one.",
+    "collector if OTEL_EXPORTER_OTLP_ENDPOINT names one.",
 )
 @click.option(
     "--metrics-port",
@@ -114,8 +114,8 @@ Tell = Callable[[Summary | None], None]
     type=click.Choice(FORMATS),
     default="auto",
     show_default=True,
-    help="Log lines for people (console) or machines (json); auto asks whether this is a terminal. "
-    "With json, no table is drawn either.",
+    help="Log lines for people (console) or machines (json); auto: console on a terminal. With json, no "
+    "table is drawn either.",
 )
 @click.option(
     "--json",
@@ -123,9 +123,7 @@ Tell = Callable[[Summary | None], None]
     is_flag=True,
     help="Print the summary as one line of JSON to standard output, the last line there, and no table.",
 )
-@click.option(
-    "--quiet", is_flag=True, help="Print nothing but warnings and errors; with --json, the summary."
-)
+@click.option("--quiet", is_flag=True, help="Print only warnings and errors; with --json, the summary.")
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context,

@@ -45,17 +45,17 @@ SHORTEST = 16
     "tokens",
     multiple=True,
     metavar="NAME=TOKEN",
-    help="Who may look and act, and by which token; may be given again. The name stands in the audit list. "
-    "`ps` shows it to others of this machine: see --token-file.",
+    help="Who may look and act, and with which token; may be given again. The name appears in the audit "
+    "list. `ps` shows it to others of this machine: see --token-file.",
 )
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The same, a line each.",
+    help="The same, one per line.",
 )
-@click.option("--read-only", is_flag=True, help="Nobody may act: look only.")
-@click.option("--jaeger", default="", metavar="URL", help="Where traces are looked at, for links to them.")
+@click.option("--read-only", is_flag=True, help="Nobody may act, only look.")
+@click.option("--jaeger", default="", metavar="URL", help="Where traces can be viewed, for links to them.")
 def command(  # noqa: PLR0917  one parameter an option
     spec: Path | None,
     url: str | None,

@@ -53,7 +53,7 @@ WIDE = 160
     metavar="DURATION",
 )
 @click.option(
-    "--max-lag", type=click.IntRange(0), metavar="N", help="Records a stage may have before it, undelivered."
+    "--max-lag", type=click.IntRange(0), metavar="N", help="Undelivered records that may wait for a stage."
 )
 @click.option(
     "--max-oldest",
@@ -62,7 +62,9 @@ WIDE = 160
     help="How long ago the oldest record a stage has not settled may have been written.",
 )
 @click.option("--max-dlq", type=click.IntRange(0), metavar="N", help="Dead letters a stage may have.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, one a line with `--watch`.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: one document, with `--watch` one per line."
+)
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context,

@@ -65,17 +65,17 @@ class _Path(click.Argument):
 @click.option(
     "--update",
     is_flag=True,
-    help="Write into the files what happened, where it is not what is expected. Comments stay; look at the "
-    "difference before you commit it.",
+    help="Write what happened into the files where it differs from what is expected. Comments stay; look at "
+    "the diff before you commit it.",
 )
 @click.option(
     "--junit",
     "report",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write how the tests went as JUnit XML, too.",
+    help="Also write the results as JUnit XML.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a test.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per test.")
 @click.pass_context
 def command(  # noqa: PLR0917  one parameter per option
     ctx: click.Context,

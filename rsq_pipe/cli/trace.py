@@ -34,7 +34,8 @@ _USAGE = "it is `rsq-pipe trace SPEC ID`, the pipeline's file and a record's, an
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="What `run --trace-file FILE` wrote. Without it, the server is asked for what it still holds.",
+    help="A file that `run --trace-file FILE` wrote. Without it, the server is asked for what it still "
+    "holds.",
 )
 @redis_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -250,7 +250,7 @@ def test_a_closed_standard_input_is_an_empty_one(project: Project, server: Strea
 
     assert (read.returncode, asked.returncode) == (0, 2), read.stderr + asked.stderr
     assert "its sources hold no records" in read.stdout + read.stderr
-    assert "here is nobody to ask; add --yes" in " ".join(asked.stderr.split())
+    assert "there is nobody to ask; add --yes" in " ".join(asked.stderr.split())
 
 
 def closed(project: Project, *words: object) -> subprocess.CompletedProcess[str]:

@@ -71,8 +71,8 @@ class Draft:
         name: The stage's name.
         verb: What it does; None if that is unclear, with its mistakes reported.
         settings: Its validated settings; None if they are wrong.
-        options: What Stage.options will hold; None if it is wrong. ports: The names of its outputs: "" is the
-            plain output.
+        options: What Stage.options will hold; None if it is wrong.
+        ports: The names of its outputs: "" is the plain output.
     """
 
     name: str

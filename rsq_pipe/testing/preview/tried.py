@@ -44,8 +44,9 @@ async def tried(
         batch: The records.
         form: How the pipeline writes records.
         verb: Replaces the stage's own.
-        clock: Gives milliseconds since 1970 to a stage with state. until_final: Whether a failing record is
-            retried at once, as often as the stage says; else each is handled once.
+        clock: Gives milliseconds since 1970 to a stage with state.
+        until_final: Whether a failing record is retried at once, as often as the stage says; else each is
+            handled once.
     """
     found = StagePreview(stage)
     state = StateInMemory() if clock is None else StateInMemory(clock)

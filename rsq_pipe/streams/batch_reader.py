@@ -1,4 +1,4 @@
-"""BatchReader: one consumer's new entries, a batch at a time, the next ones read while one is handled."""
+"""BatchReader: hands out a consumer's new entries in batches, and reads the next while one is handled."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from rsq_pipe.streams.link import Link
 from rsq_pipe.streams.settlement import MAX_ENTRIES
 
 QUICK = 0.1
-"""Seconds: a batch that takes longer to handle hides no wait for the server, and others may be idle."""
+"""Seconds: beside a batch that takes longer nothing is read ahead, as another consumer may be idle."""
 
 LARGE = 4 * 1024 * 1024
-"""Bytes of a batch beside which no other is held."""
+"""Bytes: beside a batch of this size or more no other is held in memory."""
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Bytes that one read is to bring, about, judged by the reads before."""
+"""About how many bytes a read should bring, judging by earlier reads."""
 
 NOTHING = Arrived([])
-"""What a read has brought that brought nothing."""
+"""What a read returns that found no entries."""
 
 _CAUTION = 4
-"""Entries of the first read where nothing is known of their size."""
+"""Entries the first read asks for while nothing is known of their size."""
 
 _END = 0.5
-"""Seconds that a read which was interrupted gets to end."""
+"""Seconds an interrupted read is given to end."""
 
 _LOOK = 0.2
-"""Seconds between two looks whether a batch that is being filled is wanted now."""
+"""Seconds between two checks whether a batch that is being filled is wanted as it is."""
 
 _PATIENCE = 0.06
-"""Seconds a blocked read is asked to end before its connection is closed instead."""
+"""Seconds a blocked read is asked to end; after that its connection is closed."""
 
 _NUDGE = 0.01
-"""Seconds between two such attempts, and that one may take."""
+"""Seconds between two such attempts, and the time one may take."""
 
 
 class BatchReader:
@@ -49,12 +49,12 @@ class BatchReader:
     Read new entries beside whatever else is done, one read at a time, and hand them out in batches.
 
     What was read is held, and kept alive, until it has been handled. The next read begins while a batch is
-    handled, where that hides a wait for the server: there is more to read, as the last read was full; batches
-    are done quickly, so that nothing lies here which another consumer could have done by now; and two of them
-    are not too much for the memory.
+    being handled if three things are true: there is more to read, as the last read was full; batches are done
+    quickly, so that nothing waits here which another consumer could have done by now; and two batches are not
+    too much for the memory.
 
     Args:
-        reader: Sends the reads; nobody else may.
+        reader: Sends the reads, and is used by nobody else.
         config: The consumer's settings.
         read_size: How many entries to ask for.
         stopping: Ends the wait for a batch to be full.
@@ -81,20 +81,17 @@ class BatchReader:
         self._ready = ready
         self._wanted = asyncio.Event()
         self._reading: asyncio.Future[Arrived] | None = None
-        self._arrived: list[RawEntry] = []  # by the read that is under way, or has ended and is not taken
-        self._rest: list[RawEntry] = []  # of the last read; no other begins before it is taken
+        self._arrived: list[RawEntry] = []  # in the read that is under way, or has ended but is not taken yet
+        self._rest: list[RawEntry] = []  # of the last read; the next begins only when this is taken
         self._brought = NOTHING  # by the last read
         self.handed_out: Sequence[RawEntry] = ()
         """The batch that was taken last, until it has been handled."""
-        self.is_idle = True
-        """Whether nothing is being read, and nothing is left of the last read."""
         self.is_ready = False
-        """Whether a read has ended that was begun, or something is left of one."""
+        """Whether there is something to take: a read has ended, or something is left of the last one."""
 
     def begin(self) -> None:
-        """Begin to read, where nothing is being read nor left of the last read."""
-        if self.is_idle:
-            self.is_idle = False
+        """Begin to read, unless a read is under way or something is left of the last one."""
+        if self._reading is None and not self._rest:
             self._read_size.learn(NOTHING)  # from how quickly the last batch was handled
             self._reading = asyncio.ensure_future(self._read())
 
@@ -105,15 +102,15 @@ class BatchReader:
 
     def take(self, *, ahead: bool = False) -> list[RawEntry]:
         """
-        Return the next batch, once it is ready; packs differ in size, so a read may have brought several.
+        Return the next batch, once there is one; packs differ in size, so a read may have brought several.
 
         Args:
-            ahead: Whether to begin to read what comes after it, if that is worth while.
+            ahead: Whether to begin the next read, if that is worth while.
 
         Raises:
             StreamError: As of the reader; the next read finds what may have been delivered.
         """
-        batch, self._rest, self.is_ready, self.is_idle = self._rest, [], False, True
+        batch, self._rest, self.is_ready = self._rest, [], False
         brought = NOTHING
         if self._reading is not None:
             reading, self._reading, self._arrived = self._reading, None, []
@@ -128,16 +125,16 @@ class BatchReader:
             self._read_size.taken = min(records, most)
         is_worth_while = 2 * records >= most and size < LARGE and self._read_size.took < QUICK
         if self._rest:
-            self.is_ready, self.is_idle = True, False
+            self.is_ready = True
         elif ahead and is_worth_while and not self._stopping.is_set():
-            self.is_idle, self._reading = False, asyncio.ensure_future(self._read())
+            self._reading = asyncio.ensure_future(self._read())
         self.handed_out = batch
         return batch
 
     def let_go(self) -> None:
         """Leave what is left of the last read pending."""
         if self._rest:
-            self._rest, self.is_ready, self.is_idle = [], False, True
+            self._rest, self.is_ready = [], False
 
     def held(self) -> Iterator[RawEntry]:
         """Yield what was read and has not been handled: also of a batch that is being filled."""

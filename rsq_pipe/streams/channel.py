@@ -1,4 +1,4 @@
-"""Channel: commands to whichever server holds their key, errors translated, nothing sent twice unasked."""
+"""Channel: sends commands to the server that holds their key, and nothing twice unless asked to."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ class Channel:
         if isinstance(reply, AskError):
             (reply,) = await self.exchange([by_hash], key=keys[0])
         if isinstance(reply, NoScriptError):
-            # Not SCRIPT LOAD and the call again: a server whose scripts are flushed between the two, or that
-            # is another by then, would have to be taught for ever.
+            # Not SCRIPT LOAD and then the call again: between the two the scripts may be flushed, or another
+            # server may have taken over, again and again.
             (reply,) = await self.exchange([("EVAL", script.source, *call)], key=keys[0])
         return checked(reply, self.address)
 

@@ -1,4 +1,4 @@
-"""What is in flight: what one consumer holds, kept alive by a heartbeat, and what its process does beside."""
+"""What is in flight: what a consumer holds, kept alive by a heartbeat, and what else its process handles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsq_pipe.streams.entry import RawEntry
 from rsq_pipe.streams.script import KEEP_ALIVE
 from rsq_pipe.streams.settlement import Entry
 
-_BEAT = 200  # entries one call of the script may touch: the server serves nobody else meanwhile
+_BEAT = 200  # entries that one call of the script touches: meanwhile the server serves nobody else
 
 log = logging.getLogger("rsq_pipe.streams")
 
@@ -25,7 +25,7 @@ class InFlight:
     Args:
         channel: The server.
         group, consumer: Who holds the entries.
-        held: Tells which those are: those who hold them know, and nobody keeps a list beside.
+        held: Tells which entries those are; asked each time, so that there is no second list to keep.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class InFlight:
             await asyncio.sleep(every_ms / 1000)
             try:
                 await self.keep_alive()
-            except StreamError:  # whoever reads notices and reports it; the beat only has to try again
+            except StreamError:  # the next read reports it; the beat only has to try again
                 log.debug("group %s: no heartbeat", self._who[0], exc_info=True)
 
     async def keep_alive(self) -> None:

@@ -1,4 +1,4 @@
-"""Waiting: for an event, for the first of several things, to the end of one, while others are done."""
+"""Waiting: for an event, for the first of several things, for one to end whoever is cancelled."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class Settling(Generic[T]):
         """Begin a settlement, and give it the turns to be sent; the one before must have ended."""
         self._task = asyncio.ensure_future(settlement)
         self._task.add_done_callback(self._done)
-        # A batch that is there already is handled at once: where that only computes, the settlement would be
-        # sent when it is done, and the server would have nothing to do meanwhile.
+        # The next batch may be there already. Where handling it only computes, the settlement would not be
+        # sent before that is done, and the server would be idle meanwhile.
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
     async def end(self) -> T | None:
         """
-        Wait for the settlement under way, and return what it returned; None where there is none.
+        Wait for the settlement under way, if there is one, and return its result.
 
         Raises:
             StreamError: What it failed with.
@@ -85,7 +85,7 @@ class Settling(Generic[T]):
         return None if task is None else await task
 
     async def cancel(self) -> None:
-        """Give the settlement under way up, where there is one: what was sent runs to its end."""
+        """Give up the settlement under way, if there is one; a command that was sent runs to its end."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Backlog: has a worker wait while a stream below it is full."""
+"""Backlog: makes a worker wait while a stream below it is full."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Backlog:
     """
     Keep the streams that a chain writes to within `max_backlog` records.
 
-    What the streams hold is looked at now and then; what has been written since, by this process and others,
-    each settlement tells. So together they pass the bound by one settlement each, at most. Of streams that
-    others read too only this worker's own writes are known in between: a fast one could overfill its stream
-    between two looks, so what it writes is taken off at once.
+    What the streams hold is looked up now and then. What this process and others have written since is in
+    the reply to each settlement, so that together they exceed the bound by one settlement each, at most. For
+    streams that others read too, only this worker's own writes are known in between: they are subtracted at
+    once, since a fast worker could overfill its stream between two looks.
 
-    The room is computed from all that only when so much was written that it could be used up.
+    The room that is left is computed only when enough was written to have used it up.
 
     Args:
         process: What the stages of this process share.
@@ -87,7 +87,7 @@ class Backlog:
             self._process.blocked.discard(self.look)
 
     def note(self, settled: Settled) -> None:
-        """Take note of a settlement of this worker, and have all look who wait for room."""
+        """Take note of a settlement of this worker, and have everybody who waits for room look again."""
         process, totals = self._process, self._process.totals
         if settled.totals:
             totals.update(settled.totals)
@@ -99,12 +99,12 @@ class Backlog:
         if self._outside:
             self._outside_since += self._written_outside(settled)
             filled += self._outside_since
-        # Nothing else takes room away: until it could be used up it need not be computed.
+        # Nothing else takes room away.
         if filled - self._filled >= self._left:
             self.look()
 
     def look(self) -> None:
-        """Open or close by what settlements have told since the streams were looked at."""
+        """Open or close, by what settlements have told since the streams were looked up."""
         if self._state is not None:
             left = self._room(self._state)
             self._left = min(left, self._at_look - self._outside_since) if self._outside else left

@@ -129,7 +129,7 @@ class Chain:
         return cast("Remembering", self.first.verb).looks_ahead
 
     def assume(self, steps: Sequence[Step] = ()) -> None:
-        """Take it that what it has made of a batch changes the state so; without steps, that nothing does."""
+        """Assume the state as these steps of a batch change it; without steps, as it is stored."""
         cast("Remembering", self.first.verb).assume(steps[0].outcomes.state if steps else None)
 
     def links(self) -> Iterator[Link]:
@@ -227,7 +227,7 @@ class Chain:
                 return whole
 
     async def _handle_without(self, step: Step, failed: Mapping[int, EncodeError]) -> None:
-        """Have a stage with state handle its batch again without what failed, which leaves nothing in it."""
+        """Have a stage with state handle its batch again without what failed, which must not change it."""
         bad = dict(failed)
         while failed:
             left = [place for place in range(len(step.batch)) if place not in bad]
@@ -242,23 +242,23 @@ class Chain:
 
     def _write(self, step: Step) -> dict[int, EncodeError]:
         """
-        Write what goes to streams, and see to it that the rest could be; what cannot has failed here.
+        Encode the records for the streams, and check that the others could be; those that cannot fail here.
 
         Returns:
-            The places of the records of which something cannot, with why.
+            The places of the records that cannot be encoded, or whose children cannot, with the reason.
         """
         bad: dict[int, EncodeError] = {}
         for port, emitted in step.outcomes.emitted.items():
             below = step.link.below.get(port)
             if below is not None:
-                # What a handler may change is its own, and its bytes are kept.
+                # A handler may change its records: it gets copies, and the bytes are kept.
                 copies = None if below.verb.pure or not self._is_json else copied(emitted.records)
                 if copies is not None:
                     step.copies[port] = copies
                     continue
                 wrong = self._made_plain(emitted, step.link.verb.changed)
             else:
-                # No number can be NaN that came out of a stream as it is: what was changed is looked at.
+                # A number that came from a stream unchanged cannot be NaN: only changed fields are looked at.
                 changed = step.link.verb.changed
                 finite = changed is not None and (not changed or are_plain(emitted.records, changed))
                 step.written[port] = step.link.ports[port].write(emitted, finite=finite)
@@ -269,7 +269,7 @@ class Chain:
         step.outcomes.failed |= _failures(bad)
         # As all else, in the records' order.
         step.outcomes.failed = dict(sorted(step.outcomes.failed.items()))
-        # A record that became several fails as one: nothing of it goes on.
+        # A record that became several fails as a whole: none of its children goes on.
         for port, copies in step.copies.items():
             step.outcomes.emitted[port].records = copies.records
         step.copies.clear()
@@ -281,7 +281,7 @@ class Chain:
         return bad
 
     def _made_plain(self, emitted: Emitted, changed: Collection[str] | None) -> dict[int, EncodeError]:
-        """Make records what they would be out of a stream; only what may have changed is looked at."""
+        """Turn records into what they would be if read from a stream; only changed fields are looked at."""
         bad: dict[int, EncodeError] = {}
         # Nearly every batch ends here.
         if (changed is not None and not changed) or self._are_plain(emitted, changed):
@@ -298,7 +298,7 @@ class Chain:
         return are_plain(emitted.records, changed, any_size=self._is_json)
 
     def _handed_on(self, step: Step) -> list[tuple[Link, Batch]]:
-        """Give the stages below what they get of a step, the last first."""
+        """Return the batches for the stages below, in reverse order."""
         return [
             (below, self._batch_of(step.batch, emitted, below, step.copies.get(port)))
             for port, below in reversed([*step.link.below.items()])
@@ -315,8 +315,8 @@ class Chain:
             single = cache(copies.singles)  # of few batches any bytes are asked for
             records, original = copies.records, lambda place: single()[place]
         else:
-            # A handler may change the record it gets: its bytes are kept, and it gets one of its own, as the
-            # handler above may have emitted one record twice, or keep it.
+            # A handler may change its record: so its bytes are kept, and it gets a copy, since the handler
+            # above may have emitted the same record twice, or may keep it.
             original = [encode(record) for record in records].__getitem__
             records = [record.copy() for record in records]
         name = below.branch

@@ -19,15 +19,15 @@ class GuardedChain:
     """
     Have batches go through a chain while not all breakers of its stages are calm.
 
-    While one is open a batch stays in hand, and after each pause one of its records goes through the chain.
-    Once that has been handled the others follow. While all are calm the worker need not ask it: the batch
-    goes through the chain itself, and what failed of it is judged afterwards.
+    While one is open, the batch waits, and after each pause one of its records goes through the chain. Once
+    one has been handled, the others follow. While all are calm the worker does not need this: its batch goes
+    straight through the chain, and what failed of it is judged afterwards.
 
     Args:
         chain: The chain.
         pauses: Has the breakers; shared by the workers of the process.
         isolation: Told that nothing of the batch is being handled during a pause.
-        aside: Where entries do not count as handed out during a pause.
+        aside: Takes back the deliveries of entries during a pause.
     """
 
     def __init__(self, chain: Chain, pauses: Pauses, isolation: Isolation, aside: SetAside) -> None:
@@ -45,7 +45,7 @@ class GuardedChain:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """End a pause, and begin no other."""
+        """End the pause, and begin no other."""
         self._stopping.set()
 
     async def process(self, batch: Batch) -> list[Step]:

@@ -100,7 +100,7 @@ class Planner:
         return plan
 
     def portions(self, work: Work, portion: frozenset[int]) -> list[frozenset[int]]:
-        """Say which of some deliveries are settled together, where the plan for all of them is large."""
+        """Divide deliveries whose plan is large into portions that are settled one after another."""
         found: list[list[int]] = [[]]
         records = size = 0
         weights = work.weights()
@@ -115,7 +115,7 @@ class Planner:
         return [*map(frozenset, found)]
 
     def _find_halted(self, plan: Plan, steps: Sequence[Step], portion: frozenset[int]) -> None:
-        """Find the entries that stay pending since a stage stops at one of their records."""
+        """Find the entries that stay pending because a stage stops at one of their records."""
         halted: set[int] = set()
         for step in steps:
             if step.link.stage.on_error != "stop":
@@ -132,7 +132,7 @@ class Planner:
             step.fates |= {place: "halted" for place in step.outcomes.failed if origins[place] in halted}
 
     def _add_unread(self, draft: Draft, work: Work, portion: frozenset[int]) -> None:
-        """Add what becomes of entries as such."""
+        """Add the dead letters of entries that could not be read, and the records of packs that are split."""
         entered = bool(work.unpacked.batch.deliveries)
         for place, letter in work.letters.items():
             if place in portion or not entered:
@@ -146,7 +146,7 @@ class Planner:
 
 
 def _part_of(step: Step, portion: frozenset[int]) -> tuple[Outcomes, dict[str, Written], int]:
-    """Take of what a stage made what came by some deliveries, write that anew, and count what came."""
+    """Return the results of the records that came in some deliveries, encoded anew, and how many came."""
     origins, of, ports = step.batch.origins, step.outcomes, step.link.ports
 
     def own(places: Sequence[int]) -> list[int]:

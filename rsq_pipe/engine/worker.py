@@ -71,8 +71,10 @@ class StageWorker:
         self._stopped = False
         self._remembers = self._chain.has_state
         self._processing = asyncio.Lock()  # a batch that was settled too late is processed beside the next
-        # A record that may be handed out once must not be where another kills the worker; where a stage stops
-        # at a record, or at too many dead letters, nothing behind is begun; what may not be done is not read.
+        # Whether a batch is read and handled while the one before is settled. Not where an entry may be
+        # delivered only once: it must not be in flight when another record kills the worker. Not where the
+        # stage stops at a failed record or at too many dead letters: nothing after that may be begun. And not
+        # with a `rate`: what may not be handled yet is not read.
         self._ahead = (
             1 < deliveries(stage, stages) < FOR_EVER
             and all(one.dead_letters is None for one in stages)
@@ -89,7 +91,7 @@ class StageWorker:
         Delivery: each record is committed once per stage; handlers may see one more than once.
         Cancellation: what the verbs are doing is abandoned and its entries are handed back.
         """
-        # One for each time: a consumer that has ended, by a fault say, reads no more.
+        # A new one each time: a consumer that has ended, because of an error say, cannot read again.
         quick = self._ahead and not self._remembers
         self._consumer = consumer(self._process, self._stage, fused=self._stages, quick=quick)
         self._brake.holds(self._consumer)
@@ -118,7 +120,7 @@ class StageWorker:
         """
         Process a batch beside the settlement of the one before, and settle it beside the next.
 
-        Where the stage cannot go on the batch stays pending.
+        If the stage cannot go on, the batch stays pending.
         """
         breakers = self._guarded.breakers
         try:
@@ -130,14 +132,13 @@ class StageWorker:
             async with self._processing:
                 if not unpacked.batch.records:
                     steps = []
-                elif all(breaker.is_calm for breaker in breakers):
-                    steps = await self._chain.process(unpacked.batch)
-                    if any(step.outcomes.failed for step in steps) or not all(
-                        one.is_calm for one in breakers
-                    ):
-                        self._guarded.judge(steps)
-                else:
+                elif not all(breaker.is_calm for breaker in breakers):
                     steps = await self._guarded.process(unpacked.batch)
+                else:
+                    steps = await self._chain.process(unpacked.batch)
+                    failed = any(step.outcomes.failed for step in steps)
+                    if failed or not all(breaker.is_calm for breaker in breakers):  # not any more
+                        self._guarded.judge(steps)
             is_read = not (unpacked.unread or unpacked.returned)
             work = Work(unpacked, steps, *(() if is_read else self._unread.ends(unpacked, entries)))
             await settling.end()  # of the batch before
@@ -154,7 +155,7 @@ class StageWorker:
             self._process.halt(exc)
 
     async def _settle(self, work: Work, lost: frozenset[int] = frozenset()) -> None:
-        """Settle what a batch has become; what is another worker's by now is left out, and not done again."""
+        """Settle the results of a batch, without the entries that belong to another worker by now."""
         assert self._consumer is not None
         todo = [work.portion]
         while todo:
@@ -191,7 +192,7 @@ class StageWorker:
             raise too_many_keys(self._stage, plan.settlement.state.change.most)
 
     def _tell_of(self, work: Work, lost: frozenset[int]) -> None:
-        """Tell of a batch that is settled to who follows it, and to who hands out what is put off."""
+        """Report a settled batch to its observers, and wake up whoever delivers the retries."""
         for step in work.steps:
             if step.link.is_watched:
                 step.end(lost)
@@ -201,7 +202,7 @@ class StageWorker:
             self._unread.settled(work, lost)
 
     async def _again(self, work: Work, portion: frozenset[int]) -> Work:
-        """Process what is left of a batch again, where its chain has a state; that may have changed."""
+        """Process the rest of a batch again if its chain has state, which may have changed."""
         if not self._remembers:
             return work
         self._state.refused += 1
@@ -213,7 +214,7 @@ class StageWorker:
             return work.again(await self._guarded.process(left) if left.records else [], portion)
 
     def _ended(self, plan: Plan) -> frozenset[int]:
-        """Log what failed for good, and stop where a stage is to; return what stays pending."""
+        """Log what failed for good, and halt if a stage has to stop; return what stays pending."""
         if plan.failures:
             self._failed.tell(plan)
         if plan.halt is not None:
@@ -222,13 +223,13 @@ class StageWorker:
         return plan.halted
 
     def _leave_counted(self) -> None:
-        """Have a pack at whose record the stage stops come again as one that was handed out, and be split."""
+        """Keep the delivery counts, so that the pack at whose record the stage stops is split next time."""
         if self._consumer is not None:
             self._consumer.blameless = False
 
     async def _until_room(self) -> None:
-        """Wait where a stream below has been filled meanwhile, until there is room or a stop."""
-        async with self._process.isolation.aside():  # nothing is being handled
+        """Wait until a stream below that is full has room again, or the worker is to stop."""
+        async with self._process.isolation.aside():  # nothing is being handled meanwhile
             await self._backlog.has_room()
 
     def stop(self) -> None:
@@ -243,7 +244,7 @@ class StageWorker:
 
     @property
     def has_room(self) -> bool:
-        """Whether it may go on: no stream below is full."""
+        """Whether no stream below is full."""
         return self._backlog.is_open
 
     def looked(self, state: PipelineState) -> None:
@@ -252,6 +253,6 @@ class StageWorker:
         self._chain.looked(state.backlog)
 
     def _name(self) -> str:
-        """Name the consumer that its entries are pending for."""
+        """Return the name of the consumer whose pending entries it holds."""
         assert self._consumer is not None
         return self._consumer.config.worker_name

@@ -25,6 +25,9 @@ from rsq_pipe.model.batch import Batch
 from tests.integration.connectors.ledger_writer import SinkStrike, again
 from tests.integration.connectors.writer import Store
 
+REFUSED = 20
+"""Batches in a row that find their part taken, after which a writer without a safety gives up."""
+
 
 def main(root: Path, given: dict[str, Any]) -> None:
     draw = random.Random(given["seed"])
@@ -52,7 +55,7 @@ def main(root: Path, given: dict[str, Any]) -> None:
         keep()
 
     again(begin)
-    batches = 0
+    batches = refused = 0
     while left:
         some = draw.sample(left, min(len(left), draw.randint(1, 60)))
         batch = Batch([{"id": n, "pad": "x" * (n % 50)} for n in some], [f"read:{n}" for n in some])
@@ -67,9 +70,13 @@ def main(root: Path, given: dict[str, Any]) -> None:
             strike.at(batches, written=False)
             with strike.armed():
                 position = sink.write(batch).position
-        except TargetUnavailableError:
+        except TargetUnavailableError as exc:
+            refused += 1
+            if given["without"] and refused == REFUSED:  # without that safety it never goes on
+                sys.exit(f"busy: {exc}")
             again(begin)
             continue
+        refused = 0
         strike.at(batches, written=True)
         left = sorted(set(left) - set(some))
         state |= {"position": position, "done": sorted(set(range(given["total"])) - set(left))}

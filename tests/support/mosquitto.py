@@ -46,9 +46,8 @@ class MqttBroker(PrivateServer):
         self._binary = binary()
         super().__init__(Path(tempfile.mkdtemp(prefix="rsq-mqtt-", dir="/tmp")))
         self.port = free_port()
-        passwords = self.folder / "passwords"
-        tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
-        subprocess.run([tool, "-b", "-c", passwords, "rsq", PASSWORD], check=True, capture_output=True)
+        self._passwords = passwords = self.folder / "passwords"
+        self.set_password(PASSWORD)
         (self.folder / "broker.conf").write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n"
             f"persistence true\npersistence_location {self.folder}/\nautosave_interval 1\n"
@@ -64,6 +63,13 @@ class MqttBroker(PrivateServer):
         self._begin([self._binary, "-c", self.folder / "broker.conf"])
         eventually(self._answers, timeout=10, what="Mosquitto answers")
         return self
+
+    def set_password(self, password: str) -> None:
+        """Set the user's password, which holds from the next start on."""
+        self._password = password
+        tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
+        command: list[str | Path] = [tool, "-b", "-c", self._passwords, "rsq", password]
+        subprocess.run(command, check=True, capture_output=True)
 
     def publish(self, topic: str, payloads: Sequence[bytes], *, qos: int = 1, retain: bool = False) -> None:
         """Send messages, and wait until the broker has them."""
@@ -92,7 +98,7 @@ class MqttBroker(PrivateServer):
 
     def _client(self, name: str) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name)
-        client.username_pw_set("rsq", PASSWORD)
+        client.username_pw_set("rsq", self._password)
         up = threading.Event()
         client.on_connect = lambda *_: up.set()
         client.connect("127.0.0.1", self.port)

@@ -59,6 +59,7 @@ class Client:
         self._is_up = threading.Event()
         self._why = "it does not answer"
         self._refused = ""
+        self._refused_since = 0.0
         made = self.paho = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=name, clean_session=not name, **more
         )
@@ -116,6 +117,18 @@ class Client:
             if time.monotonic() > deadline:
                 raise AwayError(self._why)
 
+    def check_refused(self) -> None:
+        """
+        Give up a broker that takes connections and has refused this client for as long as it may take.
+
+        One that starts may not know its users yet, so that it is tried again until then.
+
+        Raises:
+            RefusedError: It has.
+        """
+        if self._refused and time.monotonic() - self._refused_since > self._settings.timeout:
+            raise RefusedError(self._refused)
+
     @property
     def why_away(self) -> str:
         """Why there is no connection at the moment, which is tried again; empty while there is one."""
@@ -130,8 +143,10 @@ class Client:
         if reason.is_failure:
             self._why = str(reason)
             if self._why.startswith(_REFUSED):
+                self._refused_since = self._refused_since if self._refused else time.monotonic()
                 self._refused = f"it refuses the client: {self._why}; mend `user`, `password` or `client_id`"
             return
+        self._refused = ""
         self._connected(goes_on=bool(flags.session_present))
         self._is_up.set()
 

@@ -86,6 +86,7 @@ class MqttSource:
             while not closing.is_set():
                 taken = self._take(size)
                 self._check_refused()
+                client.check_refused()
                 if self._is_back(client) and not taken:
                     yield Chunk.of([], str(number))  # it says that the broker answers again
                 if not taken:

@@ -144,6 +144,24 @@ async def test_a_login_that_is_refused_ends_the_run(
         await lab.run(fresh=True)
 
 
+async def test_a_password_that_is_changed_during_a_run_ends_it(lab: Lab, mqtt: MqttBroker) -> None:
+    settings = f"type: mqtt, broker: '{mqtt.address}', {LOGIN}, topic: 's/#', timeout: 1s"
+    lab.spec(f"read: {{source: {{{settings}}}}}\n{OUT}")
+    run = await lab.up()
+
+    async def reads() -> bool:
+        await send(mqtt, "s/a", payloads([0]))
+        return 0 in numbers(lab)
+
+    await wait_until(reads, what="it reads")
+    await asyncio.to_thread(mqtt.stop)
+    mqtt.set_password("changed")
+    await asyncio.to_thread(mqtt.start)
+
+    with pytest.raises(SourceError, match="it refuses the client: Not authorized; mend `user`, `password`"):
+        await run.ended()
+
+
 async def test_a_wrong_address_ends_the_run(lab: Lab) -> None:
     port = free_port()
     lab.spec(f"read: {{source: {{type: mqtt, broker: '127.0.0.1:{port}', topic: t, timeout: 1s}}}}\n{OUT}")

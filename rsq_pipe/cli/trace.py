@@ -57,19 +57,19 @@ def command(  # noqa: PLR0917  one parameter per option
         if spec is not None:
             one = name if Path(name).is_file() else spec
             raise click.UsageError(f"--file says where to look; leave {one!r} out, or --file")
-        trace, ui, where = read_trace(file, name), "", _in_file(file)
+        trace, gone, ui, where = read_trace(file, name), "", "", _in_file(file)
     else:
         name, path = _told_apart(name, spec)
         graph = load(path, operate=True)
         with address_of_runs(graph, url) as address:
-            trace, ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
+            (trace, gone), ui = asyncio.run(_kept(graph, address, name)), graph.telemetry.ui
         where = _on_server(graph)
     if as_json:
         click.echo(json_line(trace.document()), nl=False)
     elif trace.steps:
         _draw(trace, ui)
     else:
-        click.echo(printable(f"rsq-pipe: nothing of {name!r} in {where}"), err=True)
+        click.echo(printable(f"rsq-pipe: nothing of {name!r} in {where}{gone}"), err=True)
     ctx.exit(DONE if trace.steps else FAILED)
 
 
@@ -85,12 +85,22 @@ def _told_apart(first: str, second: str | None) -> tuple[str, Path]:
     raise click.UsageError(f"neither {first!r} nor {second!r} is a file; {_USAGE}")
 
 
-async def _kept(graph: Graph, address: str, name: str) -> RecordTrace:
+async def _kept(graph: Graph, address: str, name: str) -> tuple[RecordTrace, str]:
+    """Find a record's way; where there is none, say which stages are not in the file, and not looked into."""
     async with connect(address) as client:
         trace = await Kept(client, graph).trace(name)
-        if not trace.steps and not (await look_back(client, graph.pipeline)).ran:
+        if trace.steps:
+            return trace, ""
+        past = await look_back(client, graph.pipeline)
+        if not past.ran:
             raise NeverRanError(graph.pipeline, client.channel.address)
-        return trace
+        there = {stage.name for stage in graph.stages}
+        holding = [stage for stage, holds in past.holdings.items() if not holds.is_empty]
+        gone = ", ".join(repr(stage) for stage in holding if stage not in there)
+        return trace, gone and (
+            f". Not searched: {gone}, which an earlier version of the file had, and which still holds "
+            "something; see rsq-pipe plan"
+        )
 
 
 def _draw(trace: RecordTrace, ui: str) -> None:

@@ -233,6 +233,17 @@ def test_what_is_nowhere_is_said_with_exit_code_1(traced: Project, server: Strea
     assert "journal: 100k" in done.stderr
 
 
+def test_a_stage_that_is_gone_from_the_file_and_holds_records_is_named_as_not_searched(
+    traced: Project, server: StreamServer
+) -> None:
+    traced.spec(STAGES.replace("work:", "job:"), top="keep: 1h")
+
+    done = run(traced.root, "trace", str(traced.path), "read:in.jsonl:99", "--redis", server.url)
+
+    assert done.returncode == 1
+    assert "Not searched: 'work', which an earlier version of the file had" in done.stderr
+
+
 def test_a_record_that_was_not_sampled_is_told_from_one_that_was(traced: Project) -> None:
     done = from_file(traced, "read:in.jsonl:99")
 

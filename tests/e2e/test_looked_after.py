@@ -33,25 +33,12 @@ def test_a_pipeline_whose_handlers_are_broken_and_whose_tables_are_gone_is_looke
 
     project.handlers("def price(:\n")
     (project.root / "names.csv").unlink()
-    refused = rsq_pipe("run", spec, *at, cwd=project.root)
     status = rsq_pipe("status", spec, *at, "--json", cwd=project.root)
     listed = rsq_pipe("dlq", "list", spec, *at, cwd=project.root)
-    done = [
-        rsq_pipe(*command, *at, cwd=project.root)
-        for command in (
-            ["dlq", "show", spec],
-            ["dlq", "replay", spec, "--yes"],
-            ["pause", spec, "price"],
-            ["peek", spec, "price"],
-            ["resume", spec, "price"],
-            ["trace", spec, "read:in.jsonl:1"],
-            ["graph", spec, "--live"],
-            ["acl", spec],
-        )
-    ]
+    replayed = rsq_pipe("dlq", "replay", spec, "--yes", *at, cwd=project.root)
+    paused = rsq_pipe("pause", spec, "price", *at, cwd=project.root)
 
-    assert refused.returncode == 2
     assert [stage["dead"] for stage in json.loads(status.stdout)["stages"]] == [0, 3, 0, 0]
     assert "the file has changed" not in status.stderr
     assert "ValueError: no price" in listed.stdout
-    assert [(one.args, one.stderr) for one in done if "mistake" in one.stderr or one.returncode > 1] == []
+    assert (replayed.returncode, paused.returncode) == (0, 0), replayed.stderr + paused.stderr

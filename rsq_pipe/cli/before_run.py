@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import rich_click as click
+import structlog
 
 from rsq_pipe.cli.server_address import connect
 from rsq_pipe.connectors.source import SharedSource
@@ -45,6 +46,19 @@ def check_sources(graph: Graph, names: Sequence[str], *, shared: bool) -> None:
             source.shards()
         except SourceError as exc:
             raise SpecError(f"{graph.path}: {exc}; nothing was run") from exc
+
+
+def warn_of_unread(graph: Graph) -> None:
+    """Warn of outputs that nobody reads: no stage removes their records, so they fill the server."""
+    read = {ref for stage in graph.stages for ref in stage.inputs}
+    for stage in graph.stages:
+        for ref in stage.outputs.values():
+            if not ref.external and ref not in read:
+                structlog.get_logger("rsq_pipe").warning(
+                    "nobody reads this output, so its records pile up on the server; add a stage that does",
+                    pipeline=graph.pipeline,
+                    output=ref.name,
+                )
 
 
 def check_trace_file(graph: Graph, file: Path | None) -> None:
